@@ -1,0 +1,109 @@
+"""What the run needs of an engine: bytes in, pages out, and nothing else about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ocrlabel.labels import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One key's way into a service, with the rate that it is allowed; None means no limit."""
+
+    name: str
+    requests_per_s: float | None = None
+    pages_per_minute: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An image as an engine will be handed it.
+
+    data: the original bytes where the engine takes them as they are, else the upright re-encoded
+    image. format: lower-case, as `dataset.images.sniff` names it ("jpeg", "pdf", ...).
+    page_count: pages that will be billed; None where it cannot be known beforehand.
+    page_sizes_px: (width, height) of each upright page, empty where the engine decides them
+    (a PDF's raster).
+    """
+
+    data: bytes
+    format: str
+    page_count: int | None
+    page_sizes_px: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an engine read. raw is its own answer, b"" where there is none to keep."""
+
+    pages: tuple[Page, ...]
+    model_version: str
+    billed_pages: int = 0
+    raw: bytes = b""
+    status: int | None = None
+
+
+class Engine(Protocol):
+    """An OCR engine. Implementations: upstage, rapidocr, tesseract, scripted."""
+
+    @property
+    def name(self) -> str:
+        """The engine's name on the command line and in the labels table."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What changes its answers; part of the plan and of every image's key. No secrets."""
+        ...
+
+    @property
+    def price_per_page_usd(self) -> float:
+        """0 for engines that cost nothing; only engines with a price need asks and a budget."""
+        ...
+
+    @property
+    def max_pages(self) -> int:
+        """The most pages that one request can be billed for."""
+        ...
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The ways in, at least one."""
+        ...
+
+    @property
+    def parallel(self) -> int | None:
+        """How many images it can read at once; None where only the rate limits it."""
+        ...
+
+    @property
+    def request_timeout_s(self) -> float:
+        """After this long a request that was sent can no longer be answered."""
+        ...
+
+    async def start(self) -> None:
+        """Get ready (load models, open connections). Raises ConfigError when it cannot."""
+        ...
+
+    async def prepare(self, data: bytes) -> Document:
+        """Look at an image and make it fit; raises Unreadable. Nothing is sent."""
+        ...
+
+    async def recognise(self, document: Document, lane: str) -> Answer:
+        """Read one document.
+
+        Raises Unreadable, Rejected, Unavailable, Throttled, BadAnswer or KeyRefused, and nothing
+        else. Sends at most one request: trying again is the run's business.
+        """
+        ...
+
+    def parse(self, raw: bytes, document: Document) -> Answer:
+        """Make the answer again from what was kept of it. Raises BadAnswer."""
+        ...
+
+    async def close(self) -> None:
+        """Give everything back; child processes are gone when it returns."""
+        ...
