@@ -89,7 +89,8 @@ class AttemptResult(StrEnum):
     REJECTED = "rejected"
     BAD_ANSWER = "bad_answer"
     KEY_REFUSED = "key_refused"  # 401 or 403: the key, not the image
-    UNKNOWN = "unknown"  # sent, and nobody lived to see the answer
+    UNKNOWN = "unknown"  # sent, or perhaps sent, and nobody lived to see the answer
+    UNSENT = "unsent"  # claimed, and then certainly never sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,54 @@
+"""What a run tells while it goes: values, turned into bars, lines or JSON by the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ocrlabel.labels import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The run begins or goes on: rows in all, rows that were done before."""
+
+    rows: int
+    done: int
+    failed: int
+    engine: str
+    price_per_page_usd: float
+    spent_pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowDone:
+    """A row's outcome is safe in the store. words and billed pages are for the counters."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request ended: how it ended, and the rate that is now aimed at."""
+
+    result: str
+    rate_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSaved:
+    """A batch's checkpoint is written."""
+
+    batch: int
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person wants to know now. kind is one word for logs."""
+
+    kind: str
+    message: str
+
+
+Event: TypeAlias = Started | RowDone | Asked | BatchSaved | Notice

@@ -1,0 +1,169 @@
+"""Where a run keeps its things: every storage key, in one place, made from values.
+
+The same keys stand in a folder and in a bucket. Objects of one run (leases, asks, journals) lie
+under its run id, so that a worker left over from a replaced run can never touch the new one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ocrlabel.errors import ConfigError
+
+_DATASET = re.compile(r"[^/\s\\][^/\\]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The keys of one dataset. `prefix` is where checkpoints go (CHECKPOINT_PREFIX)."""
+
+    dataset: str
+    labels_key: str
+    failures_key: str
+    run_key: str
+    report_key: str
+    prefix: str = "checkpoints"
+
+    @property
+    def plan_key(self) -> str:
+        """Written once per run, put if absent."""
+        return f"{self.prefix}/{self.dataset}/plan.json"
+
+    def checkpoint_key(self, batch: int, retry: int = 0) -> str:
+        """A finished batch; retry 0 is the run itself, retry n the n-th `--retry-failed`."""
+        again = f"_retry_{retry:02d}" if retry else ""
+        return f"{self.prefix}/{self.dataset}_batch_{batch:04d}{again}.parquet"
+
+    @property
+    def checkpoints_prefix(self) -> str:
+        """Lists checkpoints; other datasets may match it too, so every key is parsed."""
+        return f"{self.prefix}/{self.dataset}_batch_"
+
+    def parse_checkpoint(self, key: str) -> tuple[int, int] | None:
+        """(batch, retry) of a checkpoint of this dataset, None for any other key."""
+        stem = re.escape(f"{self.prefix}/{self.dataset}_batch_")
+        found = re.fullmatch(rf"{stem}(\d{{4,}})(?:_retry_(\d{{2,}}))?\.parquet", key)
+        return (int(found[1]), int(found[2] or 0)) if found else None
+
+    def of_run(self, run_id: str, retry: int = 0) -> RunKeys:
+        """The keys of one run, or of one of its retry rounds."""
+        again = f"/retry_{retry:02d}" if retry else ""
+        return RunKeys(f"{self.prefix}/{self.dataset}/{run_id}", again)
+
+
+@dataclass(frozen=True, slots=True)
+class RunKeys:
+    """Keys under one run id. Leases and journals are per retry round, asks are per run."""
+
+    root: str
+    again: str = ""
+
+    @property
+    def everything(self) -> str:
+        """Prefix of all that the run may delete once it is merged."""
+        return f"{self.root}/"
+
+    @property
+    def asks(self) -> str:
+        """Prefix of all asks of the run."""
+        return f"{self.root}/asks/"
+
+    def asks_of(self, key: str) -> str:
+        """Prefix of the asks for one image key."""
+        return f"{self.root}/asks/{key}/"
+
+    def ask(self, key: str, number: int) -> str:
+        """One paid attempt, claimed by whoever creates this object."""
+        return f"{self.root}/asks/{key}/{number:03d}.json"
+
+    @property
+    def journals(self) -> str:
+        """Prefix of all journals of the round."""
+        return f"{self.root}{self.again}/journal/"
+
+    def journal_of(self, batch: int) -> str:
+        """Prefix of one batch's journal."""
+        return f"{self.journals}{batch:04d}/"
+
+    def journal(self, batch: int, worker: str, digest: str) -> str:
+        """Named by its writer and its bytes, so that a repeated put is the same put."""
+        return f"{self.journal_of(batch)}{worker}-{digest}"
+
+    def leases_of(self, batch: int) -> str:
+        """Prefix of all leases of one batch."""
+        return f"{self.root}{self.again}/leases/{batch:04d}-"
+
+    def lease(self, name: str, number: int) -> str:
+        """The number-th lease of a slice ("0003-07") or of the merge ("merge")."""
+        return f"{self.root}{self.again}/leases/{name}/{number:06d}.json"
+
+    def lease_log(self, name: str) -> str:
+        """Prefix of the numbered leases of one name."""
+        return f"{self.root}{self.again}/leases/{name}/"
+
+    @property
+    def workers(self) -> str:
+        """Prefix of all heartbeats."""
+        return f"{self.root}/workers/"
+
+    def heartbeat(self, worker: str, number: int) -> str:
+        """A worker's number-th sign of life."""
+        return f"{self.root}/workers/{worker}/{number:06d}.json"
+
+    @property
+    def budget(self) -> str:
+        """Prefix of the ledger of page grants."""
+        return f"{self.root}/budget/"
+
+    @property
+    def settings(self) -> str:
+        """Prefix of the settings that were changed for the live fleet."""
+        return f"{self.root}/settings/"
+
+    @property
+    def retries(self) -> str:
+        """Prefix of the descriptions of retry rounds."""
+        return f"{self.root}/retries/"
+
+
+def beside(labels_key: str, *, prefix: str = "checkpoints") -> Layout:
+    """The layout of `--output labels.parquet`: everything beside it, named after it."""
+    stem = labels_key.removesuffix(".parquet")
+    folder, _, dataset = stem.rpartition("/")
+    root = f"{folder}/" if folder else ""
+    return Layout(
+        dataset=_checked(dataset),
+        labels_key=labels_key,
+        failures_key=f"{stem}_failures.parquet",
+        run_key=f"{stem}_run.json",
+        report_key=f"{stem}_report.html",
+        prefix=f"{root}{prefix}",
+    )
+
+
+def of_dataset(
+    dataset: str,
+    *,
+    labels_key: str = "",
+    prefix: str = "checkpoints",
+    folder: str = "data/processed",
+) -> Layout:
+    """The guide's layout of a dataset in a bucket."""
+    stem = f"{folder}/{_checked(dataset)}"
+    return Layout(
+        dataset=dataset,
+        labels_key=labels_key or f"{stem}_pseudo_labels.parquet",
+        failures_key=f"{stem}_failures.parquet",
+        run_key=f"{stem}_run.json",
+        report_key=f"{stem}_report.html",
+        prefix=prefix.strip("/") or "checkpoints",
+    )
+
+
+def _checked(dataset: str) -> str:
+    if not _DATASET.fullmatch(dataset) or dataset in {".", ".."}:
+        raise ConfigError(
+            f"{dataset!r} is not a dataset name: it must not be empty or hold a slash"
+        )
+    return dataset

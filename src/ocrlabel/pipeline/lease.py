@@ -1,0 +1,201 @@
+"""Who works on what: numbered objects, each put if absent, so that every number has one writer.
+
+A lease holds a duration, not a time, because clocks of machines differ: others take over after
+they have seen the same number for that long on their own clock, or at once when the owner is a
+process of this host that no longer runs. The last lease of a finished slice says `closed` and
+stays, because a deleted number could be written again by a worker that slept through it all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ocrlabel.pipeline.layout import RunKeys
+from ocrlabel.pipeline.owner import Owner, certainly_dead, owner_from
+from ocrlabel.pipeline.world import World
+from ocrlabel.storage.base import NotStored
+
+
+class LeaseState(StrEnum):
+    """What the newest number of a lease says."""
+
+    HELD = "held"
+    RELEASED = "released"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The newest number of one lease, and since when this worker has seen it (own clock)."""
+
+    number: int
+    state: LeaseState
+    owner: Owner
+    duration_s: float
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """May be claimed with this number. taken_over: somebody held it and did not finish."""
+
+    number: int
+    taken_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldUntil:
+    """Somebody works on it; worth another look at this time (own clock)."""
+
+    look_again_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Finished for good."""
+
+
+Standing = Free | HeldUntil | Closed
+
+
+def standing(seen: Seen | None, *, now_s: float, margin_s: float, owner_dead: bool) -> Standing:
+    """What may be done about a lease. A pure rule, so that it can be checked exhaustively."""
+    if seen is None:
+        return Free(number=1, taken_over=False)
+    if seen.state is LeaseState.CLOSED:
+        return Closed()
+    if seen.state is LeaseState.RELEASED or owner_dead:
+        return Free(number=seen.number + 1, taken_over=True)
+    ends_s = seen.since_s + seen.duration_s + margin_s
+    if now_s >= ends_s:
+        return Free(number=seen.number + 1, taken_over=True)
+    return HeldUntil(ends_s)
+
+
+@dataclass(slots=True)
+class Lease:
+    """A lease that this worker holds, valid on its own clock until `valid_until_s`."""
+
+    name: str
+    number: int
+    valid_until_s: float
+    taken_over: bool
+    lost: bool = False
+
+    def valid(self, now_s: float) -> bool:
+        """Whether this worker may still act on it."""
+        return not self.lost and now_s < self.valid_until_s
+
+
+class Leases:
+    """Looks at, claims, renews and gives back leases of one round."""
+
+    def __init__(
+        self, world: World, keys: RunKeys, *, duration_s: float, margin_s: float | None = None
+    ) -> None:
+        self._world = world
+        self._keys = keys
+        self.duration_s = duration_s
+        self._margin_s = duration_s / 4 if margin_s is None else margin_s
+        self._seen: dict[str, Seen] = {}
+
+    async def look_at_batch(self, batch: int) -> Mapping[str, Standing]:
+        """The standing of every slice of a batch that somebody ever claimed, by name."""
+        prefix = self._keys.leases_of(batch)
+        newest: dict[str, int] = {}
+        async for stored in self._world.store.list(prefix):
+            name, _, file = stored.key.removeprefix(prefix).rpartition("/")
+            number = int(file.removesuffix(".json"))
+            newest[name] = max(number, newest.get(name, 0))
+        found = {}
+        for name, number in newest.items():
+            full = f"{batch:04d}-{name}"
+            await self._see(full, number)
+            found[full] = self._standing(full)
+        return found
+
+    async def look(self, name: str) -> Standing:
+        """The standing of one lease."""
+        prefix = self._keys.lease_log(name)
+        newest = 0
+        async for stored in self._world.store.list(prefix):
+            file = stored.key.removeprefix(prefix)
+            newest = max(newest, int(file.removesuffix(".json")))
+        if newest:
+            await self._see(name, newest)
+        return self._standing(name)
+
+    def _standing(self, name: str) -> Standing:
+        seen = self._seen.get(name)
+        return standing(
+            seen,
+            now_s=self._world.clock(),
+            margin_s=self._margin_s,
+            owner_dead=seen is not None
+            and certainly_dead(seen.owner, self._world.me, self._world.alive),
+        )
+
+    async def _see(self, name: str, number: int) -> None:
+        there = self._seen.get(name)
+        if there is not None and there.number >= number:
+            return
+        key = self._keys.lease(name, number)
+        try:
+            found = json.loads(await self._world.store.get(key))
+        except NotStored:
+            return  # the run was merged and cleaned up between the listing and now
+        self._seen[name] = Seen(
+            number=number,
+            state=LeaseState(found["state"]),
+            owner=owner_from(found),
+            duration_s=float(found["duration_s"]),
+            since_s=self._world.clock(),
+        )
+
+    async def claim(self, name: str, free: Free) -> Lease | None:
+        """Put the next number; None when somebody else was first."""
+        began_s = self._world.clock()
+        if not await self._put(name, free.number, LeaseState.HELD):
+            # whoever won has it from about now; the next look reads the number itself
+            return None
+        lease = Lease(name, free.number, began_s + self.duration_s, free.taken_over)
+        self._remember(lease, LeaseState.HELD)
+        return lease
+
+    async def renew(self, lease: Lease) -> bool:
+        """Put the next number; False, and the lease is lost, when somebody took it over."""
+        began_s = self._world.clock()
+        if lease.lost or not await self._put(lease.name, lease.number + 1, LeaseState.HELD):
+            lease.lost = True
+            return False
+        lease.number += 1
+        lease.valid_until_s = began_s + self.duration_s
+        self._remember(lease, LeaseState.HELD)
+        return True
+
+    async def give_back(self, lease: Lease, state: LeaseState) -> bool:
+        """Mark it released or closed; False when it was not ours any more."""
+        if lease.lost or not await self._put(lease.name, lease.number + 1, state):
+            lease.lost = True
+            return False
+        lease.number += 1
+        lease.lost = True  # nobody holds it now
+        self._remember(lease, state)
+        return True
+
+    async def _put(self, name: str, number: int, state: LeaseState) -> bool:
+        body = self._world.me.as_json() | {
+            "state": state.value,
+            "duration_s": self.duration_s,
+            "nonce": self._world.token(),
+        }
+        data = json.dumps(body, sort_keys=True).encode()
+        return await self._world.store.put_if_absent(self._keys.lease(name, number), data)
+
+    def _remember(self, lease: Lease, state: LeaseState) -> None:
+        self._seen[lease.name] = Seen(
+            lease.number, state, self._world.me, self.duration_s, self._world.clock()
+        )

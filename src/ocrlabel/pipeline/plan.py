@@ -1,0 +1,113 @@
+"""What a run is: decided once, written down once, and matched by everyone who joins or resumes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+
+from ocrlabel.errors import RunMismatch
+
+PLAN_FORMAT = 1
+DEFAULT_BATCH_ROWS = 500
+DEFAULT_SLICE_ROWS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run's identity. `replaces` is the run id that `--fresh` put aside, "" for none."""
+
+    run_id: str
+    dataset: str
+    source: str
+    fingerprint: str
+    rows: int
+    engine: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    batch_rows: int = DEFAULT_BATCH_ROWS
+    slice_rows: int = DEFAULT_SLICE_ROWS
+    created_at_s: float = 0.0
+    replaces: str = ""
+    job: str = ""
+    format: int = PLAN_FORMAT
+
+    @property
+    def batches(self) -> int:
+        """How many batches the rows make."""
+        return -(-self.rows // self.batch_rows)
+
+    def batch_range(self, batch: int) -> range:
+        """The ordinals of one batch."""
+        start = batch * self.batch_rows
+        return range(start, min(start + self.batch_rows, self.rows))
+
+    def slices(self, batch: int) -> Iterator[tuple[int, range]]:
+        """The slices of one batch: (number, ordinals)."""
+        rows = self.batch_range(batch)
+        for number, start in enumerate(range(rows.start, rows.stop, self.slice_rows)):
+            yield number, range(start, min(start + self.slice_rows, rows.stop))
+
+    def batch_of(self, ordinal: int) -> int:
+        """The batch that a row belongs to."""
+        return ordinal // self.batch_rows
+
+
+def encode_plan(plan: Plan) -> bytes:
+    """The plan as the bytes of plan.json."""
+    return json.dumps(asdict(plan), ensure_ascii=False, indent=1, sort_keys=True).encode()
+
+
+def decode_plan(data: bytes, *, where: str) -> Plan:
+    """The plan in plan.json. Raises RunMismatch when another version wrote it."""
+    try:
+        found = json.loads(data)
+        known = {k: found[k] for k in Plan.__dataclass_fields__ if k in found}
+        plan = Plan(**known)
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunMismatch(
+            f"{where} is not a plan of ocrlabel ({error})\n"
+            "  use another --checkpoint-prefix, or --fresh to start a new run here"
+        ) from error
+    if plan.format != PLAN_FORMAT:
+        raise RunMismatch(
+            f"{where} was written by another version of ocrlabel (format {plan.format})\n"
+            "  finish the run with that version, or start a new one with --fresh"
+        )
+    return plan
+
+
+def differences(there: Plan, here: Plan) -> list[str]:
+    """What makes two plans different runs, as lines for a reader; empty when they match."""
+    lines = [
+        f"{name}: there {theirs}, here {ours}"
+        for name, theirs, ours in (
+            ("rows", there.rows, here.rows),
+            ("engine", there.engine, here.engine),
+        )
+        if theirs != ours
+    ]
+    if there.fingerprint != here.fingerprint:
+        lines.insert(0, f"input: there {_short(there)}, here {_short(here)}")
+    if there.engine == here.engine:
+        lines += [
+            f"{there.engine} option {name}: there {there.options.get(name, 'unset')},"
+            f" here {here.options.get(name, 'unset')}"
+            for name in sorted({*there.options, *here.options})
+            if there.options.get(name) != here.options.get(name)
+        ]
+    return lines
+
+
+def _short(plan: Plan) -> str:
+    return f"{plan.source} (sha256 {plan.fingerprint[:12]}…)"
+
+
+def refuse_other(there: Plan, here: Plan, *, where: str) -> None:
+    """Raise RunMismatch, with both ways on, when the plan that is there is another run's."""
+    if lines := differences(there, here):
+        listed = "\n".join(f"  {line}" for line in lines)
+        raise RunMismatch(
+            f"{where} belongs to another run\n{listed}\n"
+            "  write to another --output (or --checkpoint-prefix),"
+            f" or add --fresh to do all {here.rows:,} rows again"
+        )
