@@ -1,0 +1,129 @@
+"""The circuit breaker: tells an outage of the service from the bad luck of single images.
+
+closed --many failures in a row, or a few and no success for long--> open
+open   --wait, one probe, a longer wait, one probe, ...--> closed at the first success
+open   --no success for give_up_after_s--> GiveUp: the run ends with exit 75 and everything saved
+
+It has no clock: every call is told the time (seconds on a clock that never goes back).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Send this one request; nobody else sends until it is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Do not send; ask again at `until`."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Stop the run; message is for people."""
+
+    message: str
+
+
+Gate: TypeAlias = Go | Probe | Wait | GiveUp
+
+
+@dataclass(slots=True, kw_only=True)
+class Breaker:
+    """Counts failures that are nobody's fault: 429, 5xx, connections. See the module's story."""
+
+    give_up_after_s: float = 900.0
+    failures_in_a_row: int = 10
+    few_failures: int = 3
+    silence_s: float = 30.0
+    first_wait_s: float = 1.0
+    longest_wait_s: float = 30.0
+    probe_timeout_s: float = 330.0
+    """A probe that was never answered (its worker died) is replaced after this long."""
+
+    _failures: int = 0
+    _no_success_since: float | None = None
+    _kinds: dict[str, int] | None = None
+    _opened_at: float | None = None
+    _wait_s: float = 0.0
+    _probe_at: float = 0.0
+    _probing_since: float | None = None
+    _paused_s: float = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Nothing but probes is sent."""
+        return self._opened_at is not None
+
+    def paused_s(self, now: float) -> float:
+        """Seconds spent open until now: they use up no image's deadline."""
+        open_s = 0.0 if self._opened_at is None else max(0.0, now - self._opened_at)
+        return self._paused_s + open_s
+
+    def on_success(self, now: float) -> None:
+        """A request was answered, well or badly: the service is there."""
+        self._paused_s = self.paused_s(now)
+        self._opened_at = self._probing_since = self._no_success_since = self._kinds = None
+        self._failures = 0
+
+    def on_failure(self, now: float, kind: str, *, retry_after_s: float | None = None) -> None:
+        """A request failed in a way that may pass. kind is a word for the message, "429" say."""
+        self._failures += 1
+        if self._no_success_since is None:
+            self._no_success_since = now
+        kinds = self._kinds = self._kinds or {}
+        kinds[kind] = kinds.get(kind, 0) + 1
+        if self._opened_at is None:
+            if self._is_outage(now):
+                self._opened_at = now
+                self._wait_s = self.first_wait_s
+                self._probe_at = now + max(self._wait_s, retry_after_s or 0.0)
+        elif self._probing_since is not None:
+            self._probing_since = None
+            self._wait_s = min(2 * self._wait_s, self.longest_wait_s)
+            self._probe_at = now + max(self._wait_s, retry_after_s or 0.0)
+
+    def gate(self, now: float) -> Gate:
+        """What the next worker that wants to send has to do."""
+        if self._opened_at is None:
+            return Go()
+        since = self._opened_at if self._no_success_since is None else self._no_success_since
+        give_up_at = since + self.give_up_after_s
+        if now >= give_up_at:
+            return GiveUp(self._sentence(now - since))
+        if self._probing_since is not None:
+            lost_at = self._probing_since + self.probe_timeout_s
+            if now < lost_at:
+                # a closed breaker is noticed within a second
+                return Wait(min(now + 1.0, lost_at, give_up_at))
+        elif now < self._probe_at:
+            return Wait(min(now + 1.0, self._probe_at, give_up_at))
+        self._probing_since = now
+        return Probe()
+
+    def _is_outage(self, now: float) -> bool:
+        if self._failures >= self.failures_in_a_row:
+            return True
+        silent_s = now - (now if self._no_success_since is None else self._no_success_since)
+        return self._failures >= self.few_failures and silent_s >= self.silence_s
+
+    def _sentence(self, silent_s: float) -> str:
+        kinds = sorted((self._kinds or {}).items(), key=lambda kind: (-kind[1], kind[0]))
+        seen = ", ".join(f"{count} x {kind}" for kind, count in kinds)
+        return (
+            f"the service has answered no request for {silent_s / 60:.0f} minutes ({seen}); "
+            "everything is saved: run the same command again when the service is back, "
+            "or wait longer with --give-up-after"
+        )
