@@ -151,9 +151,23 @@ class Throttled(Unavailable):
 
 
 class BadAnswer(Unavailable):
-    """The service answered 200 with something that is no answer (HTML, cut JSON, missing pages)."""
+    """The service answered 200 with something that is no answer (HTML, cut JSON, missing pages).
+
+    billed_pages is what it says that it charged all the same; None where it says nothing.
+    """
 
     failure = FailureClass.BAD_ANSWER
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        failure: FailureClass | None = None,
+        billed_pages: int | None = None,
+    ) -> None:
+        super().__init__(message, status=status, failure=failure)
+        self.billed_pages = billed_pages
 
 
 class KeyRefused(Exception):

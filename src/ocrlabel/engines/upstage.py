@@ -1,0 +1,246 @@
+"""The Upstage Document OCR API: one document, one POST, one answer or one error.
+
+Nothing here sends twice. Trying again is the run's business, which writes every attempt down
+first; so redirects are not followed and the transport makes no retries of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+import httpx2
+
+from ocrlabel.engines import upstage_errors
+from ocrlabel.engines.base import Answer, Document, Lane
+from ocrlabel.engines.upstage_answer import read_answer
+from ocrlabel.engines.upstage_keys import Key
+from ocrlabel.errors import BadAnswer, ConfigError, ImageError, KeyRefused, Unavailable
+from ocrlabel.labels import FailureClass
+
+if TYPE_CHECKING:
+    from ocrlabel.dataset.images import Accepts
+
+BASE_URL: Final = "https://api.upstage.ai/v1"
+MODEL: Final = "ocr"
+PRICE_PER_PAGE_USD: Final = 0.0015
+"""Document OCR. Source: upstage.ai/pricing as quoted by a third party on 2026-09-11; not
+confirmed on an official page, so it is a setting."""
+
+MAX_BODY_BYTES: Final = 100_000_000
+"""A 244-word page is about 60 KB of JSON: a hundred full pages stay far below this."""
+
+# Named by what is inside: the service asks for an extension that matches. The user's own name is
+# never sent: it may be personal, longer than the service takes, or not ASCII.
+_SENT_AS: Final[Mapping[str, tuple[str, str]]] = {
+    "jpeg": ("page.jpg", "image/jpeg"),
+    "png": ("page.png", "image/png"),
+    "bmp": ("page.bmp", "image/bmp"),
+    "tiff": ("page.tiff", "image/tiff"),
+    "pdf": ("page.pdf", "application/pdf"),
+    "heic": ("page.heic", "image/heic"),
+    "webp": ("page.webp", "image/webp"),
+}
+
+
+class Opener(Protocol):
+    """Looks at untrusted bytes somewhere safe: `children.Opener`, in a process of its own."""
+
+    async def prepare(self, data: bytes, accepts: Accepts) -> Document:
+        """The document as the engine takes it. Raises Unreadable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. read is the longest silence; whole is the most that one request may take.
+
+    The service's own limit is not documented; its clients wait 300 s for a document.
+    """
+
+    connect_s: float = 10.0
+    write_s: float = 60.0
+    read_s: float = 300.0
+    whole_s: float = 420.0
+
+
+class UpstageEngine:
+    """Engine "upstage". Each key is a lane; `recognise` sends with the key of the lane named.
+
+    wall gives Unix seconds (for a Retry-After that is a date). transport replaces the network
+    in tests. Raises ConfigError when keys or base_url cannot be used.
+    """
+
+    name = "upstage"
+    parallel = None
+
+    def __init__(
+        self,
+        keys: tuple[Key, ...],
+        *,
+        opener: Opener,
+        accepts: Accepts,
+        wall: Callable[[], float],
+        base_url: str = BASE_URL,
+        model: str = MODEL,
+        price_per_page_usd: float = PRICE_PER_PAGE_USD,
+        timeouts: Timeouts = Timeouts(),
+        max_body_bytes: int = MAX_BODY_BYTES,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        if not keys:
+            raise ConfigError("no Upstage key: set UPSTAGE_API_KEY, or use --engine rapidocr")
+        self._base_url = _checked(base_url)
+        self._url = f"{self._base_url}/document-digitization"
+        self._keys = {key.name: key for key in keys}
+        self._opener = opener
+        self._accepts = accepts
+        self._wall = wall
+        self._model = model
+        self._timeouts = timeouts
+        self._max_body_bytes = max_body_bytes
+        self._transport = transport
+        self._client: httpx2.AsyncClient | None = None
+        self.price_per_page_usd = price_per_page_usd
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The model; and the address where it is not Upstage's own.
+
+        With the address in every image's key, answers of a rehearsal against the fake are never
+        taken for answers of the service.
+        """
+        if self._base_url == BASE_URL:
+            return {"model": self._model}
+        return {"model": self._model, "base_url": self._base_url}
+
+    @property
+    def max_pages(self) -> int:
+        """The service's limit; a document with more is not sent."""
+        return self._accepts.max_pages
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """One per key."""
+        return tuple(key.lane for key in self._keys.values())
+
+    @property
+    def request_timeout_s(self) -> float:
+        """Connecting included."""
+        return self._timeouts.whole_s
+
+    async def start(self) -> None:
+        """Make the connection pool. Nothing is sent: the first answer shows if a key works."""
+        self._client = httpx2.AsyncClient(
+            headers={"User-Agent": "ocrlabel"},
+            timeout=httpx2.Timeout(
+                connect=self._timeouts.connect_s,
+                write=self._timeouts.write_s,
+                read=self._timeouts.read_s,
+                pool=self._timeouts.connect_s,
+            ),
+            # The run decides how many requests are in flight; the pool must never queue them,
+            # for what waits in it was already written down as sent.
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
+            follow_redirects=False,
+            trust_env=not _is_loopback(self._base_url),  # HTTPS_PROXY, SSL_CERT_FILE
+            transport=self._transport,
+        )
+
+    async def prepare(self, data: bytes) -> Document:
+        """The document as the service takes it; raises Unreadable."""
+        return await self._opener.prepare(data, self._accepts)
+
+    async def recognise(self, document: Document, lane: str) -> Answer:
+        """One POST. Raises what the Engine protocol names, and nothing else."""
+        key = self._keys[lane]
+        try:
+            async with asyncio.timeout(self._timeouts.whole_s):
+                status, headers, body = await self._post(document, key)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"no whole answer from {self._url} within {self._timeouts.whole_s:g} s",
+                failure=FailureClass.TIMED_OUT,
+            ) from error
+        except upstage_errors.TRANSLATED as error:
+            raise upstage_errors.of_transport(error, self._url) from error
+        refusal = upstage_errors.of_answer(status, headers, body, now_s=self._wall(), url=self._url)
+        if refusal is not None:
+            raise self._without_secrets(refusal)
+        return self._read(body, document, status)
+
+    def parse(self, raw: bytes, document: Document) -> Answer:
+        """What recognise made of this answer, made again."""
+        return self._read(raw, document, None)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    async def _post(self, document: Document, key: Key) -> tuple[int, Mapping[str, str], bytes]:
+        if self._client is None:
+            raise RuntimeError("start the engine before using it")
+        name, content_type = _SENT_AS.get(
+            document.format, (f"page.{document.format}", "application/octet-stream")
+        )
+        request = self._client.build_request(
+            "POST",
+            self._url,
+            headers={"Authorization": f"Bearer {key.secret}"},
+            data={"model": self._model},
+            files={"document": (name, document.data, content_type)},
+        )
+        response = await self._client.send(request, stream=True)
+        try:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > self._max_body_bytes:
+                    raise BadAnswer(
+                        f"HTTP {response.status_code} with more than"
+                        f" {self._max_body_bytes / 1e6:g} MB: no OCR answer is that large",
+                        status=response.status_code,
+                    )
+        finally:
+            await response.aclose()
+        return response.status_code, response.headers, bytes(body)
+
+    def _read(self, raw: bytes, document: Document, status: int | None) -> Answer:
+        try:
+            return read_answer(raw, document, status=status)
+        except ImageError as error:
+            raise self._without_secrets(error) from None
+
+    def _without_secrets(self, error: ImageError | KeyRefused) -> ImageError | KeyRefused:
+        """A service may repeat the key that it refuses; a message of ours never does."""
+        for key in self._keys.values():
+            error.message = error.message.replace(key.secret, f"[{key.name}]")
+        error.args = (error.message,)
+        return error
+
+
+def _checked(base_url: str) -> str:
+    """The address without a slash at the end. Raises ConfigError."""
+    try:
+        url = httpx2.URL(base_url.strip())
+    except httpx2.InvalidURL as error:
+        raise ConfigError(f"UPSTAGE_BASE_URL is no address: {error}") from None
+    if url.userinfo:
+        raise ConfigError("UPSTAGE_BASE_URL holds a name or password: only host and path, please")
+    if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
+        raise ConfigError(f"UPSTAGE_BASE_URL is {base_url!r}: give an address such as {BASE_URL}")
+    return str(url).rstrip("/")
+
+
+def _is_loopback(base_url: str) -> bool:
+    """No proxy reaches a server on this machine."""
+    host = httpx2.URL(base_url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

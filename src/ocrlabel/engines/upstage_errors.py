@@ -1,0 +1,120 @@
+"""HTTP into ocrlabel's errors: the only place where a status or a transport error is judged.
+
+    could not connect, pool full               Unavailable(sent=False)
+    write, read, time-out, cut, garbled        Unavailable: perhaps done, perhaps billed
+    429, or too_many_requests in any body      Throttled
+    5xx                                        Unavailable
+    401, 402, 403                              KeyRefused
+    3xx and all other 4xx                      Rejected
+    2xx that is no answer                      BadAnswer (upstage_answer.py)
+
+Source: the status table of the Document OCR reference (2025 to 2026). 402 is not in it; it can
+only be about money, so it is read like 403.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType
+from typing import Final
+
+import httpx2
+
+from ocrlabel.engines.upstage_body import Complaint, complaint_of
+from ocrlabel.errors import ImageError, KeyRefused, Rejected, Throttled, Unavailable
+from ocrlabel.labels import FailureClass
+
+NEVER_SENT: Final = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,  # raised while the tunnel is made, before the request
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,  # refused by our own side's HTTP parser
+    httpx2.InvalidURL,
+)
+
+TIMED_OUT: Final = (httpx2.ReadTimeout, httpx2.WriteTimeout)
+
+TRANSLATED: Final = (
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    httpx2.CookieConflict,
+    httpx2.StreamError,
+    OSError,  # ssl.SSLError and socket errors that the client lets through
+)
+"""Everything that the client is known to raise. Roots: what derives from them is covered."""
+
+_MEANING: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        400: "the service calls the request wrong",
+        401: "the service does not know this key",
+        402: "payment is required",
+        403: "the account has no credit left, or the key may not use OCR",
+        413: "the file or its page count is too large for the service",
+        415: "the service does not read this format",
+        422: "the service calls the file damaged",
+        429: "too many requests",
+    }
+)
+
+
+def of_transport(error: Exception, url: str) -> Unavailable:
+    """What a failed exchange means. url is for the message; it holds no secret."""
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, NEVER_SENT):
+        return Unavailable(
+            f"cannot connect to {url} ({what}): is UPSTAGE_BASE_URL right, and the network up?",
+            sent=False,
+        )
+    if isinstance(error, TIMED_OUT):
+        return Unavailable(f"no answer from {url} in time ({what})", failure=FailureClass.TIMED_OUT)
+    return Unavailable(f"the exchange with {url} was cut ({what})")
+
+
+def of_answer(
+    status: int, headers: Mapping[str, str], body: bytes, *, now_s: float, url: str
+) -> ImageError | KeyRefused | None:
+    """What an answer other than a good one means; None for a 2xx that complains of nothing.
+
+    now_s is Unix time, for a Retry-After that is a date.
+    """
+    complaint = complaint_of(body)
+    wait_s = retry_after_s(headers.get("retry-after"), now_s)
+    if status == 429 or (complaint is not None and complaint.throttled):
+        return Throttled(_message(429, complaint), status=status, retry_after_s=wait_s)
+    if status >= 500:
+        return Unavailable(_message(status, complaint), status=status, retry_after_s=wait_s)
+    if status in {401, 402, 403}:
+        return KeyRefused(_message(status, complaint), status=status)
+    if status in {404, 405} or 300 <= status < 400:
+        target = headers.get("location", "")
+        there = f"it redirects to {target[:200]}" if target else "there is no OCR at this address"
+        return Rejected(f"HTTP {status} from {url}: {there}; check UPSTAGE_BASE_URL", status=status)
+    if status >= 400:
+        return Rejected(_message(status, complaint), status=status)
+    return None
+
+
+def retry_after_s(value: str | None, now_s: float) -> float | None:
+    """Seconds to wait from a Retry-After header (seconds or an HTTP date), None if unreadable."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            at = parsedate_to_datetime(value)
+            seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now_s
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _message(status: int, complaint: Complaint | None) -> str:
+    meaning = _MEANING.get(status, "the service failed" if status >= 500 else "refused")
+    said = f' (it says "{complaint.message}")' if complaint and complaint.message else ""
+    return f"HTTP {status}: {meaning}{said}"

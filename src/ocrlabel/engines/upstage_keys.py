@@ -1,0 +1,164 @@
+"""API keys and the rate of each: from a variable, a list of keys, or a stored secret.
+
+Pure functions. A message never repeats any part of a key, so it may stand in a log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ocrlabel.engines.base import Lane
+from ocrlabel.errors import ConfigError
+
+DOCUMENTED_REQUESTS_PER_S = 3.0
+"""Document OCR's rate on the newest page of its documentation (2026-09-30 or later)."""
+
+DOCUMENTED_PAGES_PER_MINUTE = 300.0
+"""Last figure that was published for OCR (until about 2026-09); the newest is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One API key and what it allows. None means no limit. The secret shows in no repr."""
+
+    name: str
+    secret: str = field(repr=False)
+    requests_per_s: float | None = None
+    pages_per_minute: float | None = None
+
+    @property
+    def lane(self) -> Lane:
+        """The key as the run sees it: by name, without its secret."""
+        return Lane(self.name, self.requests_per_s, self.pages_per_minute)
+
+
+def parse_keys(
+    text: str,
+    requests_per_s: float | None = DOCUMENTED_REQUESTS_PER_S,
+    *,
+    pages_per_minute: float | None = DOCUMENTED_PAGES_PER_MINUTE,
+    where: str = "UPSTAGE_API_KEYS",
+) -> tuple[Key, ...]:
+    """`key1@3,key2@1`: keys with their requests/s, which may be left out.
+
+    A rate may carry pages/min after a slash: `key1@3/600`. `where` names the variable in
+    messages. Raises ConfigError.
+    """
+    entries = [entry.strip() for entry in text.split(",")]
+    keys = []
+    for number, entry in enumerate(entries, start=1):
+        place = where if len(entries) == 1 else f"key {number} of {where}"
+        secret, at, rates = entry.rpartition("@")
+        if not at:
+            keys.append(_key(entry, requests_per_s, pages_per_minute, place))
+            continue
+        rps, slash, ppm = rates.partition("/")
+        keys.append(
+            _key(
+                secret,
+                _rate(rps, place, "requests/s"),
+                _rate(ppm, place, "pages/min") if slash else pages_per_minute,
+                place,
+            )
+        )
+    return _distinct(keys, where)
+
+
+def keys_of_secret(
+    value: str,
+    requests_per_s: float | None = DOCUMENTED_REQUESTS_PER_S,
+    *,
+    pages_per_minute: float | None = DOCUMENTED_PAGES_PER_MINUTE,
+    where: str = "the secret",
+) -> tuple[Key, ...]:
+    """The keys in a stored secret, written in any of the usual ways.
+
+    A bare key or `key1@3,key2@1`; a JSON string of that; `{"UPSTAGE_API_KEY": "..."}` (or
+    UPSTAGE_API_KEYS, or api_key); or a list of keys and of
+    `{"key": "...", "requests_per_s": 3, "pages_per_minute": 300}`, also under `"keys"`.
+    Raises ConfigError.
+    """
+    text = value.strip()
+    if not text.startswith(("{", "[", '"')):
+        return parse_keys(text, requests_per_s, pages_per_minute=pages_per_minute, where=where)
+    try:
+        content: object = json.loads(text)
+    except (ValueError, RecursionError):
+        # `from None`: a JSONDecodeError carries the document, and with it the key
+        raise ConfigError(
+            f"{where} looks like JSON and is not: store the bare key, or valid JSON"
+        ) from None
+    return _of_content(content, requests_per_s, pages_per_minute, where)
+
+
+def _of_content(
+    content: object, rps: float | None, ppm: float | None, where: str
+) -> tuple[Key, ...]:
+    if isinstance(content, str):
+        return parse_keys(content, rps, pages_per_minute=ppm, where=where)
+    if isinstance(content, Mapping):
+        for name in ("UPSTAGE_API_KEYS", "keys", "UPSTAGE_API_KEY", "api_key"):
+            if name in content:
+                return _of_content(content[name], rps, ppm, where)
+        if "key" in content:
+            return _of_content([content], rps, ppm, where)
+    if isinstance(content, Sequence) and content:
+        return _distinct(
+            [
+                _of_entry(entry, rps, ppm, f"key {number} of {where}")
+                for number, entry in enumerate(content, start=1)
+            ],
+            where,
+        )
+    raise ConfigError(f'{where} holds no key: write the key itself, or {{"UPSTAGE_API_KEY": "…"}}')
+
+
+def _of_entry(entry: object, rps: float | None, ppm: float | None, place: str) -> Key:
+    if isinstance(entry, str):
+        return parse_keys(entry, rps, pages_per_minute=ppm, where=place)[0]
+    if isinstance(entry, Mapping) and isinstance(entry.get("key"), str):
+        return _key(
+            entry["key"],
+            _rate(entry.get("requests_per_s", rps), place, "requests_per_s"),
+            _rate(entry.get("pages_per_minute", ppm), place, "pages_per_minute"),
+            place,
+        )
+    raise ConfigError(f'{place} is neither a key nor {{"key": "…", "requests_per_s": 3}}')
+
+
+def _key(secret: str, rps: float | None, ppm: float | None, place: str) -> Key:
+    secret = secret.strip()
+    if not secret:
+        raise ConfigError(f"{place} is empty: give an Upstage API key")
+    # anything else cannot stand in a header, and most often means a copied quote or line break
+    if not all("!" <= character <= "~" for character in secret):
+        raise ConfigError(f"{place} has a space or another character that no API key has")
+    # Named by its hash: the same key has the same name in every worker, wherever it stands.
+    digest = hashlib.sha256(b"ocrlabel lane " + secret.encode("ascii")).hexdigest()
+    return Key(f"key-{digest[:6]}", secret, rps, ppm)
+
+
+def _rate(value: object, place: str, unit: str) -> float | None:
+    if value is None:
+        return None
+    try:
+        rate = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        rate = math.nan
+    if not 0 < rate <= 1e6:
+        # not repeated: after a stray @ it may be a piece of the key
+        raise ConfigError(f"{place} has a rate that is no number above 0: write key@3 ({unit})")
+    return rate
+
+
+def _distinct(keys: Sequence[Key], where: str) -> tuple[Key, ...]:
+    seen: dict[str, int] = {}
+    for number, key in enumerate(keys, start=1):
+        if key.secret in seen:
+            raise ConfigError(f"keys {seen[key.secret]} and {number} of {where} are the same key")
+        seen[key.secret] = number
+    return tuple(keys)
