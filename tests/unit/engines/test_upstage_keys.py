@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrlabel.engines.upstage_keys import keys_of_secret, parse_keys
+from ocrlabel.errors import ConfigError
+
+
+def rates(keys):
+    return [(key.secret, key.requests_per_s, key.pages_per_minute) for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("up_a", [("up_a", 7, 300)]),
+        (" up_a@3 , up_b@0.5 ", [("up_a", 3, 300), ("up_b", 0.5, 300)]),
+        ("up_a@3/600,up_b", [("up_a", 3, 600), ("up_b", 7, 300)]),
+    ],
+)
+def test_keys_carry_their_own_rates(text, expected):
+    assert rates(parse_keys(text, 7)) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "up_a@3,up_b@1",
+        '"up_a@3,up_b@1"',
+        {"UPSTAGE_API_KEY": "up_a@3,up_b@1"},
+        {"UPSTAGE_API_KEYS": ["up_a@3", "up_b@1"]},
+        ["up_a@3", {"key": "up_b", "requests_per_s": 1}],
+        {"keys": [{"key": "up_a", "requests_per_s": 3}, {"key": "up_b", "requests_per_s": 1}]},
+    ],
+)
+def test_a_secret_may_be_written_in_any_usual_way(value):
+    text = value if isinstance(value, str) else json.dumps(value)
+    assert rates(keys_of_secret(text, None, pages_per_minute=None)) == [
+        ("up_a", 3, None),
+        ("up_b", 1, None),
+    ]
+
+
+def test_a_key_is_named_alike_wherever_it_stands():
+    one, two = parse_keys("up_a,up_b"), parse_keys("up_b@2")
+    assert one[1].name == two[0].name != one[0].name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", ",", "up_SECRET,,up_b", "up_SECRET@", "up_SECRET@0", "up_SECRET@-1", "up_SECRET@nan", "up_SECRET@inf",
+        "up_SECRET@three", "a@up_SECRET", "up SECRET", "up_SECRET\nx", "up_SECRETé", "up_SECRET@3/", "up_SECRET,up_SECRET@2",
+        '{"UPSTAGE_API_KEY": "up_SECRET', '{"nothing": "up_SECRET"}', "[]", '[{"key": 5, "x": "up_SECRET"}]', '{"key": "up_SECRET", "requests_per_s": "x"}',
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_refused_in_one_sentence_without_the_key(text):
+    with pytest.raises(ConfigError) as caught:
+        keys_of_secret(text)
+    assert "SECRET" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_key_shows_in_no_repr():
+    assert "SECRET" not in repr(parse_keys("up_SECRET")) + repr(parse_keys("up_SECRET")[0].lane)
+
+
+@given(st.text(max_size=30))
+def test_any_secret_is_keys_or_a_config_error(text):
+    try:
+        keys = keys_of_secret(text)
+    except ConfigError:
+        return
+    assert keys
