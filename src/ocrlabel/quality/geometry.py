@@ -1,0 +1,147 @@
+"""Areas of polygons and of their overlaps, a page at a time.
+
+Pairs whose bounding boxes are apart cost a comparison of numbers; upright rectangles, most of
+what engines give, cost a few more; only the rest goes to shapely. A polygon that crosses itself
+has the area that an even-odd fill would paint; one without area (a line, a point, not a number)
+overlaps nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from ocrlabel.labels import Polygon
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Indices: TypeAlias = npt.NDArray[np.intp]
+
+_ALL_PAIRS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Polygons of one page, ready to be compared. bounds: (n, 4) as x0, y0, x1, y1."""
+
+    polygons: tuple[Polygon, ...]
+    bounds: Floats
+    areas: Floats
+    upright: Bools
+    geometries: npt.NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.polygons)
+
+
+def shapes(polygons: Sequence[Polygon]) -> Shapes:
+    """Prepare polygons; order is kept."""
+    count = len(polygons)
+    bounds = np.zeros((count, 4))
+    areas = np.zeros(count)
+    upright = np.zeros(count, dtype=np.bool_)
+    geometries = np.full(count, None, dtype=np.object_)
+    quads = [i for i, polygon in enumerate(polygons) if len(polygon) == 4]
+    if quads:
+        _quads(
+            np.array([polygons[i] for i in quads], dtype=np.float64),
+            np.array(quads),
+            bounds,
+            areas,
+            upright,
+        )
+    for i in np.flatnonzero(~upright).tolist():
+        geometry = _geometry(polygons[i])
+        if geometry is not None:
+            geometries[i] = geometry
+            bounds[i] = shapely.bounds(geometry)
+            areas[i] = shapely.area(geometry)
+    return Shapes(tuple(polygons), bounds, areas, upright, geometries)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pairs of polygons that touch, and a number for each: the sparse form of a table."""
+
+    rows: Indices
+    columns: Indices
+    values: Floats
+
+
+def overlaps(these: Shapes, those: Shapes) -> Pairs:
+    """The area that each of these shares with each of those, where they share any."""
+    rows, columns = near(these.bounds, those.bounds)
+    left, right = these.bounds[rows], those.bounds[columns]
+    width = np.minimum(left[:, 2], right[:, 2]) - np.maximum(left[:, 0], right[:, 0])
+    height = np.minimum(left[:, 3], right[:, 3]) - np.maximum(left[:, 1], right[:, 1])
+    solid = (these.areas[rows] > 0) & (those.areas[columns] > 0) & (width > 0) & (height > 0)
+    rows, columns, shared = rows[solid], columns[solid], (width * height)[solid]
+    odd = np.flatnonzero(~(these.upright[rows] & those.upright[columns]))
+    if len(odd):
+        cut = shapely.intersection(solids(these, rows[odd]), solids(those, columns[odd]))
+        shared[odd] = shapely.area(cut)
+    return Pairs(rows, columns, shared)
+
+
+def ious(these: Shapes, those: Shapes) -> Pairs:
+    """Intersection over union, 0..1, of each pair that overlaps."""
+    shared = overlaps(these, those)
+    union = these.areas[shared.rows] + those.areas[shared.columns] - shared.values
+    return Pairs(shared.rows, shared.columns, shared.values / union)
+
+
+def near(these: Floats, those: Floats) -> tuple[Indices, Indices]:
+    """Pairs of bounding boxes that touch.
+
+    All against all is quickest for a page; a tree keeps a page of 10,000 words within bounds.
+    """
+    if len(these) * len(those) > _ALL_PAIRS:
+        tree = shapely.STRtree(_boxes(those))
+        rows, columns = tree.query(_boxes(these))
+        return rows, columns
+    left, right = these[:, None, :], those[None, :, :]
+    rows, columns = np.nonzero(
+        (left[..., 0] <= right[..., 2])
+        & (right[..., 0] <= left[..., 2])
+        & (left[..., 1] <= right[..., 3])
+        & (right[..., 1] <= left[..., 3])
+    )
+    return rows, columns
+
+
+def _quads(points: Floats, at: Indices, bounds: Floats, areas: Floats, upright: Bools) -> None:
+    finite = np.isfinite(points).all(axis=(1, 2))
+    x, y = points[:, :, 0], points[:, :, 1]
+    # a rectangle along the axes: each side keeps x or y, and opposite corners differ in both
+    flat = (y[:, 0] == y[:, 1]) & (x[:, 1] == x[:, 2]) & (y[:, 2] == y[:, 3]) & (x[:, 3] == x[:, 0])
+    tall = (x[:, 0] == x[:, 1]) & (y[:, 1] == y[:, 2]) & (x[:, 2] == x[:, 3]) & (y[:, 3] == y[:, 0])
+    is_box = finite & (flat | tall)
+    box = np.stack((x.min(1), y.min(1), x.max(1), y.max(1)), axis=1)[is_box]
+    bounds[at[is_box]] = box
+    areas[at[is_box]] = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+    upright[at[is_box]] = True
+
+
+def _geometry(polygon: Polygon) -> shapely.Geometry | None:
+    if len(polygon) < 3 or not np.isfinite(np.asarray(polygon, dtype=np.float64)).all():
+        return None
+    outline = shapely.Polygon(polygon)
+    solid = outline if outline.is_valid else shapely.make_valid(outline)
+    return solid if shapely.area(solid) > 0 else None
+
+
+def solids(of: Shapes, at: Indices) -> npt.NDArray[np.object_]:
+    """Shapely geometries at these places, where there is area; boxes are made when first wanted."""
+    missing = np.array([i for i in np.unique(at) if of.geometries[i] is None], dtype=np.intp)
+    if len(missing):
+        of.geometries[missing] = _boxes(of.bounds[missing])
+    return of.geometries[at]
+
+
+def _boxes(bounds: Floats) -> npt.NDArray[np.object_]:
+    return np.asarray(shapely.box(*bounds.T), dtype=np.object_)
