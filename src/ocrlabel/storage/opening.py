@@ -1,0 +1,44 @@
+"""From what a user writes to a store: `s3://bucket/prefix`, `memory://`, or a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ocrlabel.errors import ConfigError
+from ocrlabel.storage.base import ObjectStore
+from ocrlabel.storage.credentials import Credentials
+from ocrlabel.storage.folder import FolderStore
+from ocrlabel.storage.patience import Patience
+
+
+def open_store(
+    url_or_path: str | Path,
+    *,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    credentials: Credentials | None = None,
+    patience: Patience | None = None,
+) -> ObjectStore:
+    """Open a store; nothing is sent yet, and a folder is made by its first write.
+
+    endpoint_url: another S3 server than AWS's. region: the bucket's, else the profile's, else
+    us-east-1. credentials: else the usual places are searched. memory:// is new on every call.
+    Raises ConfigError for an address of another kind and for missing AWS keys.
+    """
+    text = str(url_or_path)
+    scheme, has_scheme, rest = text.partition("://")
+    if not has_scheme or scheme == "file":
+        return FolderStore(Path(rest if has_scheme else text).expanduser().absolute())
+    from ocrlabel.storage import bucket  # noqa: PLC0415 -- obstore is slow to import for a folder
+
+    if scheme == "memory":
+        return bucket.memory(patience or Patience())
+    if scheme in {"s3", "s3a"}:
+        return bucket.open_bucket(
+            rest.rstrip("/"),
+            endpoint_url=endpoint_url,
+            region=region,
+            credentials=credentials,
+            patience=patience or Patience(),
+        )
+    raise ConfigError(f"{text}: cannot open {scheme}://; give s3://bucket/prefix or a folder")

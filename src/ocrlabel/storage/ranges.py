@@ -1,0 +1,94 @@
+"""A stored object as a file: seekable, read by ranges, for readers that skip (parquet)."""
+
+from __future__ import annotations
+
+import io
+from typing import BinaryIO, cast
+
+import obstore
+from obstore.exceptions import BaseError, PreconditionError
+from obstore.store import MemoryStore, S3Store
+
+from ocrlabel.errors import StoreUnavailable
+from ocrlabel.storage.refusals import last_words, meaning, reason
+
+PART_BYTES = 8 * 1024 * 1024
+_BUFFER_BYTES = 1024 * 1024  # one request for many small reads: a round trip costs more
+
+
+def range_reader(native: S3Store | MemoryStore, key: str, url: str) -> BinaryIO:
+    """Open an object for reading; what is read is of one version of it. Raises NotStored.
+
+    native: a store that retries by itself, since these calls block. Raises StoreUnavailable once
+    its retries are used up, and when the object is replaced while it is read.
+    """
+    raw = _RangeReader(native, key, url)
+    return cast("BinaryIO", io.BufferedReader(raw, _BUFFER_BYTES))
+
+
+class _RangeReader(io.RawIOBase):
+    def __init__(self, native: S3Store | MemoryStore, key: str, url: str) -> None:
+        super().__init__()
+        self._native, self._key, self._url = native, key, url
+        try:
+            meta = obstore.head(native, key)
+        except (BaseError, OSError) as error:
+            raise self._translated(error) from error
+        self._size_bytes: int = meta["size"]
+        self._e_tag: str | None = meta["e_tag"]
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size_bytes}[whence]
+        if start + offset < 0:
+            raise ValueError(f"cannot seek to {start + offset}")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not a run-time name
+        end = min(self._at + min(len(buffer), PART_BYTES), self._size_bytes)
+        if end <= self._at:
+            return 0
+        try:
+            result = obstore.get(
+                self._native,
+                self._key,
+                options={"range": (self._at, end), "if_match": self._e_tag},
+            )
+            data = bytes(result.bytes())
+        except (BaseError, OSError) as error:
+            raise self._translated(error) from error
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def readall(self) -> bytes:
+        """The rest, in large parts; the inherited way would ask for 8 KiB at a time."""
+        rest = memoryview(bytearray(max(self._size_bytes - self._at, 0)))
+        filled = 0
+        while read := self.readinto(rest[filled:]):
+            filled += read
+        return bytes(rest)
+
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, PreconditionError):
+            return StoreUnavailable(
+                f"{self._url}: {self._key!r} was replaced while it was read; run it again"
+            )
+        return (
+            meaning(error, self._key, self._url)
+            or last_words(error, self._url)
+            or StoreUnavailable(
+                f"{self._url}: {self._key!r} could not be read: {reason(error)}; "
+                f"run the same command again to go on"
+            )
+        )

@@ -1,0 +1,153 @@
+"""Stores that fail on purpose. Each wraps a real one and counts its writes from 1.
+
+A write is a put, a put_if_absent, an upload or a delete.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeVar
+
+from ocrlabel.errors import StoreUnavailable
+from ocrlabel.storage.base import ObjectStore, Stored
+
+T = TypeVar("T")
+When = Literal["before", "after"]
+
+
+class PowerCut(BaseException):
+    """The process is gone: nothing may catch this and go on."""
+
+
+class _Wrapped:
+    """An ObjectStore that hands everything on; subclasses say what a write meets."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+        self.writes = 0
+
+    @property
+    def url(self) -> str:
+        return self.store.url
+
+    async def get(self, key: str) -> bytes:
+        return await self.store.get(key)
+
+    async def put(self, key: str, data: bytes) -> None:
+        await self._write(lambda: self.store.put(key, data))
+
+    async def put_if_absent(self, key: str, data: bytes) -> bool:
+        return await self._write(lambda: self.store.put_if_absent(key, data))
+
+    def list(self, prefix: str) -> AsyncIterator[Stored]:
+        return self.store.list(prefix)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        await self._write(lambda: self.store.delete(keys))
+
+    async def upload(self, key: str, path: Path) -> None:
+        await self._write(lambda: self.store.upload(key, path))
+
+    async def download(self, key: str, path: Path) -> None:
+        await self.store.download(key, path)
+
+    def open(self, key: str) -> BinaryIO:
+        return self.store.open(key)
+
+    async def _write(self, write: Callable[[], Awaitable[T]]) -> T:
+        self.writes += 1
+        self._before(self.writes)
+        result = await write()
+        self._after(self.writes)
+        return result
+
+    def _before(self, n: int) -> None:
+        pass
+
+    def _after(self, n: int) -> None:
+        pass
+
+
+class DiesAfter(_Wrapped):
+    """The power goes at the n-th write, before it takes place or just after; it stays off."""
+
+    def __init__(self, store: ObjectStore, n: int, when: When = "before") -> None:
+        super().__init__(store)
+        self.n, self.when = n, when
+
+    @property
+    def dead(self) -> bool:
+        """Whether the power is off."""
+        return self._off
+
+    _off = False
+
+    def _before(self, n: int) -> None:
+        if self._off or (n >= self.n and self.when == "before"):
+            self._cut()
+
+    def _after(self, n: int) -> None:
+        if self._off or n >= self.n:
+            self._cut()
+
+    def _cut(self) -> None:
+        self._off = True
+        raise PowerCut
+
+
+class FailsAt(_Wrapped):
+    """The n-th write ends in StoreUnavailable, before it takes place or after; the rest work."""
+
+    def __init__(self, store: ObjectStore, n: int, when: When = "before") -> None:
+        super().__init__(store)
+        self.n, self.when = n, when
+
+    def _before(self, n: int) -> None:
+        if n == self.n and self.when == "before":
+            raise StoreUnavailable(f"write {n} fails on purpose, before it takes place")
+
+    def _after(self, n: int) -> None:
+        if n == self.n and self.when == "after":
+            raise StoreUnavailable(f"write {n} fails on purpose, after it took place")
+
+
+class CountsCalls(_Wrapped):
+    """Counts the calls of every method by its name, in `calls`."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        super().__init__(store)
+        self.calls: Counter[str] = Counter()
+
+    async def get(self, key: str) -> bytes:
+        self.calls["get"] += 1
+        return await super().get(key)
+
+    async def put(self, key: str, data: bytes) -> None:
+        self.calls["put"] += 1
+        await super().put(key, data)
+
+    async def put_if_absent(self, key: str, data: bytes) -> bool:
+        self.calls["put_if_absent"] += 1
+        return await super().put_if_absent(key, data)
+
+    def list(self, prefix: str) -> AsyncIterator[Stored]:
+        self.calls["list"] += 1
+        return super().list(prefix)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        self.calls["delete"] += 1
+        await super().delete(keys)
+
+    async def upload(self, key: str, path: Path) -> None:
+        self.calls["upload"] += 1
+        await super().upload(key, path)
+
+    async def download(self, key: str, path: Path) -> None:
+        self.calls["download"] += 1
+        await super().download(key, path)
+
+    def open(self, key: str) -> BinaryIO:
+        self.calls["open"] += 1
+        return super().open(key)
