@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 FALL = 0.75  # of the rate, at the first 429 of a burst
 FIRST_GUESS = 0.9  # of the rate at the first 429, which says little about the limit
 NEAR = 0.98  # of the rate at a later 429: at most this much stays
-RECOVERY_PER_S = 0.10  # of rps: a fall is made up for in 2.5 s
+RECOVERY_PER_S = 0.2  # of rps: a fall is made up for in 1.25 s
 RISE_PER_S = 0.027  # while no 429 was ever seen: 3/s becomes 10/s in 45 s
-RISE_BELOW_LIMIT_PER_S = 0.004  # up to where 429 came
+RISE_TO_GUESS_PER_S = 0.02  # up to near where the first 429 came
+RISE_TO_LIMIT_PER_S = 0.002  # up to near where a later one came
 RISE_ABOVE_LIMIT_PER_S = 0.001  # beyond it
-HOLD_S = 60.0  # once measured, a limit is not tried again before
-FEW = 12  # sends: fewer between two 429s measure nothing
+HOLD_S = 60.0  # for so long nothing beyond it is tried
+HOLD_DOCUMENTED_S = 600.0  # nor beyond a documented rate that a 429 confirmed
+SPORADIC = 200, 20.0  # sends and seconds without a 429: the next one is jitter, not our rate
 MANY = 60  # sends: enough to begin a new measurement
 LOWEST_RPS = 0.02
 
@@ -52,18 +54,25 @@ class Aimd:
     cap_rps: float = math.inf
     limit_rps: float | None = None
     version: int = 0
+    documented_rps: float = 0.0
     fell_at: float = -math.inf
-    answered_since_fall: bool = True
+    storm_began_at: float = -math.inf
+    """The first fall since something got through."""
+    answered_since_storm: bool = True
     hold_until: float = -math.inf
     grown_at: float = -math.inf
     empty_at: float | None = None
     """When the service's bucket was last known to be empty: the start of a measurement."""
+    measured: bool = False
+    """rps comes from a measurement, not from a first guess."""
     sent_since_empty: int = 0
+    sent_since_fall: int = 0
 
     @classmethod
     def starting(cls, rps: float, cap_rps: float = math.inf) -> Aimd:
         """At the documented rate, or at the cap where that is lower."""
-        return cls(rps=min(rps, cap_rps), rate_rps=min(rps, cap_rps), cap_rps=cap_rps)
+        start = min(rps, cap_rps)
+        return cls(rps=start, rate_rps=start, cap_rps=cap_rps, documented_rps=rps)
 
     @property
     def ceiling(self) -> Ceiling:
@@ -84,56 +93,79 @@ class Aimd:
     def sent(self, now: float, *, limited: bool, rising: float = 1.0) -> Aimd:
         """A request went out. limited: it had to wait for this rate. rising: scales the rise."""
         elapsed_s = min(max(now - self.grown_at, 0.0), 1.0)  # a rest is no evidence of anything
-        after = replace(self, grown_at=now, sent_since_empty=self.sent_since_empty + 1)
+        after = replace(
+            self,
+            grown_at=now,
+            sent_since_empty=self.sent_since_empty + 1,
+            sent_since_fall=self.sent_since_fall + 1,
+        )
         if self.rate_rps < self.rps:
             recovered = self.rate_rps + RECOVERY_PER_S * self.rps * elapsed_s
             return replace(after, rate_rps=min(self.rps, recovered))
-        if not limited or now < self.hold_until or self.rps >= self.cap_rps or rising <= 0:
+        if not limited:
             return after
-        rps = min(self.cap_rps, self.rps * (1 + self._rise_per_s() * rising * elapsed_s))
+        rps = min(self.cap_rps, self.rps * (1 + self._rise_per_s(now) * rising * elapsed_s))
+        if rps <= self.rps:
+            return after
         return replace(after, rps=rps, rate_rps=rps, version=self.version + 1)
 
-    def _rise_per_s(self) -> float:
+    def _rise_per_s(self, now: float) -> float:
         if self.limit_rps is None:
             return RISE_PER_S
         if self.rps < NEAR * self.limit_rps:
-            return RISE_BELOW_LIMIT_PER_S
-        return RISE_ABOVE_LIMIT_PER_S
+            return RISE_TO_LIMIT_PER_S if self.measured else RISE_TO_GUESS_PER_S
+        return RISE_ABOVE_LIMIT_PER_S if now >= self.hold_until else 0.0
 
     def answered(self, sent_at: float) -> Aimd:
         """A request was let through (whatever came of it afterwards)."""
-        if self.answered_since_fall or sent_at < self.fell_at:
+        if self.answered_since_storm or sent_at < self.storm_began_at:
             return self
-        return replace(self, answered_since_fall=True)
+        return replace(self, answered_since_storm=True)
 
-    def throttled(self, now: float, sent_at: float, *, share: float = 1.0) -> Aimd:
-        """A 429. share: our part of all that is sent with this key."""
+    def throttled(
+        self, now: float, sent_at: float, *, resumes_at: float | None = None, share: float = 1.0
+    ) -> Aimd:
+        """A 429. resumes_at: end of the pause that it asked for. share: our part of the rate."""
         refused = replace(self, sent_since_empty=max(0, self.sent_since_empty - 1))
         if sent_at < self.fell_at:
             return refused  # sent before we fell: the same burst
         fallen = replace(
-            refused, rate_rps=max(LOWEST_RPS, FALL * self.rate_rps), fell_at=now, grown_at=now
+            refused,
+            rate_rps=max(LOWEST_RPS, FALL * self.rate_rps),
+            fell_at=now,
+            sent_since_fall=0,
+            grown_at=now,
         )
-        if not self.answered_since_fall:
+        if not self.answered_since_storm:
             return fallen  # nothing gets through at all: that says nothing about the limit
-        rps, hold_s = _lowered(refused, now, share)
+        rps = max(LOWEST_RPS, _guess(refused, now, share))
+        confirmed = rps == self.documented_rps
         fallen = replace(
             fallen,
-            rps=max(LOWEST_RPS, rps),
+            rps=rps,
             rate_rps=min(fallen.rate_rps, rps),
-            limit_rps=self.rps,
+            limit_rps=rps if confirmed else self.rps,
+            measured=self.empty_at is not None,
             version=self.version + 1,
-            answered_since_fall=False,
-            hold_until=now + hold_s,
+            storm_began_at=now,
+            answered_since_storm=False,
+            hold_until=now + (HOLD_DOCUMENTED_S if confirmed else HOLD_S),
         )
         if self.empty_at is None or refused.sent_since_empty >= MANY:
-            return replace(fallen, empty_at=now, sent_since_empty=0)
+            return replace(fallen, empty_at=max(now, resumes_at or now), sent_since_empty=0)
         return fallen
 
 
-def _lowered(search: Aimd, now: float, share: float) -> tuple[float, float]:
-    """The limit that a 429 now points to, and for how long not to go beyond it (s)."""
-    if search.empty_at is None or search.sent_since_empty < FEW:
-        return FIRST_GUESS * search.rps, 2.0
-    measured = search.sent_since_empty / (now - search.empty_at) / share
-    return min(max(measured, FALL * search.rps), NEAR * search.rps), HOLD_S
+def _guess(search: Aimd, now: float, share: float) -> float:
+    """The limit that a 429 now points to, in requests/s."""
+    rps = search.rps
+    if search.empty_at is None or now <= search.empty_at:
+        # the documented rate is the likeliest of all limits that are only a little lower
+        likely = FALL * rps <= search.documented_rps <= NEAR * rps
+        return search.documented_rps if likely else FIRST_GUESS * rps
+    sends, seconds = SPORADIC
+    if search.sent_since_fall >= sends and now - search.fell_at >= seconds:
+        return rps
+    # one more than were let in: few sends measure badly, and the fall itself cost about one
+    measured = (search.sent_since_empty + 1) / (now - search.empty_at) / share
+    return min(max(measured, FALL * rps), NEAR * rps)

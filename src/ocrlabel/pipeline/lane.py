@@ -104,11 +104,13 @@ class LaneRate:
             self.pause_until(now + retry_after_s)
         if self.aimd is None:
             return
-        if sent_at >= self.aimd.fell_at and not self.aimd.answered_since_fall:
+        if sent_at >= self.aimd.fell_at and not self.aimd.answered_since_storm:
             # even the lower rate is refused: a window of a minute, or no service at all
             self.pause_until(now + self.storm_s)
             self.storm_s = min(2 * self.storm_s, STORM_LONGEST_S)
-        fallen = self.aimd.throttled(now, sent_at, share=self.share.fraction or 1.0)
+        fallen = self.aimd.throttled(
+            now, sent_at, resumes_at=self.paused_until, share=self.share.fraction or 1.0
+        )
         self._search_goes_on(fallen, now)
 
     def pause_until(self, at: float) -> None:
