@@ -81,6 +81,7 @@ class Proxy:
     url: str
     faults: list[Fault] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
+    signatures: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next_fault(self, method: str) -> Fault | None:
@@ -105,6 +106,7 @@ def flaky_proxy(endpoint_url: str) -> Iterator[Proxy]:
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            proxy.signatures.append(self.headers.get("authorization", ""))
             fault = proxy.next_fault(self.command)
             if fault is not None and fault.delay_s:
                 time.sleep(fault.delay_s)  # noqa: TID251 -- this server's own thread waits

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ocrlabel.storage.refusals import no_keys
+from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:
     from obstore.auth.boto3 import Boto3CredentialProvider
@@ -54,3 +54,11 @@ def found_by_boto3(url: str, region: str | None) -> Boto3CredentialProvider | No
         raise no_keys(url, str(error)) from error
     except ValueError as error:
         raise no_keys(url, "no profile, no variables, and no role of this machine") from error
+
+
+def no_keys(url: str, why: str) -> ConfigError:
+    """The error for a bucket without any AWS keys to open it with."""
+    return ConfigError(
+        f"{url}: no AWS credentials were found ({why}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID "
+        f"and AWS_SECRET_ACCESS_KEY, or run where a role gives the keys"
+    )

@@ -32,9 +32,10 @@ _FOLDER_TRIES = 100
 
 @dataclass(frozen=True, slots=True)
 class FolderStore:
-    """Objects are files below root; "/" in a key is a folder."""
+    """Objects are files below root; "/" in a key is a folder. flush puts a handle on the disk."""
 
     root: Path
+    flush: Callable[[int], None] = os.fsync
 
     @property
     def url(self) -> str:
@@ -109,7 +110,7 @@ class FolderStore:
                 return False
             # the same bytes from an earlier try, which may have died before this flush
             with _told(path):
-                _flush_folder(path.parent)
+                self._flush_folder(path.parent)
         return True
 
     def _write(
@@ -124,11 +125,11 @@ class FolderStore:
                 try:
                     write(file)
                     file.flush()
-                    os.fsync(file.fileno())
+                    self.flush(file.fileno())
                     place(part, path)
                 finally:
                     part.unlink(missing_ok=True)
-            _flush_folder(path.parent)
+            self._flush_folder(path.parent)
 
     def _new_file(self, part: Path) -> BinaryIO:
         """Open a new file, also while others remove its folder because it is empty."""
@@ -148,7 +149,15 @@ class FolderStore:
         for new in reversed(missing):
             with suppress(FileExistsError):  # another writer made it
                 new.mkdir()
-            _flush_folder(new.parent)
+            self._flush_folder(new.parent)
+
+    def _flush_folder(self, folder: Path) -> None:
+        """Put a folder's own entries on the disk: without it a new name can be lost."""
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.flush(handle)
+        finally:
+            os.close(handle)
 
     def _walk(self, folder: str, prefix: str) -> Iterator[Stored]:
         top = self.root / folder if folder else self.root
@@ -184,7 +193,7 @@ class FolderStore:
                 break  # not empty, or in use again
             folder = folder.parent
         with _told(folder), suppress(FileNotFoundError):
-            _flush_folder(folder)
+            self._flush_folder(folder)
 
 
 def _bytes_writer(data: bytes) -> Callable[[BinaryIO], None]:
@@ -192,15 +201,6 @@ def _bytes_writer(data: bytes) -> Callable[[BinaryIO], None]:
         file.write(data)
 
     return write
-
-
-def _flush_folder(folder: Path) -> None:
-    """Put a folder's own entries on the disk: without it a new name can be lost."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.storage.base import NotStored
+from ocrlabel.storage.credentials import no_keys
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -39,10 +40,6 @@ _ABOUT_KEYS = (
     "fd00:ec2::254",
 )
 _OTHER_REGION = "redirect without LOCATION"  # obstore's words for S3's 301
-_NO_KEYS = (
-    "set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-    "or run where a role gives the keys"
-)
 
 
 def meaning(error: Exception, key: str, url: str) -> Exception | None:
@@ -78,11 +75,6 @@ def _refusal(error: Exception, text: str, key: str, url: str) -> ConfigError:
             f"s3:GetObject, s3:PutObject and s3:DeleteObject on its objects"
         )
     return ConfigError(f"{url}: the store refuses {key!r}: {reason(error)}")
-
-
-def no_keys(url: str, why: str) -> ConfigError:
-    """The error for a bucket without any AWS keys to open it with."""
-    return ConfigError(f"{url}: no AWS credentials were found ({why}); {_NO_KEYS}")
 
 
 def last_words(error: Exception, url: str) -> ConfigError | None:

@@ -1,0 +1,86 @@
+"""Every error of a store is one of: no such object, something to mend, or try again."""
+
+from __future__ import annotations
+
+import pytest
+from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, UnauthenticatedError
+
+from ocrlabel.errors import ConfigError
+from ocrlabel.storage.base import NotStored
+from ocrlabel.storage.refusals import last_words, meaning, reason
+
+
+def s3_error(kind: type[Exception], status: str, code: str, more: str = "") -> Exception:
+    return kind(
+        f"Generic S3 error: Error performing PUT http://host/bkt/a in 2ms - Server returned "
+        f"non-2xx status code: {status}: <Error><Code>{code}</Code><Message>Because.</Message>"
+        f"{more}</Error>\n\nDebug source:\nGeneric {{ .. }}"
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        s3_error(GenericError, "500 Internal Server Error", "InternalError"),
+        s3_error(GenericError, "503 Service Unavailable", "SlowDown"),
+        s3_error(GenericError, "429 Too Many Requests", "TooManyRequests"),
+        s3_error(GenericError, "400 Bad Request", "RequestTimeout"),
+        s3_error(GenericError, "409 Conflict", "OperationAborted"),
+        s3_error(FileNotFoundError, "404 Not Found", "NoSuchUpload"),
+        GenericError("Generic S3 error: Error performing GET .. - HTTP error: error sending"),
+        UnauthenticatedError("External AWS credential provider: CredentialRetrievalError: busy"),
+        GenericError("PUT http://169.254.169.254/latest/api/token - 403 Forbidden"),
+        TimeoutError(),
+    ],
+    ids=str,
+)
+def test_what_passes_is_tried_again(error: Exception) -> None:
+    assert meaning(error, "a", "s3://bkt") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (s3_error(PermissionDeniedError, "403 Forbidden", "AccessDenied"), "s3:ListBucket"),
+        (s3_error(FileNotFoundError, "404 Not Found", "NoSuchBucket"), "no such bucket"),
+        (
+            s3_error(
+                GenericError,
+                "400 Bad Request",
+                "AuthorizationHeaderMalformed",
+                "<Region>ap-northeast-2</Region>",
+            ),
+            "AWS_REGION=ap-northeast-2",
+        ),
+        (GenericError("PUT .. - Received redirect without LOCATION"), "another region"),
+        (s3_error(GenericError, "400 Bad Request", "InvalidArgument"), "refuses 'a'.*Because"),
+    ],
+    ids=str,
+)
+def test_what_never_passes_is_the_users_to_mend(error: Exception, says: str) -> None:
+    with pytest.raises(ConfigError, match=f"^s3://bkt: .*{says}"):
+        raise meaning(error, "a", "s3://bkt") or AssertionError
+
+
+def test_a_missing_object_is_neither() -> None:
+    error = s3_error(FileNotFoundError, "404 Not Found", "NoSuchKey")
+
+    assert isinstance(meaning(error, "a", "s3://bkt"), NotStored)
+
+
+def test_the_last_words_about_keys_are_what_to_set() -> None:
+    error = UnauthenticatedError("External AWS credential provider: no role answers")
+
+    with pytest.raises(ConfigError, match=r"no role answers.*AWS_PROFILE"):
+        raise last_words(error, "s3://bkt") or AssertionError
+    assert last_words(GenericError("HTTP error"), "s3://bkt") is None
+
+
+def test_a_reason_is_one_line_in_the_stores_own_words() -> None:
+    assert (
+        reason(s3_error(BaseError, "403 Forbidden", "AccessDenied")) == "403 AccessDenied: Because."
+    )
+    assert reason(GenericError("Error performing GET - HTTP error: refused\n\nDebug")) == (
+        "HTTP error: refused"
+    )
+    assert reason(TimeoutError()) == "no answer in time"
