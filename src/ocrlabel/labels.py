@@ -97,7 +97,8 @@ class AttemptResult(StrEnum):
 class Attempt:
     """One request to an engine: number from 1, when it was sent (Unix s), what came of it.
 
-    billed_pages is what the engine said it charged; None where it said nothing.
+    billed_pages is what the engine said it charged; None where it said nothing. pages is the most
+    that it can have charged.
     """
 
     number: int
@@ -109,6 +110,7 @@ class Attempt:
     message: str = ""
     billed_pages: int | None = None
     worker: str = ""
+    pages: int = 1
 
 
 @dataclass(frozen=True, slots=True)

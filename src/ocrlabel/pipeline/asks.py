@@ -37,8 +37,8 @@ class ForeignAsk:
     owner: Owner
     send_within_s: float
     since_s: float
-    sent_at_s: float
-    lane: str = ""
+    created_at_s: float
+    retry: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,14 @@ class Asks:
         send_within_s: float,
         request_timeout_s: float,
         margin_s: float,
+        retry: int = 0,
     ) -> None:
         self._world = world
         self._keys = keys
         self._send_within_s = send_within_s
         self._request_timeout_s = request_timeout_s
         self._margin_s = margin_s
+        self._retry = retry
         self._seen: dict[tuple[str, int], ForeignAsk] = {}
 
     async def claim(self, key: str, number: int, *, batch: int, pages: int) -> Ask | None:
@@ -81,6 +83,7 @@ class Asks:
         began_s = self._world.clock()
         body = self._world.me.as_json() | {
             "batch": batch,
+            "retry": self._retry,
             "pages": pages,
             "send_within_s": self._send_within_s,
             "created_at_s": self._world.wall(),
@@ -116,7 +119,8 @@ class Asks:
                 owner=owner_from(found),
                 send_within_s=float(found["send_within_s"]),
                 since_s=self._world.clock(),
-                sent_at_s=float(found["created_at_s"]),
+                created_at_s=float(found["created_at_s"]),
+                retry=int(found.get("retry", 0)),
             )
         return self._seen[place]
 

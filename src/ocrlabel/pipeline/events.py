@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ocrlabel.labels import Outcome
+from ocrlabel.labels import Attempt, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class RowDone:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request ended: how it ended, and the rate that is now aimed at."""
+    """A request ended: the attempt, and the requests/s that are now aimed at."""
 
-    result: str
-    rate_per_s: float | None
+    attempt: Attempt
+    rate_per_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -138,23 +139,14 @@ def attempt_to_json(attempt: Attempt) -> list[Any]:
         attempt.message,
         attempt.billed_pages,
         attempt.worker,
+        attempt.pages,
     ]
 
 
 def attempt_from_json(found: list[Any]) -> Attempt:
     """The attempt in such a list."""
-    number, lane, sent_at_s, latency_s, result, status, message, billed_pages, worker = found
-    return Attempt(
-        number,
-        lane,
-        sent_at_s,
-        latency_s,
-        AttemptResult(result),
-        status,
-        message,
-        billed_pages,
-        worker,
-    )
+    number, lane, sent_at_s, latency_s, result, *rest = found
+    return Attempt(number, lane, sent_at_s, latency_s, AttemptResult(result), *rest)
 
 
 def _page_to_json(page: Page) -> list[Any]:
@@ -200,14 +192,15 @@ def merge_attempts(*groups: Iterable[Attempt]) -> tuple[Attempt, ...]:
 
 
 def better(one: Outcome, other: Outcome) -> Outcome:
-    """Which of two outcomes of one row counts: a label, then the earlier attempt, then the hash.
+    """Which of two outcomes counts: a label, an original, the earlier attempt, then the hash.
 
     The choice depends on the two values alone, so that every reader chooses alike.
     """
     return min(one, other, key=_rank)
 
 
-def _rank(outcome: Outcome) -> tuple[bool, int, bool, str]:
+def _rank(outcome: Outcome) -> tuple[bool, bool, int, str]:
+    # a copy carries no attempts: where the original is of the same row, the account needs it
     last = outcome.attempts[-1].number if outcome.attempts else 0
-    shown = outcome.raw.hex() if isinstance(outcome, Labelled) else outcome.message
-    return (isinstance(outcome, Failed), last, outcome.copied, shown)
+    shown = hashlib.sha256(outcome.raw).hexdigest() if isinstance(outcome, Labelled) else ""
+    return (isinstance(outcome, Failed), outcome.copied, last, shown)

@@ -1,0 +1,80 @@
+"""How a run is asked to end early: drain (finish what was sent), or now (write down the rest)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Draining(Exception):
+    """Nothing new is sent any more; whoever waits for its turn gives up its place."""
+
+
+class Stop:
+    """Set by signals, deadlines and fatal errors; read by every part of the run.
+
+    grace_s: how long requests under way may take once draining began.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._draining = asyncio.Event()
+        self._now = asyncio.Event()
+        self.reason = ""
+        self.grace_ends_s = 0.0
+
+    @property
+    def draining(self) -> bool:
+        """No new request may be sent."""
+        return self._draining.is_set()
+
+    @property
+    def at_once(self) -> bool:
+        """Requests under way are given up too."""
+        return self._now.is_set()
+
+    def drain(self, reason: str, *, grace_s: float) -> None:
+        """Begin to drain; a second call only ever shortens the grace."""
+        ends_s = self._clock() + grace_s
+        if not self.draining:
+            self.reason = reason
+            self.grace_ends_s = ends_s
+        self.grace_ends_s = min(self.grace_ends_s, ends_s)
+        self._draining.set()
+
+    def now(self, reason: str) -> None:
+        """Give up what is under way as well."""
+        self.drain(reason, grace_s=0.0)
+        self._now.set()
+
+    async def wait_draining(self) -> None:
+        """Return once draining begins."""
+        await self._draining.wait()
+
+    async def or_drain(self, work: Coroutine[Any, Any, T]) -> T:
+        """The work's result, or Draining as soon as draining begins (the work is cancelled)."""
+        if self.draining:
+            work.close()
+            raise Draining
+        task = asyncio.ensure_future(work)
+        waiter = asyncio.ensure_future(self._draining.wait())
+        try:
+            await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise Draining
+        finally:
+            waiter.cancel()
+            if not task.done():
+                task.cancel()
+
+    async def nap(self, sleep: Callable[[float], Awaitable[None]], wait_s: float) -> None:
+        """Sleep, or raise Draining as soon as draining begins."""
+
+        async def sleeping() -> None:
+            await sleep(wait_s)
+
+        await self.or_drain(sleeping())
