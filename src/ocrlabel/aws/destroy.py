@@ -1,0 +1,167 @@
+"""Destroy: list what would go, keep what holds work or money, then remove the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ocrlabel.aws import names
+from ocrlabel.aws.bucket import look_bucket
+from ocrlabel.aws.follow import delete_stack, refusal
+from ocrlabel.aws.plan import Call, Change, Kind, carry_out
+from ocrlabel.aws.queues import ACTIVE, jobs_in
+from ocrlabel.aws.secret import look_secret
+from ocrlabel.aws.session import Aws, translated
+from ocrlabel.aws.stack import StackState, look_stack
+from ocrlabel.errors import ConfigError
+
+DELETE_AT_ONCE = 1000  # the most that DeleteObjects takes
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What would go, in the order it goes. data: the bucket whose every object goes, or ""."""
+
+    stack: StackState | None
+    in_stack: tuple[Change, ...]
+    around: tuple[Change, ...]
+    data: str = ""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All of it, for a person to read."""
+        return (*self.in_stack, *self.around)
+
+
+def propose_removal(
+    aws: Aws, *, bucket: str, secret: str, delete_data: bool, delete_secret: bool
+) -> Removal:
+    """What `destroy` would remove. Raises ConfigError while jobs are going on."""
+    stack = look_stack(aws.client("cloudformation"))
+    if stack is not None:
+        _refuse_while_working(aws)
+    around = _definitions(aws)
+    if delete_secret and (found := look_secret(aws.client("secretsmanager"), secret)):
+        call = Call(
+            "secretsmanager", "delete_secret", {"SecretId": secret, "RecoveryWindowInDays": 7}
+        )
+        if not found.being_deleted:
+            detail = "can be brought back for 7 days"
+            around.append(Change(Kind.REMOVE, "secret", secret, detail, (call,)))
+    data = ""
+    if delete_data and look_bucket(aws.client("s3"), bucket, aws.region) is not None:
+        data = bucket
+        gone = Call("s3", "delete_bucket", {"Bucket": bucket})
+        detail = "with every dataset, checkpoint and result in it"
+        around.append(Change(Kind.REMOVE, "bucket", bucket, detail, (gone,)))
+    return Removal(stack, tuple(_resources(aws, stack)), tuple(around), data)
+
+
+def remove(aws: Aws, removal: Removal, typed: str, tell: Callable[[str], None]) -> None:
+    """Carry it out. `typed` must be the bucket's name where its data goes. Raises ConfigError."""
+    if removal.data and typed != removal.data:
+        raise ConfigError(
+            f"nothing was deleted: to delete the data, type the bucket's name, {removal.data}"
+        )
+    if removal.stack is not None:
+        ended = delete_stack(aws, removal.stack, tell)
+        if ended.status != "DELETE_COMPLETE":
+            raise refusal(ended, "deleted")
+    if removal.data:
+        empty_bucket(aws, removal.data, tell)
+    carry_out(aws, removal.around, tell)
+
+
+def empty_bucket(aws: Aws, bucket: str, tell: Callable[[str], None]) -> None:
+    """Delete every version, every delete marker and every unfinished upload."""
+    s3 = aws.client("s3")
+    gone = 0
+    with translated(f"empty bucket {bucket}"):
+        for page in s3.get_paginator("list_object_versions").paginate(
+            Bucket=bucket, PaginationConfig={"PageSize": DELETE_AT_ONCE}
+        ):
+            found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+            if not found:
+                continue
+            objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
+            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            if errors := answer.get("Errors"):
+                first = errors[0]
+                raise ConfigError(
+                    f"{len(errors)} objects of {bucket} could not be deleted, the first is "
+                    f"{first.get('Key')}: {first.get('Message')}\n  nothing else was touched"
+                )
+            gone += len(objects)
+            tell(f"{gone} object versions deleted from {bucket}")
+        for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+            for upload in page.get("Uploads", ()):
+                s3.abort_multipart_upload(
+                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
+
+
+def _refuse_while_working(aws: Aws) -> None:
+    busy = [job for queue in _queues() for job in jobs_in(aws, queue, ACTIVE)]
+    if busy:
+        ids = ", ".join(job.id for job in busy[:5])
+        raise ConfigError(
+            f"{len(busy)} jobs are still going on ({ids})\n"
+            "  wait for them, or stop them with `ocrlabel aws cancel JOB`; what they have done is "
+            "saved"
+        )
+
+
+def _queues() -> Sequence[str]:
+    return (names.QUEUE, names.ec2_name(names.QUEUE))
+
+
+def _definitions(aws: Aws) -> list[Change]:
+    found = []
+    for name in (names.DEFINITION, names.ec2_name(names.DEFINITION)):
+        with translated(f"look at job definition {name}"):
+            for page in (
+                aws.client("batch")
+                .get_paginator("describe_job_definitions")
+                .paginate(jobDefinitionName=name, status="ACTIVE")
+            ):
+                found.extend(page["jobDefinitions"])
+    return [
+        Change(
+            Kind.REMOVE,
+            "job definition",
+            f"{each['jobDefinitionName']}:{each['revision']}",
+            "",
+            (
+                Call(
+                    "batch",
+                    "deregister_job_definition",
+                    {"jobDefinition": each["jobDefinitionArn"]},
+                ),
+            ),
+        )
+        for each in found
+    ]
+
+
+def _resources(aws: Aws, stack: StackState | None) -> list[Change]:
+    if stack is None:
+        return []
+    with translated(f"list the resources of stack {names.STACK}"):
+        pages = aws.client("cloudformation").get_paginator("list_stack_resources")
+        found = [
+            each
+            for page in pages.paginate(StackName=stack.id)
+            for each in page["StackResourceSummaries"]
+        ]
+    kept = {"GitHubProvider"}
+    return [
+        Change(
+            Kind.REMOVE,
+            each["ResourceType"],
+            each["LogicalResourceId"],
+            "with every image in it" if each["ResourceType"] == "AWS::ECR::Repository" else "",
+        )
+        for each in found
+        if each["LogicalResourceId"] not in kept
+        and not each["ResourceStatus"].startswith("DELETE_COMPLETE")
+    ]

@@ -1,0 +1,181 @@
+"""Before money is spent: is everything there and allowed, and if not, which command mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ocrlabel.aws import names
+from ocrlabel.aws.config_env import AwsConfig
+from ocrlabel.aws.definitions import look_definition
+from ocrlabel.aws.image import PLATFORMS
+from ocrlabel.aws.image_in_ecr import architectures
+from ocrlabel.aws.secret import look_secret
+from ocrlabel.aws.session import Aws, translated
+from ocrlabel.errors import ConfigError, OcrLabelError
+
+DEPLOY: Final = "ocrlabel aws deploy"
+PUSH: Final = "ocrlabel aws push-image"
+
+# Service Quotas' codes of vCPUs that may run at once.
+QUOTAS: Final = (
+    ("Fargate Spot", "fargate", "L-36FBB829"),
+    ("Fargate", "fargate", "L-3032A538"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line: what was looked at, whether it is well, what was seen, and what mends it."""
+
+    name: str
+    ok: bool
+    why: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the doctor needs beside AWS: reading signed addresses, the dataset, the OCR service."""
+
+    fetch: Callable[[str], bytes]
+    dataset: Callable[[], Check] | None = None
+    call: Callable[[str], Check] | None = None
+
+
+def examine(aws: Aws, config: AwsConfig, outside: Outside) -> Iterator[Check]:
+    """Every check in the order of the guide; one that cannot be made is one that failed."""
+    checks: list[tuple[str, str, Callable[[], Check]]] = [
+        ("credentials", "aws configure", lambda: _credentials(aws, config)),
+        *(
+            (f"quota {name}", "", lambda q=quota: _quota(aws, *q))
+            for quota in QUOTAS
+            for name in [quota[0]]
+        ),
+        ("bucket", DEPLOY, lambda: _bucket(aws, config)),
+        ("secret", f"UPSTAGE_API_KEY=up_... {DEPLOY}", lambda: _secret(aws, config)),
+        ("queue", DEPLOY, lambda: _queue(aws, config)),
+        ("compute", DEPLOY, lambda: _compute(aws, config)),
+        ("image", PUSH, lambda: _image(aws, config, outside.fetch)),
+    ]
+    if outside.call is not None:
+        call = outside.call
+        checks.append(("OCR call", "", lambda: _call(aws, config, call)))
+    if outside.dataset is not None:
+        checks.append(("dataset", "ocrlabel push", outside.dataset))
+    for name, mend, check in checks:
+        try:
+            yield check()
+        except OcrLabelError as error:
+            yield Check(name, ok=False, why=str(error).splitlines()[0], mend=mend)
+
+
+def _credentials(aws: Aws, config: AwsConfig) -> Check:
+    place = aws.place()
+    if place.account != config.aws_account_id:
+        why = f"these are account {place.account}'s, config.env is {config.aws_account_id}'s"
+        return Check("credentials", ok=False, why=why, mend=f"aws configure, or {DEPLOY}")
+    if place.region != config.aws_region:
+        why = f"the region is {place.region}, config.env says {config.aws_region}"
+        return Check("credentials", ok=False, why=why, mend="source aws/config.env")
+    return Check("credentials", ok=True, why=f"account {place.account}, {place.region}")
+
+
+def _quota(aws: Aws, name: str, service: str, quota: str) -> Check:
+    with translated("read a quota"):
+        answer = aws.client("service-quotas").get_service_quota(
+            ServiceCode=service, QuotaCode=quota
+        )
+    vcpus = float(answer["Quota"]["Value"])
+    mend = (
+        f"aws service-quotas request-service-quota-increase --service-code {service} "
+        f"--quota-code {quota} --desired-value 16"
+    )
+    why = f"{vcpus:g} vCPUs may run at once"
+    return Check(f"quota {name}", ok=vcpus >= 1, why=why, mend="" if vcpus >= 1 else mend)
+
+
+def _bucket(aws: Aws, config: AwsConfig) -> Check:
+    s3 = aws.client("s3")
+    key = f"checkpoints/.ocrlabel-doctor-{aws.now_s():.0f}"
+    with translated(f"write to bucket {config.s3_bucket}"):
+        put = s3.put_object(Bucket=config.s3_bucket, Key=key, Body=b"")
+        version = {"VersionId": put["VersionId"]} if put.get("VersionId") else {}
+        s3.delete_object(Bucket=config.s3_bucket, Key=key, **version)
+    return Check("bucket", ok=True, why=f"{config.s3_bucket} can be written to")
+
+
+def _secret(aws: Aws, config: AwsConfig) -> Check:
+    mend = f"UPSTAGE_API_KEY=up_... {DEPLOY}"
+    found = look_secret(aws.client("secretsmanager"), config.secret_name)
+    if found is None or found.value is None:
+        why = f"{config.secret_name} is {'being deleted' if found else 'not there'}"
+        return Check("secret", ok=False, why=why, mend=mend)
+    fault = key_fault(found.value.reveal())
+    if fault:
+        return Check("secret", ok=False, why=f"{config.secret_name}: {fault}", mend=mend)
+    return Check("secret", ok=True, why=f"{config.secret_name} holds a key (not shown)")
+
+
+def key_fault(value: str) -> str:
+    """What is wrong with a secret's form, "" where nothing is. Never repeats the value."""
+    if value.lstrip().startswith(("{", "[")):
+        return ""  # JSON with one key or several: the worker reads it
+    if value != value.strip() or any(character.isspace() for character in value):
+        return "there are spaces or line ends in it"
+    if value[:1] in "'\"":
+        return "there are quotes around it"
+    return "" if len(value) >= 8 else "it is too short for a key"
+
+
+def _queue(aws: Aws, config: AwsConfig) -> Check:
+    with translated("look at the queue"):
+        found = aws.client("batch").describe_job_queues(jobQueues=[config.batch_job_queue])
+    return standing("queue", config.batch_job_queue, found["jobQueues"])
+
+
+def _compute(aws: Aws, config: AwsConfig) -> Check:
+    with translated("look at the compute environment"):
+        found = aws.client("batch").describe_compute_environments(
+            computeEnvironments=[config.batch_compute_env]
+        )
+    return standing("compute", config.batch_compute_env, found["computeEnvironments"])
+
+
+def standing(name: str, thing: str, found: list[dict[str, Any]]) -> Check:
+    """Whether a queue or compute environment is enabled and valid."""
+    if not found:
+        return Check(name, ok=False, why=f"{thing} is not there", mend=DEPLOY)
+    state, status = found[0].get("state"), found[0].get("status")
+    reason = f": {found[0]['statusReason']}" if found[0].get("statusReason") else ""
+    if (state, status) == ("ENABLED", "VALID"):
+        return Check(name, ok=True, why=f"{thing} is enabled and valid")
+    return Check(name, ok=False, why=f"{thing} is {state}, {status}{reason}", mend=DEPLOY)
+
+
+def _image(aws: Aws, config: AwsConfig, fetch: Callable[[str], bytes]) -> Check:
+    definition = look_definition(aws.client("batch"), names.DEFINITION)
+    if definition is None:
+        raise ConfigError(f"no job definition {names.DEFINITION} is registered")
+    container = definition["containerProperties"]
+    image = str(container["image"])
+    platform = container.get("runtimePlatform") or {}
+    wanted = PLATFORMS[platform.get("cpuArchitecture", "X86_64")]
+    if "@sha256:" not in image:
+        why = f"the job definition names {image}, a tag that may move"
+        return Check("image", ok=False, why=why, mend="ocrlabel aws register")
+    digest = image.split("@", 1)[1]
+    ecr = aws.client("ecr")
+    found = architectures(ecr, config.ecr_repository, digest, fetch)
+    if wanted not in found:
+        why = f"it is for {', '.join(sorted(found))}, the jobs run on {wanted}"
+        return Check("image", ok=False, why=why, mend=PUSH)
+    return Check("image", ok=True, why=f"{digest[:19]}... is in ECR, for {wanted}")
+
+
+def _call(aws: Aws, config: AwsConfig, call: Callable[[str], Check]) -> Check:
+    found = look_secret(aws.client("secretsmanager"), config.secret_name)
+    if found is None or found.value is None:
+        raise ConfigError(f"{config.secret_name} holds no key")
+    return call(found.value.reveal())

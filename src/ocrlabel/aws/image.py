@@ -1,0 +1,110 @@
+"""Build, check and push the image with docker or podman."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ocrlabel.aws.commands import Run
+from ocrlabel.aws.session import translated
+from ocrlabel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecr import ECRClient
+
+# AWS's names for processors, and the containers' world's
+PLATFORMS: Final = {"X86_64": "amd64", "ARM64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What to build. target: `api`, or `local` with the engine in it."""
+
+    root: str
+    dockerfile: str
+    name: str
+    architecture: str = "X86_64"
+    target: str = "api"
+    base_image: str = ""
+
+
+def engine(which: Callable[[str], str | None]) -> str:
+    """docker where it is installed, else podman. Raises ConfigError where neither is."""
+    for program in ("docker", "podman"):
+        if which(program):
+            return program
+    raise ConfigError(
+        "neither docker nor podman is installed here: install one, or push to main and let the "
+        "workflow build the image"
+    )
+
+
+def build(run: Run, program: str, wanted: Build) -> None:
+    """Build it, and refuse it if it came out for another processor."""
+    run(build_argv(program, wanted), None)
+    check_architecture(run, program, wanted.name, wanted.architecture)
+
+
+def build_argv(program: str, wanted: Build) -> list[str]:
+    """The build's command line."""
+    base = ["--build-arg", f"BASE_IMAGE={wanted.base_image}"] if wanted.base_image else []
+    return [
+        program,
+        "build",
+        "--platform",
+        f"linux/{PLATFORMS[wanted.architecture]}",
+        "--target",
+        wanted.target,
+        *base,
+        "--file",
+        wanted.dockerfile,
+        "--tag",
+        wanted.name,
+        wanted.root,
+    ]
+
+
+def check_architecture(run: Run, program: str, name: str, architecture: str) -> None:
+    """Raises ConfigError where the image is for another processor than the queue has."""
+    argv = [program, "image", "inspect", "--format", "{{.Architecture}}", name]
+    found = run(argv, None).strip()
+    if found != PLATFORMS[architecture]:
+        raise ConfigError(
+            f"{name} is built for {found}, and the jobs run on {PLATFORMS[architecture]}: every "
+            "one would end with `exec format error`\n"
+            f"  build with --platform linux/{PLATFORMS[architecture]} (docker needs "
+            "`docker run --privileged tonistiigi/binfmt --install all` once), or deploy with "
+            "--architecture"
+        )
+
+
+def push(run: Run, program: str, ecr: ECRClient, name: str, uri: str, tag: str) -> str:
+    """Log in, tag and push; `uri@sha256:...` as ECR has it now."""
+    password = _password(ecr)
+    host = uri.split("/", 1)[0]
+    run([program, "login", "--username", "AWS", "--password-stdin", host], password)
+    run([program, "tag", name, f"{uri}:{tag}"], None)
+    run([program, "push", f"{uri}:{tag}"], None)
+    return pinned(ecr, uri, tag)
+
+
+def pinned(ecr: ECRClient, uri: str, tag: str) -> str:
+    """`uri@sha256:...` of a tag in ECR. Raises ConfigError where there is no such image."""
+    repository = uri.split("/", 1)[1]
+    with translated(f"look for {repository}:{tag} in ECR"):
+        try:
+            found = ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
+        except ecr.exceptions.ImageNotFoundException as error:
+            raise ConfigError(
+                f"ECR has no image {repository}:{tag} yet: `ocrlabel aws push-image` builds and "
+                "pushes it"
+            ) from error
+    return f"{uri}@{found['imageDetails'][0]['imageDigest']}"
+
+
+def _password(ecr: ECRClient) -> str:
+    with translated("log in to ECR"):
+        token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    return base64.b64decode(token).decode().split(":", 1)[1]

@@ -1,0 +1,100 @@
+"""A job's log lines from CloudWatch, each once, also while it is being written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ocrlabel.aws.names import LOG_GROUP
+from ocrlabel.aws.queues import Job, children, describe
+from ocrlabel.aws.session import Aws, AwsRefused, code, translated
+from ocrlabel.aws.wait import pauses_s
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line; worker is the array index, None in a job that is no array."""
+
+    at_s: float
+    worker: int | None
+    text: str
+
+
+@dataclass(slots=True)
+class Reader:
+    """Where each stream was read to. CloudWatch's forward token repeats at a stream's end."""
+
+    logs: Any
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def new_lines(self, stream: str, worker: int | None) -> list[Line]:
+        """The lines since the last call; none where the stream is not there yet."""
+        found: list[Line] = []
+        while True:
+            token = self.tokens.get(stream)
+            more = {"nextToken": token} if token else {}
+            page = _page(self.logs, stream, startFromHead=True, **more)
+            if page is None:
+                return found
+            found.extend(
+                Line(event.get("timestamp", 0) / 1000, worker, event.get("message", ""))
+                for event in page["events"]
+            )
+            self.tokens[stream] = page["nextForwardToken"]
+            if page["nextForwardToken"] == token:
+                return found
+
+
+def read(aws: Aws, job_id: str, tell: Callable[[Line], None], *, follow: bool) -> Job:
+    """Every line of every attempt, in time's order within a look; with follow until the end."""
+    reader = Reader(aws.client("logs"))
+    looks_after_end = 0
+    for pause_s in pauses_s(1.0, 5.0):
+        found = describe(aws, [job_id])
+        if not found and not follow:
+            raise AwsRefused(
+                f"AWS Batch knows no job {job_id}: `ocrlabel aws status` lists those it knows"
+            )
+        job = found[0] if found else None
+        lines = [
+            line
+            for worker in (children(aws, job) if job else ())
+            for attempt in worker.tries
+            if attempt.stream
+            for line in reader.new_lines(attempt.stream, worker.index)
+        ]
+        for line in sorted(lines, key=lambda line: line.at_s):
+            tell(line)
+        if job is not None and not follow:
+            return job
+        # the last lines arrive a little after the end: go on until a later look brings none
+        looks_after_end += 1 if job is not None and job.ended else 0
+        if job is not None and looks_after_end > 1 and not lines:
+            return job
+        aws.sleep(pause_s)
+    raise AssertionError
+
+
+def tail(aws: Aws, job: Job, count: int) -> list[str]:
+    """The last lines of the last attempt that wrote any."""
+    for attempt in reversed(job.tries):
+        if not attempt.stream:
+            continue
+        page = _page(aws.client("logs"), attempt.stream, startFromHead=False, limit=count)
+        if page and page["events"]:
+            return [str(event["message"]) for event in page["events"]]
+    return []
+
+
+def _page(logs: Any, stream: str, **how: Any) -> dict[str, Any] | None:
+    """One page of a stream; None where the container has not written its first line."""
+    with translated(f"read log stream {stream}"):
+        try:
+            return dict(logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream, **how))
+        except ClientError as error:
+            if code(error) == "ResourceNotFoundException":
+                return None
+            raise

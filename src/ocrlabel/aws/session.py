@@ -1,0 +1,158 @@
+"""The way to AWS: clients, the region and account, and what AWS's refusals mean for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+
+from ocrlabel.aws.names import Place
+from ocrlabel.errors import ConfigError, OcrLabelError
+
+RETRIES = 8
+
+
+class AwsRefused(OcrLabelError):
+    """AWS refused a call; the message has its own reason and what to do."""
+
+
+class Aws:
+    """Clients by service name, made once each, with the clock and the sleep to wait with."""
+
+    def __init__(
+        self,
+        make_client: Callable[[str], Any],
+        region: str,
+        *,
+        sleep: Callable[[float], None],
+        now_s: Callable[[], float],
+    ) -> None:
+        self.region = region
+        self.sleep = sleep
+        self.now_s = now_s
+        self._make = make_client
+        self._made: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        """The client of a service, as boto3 names it."""
+        if service not in self._made:
+            self._made[service] = self._make(service)
+        return self._made[service]
+
+    def place(self) -> Place:
+        """Account, region and partition of these credentials (sts:GetCallerIdentity)."""
+        with translated("who am I"):
+            identity = self.client("sts").get_caller_identity()
+        partition = str(identity["Arn"]).split(":")[1]
+        return Place(str(identity["Account"]), self.region, partition)
+
+
+def connect(
+    *,
+    region: str | None,
+    profile: str | None,
+    sleep: Callable[[float], None],
+    now_s: Callable[[], float],
+) -> Aws:
+    """Clients with the credentials that the AWS command line would use. Raises ConfigError."""
+    try:
+        session = boto3.Session(region_name=region, profile_name=profile)
+    except ProfileNotFound as error:
+        raise ConfigError(f"{error}: run `aws configure list-profiles`") from error
+    if not session.region_name:
+        raise ConfigError(
+            "no AWS region is set: run `aws configure`, export AWS_REGION, or give --region"
+        )
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": RETRIES},
+        connect_timeout=10,
+        read_timeout=60,
+    )
+
+    def make(service: str) -> Any:
+        # the Price List API is in three regions only
+        where = "us-east-1" if service == "pricing" else session.region_name
+        return session.client(service, region_name=where, config=config)  # type: ignore[call-overload]  # the stubs want a literal name
+
+    return Aws(make, session.region_name, sleep=sleep, now_s=now_s)
+
+
+def code(error: ClientError) -> str:
+    """AWS's own word for what is wrong, as NoSuchBucket."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def said(error: ClientError) -> str:
+    """AWS's own sentence."""
+    return str(error.response.get("Error", {}).get("Message", "") or error)
+
+
+_REMEDIES = (
+    (
+        ("ExpiredToken", "ExpiredTokenException", "RequestExpired"),
+        "the session has ended: sign in again (`aws sso login`, or new keys by `aws configure`)",
+    ),
+    (
+        (
+            "InvalidClientTokenId",
+            "UnrecognizedClientException",
+            "SignatureDoesNotMatch",
+            "InvalidAccessKeyId",
+            "AuthFailure",
+        ),
+        "the access key is not valid: run `aws configure`, then `aws sts get-caller-identity`",
+    ),
+    (
+        (
+            "AccessDenied",
+            "AccessDeniedException",
+            "UnauthorizedOperation",
+            "403",
+        ),
+        "these credentials may not do that: `ocrlabel aws policy deployer` prints what they need",
+    ),
+    (
+        ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"),
+        "AWS is limiting the calls: try again in a minute",
+    ),
+    (
+        ("OptInRequired", "SubscriptionRequiredException"),
+        "the account is not signed up for this service, or the region is not switched on",
+    ),
+)
+
+
+def remedy(error_code: str) -> str:
+    """What to do about an error code; "" where only AWS's own sentence helps."""
+    return next((text for codes, text in _REMEDIES if error_code in codes), "")
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """AWS's exceptions as ours, saying what was being done and what to do now."""
+    try:
+        yield
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise ConfigError(
+            "no AWS credentials were found: run `aws configure`, or export AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
+        ) from error
+    except ClientError as error:
+        hint = remedy(code(error))
+        message = f"AWS refused to {doing}: {code(error)}: {said(error)}"
+        raise AwsRefused(f"{message}\n  {hint}" if hint else message) from error
+    except BotoCoreError as error:
+        raise AwsRefused(
+            f"AWS could not be reached to {doing}: {error}\n"
+            "  check the network and the region (AWS_REGION), then run it again"
+        ) from error
