@@ -1,0 +1,95 @@
+"""What the service would make of a file: its format, its pages and their sizes, or a refusal."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Final
+
+import pypdfium2
+from PIL import Image, UnidentifiedImageError
+
+from ocrlabel.fake.settings import Limits
+
+RASTER_DPI: Final = 150
+"""Of files that are not images. Confirmed by the recorded PDF."""
+
+_ENDS: Final = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82"}
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Sizes in px of the pages that will be read, and billed."""
+
+    format: str
+    page_sizes_px: tuple[tuple[int, int], ...]
+
+
+class Refused(Exception):
+    """The service answers with this status instead. All messages are assumptions."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def look(data: bytes, limits: Limits) -> Looked:
+    """Raises Refused. The bytes decide, not the name or content type (assumption)."""
+    if not data:
+        raise Refused(400, "document is empty")
+    if len(data) > limits.max_bytes:
+        raise Refused(413, f"file is larger than {limits.max_bytes // 1_000_000} MB")
+    kind, sizes, count = (
+        _pdf(data, limits) if data[:1024].lstrip()[:5] == b"%PDF-" else _image(data)
+    )
+    if kind not in limits.formats:
+        raise Refused(415, f"unsupported file format: {kind}")
+    if count > limits.max_pages and not limits.truncates:
+        raise Refused(413, f"more than {limits.max_pages} pages")
+    if any(width * height > limits.max_pixels for width, height in sizes):
+        raise Refused(413, f"a page has more than {limits.max_pixels} pixels")
+    return Looked(kind, sizes[: limits.max_pages])
+
+
+def _pdf(data: bytes, limits: Limits) -> tuple[str, tuple[tuple[int, int], ...], int]:
+    try:
+        with pypdfium2.PdfDocument(data) as document:
+            count = len(document)
+            sizes = [document.get_page_size(i) for i in range(min(count, limits.max_pages))]
+    except pypdfium2.PdfiumError as error:  # broken, or it wants a password
+        raise Refused(422, "the document cannot be opened") from error
+    if count == 0:
+        raise Refused(422, "the document has no pages")
+    scale = RASTER_DPI / 72
+    return "pdf", tuple((math.ceil(w * scale), math.ceil(h * scale)) for w, h in sizes), count
+
+
+def _image(data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
+    try:
+        with warnings.catch_warnings():
+            # the limit on pixels is ours to apply, after the header was read
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                return _frames(image, data)
+    except Image.DecompressionBombError as error:
+        raise Refused(413, "a page has too many pixels") from error
+    except UnidentifiedImageError as error:
+        raise Refused(415, "unsupported file format") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise Refused(422, "the image is damaged") from error
+
+
+def _frames(image: Image.Image, data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
+    kind = {"mpo": "jpeg", "heif": "heic"}.get(name := (image.format or "").lower(), name)
+    if (end := _ENDS.get(kind)) is not None and end not in data[-64:]:
+        raise Refused(422, "the image is cut off")
+    if kind != "tiff":
+        return kind, (image.size,), 1
+    sizes = []
+    for frame in range(getattr(image, "n_frames", 1)):
+        image.seek(frame)
+        sizes.append(image.size)
+    return kind, tuple(sizes), len(sizes)

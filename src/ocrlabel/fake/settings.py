@@ -1,0 +1,117 @@
+"""How the fake behaves: values, and the short forms in which a command line gives them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Literal
+
+from ocrlabel.engines.upstage_keys import Key
+from ocrlabel.errors import ConfigError
+from ocrlabel.fake.faults import NO_FAULTS
+from ocrlabel.fake.limiter import LimiterKind
+
+ErrorShape = Literal["nested", "flat"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one document may be. Pages over the limit are ignored, or the file is refused."""
+
+    name: str
+    max_bytes: int
+    formats: frozenset[str]
+    model_version: str
+    truncates: bool = False
+    max_pages: int = 100
+    max_pixels: int = 200_000_000
+
+
+_FORMATS_2025: Final = frozenset({"jpeg", "png", "bmp", "pdf", "tiff", "heic"})
+
+LIMITS: Final[Mapping[str, Limits]] = MappingProxyType(
+    {
+        "2025": Limits("2025", 50_000_000, _FORMATS_2025, "ocr-250904", truncates=True),
+        "2026": Limits("2026", 100_000_000, _FORMATS_2025 | {"webp"}, "ocr-260930"),
+    }
+)
+"""The two generations of documented limits. That the newer one holds for OCR is not confirmed.
+Office formats are documented too; the fake does not render them and answers 415."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds of work per document: lognormal with this median and this sigma of the logarithm."""
+
+    median_s: float = 0.0
+    sigma: float = 0.0
+
+    def of(self, gauss: float) -> float:
+        """The latency that a standard normal draw stands for."""
+        return self.median_s * math.exp(self.sigma * gauss)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """From this many requests on, a key is answered with this status: revoked, or no credit."""
+
+    key: str
+    after_requests: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """keys: those that are known, with a rate each; none means that any key is good.
+
+    requests_per_s and pages_per_minute hold for keys without rates of their own; None means no
+    limit. burst is the bucket's size in requests. credit_pages is what can be billed in all.
+    """
+
+    keys: tuple[Key, ...] = ()
+    requests_per_s: float | None = None
+    pages_per_minute: float | None = None
+    limiter: LimiterKind = "bucket"
+    burst: float | None = None
+    latency: Latency = Latency()
+    faults: Mapping[str, float] = field(default_factory=lambda: NO_FAULTS)
+    limits: Limits = LIMITS["2025"]
+    error_shape: ErrorShape = "nested"
+    headers: bool = False
+    credit_pages: int | None = None
+    refusals: tuple[Refusal, ...] = ()
+    seed: int = 0
+
+
+def parse_latency(text: str) -> Latency:
+    """`2,0.3`: median 2 s, sigma 0.3; `2` is 2 s always. Raises ConfigError."""
+    median, _, sigma = text.partition(",")
+    try:
+        latency = Latency(float(median), float(sigma or 0))
+    except ValueError:
+        latency = Latency(math.nan)
+    if not (0 <= latency.median_s < math.inf and 0 <= latency.sigma < 10):
+        raise ConfigError(f"--latency {text}: give median,sigma in seconds, for example 2,0.3")
+    return latency
+
+
+def parse_refusals(text: str, keys: tuple[Key, ...]) -> tuple[Refusal, ...]:
+    """`k1@100:403,k2@5:401`: from its 101st request on k1 gets 403. Raises ConfigError."""
+    refusals = []
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        secret, _, rest = entry.rpartition("@")
+        after, _, status = rest.partition(":")
+        name = next((key.name for key in keys if secret in {key.secret, key.name}), None)
+        if name is None or not after.isdecimal() or status not in {"", "401", "403"}:
+            raise ConfigError(f"--refuse {entry}: give KEY@REQUESTS:STATUS of a key in --keys")
+        refusals.append(Refusal(name, int(after), int(status or 403)))
+    return tuple(refusals)
+
+
+def limits_named(name: str) -> Limits:
+    """Raises ConfigError when there is no such generation."""
+    if name not in LIMITS:
+        raise ConfigError(f"--limits {name}: there is {' and '.join(LIMITS)}")
+    return LIMITS[name]
