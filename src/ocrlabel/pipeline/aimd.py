@@ -17,13 +17,15 @@ FALL = 0.75  # of the rate, at the first 429 of a burst
 FIRST_GUESS = 0.9  # of the rate at the first 429, which says little about the limit
 NEAR = 0.98  # of the rate at a later 429: at most this much stays
 RECOVERY_PER_S = 0.2  # of rps: a fall is made up for in 1.25 s
+FALL_COSTS_S = (1 - FALL) ** 2 / RECOVERY_PER_S / 2  # of sending at full rate
 RISE_PER_S = 0.027  # while no 429 was ever seen: 3/s becomes 10/s in 45 s
 RISE_TO_GUESS_PER_S = 0.02  # up to near where the first 429 came
 RISE_TO_LIMIT_PER_S = 0.002  # up to near where a later one came
 RISE_ABOVE_LIMIT_PER_S = 0.001  # beyond it
 HOLD_S = 60.0  # for so long nothing beyond it is tried
 HOLD_DOCUMENTED_S = 600.0  # nor beyond a documented rate that a 429 confirmed
-SPORADIC = 200, 20.0  # sends and seconds without a 429: the next one is jitter, not our rate
+SPORADIC = 200, 20.0  # sends and seconds without a 429: the next one is mostly jitter
+SPORADIC_NEAR = 0.99
 MANY = 60  # sends: enough to begin a new measurement
 LOWEST_RPS = 0.02
 
@@ -123,7 +125,7 @@ class Aimd:
         return replace(self, answered_since_storm=True)
 
     def throttled(
-        self, now: float, sent_at: float, *, resumes_at: float | None = None, share: float = 1.0
+        self, now: float, sent_at: float, *, resumes_at: float = -math.inf, share: float = 1.0
     ) -> Aimd:
         """A 429. resumes_at: end of the pause that it asked for. share: our part of the rate."""
         refused = replace(self, sent_since_empty=max(0, self.sent_since_empty - 1))
@@ -137,7 +139,8 @@ class Aimd:
             grown_at=now,
         )
         if not self.answered_since_storm:
-            return fallen  # nothing gets through at all: that says nothing about the limit
+            # nothing gets through at all: that says nothing about the limit
+            return fallen._pausing_until(now, resumes_at)
         rps = max(LOWEST_RPS, _guess(refused, now, share))
         confirmed = rps == self.documented_rps
         fallen = replace(
@@ -151,9 +154,13 @@ class Aimd:
             answered_since_storm=False,
             hold_until=now + (HOLD_DOCUMENTED_S if confirmed else HOLD_S),
         )
-        if self.empty_at is None or refused.sent_since_empty >= MANY:
-            return replace(fallen, empty_at=max(now, resumes_at or now), sent_since_empty=0)
-        return fallen
+        return fallen._pausing_until(now, resumes_at)
+
+    def _pausing_until(self, now: float, resumes_at: float) -> Aimd:
+        pause_s = max(0.0, resumes_at - now)
+        if self.empty_at is None or self.sent_since_empty >= MANY:
+            return replace(self, empty_at=now + pause_s, sent_since_empty=0)
+        return replace(self, empty_at=self.empty_at + pause_s)
 
 
 def _guess(search: Aimd, now: float, share: float) -> float:
@@ -165,7 +172,9 @@ def _guess(search: Aimd, now: float, share: float) -> float:
         return search.documented_rps if likely else FIRST_GUESS * rps
     sends, seconds = SPORADIC
     if search.sent_since_fall >= sends and now - search.fell_at >= seconds:
-        return rps
-    # one more than were let in: few sends measure badly, and the fall itself cost about one
-    measured = (search.sent_since_empty + 1) / (now - search.empty_at) / share
+        return SPORADIC_NEAR * rps
+    # one more than were let in: a few sends measure badly, and the error is to be on this side,
+    # because another 429 corrects it sooner than the slow rise does
+    elapsed_s = max(now - search.empty_at - FALL_COSTS_S, 1e-3)
+    measured = (search.sent_since_empty + 1) / elapsed_s / share
     return min(max(measured, FALL * rps), NEAR * rps)

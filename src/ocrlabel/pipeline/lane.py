@@ -12,9 +12,10 @@ from ocrlabel.pipeline.gcra import Gcra
 
 MARGIN = 0.9875
 """Of the rate: the service counts arrivals, and the way there takes a varying time."""
-LATE = 1.1
-"""Burst of one worker alone: a timer that fires a little late costs no rate."""
-LATE_IN_FLEET = 1.5
+LATE = 0.1
+LATE_S = 0.010
+"""Of an interval, or s if that is more: a timer so late is taken for punctual: it costs no rate."""
+BURST_IN_FLEET = 1.5
 """Burst of a worker with a turn: when the turns move, its next is on average as far as before."""
 PAGES_AT_ONCE_S = 1.0
 """Burst of the pages budget, in seconds of it."""
@@ -86,9 +87,12 @@ class LaneRate:
         if self.aimd is None:
             return
         budget = self._requests()
-        late_s = now - self._requests_at(-math.inf)
-        limited = late_s <= LATE_FOR_TURN * budget.interval_s
-        self.requests_full_at = budget.taken(self.requests_full_at, now)
+        due_at = self._requests_at(-math.inf)
+        late_s = now - due_at
+        limited = late_s <= max(LATE_FOR_TURN * budget.interval_s, LATE_S)
+        punctual_s = max(LATE * budget.interval_s, min(LATE_S, budget.interval_s / 2))
+        due = late_s <= punctual_s and self.share.members == 1
+        self.requests_full_at = budget.taken(self.requests_full_at, due_at if due else now)
         rising = 1.0 if self.share.members == 1 else RISE_IN_FLEET
         self._search_goes_on(self.aimd.sent(now, limited=limited, rising=rising), now)
 
@@ -143,7 +147,7 @@ class LaneRate:
         self.pages_full_at = pages.rescaled(self.pages_full_at, now, before[1])
 
     def _requests(self) -> Gcra:
-        burst = LATE if self.share.members == 1 else LATE_IN_FLEET
+        burst = 1.0 if self.share.members == 1 else BURST_IN_FLEET
         return Gcra(_interval_s(self.rate_rps * self.share.fraction), burst)
 
     def _pages(self) -> Gcra:
