@@ -1,0 +1,92 @@
+"""AI Stages, the competition format (UFO): jsons/SPLIT.json, images/SPLIT/ and a submission CSV.
+
+`images > file > words > id > points`, with transcription, orientation, language and illegibility
+for each word and img_w, img_h for each image; keys are file names without folders. The submission
+(submission_SPLIT.csv) has `filename,polygons`, a polygon's whole pixels as `x y x y`, polygons
+joined by `|`; words that are illegible are not submitted.
+
+Carries: polygons of any number of points as they are, texts (also of do-not-care words where there
+is one), do-not-care as illegibility, the confidence. Loses: word classes, engine and dates.
+language is set where the script says it (Hangul: ko, kana: ja), else null; orientation follows from
+the box's sides and the text's length.
+Source: the baseline code's reader (OCRDataset) and its convert_submission, a released train.json.
+"""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
+from ocrlabel.export.crops import stands_upright
+from ocrlabel.export.geometry import quad
+from ocrlabel.export.jsonfile import JsonFile
+from ocrlabel.export.session import Session, labels_name
+
+
+def export(
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+) -> Summary:
+    """Write jsons/SPLIT.json, submission_SPLIT.csv and, with images, images/SPLIT/*.jpg."""
+    with Session("aistages", images, output, options) as session, ExitStack() as opened:
+        files: dict[str, _Files] = {}
+        for page in session.pages(rows):
+            placed = session.place_image(page, "images", page.split)
+            if placed is None:
+                continue
+            name = labels_name(page) if images is None else placed.rsplit("/", 1)[-1]
+            if page.split not in files:
+                files[page.split] = _Files(
+                    session.target.path("jsons", f"{page.split}.json"),
+                    session.target.path(f"submission_{page.split}.csv"),
+                    opened,
+                )
+            files[page.split].add(page, name)
+            ignored = sum(word.ignored for word in page.words)
+            session.listed(page, name, words=len(page.words), ignored=ignored)
+    return session.summary()
+
+
+class _Files:
+    """The two files of a split."""
+
+    def __init__(self, labels: Path, submission: Path, opened: ExitStack) -> None:
+        self._json = JsonFile(labels, head='{"images":{', tail="}}")
+        opened.callback(self._json.close)
+        table = opened.enter_context(submission.open("w", encoding="utf-8", newline=""))
+        self._csv = csv.writer(table, lineterminator="\n")
+        self._csv.writerow(("filename", "polygons"))
+
+    def add(self, page: ExportPage, name: str) -> None:
+        words = {f"{number:04d}": _word(word) for number, word in enumerate(page.words, start=1)}
+        item = {"words": words, "img_w": page.row.width_px, "img_h": page.row.height_px}
+        self._json.add(item, key=name)
+        polygons = (
+            " ".join(f"{round(x)} {round(y)}" for x, y in word.polygon)
+            for word in page.words
+            if not word.ignored
+        )
+        self._csv.writerow((name, "|".join(polygons)))
+
+
+def _word(word: ExportWord) -> dict[str, object]:
+    upright = stands_upright(word.text, quad(word.polygon))
+    return {
+        "transcription": word.text if word.text or not word.ignored else None,
+        "points": word.polygon,
+        "orientation": "Vertical" if upright else "Horizontal",
+        "language": _language(word.text),
+        "illegibility": word.ignored,
+        "confidence": word.confidence,
+    }
+
+
+def _language(text: str) -> list[str] | None:
+    scripts = {unicodedata.name(c, "").split(" ", 1)[0] for c in text}
+    found = ["ko"] if "HANGUL" in scripts else []
+    found += ["ja"] if scripts & {"HIRAGANA", "KATAKANA"} else []
+    return found or None

@@ -1,0 +1,110 @@
+"""COCO: one `annotations/instances_SPLIT.json`, and images/SPLIT/.
+
+Carries: every polygon as `segmentation`, rotated or of many points; its upright `bbox` and `area`;
+word classes as categories; do-not-care as `iscrowd` 1, which COCO's evaluation ignores; the text,
+confidence and class in `attributes` (as CVAT writes them), also of do-not-care words. Loses: which
+rule made a word do-not-care; the page's engine and dates (they are in the card).
+Source: cocodataset.org's data format, pycocotools/coco.py.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
+from ocrlabel.export.geometry import box, signed_area
+from ocrlabel.export.jsonfile import JsonFile, dumps
+from ocrlabel.export.session import Session
+
+
+def export(
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+) -> Summary:
+    """Write annotations/instances_SPLIT.json and, with images, images/SPLIT/*.jpg."""
+    with Session("coco", images, output, options) as session, ExitStack() as opened:
+        instances: dict[str, _Instances] = {}
+        categories = _Categories()
+        for page in session.pages(rows):
+            name = session.place_image(page, "images", page.split)
+            if name is None:
+                continue
+            if page.split not in instances:
+                path = session.target.path("annotations", f"instances_{page.split}.json")
+                instances[page.split] = _Instances(path, categories)
+                opened.callback(instances[page.split].close)
+            in_json = name if images is None else name.removeprefix(f"images/{page.split}/")
+            instances[page.split].add(page, in_json)
+            ignored = sum(word.ignored for word in page.words)
+            session.listed(page, in_json, words=len(page.words), ignored=ignored)
+    return session.summary()
+
+
+class _Categories:
+    """Category ids in the order in which the classes appear; `text` is always the first."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, int] = {"text": 1}
+
+    def id_of(self, label: str) -> int:
+        return self.ids.setdefault(label, len(self.ids) + 1)
+
+
+class _Instances:
+    """One split's file. Annotations wait in a file of their own until the images are complete."""
+
+    def __init__(self, path: Path, categories: _Categories) -> None:
+        self._path = path
+        self._waiting = path.with_suffix(".annotations")
+        self._categories = categories
+        self._images = JsonFile(path, head='{"images":[', tail='],"annotations":[')
+        self._annotations = JsonFile(self._waiting, head="", tail="")
+        self._image_id = self._annotation_id = 0
+
+    def add(self, page: ExportPage, name: str) -> None:
+        row = page.row
+        self._image_id += 1
+        self._images.add(
+            {
+                "id": self._image_id,
+                "file_name": name,
+                "width": row.width_px,
+                "height": row.height_px,
+                "ocrlabel_id": row.id,
+                "page": row.page,
+            }
+        )
+        for word in page.words:
+            self._annotation_id += 1
+            self._annotations.add(self._annotation(word))
+
+    def _annotation(self, word: ExportWord) -> dict[str, object]:
+        return {
+            "id": self._annotation_id,
+            "image_id": self._image_id,
+            "category_id": self._categories.id_of(word.label),
+            "segmentation": [[v for point in word.polygon for v in point]],
+            "bbox": box(word.polygon),
+            "area": abs(signed_area(word.polygon)),
+            "iscrowd": int(word.ignored),
+            "attributes": {
+                "text": word.text,
+                "confidence": word.confidence,
+                "label": word.label,
+            },
+        }
+
+    def close(self) -> None:
+        self._images.close()
+        self._annotations.close()
+        categories = [
+            {"id": number, "name": name, "supercategory": ""}
+            for name, number in self._categories.ids.items()
+        ]
+        with self._path.open("ab") as out, self._waiting.open("rb") as waiting:
+            shutil.copyfileobj(waiting, out)
+            out.write(f'],"categories":{dumps(categories)}}}\n'.encode())
+        self._waiting.unlink()

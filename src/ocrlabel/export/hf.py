@@ -1,0 +1,169 @@
+"""Hugging Face: data/SPLIT-00000.parquet with an image column, and a card that `datasets` reads.
+
+`datasets.load_dataset("DIR")` gives one row a page: image, texts, polygons, labels, confidences
+and where they are from.
+
+Carries: everything of a word (do-not-care as the class `ignore`, its text kept), the page's engine,
+model, source and sha256. Loses: attempts, latency, cost, dates, the input's other columns.
+Split names are letters, digits and `_`: other characters become `_`.
+Source: huggingface.co/docs/hub/datasets-manual-configuration; the image feature is {bytes, path}.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.export.base import (
+    IGNORE,
+    ExportPage,
+    ImageFile,
+    ImageFinder,
+    Options,
+    Summary,
+)
+from ocrlabel.export.session import Session, labels_name, referred
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+_GROUP_ROWS = 100
+_GROUP_BYTES = 32 * 2**20  # image bytes held in memory before they are written
+_SHARD_BYTES = 400 * 2**20
+
+
+def export(
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+) -> Summary:
+    """Write data/SPLIT-*.parquet and README.md with the splits in its head."""
+    with Session("hf", images, output, options) as session, ExitStack() as opened:
+        shards: dict[str, _Shards] = {}
+        for page in session.pages(rows):
+            split = re.sub(r"\W", "_", page.split)
+            found = None if images is None else session.image(page)
+            if images is not None and found is None:
+                continue
+            if split not in shards:
+                shards[split] = _Shards(session, split)
+                opened.callback(shards[split].close)
+            shards[split].add(page, found)
+            session.written_images += found is not None
+            ignored = sum(word.ignored for word in page.words)
+            session.listed(page, referred(page.row), words=len(page.words), ignored=ignored)
+        session.card_head = _card_head(tuple(shards))
+    return session.summary()
+
+
+def schema() -> pa.Schema:
+    """Return the columns; the metadata tells `datasets` that `image` is an image."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy, and only this format writes it
+
+    features = {"info": {"features": {"image": {"_type": "Image"}}}}
+    return pa.schema(
+        [
+            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+            ("id", pa.string()),
+            ("page", pa.int32()),
+            ("page_count", pa.int32()),
+            ("image_path", pa.string()),
+            ("image_sha256", pa.string()),
+            ("width", pa.int64()),
+            ("height", pa.int64()),
+            ("texts", pa.list_(pa.string())),
+            ("polygons", pa.list_(pa.list_(pa.list_(pa.float64())))),
+            ("labels", pa.list_(pa.string())),
+            ("confidences", pa.list_(pa.float64())),
+            ("page_confidence", pa.float64()),
+            ("engine", pa.string()),
+            ("model_version", pa.string()),
+            ("source", pa.string()),
+            ("original_source", pa.string()),
+        ],
+        metadata={b"huggingface": json.dumps(features).encode()},
+    )
+
+
+class _Shards:
+    """One split's files: a new one begins when the last has about 400 MB of images."""
+
+    def __init__(self, session: Session, split: str) -> None:
+        self._session, self._split = session, split
+        self._schema = schema()
+        self._rows: list[dict[str, object]] = []
+        self._held_bytes = self._shard_bytes = self._number = 0
+        self._writer: pq.ParquetWriter | None = None
+
+    def add(self, page: ExportPage, image: ImageFile | None) -> None:
+        self._rows.append(_record(page, image))
+        self._held_bytes += len(image.data) if image else 0
+        if len(self._rows) >= _GROUP_ROWS or self._held_bytes >= _GROUP_BYTES:
+            self._write()
+
+    def close(self) -> None:
+        self._write()
+        self._end_shard()
+
+    def _write(self) -> None:
+        import pyarrow as pa  # noqa: PLC0415 - heavy, and only this format writes it
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        if not self._rows:
+            return
+        if self._writer is None:
+            path = self._session.target.path("data", f"{self._split}-{self._number:05d}.parquet")
+            self._writer = pq.ParquetWriter(path, self._schema)
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._shard_bytes += self._held_bytes
+        self._rows, self._held_bytes = [], 0
+        if self._shard_bytes >= _SHARD_BYTES:
+            self._end_shard()
+
+    def _end_shard(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+            self._number += 1
+            self._shard_bytes = 0
+
+
+def _record(page: ExportPage, image: ImageFile | None) -> dict[str, object]:
+    row = page.row
+    name = page.stem + image.suffix if image else labels_name(page)
+    return {
+        "image": {"bytes": image.data if image else None, "path": name},
+        "id": row.id,
+        "page": row.page,
+        "page_count": row.page_count,
+        "image_path": row.image_path,
+        "image_sha256": row.image_sha256,
+        "width": row.width_px,
+        "height": row.height_px,
+        "texts": [word.text for word in page.words],
+        "polygons": [word.polygon for word in page.words],
+        "labels": [IGNORE if word.ignored else word.label for word in page.words],
+        "confidences": [word.confidence for word in page.words],
+        "page_confidence": row.page_confidence,
+        "engine": row.engine,
+        "model_version": row.model_version,
+        "source": row.source,
+        "original_source": row.original_source,
+    }
+
+
+def _card_head(splits: tuple[str, ...]) -> str:
+    """Return the YAML that tells the hub, and `datasets`, which files are which split."""
+    files = "".join(f"  - split: {s}\n    path: data/{s}-*.parquet\n" for s in splits)
+    data_files = f"  data_files:\n{files}" if splits else ""
+    return (
+        "---\n"
+        "task_categories:\n- image-to-text\n- object-detection\n"
+        "tags:\n- ocr\n- pseudo-labels\n"
+        f"configs:\n- config_name: default\n{data_files}"
+        "---\n\n"
+    )

@@ -1,0 +1,57 @@
+"""ICDAR 2015: one `gt_NAME.txt` a page, one word a line, `x1,y1,x2,y2,x3,y3,x4,y4,text`.
+
+Layout: SPLIT/images/NAME.jpg and SPLIT/gt/gt_NAME.txt, UTF-8 without a byte order mark.
+
+Carries: four corners rounded to whole pixels, clockwise from the text's top left; the text, commas
+and quotes as they are; do-not-care (`###`). Loses: fractions of a pixel; a polygon of more points
+becomes its smallest rotated rectangle; line breaks in a text become spaces (counted as changed);
+the text of do-not-care words, confidences, word classes. A word that really reads `###` becomes
+do-not-care: the format cannot tell.
+Source: the task description of the ICDAR 2015 Robust Reading Competition, challenge 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.export.base import ExportWord, ImageFinder, Options, Summary
+from ocrlabel.export.charset import LINE_BREAKS
+from ocrlabel.export.geometry import quad
+from ocrlabel.export.session import Session
+
+DO_NOT_CARE = "###"
+_TO_SPACE = str.maketrans(dict.fromkeys(LINE_BREAKS, " "))
+
+
+def export(
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+) -> Summary:
+    """Write SPLIT/gt/gt_NAME.txt and, with images, SPLIT/images/NAME.jpg."""
+    with Session("icdar2015", images, output, options) as session:
+        for page in session.pages(rows):
+            name = session.place_image(page, page.split, "images")
+            if name is None:
+                continue
+            path = session.target.path(page.split, "gt", f"gt_{page.stem}.txt")
+            lines = [_line(word) for word in page.words]
+            path.write_text("".join(lines), encoding="utf-8", newline="\n")
+            session.changed += sum(
+                not word.ignored and one_line(word.text) != word.text for word in page.words
+            )
+            ignored = sum(word.ignored for word in page.words)
+            session.listed(
+                page, f"{page.split}/gt/{path.name}", words=len(page.words), ignored=ignored
+            )
+    return session.summary()
+
+
+def one_line(text: str) -> str:
+    """Return the text with a space for every line break."""
+    return text.translate(_TO_SPACE)
+
+
+def _line(word: ExportWord) -> str:
+    corners = ",".join(f"{round(x)},{round(y)}" for x, y in quad(word.polygon))
+    return f"{corners},{DO_NOT_CARE if word.ignored else one_line(word.text)}\n"

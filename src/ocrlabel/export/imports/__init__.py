@@ -1,0 +1,1 @@
+"""Corrections that people made in a labelling tool, back onto a labels table."""

@@ -1,0 +1,50 @@
+"""The files of a folder that is imported, and clear words for those that cannot be read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ocrlabel.errors import DatasetError
+
+
+def files(folder: Path, *patterns: str) -> list[Path]:
+    """Return the files of the folder, or the one file given, in a fixed order.
+
+    Raises DatasetError when nothing is there that the format would have written.
+    """
+    if folder.is_file():
+        return [folder]
+    found = sorted({path for pattern in patterns for path in folder.rglob(pattern)})
+    found = [path for path in found if not path.name.startswith(".")]
+    if not found:
+        raise DatasetError(
+            f"{folder} holds no {' or '.join(patterns)}\n"
+            "  name the folder that holds the corrections, and their --format"
+        )
+    return found
+
+
+def read_json(path: Path) -> Any:
+    """Return the file's content. Raises DatasetError when it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DatasetError(
+            f"{path} is no JSON: {error}\n  export it again from its tool"
+        ) from error
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Return the numbered lines of a UTF-8 file that hold anything; only a line feed ends one."""
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            try:
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise DatasetError(f"{path}, line {number}: not UTF-8 ({error})") from error
+            line = text.removesuffix("\n").removesuffix("\r")
+            if line:
+                yield number, line

@@ -1,0 +1,137 @@
+"""Label Studio: tasks.json with pre-annotations to correct, and labeling_config.xml to go with it.
+
+A word is a `polygonlabels` region and a `textarea` with the same id; coordinates are percent of
+the page. A region's score is the word's confidence, the prediction's score the page's. Task data
+holds the image's URL: what `--image-url` says and the path, which is right for
+`/data/local-files/?d=FOLDER/` as for `s3://BUCKET/PREFIX/`; a path that is a URL already stays.
+
+Carries: polygons of any number of points, texts (line breaks too), word classes (do-not-care is the
+class `ignore`), confidences. Loses: page size zero makes percent impossible (refused).
+What comes back: see imports/labelstudio.py.
+Source: labelstud.io/guide/predictions and guide/task_format, the OCR template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import quote
+from xml.sax.saxutils import quoteattr
+
+from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.errors import ConfigError
+from ocrlabel.export.base import IGNORE, ExportPage, ExportWord, ImageFinder, Options, Summary
+from ocrlabel.export.jsonfile import JsonFile
+from ocrlabel.export.session import Session
+
+LOCAL_FILES = "/data/local-files/?d="
+REGION, TEXT, IMAGE = "label", "transcription", "image"
+"""Names of the controls and the object in the labelling configuration."""
+
+
+def export(
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+) -> Summary:
+    """Write tasks.json, labeling_config.xml and, with images, images/*.jpg."""
+    classes: dict[str, None] = {"text": None, IGNORE: None}
+    url = options.image_url or LOCAL_FILES + (quote(f"{output.name}/") if images else "")
+    with Session("labelstudio", images, output, options) as session, ExitStack() as opened:
+        tasks = JsonFile(session.target.path("tasks.json"), head="[", tail="]")
+        opened.callback(tasks.close)
+        for page in session.pages(rows):
+            if page.row.width_px <= 0 or page.row.height_px <= 0:
+                raise ConfigError(
+                    f"{page.row.id}: the table has no size for this page, and Label Studio's"
+                    " coordinates are percent of it\n"
+                    "  label the images with this version of ocrlabel"
+                )
+            name = session.place_image(page, "images")
+            if name is None:
+                continue
+            tasks.add(_task(page, address(name, url)))
+            classes.update(dict.fromkeys(_label(word) for word in page.words))
+            ignored = sum(word.ignored for word in page.words)
+            session.listed(page, name, words=len(page.words), ignored=ignored)
+        path = session.target.path("labeling_config.xml")
+        path.write_text(labeling_config(tuple(classes)), encoding="utf-8", newline="\n")
+    return session.summary()
+
+
+def address(path: str, url: str) -> str:
+    """Return the URL of an image; s3:// paths are left as they are, Label Studio signs them."""
+    if "://" in path:
+        return path
+    if url.startswith(("s3://", "gs://", "azure-blob://")):
+        return url + path
+    return url + quote(path)
+
+
+def labeling_config(classes: tuple[str, ...]) -> str:
+    """Return the labelling interface that the tasks are made for."""
+    colours = ("#2e7d32", "#9e9e9e", "#1565c0", "#ef6c00", "#6a1b9a", "#c62828")
+    labels = "".join(
+        f"    <Label value={quoteattr(name)} background={quoteattr(colours[i % len(colours)])}/>\n"
+        for i, name in enumerate(classes)
+    )
+    return (
+        "<View>\n"
+        f'  <Image name="{IMAGE}" value="$image" zoom="true" zoomControl="true"/>\n'
+        f'  <PolygonLabels name="{REGION}" toName="{IMAGE}" strokeWidth="2" pointSize="small">\n'
+        f"{labels}"
+        "  </PolygonLabels>\n"
+        f'  <TextArea name="{TEXT}" toName="{IMAGE}" editable="true" perRegion="true"'
+        ' maxSubmissions="1" rows="2" placeholder="Text" displayMode="region-list"/>\n'
+        "</View>\n"
+    )
+
+
+def _task(page: ExportPage, url: str) -> dict[str, object]:
+    row = page.row
+    results = [part for i, word in enumerate(page.words) for part in _results(i, word, row)]
+    return {
+        "data": {
+            "image": url,
+            "ocrlabel_id": row.id,
+            "ocrlabel_page": row.page,
+            "split": page.split,
+        },
+        "predictions": [
+            {
+                "model_version": f"{row.engine} {row.model_version}".strip(),
+                "score": row.page_confidence,
+                "result": results,
+            }
+        ],
+    }
+
+
+def _results(number: int, word: ExportWord, row: LabelRow) -> Iterator[dict[str, object]]:
+    points = [[x * 100 / row.width_px, y * 100 / row.height_px] for x, y in word.polygon]
+    common: dict[str, object] = {
+        "id": f"w{number:05d}",
+        "to_name": IMAGE,
+        "original_width": row.width_px,
+        "original_height": row.height_px,
+        "image_rotation": 0,
+    }
+    if word.confidence is not None:
+        common["score"] = word.confidence
+    shape = {"points": points, "closed": True}
+    yield {
+        **common,
+        "from_name": REGION,
+        "type": "polygonlabels",
+        "value": {**shape, "polygonlabels": [_label(word)]},
+    }
+    if word.text:
+        yield {
+            **common,
+            "from_name": TEXT,
+            "type": "textarea",
+            "value": {**shape, "text": [word.text]},
+        }
+
+
+def _label(word: ExportWord) -> str:
+    return IGNORE if word.ignored else word.label

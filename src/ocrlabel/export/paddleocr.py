@@ -1,0 +1,68 @@
+"""PaddleOCR's detection labels, in the layout that PPOCRLabel opens: SPLIT/Label.txt and images.
+
+One line a page: `SPLIT/image.jpg`, a tab, and a JSON list of
+`{"transcription", "points", "difficult"}`. Train with `data_dir` at the export and
+`label_file_list` at the Label.txt files; open a split's folder in PPOCRLabel to correct it.
+
+Carries: polygons of any number of points as they are, texts as they are, do-not-care (`###` and
+difficult). Loses: the text of a do-not-care word, confidences, word classes, everything about the
+page. A word that really reads `###` or `*` becomes do-not-care: PaddleOCR cannot tell.
+Without images the lines name the table's image_path, which then may hold no tab or line break.
+Source: ppocr/data/simple_dataset.py and imaug/label_ops.py (DetLabelEncode) of PaddleOCR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.errors import ConfigError
+from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
+from ocrlabel.export.jsonfile import dumps
+from ocrlabel.export.session import Session
+
+DO_NOT_CARE = "###"
+
+
+def export(
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+) -> Summary:
+    """Write SPLIT/Label.txt and, with images, SPLIT/*.jpg."""
+    with Session("paddleocr", images, output, options) as session, ExitStack() as opened:
+        files: dict[str, TextIO] = {}
+        for page in session.pages(rows):
+            name = session.place_image(page, page.split)
+            if name is None:
+                continue
+            if page.split not in files:
+                path = session.target.path(page.split, "Label.txt")
+                files[page.split] = opened.enter_context(
+                    path.open("w", encoding="utf-8", newline="")
+                )
+            files[page.split].write(f"{_one_field(name, page)}\t{dumps(_items(page.words))}\n")
+            ignored = sum(word.ignored for word in page.words)
+            session.listed(page, name, words=len(page.words), ignored=ignored)
+    return session.summary()
+
+
+def _items(words: tuple[ExportWord, ...]) -> list[dict[str, object]]:
+    return [
+        {
+            "transcription": DO_NOT_CARE if word.ignored else word.text,
+            "points": word.polygon,
+            "difficult": word.ignored,
+        }
+        for word in words
+    ]
+
+
+def _one_field(name: str, page: ExportPage) -> str:
+    if any(c in name for c in "\t\n\r"):
+        raise ConfigError(
+            f"{page.row.id}: Label.txt cannot hold {name!r}: a tab or a line break is in it\n"
+            "  give --images: then images are copied under names that it can"
+        )
+    return name

@@ -1,0 +1,95 @@
+"""Which split a page belongs to: the table's own, or one made from what the document is."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sqlite3
+from dataclasses import dataclass
+
+from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.errors import ConfigError
+from ocrlabel.export.names import safe_part
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """Names and shares of the splits to make; without any, the table's `split` is kept.
+
+    The share is of documents, and exact only in the long run: a document's split follows from a
+    hash of its content and `seed` alone. So it stays the same when the table grows, is cut or is
+    put in another order, and copies of an image never stand on two sides.
+    """
+
+    shares: tuple[tuple[str, float], ...] = ()
+    seed: str = ""
+
+
+def split_of(row: LabelRow, plan: SplitPlan) -> str:
+    """Return the split's name, safe as a folder's; "all" where the table names none."""
+    if not plan.shares:
+        return safe_part(row.split, otherwise="all")
+    digest = hashlib.sha256(f"{plan.seed}\0{document_of(row)}".encode()).digest()
+    at = int.from_bytes(digest[:8]) / 2**64
+    for name, share in plan.shares:
+        at -= share
+        if at < 0:
+            return name
+    return plan.shares[-1][0]
+
+
+def document_of(row: LabelRow) -> str:
+    """What all pages and all copies of one document share: its bytes, or else its path."""
+    return row.image_sha256 or row.image_path or row.id
+
+
+def parse_shares(text: str, *, seed: str = "") -> SplitPlan:
+    """Read `train=0.8,val=0.1,test=0.1`. Raises ConfigError unless the shares sum to 1."""
+    shares: list[tuple[str, float]] = []
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            share = float(value)
+        except ValueError:
+            share = math.nan
+        split = name.strip()
+        if not split or safe_part(split, otherwise="") != split or not 0 <= share <= 1:
+            raise ConfigError(
+                f"--splits: {part.strip()!r} is no share of a split\n"
+                "  write train=0.8,val=0.1,test=0.1"
+            )
+        shares.append((split, share))
+    if len({name.casefold() for name, _ in shares}) < len(shares):
+        raise ConfigError(f"--splits: {text!r} names a split twice")
+    if not math.isclose(sum(share for _, share in shares), 1.0, abs_tol=1e-6):
+        raise ConfigError(
+            f"--splits: the shares of {text!r} sum to {sum(s for _, s in shares):g}, not 1"
+        )
+    return SplitPlan(tuple(shares), seed)
+
+
+class Leaks:
+    """Counts the documents that a table's own splits put on two sides."""
+
+    def __init__(self) -> None:
+        self._seen = sqlite3.connect("")  # a temporary file: memory does not grow with the pages
+        self._seen.execute(
+            "CREATE TABLE seen (document TEXT PRIMARY KEY, split TEXT, leaks INT) WITHOUT ROWID"
+        )
+
+    def add(self, row: LabelRow, split: str) -> None:
+        """Look at one page."""
+        self._seen.execute(
+            "INSERT INTO seen VALUES (?, ?, 0) ON CONFLICT (document)"
+            " DO UPDATE SET leaks = leaks OR split <> excluded.split",
+            (document_of(row), split),
+        )
+
+    def count(self) -> int:
+        """Return how many documents stand in more than one split."""
+        (leaks,) = self._seen.execute("SELECT coalesce(sum(leaks), 0) FROM seen").fetchone()
+        return int(leaks)
+
+    def close(self) -> None:
+        """Give the temporary file back."""
+        self._seen.close()

@@ -1,0 +1,83 @@
+"""YOLO-OBB (Ultralytics): images/SPLIT/, labels/SPLIT/NAME.txt and data.yaml, for detection.
+
+One word a line: `class x1 y1 x2 y2 x3 y3 x4 y4`, corners as shares of width and height with 6
+decimals, cut at the image's edge (outside it the loader throws the whole image away).
+
+Carries: rotated boxes, word classes. Loses: texts and confidences; a polygon of more points becomes
+its smallest rotated rectangle. YOLO knows no do-not-care: such words are left out, and what is in
+their place counts as background. Pages of unknown size are left out.
+Source: docs.ultralytics.com/datasets/obb, verify_image_label in ultralytics/data/utils.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.errors import ConfigError
+from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
+from ocrlabel.export.geometry import quad
+from ocrlabel.export.session import Session
+
+IGNORED = "do_not_care"
+
+
+def export(
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+) -> Summary:
+    """Write labels/SPLIT/*.txt, data.yaml and, with images, images/SPLIT/*.jpg."""
+    classes = {"text": 0}
+    splits: dict[str, None] = {}
+    with Session("yolo", images, output, options) as session:
+        for page in session.pages(rows):
+            _check_size(page)
+            name = session.place_image(page, "images", page.split)
+            if name is None:
+                continue
+            kept = [word for word in page.words if not word.ignored]
+            session.left_out[IGNORED] += len(page.words) - len(kept)
+            lines = [_line(word, page.row, classes) for word in kept]
+            path = session.target.path("labels", page.split, f"{page.stem}.txt")
+            path.write_text("".join(lines), encoding="utf-8", newline="\n")
+            splits[page.split] = None
+            session.listed(page, name, words=len(kept), ignored=0)
+        yaml = _data_yaml(tuple(splits), tuple(classes))
+        session.target.path("data.yaml").write_text(yaml, encoding="utf-8", newline="\n")
+    return session.summary()
+
+
+def _check_size(page: ExportPage) -> None:
+    if page.row.width_px <= 0 or page.row.height_px <= 0:
+        raise ConfigError(
+            f"{page.row.id}: the table has no size for this page, and YOLO's coordinates are shares"
+            " of it\n  label the images with this version of ocrlabel, or use --format coco"
+        )
+
+
+def _line(word: ExportWord, row: LabelRow, classes: dict[str, int]) -> str:
+    number = classes.setdefault(word.label, len(classes))
+    shares = (
+        share
+        for x, y in quad(word.polygon)
+        for share in (min(max(x / row.width_px, 0.0), 1.0), min(max(y / row.height_px, 0.0), 1.0))
+    )
+    return f"{number} {' '.join(f'{share:.6f}' for share in shares)}\n"
+
+
+def _data_yaml(splits: tuple[str, ...], classes: tuple[str, ...]) -> str:
+    """Ultralytics wants both train and val; splits of other names count as training data."""
+    val = [split for split in splits if split in {"val", "valid", "validation", "dev"}]
+    test = [split for split in splits if split == "test"]
+    train = [split for split in splits if split not in {*val, *test}]
+    lines = ["# made by ocrlabel export; paths are relative to this file"]
+    if not val:
+        lines.append("# no split for validation: val is the training data (see --splits)")
+    for key, names in (("train", train or splits), ("val", val or train or splits), ("test", test)):
+        if names:
+            # JSON is YAML: quoting is right for every name
+            lines.append(f"{key}: {json.dumps([f'images/{n}' for n in names], ensure_ascii=False)}")
+    lines.append("names:")
+    lines += [f"  {i}: {json.dumps(name, ensure_ascii=False)}" for i, name in enumerate(classes)]
+    return "\n".join(lines) + "\n"
