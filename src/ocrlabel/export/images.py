@@ -1,4 +1,4 @@
-"""Finds the image of a labelled page in the folders and tables that the user named, nowhere else."""
+"""The image of a labelled page, found in the folders and tables that the user named only."""
 
 from __future__ import annotations
 

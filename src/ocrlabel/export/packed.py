@@ -21,7 +21,8 @@ class PackedImages:
     """The images of one table, found by their sha256, whatever the table calls them.
 
     The table is read through once to see where each image lies; what is remembered of that is in a
-    temporary file of SQLite's. Labels come in the table's order, so a row group is read once more.
+    temporary file of SQLite's. Labels come in the table's order, so it is read once more, a few
+    rows in memory at a time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,8 +39,8 @@ class PackedImages:
                 self._where.execute(
                     "INSERT OR IGNORE INTO found VALUES (?, ?, ?)", (sha256, group, number)
                 )
-        self._group = -1
-        self._images: list[bytes] = []
+        self._group, self._next = -1, 0
+        self._ahead: Iterator[bytes] = iter(())
 
     def candidates(self, row: LabelRow) -> Iterator[bytes]:
         """Return the image with the row's sha256; nothing for rows that have none."""
@@ -49,9 +50,13 @@ class PackedImages:
         if found is None:
             return
         group, number = found
-        if group != self._group:
-            self._group, self._images = group, list(self._bytes_of(group))
-        yield self._images[number]
+        if group != self._group or number < self._next:
+            self._group, self._next, self._ahead = group, 0, self._bytes_of(group)
+        for at, data in enumerate(self._ahead, start=self._next):
+            self._next = at + 1
+            if at == number:
+                yield data
+                return
 
     def _bytes_of(self, group: int) -> Iterator[bytes]:
         for batch in self._table.iter_batches(

@@ -155,7 +155,7 @@ class Session:
             missing=self._missing,
             leaks=self._leaks.count(),
             splits=dict(sorted(self._splits.items())),
-            left_out=dict(sorted(self.left_out.items())),
+            left_out={why: n for why, n in sorted(self.left_out.items()) if n},
             engines=dict(sorted(self._engines.items())),
             sources=dict(sorted(self._sources.items())),
             labelled=self._labelled,

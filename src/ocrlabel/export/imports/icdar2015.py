@@ -23,21 +23,22 @@ def corrections(folder: Path) -> Iterator[Correction]:
         classes: list[str] = []
         for at, line in lines(path):
             try:
-                word = _word(line)
+                word, label = _word(line)
             except ValueError as error:
                 raise DatasetError(
                     f"{path}, line {at}: not x1,y1,x2,y2,x3,y3,x4,y4,text ({error})"
                 ) from error
             words.append(word)
-            classes.append("" if word.text else IGNORE)
+            classes.append(label)
         name = path.name if path == folder else path.relative_to(folder).as_posix()
         yield Correction(name, tuple(words), tuple(classes), "icdar2015")
 
 
-def _word(line: str) -> Word:
+def _word(line: str) -> tuple[Word, str]:
     parts = line.split(",", 8)
     if len(parts) != 9:
         raise ValueError(f"{len(parts)} parts")
     x1, y1, x2, y2, x3, y3, x4, y4 = (number(float(part)) for part in parts[:8])
-    text = "" if parts[8] == DO_NOT_CARE else parts[8]
-    return Word(text, ((x1, y1), (x2, y2), (x3, y3), (x4, y4)), None)
+    ignored = parts[8] == DO_NOT_CARE
+    polygon = ((x1, y1), (x2, y2), (x3, y3), (x4, y4))
+    return Word("" if ignored else parts[8], polygon, None), IGNORE if ignored else ""

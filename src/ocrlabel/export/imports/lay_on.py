@@ -69,9 +69,13 @@ def _is_at(a: Polygon, b: Polygon) -> bool:
 
 
 def _is_same(word: Word, label: str, before: Word, old_label: str, rule: Options) -> bool:
-    was_ignored = is_ignored(before, old_label, rule) or before.text in {DO_NOT_CARE, "*"}
-    if label == IGNORE or was_ignored:
-        return label == IGNORE and was_ignored and word.text in {"", before.text}
+    sent_ignored = is_ignored(before, old_label, rule)
+    if label == IGNORE:
+        # a text that reads like the mark for do-not-care went out as one
+        sent_ignored = sent_ignored or before.text in {DO_NOT_CARE, "*"}
+        return sent_ignored and word.text in {"", before.text}
+    if sent_ignored:
+        return False
     return word.text in {before.text, one_line(before.text)} and label in {"", old_label}
 
 

@@ -1,0 +1,170 @@
+"""`ocrlabel export` and `ocrlabel import`: labels out to other tools, and corrections back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrlabel.errors import ConfigError, DatasetError, Incomplete
+
+if TYPE_CHECKING:
+    from ocrlabel.export.base import Summary
+
+_SHOWN = 10  # unmatched files that a message names
+
+
+def export(  # noqa: PLR0917 - typer's options, all named
+    labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
+    format_name: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="paddleocr, paddleocr-rec, icdar2015, coco, yolo, lmdb, labelstudio, hf or aistages",
+        ),
+    ],
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder with the images, or the parquet that holds them. Repeatable."),
+    ] = None,
+    splits: Annotated[
+        str, typer.Option(help="Make splits by document: train=0.8,val=0.1,test=0.1.")
+    ] = "",
+    seed: Annotated[str, typer.Option(help="Another seed gives other splits.")] = "",
+    ignore_below: Annotated[
+        float | None,
+        typer.Option(help="Words below this confidence are do-not-care.", min=0, max=1),
+    ] = None,
+    keep_untranscribed: Annotated[
+        bool,
+        typer.Option("--keep-untranscribed", help="Boxes without a text count as regions."),
+    ] = False,
+    image_url: Annotated[
+        str,
+        typer.Option(help="Label Studio: what stands before a path, such as s3://BUCKET/PREFIX/."),
+    ] = "",
+    charset: Annotated[
+        Path | None, typer.Option(help="Recognition: only texts of these characters.")
+    ] = None,
+    max_length: Annotated[int, typer.Option(help="Recognition: the longest text.", min=1)] = 25,
+    min_crop_px: Annotated[int, typer.Option(help="Recognition: a crop's least side.", min=1)] = 4,
+    vertical: Annotated[
+        str, typer.Option(help="Recognition: tall crops are turned (turn), kept or left out.")
+    ] = "turn",
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
+) -> None:
+    """Write labels in the format of another tool.
+
+    A data card (README.md) beside every export says what it is, from where, and what is weak in
+    it. Without --images only labels are written, where the format can do without.
+
+    Examples:
+      ocrlabel export labels.parquet --format paddleocr --images receipts/ --output paddle/
+
+      ocrlabel export labels.parquet --format coco --splits train=0.9,val=0.1 -o coco/
+
+      ocrlabel export labels.parquet --format lmdb --images receipts/ --ignore-below 0.9 -o rec/
+
+      ocrlabel export labels.parquet --format labelstudio --image-url s3://bucket/receipts/ -o ls/
+    """
+    from ocrlabel.dataset.table import read_labels
+    from ocrlabel.export.base import Options
+    from ocrlabel.export.charset import read_charset
+    from ocrlabel.export.formats import export_of
+    from ocrlabel.export.images import Images, places
+    from ocrlabel.export.split import SplitPlan, parse_shares
+
+    options = Options(
+        ignore_below=ignore_below,
+        keep_untranscribed=keep_untranscribed,
+        splits=parse_shares(splits, seed=seed) if splits else SplitPlan(),
+        image_url=image_url,
+        charset=read_charset(charset) if charset else None,
+        max_length=max_length,
+        min_crop_px=min_crop_px,
+        vertical=vertical,
+        force=force,
+    )
+    run = export_of(format_name)
+    finder = Images(places(images)) if images else None
+    summary = run(read_labels(labels), finder, output, options)
+    for line in _told(summary, output):
+        typer.echo(line)
+    if summary.missing:
+        shown = "\n  ".join(summary.examples)
+        raise Incomplete(
+            f"{summary.missing} pages are not in {output}: their images were not found\n"
+            f"  {shown}\n"
+            "  name the folder that the table's paths start from with --images"
+        )
+
+
+def import_(
+    folder: Annotated[Path, typer.Argument(help="What the tool exported: a folder or a file.")],
+    format_name: Annotated[
+        str,
+        typer.Option("--format", help="labelstudio, paddleocr, icdar2015, coco, hf or aistages."),
+    ],
+    onto: Annotated[Path, typer.Option(help="The labels table that was corrected.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The corrected labels table.")],
+    skip_unmatched: Annotated[
+        bool,
+        typer.Option("--skip-unmatched", help="Leave out corrections that fit no page."),
+    ] = False,
+) -> None:
+    """Bring corrections back onto a labels table.
+
+    Page by page the correction wins; its `source` says where it came from. Words and pages that
+    were not changed stay as they were, with their confidences.
+
+    Examples:
+      ocrlabel import project-1.json --format labelstudio --onto labels.parquet -o corrected.parquet
+
+      ocrlabel import paddle/ --format paddleocr --onto labels.parquet -o corrected.parquet
+    """
+    from ocrlabel.dataset.table import LabelsWriter, read_labels, table_info
+    from ocrlabel.export.formats import import_of
+    from ocrlabel.export.imports.match import exported_pages
+    from ocrlabel.export.imports.merge import CORRECTED, UNCHANGED, UNTOUCHED, Merge
+    from ocrlabel.export.target import rule_of
+
+    if not folder.exists():
+        raise ConfigError(f"{folder}: there is no such folder or file")
+    corrections = import_of(format_name)(folder)
+    merge = Merge(lambda: read_labels(onto), corrections, exported_pages(folder), rule_of(folder))
+    if merge.unmatched and not skip_unmatched:
+        shown = "\n  ".join(merge.unmatched[:_SHOWN])
+        raise DatasetError(
+            f"{len(merge.unmatched)} corrections fit no page of {onto}\n  {shown}\n"
+            "  check --onto, or leave them out with --skip-unmatched"
+        )
+    info = {**table_info(onto), "changed_by": f"import {format_name}"}
+    with LabelsWriter(output, info) as table:
+        for row in merge.rows():
+            table.add(row)
+    counts = merge.counts
+    typer.echo(
+        f"{output}: {counts[CORRECTED]} pages corrected, {counts[UNCHANGED]} came back unchanged,"
+        f" {counts[UNTOUCHED]} untouched"
+    )
+    for line in merge.unmatched:
+        typer.echo(f"left out: {line}")
+
+
+def _told(summary: Summary, output: Path) -> list[str]:
+    splits = ", ".join(f"{name} {n}" for name, n in summary.splits.items())
+    head = (
+        f"{output}: {summary.pages} pages ({splits or 'none'}), {summary.words} words,"
+        f" {summary.ignored} of them do-not-care, {summary.images} images"
+    )
+    lines = [head, *(f"left out: {n} words, {why}" for why, n in summary.left_out.items())]
+    if summary.changed:
+        lines.append(f"changed: {summary.changed} texts that the format cannot hold as they are")
+    if summary.leaks:
+        lines.append(
+            f"careful: {summary.leaks} documents stand in more than one split of the table;"
+            " --splits makes new ones"
+        )
+    return lines
