@@ -1,13 +1,36 @@
-"""What every test may use, and what no test may see: the developer's own AWS settings."""
+"""What every test may use, what it may ask for, and what none may see."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.s3 import moto_server
+
+# Programs that a marker asks for: one of them is enough.
+NEEDS = {
+    "browser": ("chromium", "chromium-browser", "google-chrome"),
+    "container": ("podman", "docker"),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--live", action="store_true", help="use real keys and accounts; costs money")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine cannot run; where E2E_REQUIRED is set, fail instead."""
+    if item.get_closest_marker("live") and not item.config.getoption("--live"):
+        pytest.skip("needs a real key or account: run with --live")
+    for marker, programs in NEEDS.items():
+        if item.get_closest_marker(marker) and not any(map(shutil.which, programs)):
+            absent = f"needs one of {', '.join(programs)}: install it"
+            if os.environ.get("E2E_REQUIRED"):  # noqa: TID251 -- the tests' own shell
+                pytest.fail(absent)
+            pytest.skip(absent)
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +39,11 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_settings_of_this_machine() -> Iterator[None]:
-    """Neither keys, profiles nor endpoints of whoever runs the tests can change what they show."""
+def no_settings_of_this_machine(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Neither keys, profiles nor endpoints of whoever runs the tests change what they show."""
+    if pytestconfig.getoption("--live"):
+        yield
+        return
     with pytest.MonkeyPatch.context() as patch:
         for name in tuple(os.environ):  # noqa: TID251 -- the tests' own shell
             if name.startswith(("AWS_", "OCRLABEL_", "UPSTAGE_")) and name != "OCRLABEL_CAMPAIGN":

@@ -1,0 +1,75 @@
+# Everything a developer and CI do; `make` alone lists it. Needs python3 (3.11 or newer, with
+# venv) and make; uv comes into the virtual environment by pip.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip
+LOCKS := requirements
+IN_VENV := --python $(BIN)/python --quiet
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header $(LOCK_FLAGS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check format bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+setup: $(VENV)/.dev ## the virtual environment, with everything that developing needs
+
+demo: $(VENV)/.run ## render some pages, label them with the embedded engine, show what was read
+	$(BIN)/ocrlabel demo
+
+test: $(VENV)/.dev ## all tests, on all cores
+	$(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
+
+check: $(VENV)/.dev ## lint, types, and who may import whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	git ls-files -z '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
+
+format: $(VENV)/.dev ## put the code into its form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.dev ## the benchmarks, each with its figures and how to repeat them
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+lock: $(VENV)/.boot ## pin every dependency again (LOCK_FLAGS=--upgrade for newer ones)
+	$(COMPILE) pyproject.toml --all-extras --group dev -o $(LOCKS)/dev.lock
+	$(COMPILE) -c $(LOCKS)/dev.lock --group build -o $(LOCKS)/build.lock
+	$(COMPILE) -c $(LOCKS)/dev.lock pyproject.toml --all-extras -o $(LOCKS)/all.lock
+	$(COMPILE) -c $(LOCKS)/dev.lock pyproject.toml -o $(LOCKS)/api.lock
+	$(COMPILE) -c $(LOCKS)/dev.lock pyproject.toml --extra aws -o $(LOCKS)/cloud-api.lock
+	$(COMPILE) -c $(LOCKS)/dev.lock pyproject.toml --extra aws --extra local \
+		-o $(LOCKS)/cloud-local.lock
+
+clean: ## remove the virtual environment and all caches
+	rm -rf $(VENV) dist build .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache
+
+# Each stamp says that a stage was done with the files that it depends on, so a second run takes
+# no time and a changed lock is installed by the next command.
+
+$(VENV)/.boot: $(LOCKS)/build.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		f"ocrlabel needs Python 3.11 or newer; this one is {sys.version.split()[0]}. \
+	Say which to use: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.boot $(LOCKS)/all.lock pyproject.toml
+	$(UV) install $(IN_VENV) --require-hashes -r $(LOCKS)/all.lock
+	$(UV) install $(IN_VENV) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run $(LOCKS)/dev.lock
+	$(UV) sync $(IN_VENV) --require-hashes $(LOCKS)/build.lock $(LOCKS)/dev.lock
+	$(UV) install $(IN_VENV) --no-deps --no-build-isolation --editable .
+	@touch $@
