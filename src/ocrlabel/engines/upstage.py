@@ -144,7 +144,11 @@ class UpstageEngine:
             ),
             # The run decides how many requests are in flight; the pool must never queue them,
             # for what waits in it was already written down as sent.
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
+            limits=httpx2.Limits(
+                max_connections=None,
+                max_keepalive_connections=64,
+                keepalive_expiry=20.0,  # well before a load balancer closes (60 s as a rule)
+            ),
             follow_redirects=False,
             trust_env=not _is_loopback(self._base_url),  # HTTPS_PROXY, SSL_CERT_FILE
             transport=self._transport,
@@ -232,9 +236,17 @@ def _checked(base_url: str) -> str:
         raise ConfigError(f"UPSTAGE_BASE_URL is no address: {error}") from None
     if url.userinfo:
         raise ConfigError("UPSTAGE_BASE_URL holds a name or password: only host and path, please")
-    if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
+    if url.scheme not in {"http", "https"} or not _reachable(url) or url.query or url.fragment:
         raise ConfigError(f"UPSTAGE_BASE_URL is {base_url!r}: give an address such as {BASE_URL}")
     return str(url).rstrip("/")
+
+
+def _reachable(url: httpx2.URL) -> bool:
+    """Host and port are such as the resolver takes; it would raise errors of other kinds."""
+    try:
+        return bool(url.host.encode("idna")) and (url.port or 0) < 65536
+    except UnicodeError:
+        return False
 
 
 def _is_loopback(base_url: str) -> bool:

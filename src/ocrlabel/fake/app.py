@@ -66,7 +66,7 @@ def application(service: Service) -> Starlette:
 class CuttableProtocol(H11Protocol):
     """uvicorn's HTTP/1.1, whose applications may abort the connection they answer on."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         """Wrap the application for this connection."""
         super().connection_made(transport)
         inner = self.app
