@@ -1,0 +1,93 @@
+"""The wheel alone, in a clean environment with the light core's lock: what a user installs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+UV = Path(sys.executable).with_name("uv")
+TOO_HEAVY = {
+    "boto3",
+    "jinja2",
+    "numpy",
+    "onnxruntime",
+    "opencv-python",
+    "opencv-python-headless",
+    "rapidocr",
+    "shapely",
+}
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(cwd), "LANG": "C.UTF-8"},
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the source tree by the installed backend; nothing is fetched."""
+    where = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", where, cwd=ROOT)
+    (built,) = where.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of an environment that holds the wheel and the light core, and no more."""
+    where = tmp_path_factory.mktemp("clean")
+    venv.create(where / "venv", symlinks=True)
+    python = where / "venv" / "bin" / "python"
+    # the machine's own settings of pip and uv (a mirror, its certificate) are kept here
+    for arguments in (
+        ["--require-hashes", "-r", str(ROOT / "requirements" / "api.lock")],
+        ["--no-deps", "--offline", str(wheel)],
+    ):
+        subprocess.run([UV, "pip", "install", "-q", "--python", python, *arguments], check=True)
+    return python.parent
+
+
+def test_the_wheel_holds_the_package_the_runners_and_the_licence_and_no_tests(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+
+    assert "ocrlabel/py.typed" in names
+    assert any(name.startswith("runners/") for name in names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"ocrlabel", "runners"}
+
+
+def test_the_light_core_installs_nothing_heavy(installed: Path) -> None:
+    python = installed / "python"
+    listed = subprocess.run(
+        [UV, "pip", "list", "-q", "--python", python, "--format=freeze"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+    names = {line.split("==")[0].split(" @ ")[0] for line in listed.splitlines()}
+    assert "ocrlabel" in names
+    assert names & TOO_HEAVY == set()
+
+
+def test_the_package_comes_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    script = "import ocrlabel, pathlib; print(pathlib.Path(ocrlabel.__file__).parent)"
+
+    where = run(installed / "python", "-c", script, cwd=tmp_path)
+
+    assert Path(where.strip()).is_relative_to(installed.parent)
