@@ -1,0 +1,189 @@
+"""Where two tables say the same: a sign of quality that needs no truth.
+
+A word and its partner overlap as `match` demands (IoU above 0.5, one to one); they agree when
+their normalised texts are equal. The agreement of a page, or of any set of words, is Dice's: twice
+the words that agree over all words of both tables. Words that either table marks as do-not-care
+are left out, as are words of the other table inside such a region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.labels import Word
+from ocrlabel.quality.match import match
+from ocrlabel.quality.pages import IGNORE, TruthPage, group_of, name_of
+from ocrlabel.quality.script import script
+from ocrlabel.quality.textual import compare
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """A word of the first table and what the second says of it.
+
+    at: the word's place in its row. other: the partner's text, None where there is no partner;
+    likeness: 1 - normalised edit distance to it, 0 without a partner.
+    """
+
+    at: int
+    word: Word
+    other: str | None
+    iou: float
+    likeness: float
+    same: bool
+
+    @property
+    def both(self) -> float:
+        """Agreement and confidence in one score, 0..1: half each."""
+        return (self.likeness + (self.word.confidence or 0.0)) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class PageAgreement:
+    """One page: each word of the first table, and the second's words that have no partner."""
+
+    words: tuple[Agreed, ...]
+    alone: tuple[str, ...]
+
+    @property
+    def tally(self) -> Tally:
+        """Its counts."""
+        return Tally(
+            pages=1,
+            first=len(self.words),
+            second=len(self.alone) + sum(word.other is not None for word in self.words),
+            matched=sum(word.other is not None for word in self.words),
+            same=sum(word.same for word in self.words),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Words of the first and of the second table, how many are partners, how many agree."""
+
+    pages: int = 0
+    first: int = 0
+    second: int = 0
+    matched: int = 0
+    same: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.pages + other.pages,
+            self.first + other.first,
+            self.second + other.second,
+            self.matched + other.matched,
+            self.same + other.same,
+        )
+
+    @property
+    def agreement(self) -> float:
+        """Dice: 1 where all agree, also where neither has a word."""
+        both = self.first + self.second
+        return 2 * self.same / both if both else 1.0
+
+
+@dataclass(slots=True)
+class Agreement:
+    """Sums over pages: of all words, by script, and by the column that was asked for."""
+
+    total: Tally = field(default_factory=Tally)
+    scripts: dict[str, Tally] = field(default_factory=dict)
+    groups: dict[str, Tally] = field(default_factory=dict)
+
+
+def agree_page(row: LabelRow, other: TruthPage, normalise: Callable[[str], str]) -> PageAgreement:
+    """Hold one page of a table against the same page of another (`pages.as_truth` of its row)."""
+    skipped = [at for at, kind in enumerate(row.classes) if kind == IGNORE]
+    regions = [row.words[at].polygon for at in skipped]
+    found = match(
+        [word.polygon for word in other.words] + regions,
+        [word.ignore for word in other.words] + [True] * len(regions),
+        [word.polygon for word in row.words],
+    )
+    partner = {j: (i, iou) for i, j, iou in found.pairs}
+    left_out = set(skipped)
+    words = tuple(
+        _agreed(at, row.words[at], other, partner.get(at), normalise)
+        for at in found.cared_read
+        if at not in left_out
+    )
+    matched = {i for i, j, _ in found.pairs if j not in left_out}
+    alone = tuple(other.words[i].text for i in found.cared_truth if i not in matched)
+    return PageAgreement(words, alone)
+
+
+def agree(
+    pairs: Iterable[tuple[LabelRow, TruthPage]],
+    *,
+    normalise: Callable[[str], str],
+    by: str | None = None,
+    each: Callable[[LabelRow, PageAgreement], None] | None = None,
+) -> Agreement:
+    """Go through the pages that both tables have; `each` sees every page as it is done."""
+    sums = Agreement()
+    for row, other in pairs:
+        page = agree_page(row, other, normalise)
+        sums.total += page.tally
+        for kind, tally in _by_script(page).items():
+            sums.scripts[kind] = sums.scripts.get(kind, Tally()) + tally
+        if by is not None:
+            group = group_of(by, row, other)
+            sums.groups[group] = sums.groups.get(group, Tally()) + page.tally
+        if each is not None:
+            each(row, page)
+    sums.scripts = dict(sorted(sums.scripts.items()))
+    sums.groups = dict(sorted(sums.groups.items()))
+    return sums
+
+
+def page_line(row: LabelRow, page: PageAgreement) -> dict[str, object]:
+    """One page as a JSON object: its agreement, and each word with its partner."""
+    name = name_of(row)
+    return {
+        "id": name.id,
+        "page": name.page,
+        "agreement": round(page.tally.agreement, 4),
+        "words": [
+            {
+                "at": word.at,
+                "text": word.word.text,
+                "other": word.other,
+                "confidence": word.word.confidence,
+                "iou": round(word.iou, 4),
+                "likeness": round(word.likeness, 4),
+            }
+            for word in page.words
+        ],
+        "only_in_other": list(page.alone),
+    }
+
+
+def _agreed(
+    at: int,
+    word: Word,
+    other: TruthPage,
+    partner: tuple[int, float] | None,
+    normalise: Callable[[str], str],
+) -> Agreed:
+    if partner is None:
+        return Agreed(at, word, None, 0.0, 0.0, same=False)
+    text = other.words[partner[0]].text
+    pair = compare(normalise(text), normalise(word.text))
+    return Agreed(at, word, text, partner[1], pair.likeness, pair.same)
+
+
+def _by_script(page: PageAgreement) -> dict[str, Tally]:
+    """Words of the first table by their script, words only in the second by theirs."""
+    kinds: dict[str, Tally] = {}
+    for word in page.words:
+        partner = word.other is not None
+        one = Tally(0, 1, int(partner), int(partner), int(word.same))
+        kind = script(word.word.text)
+        kinds[kind] = kinds.get(kind, Tally()) + one
+    for text in page.alone:
+        kind = script(text)
+        kinds[kind] = kinds.get(kind, Tally()) + Tally(0, 0, 1, 0, 0)
+    return {kind: replace(tally, pages=1) for kind, tally in kinds.items()}

@@ -1,0 +1,102 @@
+"""Which sign tells right labels from wrong ones better: confidence, agreement, or both?
+
+Held against truth, on the same words: those of the first table that lie outside do-not-care. For
+line-level truth there are no words to judge, so only word-level truth is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.quality.agreement import Agreed, agree_page
+from ocrlabel.quality.counts import count
+from ocrlabel.quality.curve import Curve, CurvePoint
+from ocrlabel.quality.evaluate import SHARES
+from ocrlabel.quality.pages import Level, TruthPage, cared, is_ignored, name_of
+from ocrlabel.quality.resample import DEFAULT_SEED, Interval
+
+SCORES: dict[str, Callable[[Agreed], float]] = {
+    "confidence": lambda word: word.word.confidence or 0.0,
+    "agreement": lambda word: word.likeness,
+    "both": lambda word: word.both,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One sign: its curve, and its mean precision over all shares kept."""
+
+    name: str
+    curve: tuple[CurvePoint, ...]
+    area: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """All signs on the same words. gains: how much each has over confidence, with its interval."""
+
+    words: int
+    documents: int
+    signals: tuple[Signal, ...]
+    gains: dict[str, tuple[float, Interval]]
+
+
+def signals(
+    triples: Iterable[tuple[LabelRow, TruthPage, TruthPage]],
+    *,
+    normalise: Callable[[str], str],
+    seed: int = DEFAULT_SEED,
+) -> Signals | None:
+    """From (row, the other table's page, the truth); None where no word could be judged."""
+    curves = {name: Curve(seed) for name in SCORES}
+    for row, other, truth in triples:
+        if truth.level is Level.WORD:
+            _add_page(curves, row, other, truth, normalise)
+    words = curves["confidence"].words
+    if not words:
+        return None
+    areas = {name: curve.areas() for name, curve in curves.items()}
+    return Signals(
+        words=words,
+        documents=curves["confidence"].documents,
+        signals=tuple(
+            Signal(name, tuple(curve.points(SHARES)), float(areas[name][0]), _spread(areas[name]))
+            for name, curve in curves.items()
+        ),
+        gains={
+            name: (float(gain[0]), _spread(gain))
+            for name, gain in ((n, areas[n] - areas["confidence"]) for n in SCORES)
+            if name != "confidence"
+        },
+    )
+
+
+def _add_page(
+    curves: dict[str, Curve],
+    row: LabelRow,
+    other: TruthPage,
+    truth: TruthPage,
+    normalise: Callable[[str], str],
+) -> None:
+    told = {word.at: word for word in agree_page(row, other, normalise).words}
+    places = [at for at in range(len(row.words)) if not is_ignored(row, at)]
+    judged = [
+        (told[places[verdict.at]], verdict.right)
+        for verdict in count(truth, cared(row), normalise)[1]
+        if verdict.right is not None and places[verdict.at] in told
+    ]
+    document = name_of(row).document
+    for name, score in SCORES.items():
+        curves[name].add(
+            document, [score(word) for word, _ in judged], [right for _, right in judged]
+        )
+
+
+def _spread(values: np.typing.NDArray[np.float64]) -> Interval:
+    low, high = np.nanquantile(values[1:], [0.025, 0.975])
+    return Interval(float(low), float(high))

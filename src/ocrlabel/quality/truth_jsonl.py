@@ -1,0 +1,82 @@
+"""Truth as JSON Lines: one page a line.
+
+    {"image": "images/a.png", "width": 762, "height": 1000, "level": "word",
+     "words": [{"text": "SUBJECT:", "polygon": [[60, 121], [127, 121], [127, 135], [60, 135]]}],
+     "ignore": [[[0, 0], [9, 0], [9, 9], [0, 9]]], "page": 0, "id": "a", "sha256": "1f3a..."}
+
+Only `image` and `words` have to be there. A word may carry `"ignore": true`. `page` may count
+from 0 or from 1, but the lines of one image stand together: the one whose lowest page is 0 counts
+from 0. Every other field with a single value (lang, source, ...) can be grouped by.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from ocrlabel.errors import DatasetError
+from ocrlabel.labels import Polygon
+from ocrlabel.quality.pages import Level, PageName, TruthPage, TruthWord
+
+_OWN = frozenset({"image", "width", "height", "words", "ignore", "page", "level", "id", "sha256"})
+
+
+def read_jsonl(path: Path, level: Level | None = None) -> Iterator[TruthPage]:
+    """Pages in the order of the file. Raises DatasetError with file and line."""
+    for _, group in groupby(_lines(path), key=lambda line: line[1].get("image")):
+        lines = list(group)
+        first = min(int(line.get("page", 1)) for _, line in lines)
+        for where, line in lines:
+            try:
+                yield _page(line, level, offset=1 if first == 0 else 0)
+            except (ValueError, KeyError, TypeError) as error:
+                raise DatasetError(f"{where} is not a page of truth: {error!r}") from error
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig") as file:
+        for number, text in enumerate(file, 1):
+            if not text.strip():
+                continue
+            where = f"{path}, line {number}"
+            try:
+                line = json.loads(text)
+            except ValueError as error:
+                raise DatasetError(f"{where} is not JSON: {error}") from error
+            if not isinstance(line, dict):
+                raise DatasetError(f"{where} is not a JSON object")
+            yield where, line
+
+
+def _page(line: dict[str, Any], level: Level | None, *, offset: int) -> TruthPage:
+    words = tuple(
+        TruthWord(str(word["text"]), _polygon(word["polygon"]), bool(word.get("ignore", False)))
+        for word in line["words"]
+    )
+    regions = tuple(
+        TruthWord("", _polygon(region), ignore=True) for region in line.get("ignore", ())
+    )
+    return TruthPage(
+        name=PageName(
+            str(line.get("id", "")),
+            str(line["image"]),
+            str(line.get("sha256", "")),
+            int(line.get("page", 1)) + offset,
+        ),
+        width_px=int(line.get("width", 0)),
+        height_px=int(line.get("height", 0)),
+        level=level or Level(line.get("level", Level.WORD)),
+        words=words + regions,
+        fields={
+            key: str(value)
+            for key, value in line.items()
+            if key not in _OWN and isinstance(value, (str, int, float, bool))
+        },
+    )
+
+
+def _polygon(points: Any) -> Polygon:
+    return tuple((float(x), float(y)) for x, y in points)
