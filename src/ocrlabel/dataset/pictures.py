@@ -21,6 +21,7 @@ from PIL import (
 )
 from PIL.Image import DecompressionBombError, Image, Transpose
 
+from ocrlabel.dataset import png
 from ocrlabel.dataset.limits import Limits, check_pages, check_pixels
 from ocrlabel.errors import Unreadable
 from ocrlabel.labels import FailureClass
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 ORIENTATION = 0x0112
+_EXIF = b"Exif\0\0"
 
 # The classes themselves, not Image.open: that one refuses what is over a limit of the whole
 # process, and takes a JPEG with a second picture inside for a document of two.
@@ -93,6 +95,8 @@ def open_picture(data: bytes, format_: str, page: int = 0) -> ImageFile:
     picture = _OPENERS[format_](BytesIO(data))
     if page:
         picture.seek(page)
+    if block := png.exif(data) if format_ == "png" else b"":
+        picture.info.setdefault("exif", _EXIF + block)
     return picture
 
 
@@ -125,7 +129,8 @@ def orientation_of(picture: ImageFile) -> int:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = picture.getexif().get(ORIENTATION, 1)
+                # Pillow's PNG class would decode the whole picture to look for it behind the pixels
+                found = Image.getexif(picture).get(ORIENTATION, 1)
         except _DECODER_ERRORS:
             return 1
     return found if isinstance(found, int) and found in _TURNS else 1

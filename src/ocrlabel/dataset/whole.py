@@ -7,12 +7,13 @@ at, which takes no time; only what looks odd is decoded to see.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from PIL import TiffImagePlugin
 
 from ocrlabel.dataset.limits import Limits
 from ocrlabel.dataset.pictures import decoding, open_pages, open_picture
+from ocrlabel.dataset.png import chunks
 
 _STRIPS = (273, 279)  # where the pixels are and how many bytes, by strips and by tiles
 _TILES = (324, 325)
@@ -43,21 +44,12 @@ def _jpeg_ends(data: bytes) -> bool:
 
 
 def _png_ends(data: bytes) -> bool:
-    for name, body, crc in _png_chunks(data):
-        if name[:1].isupper() and zlib.crc32(body, zlib.crc32(name)) != crc:
+    for chunk in chunks(data):
+        if chunk.name[:1].isupper() and zlib.crc32(chunk.body, zlib.crc32(chunk.name)) != chunk.crc:
             return False
-        if name == b"IEND":
+        if chunk.name == b"IEND":
             return True
     return False
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, int]]:
-    view, at = memoryview(data), 8
-    while at + 12 <= len(data):
-        end = at + 8 + int.from_bytes(view[at : at + 4], "big")
-        crc = int.from_bytes(view[end : end + 4], "big")
-        yield bytes(view[at + 4 : at + 8]), view[at + 8 : end], crc
-        at = end + 4
 
 
 def _webp_ends(data: bytes) -> bool:
