@@ -1,0 +1,79 @@
+"""Names of exported files: never outside the folder, never two alike."""
+
+from __future__ import annotations
+
+import tempfile
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from ocrlabel.export.base import Options
+from ocrlabel.export.formats import EXPORTS, export_of
+from ocrlabel.export.names import Names, safe_part, suffix
+from tests.support.labelled import Pictures, row, rows, word
+
+
+def stems(*table) -> list[str]:
+    names = Names()
+    found = [names.take(each) for each in table]
+    names.close()
+    return found
+
+
+def test_a_harmless_name_is_kept():
+    assert stems(row("drp.en_ko.in_house.selectstar_000003.jpg")) == [
+        "drp.en_ko.in_house.selectstar_000003"
+    ]
+
+
+def test_pages_of_a_document_carry_their_number():
+    pages = [row("a.pdf", page=n, page_count=2) for n in (1, 2)]
+    assert stems(*pages) == ["a-p1", "a-p2"]
+
+
+def test_names_that_some_file_system_takes_for_one_are_told_apart():
+    nfd = unicodedata.normalize("NFD", "영수증.jpg")
+    same = [row("x/영수증.jpg"), row(f"y/{nfd}"), row("z/영수증.png")]
+    found = stems(*same, row("b/A.jpg"), row("c/a.jpg"))
+    assert len({unicodedata.normalize("NFC", stem).casefold() for stem in found}) == 5
+    assert found[0] == "영수증"
+    assert stems(*same)[1] == found[1]
+
+
+def test_even_equal_ids_and_pages_get_names_of_their_own():
+    found = stems(*(row("a.jpg") for _ in range(5)))
+    assert len(set(found)) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [("..", "x"), ("../../etc", "_.._etc"), ("a\0b\n", "a_b_"), (".hidden", "hidden"), ("", "x"),
+     ("한" * 100, "한" * 40), ("a\u202eb", "a_b"), ("con: \"x\"", "con_ _x_")],
+)  # fmt: skip
+def test_a_part_of_a_path_is_made_safe(text, want):
+    assert safe_part(text, otherwise="x") == want
+
+
+def test_only_a_plain_suffix_is_kept():
+    assert suffix(row("a.JPG")) == ".JPG"
+    assert suffix(row("a.j/../pg")) == ""
+    assert suffix(row("a.한글")) == ""
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+@given(table=rows())
+@settings(max_examples=8, deadline=None)
+def test_no_export_writes_outside_its_folder_or_over_itself(name, table):
+    table = [row(each.image_path, [word()], id=each.id, split=each.split) for each in table]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "deep" / "out"
+        summary = export_of(name)(iter(table), Pictures(), out, Options())
+        assert [path.name for path in Path(folder).iterdir()] == ["deep"]
+        assert [path.name for path in out.parent.iterdir()] == ["out"]
+        assert summary.pages == len(table)
+        suffixes = {".png", ".jpg", ".JPG"}
+        files = [path for path in out.rglob("*") if path.suffix in suffixes]
+        if name not in {"hf", "lmdb"}:
+            assert len(files) == len(table)
