@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 FALL = 0.75  # of the rate, at the first 429 of a burst
 FIRST_GUESS = 0.9  # of the rate at the first 429, which says little about the limit
@@ -26,25 +27,37 @@ HOLD_S = 60.0  # for so long nothing beyond it is tried
 HOLD_DOCUMENTED_S = 600.0  # nor beyond a documented rate that a 429 confirmed
 SPORADIC = 200, 20.0  # sends and seconds without a 429: the next one is mostly jitter
 SPORADIC_NEAR = 0.99
+STEP_EVERY_S, STEP_S = 60.0, 6.0  # a fleet's rise: every minute, what one worker does in 6 s
 MANY = 60  # sends: enough to begin a new measurement
 LOWEST_RPS = 0.02
+
+
+class Rise(Enum):
+    """How the rate may rise: others of a fleet have to learn of it before it serves them."""
+
+    STEADY = auto()
+    BY_STEPS = auto()
+    NEVER = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
     """What is worth remembering of a key's limit, in the run and between workers.
 
-    rps: the believed limit of the key, all workers together. limit_rps: the rate at which 429 last
-    came, None while it never did. version: grows with every change, so of two the higher is newer.
+    rps: the believed limit of the key, all workers together. limit_rps: the rate at which 429
+    last came, None while it never did. falls, and rises: how often each happened; they tell the
+    newer of two ceilings, as clocks of different machines cannot.
     """
 
     rps: float
     limit_rps: float | None = None
-    version: int = 0
+    falls: int = 0
+    rises: int = 0
 
     def newer_than(self, other: Ceiling) -> bool:
         """Of two changes made at once, the lower rate counts."""
-        return (self.version, -self.rps) > (other.version, -other.rps)
+        mine, its = (self.falls, self.rises), (other.falls, other.rises)
+        return (*mine, -self.rps) > (*its, -other.rps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,8 @@ class Aimd:
     rate_rps: float
     cap_rps: float = math.inf
     limit_rps: float | None = None
-    version: int = 0
+    falls: int = 0
+    rises: int = 0
     documented_rps: float = 0.0
     fell_at: float = -math.inf
     storm_began_at: float = -math.inf
@@ -63,6 +77,7 @@ class Aimd:
     answered_since_storm: bool = True
     hold_until: float = -math.inf
     grown_at: float = -math.inf
+    risen_at: float = -math.inf
     empty_at: float | None = None
     """When the service's bucket was last known to be empty: the start of a measurement."""
     measured: bool = False
@@ -79,7 +94,7 @@ class Aimd:
     @property
     def ceiling(self) -> Ceiling:
         """To be remembered."""
-        return Ceiling(self.rps, self.limit_rps, self.version)
+        return Ceiling(self.rps, self.limit_rps, self.falls, self.rises)
 
     def remembering(self, ceiling: Ceiling) -> Aimd:
         """With what another worker, or this run before it was cut, found out, if that is newer."""
@@ -89,11 +104,17 @@ class Aimd:
         # a fall of our own that we have not made up for yet goes on
         rate = min(rps, self.rate_rps) if self.rate_rps < self.rps else rps
         return replace(
-            self, rps=rps, rate_rps=rate, limit_rps=ceiling.limit_rps, version=ceiling.version
+            self,
+            rps=rps,
+            rate_rps=rate,
+            limit_rps=ceiling.limit_rps,
+            measured=ceiling.limit_rps is not None,
+            falls=ceiling.falls,
+            rises=ceiling.rises,
         )
 
-    def sent(self, now: float, *, limited: bool, rising: float = 1.0) -> Aimd:
-        """A request went out. limited: it had to wait for this rate. rising: scales the rise."""
+    def sent(self, now: float, *, limited: bool, rise: Rise = Rise.STEADY) -> Aimd:
+        """A request went out. limited: it had to wait for this rate."""
         elapsed_s = min(max(now - self.grown_at, 0.0), 1.0)  # a rest is no evidence of anything
         after = replace(
             self,
@@ -104,12 +125,16 @@ class Aimd:
         if self.rate_rps < self.rps:
             recovered = self.rate_rps + RECOVERY_PER_S * self.rps * elapsed_s
             return replace(after, rate_rps=min(self.rps, recovered))
-        if not limited:
+        if not limited or rise is Rise.NEVER:
             return after
-        rps = min(self.cap_rps, self.rps * (1 + self._rise_per_s(now) * rising * elapsed_s))
+        if rise is Rise.BY_STEPS:
+            if now < self.risen_at + STEP_EVERY_S:
+                return after
+            elapsed_s = STEP_S
+        rps = min(self.cap_rps, self.rps * (1 + self._rise_per_s(now) * elapsed_s))
         if rps <= self.rps:
             return after
-        return replace(after, rps=rps, rate_rps=rps, version=self.version + 1)
+        return replace(after, rps=rps, rate_rps=rps, risen_at=now, rises=self.rises + 1)
 
     def _rise_per_s(self, now: float) -> float:
         if self.limit_rps is None:
@@ -140,7 +165,7 @@ class Aimd:
         )
         if not self.answered_since_storm:
             # nothing gets through at all: that says nothing about the limit
-            return fallen._pausing_until(now, resumes_at)
+            return _pausing_until(fallen, now, resumes_at)
         rps = max(LOWEST_RPS, _guess(refused, now, share))
         confirmed = rps == self.documented_rps
         fallen = replace(
@@ -149,18 +174,22 @@ class Aimd:
             rate_rps=min(fallen.rate_rps, rps),
             limit_rps=rps if confirmed else self.rps,
             measured=self.empty_at is not None,
-            version=self.version + 1,
+            falls=self.falls + 1,
+            rises=0,
+            risen_at=now,
             storm_began_at=now,
             answered_since_storm=False,
             hold_until=now + (HOLD_DOCUMENTED_S if confirmed else HOLD_S),
         )
-        return fallen._pausing_until(now, resumes_at)
+        return _pausing_until(fallen, now, resumes_at)
 
-    def _pausing_until(self, now: float, resumes_at: float) -> Aimd:
-        pause_s = max(0.0, resumes_at - now)
-        if self.empty_at is None or self.sent_since_empty >= MANY:
-            return replace(self, empty_at=now + pause_s, sent_since_empty=0)
-        return replace(self, empty_at=self.empty_at + pause_s)
+
+def _pausing_until(search: Aimd, now: float, resumes_at: float) -> Aimd:
+    """Begin to measure if that is due, and do not count the pause as time to send in."""
+    pause_s = max(0.0, resumes_at - now)
+    if search.empty_at is None or search.sent_since_empty >= MANY:
+        return replace(search, empty_at=now + pause_s, sent_since_empty=0)
+    return replace(search, empty_at=search.empty_at + pause_s)
 
 
 def _guess(search: Aimd, now: float, share: float) -> float:

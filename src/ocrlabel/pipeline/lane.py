@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ocrlabel.engines.base import Lane
-from ocrlabel.pipeline.aimd import Aimd, Ceiling
+from ocrlabel.pipeline.aimd import Aimd, Ceiling, Rise
 from ocrlabel.pipeline.fleet import ALONE, Share
 from ocrlabel.pipeline.gcra import Gcra
 
@@ -21,8 +21,6 @@ PAGES_AT_ONCE_S = 1.0
 """Burst of the pages budget, in seconds of it."""
 LATE_FOR_TURN = 0.25
 """Of an interval: later than that a worker missed its turn, or was not waiting for the rate."""
-RISE_IN_FLEET = 0.1
-"""Others learn of a higher rate only by the next heartbeat."""
 STORM_S = 0.5
 """First cool-down while nothing but 429 comes; doubles up to STORM_LONGEST_S."""
 STORM_LONGEST_S = 30.0
@@ -68,7 +66,7 @@ class LaneRate:
         """
         if self.aimd is None and math.isinf(self.pages_per_s):
             return max(now, self.paused_until)
-        if self.share.fraction <= 0:
+        if self.share.fraction <= 0 or now >= self.share.until:
             return math.inf
         at = max(self._requests_at(-math.inf), self._pages_at(pages), self.paused_until)
         if self.share.members == 1 or self.aimd is None:
@@ -93,8 +91,7 @@ class LaneRate:
         punctual_s = max(LATE * budget.interval_s, min(LATE_S, budget.interval_s / 2))
         due = late_s <= punctual_s and self.share.members == 1
         self.requests_full_at = budget.taken(self.requests_full_at, due_at if due else now)
-        rising = 1.0 if self.share.members == 1 else RISE_IN_FLEET
-        self._search_goes_on(self.aimd.sent(now, limited=limited, rising=rising), now)
+        self._search_goes_on(self.aimd.sent(now, limited=limited, rise=_rise(self.share)), now)
 
     def answered(self, sent_at: float) -> None:
         """A request got through."""
@@ -167,6 +164,13 @@ def _search(documented_rps: float | None, cap_rps: float) -> Aimd | None:
     if not math.isinf(cap_rps):
         return Aimd.starting(cap_rps, cap_rps)
     return None if documented_rps is None else Aimd.starting(documented_rps)
+
+
+def _rise(share: Share) -> Rise:
+    """In a fleet one worker looks for a higher rate, and the others follow: one rate, one grid."""
+    if share.members == 1:
+        return Rise.STEADY
+    return Rise.BY_STEPS if share.rank == 0 else Rise.NEVER
 
 
 def _interval_s(per_s: float) -> float:
