@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from ocrlabel.aws import names
 from ocrlabel.errors import ConfigError
 
 _LINE = re.compile(r"(?:export\s+)?([A-Z][A-Z0-9_]*)=(.*)\Z")
@@ -57,10 +58,30 @@ def parse(text: str, source: str) -> AwsConfig:
 
 
 def from_environment(values: Mapping[str, str], source: str) -> AwsConfig:
-    """The configuration from variables. Raises ConfigError that names what is missing."""
-    missing = [name for name in NAMES if not values.get(name)]
+    """The configuration from variables; what follows from others may be left out.
+
+    So the guide's eight secrets of a GitHub repository are enough. Raises ConfigError that names
+    what is missing.
+    """
+    values = {**_derived(values), **{name: value for name, value in values.items() if value}}
+    missing = [name for name in NAMES if name not in values]
     if missing:
         raise ConfigError(
             f"{source} lacks {', '.join(missing)}\n  `ocrlabel aws deploy` writes it again"
         )
     return AwsConfig(**{name.lower(): values[name] for name in NAMES})
+
+
+def _derived(values: Mapping[str, str]) -> dict[str, str]:
+    derived = {
+        "BATCH_COMPUTE_ENV": "",
+        "BATCH_JOB_QUEUE": names.QUEUE,
+        "BATCH_JOB_DEFINITION": names.DEFINITION,
+    }
+    host, _, repository = values.get("ECR_URI", "").partition("/")
+    if repository:
+        derived |= {"AWS_ACCOUNT_ID": host.split(".")[0], "ECR_REPOSITORY": repository}
+    if ":secret:" in (arn := values.get("SECRET_ARN", "")):
+        name = arn.split(":secret:", 1)[1]
+        derived["SECRET_NAME"] = re.sub(r"-[A-Za-z0-9]{6}\Z", "", name)
+    return derived

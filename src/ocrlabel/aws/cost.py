@@ -75,7 +75,7 @@ def compute_choices(used: Compute, prices: Prices) -> dict[str, list[CostLine]]:
 def around(
     images: int, prices: Prices, *, gets: float | None, puts: float | None
 ) -> list[CostLine]:
-    """Requests, logs, and what is paid by the month. Without counts, what an image needs at most."""
+    """Requests, logs, and what is paid by the month; uncounted requests are bounded by image."""
     guessed = gets is None or puts is None
     gets = images * S3_GETS_PER_IMAGE if gets is None else gets
     puts = images * S3_PUTS_PER_IMAGE if puts is None else puts

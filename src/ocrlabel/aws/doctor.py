@@ -13,6 +13,7 @@ from ocrlabel.aws.image import PLATFORMS
 from ocrlabel.aws.image_in_ecr import architectures
 from ocrlabel.aws.secret import look_secret
 from ocrlabel.aws.session import Aws, translated
+from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.errors import ConfigError, OcrLabelError
 
 DEPLOY: Final = "ocrlabel aws deploy"
@@ -120,13 +121,13 @@ def _secret(aws: Aws, config: AwsConfig) -> Check:
 
 def key_fault(value: str) -> str:
     """What is wrong with a secret's form, "" where nothing is. Never repeats the value."""
-    if value.lstrip().startswith(("{", "[")):
-        return ""  # JSON with one key or several: the worker reads it
-    if value != value.strip() or any(character.isspace() for character in value):
-        return "there are spaces or line ends in it"
-    if value[:1] in "'\"":
-        return "there are quotes around it"
-    return "" if len(value) >= 8 else "it is too short for a key"
+    try:
+        keys = keys_of_secret(value)
+    except ConfigError as error:
+        return str(error).splitlines()[0]
+    if any(key.secret != key.secret.strip("'\" ") for key in keys):
+        return "there are quotes or spaces around the key"
+    return ""
 
 
 def _queue(aws: Aws, config: AwsConfig) -> Check:
@@ -136,11 +137,24 @@ def _queue(aws: Aws, config: AwsConfig) -> Check:
 
 
 def _compute(aws: Aws, config: AwsConfig) -> Check:
-    with translated("look at the compute environment"):
-        found = aws.client("batch").describe_compute_environments(
-            computeEnvironments=[config.batch_compute_env]
-        )
-    return standing("compute", config.batch_compute_env, found["computeEnvironments"])
+    batch = aws.client("batch")
+    with translated("look at the compute environments"):
+        queues = batch.describe_job_queues(jobQueues=[config.batch_job_queue])["jobQueues"]
+        wanted = [
+            each["computeEnvironment"]
+            for queue in queues
+            for each in queue["computeEnvironmentOrder"]
+        ]
+        found = batch.describe_compute_environments(computeEnvironments=wanted) if wanted else {}
+    checks = [
+        standing("compute", each["computeEnvironmentName"], [each])
+        for each in found.get("computeEnvironments", ())
+    ]
+    if not checks:
+        return Check("compute", ok=False, why="the queue has no compute", mend=DEPLOY)
+    failed = [check for check in checks if not check.ok]
+    why = "; ".join(check.why for check in failed or checks)
+    return Check("compute", ok=not failed, why=why, mend=DEPLOY if failed else "")
 
 
 def standing(name: str, thing: str, found: list[dict[str, Any]]) -> Check:

@@ -16,9 +16,9 @@ RESULTS: Final = (LABELS, "_failures.parquet", "_run.json", "_report.html")
 
 
 def download(aws: Aws, bucket: str, dataset: str, folder: Path) -> list[Path]:
-    """Labels, failures, numbers and report, those that are there. Raises ConfigError without labels.
+    """Labels, failures, numbers and report, as far as they are there.
 
-    A file appears under its name only when it is whole.
+    A file appears under its name only when it is whole. Raises ConfigError without labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = [

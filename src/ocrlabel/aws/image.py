@@ -31,7 +31,7 @@ class Build:
 
 
 def engine(which: Callable[[str], str | None]) -> str:
-    """docker where it is installed, else podman. Raises ConfigError where neither is."""
+    """Docker where it is installed, else podman. Raises ConfigError where neither is."""
     for program in ("docker", "podman"):
         if which(program):
             return program
@@ -80,7 +80,7 @@ def check_architecture(run: Run, program: str, name: str, architecture: str) -> 
         )
 
 
-def push(run: Run, program: str, ecr: ECRClient, name: str, uri: str, tag: str) -> str:
+def push(run: Run, program: str, ecr: ECRClient, *, name: str, uri: str, tag: str) -> str:
     """Log in, tag and push; `uri@sha256:...` as ECR has it now."""
     password = _password(ecr)
     host = uri.split("/", 1)[0]

@@ -48,7 +48,9 @@ PLACEHOLDERS: Final = JobValues(
 )
 
 
-def values_of(config: AwsConfig, image: str, architecture: str) -> JobValues:
+def values_of(
+    config: AwsConfig, image: str, *, architecture: str, vcpu: str, memory_mib: str
+) -> JobValues:
     """The values of a deployed stack; image is pinned by its digest."""
     return JobValues(
         image=image,
@@ -57,6 +59,9 @@ def values_of(config: AwsConfig, image: str, architecture: str) -> JobValues:
         secret_arn=config.secret_arn,
         bucket=config.s3_bucket,
         architecture=architecture,
+        vcpu=vcpu,
+        memory_mib=memory_mib,
+        region=config.aws_region,
     )
 
 

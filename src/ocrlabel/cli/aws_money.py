@@ -1,0 +1,72 @@
+"""`ocrlabel aws cost`: before a run what it will cost, after it what it did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrlabel.cli.aws_jobs import DOCUMENTED_RPS
+from ocrlabel.cli.aws_wiring import Shell
+from ocrlabel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ocrlabel.aws.cost import CostLine
+    from ocrlabel.aws.prices import Prices
+
+
+def cost(
+    context: typer.Context,
+    images: Annotated[int | None, typer.Option(min=1, help="Before a run: how many.")] = None,
+    pages: Annotated[int | None, typer.Option(min=1, help="Billed pages; default: images.")] = None,
+    job: Annotated[str, typer.Option(help="After a run: the job's id.")] = "",
+    rps: Annotated[float, typer.Option(help="Requests/s.")] = DOCUMENTED_RPS,
+    workers: Annotated[int, typer.Option(min=1)] = 1,
+    vcpu: Annotated[float, typer.Option(help="Of a worker.")] = 1,
+    memory_mib: Annotated[int, typer.Option(help="Of a worker.")] = 2048,
+    architecture: Annotated[str, typer.Option(help="X86_64 or ARM64.")] = "X86_64",
+    engine: Annotated[str, typer.Option(help="upstage, or rapidocr (no bill).")] = "upstage",
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask for prices.")] = False,
+) -> None:
+    """Say what a run costs: OCR, machines, requests and the rest.
+
+    Examples:
+        ocrlabel aws cost --images 3272
+        ocrlabel aws cost --job 1b6a... --images 3272 --pages 3301
+    """
+    from ocrlabel.aws import cost as money
+    from ocrlabel.aws import prices as price_lists
+    from ocrlabel.aws.queues import children, describe
+
+    if images is None:
+        raise ConfigError("say how many images: --images 3272")
+    shell: Shell = context.obj
+    if job:
+        aws = shell.aws()
+        found = describe(aws, [job])
+        if not found:
+            raise ConfigError(f"AWS Batch knows no job {job}: it forgets them after 7 days")
+        used = money.Compute.used(children(aws, found[0]), aws.now_s())
+    else:
+        seconds = images / rps / workers
+        used = money.Compute.planned(seconds, workers, vcpu, memory_mib)
+    prices: Prices = (
+        price_lists.listed(architecture) if offline else price_lists.live(shell.aws(), architecture)
+    )
+    bill = money.ocr(pages or images, prices, 0.0 if engine != "upstage" else None)
+    rest = money.around(images, prices, gets=None, puts=None)
+    _print([bill], "OCR")
+    for name, lines in money.compute_choices(used, prices).items():
+        _print(lines, f"{name}, {used.hours:.2f} machine hours")
+    _print(rest, "Around it")
+
+
+def _print(lines: Sequence[CostLine], title: str) -> None:
+    from ocrlabel.aws.cost import total
+
+    amount, bound = total(lines)
+    typer.echo(f"{title}: {'at most ' if bound else ''}${amount:.4f}")
+    for line in lines:
+        typer.echo(f"  {'<=' if line.bound else '  '} ${line.usd:.4f}  {line.item}: {line.how}")

@@ -1,0 +1,105 @@
+"""What the aws commands need of the world: clients, clock, configuration, confirmation."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import typer
+
+from ocrlabel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ocrlabel.aws.config_env import AwsConfig
+    from ocrlabel.aws.plan import Hidden
+    from ocrlabel.aws.session import Aws
+
+KEY = "UPSTAGE_API_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """The options before the command's name."""
+
+    region: str | None
+    profile: str | None
+    config_file: Path
+
+    def aws(self) -> Aws:
+        """Clients with the credentials that the AWS command line would use."""
+        try:
+            from ocrlabel.aws.session import connect
+        except ImportError as missing:
+            raise ConfigError("this needs boto3: pip install 'ocrlabel[aws]'") from missing
+        return connect(
+            region=self.region or self._configured_region(),
+            profile=self.profile,
+            sleep=time.sleep,
+            now_s=time.time,
+        )
+
+    def config(self) -> AwsConfig:
+        """aws/config.env; without it the same variables of the environment."""
+        from ocrlabel.aws.config_env import from_environment, parse
+
+        if self.config_file.is_file():
+            return parse(self.config_file.read_text(encoding="utf-8"), str(self.config_file))
+        return from_environment(os.environ, f"the environment (no {self.config_file} here)")
+
+    def _configured_region(self) -> str | None:
+        if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+            return region
+        return self.config().aws_region if self.config_file.is_file() else None
+
+
+def variable(name: str) -> str:
+    """A variable of the environment, "" where it is not set."""
+    return os.environ.get(name, "").strip()
+
+
+def key() -> Hidden | None:
+    """The OCR key of the environment, wrapped before anything can print it."""
+    from ocrlabel.aws.plan import Hidden
+
+    value = variable(KEY)
+    return Hidden(value) if value else None
+
+
+def stamp() -> str:
+    """Now, for names: 20261124-093000, in UTC."""
+    return datetime.now(tz=UTC).strftime("%Y%m%d-%H%M%S")
+
+
+def tell(line: str) -> None:
+    """Progress goes to standard error: standard output is for results."""
+    typer.echo(line, err=True)
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Whether the user agrees; with no terminal and no --yes the answer is an error."""
+    if yes:
+        return True
+    if not os.isatty(0):
+        raise ConfigError(f"{question}: there is no terminal to ask at; give --yes")
+    return typer.confirm(question)
+
+
+def open_in_bucket(bucket: str, object_key: str, region: str) -> BinaryIO:
+    """A seekable reader of one object. Raises ConfigError where it is not there."""
+    from ocrlabel.storage.base import NotStored
+    from ocrlabel.storage.opening import open_store
+
+    store = open_store(
+        f"s3://{bucket}", region=region, endpoint_url=variable("AWS_ENDPOINT_URL") or None
+    )
+    try:
+        return store.open(object_key)
+    except NotStored as error:
+        raise ConfigError(
+            f"s3://{bucket}/{object_key} is not there\n"
+            "  upload it with `ocrlabel push`, or with `aws s3 cp`"
+        ) from error
