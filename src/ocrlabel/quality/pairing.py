@@ -33,6 +33,13 @@ class Unpaired:
         if len(named) < _NAMED:
             named.append(name)
 
+    def to_json(self) -> dict[str, object]:
+        """Reason to count and examples."""
+        return {
+            reason: {"count": count, "examples": self.examples[reason]}
+            for reason, count in sorted(self.counts.items())
+        }
+
 
 NO_TRUTH = "rows without truth"
 AMBIGUOUS = "rows that fit several pages of the truth"
@@ -49,21 +56,25 @@ def pair(
     `unpaired` is complete when the iterator is at its end.
     """
     for row in rows:
-        name = name_of(row)
-        found = truth.find(name)
-        if len(found) != 1:
-            unpaired.add(AMBIGUOUS if found else NO_TRUTH, str(name))
-            continue
-        if not truth.take(found[0]):
-            unpaired.add(TAKEN, str(name))
-            continue
-        page = in_pixels_of(row, truth.page(found[0]))
-        if page is None:
-            unpaired.add(OTHER_SHAPE, str(name))
-            continue
-        yield row, page
+        page = partner(row, truth, unpaired)
+        if page is not None:
+            yield row, page
     for name in truth.left():
         unpaired.add(NO_ROW, str(name))
+
+
+def partner(row: LabelRow, truth: PageStore, unpaired: Unpaired) -> TruthPage | None:
+    """The truth of one row; None, and counted in `unpaired`, where it has none."""
+    name = name_of(row)
+    found = truth.find(name)
+    reason = NO_TRUTH if not found else AMBIGUOUS
+    if len(found) == 1:
+        page = in_pixels_of(row, truth.page(found[0]))
+        reason = TAKEN if page is not None else OTHER_SHAPE
+        if truth.take(found[0]) and page is not None:
+            return page
+    unpaired.add(reason, str(name))
+    return None
 
 
 def in_pixels_of(row: LabelRow, page: TruthPage) -> TruthPage | None:

@@ -1,4 +1,4 @@
-"""Which sign tells right labels from wrong ones better: confidence, agreement, or both?
+"""Which sign tells right labels from wrong ones: confidence, agreement, or both together.
 
 Held against truth, on the same words: those of the first table that lie outside do-not-care. For
 line-level truth there are no words to judge, so only word-level truth is used.

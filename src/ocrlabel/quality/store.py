@@ -28,8 +28,11 @@ _BY_SHA256 = "select at from pages where sha256 = ? and page = ?"
 _BY_ID = "select at from pages where id = ? and page = ?"
 
 _EXTENSIONS = frozenset(
-    (".bmp", ".gif", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".json")
-    + (".pdf", ".png", ".ppm", ".tif", ".tiff", ".webp")
+    f".{name}"
+    for name in (
+        *("bmp", "gif", "heic", "heif", "jp2", "jpeg", "jpg"),
+        *("json", "pdf", "png", "ppm", "tif", "tiff", "webp"),
+    )
 )
 
 
@@ -86,6 +89,10 @@ class PageStore:
         """Mark it as used; False when it was used before."""
         done = self._sql.execute("update pages set taken = 1 where at = ? and taken = 0", (at,))
         return done.rowcount == 1
+
+    def give_back(self) -> None:
+        """Nothing is marked as used any more: for another pass."""
+        self._sql.execute("update pages set taken = 0")
 
     def left(self) -> Iterator[PageName]:
         """Names of the pages that nobody took, in the order of the input."""

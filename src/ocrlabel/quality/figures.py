@@ -1,0 +1,133 @@
+"""Results as JSON objects: shares rounded to 4 digits, counts as they are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from ocrlabel.quality.agreement import Agreement, Tally
+from ocrlabel.quality.cleval import CharCounts
+from ocrlabel.quality.counts import Counts
+from ocrlabel.quality.curve import Bin, CurvePoint
+from ocrlabel.quality.evaluate import LevelResult
+from ocrlabel.quality.resample import Interval
+from ocrlabel.quality.scores import Score
+from ocrlabel.quality.signals import Signals
+
+
+def level_figures(result: LevelResult) -> dict[str, object]:
+    """One level of an evaluation."""
+    cut = result.cut
+    return {
+        "level": result.level.value,
+        **counts_figures(result.counts),
+        "groups": {name: counts_figures(counts) for name, counts in result.groups.items()},
+        "confidence": {
+            "bins": [_bin(one) for one in result.bins],
+            "curve": [_point(point) for point in result.curve],
+            "expected_calibration_error": _rounded(result.calibration_error),
+            "without_confidence": result.without_confidence,
+            "cut": {
+                "wanted_precision": cut.wanted,
+                "chosen": cut.chosen and _point(cut.chosen),
+                "measured": cut.measured and _point(cut.measured),
+                "documents_chosen_on": cut.documents_chosen_on,
+                "documents_measured_on": cut.documents_measured_on,
+            },
+        },
+    }
+
+
+def counts_figures(counts: Counts) -> dict[str, object]:
+    """The figures of one set of pages."""
+    characters = counts.characters
+    return {
+        "pages": counts.pages,
+        "truth": counts.truth,
+        "read": counts.read,
+        "matched": counts.matched,
+        "right": counts.right,
+        "detection": _score(counts.detection),
+        "end_to_end": _score(counts.end_to_end) if counts.truth_with_text else None,
+        "cer": _rounded(counts.cer),
+        "one_minus_ned": _rounded(counts.ned),
+        "cleval": {
+            "detection": _characters(characters.detection),
+            "end_to_end": _characters(characters.end_to_end),
+            "splits": characters.splits,
+            "merges": characters.merges,
+        },
+    }
+
+
+def agreement_figures(agreement: Agreement) -> dict[str, object]:
+    """How far two tables say the same."""
+    return {
+        "total": _tally(agreement.total),
+        "scripts": {name: _tally(tally) for name, tally in agreement.scripts.items()},
+        "groups": {name: _tally(tally) for name, tally in agreement.groups.items()},
+    }
+
+
+def signal_figures(found: Signals) -> dict[str, object]:
+    """The curves of confidence, agreement and both against truth."""
+    return {
+        "words": found.words,
+        "documents": found.documents,
+        "signals": {
+            signal.name: {
+                "mean_precision": _rounded(signal.area),
+                "interval": _interval(signal.interval),
+                "curve": [_point(point) for point in signal.curve],
+            }
+            for signal in found.signals
+        },
+        "gain_over_confidence": {
+            name: {"mean_precision": _rounded(gain), "interval": _interval(spread)}
+            for name, (gain, spread) in found.gains.items()
+        },
+    }
+
+
+def _score(score: Score) -> dict[str, object]:
+    return {
+        "recall": _rounded(score.recall),
+        "precision": _rounded(score.precision),
+        "hmean": _rounded(score.hmean),
+    }
+
+
+def _characters(counts: CharCounts) -> dict[str, object]:
+    return {**asdict(counts), **_score(counts.score)}
+
+
+def _tally(tally: Tally) -> dict[str, object]:
+    return {**asdict(tally), "agreement": _rounded(tally.agreement)}
+
+
+def _point(point: CurvePoint) -> dict[str, object]:
+    return {
+        "cut": point.cut,
+        "kept_share": _rounded(point.kept_share),
+        "kept": point.kept,
+        "precision": _rounded(point.precision),
+        "interval": _interval(point.interval),
+    }
+
+
+def _bin(one: Bin) -> dict[str, object]:
+    return {
+        "low": one.low,
+        "high": one.high,
+        "words": one.words,
+        "mean_confidence": _rounded(one.mean_score),
+        "precision": _rounded(one.precision),
+        "interval": _interval(one.interval),
+    }
+
+
+def _interval(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [round(interval.low, 4), round(interval.high, 4)]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
