@@ -29,7 +29,11 @@ from ocrlabel.labels import FailureClass
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
+MAX_DECODED_BYTES = 400_000_000
+"""What the pixels of one page may take in memory while a file is made fit for an engine."""
+
 ORIENTATION = 0x0112
+_BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # 4 for all others
 _EXIF = b"Exif\0\0"
 
 # The classes themselves, not Image.open: that one refuses what is over a limit of the whole
@@ -142,6 +146,11 @@ def upright_size(picture: ImageFile) -> tuple[int, int]:
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         return width_px, height_px  # Pillow names and decodes TIFF pages upright
     return (height_px, width_px) if orientation_of(picture) >= 5 else (width_px, height_px)
+
+
+def decoded_bytes(picture: Image) -> int:
+    """What its pixels take in memory once they are decoded."""
+    return picture.width * picture.height * _BYTES_PER_PIXEL.get(picture.mode, 4)
 
 
 def decoded_upright(picture: ImageFile) -> Image:

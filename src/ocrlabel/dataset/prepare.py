@@ -12,7 +12,13 @@ from PIL import TiffImagePlugin
 from ocrlabel.dataset import heic
 from ocrlabel.dataset.facts import Facts, inspect
 from ocrlabel.dataset.limits import Accepts, check_bytes
-from ocrlabel.dataset.pictures import decoded_upright, decoding, open_pages
+from ocrlabel.dataset.pictures import (
+    MAX_DECODED_BYTES,
+    decoded_bytes,
+    decoded_upright,
+    decoding,
+    open_pages,
+)
 from ocrlabel.dataset.rgb import to_rgb
 from ocrlabel.dataset.whole import check_whole
 from ocrlabel.engines.base import Document
@@ -22,11 +28,7 @@ from ocrlabel.labels import FailureClass
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_DECODED_BYTES = 400_000_000
-"""What the pixels of one page may take in memory while it is turned or re-encoded."""
-
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
-_BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # 4 for all others
 _JPEG_QUALITY = 95
 _PNG_LEVEL = 3  # of zlib: a tenth bigger than the usual 6, in a third of the time
 
@@ -88,12 +90,10 @@ def _upright_pages(data: bytes, format_: str, accepts: Accepts) -> Iterator[Imag
 
 
 def _check_memory(picture: Image) -> None:
-    width_px, height_px = picture.size
-    held = 2 * width_px * height_px * _BYTES_PER_PIXEL.get(picture.mode, 4)
-    if held > MAX_DECODED_BYTES:
+    if 2 * decoded_bytes(picture) > MAX_DECODED_BYTES:
         raise Unreadable(
-            f"it would have to be turned or re-encoded, and {width_px} x {height_px} pixels are "
-            "too many for that; store it upright, as JPEG or PNG",
+            f"it would have to be turned or re-encoded, and {picture.width} x {picture.height} "
+            "pixels are too many for that; store it upright, as JPEG or PNG",
             failure=FailureClass.TOO_MANY_PIXELS,
         )
 
