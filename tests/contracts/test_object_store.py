@@ -19,7 +19,16 @@ from ocrlabel.errors import ConfigError, OcrLabelError, StoreUnavailable
 from ocrlabel.storage.base import NotStored, ObjectStore
 from ocrlabel.storage.opening import open_store
 from ocrlabel.storage.patience import Patience
-from tests.support.s3 import CREDENTIALS, REGION, Fault, Proxy, flaky_proxy, make_bucket, raw_keys
+from tests.support.s3 import (
+    CREDENTIALS,
+    REGION,
+    Fault,
+    Proxy,
+    flaky_proxy,
+    make_bucket,
+    raw_keys,
+    raw_put,
+)
 
 ODD_KEYS = (
     "data/한국어 영수증 (1).json",
@@ -28,7 +37,8 @@ ODD_KEYS = (
     ".hidden/..b/%2F",
     "é/e\u0301",
 )
-QUICK = Patience(limit_s=1.0, attempt_s=0.4, first_wait_s=0.01, longest_wait_s=0.05)
+QUICK = Patience(limit_s=8, attempt_s=1.5, first_wait_s=0.01, longest_wait_s=0.05)
+HASTY = Patience(limit_s=0.3, attempt_s=0.2, first_wait_s=0.01, longest_wait_s=0.05)
 STORES = ("memory", "folder", "s3", "s3 with a prefix")
 
 
@@ -69,6 +79,17 @@ def flaky(proxy: Proxy, bucket: str) -> ObjectStore:
         region=REGION,
         credentials=CREDENTIALS,
         patience=QUICK,
+    )
+
+
+@pytest.fixture
+def hasty(proxy: Proxy, bucket: str) -> ObjectStore:
+    return open_store(
+        f"s3://{bucket}",
+        endpoint_url=proxy.url,
+        region=REGION,
+        credentials=CREDENTIALS,
+        patience=HASTY,
     )
 
 
@@ -217,7 +238,7 @@ async def test_a_listing_gives_more_than_a_page_of_a_thousand(store: ObjectStore
 
     async def writer() -> None:
         for name in waiting:
-            await store.put(name, b"")
+            await store.put(name, b"x")
 
     await asyncio.gather(*(writer() for _ in range(8)))
     await store.put("more", b"")
@@ -306,7 +327,7 @@ TRANSIENT = [
     Fault("PUT", 409, "ConditionalRequestConflict"),
     Fault("PUT", forward=True),
     Fault("PUT"),
-    Fault("PUT", delay_s=0.6, forward=True),
+    Fault("PUT", delay_s=1.7, forward=True),
 ]
 
 
@@ -411,7 +432,7 @@ CALLS: list[Call] = [
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("status", [503, 0])
 async def test_a_store_that_stays_away_is_given_up_in_time(
-    proxy: Proxy, flaky: ObjectStore, tmp_path: Path, call: Call, status: int
+    proxy: Proxy, hasty: ObjectStore, tmp_path: Path, call: Call, status: int
 ) -> None:
     (tmp_path / "file").write_bytes(b"x")
     proxy.faults = [
@@ -419,16 +440,16 @@ async def test_a_store_that_stays_away_is_given_up_in_time(
     ] * 500
 
     with pytest.raises(StoreUnavailable, match="run the same command again"):
-        await asyncio.wait_for(call(flaky, tmp_path), 8)  # type: ignore[arg-type]  # a coroutine of any result
+        await asyncio.wait_for(call(hasty, tmp_path), 8)  # type: ignore[arg-type]  # a coroutine of any result
 
 
 async def test_a_store_that_accepts_and_never_answers_is_given_up_in_time(
-    proxy: Proxy, flaky: ObjectStore
+    proxy: Proxy, hasty: ObjectStore
 ) -> None:
-    proxy.faults = [Fault("GET", delay_s=3)] * 50
+    proxy.faults = [Fault("GET", delay_s=1)] * 50
 
     with pytest.raises(StoreUnavailable, match="no answer in time"):
-        await asyncio.wait_for(flaky.get("a"), 2)
+        await asyncio.wait_for(hasty.get("a"), 2)
 
 
 async def test_nobody_listening_is_an_outage(bucket: str) -> None:
@@ -437,7 +458,7 @@ async def test_nobody_listening_is_an_outage(bucket: str) -> None:
         endpoint_url="http://127.0.0.1:9",
         region=REGION,
         credentials=CREDENTIALS,
-        patience=QUICK,
+        patience=HASTY,
     )
 
     with pytest.raises(StoreUnavailable, match=bucket):
@@ -500,6 +521,28 @@ async def test_keys_in_the_bucket_are_what_other_tools_see(moto_url: str, bucket
         await store.put(key, b"")
 
     assert raw_keys(moto_url, bucket) == sorted(f"pre fix/{key}" for key in ODD_KEYS)
+
+
+async def test_a_folder_made_in_the_console_is_no_object(moto_url: str, bucket: str) -> None:
+    raw_put(moto_url, f"{bucket}/data/labels/")
+    store = open_store(
+        f"s3://{bucket}", endpoint_url=moto_url, region=REGION, credentials=CREDENTIALS
+    )
+    await store.put("data/labels/empty", b"")
+
+    assert await keys(store, "data/") == ["data/labels/empty"]
+
+
+async def test_a_name_of_another_tool_that_cannot_be_used_is_told(
+    moto_url: str, bucket: str
+) -> None:
+    raw_put(moto_url, f"{bucket}/data//x")
+    store = open_store(
+        f"s3://{bucket}", endpoint_url=moto_url, region=REGION, credentials=CREDENTIALS
+    )
+
+    with pytest.raises(ConfigError, match='move it away: Path "data//x"'):
+        await keys(store, "data/")
 
 
 # a folder ---------------------------------------------------------------------------------------

@@ -34,15 +34,20 @@ def moto_server() -> Iterator[str]:
 
 
 def make_bucket(endpoint_url: str, bucket: str) -> None:
-    """Make a bucket, over plain HTTP: moto asks for no signature."""
+    """Make a bucket."""
+    raw_put(endpoint_url, bucket)
+
+
+def raw_put(endpoint_url: str, path: str) -> None:
+    """Put an empty object, or a bucket, over plain HTTP: moto asks for no signature."""
     host = endpoint_url.removeprefix("http://")
     connection = http.client.HTTPConnection(host, timeout=10)
-    connection.request("PUT", f"/{bucket}")
+    connection.request("PUT", f"/{path}")
     answer = connection.getresponse()
     answer.read()
     connection.close()
     if answer.status != 200:
-        raise AssertionError(f"moto made no bucket: {answer.status}")
+        raise AssertionError(f"moto answers {answer.status} to PUT /{path}")
 
 
 def raw_keys(endpoint_url: str, bucket: str) -> list[str]:

@@ -39,6 +39,7 @@ _ABOUT_KEYS = (
     "169.254.170.23",
     "fd00:ec2::254",
 )
+_BAD_NAME = "object with invalid path"  # obstore's words for another tool's "a//b"
 _OTHER_REGION = "redirect without LOCATION"  # obstore's words for S3's 301
 
 
@@ -55,7 +56,7 @@ def meaning(error: Exception, key: str, url: str) -> Exception | None:
 
 
 def _may_pass(text: str) -> bool:
-    if _OTHER_REGION in text:
+    if _OTHER_REGION in text or _BAD_NAME in text:
         return False
     if _first(_CODE, text) in _PASSING or _about_keys(text):
         return True  # who hands out keys may only be busy; `last_words` is for when not
@@ -73,6 +74,11 @@ def _refusal(error: Exception, text: str, key: str, url: str) -> ConfigError:
         return ConfigError(
             f"{url}: {reason(error)}; the keys in use need s3:ListBucket on the bucket and "
             f"s3:GetObject, s3:PutObject and s3:DeleteObject on its objects"
+        )
+    if _BAD_NAME in text:
+        return ConfigError(
+            f"{url}: beside the objects of {key!r} lies one with a name that cannot be used; "
+            f"move it away: {text.partition(_BAD_NAME)[2].splitlines()[0].strip(': ')}"
         )
     return ConfigError(f"{url}: the store refuses {key!r}: {reason(error)}")
 

@@ -20,7 +20,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import MemoryStore, S3Store
 
 from ocrlabel.errors import StoreUnavailable
-from ocrlabel.storage.base import Stored
+from ocrlabel.storage.base import NotStored, Stored
 from ocrlabel.storage.keys import checked, folder_of
 from ocrlabel.storage.patience import Patience
 from ocrlabel.storage.ranges import PART_BYTES, range_reader
@@ -97,7 +97,8 @@ class RemoteStore:
             page = await self._trying(prefix, "listed", attempt)
             for stored in page:
                 if stored.key.startswith(prefix):
-                    yield stored
+                    if stored.size_bytes or await self._is_object(stored.key):
+                        yield stored
                 elif stored.key > prefix:
                     return
             if len(page) < _PAGE_KEYS:
@@ -168,6 +169,14 @@ class RemoteStore:
     async def _head(self, key: str) -> _Head:
         meta = await obstore.head_async(self.native, key)
         return _Head(meta["size"], meta["e_tag"])
+
+    async def _is_object(self, key: str) -> bool:
+        """False for the empty "folder/" that S3's console makes and obstore lists as "folder"."""
+        try:
+            await self._trying(key, "read", lambda: self._head(key))
+        except NotStored:
+            return False
+        return True
 
     async def _page(self, folder: str | None, after: str | None) -> Sequence[Stored]:
         """Up to _PAGE_KEYS objects of a folder, sorted, after a key."""
