@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 _SHOWN = 10  # unmatched files that a message names
 
 
-def export(  # noqa: PLR0917 - typer's options, all named
+def export(
     labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
     format_name: Annotated[
         str,
         typer.Option(
             "--format",
-            help="paddleocr, paddleocr-rec, icdar2015, coco, yolo, lmdb, labelstudio, hf or aistages",
+            help="paddleocr, paddleocr-rec, icdar2015, coco, yolo, lmdb, labelstudio, hf, aistages",
         ),
     ],
     images: Annotated[

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from ocrlabel.dataset.rows import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.base import ImageFile, NoImage
-from ocrlabel.export.upright import page_file, page_pixels
+from ocrlabel.export.upright import OpenDocument
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,20 +33,20 @@ class Images:
 
     def __init__(self, places: Sequence[Place]) -> None:
         self._places = places
-        self._last: tuple[tuple[str, str, str], bytes] | None = None
+        self._last: tuple[tuple[str, str, str], OpenDocument] | None = None
 
     def file(self, row: LabelRow) -> ImageFile:
         """Return the upright page as a file, byte for byte where it is that. Raises NoImage."""
-        return page_file(self._document(row), row)
+        return self._document(row).file(row)
 
     def pixels(self, row: LabelRow) -> Image.Image:
         """Return the upright page in RGB. Raises NoImage."""
-        return page_pixels(self._document(row), row)
+        return self._document(row).pixels(row)
 
-    def _document(self, row: LabelRow) -> bytes:
+    def _document(self, row: LabelRow) -> OpenDocument:
         key = (row.id, row.image_path, row.image_sha256)
         if self._last is None or self._last[0] != key:
-            self._last = (key, self._found(row))
+            self._last = (key, OpenDocument(self._found(row)))
         return self._last[1]
 
     def _found(self, row: LabelRow) -> bytes:

@@ -68,17 +68,20 @@ def _make_room(root: Path, *, force: bool) -> None:
         raise ConfigError(f"{root} is a file\n  give --output a folder")
     root.mkdir(parents=True, exist_ok=True)
     marker = root / MARKER
-    if force and marker.is_file():
-        _remove(root, json.loads(marker.read_text(encoding="utf-8"))["written"])
-        marker.unlink()
-    left = sorted(entry.name for entry in root.iterdir())
-    if not left:
-        return
-    if not marker.is_file():
+    said = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else None
+    ours = {MARKER, *said["written"]} if said else set()
+    foreign = sorted(entry.name for entry in root.iterdir() if entry.name not in ours)
+    if foreign:
         raise ConfigError(
-            f"{root} is not empty: {left[0]!r} is not ocrlabel's\n  give --output a new folder"
+            f"{root} is not empty: {foreign[0]!r} is not ocrlabel's\n  give --output a new folder"
         )
-    finished = json.loads(marker.read_text(encoding="utf-8"))["finished"]
+    if said is None:
+        return
+    if force:
+        _remove(root, said["written"])
+        marker.unlink()
+        return
+    finished = said["finished"]
     raise ConfigError(
         f"{root} holds {'an' if finished else 'an unfinished'} export already\n"
         "  give --output a new folder, or replace it with --force"

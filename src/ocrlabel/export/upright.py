@@ -1,4 +1,4 @@
-"""A page as the labels saw it: upright, single, at the size that the table says.
+"""Pages as the labels saw them: upright, single, at the size that the table says.
 
 The polygons are in pixels of the upright page. So an image that is upright, single and of a kind
 that every reader opens is handed on byte for byte; a page of a PDF or TIFF, an image turned by its
@@ -8,93 +8,86 @@ EXIF tag, or of a rarer kind, is handed on as the upright picture (PNG).
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ocrlabel.dataset.images import Limits, inspect, sniff, upright_pages
+from ocrlabel.dataset.pdf import DPI
 from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.errors import Unreadable
 from ocrlabel.export.base import ImageFile, NoImage
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL.Image import Image
 
-_AS_THEY_ARE = {"JPEG": ".jpg", "PNG": ".png"}
-_ORIENTATION = 274  # the EXIF tag
-
-
-def page_file(document: bytes, row: LabelRow) -> ImageFile:
-    """Return the row's page of a document as a file. Raises NoImage."""
-    if suffix := _suffix_as_is(document, row):
-        return ImageFile(document, suffix)
-    out = io.BytesIO()
-    page_pixels(document, row).save(out, "PNG")
-    return ImageFile(out.getvalue(), ".png")
+_AS_THEY_ARE = {"jpeg": ".jpg", "png": ".png"}
+# It was labelled once, so it may be as large as any engine takes.
+_LIMITS = Limits(max_bytes=500_000_000, max_pages=1000)
 
 
-def page_pixels(document: bytes, row: LabelRow) -> Image.Image:
-    """Return the row's page in RGB. Raises NoImage when it is not the page that was labelled."""
-    page = _pdf_page(document, row) if document[:5] == b"%PDF-" else _image_page(document, row)
-    if row.width_px > 0 and page.size != (row.width_px, row.height_px):
+class OpenDocument:
+    """One document, decoded page by page; pages asked for in order are decoded once."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._dpi: float = DPI
+        self._rewind()
+
+    def file(self, row: LabelRow) -> ImageFile:
+        """Return the row's page as a file. Raises NoImage."""
+        if suffix := self._suffix_as_is(row):
+            return ImageFile(self._data, suffix)
+        out = io.BytesIO()
+        self.pixels(row).save(out, "PNG")
+        return ImageFile(out.getvalue(), ".png")
+
+    def pixels(self, row: LabelRow) -> Image:
+        """Return the row's page in RGB. Raises NoImage when it is not the one labelled."""
+        page = self._page(row)
+        if row.width_px <= 0 or page.size == (row.width_px, row.height_px):
+            return page
+        if sniff(self._data) == "pdf" and _is_same_shape(page, row):
+            return self._redrawn(page, row)
         raise NoImage(
             f"{row.image_path or row.id} is {page.width}x{page.height} px,"
             f" the labels are for {row.width_px}x{row.height_px}"
         )
-    return page
+
+    def _suffix_as_is(self, row: LabelRow) -> str:
+        """Return the suffix if the bytes can be handed on, else "". Only reads the headers."""
+        try:
+            facts = inspect(self._data, _LIMITS)
+        except Unreadable as error:
+            raise NoImage(f"{row.image_path or row.id}: {error}") from error
+        fits = row.width_px <= 0 or (row.width_px, row.height_px) in facts.page_sizes_px
+        as_it_is = fits and not facts.turned and facts.page_count == row.page == 1
+        return _AS_THEY_ARE.get(facts.format, "") if as_it_is else ""
+
+    def _redrawn(self, page: Image, row: LabelRow) -> Image:
+        """Return a PDF's page at the raster of the labels; drawing may round by a pixel."""
+        if abs(page.width - row.width_px) > 1 or abs(page.height - row.height_px) > 1:
+            self._dpi *= row.width_px / page.width
+            self._rewind()
+            page = self._page(row)
+        return page.resize((row.width_px, row.height_px))
+
+    def _page(self, row: LabelRow) -> Image:
+        if row.page < self._next:
+            self._rewind()
+        try:
+            for page in self._pages:
+                self._next += 1
+                if self._next == row.page + 1:
+                    return page
+        except Unreadable as error:
+            raise NoImage(f"{row.image_path or row.id}: {error}") from error
+        raise NoImage(f"{row.image_path or row.id} has no page {row.page}")
+
+    def _rewind(self) -> None:
+        self._next = 1
+        self._pages: Iterator[Image] = upright_pages(self._data, _LIMITS, dpi=self._dpi)
 
 
-def _suffix_as_is(document: bytes, row: LabelRow) -> str:
-    """Return the suffix if the document can be handed on as it is, else "". Only reads the head."""
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - only with --images
-
-    if row.page_count > 1:
-        return ""
-    try:
-        with Image.open(io.BytesIO(document)) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) not in {0, 1}
-            fits = row.width_px <= 0 or image.size == (row.width_px, row.height_px)
-            return _AS_THEY_ARE.get(image.format or "", "") if fits and not turned else ""
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-        return ""
-
-
-def _image_page(document: bytes, row: LabelRow) -> Image.Image:
-    from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415 - only with --images
-
-    try:
-        with Image.open(io.BytesIO(document)) as image:
-            image.seek(row.page - 1)
-            return _rgb(ImageOps.exif_transpose(image))
-    except (UnidentifiedImageError, EOFError, OSError, Image.DecompressionBombError) as error:
-        raise NoImage(f"{row.image_path or row.id} cannot be opened: {error}") from error
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Return the picture in RGB; what is transparent is white, 16 bits become 8."""
-    from PIL import Image  # noqa: PLC0415 - only with --images
-
-    if image.mode.startswith("I"):
-        image = image.point(lambda value: value / 257).convert("L")
-    if image.has_transparency_data:
-        opaque = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
-
-
-def _pdf_page(document: bytes, row: LabelRow) -> Image.Image:
-    """Return the page drawn at the width that the labels are for."""
-    import pypdfium2 as pdfium  # noqa: PLC0415 - only for a PDF
-
-    try:
-        pdf = pdfium.PdfDocument(document)
-    except pdfium.PdfiumError as error:
-        raise NoImage(f"{row.image_path or row.id} cannot be opened: {error}") from error
-    try:
-        if row.page > len(pdf):
-            raise NoImage(f"{row.image_path or row.id} has no page {row.page}")
-        page = pdf[row.page - 1]
-        scale = row.width_px / page.get_width() if row.width_px > 0 else 2.0
-        drawn: Image.Image = page.render(scale=scale).to_pil().convert("RGB")
-    finally:
-        pdf.close()
-    # drawing rounds its own way: a page that is off by a pixel is still the same page
-    if row.width_px > 0 and abs(drawn.height - row.height_px) <= 2 + row.height_px // 200:
-        drawn = drawn.resize((row.width_px, row.height_px))
-    return drawn
+def _is_same_shape(page: Image, row: LabelRow) -> bool:
+    wanted = row.height_px / row.width_px
+    return abs(page.height / page.width - wanted) < 0.01 * wanted

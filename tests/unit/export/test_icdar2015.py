@@ -34,7 +34,9 @@ def test_more_corners_become_the_smallest_rectangle(tmp_path):
 
 
 def test_a_file_with_a_byte_order_mark_and_carriage_returns_is_read(tmp_path):
-    (tmp_path / "gt_a.txt").write_bytes(b"\xef\xbb\xbf1,2,3,2,3,4,1,4,a,b\r\n1,2,3,2,3,4,1,4,###\r\n")
+    (tmp_path / "gt_a.txt").write_bytes(
+        b"\xef\xbb\xbf1,2,3,2,3,4,1,4,a,b\r\n1,2,3,2,3,4,1,4,###\r\n"
+    )
     (found,) = corrections(tmp_path)
     assert [w.text for w in found.words] == ["a,b", ""]
     assert found.classes == ("", "ignore")

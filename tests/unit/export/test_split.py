@@ -62,7 +62,8 @@ def test_documents_on_two_sides_of_the_tables_own_splits_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["train", "train=x", "train=0.5", "train=2,val=-1", "a/b=1", "=1", "a=0.5,A=0.5", "a=nan"]
+    "text",
+    ["train", "train=x", "train=0.5", "train=2,val=-1", "a/b=1", "=1", "a=0.5,A=0.5", "a=nan"],
 )
 def test_shares_that_make_no_sense_are_refused(text):
     with pytest.raises(ConfigError, match="--splits"):

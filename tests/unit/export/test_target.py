@@ -29,7 +29,7 @@ def tree(folder):
 def test_a_folder_with_other_files_is_refused_even_with_force(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     for options in (Options(), FORCE):
-        with pytest.raises(ConfigError, match="thesis.txt"):
+        with pytest.raises(ConfigError, match=r"thesis\.txt"):
             export(iter([row()]), None, tmp_path, options)
     assert tree(tmp_path) == {(tmp_path / "thesis.txt").relative_to(tmp_path)}
 
@@ -57,9 +57,10 @@ def test_an_export_that_was_cut_says_so_and_is_made_again_with_force(tmp_path):
 def test_what_a_user_put_into_an_export_is_not_removed_with_it(tmp_path):
     export(iter([row("a.jpg", [word()])]), Pictures(), tmp_path, Options())
     (tmp_path / "model.pt").write_text("trained for days")
-    with pytest.raises(ConfigError, match="model.pt"):
+    with pytest.raises(ConfigError, match=r"model\.pt"):
         export(iter([row("a.jpg", [word()])]), Pictures(), tmp_path, FORCE)
     assert (tmp_path / "model.pt").exists()
+    assert (tmp_path / "pseudo" / "gt" / "gt_a.txt").exists()
 
 
 def test_a_file_is_no_folder(tmp_path):

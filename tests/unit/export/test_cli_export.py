@@ -1,0 +1,95 @@
+"""The two commands, from the table on disk to the folder and back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ocrlabel.cli.export import export, import_
+from ocrlabel.dataset.table import LabelsWriter, read_labels, table_info
+from ocrlabel.errors import ConfigError, DatasetError, Incomplete
+from tests.support.labelled import Pictures, row, word
+
+app = typer.Typer()
+app.command("export")(export)
+app.command("import")(import_)
+
+
+def run(*arguments) -> str:
+    found = CliRunner().invoke(app, [str(a) for a in arguments])
+    if found.exception and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = [row(f"{n}.png", [word("one"), word("two", (10, 50))], image_sha256="") for n in (1, 2)]
+    with LabelsWriter(tmp_path / "labels.parquet", {"run_id": "r1"}) as writer:
+        for each in rows:
+            writer.add(each)
+    (tmp_path / "receipts").mkdir()
+    for each in rows:
+        (tmp_path / "receipts" / each.id).write_bytes(Pictures().file(each).data)
+    return tmp_path / "labels.parquet"
+
+
+def test_labels_go_out_are_corrected_and_come_back(table, tmp_path):
+    out = tmp_path / "paddle"
+    told = run("export", table, "--format", "paddleocr", "--images", tmp_path / "receipts",
+               "--output", out)  # fmt: skip
+    assert "2 pages (pseudo 2), 4 words, 0 of them do-not-care, 2 images" in told
+    path = out / "pseudo" / "Label.txt"
+    path.write_text(path.read_text().replace("one", "ONE", 1))
+    corrected = tmp_path / "corrected.parquet"
+    told = run("import", out, "--format", "paddleocr", "--onto", table, "--output", corrected)
+    assert "1 pages corrected, 1 came back unchanged, 0 untouched" in told
+    first, second = read_labels(corrected)
+    assert [w.text for w in first.words] == ["ONE", "two"]
+    assert (first.source, second.source) == ("paddleocr", "engine")
+    assert second == list(read_labels(table))[1]
+    info = table_info(corrected)
+    assert (info["run_id"], info["changed_by"]) == ("r1", "import paddleocr")
+
+
+def test_a_missing_image_ends_with_a_list_and_the_rest_is_there(table, tmp_path):
+    (tmp_path / "receipts" / "2.png").unlink()
+    with pytest.raises(Incomplete, match=r"1 pages are not in(.|\n)*2\.png was not found"):
+        run("export", table, "--format", "coco", "--images", tmp_path / "receipts",
+            "-o", tmp_path / "out")  # fmt: skip
+    assert (tmp_path / "out" / "images" / "pseudo" / "1.png").is_file()
+
+
+def test_corrections_of_another_table_are_refused_or_left_out_on_demand(table, tmp_path):
+    lines = [f"other{n}.jpg\t{json.dumps([])}\n" for n in range(12)]
+    (tmp_path / "Label.txt").write_text("".join(lines))
+    arguments = ("import", tmp_path / "Label.txt", "--format", "paddleocr", "--onto", table,
+                 "--output", tmp_path / "c.parquet")  # fmt: skip
+    with pytest.raises(DatasetError, match=r"12 corrections fit no page(.|\n)*other9\.jpg"):
+        run(*arguments)
+    assert not (tmp_path / "c.parquet").exists()
+    assert "left out: other11.jpg" in run(*arguments, "--skip-unmatched")
+    assert list(read_labels(tmp_path / "c.parquet")) == list(read_labels(table))
+
+
+def test_a_corrected_table_may_replace_the_one_it_was_made_from(table, tmp_path):
+    (tmp_path / "Label.txt").write_text("1.png\t[]\n")
+    run("import", tmp_path / "Label.txt", "--format", "paddleocr", "--onto", table, "-o", table)
+    assert [len(each.words) for each in read_labels(table)] == [0, 2]
+
+
+def test_recognition_options_reach_the_export(table, tmp_path):
+    (tmp_path / "chars.txt").write_text("one")
+    told = run("export", table, "--format", "paddleocr-rec", "--images", tmp_path / "receipts",
+               "--charset", tmp_path / "chars.txt", "--splits", "train=1", "-o", tmp_path / "r")  # fmt: skip
+    assert "left out: 2 words, not_in_charset" in told
+    assert (tmp_path / "r" / "train" / "rec_gt.txt").read_text().count("\n") == 2
+
+
+def test_a_folder_that_is_not_there_is_said_so(table, tmp_path):
+    with pytest.raises(ConfigError, match="no such"):
+        run("import", tmp_path / "x", "--format", "coco", "--onto", table, "-o", tmp_path / "y")

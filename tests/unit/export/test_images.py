@@ -1,0 +1,187 @@
+"""Images found where the user said, as the upright page that was labelled, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pypdfium2
+import pytest
+from PIL import Image, ImageDraw
+
+from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.errors import ConfigError
+from ocrlabel.export.base import NoImage, Options
+from ocrlabel.export.images import Images, places
+from ocrlabel.export.paddleocr import export
+from ocrlabel.labels import Word
+from tests.support.labelled import row, word
+
+DATA = Path(__file__).parents[4] / "shared" / "data" / "ocr-dev"
+
+
+def encoded(kind: str = "PNG", size: tuple[int, int] = (200, 100), **options) -> bytes:
+    picture = Image.new("RGB", size, "white")
+    ImageDraw.Draw(picture).rectangle((0, 0, 50, 20), fill="red")  # the top left
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def labelled(name: str, data: bytes, **changes) -> LabelRow:
+    return row(name, [word()], image_sha256=hashlib.sha256(data).hexdigest(), **changes)
+
+
+def finder(*paths: Path) -> Images:
+    return Images(places(paths))
+
+
+def put(path: Path, data: bytes) -> bytes:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return data
+
+
+@pytest.mark.parametrize("root", ["receipts", "."])
+def test_a_path_is_found_under_its_folder_and_under_the_folder_above(tmp_path, root):
+    data = put(tmp_path / "receipts" / "a.jpg", encoded("JPEG"))
+    found = finder(tmp_path / root).file(labelled("a.jpg", data))
+    assert (found.data, found.suffix) == (data, ".jpg")
+
+
+def test_a_file_of_the_same_name_with_other_bytes_is_not_taken_for_it(tmp_path):
+    put(tmp_path / "receipts" / "a.jpg", encoded("JPEG"))
+    wanted = encoded("JPEG", (200, 100), quality=30)
+    with pytest.raises(NoImage, match="changed since"):
+        finder(tmp_path).file(labelled("a.jpg", wanted))
+    put(tmp_path / "b" / "a.jpg", wanted)
+    assert finder(tmp_path, tmp_path / "b").file(labelled("a.jpg", wanted)).data == wanted
+
+
+def test_an_image_of_another_size_is_not_the_one_that_was_labelled(tmp_path):
+    put(tmp_path / "a.png", encoded(size=(20, 10)))
+    with pytest.raises(NoImage, match="20x10 px, the labels are for 200x100"):
+        finder(tmp_path).file(row("a.png", image_sha256=""))
+
+
+def test_nothing_outside_the_named_folder_is_read(tmp_path):
+    secret = put(tmp_path / "secret.png", encoded())
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "link.png").symlink_to(tmp_path / "secret.png")
+    for path in ("../secret.png", str(tmp_path / "secret.png"), "link.png"):
+        with pytest.raises(NoImage, match="not found"):
+            finder(inside).file(labelled("x", secret, image_path=path))
+
+
+def test_a_name_is_told_with_its_suffix_by_what_the_bytes_are(tmp_path):
+    data = put(tmp_path / "really_png.jpg", encoded("PNG"))
+    assert finder(tmp_path).file(labelled("really_png.jpg", data)).suffix == ".png"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_an_image_turned_by_its_exif_tag_is_handed_on_upright(tmp_path, kind):
+    exif = Image.Exif()
+    exif[274] = 6  # turn a quarter clockwise to see it upright
+    data = put(tmp_path / "a.jpg", encoded(kind, exif=exif))
+    found = finder(tmp_path).file(labelled("a.jpg", data, width_px=100, height_px=200))
+    assert found.suffix == ".png"
+    with Image.open(io.BytesIO(found.data)) as upright:
+        assert upright.size == (100, 200)
+        assert upright.getexif().get(274) is None
+        red, green, _ = upright.getpixel((90, 10))
+    assert red > 200 > 60 > green
+
+
+def test_each_page_of_a_tiff_is_an_image_of_its_own(tmp_path):
+    pages = [Image.new("RGB", (200, 100), colour) for colour in ("red", "lime", "blue")]
+    out = io.BytesIO()
+    pages[0].save(out, "TIFF", save_all=True, append_images=pages[1:])
+    data = put(tmp_path / "a.tiff", out.getvalue())
+    images = finder(tmp_path)
+    wanted = {1: (255, 0, 0), 2: (0, 255, 0), 3: (0, 0, 255)}
+    for number in (1, 2, 3, 2):  # in order, and back again
+        one = labelled("a.tiff", data, page=number, page_count=3)
+        assert images.pixels(one).getpixel((5, 5)) == wanted[number]
+        assert images.file(one).suffix == ".png"
+    with pytest.raises(NoImage, match="no page 4"):
+        images.pixels(labelled("a.tiff", data, page=4, page_count=4))
+
+
+def pdf(pages: int) -> bytes:
+    document = pypdfium2.PdfDocument.new()
+    for _ in range(pages):
+        document.new_page(300, 150).close()
+    out = io.BytesIO()
+    document.save(out)
+    document.close()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [625, 626, 1000])
+def test_a_pdf_is_drawn_at_the_raster_of_its_labels(tmp_path, width):
+    data = put(tmp_path / "a.pdf", pdf(2))
+    images = finder(tmp_path)
+    for page in (1, 2):
+        one = labelled("a.pdf", data, page=page, page_count=2, width_px=width,
+                       height_px=round(width / 2))  # fmt: skip
+        assert images.pixels(one).size == (width, round(width / 2))
+    with pytest.raises(NoImage, match="the labels are for"):
+        images.pixels(labelled("a.pdf", data, page_count=2, width_px=500, height_px=500))
+
+
+def test_bytes_that_are_no_image_are_no_image(tmp_path):
+    data = put(tmp_path / "a.jpg", b"<html>")
+    with pytest.raises(NoImage, match="web page"):
+        finder(tmp_path).file(labelled("a.jpg", data))
+
+
+@pytest.mark.parametrize(
+    "column", [pa.struct([("bytes", pa.binary()), ("path", pa.string())]), pa.binary()]
+)
+def test_images_that_lie_in_the_input_table_are_found_by_their_bytes(tmp_path, column):
+    images = [encoded(size=(200, 100 + n)) for n in range(7)]
+    struct = pa.types.is_struct(column)
+    values = [{"bytes": data, "path": None} if struct else data for data in images]
+    table = pa.table({"label": list(range(7)), "image": pa.array(values, column)})
+    pq.write_table(table, tmp_path / "input.parquet", row_group_size=3)
+    found = finder(tmp_path / "input.parquet")
+    for n in (0, 1, 1, 5, 2, 6, 0):
+        one = labelled(f"{n}", images[n], image_path="", height_px=100 + n)
+        assert found.file(one).data == images[n]
+    with pytest.raises(NoImage):
+        found.file(labelled("x", b"other"))
+
+
+def test_a_table_without_images_and_a_missing_folder_are_refused(tmp_path):
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "t.parquet")
+    for path in (tmp_path / "t.parquet", tmp_path / "nowhere"):
+        with pytest.raises(ConfigError, match="--images"):
+            places([path])
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the test images are not beside the project")
+def test_every_kind_of_real_image_is_exported_as_a_page_of_the_labels_size(tmp_path):
+    table = []
+    for line in (DATA / "labels.jsonl").read_text().splitlines():
+        said = json.loads(line)
+        if said["width"] * said["height"] > 3_000_000:
+            continue  # enough of them are small
+        words = [
+            Word(w["text"], tuple(map(tuple, w["polygon"])), None) for w in said.get("words", [])
+        ]
+        table.append(
+            row(said["image"], words, image_path=said["image"], image_sha256="",
+                width_px=said["width"], height_px=said["height"],
+                page=said.get("page", 0) + 1)
+        )  # fmt: skip
+    summary = export(iter(table), finder(DATA), tmp_path, Options())
+    assert summary.examples == ()
+    assert summary.images == summary.pages == len(table) > 30
+    for path in (tmp_path / "pseudo").glob("*.[jp]*g"):
+        with Image.open(path) as image:
+            assert image.getexif().get(274, 1) == 1
