@@ -41,15 +41,11 @@ class NoOpener:
         raise AssertionError
 
 
-class Accepts:
-    max_pages = 100
-
-
 @asynccontextmanager
 async def engine_at(base_url, **options):
     engine = UpstageEngine(
         options.pop("keys", KEYS),
-        opener=NoOpener(), accepts=Accepts(), wall=lambda: 0.0, base_url=base_url, **options,
+        opener=NoOpener(), wall=lambda: 0.0, base_url=base_url, **options,
     )  # fmt: skip
     await engine.start()
     try:
@@ -125,7 +121,7 @@ def test_a_recorded_answer_served_by_the_fake_becomes_labels_equal_to_the_file(p
         ])
         for i, p in enumerate(truth["pages"], start=1)
     ]  # fmt: skip
-    engine = UpstageEngine(KEYS, opener=NoOpener(), accepts=Accepts(), wall=lambda: 0.0)
+    engine = UpstageEngine(KEYS, opener=NoOpener(), wall=lambda: 0.0)
     assert shown(engine.parse(answer.raw, doc)) == shown(answer)
 
 
@@ -468,16 +464,12 @@ def test_no_error_repeats_a_key_even_when_the_service_does():
 )
 def test_an_address_that_cannot_be_one_is_refused_at_once(base_url):
     with pytest.raises(ConfigError, match="UPSTAGE_BASE_URL"):
-        UpstageEngine(
-            KEYS, opener=NoOpener(), accepts=Accepts(), wall=lambda: 0.0, base_url=base_url
-        )
+        UpstageEngine(KEYS, opener=NoOpener(), wall=lambda: 0.0, base_url=base_url)
 
 
 def test_answers_of_another_address_are_never_taken_for_the_services_own():
     def options(**more):
-        return UpstageEngine(
-            KEYS, opener=NoOpener(), accepts=Accepts(), wall=lambda: 0.0, **more
-        ).options
+        return UpstageEngine(KEYS, opener=NoOpener(), wall=lambda: 0.0, **more).options
 
     assert options() == options(base_url="https://api.upstage.ai/v1/") == {"model": "ocr"}
     assert options(base_url="http://127.0.0.1:9/v1") != options()
@@ -485,7 +477,7 @@ def test_answers_of_another_address_are_never_taken_for_the_services_own():
 
 def test_an_engine_without_a_key_says_what_to_do():
     with pytest.raises(ConfigError, match="UPSTAGE_API_KEY"):
-        UpstageEngine((), opener=NoOpener(), accepts=Accepts(), wall=lambda: 0.0)
+        UpstageEngine((), opener=NoOpener(), wall=lambda: 0.0)
 
 
 def test_what_is_sent_is_neutral_and_complete():

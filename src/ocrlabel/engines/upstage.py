@@ -7,28 +7,29 @@ first; so redirects are not followed and the transport makes no retries of its o
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import httpx2
 
+from ocrlabel.dataset.limits import Accepts
 from ocrlabel.engines import upstage_errors
 from ocrlabel.engines.base import Answer, Document, Lane
+from ocrlabel.engines.upstage_address import BASE_URL, checked, is_loopback
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import Key
 from ocrlabel.errors import BadAnswer, ConfigError, ImageError, KeyRefused, Unavailable
 from ocrlabel.labels import FailureClass
 
-if TYPE_CHECKING:
-    from ocrlabel.dataset.images import Accepts
-
-BASE_URL: Final = "https://api.upstage.ai/v1"
 MODEL: Final = "ocr"
 PRICE_PER_PAGE_USD: Final = 0.0015
 """Document OCR. Source: upstage.ai/pricing as quoted by a third party on 2026-09-11; not
 confirmed on an official page, so it is a setting."""
+
+ACCEPTS: Final = Accepts(frozenset({"jpeg", "png", "bmp", "tiff", "pdf", "heic"}))
+"""Sent as they are, in any colour mode: 50 MB, 100 pages, 200 megapixels per page. The newest page
+of the reference allows 100 MB, and WebP; that this holds for OCR is not confirmed."""
 
 MAX_BODY_BYTES: Final = 100_000_000
 """A 244-word page is about 60 KB of JSON: a hundred full pages stay far below this."""
@@ -82,8 +83,8 @@ class UpstageEngine:
         keys: tuple[Key, ...],
         *,
         opener: Opener,
-        accepts: Accepts,
         wall: Callable[[], float],
+        accepts: Accepts = ACCEPTS,
         base_url: str = BASE_URL,
         model: str = MODEL,
         price_per_page_usd: float = PRICE_PER_PAGE_USD,
@@ -93,7 +94,7 @@ class UpstageEngine:
     ) -> None:
         if not keys:
             raise ConfigError("no Upstage key: set UPSTAGE_API_KEY, or use --engine rapidocr")
-        self._base_url = _checked(base_url)
+        self._base_url = checked(base_url)
         self._url = f"{self._base_url}/document-digitization"
         self._keys = {key.name: key for key in keys}
         self._opener = opener
@@ -150,7 +151,7 @@ class UpstageEngine:
                 keepalive_expiry=20.0,  # well before a load balancer closes (60 s as a rule)
             ),
             follow_redirects=False,
-            trust_env=not _is_loopback(self._base_url),  # HTTPS_PROXY, SSL_CERT_FILE
+            trust_env=not is_loopback(self._base_url),  # HTTPS_PROXY, SSL_CERT_FILE
             transport=self._transport,
         )
 
@@ -226,33 +227,3 @@ class UpstageEngine:
             error.message = error.message.replace(key.secret, f"[{key.name}]")
         error.args = (error.message,)
         return error
-
-
-def _checked(base_url: str) -> str:
-    """The address without a slash at the end. Raises ConfigError."""
-    try:
-        url = httpx2.URL(base_url.strip())
-    except httpx2.InvalidURL as error:
-        raise ConfigError(f"UPSTAGE_BASE_URL is no address: {error}") from None
-    if url.userinfo:
-        raise ConfigError("UPSTAGE_BASE_URL holds a name or password: only host and path, please")
-    if url.scheme not in {"http", "https"} or not _reachable(url) or url.query or url.fragment:
-        raise ConfigError(f"UPSTAGE_BASE_URL is {base_url!r}: give an address such as {BASE_URL}")
-    return str(url).rstrip("/")
-
-
-def _reachable(url: httpx2.URL) -> bool:
-    """Host and port are such as the resolver takes; it would raise errors of other kinds."""
-    try:
-        return bool(url.host.encode("idna")) and (url.port or 0) < 65536
-    except UnicodeError:
-        return False
-
-
-def _is_loopback(base_url: str) -> bool:
-    """No proxy reaches a server on this machine."""
-    host = httpx2.URL(base_url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

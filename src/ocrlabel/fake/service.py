@@ -18,7 +18,7 @@ from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError
 from ocrlabel.fake.answers import AnswerSource
 from ocrlabel.fake.control import changed
-from ocrlabel.fake.documents import Looked, Refused, look
+from ocrlabel.fake.documents import Documents, Looked, Refused
 from ocrlabel.fake.faults import Fault, draw, fault_named
 from ocrlabel.fake.gate import Gate
 from ocrlabel.fake.ledger import Entry, Ledger
@@ -26,7 +26,6 @@ from ocrlabel.fake.replies import GATEWAY_PAGE, Ending, Reply, error_body, retry
 from ocrlabel.fake.settings import Settings
 
 _SNAPSHOT: Final = re.compile(r"ocr-(\d{6}|\d+\.\d+\.\d+)")
-_REMEMBERED_DOCUMENTS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Service:
         self._ledger = Ledger(log)
         self._gates: dict[str, Gate] = {}
         self._requests: Counter[str] = Counter()
-        self._looked: dict[tuple[str, str], Looked | Refused] = {}
+        self._documents = Documents()
         self._reserved_pages = 0
         self._outage: tuple[Fault, float] | None = None
         self._rng = random.Random(settings.seed)
@@ -209,17 +208,7 @@ class Service:
             return Refused(400, "this fake does not convert answers: leave schema out")
         if request.document is None:
             return Refused(400, "document is missing")
-        limits = self._settings.limits
-        found = self._looked.get((visit.sha256, limits.name))
-        if found is None:
-            try:
-                found = look(request.document, limits)
-            except Refused as refused:
-                found = refused
-            self._looked[visit.sha256, limits.name] = found
-            if len(self._looked) > _REMEMBERED_DOCUMENTS:
-                del self._looked[next(iter(self._looked))]
-        return found
+        return self._documents.look(request.document, visit.sha256, self._settings.limits)
 
     def _gate(self, visit: _Visit) -> Gate:
         if visit.key not in self._gates:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ocrlabel.errors import BadAnswer, Throttled
 from ocrlabel.labels import FailureClass
 
 RECORDED = Path(__file__).parents[4] / "shared" / "data" / "upstage-recorded"
+GOLDEN = Path(__file__).parents[2] / "golden" / "upstage"
 BOX = [(10, 10), (50, 12), (50, 30), (9, 28)]
 
 
@@ -68,6 +70,21 @@ def test_a_recorded_answer_becomes_labels_word_for_word_and_point_for_point(name
         (w["text"], tuple((v["x"], v["y"]) for v in w["boundingBox"]["vertices"]), w["confidence"])
         for p in truth["pages"] for w in p["words"] if w["text"]
     ]  # fmt: skip
+
+
+def test_the_documented_shape_becomes_the_labels_written_beside_it():
+    raw = (GOLDEN / "two_pages.json").read_bytes()
+    read = read_answer(raw, document(pages=2, sizes=()))
+    expected = json.loads((GOLDEN / "two_pages.labels.json").read_bytes())
+    assert {
+        "model_version": read.model_version,
+        "billed_pages": read.billed_pages,
+        "pages": [
+            asdict(p)
+            | {"words": [asdict(w) | {"polygon": [list(c) for c in w.polygon]} for w in p.words]}
+            for p in read.pages
+        ],
+    } == expected
 
 
 def test_words_without_text_are_left_out_and_inner_spaces_stay():

@@ -1,0 +1,233 @@
+"""`ocrlabel fake-upstage`: rehearse a run for free, with everything that can go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import json
+import time
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocrlabel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ocrlabel.fake.answers import AnswerSource
+    from ocrlabel.fake.ledger import Entry
+    from ocrlabel.fake.settings import Settings
+
+
+class LimiterName(enum.StrEnum):
+    """How requests are counted against the rate."""
+
+    BUCKET = "bucket"
+    FIXED = "fixed"
+    SLIDING = "sliding"
+
+
+class LimitsName(enum.StrEnum):
+    """The generation of documented limits."""
+
+    OLDER = "2025"
+    NEWER = "2026"
+
+
+class ShapeName(enum.StrEnum):
+    """The two documented shapes of an error."""
+
+    NESTED = "nested"
+    FLAT = "flat"
+
+
+def fake_upstage(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8080,
+    rps: Annotated[
+        float, typer.Option(min=0, help="Requests/s of each key without its own; 0: no limit.")
+    ] = 3.0,
+    pages_per_minute: Annotated[
+        float, typer.Option(min=0, help="Pages/min of each key; 0: no limit.")
+    ] = 300.0,
+    limiter: Annotated[
+        LimiterName, typer.Option(help="How both are counted (assumption: any of the three).")
+    ] = LimiterName.BUCKET,
+    burst: Annotated[
+        float | None,
+        typer.Option(
+            min=1, help="Size of the bucket; by default the rate, rounded up (assumption)."
+        ),
+    ] = None,
+    latency: Annotated[
+        str, typer.Option(metavar="MEDIAN,SIGMA", help="Seconds of work, lognormal (assumption).")
+    ] = "2,0.3",
+    fail: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME:CHANCE,...",
+            help="Faults: 429, 500, 503, ... (at once, not billed); 502-after (billed);"
+            " drop-before, html, hang (not billed); drop-after, cut-body, cut-json (billed)."
+            " That finished work is billed is an assumption.",
+        ),
+    ] = "",
+    keys: Annotated[
+        str,
+        typer.Option(
+            metavar="KEY@RPS,...", help="Keys that are known. By default every key is good."
+        ),
+    ] = "",
+    limits: Annotated[
+        LimitsName,
+        typer.Option(
+            help="2025: 50 MB, pages after the 100th ignored. 2026: 100 MB, 413 over 100 pages"
+            " (assumption: that it holds for OCR)."
+        ),
+    ] = LimitsName.OLDER,
+    error_shape: Annotated[
+        ShapeName,
+        typer.Option(help="nested: {error: {message, type, code}}. flat: {code, message}."),
+    ] = ShapeName.NESTED,
+    headers: Annotated[
+        bool,
+        typer.Option(help="Send Retry-After, a request id and the rate header (assumption)."),
+    ] = False,
+    answers: Annotated[
+        str,
+        typer.Option(
+            metavar="bytes|local|DIR",
+            help="Words made up from the bytes; read by the local engine; or recorded answers,"
+            " DIR/NAME.json beside each file.",
+        ),
+    ] = "bytes",
+    credit: Annotated[
+        int | None, typer.Option(min=0, help="Pages that can be billed, then 403.")
+    ] = None,
+    refuse: Annotated[
+        str,
+        typer.Option(metavar="KEY@REQUESTS:STATUS,...", help="After so many requests 401 or 403."),
+    ] = "",
+    log: Annotated[
+        Path | None, typer.Option(help="One JSON line per request is added to this file.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same chances again.")] = 0,
+) -> None:
+    """Serve a fake of the Upstage OCR API on 127.0.0.1, to rehearse against for free.
+
+    It answers, counts pages, bills, throttles and fails like the service, as far as that is
+    known; what is not known, and had to be chosen, is marked (assumption). It prints the two
+    exports that make `ocrlabel run --engine upstage` use it.
+
+    Examples:
+      ocrlabel fake-upstage --rps 3 --fail 429:0.1,500:0.08,drop-after:0.02,html:0.03,cut-json:0.03
+
+      ocrlabel fake-upstage --keys k1@3,k2@1 --refuse k2@20:403 --log fake.jsonl
+
+      ocrlabel fake-upstage --answers recorded/ --limits 2026 --limiter sliding --headers
+
+    While it runs:
+      curl 127.0.0.1:8080/stats
+
+      curl 127.0.0.1:8080/control -d '{"outage": "503", "for_s": 60}'
+
+      curl 127.0.0.1:8080/control -d '{"rps": 10, "latency": "1,0.5", "fail": ""}'
+    """
+    _require_extra()
+    from ocrlabel.engines.upstage_keys import parse_keys
+    from ocrlabel.fake.faults import parse_faults
+    from ocrlabel.fake.settings import Settings, limits_named, parse_latency, parse_refusals
+
+    known = parse_keys(keys, None, pages_per_minute=None, where="--keys") if keys else ()
+    settings = Settings(
+        keys=known,
+        requests_per_s=rps or None,
+        pages_per_minute=pages_per_minute or None,
+        limiter=limiter.value,
+        burst=burst,
+        latency=parse_latency(latency),
+        faults=parse_faults(fail),
+        limits=limits_named(limits.value),
+        error_shape=error_shape.value,
+        headers=headers,
+        credit_pages=credit,
+        refusals=parse_refusals(refuse, known),
+        seed=seed,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(settings, answers, port, log))
+
+
+def _require_extra() -> None:
+    missing = [n for n in ("starlette", "uvicorn", "python_multipart") if find_spec(n) is None]
+    if missing:
+        raise ConfigError(
+            f"fake-upstage needs {' and '.join(missing)}: pip install 'ocrlabel[fake]'"
+        )
+
+
+async def _serve(settings: Settings, answers: str, port: int, log: Path | None) -> None:
+    from ocrlabel.fake.server import HOST, listening, server_of
+    from ocrlabel.fake.service import Service
+
+    async with contextlib.AsyncExitStack() as stack:
+        sock = stack.enter_context(listening(port))
+        service = Service(
+            settings,
+            await _source(answers, stack),
+            clock=time.monotonic,
+            sleep=asyncio.sleep,
+            log=_log_to(log, stack),
+            started_at_s=time.time(),
+        )
+        stack.callback(lambda: print(_summary(service.stats())))
+        address = f"http://{HOST}:{sock.getsockname()[1]}"
+        keys = ",".join(f"{key.secret}@{key.requests_per_s:g}" for key in settings.keys)
+        print(
+            f"A fake of the Upstage OCR API on {address} (Ctrl-C ends it; {address}/stats)\n\n"
+            f"  export UPSTAGE_BASE_URL={address}/v1\n"
+            f"  export UPSTAGE_API_KEY{'S' if keys else ''}={keys or 'any'}\n",
+            flush=True,
+        )
+        await server_of(service).serve(sockets=[sock])
+
+
+async def _source(answers: str, stack: contextlib.AsyncExitStack) -> AnswerSource:
+    from ocrlabel.fake.answers import FromBytes, recorded_in
+
+    if answers == "bytes":
+        return FromBytes()
+    if answers == "local":
+        from ocrlabel.engines.rapid import rapid_ocr
+        from ocrlabel.fake.local import FromEngine
+
+        engine = rapid_ocr()
+        stack.push_async_callback(engine.close)
+        await engine.start()
+        return FromEngine(engine)
+    return recorded_in(Path(answers), FromBytes())
+
+
+def _log_to(path: Path | None, stack: contextlib.AsyncExitStack) -> Callable[[Entry], None]:
+    if path is None:
+        return lambda _: None
+    file = stack.enter_context(path.open("a", encoding="utf-8", buffering=1))
+
+    def write(entry: Entry) -> None:
+        file.write(json.dumps(entry.as_json()) + "\n")
+
+    return write
+
+
+def _summary(stats: Mapping[str, Any]) -> str:
+    causes = ", ".join(f"{count} {cause}" for cause, count in sorted(stats["causes"].items()))
+    lines = [f"\n{stats['requests']} requests: {causes or 'none'}"]
+    lines += [f"{key}: {pages} pages billed" for key, pages in stats["billed_pages_by_key"].items()]
+    lines += [
+        f"{key}: {use['used']:.1%} of the allowed rate used between first and last request"
+        for key, use in stats["rates"].items()
+        if use["used"]
+    ]
+    return "\n".join(lines)
