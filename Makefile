@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup demo test check cover format bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -32,6 +32,12 @@ check: $(VENV)/.dev ## lint, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	git ls-files -z '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
+
+cover: $(VENV)/.dev ## the tests in one process, and which branches they miss
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 format: $(VENV)/.dev ## put the code into its form
 	$(BIN)/ruff check --fix
