@@ -27,6 +27,7 @@ HOLD_S = 60.0  # for so long nothing beyond it is tried
 HOLD_DOCUMENTED_S = 600.0  # nor beyond a documented rate that a 429 confirmed
 SPORADIC = 200, 20.0  # sends and seconds without a 429: the next one is mostly jitter
 SPORADIC_NEAR = 0.99
+SPORADIC_IN_FLEET = 50  # sends of one worker: 2 % of 429 is what clocks a little apart may cost
 STEP_EVERY_S, STEP_S = 60.0, 6.0  # a fleet's rise: every minute, what one worker does in 6 s
 MANY = 60  # sends: enough to begin a new measurement
 LOWEST_RPS = 0.02
@@ -167,7 +168,7 @@ class Aimd:
             # nothing gets through at all: that says nothing about the limit
             return _pausing_until(fallen, now, resumes_at)
         rps = max(LOWEST_RPS, _guess(refused, now, share))
-        confirmed = rps == self.documented_rps
+        confirmed = self.rps > rps == self.documented_rps
         fallen = replace(
             fallen,
             rps=rps,
@@ -194,16 +195,22 @@ def _pausing_until(search: Aimd, now: float, resumes_at: float) -> Aimd:
 
 def _guess(search: Aimd, now: float, share: float) -> float:
     """The limit that a 429 now points to, in requests/s."""
-    rps = search.rps
-    if search.empty_at is None or now <= search.empty_at:
+    rps, documented = search.rps, search.documented_rps
+    quiet_s = now - search.fell_at
+    if share < 1 and search.sent_since_fall >= SPORADIC_IN_FLEET and rps <= documented:
+        return rps
+    if search.empty_at is None:
+        if rps <= documented:
+            return NEAR * rps
         # the documented rate is the likeliest of all limits that are only a little lower
-        likely = FALL * rps <= search.documented_rps <= NEAR * rps
-        return search.documented_rps if likely else FIRST_GUESS * rps
+        likely = FALL * rps <= documented <= NEAR * rps
+        return documented if likely else FIRST_GUESS * rps
     sends, seconds = SPORADIC
-    if search.sent_since_fall >= sends and now - search.fell_at >= seconds:
+    if search.sent_since_fall >= sends and quiet_s >= seconds:
         return SPORADIC_NEAR * rps
     # one more than were let in: a few sends measure badly, and the error is to be on this side,
     # because another 429 corrects it sooner than the slow rise does
     elapsed_s = max(now - search.empty_at - FALL_COSTS_S, 1e-3)
     measured = (search.sent_since_empty + 1) / elapsed_s / share
-    return min(max(measured, FALL * rps), NEAR * rps)
+    least = FALL if share == 1 else FIRST_GUESS
+    return min(max(measured, least * rps), NEAR * rps)

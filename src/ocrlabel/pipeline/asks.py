@@ -38,7 +38,6 @@ class ForeignAsk:
     send_within_s: float
     since_s: float
     created_at_s: float
-    retry: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +67,12 @@ class Asks:
         send_within_s: float,
         request_timeout_s: float,
         margin_s: float,
-        retry: int = 0,
     ) -> None:
         self._world = world
         self._keys = keys
         self._send_within_s = send_within_s
         self._request_timeout_s = request_timeout_s
         self._margin_s = margin_s
-        self._retry = retry
         self._seen: dict[tuple[str, int], ForeignAsk] = {}
 
     async def claim(self, key: str, number: int, *, batch: int, pages: int) -> Ask | None:
@@ -83,7 +80,6 @@ class Asks:
         began_s = self._world.clock()
         body = self._world.me.as_json() | {
             "batch": batch,
-            "retry": self._retry,
             "pages": pages,
             "send_within_s": self._send_within_s,
             "created_at_s": self._world.wall(),
@@ -120,7 +116,6 @@ class Asks:
                 send_within_s=float(found["send_within_s"]),
                 since_s=self._world.clock(),
                 created_at_s=float(found["created_at_s"]),
-                retry=int(found.get("retry", 0)),
             )
         return self._seen[place]
 

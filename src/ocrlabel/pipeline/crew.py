@@ -21,6 +21,7 @@ from ocrlabel.pipeline.world import World
 
 _LOOK_S = 0.25
 _STORE_PAUSE_S = 2.0
+_HIRE_AT_ONCE = 8
 _SPARE_HANDS = 2
 """Hands that open and prepare the next images while the others' requests are under way."""
 
@@ -38,6 +39,7 @@ class Crew:
     _hands: set[asyncio.Task[None]] = field(default_factory=set)
     _fatal: OcrLabelError | None = None
     _exhausted: bool = False
+    _looking: int = 0
     _store_down_since_s: float | None = None
 
     async def work(self) -> None:
@@ -62,9 +64,16 @@ class Crew:
             self._hands.discard(hand)
             hand.result()  # hands end well, or by a bug that must be seen
 
+    @property
+    def _wanted(self) -> int:
+        return self.hands_wanted() + _SPARE_HANDS + self.reader.resting
+
     def _hire(self) -> None:
-        wanted = self.hands_wanted() + _SPARE_HANDS + self.reader.resting
-        for _ in range(wanted - len(self._hands)):
+        """More hands where the rate asks for them, unless some are waiting for rows already."""
+        if self._hands and self._looking:
+            return
+        at_once = max(_HIRE_AT_ONCE, len(self._hands))
+        for _ in range(min(at_once, self._wanted - len(self._hands))):
             self._hands.add(asyncio.ensure_future(self._hand()))
 
     async def _drain(self) -> None:
@@ -79,14 +88,17 @@ class Crew:
 
     async def _hand(self) -> None:
         while not self.stop.draining:
-            if len(self._hands) > self.hands_wanted() + _SPARE_HANDS + self.reader.resting:
+            if len(self._hands) > self._wanted:
                 return
+            self._looking += 1
             try:
                 work = await self.claims.next()
                 self._store_down_since_s = None
             except StoreUnavailable as error:
                 await self._store_down(error)
                 continue
+            finally:
+                self._looking -= 1
             if work is None:
                 self._exhausted = True
                 return

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 
 from ocrlabel.errors import StoreUnavailable
 from ocrlabel.labels import Attempt, Outcome
@@ -40,9 +41,17 @@ class _Waiting:
 class JournalWriter:
     """Writes records; `save` returns when the record is durable, `note` does not wait."""
 
-    def __init__(self, world: World, keys: RunKeys, *, give_up_after_s: float) -> None:
+    def __init__(
+        self,
+        world: World,
+        keys: RunKeys,
+        *,
+        give_up_after_s: float,
+        wrote: Callable[[int, str, list[Record]], None],
+    ) -> None:
         self._world = world
         self._keys = keys
+        self._wrote = wrote
         self._give_up_after_s = give_up_after_s
         self._waiting: list[_Waiting] = []
         self._more = asyncio.Event()
@@ -70,14 +79,19 @@ class JournalWriter:
 
     async def run(self) -> None:
         """Write until closed."""
-        while True:
-            await self._more.wait()
-            self._more.clear()
-            group, self._waiting = self._waiting, []
-            if group:
-                await self._write(group)
-            if self._closing and not self._waiting:
-                return
+        group: list[_Waiting] = []
+        try:
+            while not (self._closing and not self._waiting):
+                await self._more.wait()
+                self._more.clear()
+                group, self._waiting = self._waiting, []
+                if group:
+                    await self._write(group)
+        finally:
+            # nobody may wait for a writer that has ended
+            for one in (*group, *self._waiting):
+                if one.saved is not None and not one.saved.done():
+                    one.saved.cancel()
 
     async def _write(self, group: list[_Waiting]) -> None:
         by_batch: dict[int, list[_Waiting]] = defaultdict(list)
@@ -85,7 +99,7 @@ class JournalWriter:
             by_batch[one.batch].append(one)
         try:
             for batch, ones in by_batch.items():
-                await self._put(batch, encode_records(one.record for one in ones))
+                await self._put(batch, [one.record for one in ones])
         except StoreUnavailable as error:
             self._broken = error
             for one in group:
@@ -96,21 +110,23 @@ class JournalWriter:
             if one.saved is not None and not one.saved.done():
                 one.saved.set_result(None)
 
-    async def _put(self, batch: int, data: bytes) -> None:
+    async def _put(self, batch: int, records: list[Record]) -> None:
         """Put one journal object, patiently: it may hold answers that were paid for."""
+        data = encode_records(records)
         key = self._keys.journal(
             batch, self._world.me.worker, hashlib.sha256(data).hexdigest()[:32]
         )
         began = self._world.clock()
-        for attempt in range(1_000_000):
+        for wait_s in chain(_STORE_RETRY_S, repeat(_STORE_RETRY_S[-1])):
             try:
                 await self._world.store.put(key, data)
             except StoreUnavailable as error:
                 if self._world.clock() - began > self._give_up_after_s:
                     raise
                 self._world.emit(Notice("store", f"{error}; answers wait in memory, trying again"))
-                await self._world.sleep(_STORE_RETRY_S[min(attempt, len(_STORE_RETRY_S) - 1)])
+                await self._world.sleep(wait_s)
             else:
+                self._wrote(batch, key, records)
                 return
 
 

@@ -71,7 +71,8 @@ class LaneRate:
         at = max(self._requests_at(-math.inf), self._pages_at(pages), self.paused_until)
         if self.share.members == 1 or self.aimd is None:
             return max(now, at)
-        interval_s = 1 / self.rate_rps
+        # the grid is that of all workers: a fall of our own makes us wait, but not out of turn
+        interval_s = 1 / (MARGIN * self.aimd.rps)
         # a timer that fires a little late has not missed its turn
         not_before = max(at, now - LATE_FOR_TURN * interval_s)
         turn_at = self.share.turn_at(not_before + wall_offset_s, interval_s) - wall_offset_s

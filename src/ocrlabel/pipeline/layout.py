@@ -36,6 +36,16 @@ class Layout:
         return f"{self.prefix}/{self.dataset}_batch_{batch:04d}{again}.parquet"
 
     @property
+    def partial_labels_key(self) -> str:
+        """What there is so far, for people to look at; never the finished table's name."""
+        return f"{self.labels_key.removesuffix('.parquet')}_partial.parquet"
+
+    @property
+    def partial_failures_key(self) -> str:
+        """Failures so far."""
+        return f"{self.failures_key.removesuffix('.parquet')}_partial.parquet"
+
+    @property
     def checkpoints_prefix(self) -> str:
         """Lists checkpoints; other datasets may match it too, so every key is parsed."""
         return f"{self.prefix}/{self.dataset}_batch_"
@@ -54,7 +64,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class RunKeys:
-    """Keys under one run id. Leases and journals are per retry round, asks are per run."""
+    """Keys under one run id. Leases, journals and asks are per retry round, the rest per run."""
 
     root: str
     again: str = ""
@@ -66,16 +76,16 @@ class RunKeys:
 
     @property
     def asks(self) -> str:
-        """Prefix of all asks of the run."""
-        return f"{self.root}/asks/"
+        """Prefix of all asks of the round."""
+        return f"{self.root}{self.again}/asks/"
 
     def asks_of(self, key: str) -> str:
         """Prefix of the asks for one image key."""
-        return f"{self.root}/asks/{key}/"
+        return f"{self.asks}{key}/"
 
     def ask(self, key: str, number: int) -> str:
         """One paid attempt, claimed by whoever creates this object."""
-        return f"{self.root}/asks/{key}/{number:03d}.json"
+        return f"{self.asks}{key}/{number:03d}.json"
 
     @property
     def journals(self) -> str:

@@ -15,7 +15,7 @@ DEFAULT_SLICE_ROWS = 25
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run's identity. `replaces` is the run id that `--fresh` put aside, "" for none."""
+    """A run's identity. `replaces` are the run ids that `--fresh` put aside."""
 
     run_id: str
     dataset: str
@@ -27,7 +27,7 @@ class Plan:
     batch_rows: int = DEFAULT_BATCH_ROWS
     slice_rows: int = DEFAULT_SLICE_ROWS
     created_at_s: float = 0.0
-    replaces: str = ""
+    replaces: tuple[str, ...] = ()
     job: str = ""
     format: int = PLAN_FORMAT
 
@@ -62,7 +62,7 @@ def decode_plan(data: bytes, *, where: str) -> Plan:
     try:
         found = json.loads(data)
         known = {k: found[k] for k in Plan.__dataclass_fields__ if k in found}
-        plan = Plan(**known)
+        plan = Plan(**known | {"replaces": tuple(found.get("replaces", ()))})
     except (ValueError, TypeError, KeyError) as error:
         raise RunMismatch(
             f"{where} is not a plan of ocrlabel ({error})\n"

@@ -54,7 +54,7 @@ class NotNow:
 class Reader:
     """Reads rows, each to an outcome that is durable when `read` returns it.
 
-    asks is None for engines that cost nothing. retry: the number of the `--retry-failed` round.
+    asks is None for engines that cost nothing. resting: hands that wait to send an image again.
     """
 
     exchange: Exchange
@@ -63,7 +63,6 @@ class Reader:
     asks: Asks | None = None
     purse: Purse | None = None
     reuse: Reuse | None = None
-    retry: int = 0
     resting: int = 0
     _under_way: dict[str, asyncio.Future[Outcome | None]] = field(default_factory=dict)
 
@@ -183,10 +182,6 @@ class Reader:
         theirs = await self.asks.newest(story.key)
         if theirs is None:
             return NotNow(world.clock() + _LOOK_AGAIN_S)
-        if theirs.retry < self.retry:
-            # an earlier round asked, and failed: that is why this round asks again
-            story.number = theirs.number + 1
-            return None
         view = await self.views.fresh(theirs.batch)
         if (outcome := view.by_key.get(story.key)) is not None:
             self.asks.forget(story.key)

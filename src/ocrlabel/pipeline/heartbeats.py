@@ -1,0 +1,99 @@
+"""Signs of life: every worker of a run writes numbered objects; others see who is there.
+
+A heartbeat holds a duration, as a lease does: a worker counts as gone once its number has not
+changed for that long on the clock of whoever looks, at once when it says so itself, or when it is
+a process of this host that no longer runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ocrlabel.pipeline.layout import RunKeys
+from ocrlabel.pipeline.owner import Owner, certainly_dead, owner_from
+from ocrlabel.pipeline.world import World
+from ocrlabel.storage.base import NotStored
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A worker's newest heartbeat and since when this worker has seen it (own clock)."""
+
+    owner: Owner
+    number: int
+    duration_s: float
+    since_s: float
+    said: Mapping[str, Any]
+
+    @property
+    def gone(self) -> bool:
+        """It said that it ends."""
+        return bool(self.said.get("gone"))
+
+
+class Heartbeats:
+    """Writes this worker's heartbeats and reads those of others."""
+
+    def __init__(self, world: World, keys: RunKeys, *, duration_s: float) -> None:
+        self._world = world
+        self._keys = keys
+        self.duration_s = duration_s
+        self._number = 0
+        self._seen: dict[str, Beat] = {}
+
+    async def beat(self, said: Mapping[str, Any]) -> int:
+        """Write the next number; what it says is for the others."""
+        self._number += 1
+        body = self._world.me.as_json() | {"duration_s": self.duration_s, "said": dict(said)}
+        key = self._keys.heartbeat(self._world.me.worker, self._number)
+        await self._world.store.put(key, json.dumps(body, sort_keys=True).encode())
+        if self._number > 2:
+            await self._world.store.delete(
+                [self._keys.heartbeat(self._world.me.worker, self._number - 2)]
+            )
+        return self._number
+
+    async def look(self) -> list[Beat]:
+        """The newest heartbeat of every other worker that ever wrote one."""
+        prefix = self._keys.workers
+        newest: dict[str, int] = {}
+        async for stored in self._world.store.list(prefix):
+            worker, _, file = stored.key.removeprefix(prefix).rpartition("/")
+            number = int(file.removesuffix(".json"))
+            newest[worker] = max(number, newest.get(worker, 0))
+        newest.pop(self._world.me.worker, None)
+        fresh = [
+            (worker, number)
+            for worker, number in newest.items()
+            if worker not in self._seen or self._seen[worker].number < number
+        ]
+        await asyncio.gather(*(self._read(worker, number) for worker, number in fresh))
+        return [beat for worker, beat in sorted(self._seen.items()) if worker in newest]
+
+    async def _read(self, worker: str, number: int) -> None:
+        try:
+            data = await self._world.store.get(self._keys.heartbeat(worker, number))
+        except NotStored:
+            return  # it has written a newer one meanwhile
+        found = json.loads(data)
+        self._seen[worker] = Beat(
+            owner=owner_from(found),
+            number=number,
+            duration_s=float(found["duration_s"]),
+            since_s=self._world.clock(),
+            said=found["said"],
+        )
+
+    def lives(self, beat: Beat) -> bool:
+        """Whether that worker may still do something."""
+        if beat.gone or certainly_dead(beat.owner, self._world.me, self._world.alive):
+            return False
+        return self._world.clock() < beat.since_s + beat.duration_s * 1.25
+
+    async def others_alive(self) -> list[Beat]:
+        """Workers that may still do something."""
+        return [beat for beat in await self.look() if self.lives(beat)]

@@ -1,0 +1,222 @@
+"""One round of work: a worker with everything it needs, from its first claim to its last word."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ocrlabel.dataset.checkpoint_table import Settled
+from ocrlabel.engines.base import Engine
+from ocrlabel.errors import RunMismatch, StoreUnavailable
+from ocrlabel.labels import ImageRef
+from ocrlabel.pipeline.asks import Asks
+from ocrlabel.pipeline.breaker import Breaker
+from ocrlabel.pipeline.budget import Purse
+from ocrlabel.pipeline.checkpoint import Checkpoints
+from ocrlabel.pipeline.claims import Claims
+from ocrlabel.pipeline.crew import Crew
+from ocrlabel.pipeline.events import BatchSaved
+from ocrlabel.pipeline.exchange import Exchange
+from ocrlabel.pipeline.journal import JournalWriter
+from ocrlabel.pipeline.layout import Layout, RunKeys
+from ocrlabel.pipeline.lease import Leases
+from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.pipeline.plan import Plan
+from ocrlabel.pipeline.pool import RatePool
+from ocrlabel.pipeline.reading import Images, Reader, Reuse
+from ocrlabel.pipeline.selection import Selection
+from ocrlabel.pipeline.stop import Stop
+from ocrlabel.pipeline.views import Views
+from ocrlabel.pipeline.world import World
+
+
+class Input(Images, Protocol):
+    """The dataset that a run works on."""
+
+    @property
+    def rows(self) -> int:
+        """How many input rows there are."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of what makes this input this input."""
+        ...
+
+    def describe(self) -> str:
+        """Where it is, for people."""
+        ...
+
+    def refs(self, start: int, stop: int) -> Sequence[ImageRef]:
+        """The references of a range of rows."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What all rounds of one worker share."""
+
+    world: World
+    layout: Layout
+    plan: Plan
+    checkpoints: Checkpoints
+    engine: Engine
+    dataset: Input
+    options: RunOptions
+    stop: Stop
+    pool: RatePool
+    breaker: Breaker
+    purse: Purse | None
+    reuse: Reuse | None = None
+
+    def keys(self, retry: int) -> RunKeys:
+        """The keys of one round."""
+        return self.layout.of_run(self.plan.run_id, retry)
+
+    def asks(self, retry: int) -> Asks | None:
+        """The asks of one round; None for engines that cost nothing."""
+        if self.engine.price_per_page_usd <= 0:
+            return None
+        return Asks(
+            self.world,
+            self.keys(retry),
+            send_within_s=self.options.send_within_s,
+            request_timeout_s=self.engine.request_timeout_s,
+            margin_s=self.options.lease_s / 4,
+        )
+
+    def leases(self, retry: int) -> Leases:
+        """The leases of one round."""
+        return Leases(self.world, self.keys(retry), duration_s=self.options.lease_s)
+
+
+async def work_round(
+    tools: Tools,
+    selection: Selection,
+    unfinished: Sequence[int],
+    *,
+    retry: int = 0,
+    alongside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Read every selected row of the unfinished batches, with whoever else is at it.
+
+    Returns when all of them are settled. Raises what stopped the run; by then everything that
+    was answered is saved, and every lease is given back.
+    """
+    world, keys = tools.world, tools.keys(retry)
+    views = Views(world, keys)
+    journal = JournalWriter(
+        world, keys, give_up_after_s=tools.options.give_up_after_s, wrote=views.wrote
+    )
+
+    async def refs(start: int, stop: int) -> Sequence[ImageRef]:
+        return await asyncio.to_thread(tools.dataset.refs, start, stop)
+
+    async def batch_done(batch: int) -> None:
+        await _write_checkpoint(tools, selection, views, refs, batch, retry=retry)
+
+    claims = Claims(
+        world=world,
+        plan=tools.plan,
+        leases=tools.leases(retry),
+        views=views,
+        stop=tools.stop,
+        selection=selection,
+        refs=refs,
+        batch_done=batch_done,
+        unfinished=unfinished,
+        retrying=retry > 0,
+    )
+    exchange = Exchange(
+        world=world,
+        engine=tools.engine,
+        options=tools.options,
+        stop=tools.stop,
+        pool=tools.pool,
+        breaker=tools.breaker,
+        journal=journal,
+    )
+    reader = Reader(
+        exchange=exchange,
+        images=tools.dataset,
+        views=views,
+        asks=tools.asks(retry),
+        purse=tools.purse,
+        reuse=tools.reuse,
+    )
+    crew = Crew(
+        world=world,
+        claims=claims,
+        reader=reader,
+        options=tools.options,
+        stop=tools.stop,
+        hands_wanted=tools.pool.in_flight_wanted,
+    )
+    background = [journal.run(), claims.keep(), *([alongside()] if alongside else [])]
+    tasks = [asyncio.ensure_future(work) for work in background]
+    try:
+        try:
+            await _while_all_live(crew.work(), tasks)
+        finally:
+            journal.close()
+            await tasks[0]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(StoreUnavailable):
+            await claims.release_all()
+
+
+async def _write_checkpoint(
+    tools: Tools,
+    selection: Selection,
+    views: Views,
+    refs: Callable[[int, int], Awaitable[Sequence[ImageRef]]],
+    batch: int,
+    *,
+    retry: int,
+) -> None:
+    """Make the checkpoint of a batch whose slices are all closed, unless somebody has."""
+    if await tools.checkpoints.exists(batch, retry):
+        views.drop(batch)
+        return
+    view = await views.fresh(batch)
+    whole = tools.plan.batch_range(batch)
+    ordinals = selection.within(whole) if retry else whole
+    if missing := [ordinal for ordinal in ordinals if ordinal not in view.outcomes]:
+        if await tools.checkpoints.exists(batch, retry):
+            return  # it was merged, and its journal cleared, between the two looks
+        raise RunMismatch(
+            f"batch {batch} is closed, but the journal lacks rows {missing[:5]}\n"
+            "  somebody deleted parts of it: bring them back, or use --fresh to start again"
+        )
+    wanted = set(ordinals)
+    rows = [
+        Settled(ref, view.with_all_attempts(view.outcomes[ref.ordinal]))
+        for ref in await refs(whole.start, whole.stop)
+        if ref.ordinal in wanted
+    ]
+    seen = len(view.seen)
+    await tools.checkpoints.write(batch, rows, retry=retry, journal_objects=seen)
+    views.drop(batch)
+    tools.world.emit(BatchSaved(batch, tools.plan.batches))
+
+
+async def _while_all_live(work: Awaitable[None], tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Do the work; a background task that ends by an error ends the work with it."""
+    main = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({main, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        if not main.done():
+            for task in tasks:
+                if task.done() and task.exception() is not None:
+                    main.cancel()
+                    await asyncio.gather(main, return_exceptions=True)
+                    task.result()
+        await main
+    finally:
+        main.cancel()

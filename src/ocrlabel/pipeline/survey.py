@@ -1,0 +1,82 @@
+"""How far a run is, read from the store alone: when a run begins, for status, and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ocrlabel.labels import Tally
+from ocrlabel.pipeline.account import (
+    Account,
+    account_from_json,
+    add_tallies,
+    of_outcomes,
+    tally_from_json,
+    tally_of,
+)
+from ocrlabel.pipeline.checkpoint import Checkpoints
+from ocrlabel.pipeline.journal import BatchView, refresh
+from ocrlabel.pipeline.layout import RunKeys
+from ocrlabel.pipeline.plan import Plan
+from ocrlabel.pipeline.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Counts of what is saved. metas: by (batch, retry); open_batches: those with no checkpoint."""
+
+    tally: Tally
+    account: Account
+    metas: Mapping[tuple[int, int], Mapping[str, Any]] = field(default_factory=dict)
+    open_batches: tuple[int, ...] = ()
+
+
+async def survey(world: World, plan: Plan, checkpoints: Checkpoints, keys: RunKeys) -> Survey:
+    """Read the footers of all checkpoints and the journals of the batches that have none."""
+    metas = await checkpoints.survey()
+    tally, account = Tally(), Account()
+    for (_, retry), meta in metas.items():
+        account += account_from_json(meta["account"])
+        if retry == 0:
+            tally = add_tallies(tally, tally_from_json(meta["tally"]))
+        else:
+            tally = _with_retried(tally, tally_from_json(meta["tally"]))
+    unfinished = tuple(batch for batch in range(plan.batches) if (batch, 0) not in metas)
+    started = await _batches_with_journal(world, keys)
+    for batch in unfinished:
+        if batch in started:
+            view = BatchView()
+            await refresh(world, keys, batch, view)
+            outcomes = [view.with_all_attempts(one) for one in view.outcomes.values()]
+            tally = add_tallies(tally, tally_of(outcomes))
+            account += of_outcomes(outcomes)
+    whole = Tally(
+        rows=plan.rows,
+        labelled=tally.labelled,
+        failed=tally.failed,
+        pages=tally.pages,
+        words=tally.words,
+        failures=tally.failures,
+    )
+    return Survey(whole, account, metas, unfinished)
+
+
+def _with_retried(tally: Tally, again: Tally) -> Tally:
+    """A retry round's rows had all failed before: its labels move from one side to the other."""
+    return Tally(
+        rows=tally.rows,
+        labelled=tally.labelled + again.labelled,
+        failed=tally.failed - again.labelled,
+        pages=tally.pages + again.pages,
+        words=tally.words + again.words,
+        failures=tally.failures,
+    )
+
+
+async def _batches_with_journal(world: World, keys: RunKeys) -> set[int]:
+    prefix = keys.journals
+    found = set()
+    async for stored in world.store.list(prefix):
+        found.add(int(stored.key.removeprefix(prefix).partition("/")[0]))
+    return found
