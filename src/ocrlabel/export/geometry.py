@@ -28,9 +28,11 @@ def rectangle(polygon: Polygon) -> Polygon:
 
 def is_region(polygon: Polygon) -> bool:
     """Whether the polygon covers anything: three finite points or more that are not on one line."""
-    if len(polygon) < 3 or not all(math.isfinite(v) for point in polygon for v in point):
-        return False
-    return abs(signed_area(polygon)) > 0 or abs(signed_area(_hull(polygon))) > 0
+    area = signed_area(polygon) if len(polygon) > 2 else 0.0
+    if area == 0:  # a crossed polygon's halves may cancel out
+        area = signed_area(_hull(polygon)) if len(polygon) > 2 else 0.0
+    # one point that is not finite makes the sum so
+    return area != 0 and math.isfinite(area)
 
 
 def is_convex(corners: Polygon) -> bool:
@@ -42,8 +44,12 @@ def is_convex(corners: Polygon) -> bool:
 
 def signed_area(polygon: Sequence[Point]) -> float:
     """Area in px², positive where the points go clockwise on the screen (y points down)."""
-    ends = (*polygon[1:], *polygon[:1])
-    return sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(polygon, ends, strict=True)) / 2
+    twice = 0.0
+    x0, y0 = polygon[-1]  # a plain loop: this runs for every word of an export
+    for x, y in polygon:
+        twice += x0 * y - x * y0
+        x0, y0 = x, y
+    return twice / 2
 
 
 def box(polygon: Polygon) -> tuple[float, float, float, float]:
