@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ocrlabel.aws.definition_rules import checked
 from ocrlabel.aws.job_definition import JobValues, ec2, fargate
 from ocrlabel.aws.plan import Call, Change, Kind
 from ocrlabel.aws.session import translated
@@ -25,7 +26,7 @@ def plan_definition(present: Mapping[str, Any] | None, wanted: Mapping[str, Any]
             "job definition",
             name,
             f"revision {revision}, image {wanted['containerProperties']['image']}",
-            (Call("batch", "register_job_definition", dict(wanted)),),
+            (Call("batch", "register_job_definition", dict(checked(wanted))),),
         )
     ]
 

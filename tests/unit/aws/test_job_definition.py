@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ocrlabel.aws.definitions import covers, plan_definition
+from ocrlabel.aws.job_definition import PLACEHOLDERS, JobValues, ec2, fargate, file_text, values_of
+from ocrlabel.errors import Interrupted
+from tests.support.aws import CONFIG
+
+RENDERED = Path(__file__).parents[3] / "aws" / "batch-job-definition.json"
+VALUES = values_of(CONFIG, "uri@sha256:1", architecture="X86_64", vcpu="1", memory_mib="2048")
+
+
+def test_the_guides_file_is_the_definition_with_placeholders():
+    assert RENDERED.read_text() == file_text(), "make render writes it again"
+
+
+def test_the_file_keeps_the_guides_five_placeholders():
+    text = file_text()
+    for placeholder in ("ECR_URI", "JOB_ROLE_ARN", "EXEC_ROLE_ARN", "SECRET_ARN", "S3_BUCKET"):
+        assert text.count(f"<{placeholder}>") == 1
+
+
+def test_filling_the_placeholders_gives_what_register_sends_but_for_the_digest():
+    text = file_text()
+    for name, value in {
+        "<ECR_URI>:latest": "uri@sha256:1",
+        "<JOB_ROLE_ARN>": CONFIG.job_role_arn,
+        "<EXEC_ROLE_ARN>": CONFIG.exec_role_arn,
+        "<SECRET_ARN>": CONFIG.secret_arn,
+        "<S3_BUCKET>": CONFIG.s3_bucket,
+    }.items():
+        text = text.replace(name, value)
+    assert json.loads(text) == fargate(VALUES)
+
+
+def test_a_worker_that_stopped_early_is_tried_again_and_one_that_ended_is_not():
+    rules = fargate(PLACEHOLDERS)["retryStrategy"]["evaluateOnExit"]
+    assert rules[0] == {"onExitCode": str(Interrupted.exit_status), "action": "RETRY"}
+    assert rules[-1] == {
+        "onStatusReason": "Essential container in task exited*",
+        "action": "EXIT",
+    }
+
+
+def test_the_key_is_injected_and_never_written_down():
+    container = fargate(VALUES)["containerProperties"]
+    assert container["secrets"] == [{"name": "UPSTAGE_API_KEY", "valueFrom": CONFIG.secret_arn}]
+    assert {each["name"] for each in container["environment"]} == {"S3_BUCKET", "DATASET_NAME"}
+
+
+def test_the_container_cannot_write_to_its_own_files():
+    container = fargate(VALUES)["containerProperties"]
+    assert container["readonlyRootFilesystem"] is True
+    assert "volumes" not in container
+
+
+def test_the_ec2_twin_names_its_region_and_has_nothing_of_fargate():
+    twin = ec2(VALUES)
+    assert twin["jobDefinitionName"] == "pseudo-label-processor-ec2"
+    assert {"name": "AWS_REGION", "value": "us-east-1"} in twin["containerProperties"][
+        "environment"
+    ]
+    assert not {"networkConfiguration", "fargatePlatformConfiguration"} & set(
+        twin["containerProperties"]
+    )
+
+
+def test_the_same_definition_is_not_registered_twice():
+    present = {**fargate(VALUES), "revision": 3, "status": "ACTIVE"}
+    present["containerProperties"] = {**present["containerProperties"], "ulimits": []}
+    assert plan_definition(present, fargate(VALUES)) == []
+
+
+def test_another_image_is_another_revision():
+    present = {**fargate(VALUES), "revision": 3}
+    other = fargate(JobValues("uri@sha256:2", "j", "e", "s", "b"))
+    (change,) = plan_definition(present, other)
+    assert change.line == (
+        "~ change  job definition pseudo-label-processor (revision 4, image uri@sha256:2)"
+    )
+
+
+def test_what_aws_adds_by_itself_is_no_difference():
+    assert covers({"a": 1, "b": []}, {"a": 1})
+    assert not covers({"a": [1, 2]}, {"a": [1]})
+    assert not covers(None, {"a": 1})
