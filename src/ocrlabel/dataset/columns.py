@@ -1,0 +1,126 @@
+"""Which column of a table holds what."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ocrlabel.errors import DatasetError
+from ocrlabel.labels import ImageRef
+
+PATH_COLUMNS = ("image_path", "image", "path", "file_name", "filename")
+ID_COLUMN = "id"
+_LONGEST_KEPT = 1_000  # characters of a cell that go into input_row
+
+# Columns that only a result of ours has.
+_RESULTS = (
+    ("checkpoint", frozenset({"outcome", "key", "attempts"})),
+    ("failures table", frozenset({"failure_class", "message", "retryable"})),
+    ("labels table", frozenset({"image_sha256", "confidences", "page_confidence"})),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """image: the column with the path, or with the bytes. id: None where paths are the ids."""
+
+    image: str
+    id: str | None
+
+
+def choose_columns(
+    names: Sequence[str],
+    where: str,
+    *,
+    image_column: str | None = None,
+    id_column: str | None = None,
+    first: Sequence[str] = (),
+) -> Columns:
+    """Find the columns by their names, any case. first: image columns that the types gave away.
+
+    Raises DatasetError that names the missing column.
+    """
+    _refuse_results(names, where)
+    for asked in (image_column, id_column):
+        if asked is not None and asked not in names:
+            raise DatasetError(f"{where} has no column {asked!r}; it has {', '.join(names)}")
+    by_lower = {name.lower(): name for name in reversed(names)}
+    image = image_column or next(
+        (by_lower[name] for name in (*map(str.lower, first), *PATH_COLUMNS) if name in by_lower),
+        None,
+    )
+    if image is None:
+        raise DatasetError(
+            f"{where} has no column with images: none of {', '.join(PATH_COLUMNS)} is there; "
+            "name yours with --image-column"
+        )
+    return Columns(image, id_column or by_lower.get(ID_COLUMN))
+
+
+def reference(
+    row: Mapping[str, object],
+    ordinal: int,
+    columns: Columns,
+    where: str,
+    *,
+    embedded: bool = False,
+    numbered: bool = False,
+) -> ImageRef:
+    """One row of a table as a reference.
+
+    embedded: the row carries its bytes, so it needs no path. numbered: its number is its id.
+    Raises DatasetError for a row without an id.
+    """
+    path = path_of(row.get(columns.image))
+    own_id: object = row.get(columns.id) if columns.id else path
+    if numbered or (embedded and not columns.id and not path):
+        own_id = f"row-{ordinal}"
+    if own_id is None or own_id == "":
+        missing = columns.id or columns.image
+        raise DatasetError(f"{where}: row {ordinal + 1} has nothing in column {missing!r}")
+    metadata = row.get("metadata")
+    source = metadata.get("original_source") if isinstance(metadata, Mapping) else None
+    return ImageRef(
+        ordinal=ordinal,
+        id=str(own_id),
+        path=path,
+        embedded=embedded,
+        original_source=str(source or row.get("original_source") or ""),
+        input_row=_others(row, (columns.image, columns.id)),
+    )
+
+
+def path_of(cell: object) -> str:
+    """The path in a cell: text, or a Hugging Face image with its path; "" for none."""
+    if isinstance(cell, Mapping):
+        cell = cell.get("path")
+    return cell if isinstance(cell, str) else ""
+
+
+def _others(row: Mapping[str, object], taken: Iterable[str | None]) -> str:
+    kept = {
+        name: _plain(value) for name, value in row.items() if name not in taken and _short(value)
+    }
+    return json.dumps(kept, ensure_ascii=False, default=str, separators=(",", ":"))
+
+
+def _short(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_KEPT
+    return not isinstance(value, Mapping | list | bytes)
+
+
+def _plain(value: object) -> object:
+    """JSON knows no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _refuse_results(names: Sequence[str], where: str) -> None:
+    for kind, columns in _RESULTS:
+        if columns <= set(names):
+            raise DatasetError(
+                f"{where} is the {kind} of a run (it has a column {min(columns)!r}); "
+                "give the dataset itself"
+            )

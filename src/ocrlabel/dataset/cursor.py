@@ -1,0 +1,50 @@
+"""Rows of a parquet file by number, in batches, whatever the size of its row groups.
+
+Some writers put a million rows into one group. So a group is never held whole: it is read
+forwards batch by batch, and a read that goes on where the last one ended costs nothing extra.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import accumulate
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+class Cursor:
+    """Reads some columns. Not thread-safe."""
+
+    def __init__(self, file: pq.ParquetFile, columns: list[str], batch_rows: int) -> None:
+        sizes = [file.metadata.row_group(n).num_rows for n in range(file.metadata.num_row_groups)]
+        self.rows = sum(sizes)
+        self._file, self._columns, self._batch_rows = file, columns, batch_rows
+        self._starts = [0, *accumulate(sizes)][:-1]
+        self._group = -1
+        self._batches: Iterator[pa.RecordBatch] = iter(())
+        self._first, self._batch = 0, pa.RecordBatch.from_pylist([])
+
+    def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        """The rows start to stop - 1, in one or more batches."""
+        while start < min(stop, self.rows):
+            first, batch = self.around(start)
+            piece = batch.slice(start - first, stop - start)
+            yield piece
+            start += len(piece)
+
+    def around(self, row: int) -> tuple[int, pa.RecordBatch]:
+        """The batch that holds a row, and the number of the batch's first row."""
+        # groups without rows start where the next one does: the last of them is the right one
+        group = bisect_right(self._starts, row) - 1
+        if group != self._group or row < self._first:
+            self._group, self._first = group, self._starts[group]
+            self._batch = self._batch.slice(0, 0)
+            self._batches = self._file.iter_batches(
+                self._batch_rows, row_groups=[group], columns=self._columns
+            )
+        while row >= self._first + len(self._batch):
+            self._first += len(self._batch)
+            self._batch = next(self._batches)
+        return self._first, self._batch

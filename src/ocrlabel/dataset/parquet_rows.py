@@ -1,0 +1,168 @@
+"""A parquet table: the predecessor's, a Hugging Face one with images inside, or any with paths."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ocrlabel.dataset.base import hash_of
+from ocrlabel.dataset.columns import Columns, choose_columns, reference
+from ocrlabel.dataset.cursor import Cursor
+from ocrlabel.errors import DatasetError
+from ocrlabel.labels import ImageRef
+
+_BUFFER_BYTES = 1 << 20
+_ROWS_PER_READ = 512
+_IMAGES_PER_READ = 25  # rows of a slice, which are read one after the other
+_BYTES_PER_READ = 32_000_000
+_BYTES_KEPT = 64_000_000
+_OUR_METADATA = b"ocrlabel"
+
+
+class ParquetRows:
+    """References come from the small columns; the bytes are read only when an image is."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        where: str,
+        *,
+        image_column: str | None = None,
+        id_column: str | None = None,
+    ) -> None:
+        self._file, self._where = file, where
+        try:
+            # buffered: or a column of a whole row group is held in memory, read or not
+            self._table = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DatasetError(f"{where} is not a parquet file, or it is cut off") from error
+        schema = self._table.schema_arrow
+        _refuse_ours(schema, where)
+        self._columns = choose_columns(
+            schema.names,
+            where,
+            image_column=image_column,
+            id_column=id_column,
+            first=[field.name for field in schema if _holds_bytes(field.type)],
+        )
+        self.count = self._table.metadata.num_rows
+        if not self.count:
+            raise DatasetError(f"{where} has no rows")
+        self._blocks = _image_blocks(self._table, schema, self._columns)
+        self._by_number = False
+        self._rows = Cursor(self._table, _reference_columns(schema, self._columns), _ROWS_PER_READ)
+        self.fingerprint = hash_of(file)
+
+    def ids(self) -> Iterator[str]:
+        """The id of every row; raises DatasetError for a row without one."""
+        for start in range(0, self.count, _ROWS_PER_READ):
+            yield from (ref.id for ref in self.refs(start, start + _ROWS_PER_READ))
+
+    def refs(self, start: int, stop: int) -> list[ImageRef]:
+        """The rows start to stop - 1."""
+        found: list[ImageRef] = []
+        for batch in self._rows.read(start, stop):
+            for row in batch.to_pylist():
+                found.append(
+                    reference(
+                        row,
+                        start + len(found),
+                        self._columns,
+                        self._where,
+                        embedded=self._blocks is not None,
+                        numbered=self._by_number,
+                    )
+                )
+        return found
+
+    def embedded(self, ordinal: int, /) -> bytes | None:
+        """The bytes in the row; None where it has none."""
+        return None if self._blocks is None else self._blocks.image(ordinal)
+
+    def number(self) -> bool:
+        """Images inside need no path, so paths that are there twice can be left aside."""
+        self._by_number = self._blocks is not None and self._columns.id is None
+        return self._by_number
+
+    def path(self, ref: ImageRef) -> str:
+        """As it is written."""
+        return ref.path
+
+    def close(self) -> None:
+        """Close the file."""
+        self._table.close()
+        self._file.close()
+
+
+class _Blocks:
+    """The images of some rows around the one that was asked for, the last few such blocks kept."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        self._kept: OrderedDict[int, pa.RecordBatch] = OrderedDict()
+
+    def image(self, row: int) -> bytes | None:
+        """One row's bytes."""
+        first, batch = self._block(row)
+        cell: Any = batch.column(0)[row - first].as_py()
+        data = cell.get("bytes") if isinstance(cell, dict) else cell
+        return data if data is None or isinstance(data, bytes) else None
+
+    def _block(self, row: int) -> tuple[int, pa.RecordBatch]:
+        for first, batch in self._kept.items():
+            if first <= row < first + len(batch):
+                self._kept.move_to_end(first)
+                return first, batch
+        first, batch = self._cursor.around(row)
+        self._kept[first] = batch
+        while len(self._kept) > 1 and sum(b.nbytes for b in self._kept.values()) > _BYTES_KEPT:
+            self._kept.popitem(last=False)
+        return first, batch
+
+
+def _image_blocks(table: pq.ParquetFile, schema: pa.Schema, columns: Columns) -> _Blocks | None:
+    kind = schema.field(columns.image).type
+    if not _holds_bytes(kind):
+        return None
+    leaf = f"{columns.image}.bytes" if pa.types.is_struct(kind) else columns.image
+    metadata = table.metadata
+    stored = sum(
+        metadata.row_group(group).column(column).total_uncompressed_size
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+        if metadata.schema.column(column).path == leaf
+    )
+    per_row = max(stored // metadata.num_rows, 1)
+    rows = max(1, min(_IMAGES_PER_READ, _BYTES_PER_READ // per_row))
+    return _Blocks(Cursor(table, [leaf], rows))
+
+
+def _reference_columns(schema: pa.Schema, columns: Columns) -> list[str]:
+    """The small columns: text, numbers, dates, an image's path, the predecessor's source."""
+    names: list[str] = []
+    for field in schema:
+        if field.name == columns.image and pa.types.is_struct(field.type):
+            inside = [field.type.field(n).name for n in range(field.type.num_fields)]
+            names += [f"{field.name}.path"] if "path" in inside else []
+        elif field.name == "metadata" and pa.types.is_struct(field.type):
+            names.append("metadata.original_source")
+        elif not pa.types.is_nested(field.type) and not _holds_bytes(field.type):
+            names.append(field.name)
+    return names
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        fields = {kind.field(n).name: kind.field(n).type for n in range(kind.num_fields)}
+        return "bytes" in fields and _holds_bytes(fields["bytes"])
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _refuse_ours(schema: pa.Schema, where: str) -> None:
+    for key in schema.metadata or {}:
+        if key.startswith(_OUR_METADATA):
+            raise DatasetError(f"{where} is the result of a run, not a dataset; give the dataset")
