@@ -27,7 +27,8 @@ HOLD_S = 60.0  # for so long nothing beyond it is tried
 HOLD_DOCUMENTED_S = 600.0  # nor beyond a documented rate that a 429 confirmed
 SPORADIC = 200, 20.0  # sends and seconds without a 429: the next one is mostly jitter
 SPORADIC_NEAR = 0.99
-SPORADIC_IN_FLEET = 50  # sends of one worker: 2 % of 429 is what clocks a little apart may cost
+SPORADIC_IN_FLEET = 30  # sends of one worker: clocks a little apart cost a 429 now and then
+FEW = 12  # sends of one of many workers: fewer measure nothing
 STEP_EVERY_S, STEP_S = 60.0, 6.0  # a fleet's rise: every minute, what one worker does in 6 s
 MANY = 60  # sends: enough to begin a new measurement
 LOWEST_RPS = 0.02
@@ -97,7 +98,7 @@ class Aimd:
         """To be remembered."""
         return Ceiling(self.rps, self.limit_rps, self.falls, self.rises)
 
-    def remembering(self, ceiling: Ceiling) -> Aimd:
+    def remembering(self, ceiling: Ceiling, now: float) -> Aimd:
         """With what another worker, or this run before it was cut, found out, if that is newer."""
         if not ceiling.newer_than(self.ceiling):
             return self
@@ -112,7 +113,13 @@ class Aimd:
             measured=ceiling.limit_rps is not None,
             falls=ceiling.falls,
             rises=ceiling.rises,
+            risen_at=now,
+            hold_until=self._holding(rps, now) if ceiling.falls > self.falls else self.hold_until,
         )
+
+    def _holding(self, rps: float, now: float) -> float:
+        """Until when not to go beyond a limit that was found now."""
+        return now + (HOLD_DOCUMENTED_S if rps == self.documented_rps else HOLD_S)
 
     def sent(self, now: float, *, limited: bool, rise: Rise = Rise.STEADY) -> Aimd:
         """A request went out. limited: it had to wait for this rate."""
@@ -180,7 +187,7 @@ class Aimd:
             risen_at=now,
             storm_began_at=now,
             answered_since_storm=False,
-            hold_until=now + (HOLD_DOCUMENTED_S if confirmed else HOLD_S),
+            hold_until=self._holding(rps, now),
         )
         return _pausing_until(fallen, now, resumes_at)
 
@@ -212,5 +219,5 @@ def _guess(search: Aimd, now: float, share: float) -> float:
     # because another 429 corrects it sooner than the slow rise does
     elapsed_s = max(now - search.empty_at - FALL_COSTS_S, 1e-3)
     measured = (search.sent_since_empty + 1) / elapsed_s / share
-    least = FALL if share == 1 else FIRST_GUESS
-    return min(max(measured, least * rps), NEAR * rps)
+    is_few = share < 1 and search.sent_since_empty < FEW
+    return NEAR * rps if is_few else min(max(measured, FALL * rps), NEAR * rps)

@@ -122,7 +122,7 @@ class LaneRate:
     def remember(self, ceiling: Ceiling, now: float) -> None:
         """What another worker, or this run earlier, found out."""
         if self.aimd is not None:
-            self._search_goes_on(self.aimd.remembering(ceiling), now)
+            self._search_goes_on(self.aimd.remembering(ceiling, now), now)
 
     def set_cap(self, cap_rps: float, now: float) -> None:
         """`--rps` was changed: begin again from there."""

@@ -227,3 +227,12 @@ def test_turns_of_a_worker_are_its_own(rank, at, interval_s):
     ticks = turn / interval_s
     assert round(ticks) % 8 == rank
     assert ALONE.turn_at(at, interval_s) == at
+
+
+def test_a_heartbeat_that_was_written_too_slowly_makes_a_newcomer_of_its_worker():
+    me = lone(Member("me", DURATION_S), 0.0).looking([], 0.0)
+    slow = me.heartbeat({})
+    # begun in time, but the others may have counted us out before they could read it
+    me = me.wrote(slow, DURATION_S - 1, DURATION_S + 2)
+    peer = Heartbeat("peer", 9, DURATION_S, sees={"me": 1})
+    assert me.looking([peer], DURATION_S + 2).share() == NOTHING
