@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
 import signal
 import socket
@@ -102,9 +103,9 @@ class Child:
         self._let_go()
 
     async def kill(self) -> None:
-        """End the process now, and reap it."""
+        """End the process now, with whatever it started itself, and reap it."""
         if self._process is not None:
-            self._process.kill()
+            _kill_group(self._process)
         # only now the socket: whoever still waits for an answer on it must see its end first
         await self._reap()
         self._let_go()
@@ -143,7 +144,7 @@ class Child:
         try:
             await asyncio.to_thread(process.wait, _GOODBYE_S)
         except subprocess.TimeoutExpired:
-            process.kill()
+            _kill_group(process)
             await asyncio.to_thread(process.wait)
         if process.stdin is not None:  # after the end: it must not end it with a status of its own
             process.stdin.close()
@@ -169,6 +170,11 @@ class Child:
         if self._stderr is not None and self._stderr.seek(0, 2) > _KEPT_STDERR_BYTES:
             self._stderr.seek(0)
             self._stderr.truncate()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:  # else its number may already be somebody else's
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _signal_name(number: int) -> str:

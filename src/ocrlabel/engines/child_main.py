@@ -68,7 +68,7 @@ def _exit_with_the_parent() -> None:
     # from short-lived threads. The end of standard input means the process, everywhere.
     while os.read(0, 1):
         pass
-    os._exit(0)
+    os.killpg(0, signal.SIGKILL)  # with a program that the engine may have started
 
 
 def _offer_to_the_oom_killer() -> None:

@@ -64,20 +64,21 @@ class ChildPool(Generic[Task, Result]):
         self._idle.append(child)
         return child.about
 
-    async def run(self, task: Task) -> Result:
-        """Do one task, waiting for a free place.
+    async def run(self, task: Task, *, timeout_s: float | None = None) -> Result:
+        """Do one task, waiting for a free place. timeout_s: for this task, once it has a place.
 
         Raises the task's own ImageError; Unreadable with TIMED_OUT when it took longer than
         timeout_s, with CRASHED when the process died of it while nothing else ran; EngineUnusable
         when no process can be started any more.
         """
+        allowed_s = self._timeout_s if timeout_s is None else timeout_s
         async with self._places:
             with contextlib.suppress(ChildDied):
                 async with self._turns.shared(), self._child() as child:
-                    return await self._ask(child, task)
+                    return await self._ask(child, task, allowed_s)
             try:
                 async with self._turns.alone(), self._child() as child:
-                    return await self._ask(child, task)
+                    return await self._ask(child, task, allowed_s)
             except ChildDied as death:
                 raise Unreadable(
                     f"the {self._what} process died of it twice, the second time with nothing "
@@ -93,12 +94,12 @@ class ChildPool(Generic[Task, Result]):
         self._all.clear()
         await asyncio.gather(*(child.close() for child in idle), *(child.kill() for child in busy))
 
-    async def _ask(self, child: Child, task: Task) -> Result:
+    async def _ask(self, child: Child, task: Task, allowed_s: float) -> Result:
         try:
-            result: Result = await child.ask(task, self._timeout_s)
+            result: Result = await child.ask(task, allowed_s)
         except ChildHung:
             raise Unreadable(
-                f"the {self._what} did not finish it within {self._timeout_s:g} s, and was killed",
+                f"the {self._what} did not finish it within {allowed_s:g} s, and was killed",
                 failure=FailureClass.TIMED_OUT,
             ) from None
         return result
