@@ -196,7 +196,20 @@ async def test_odd_characters_in_keys_stay_as_they_are(store: ObjectStore, tmp_p
 
 
 @pytest.mark.parametrize(
-    "key", ["", "/a", "a/", "a//b", "a/../b", "./a", "a\nb", "a\0b", "\ud800", "x" * 256]
+    "key",
+    [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        "a/../b",
+        "./a",
+        "a\nb",
+        "a\0b",
+        "\ud800",
+        "x" * 256,
+        "x/" * 600 + "x",
+    ],
 )
 async def test_a_key_that_some_store_cannot_hold_is_refused_by_all(
     store: ObjectStore, key: str
@@ -513,6 +526,23 @@ async def test_a_reader_never_mixes_two_versions(flaky: ObjectStore, tmp_path: P
         file.read()
 
 
+async def test_a_download_never_mixes_two_versions(
+    flaky: ObjectStore, proxy: Proxy, tmp_path: Path
+) -> None:
+    (tmp_path / "old").write_bytes(bytes(20 * 1024 * 1024))
+    await flaky.upload("a", tmp_path / "old")
+    proxy.faults = [Fault("GET", 500)] * 8
+    download = asyncio.create_task(flaky.download("a", tmp_path / "copy"))
+    while len(proxy.faults) > 4:  # noqa: ASYNC110 -- the proxy is in a thread; its size is known then
+        await asyncio.sleep(0.005)
+
+    await flaky.put("a", b"new")
+
+    with pytest.raises(StoreUnavailable, match="replaced while it was read"):
+        await download
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old"]
+
+
 async def test_keys_in_the_bucket_are_what_other_tools_see(moto_url: str, bucket: str) -> None:
     store = open_store(
         f"s3://{bucket}/pre fix", endpoint_url=moto_url, region=REGION, credentials=CREDENTIALS
@@ -625,6 +655,23 @@ async def test_what_a_disk_reports_is_told_with_the_next_step(
     with pytest.raises(kind, match=says):
         await open_store(tmp_path).upload("a", Unreadable(tmp_path / "file"))
     assert [*tmp_path.iterdir()] == []
+
+
+async def test_a_disk_without_hard_links_is_told_as_such(tmp_path: Path) -> None:
+    class Unlinkable(PosixPath):
+        def open(self, *_: object, **__: object) -> NoReturn:
+            raise OSError(errno.EPERM, "Operation not permitted", "part", None, "a")
+
+    with pytest.raises(ConfigError, match=r"no hard links.*another disk"):
+        await open_store(tmp_path).upload("a", Unlinkable(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("store", ["memory", "s3 with a prefix"], indirect=True)
+async def test_a_store_says_where_it_is_as_a_user_writes_it(
+    store: ObjectStore, bucket: str, tmp_path: Path
+) -> None:
+    assert store.url in {"memory://", f"s3://{bucket}/labels of 2026/한#%20"}
+    assert open_store(tmp_path).url == open_store(f"file://{tmp_path}").url == str(tmp_path)
 
 
 def test_an_address_of_another_kind_is_refused() -> None:
