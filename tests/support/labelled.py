@@ -110,9 +110,7 @@ def rows(draw, max_size: int = 5) -> list[LabelRow]:
     for number, name in enumerate(draw(st.lists(names, min_size=1, max_size=max_size))):
         found = draw(st.lists(words, max_size=5))
         classes = draw(
-            st.lists(
-                st.sampled_from(["text", "ignore"]), min_size=len(found), max_size=len(found)
-            )
+            st.lists(st.sampled_from(["text", "ignore"]), min_size=len(found), max_size=len(found))
         )
         pages = draw(st.sampled_from([1, 1, 1, 2]))
         table += [

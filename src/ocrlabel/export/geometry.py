@@ -28,9 +28,9 @@ def rectangle(polygon: Polygon) -> Polygon:
 
 def is_region(polygon: Polygon) -> bool:
     """Whether the polygon covers anything: three finite points or more that are not on one line."""
-    area = signed_area(polygon) if len(polygon) > 2 else 0.0
+    area = signed_area(polygon)
     if area == 0:  # a crossed polygon's halves may cancel out
-        area = signed_area(_hull(polygon)) if len(polygon) > 2 else 0.0
+        area = signed_area(_hull(polygon))
     # one point that is not finite makes the sum so
     return area != 0 and math.isfinite(area)
 
@@ -45,7 +45,7 @@ def is_convex(corners: Polygon) -> bool:
 def signed_area(polygon: Sequence[Point]) -> float:
     """Area in px², positive where the points go clockwise on the screen (y points down)."""
     twice = 0.0
-    x0, y0 = polygon[-1]  # a plain loop: this runs for every word of an export
+    x0, y0 = polygon[-1] if polygon else (0.0, 0.0)  # a plain loop: this runs for every word of an export
     for x, y in polygon:
         twice += x0 * y - x * y0
         x0, y0 = x, y
