@@ -8,7 +8,9 @@ import venv
 import zipfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
@@ -91,3 +93,27 @@ def test_the_package_comes_from_the_wheel(installed: Path, tmp_path: Path) -> No
     where = run(installed / "python", "-c", script, cwd=tmp_path)
 
     assert Path(where.strip()).is_relative_to(installed.parent)
+
+
+def test_the_command_explains_itself(installed: Path, tmp_path: Path) -> None:
+    said = run(installed / "ocrlabel", "--help", cwd=tmp_path)
+
+    assert "run" in said
+    assert "Usage" in said
+
+
+def test_a_folder_of_images_is_labelled(installed: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for n in range(3):
+        Image.new("RGB", (60, 40), (n, 200, 30)).save(images / f"{n}.png")
+
+    run(
+        installed / "ocrlabel",
+        *("run", "images", "--output", "labels.parquet", "--engine", "scripted"),
+        cwd=tmp_path,
+    )
+
+    rows = pq.read_table(tmp_path / "labels.parquet").to_pylist()
+    assert [row["image_filename"] for row in rows] == ["0.png", "1.png", "2.png"]
+    assert {(row["width"], row["height"]) for row in rows} == {(60, 40)}
