@@ -92,7 +92,13 @@ def test_an_oidc_provider_that_is_there_is_not_made_again():
 def test_cfn_lint_finds_nothing():
     # W1030: SubnetIds is empty only together with an own network, where it is not looked at
     done = subprocess.run(
-        [Path(sys.executable).with_name("cfn-lint"), "--ignore-checks", "W1030", "-t", str(RENDERED)],
+        [
+            Path(sys.executable).with_name("cfn-lint"),
+            "--ignore-checks",
+            "W1030",
+            "-t",
+            str(RENDERED),
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ocrlabel.aws.cost import Compute, around, compute_choices, ocr, total
+from ocrlabel.aws.prices import fargate_prices, listed
+from ocrlabel.aws.queues import Job, Try
+
+GUIDE = 3272
+
+
+def test_the_guides_images_cost_more_to_read_than_to_compute():
+    used = Compute.planned(GUIDE / 3, 1, 1, 2048)
+    spot, bound = total(compute_choices(used, listed("X86_64"))["Fargate Spot"])
+    assert ocr(GUIDE, listed("X86_64")).usd == pytest.approx(4.908)
+    assert bound
+    assert spot == pytest.approx(0.0165, abs=0.001)
+
+
+def test_fargate_spot_is_marked_as_an_upper_bound_and_never_above_on_demand():
+    choices = compute_choices(Compute(10, 20, 10), listed("X86_64"))
+    assert all(line.bound for line in choices["Fargate Spot"][:2])
+    assert total(choices["Fargate Spot"])[0] == total(choices["Fargate"])[0]
+
+
+def test_every_line_says_how_it_comes_about_with_source_and_date():
+    for line in [*around(GUIDE, listed("ARM64"), gets=None, puts=None), ocr(1, listed("ARM64"))]:
+        assert " x $" in line.how
+        assert "2026-" in line.how
+
+
+def test_arm_is_cheaper():
+    assert listed("ARM64").fargate_vcpu_h.usd < listed("X86_64").fargate_vcpu_h.usd
+
+
+def test_counted_requests_are_no_bound():
+    put, get = around(10, listed("X86_64"), gets=10, puts=20)[:2]
+    assert not put.bound
+    assert get.usd == pytest.approx(10 * 0.0004 / 1000)
+
+
+def test_a_local_engine_has_no_bill():
+    assert ocr(GUIDE, listed("X86_64"), 0.0).usd == 0
+
+
+def test_what_was_used_counts_every_attempt_and_one_that_runs():
+    job = Job(
+        "j",
+        "n",
+        "RUNNING",
+        tries=(Try(started_s=0, stopped_s=1800), Try(started_s=2000), Try()),
+        vcpu=2,
+        memory_mib=4096,
+    )
+    used = Compute.used([job], now_s=3800)
+    assert (used.hours, used.vcpu_hours, used.gb_hours) == (1.0, 2.0, 4.0)
+
+
+def product(usage: str, usd: str) -> dict[str, object]:
+    return json.loads(
+        json.dumps(
+            {
+                "product": {"attributes": {"usagetype": usage}},
+                "terms": {
+                    "OnDemand": {"t": {"priceDimensions": {"d": {"pricePerUnit": {"USD": usd}}}}}
+                },
+            }
+        )
+    )
+
+
+def test_the_price_list_is_read_by_usage_type():
+    products = [
+        product("APN2-Fargate-vCPU-Hours:perCPU", "0.04656"),
+        product("APN2-Fargate-GB-Hours", "0.00511"),
+        product("APN2-Fargate-ARM-vCPU-Hours:perCPU", "0.03725"),
+        product("APN2-Fargate-Windows-vCPU-Hours:perCPU", "9"),
+        product("APN2-Fargate-EphemeralStorage-GB-Hours", "0.0001"),
+    ]
+    assert fargate_prices(products, "X86_64") == {
+        "fargate_vcpu_h": 0.04656,
+        "fargate_gb_h": 0.00511,
+    }
+    assert fargate_prices(products, "ARM64") == {"fargate_vcpu_h": 0.03725}

@@ -1,0 +1,120 @@
+"""Building and pushing with a container program that is a script, and ECR at moto."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from ocrlabel.aws.commands import CommandFailed, run
+from ocrlabel.aws.image import Build, build, engine, pinned, push
+from ocrlabel.aws.image_in_ecr import listed
+from ocrlabel.errors import ConfigError
+from tests.support.aws import CONFIG, aws_at, reset
+from tests.support.s3 import moto_server
+
+MANIFEST = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+    "config": {
+        "mediaType": "application/vnd.docker.container.image.v1+json",
+        "size": 7,
+        "digest": "sha256:" + "1" * 64,
+    },
+    "layers": [],
+}
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def ecr(moto):
+    reset(moto)
+    client = aws_at({"*": moto}).client("ecr")
+    client.create_repository(repositoryName="batch-processor")
+    return client
+
+
+@dataclass
+class Docker:
+    """A container program that remembers what it was asked; a push reaches the registry."""
+
+    ecr: object
+    architecture: str = "amd64"
+    asked: list[tuple[list[str], str | None]] = field(default_factory=list)
+
+    def __call__(self, argv: Sequence[str], stdin: str | None) -> str:
+        self.asked.append((list(argv), stdin))
+        if argv[1] == "push":
+            self.ecr.put_image(
+                repositoryName="batch-processor",
+                imageManifest=json.dumps(MANIFEST),
+                imageTag=argv[2].rsplit(":", 1)[1],
+            )
+        return self.architecture + "\n" if argv[1] == "image" else ""
+
+
+def test_an_image_is_built_pushed_and_named_by_its_digest(ecr):
+    docker = Docker(ecr)
+    build(docker, "docker", Build(".", "Dockerfile.batch", "batch-processor:latest"))
+    uri = push(docker, "docker", ecr, name="batch-processor:latest", uri=CONFIG.ecr_uri, tag="v1")
+    assert uri.startswith(f"{CONFIG.ecr_uri}@sha256:")
+    assert [argv[1] for argv, _ in docker.asked] == ["build", "image", "login", "tag", "push"]
+
+
+def test_the_registrys_password_is_in_no_argument(ecr):
+    docker = Docker(ecr)
+    push(docker, "docker", ecr, name="n", uri=CONFIG.ecr_uri, tag="v1")
+    login, password = docker.asked[0]
+    assert password
+    assert password not in login
+    assert "--password-stdin" in login
+
+
+def test_an_image_for_another_processor_is_not_pushed(ecr):
+    docker = Docker(ecr, architecture="arm64")
+    with pytest.raises(ConfigError, match="exec format error"):
+        build(docker, "docker", Build(".", "Dockerfile.batch", "n"))
+    assert "push" not in [argv[1] for argv, _ in docker.asked]
+
+
+def test_a_tag_that_ecr_does_not_have_says_how_to_push_it(ecr):
+    with pytest.raises(ConfigError, match="push-image"):
+        pinned(ecr, CONFIG.ecr_uri, "latest")
+
+
+def test_docker_is_used_before_podman_and_neither_is_an_error():
+    assert engine(lambda name: f"/bin/{name}") == "docker"
+    assert engine(lambda name: "/bin/podman" if name == "podman" else None) == "podman"
+    with pytest.raises(ConfigError, match="install one"):
+        engine(lambda _: None)
+
+
+def test_an_index_lists_its_processors_without_attestations():
+    index = {
+        "manifests": [
+            {"platform": {"architecture": "amd64"}},
+            {"platform": {"architecture": "unknown"}},
+        ]
+    }
+    assert listed(index) == {"amd64"}
+
+
+def test_a_program_that_fails_says_what_it_said():
+    with pytest.raises(CommandFailed, match="no such thing"):
+        run(["sh", "-c", "echo no such thing >&2; exit 3"])
+
+
+def test_a_program_that_is_not_there_is_named():
+    with pytest.raises(ConfigError, match="gh-not-here is not installed"):
+        run(["gh-not-here"])
+
+
+def test_standard_input_reaches_the_program():
+    assert run(["cat"], "secret") == "secret"
