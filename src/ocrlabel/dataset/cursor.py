@@ -7,6 +7,7 @@ forwards batch by batch, and a read that goes on where the last one ended costs 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import accumulate
 
@@ -48,3 +49,23 @@ class Cursor:
             self._first += len(self._batch)
             self._batch = next(self._batches)
         return self._first, self._batch
+
+
+class Blocks:
+    """A cursor that keeps its last batches, for readers that are at several places at once."""
+
+    def __init__(self, cursor: Cursor, kept_bytes: int = 64_000_000) -> None:
+        self._cursor, self._kept_bytes = cursor, kept_bytes
+        self._kept: OrderedDict[int, pa.RecordBatch] = OrderedDict()
+
+    def around(self, row: int) -> tuple[int, pa.RecordBatch]:
+        """The batch that holds a row, and the number of the batch's first row."""
+        for first, batch in self._kept.items():
+            if first <= row < first + len(batch):
+                self._kept.move_to_end(first)
+                return first, batch
+        first, batch = self._cursor.around(row)
+        self._kept[first] = batch
+        while len(self._kept) > 1 and sum(b.nbytes for b in self._kept.values()) > self._kept_bytes:
+            self._kept.popitem(last=False)
+        return first, batch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -11,7 +10,7 @@ import pyarrow.parquet as pq
 
 from ocrlabel.dataset.base import hash_of
 from ocrlabel.dataset.columns import Columns, choose_columns, reference
-from ocrlabel.dataset.cursor import Cursor
+from ocrlabel.dataset.cursor import Blocks, Cursor
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import ImageRef
 
@@ -19,7 +18,6 @@ _BUFFER_BYTES = 1 << 20
 _ROWS_PER_READ = 512
 _IMAGES_PER_READ = 25  # rows of a slice, which are read one after the other
 _BYTES_PER_READ = 32_000_000
-_BYTES_KEPT = 64_000_000
 _OUR_METADATA = b"ocrlabel"
 
 
@@ -81,7 +79,12 @@ class ParquetRows:
 
     def embedded(self, ordinal: int, /) -> bytes | None:
         """The bytes in the row; None where it has none."""
-        return None if self._blocks is None else self._blocks.image(ordinal)
+        if self._blocks is None:
+            return None
+        first, batch = self._blocks.around(ordinal)
+        cell: Any = batch.column(0)[ordinal - first].as_py()
+        data = cell.get("bytes") if isinstance(cell, dict) else cell
+        return data if isinstance(data, bytes) else None
 
     def number(self) -> bool:
         """Images inside need no path, so paths that are there twice can be left aside."""
@@ -98,33 +101,7 @@ class ParquetRows:
         self._file.close()
 
 
-class _Blocks:
-    """The images of some rows around the one that was asked for, the last few such blocks kept."""
-
-    def __init__(self, cursor: Cursor) -> None:
-        self._cursor = cursor
-        self._kept: OrderedDict[int, pa.RecordBatch] = OrderedDict()
-
-    def image(self, row: int) -> bytes | None:
-        """One row's bytes."""
-        first, batch = self._block(row)
-        cell: Any = batch.column(0)[row - first].as_py()
-        data = cell.get("bytes") if isinstance(cell, dict) else cell
-        return data if data is None or isinstance(data, bytes) else None
-
-    def _block(self, row: int) -> tuple[int, pa.RecordBatch]:
-        for first, batch in self._kept.items():
-            if first <= row < first + len(batch):
-                self._kept.move_to_end(first)
-                return first, batch
-        first, batch = self._cursor.around(row)
-        self._kept[first] = batch
-        while len(self._kept) > 1 and sum(b.nbytes for b in self._kept.values()) > _BYTES_KEPT:
-            self._kept.popitem(last=False)
-        return first, batch
-
-
-def _image_blocks(table: pq.ParquetFile, schema: pa.Schema, columns: Columns) -> _Blocks | None:
+def _image_blocks(table: pq.ParquetFile, schema: pa.Schema, columns: Columns) -> Blocks | None:
     kind = schema.field(columns.image).type
     if not _holds_bytes(kind):
         return None
@@ -138,7 +115,7 @@ def _image_blocks(table: pq.ParquetFile, schema: pa.Schema, columns: Columns) ->
     )
     per_row = max(stored // metadata.num_rows, 1)
     rows = max(1, min(_IMAGES_PER_READ, _BYTES_PER_READ // per_row))
-    return _Blocks(Cursor(table, [leaf], rows))
+    return Blocks(Cursor(table, [leaf], rows))
 
 
 def _reference_columns(schema: pa.Schema, columns: Columns) -> list[str]:
