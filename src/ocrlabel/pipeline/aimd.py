@@ -27,9 +27,10 @@ HOLD_S = 60.0  # for so long nothing beyond it is tried
 HOLD_DOCUMENTED_S = 600.0  # nor beyond a documented rate that a 429 confirmed
 SPORADIC = 200, 20.0  # sends and seconds without a 429: the next one is mostly jitter
 SPORADIC_NEAR = 0.99
-SPORADIC_IN_FLEET = 30  # sends of one worker: clocks a little apart cost a 429 now and then
+SPORADIC_IN_FLEET = 25  # sends of one worker: clocks a little apart cost a 429 now and then
 FEW = 12  # sends of one of many workers: fewer measure nothing
 STEP_EVERY_S, STEP_S = 60.0, 6.0  # a fleet's rise: every minute, what one worker does in 6 s
+QUIET_S = 20.0  # without a 429: a documented rate is worth another try
 MANY = 60  # sends: enough to begin a new measurement
 LOWEST_RPS = 0.02
 
@@ -149,6 +150,9 @@ class Aimd:
             return RISE_PER_S
         if self.rps < NEAR * self.limit_rps:
             return RISE_TO_LIMIT_PER_S if self.measured else RISE_TO_GUESS_PER_S
+        if FIRST_GUESS * self.documented_rps <= self.rps < self.documented_rps:
+            # a little below what we were told: that 429 was jitter
+            return RISE_TO_LIMIT_PER_S if now >= self.fell_at + QUIET_S else 0.0
         return RISE_ABOVE_LIMIT_PER_S if now >= self.hold_until else 0.0
 
     def answered(self, sent_at: float) -> Aimd:
@@ -203,21 +207,23 @@ def _pausing_until(search: Aimd, now: float, resumes_at: float) -> Aimd:
 def _guess(search: Aimd, now: float, share: float) -> float:
     """The limit that a 429 now points to, in requests/s."""
     rps, documented = search.rps, search.documented_rps
-    quiet_s = now - search.fell_at
-    if share < 1 and search.sent_since_fall >= SPORADIC_IN_FLEET and rps <= documented:
+    if share < 1 and rps <= documented and search.sent_since_fall >= SPORADIC_IN_FLEET:
         return rps
+    if share < 1 and rps <= documented and search.sent_since_empty < FEW:
+        return SPORADIC_NEAR * rps
+    # in a fleet others find the same limit at the same time: each goes half as far
+    near = NEAR if share == 1 else SPORADIC_NEAR
     if search.empty_at is None:
         if rps <= documented:
-            return NEAR * rps
+            return near * rps
         # the documented rate is the likeliest of all limits that are only a little lower
         likely = FALL * rps <= documented <= NEAR * rps
         return documented if likely else FIRST_GUESS * rps
     sends, seconds = SPORADIC
-    if search.sent_since_fall >= sends and quiet_s >= seconds:
+    if search.sent_since_fall >= sends and now - search.fell_at >= seconds:
         return SPORADIC_NEAR * rps
     # one more than were let in: a few sends measure badly, and the error is to be on this side,
     # because another 429 corrects it sooner than the slow rise does
     elapsed_s = max(now - search.empty_at - FALL_COSTS_S, 1e-3)
     measured = (search.sent_since_empty + 1) / elapsed_s / share
-    is_few = share < 1 and search.sent_since_empty < FEW
-    return NEAR * rps if is_few else min(max(measured, FALL * rps), NEAR * rps)
+    return min(max(measured, FALL * rps), near * rps)
