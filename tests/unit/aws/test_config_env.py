@@ -10,7 +10,20 @@ from ocrlabel.aws.config_env import NAMES, AwsConfig, from_environment, parse, r
 from ocrlabel.errors import ConfigError
 from tests.support.aws import CONFIG
 
-GUIDE = ["AWS_REGION", "AWS_ACCOUNT_ID", "S3_BUCKET", "ECR_REPOSITORY", "ECR_URI", "SECRET_NAME", "SECRET_ARN", "JOB_ROLE_ARN", "EXEC_ROLE_ARN", "BATCH_COMPUTE_ENV", "BATCH_JOB_QUEUE", "BATCH_JOB_DEFINITION"]
+GUIDE = [
+    "AWS_REGION",
+    "AWS_ACCOUNT_ID",
+    "S3_BUCKET",
+    "ECR_REPOSITORY",
+    "ECR_URI",
+    "SECRET_NAME",
+    "SECRET_ARN",
+    "JOB_ROLE_ARN",
+    "EXEC_ROLE_ARN",
+    "BATCH_COMPUTE_ENV",
+    "BATCH_JOB_QUEUE",
+    "BATCH_JOB_DEFINITION",
+]
 
 
 def test_it_exports_the_guides_names_in_their_order():
