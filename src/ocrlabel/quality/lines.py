@@ -20,7 +20,7 @@ import numpy as np
 from ocrlabel.labels import Word
 from ocrlabel.quality.geometry import Floats, near
 
-GAP = 1.5
+GAP = 1.0
 """The widest space inside a line, in heights of the smaller word."""
 
 _TURN = np.cos(np.radians(15))

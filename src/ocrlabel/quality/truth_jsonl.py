@@ -28,12 +28,20 @@ def read_jsonl(path: Path, level: Level | None = None) -> Iterator[TruthPage]:
     """Pages in the order of the file. Raises DatasetError with file and line."""
     for _, group in groupby(_lines(path), key=lambda line: line[1].get("image")):
         lines = list(group)
-        first = min(int(line.get("page", 1)) for _, line in lines)
-        for where, line in lines:
+        numbers = [_number(line, where) for where, line in lines]
+        offset = 1 if min(numbers) == 0 else 0
+        for (where, line), number in zip(lines, numbers, strict=True):
             try:
-                yield _page(line, level, offset=1 if first == 0 else 0)
+                yield _page(line, level, number + offset)
             except (ValueError, KeyError, TypeError) as error:
                 raise DatasetError(f"{where} is not a page of truth: {error!r}") from error
+
+
+def _number(line: dict[str, Any], where: str) -> int:
+    number = line.get("page", 1)
+    if not isinstance(number, int) or number < 0:
+        raise DatasetError(f"{where}: page is {number!r}, not a number from 0 or 1")
+    return number
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -51,7 +59,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield where, line
 
 
-def _page(line: dict[str, Any], level: Level | None, *, offset: int) -> TruthPage:
+def _page(line: dict[str, Any], level: Level | None, page: int) -> TruthPage:
     words = tuple(
         TruthWord(str(word["text"]), _polygon(word["polygon"]), bool(word.get("ignore", False)))
         for word in line["words"]
@@ -64,7 +72,7 @@ def _page(line: dict[str, Any], level: Level | None, *, offset: int) -> TruthPag
             str(line.get("id", "")),
             str(line["image"]),
             str(line.get("sha256", "")),
-            int(line.get("page", 1)) + offset,
+            page,
         ),
         width_px=int(line.get("width", 0)),
         height_px=int(line.get("height", 0)),

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrlabel.errors import DatasetError
+from ocrlabel.quality import pairing
+from ocrlabel.quality.pages import TruthWord
+from ocrlabel.quality.pairing import Unpaired, in_pixels_of, pair
+from ocrlabel.quality.store import PageStore
+from tests.support.quality_pages import box, row, true, truth
+
+
+def pairs(rows, pages):
+    unpaired = Unpaired()
+    with PageStore(pages) as store:
+        found = [
+            (r.id, r.image_path, t.name.path or t.name.id) for r, t in pair(rows, store, unpaired)
+        ]
+    return found, dict(unpaired.counts)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"key": "a"}, {"key": "a"}),
+        ({"key": "1", "sha256": "f0"}, {"key": "2", "sha256": "f0"}),
+        ({"key": "1", "path": "data/r/a.png"}, {"key": "", "path": "r/a.png"}),
+        ({"key": "1", "path": "r/a.png"}, {"key": "", "path": "s3://b/data/r/a.png"}),
+        ({"key": "1", "path": "x/a.png"}, {"key": "", "path": "y/a.png"}),  # moved
+        ({"key": "1", "path": "x/img_1.jpg"}, {"key": "img_1", "path": "img_1"}),
+        ({"key": "1", "path": "x/a.b.1.jpg"}, {"key": "", "path": "a.b.1"}),
+        ({"key": "1", "path": "x\\a.png"}, {"key": "", "path": "x/a.png"}),
+        ({"key": "a.png"}, {"key": "", "path": "deep/a.png"}),
+    ],
+)
+def test_a_row_finds_its_truth(one, other):
+    found, unpaired = pairs([row(**one)], [truth(**other), truth(key="zz", path="zz/other.png")])
+    assert len(found) == 1
+    assert unpaired == {pairing.NO_ROW: 1}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"key": "a", "page": 2}, {"key": "a", "page": 1}),
+        ({"key": "1", "path": "a.png"}, {"key": "", "path": "a.jpg"}),
+        ({"key": "1", "path": "a.png"}, {"key": "", "path": "ba.png"}),
+    ],
+)
+def test_what_does_not_fit_is_not_paired(one, other):
+    found, unpaired = pairs([row(**one)], [truth(**other)])
+    assert not found
+    assert unpaired == {pairing.NO_TRUTH: 1, pairing.NO_ROW: 1}
+
+
+def test_the_longest_common_path_wins_and_a_tie_is_not_guessed():
+    pages = [truth(key="", path="train/r/a.png"), truth(key="", path="test/r/a.png")]
+    found, _ = pairs([row(key="1", path="data/test/r/a.png")], pages)
+    assert found == [("1", "data/test/r/a.png", "test/r/a.png")]
+    found, unpaired = pairs([row(key="1", path="r/a.png")], pages)
+    assert not found
+    assert unpaired == {pairing.AMBIGUOUS: 1, pairing.NO_ROW: 2}
+
+
+def test_copies_of_one_image_each_find_their_own_row_of_truth():
+    pages = [truth(key=key, sha256="f0") for key in "ab"]
+    found, unpaired = pairs([row(key=key, sha256="f0") for key in "ba"], pages)
+    assert [(one, other) for one, _, other in found] == [("b", "b"), ("a", "a")]
+    assert not unpaired
+
+
+def test_a_truth_is_used_once():
+    found, unpaired = pairs(
+        [row(key="1", path="x/a.png"), row(key="2", path="y/a.png")], [truth(key="", path="a.png")]
+    )
+    assert [one for one, *_ in found] == ["1"]
+    assert unpaired == {pairing.TAKEN: 1}
+
+
+def test_pages_that_were_given_back_can_be_taken_again():
+    with PageStore([truth()]) as store:
+        assert [store.take(1), store.take(1)] == [True, False]
+        store.give_back()
+        assert store.take(1)
+
+
+def test_two_pages_of_one_name_are_refused():
+    with pytest.raises(DatasetError, match="a page 1 is there twice"):
+        PageStore([truth(), truth()]).__enter__()
+
+
+def test_the_first_few_without_partner_are_named():
+    unpaired = Unpaired()
+    for number in range(9):
+        unpaired.add("why", f"n{number}")
+    assert unpaired.to_json() == {"why": {"count": 9, "examples": [f"n{i}" for i in range(5)]}}
+
+
+@given(st.lists(st.builds(TruthWord, st.text(), st.just(box(1.5, -2)), st.booleans())))
+def test_a_page_comes_back_from_the_store_as_it_was(words):
+    page = truth(words, key="k", path="p/a.png", sha256="f0", page=3, size=(5, 6))
+    with PageStore([page]) as store:
+        assert store.page(store.find(page.name)[0]) == page
+
+
+def test_truth_drawn_at_another_size_is_scaled_to_the_row():
+    page = truth([true("a", 10, 20)], size=(100, 200))
+    scaled = in_pixels_of(row(size=(50, 100)), page)
+    assert scaled.words[0].polygon == box(5, 10, 5, 5)
+    assert (scaled.width_px, scaled.height_px) == (50, 100)
+
+
+def test_a_turned_page_is_not_held_against_its_truth():
+    assert in_pixels_of(row(size=(200, 100)), truth(size=(100, 200))) is None
+    found, unpaired = pairs([row(size=(200, 100))], [truth(size=(100, 200))])
+    assert not found
+    assert unpaired == {pairing.OTHER_SHAPE: 1}
+
+
+@pytest.mark.parametrize("size", [(0, 0), (100, 200)])
+def test_truth_of_unknown_or_equal_size_stays_as_it_is(size):
+    page = truth([true("a")], size=(100, 200))
+    assert in_pixels_of(row(size=size), page) is page
+
+
+def test_sizes_that_differ_by_rounding_are_one_shape():
+    assert in_pixels_of(row(size=(51, 10)), truth(size=(100, 20))) is not None

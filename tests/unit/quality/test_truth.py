@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ocrlabel.errors import DatasetError
+from ocrlabel.quality.pages import Level
+from ocrlabel.quality.truth import read_truth
+from tests.support.quality_pages import box, row, word
+
+
+def lines_of(tmp_path, *pages):
+    path = tmp_path / "truth.jsonl"
+    path.write_text("\n".join(json.dumps(page) for page in pages), encoding="utf-8")
+    return path
+
+
+def page(image="a.png", **more):
+    return {"image": image, "words": [{"text": "Total", "polygon": box(0, 0)}], **more}
+
+
+def test_json_lines_give_words_regions_and_what_can_be_grouped_by(tmp_path):
+    path = lines_of(
+        tmp_path,
+        page(
+            width=10, height=20, ignore=[box(50, 0)], lang="ko", id="x", sha256="f0", level="line"
+        ),
+    )
+    (found,) = read_truth(path)
+    assert (found.name.id, found.name.path, found.name.sha256) == ("x", "a.png", "f0")
+    assert (found.width_px, found.height_px, found.level) == (10, 20, Level.LINE)
+    assert [(w.text, w.ignore) for w in found.words] == [("Total", False), ("", True)]
+    assert found.words[0].polygon == box(0, 0)
+    assert found.fields == {"lang": "ko"}
+
+
+def test_pages_counted_from_0_and_from_1_are_the_same_pages(tmp_path):
+    path = lines_of(
+        tmp_path, *(page("a.pdf", page=n) for n in (0, 1)), *(page("b.pdf", page=n) for n in (1, 2))
+    )
+    assert [found.name.page for found in read_truth(path)] == [1, 2, 1, 2]
+
+
+def test_a_level_that_is_asked_for_wins_over_none(tmp_path):
+    path = lines_of(tmp_path, page())
+    assert next(read_truth(path)).level is Level.WORD
+    assert next(read_truth(path, level=Level.LINE)).level is Level.LINE
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"image": "a"}', '{"image": "a", "words": [{"text": "x"}]}',
+     '{"image": "a", "words": [], "level": "page"}', '{"image": "a", "words": [], "page": "two"}'],
+)  # fmt: skip
+def test_a_broken_line_is_named(tmp_path, text):
+    path = tmp_path / "truth.jsonl"
+    path.write_text(json.dumps(page()) + "\n" + text, encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"truth\.jsonl, line 2"):
+        list(read_truth(path))
+
+
+def test_icdar_files_give_texts_with_commas_and_do_not_care(tmp_path):
+    (tmp_path / "gt_img_1.txt").write_text(
+        "\ufeff0,0,10,0,10,10,0,10,1,000 won\r\n20,0,30,0,30,10,20,10,###\n5,5,6,5,6,6,5,6\n\n",
+        encoding="utf-8",
+    )
+    (found,) = read_truth(tmp_path)
+    assert found.name.id == "img_1"
+    assert [(w.text, w.ignore) for w in found.words] == [
+        ("1,000 won", False), ("", True), ("", False),
+    ]  # fmt: skip
+    assert found.words[0].polygon == box(0, 0)
+
+
+@pytest.mark.parametrize("line", ["1,2,3", "a,0,10,0,10,10,0,10,x"])
+def test_a_broken_icdar_line_is_named(tmp_path, line):
+    (tmp_path / "gt_a.txt").write_text("0,0,1,0,1,1,0,1,x\n" + line)
+    with pytest.raises(DatasetError, match=r"gt_a\.txt, line 2"):
+        list(read_truth(tmp_path))
+
+
+FORM = {
+    "form": [
+        {
+            "box": [0, 0, 60, 10],
+            "text": "Total due",
+            "words": [
+                {"box": [0, 0, 10, 10], "text": "Total"},
+                {"box": [20, 0, 30, 10], "text": ""},
+            ],
+        }
+    ]
+}
+
+
+def test_funsd_gives_words_and_takes_those_without_text_as_do_not_care(tmp_path):
+    (tmp_path / "0012.json").write_text(json.dumps(FORM))
+    (found,) = read_truth(tmp_path)
+    assert found.name.path == "0012"
+    assert [(w.text, w.ignore) for w in found.words] == [("Total", False), ("", True)]
+    assert found.words[0].polygon == box(0, 0)
+
+
+def test_funsd_gives_its_entities_as_lines(tmp_path):
+    (tmp_path / "0012.json").write_text(json.dumps(FORM))
+    (found,) = read_truth(tmp_path, level=Level.LINE)
+    assert [w.text for w in found.words] == ["Total due"]
+    assert found.level is Level.LINE
+
+
+def test_json_that_is_no_funsd_is_named(tmp_path):
+    (tmp_path / "x.json").write_text('{"shapes": []}')
+    with pytest.raises(DatasetError, match=r"x\.json"):
+        list(read_truth(tmp_path))
+
+
+def test_a_labels_table_is_truth_with_its_do_not_care_words(write_table):
+    path = write_table(
+        "t.parquet",
+        [row([word("a"), word("b", 20)], classes=("text", "ignore"), input_row='{"lang": "ko"}')],
+    )
+    (found,) = read_truth(path)
+    assert [(w.text, w.ignore) for w in found.words] == [("a", False), ("b", True)]
+    assert found.fields == {"lang": "ko"}
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "truth.csv", "empty"])
+def test_what_is_no_truth_is_refused_with_what_would_be(tmp_path, name):
+    (tmp_path / "truth.csv").touch()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match=name.split(".", maxsplit=1)[0]):
+        read_truth(tmp_path / name)
+
+
+def test_the_development_set_is_read_whole(ocr_dev):
+    pages = list(read_truth(ocr_dev))
+    assert len(pages) == 55
+    assert {page.name.page for page in pages} == {1, 2, 3}
+    assert sum(not w.ignore for page in pages for w in page.words) == 6739
