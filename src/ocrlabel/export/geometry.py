@@ -45,7 +45,8 @@ def is_convex(corners: Polygon) -> bool:
 def signed_area(polygon: Sequence[Point]) -> float:
     """Area in px², positive where the points go clockwise on the screen (y points down)."""
     twice = 0.0
-    x0, y0 = polygon[-1] if polygon else (0.0, 0.0)  # a plain loop: this runs for every word of an export
+    # a plain loop: this runs for every word of an export
+    x0, y0 = polygon[-1] if polygon else (0.0, 0.0)
     for x, y in polygon:
         twice += x0 * y - x * y0
         x0, y0 = x, y
