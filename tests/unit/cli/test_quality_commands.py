@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ocrlabel.cli.agree import agree
+from ocrlabel.cli.evaluate import evaluate
+from ocrlabel.cli.filter import filter_
+from ocrlabel.dataset.table import LabelsWriter, read_labels
+from ocrlabel.errors import ConfigError, OcrLabelError
+from tests.support.quality_pages import row, word
+
+app = typer.Typer()
+app.command()(evaluate)
+app.command()(agree)
+app.command("filter")(filter_)
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    kinds = {"labels": "Totl", "truth": "Total", "other": "Total"}
+    for name, text in kinds.items():
+        with LabelsWriter(Path(f"{name}.parquet")) as table:
+            for n in range(4):
+                table.add(
+                    row(
+                        [word(text, conf=0.6), word("due", 20, conf=0.99)],
+                        key=str(n),
+                        path=f"p{n}.png",
+                        input_row='{"lang": "en"}',
+                    )
+                )
+    return tmp_path
+
+
+def said(*arguments: str) -> str:
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "120"})
+    if isinstance(done.exception, OcrLabelError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_evaluate_prints_what_was_compared_and_how(tables):
+    told = said("evaluate", "labels.parquet", "--truth", "truth.parquet", "--by", "lang")
+    assert "NFC, case ignored, spaces ignored, punctuation counts" in told
+    assert "words: 4 pages, 8 in the truth, 8 read" in told
+    assert "end to end" in told
+    assert "en" in told
+
+
+def test_evaluate_gives_all_figures_as_json(tables):
+    told = json.loads(said("evaluate", "labels.parquet", "--truth", "truth.parquet", "--json"))
+    (level,) = told["levels"]
+    assert level["end_to_end"] == {"recall": 0.5, "precision": 0.5, "hmean": 0.5}
+    assert level["cer"] == round(4 / 32, 4)
+    assert level["confidence"]["bins"][0]["precision"] == 0
+
+
+def test_evaluate_says_when_nothing_has_truth(tables):
+    with LabelsWriter(Path("far.parquet")) as table:
+        table.add(row([word("a")], key="other", path="other.png"))
+    with pytest.raises(ConfigError, match="no page of far"):
+        said("evaluate", "far.parquet", "--truth", "truth.parquet")
+
+
+def test_evaluate_refuses_a_level_it_does_not_know(tables):
+    with pytest.raises(ConfigError, match="word or line"):
+        said("evaluate", "labels.parquet", "--truth", "truth.parquet", "--level", "page")
+
+
+def test_agree_prints_scripts_and_what_each_sign_is_worth(tables):
+    told = said("agree", "labels.parquet", "other.parquet", "--truth", "truth.parquet")
+    assert "latin" in told
+    assert "0.500" in told
+    assert "agreement against confidence" in told
+
+
+def test_agree_writes_each_page(tables):
+    said("agree", "labels.parquet", "other.parquet", "--pages", "pages.jsonl", "--json")
+    lines = [json.loads(line) for line in Path("pages.jsonl").read_text().splitlines()]
+    assert [line["agreement"] for line in lines] == [0.5] * 4
+
+
+def test_filter_marks_by_default_beside_the_table(tables):
+    told = said("filter", "labels.parquet", "--min-confidence", "0.9", "--review", "queue.parquet")
+    assert "4 of 8 words (50.0%) marked as do-not-care" in told
+    rows = list(read_labels(Path("labels_filtered.parquet")))
+    assert [r.classes for r in rows] == [("ignore", "text")] * 4
+    assert len(list(read_labels(Path("queue.parquet")))) == 4
+
+
+def test_filter_drops_what_another_table_does_not_say(tables):
+    told = json.loads(
+        said(
+            "filter",
+            "labels.parquet",
+            "--agreed-with",
+            "other.parquet",
+            "--drop",
+            "--json",
+            "-o",
+            "k.parquet",
+        )
+    )
+    assert told["doubtful"] == 4
+    assert [w.text for r in read_labels(Path("k.parquet")) for w in r.words] == ["due"] * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("labels.parquet",), "nothing to filter by"),
+        (("absent.parquet", "--min-confidence", "0.5"), "no labels table at absent"),
+        (("labels.parquet", "--agreed-with", "absent.parquet"), "no labels table at absent"),
+        (("labels.parquet", "--min-confidence", "0.5", "-o", "labels.parquet"), "different files"),
+        (("labels.parquet", "--min-confidence", "0.5", "-o", "x.parquet", "--review", "x.parquet"),
+         "different files"),
+    ],
+)  # fmt: skip
+def test_filter_refuses_with_a_sentence(tables, arguments, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        said("filter", *arguments)
