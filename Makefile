@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check cover format bench lock clean
+.PHONY: help setup demo test check cloud cover format bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -38,6 +38,14 @@ cover: $(VENV)/.dev ## the tests in one process, and which branches they miss
 	$(BIN)/coverage run -m pytest $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+cloud: $(VENV)/.dev ## lint the image and the stack (checkov in a venv of its own)
+	$(BIN)/hadolint scripts/cloud/Dockerfile.batch
+	# W1030: SubnetIds is empty only together with an own network, where it is not looked at
+	$(BIN)/cfn-lint --ignore-checks W1030 -t aws/stack-template.json
+	test -x .venv-checkov/bin/checkov || { $(PYTHON) -m venv .venv-checkov && \
+		.venv-checkov/bin/pip install --quiet --disable-pip-version-check 'checkov>=3.2,<4'; }
+	.venv-checkov/bin/checkov --skip-download --config-file .checkov.yaml -f aws/stack-template.json
 
 format: $(VENV)/.dev ## put the code into its form
 	$(BIN)/ruff check --fix

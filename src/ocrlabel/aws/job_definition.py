@@ -13,6 +13,8 @@ COMMAND: Final = ("python", "-m", "runners.batch_pseudo_labels_aws")
 DATASET: Final = "baseline_train"
 ATTEMPTS: Final = 10
 TIMEOUT_S: Final = 24 * 3600
+# The runner stops by itself before its time is up: Batch does not retry what ran into a time-out.
+STOP_BEFORE_S: Final = 300
 RUN_AGAIN: Final = 75  # the runner's "stopped early, all is saved"
 
 # What matches nothing is tried again: host loss, capacity, an image that could not be pulled.
@@ -94,6 +96,11 @@ def ec2(values: JobValues) -> dict[str, Any]:
     }
 
 
+def deadline(timeout_s: int) -> dict[str, str]:
+    """The variable that makes a worker save and stop (exit 75) well before its time-out."""
+    return {"name": "OCRLABEL_DEADLINE", "value": str(timeout_s - STOP_BEFORE_S)}
+
+
 def file_text() -> str:
     """aws/batch-job-definition.json, with the guide's placeholders."""
     return json.dumps(fargate(PLACEHOLDERS), indent=2) + "\n"
@@ -126,6 +133,7 @@ def _container(values: JobValues) -> dict[str, Any]:
         "environment": [
             {"name": "S3_BUCKET", "value": values.bucket},
             {"name": "DATASET_NAME", "value": DATASET},
+            deadline(TIMEOUT_S),
         ],
         "secrets": [{"name": "UPSTAGE_API_KEY", "valueFrom": values.secret_arn}],
         # the image declares /tmp as a volume, the only place that can be written to

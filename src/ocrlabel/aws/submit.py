@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ocrlabel.aws.job_definition import COMMAND
+from ocrlabel.aws.job_definition import COMMAND, deadline
 from ocrlabel.aws.names import DEFINITION, QUEUE, TAGS, checked_dataset, ec2_name
 from ocrlabel.aws.session import Aws, translated
 from ocrlabel.aws.sizing import Sizing
@@ -56,7 +56,10 @@ def request(settings: JobSettings, sizing: Sizing, *, stamp: str, on_ec2: bool) 
         "jobName": job_name(settings.dataset, stamp),
         "jobQueue": ec2_name(QUEUE) if on_ec2 else QUEUE,
         "jobDefinition": ec2_name(DEFINITION) if on_ec2 else DEFINITION,
-        "containerOverrides": {"command": argv(settings)},
+        "containerOverrides": {
+            "command": argv(settings),
+            "environment": [deadline(sizing.timeout_s)],
+        },
         "timeout": {"attemptDurationSeconds": sizing.timeout_s},
         "propagateTags": True,
         "tags": {**TAGS, "Dataset": settings.dataset},

@@ -13,7 +13,7 @@ VALUES = values_of(CONFIG, "uri@sha256:1", architecture="X86_64", vcpu="1", memo
 
 
 def test_the_guides_file_is_the_definition_with_placeholders():
-    assert RENDERED.read_text() == file_text(), "make render writes it again"
+    assert RENDERED.read_text() == file_text(), "python scripts/render.py writes it again"
 
 
 def test_the_file_keeps_the_guides_five_placeholders():
@@ -47,7 +47,21 @@ def test_a_worker_that_stopped_early_is_tried_again_and_one_that_ended_is_not():
 def test_the_key_is_injected_and_never_written_down():
     container = fargate(VALUES)["containerProperties"]
     assert container["secrets"] == [{"name": "UPSTAGE_API_KEY", "valueFrom": CONFIG.secret_arn}]
-    assert {each["name"] for each in container["environment"]} == {"S3_BUCKET", "DATASET_NAME"}
+    assert {each["name"] for each in container["environment"]} == {
+        "S3_BUCKET",
+        "DATASET_NAME",
+        "OCRLABEL_DEADLINE",
+    }
+
+
+def test_a_worker_stops_by_itself_before_its_time_out():
+    definition = fargate(VALUES)
+    (deadline,) = [
+        each["value"]
+        for each in definition["containerProperties"]["environment"]
+        if each["name"] == "OCRLABEL_DEADLINE"
+    ]
+    assert 0 < definition["timeout"]["attemptDurationSeconds"] - int(deadline) <= 600
 
 
 def test_the_container_cannot_write_to_its_own_files():
