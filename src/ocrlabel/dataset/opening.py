@@ -74,10 +74,11 @@ async def in_bucket(url: str, named: Named) -> tuple[Rows, list[Root]]:
     source = bucket_root(url, named.store_opener)
     if not _is_table(url):
         return await _objects(source, url), [source]
-    rows = await asyncio.to_thread(lambda: _table(_object(source, url), url, named))
     whole = BucketRoot(source.store, source.bucket)
-    folder = source.prefix.rpartition("/")[0]
-    return rows, named.roots_with([whole, BucketRoot(source.store, source.bucket, folder)])
+    beside = BucketRoot(source.store, source.bucket, source.prefix.rpartition("/")[0])
+    roots = named.roots_with([whole, beside])
+    rows = await asyncio.to_thread(lambda: _table(_object(source, url), url, named))
+    return rows, roots
 
 
 def on_disk(source: str, named: Named) -> tuple[Rows, list[Root]]:
@@ -85,8 +86,8 @@ def on_disk(source: str, named: Named) -> tuple[Rows, list[Root]]:
     path = named.cwd / Path(source).expanduser()
     try:
         if path.is_file() and _is_table(source):
-            rows = _table(path.open("rb"), source, named)
-            return rows, named.roots_with([_real(path.parent)])
+            roots = named.roots_with([_real(path.parent)])
+            return _table(path.open("rb"), source, named), roots
         folder, found = _images(path, source, named.cwd)
     except OSError as error:
         raise DatasetError(f"{source} cannot be read: {error}") from error
