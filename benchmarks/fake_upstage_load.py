@@ -18,7 +18,6 @@ import time
 
 from PIL import Image
 
-from ocrlabel.dataset.limits import Accepts
 from ocrlabel.engines.base import Document
 from ocrlabel.engines.upstage import UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
@@ -45,9 +44,12 @@ def images(count: int) -> list[Document]:
 class NoOpener:
     """The documents are made here: there is nothing to prepare."""
 
-    async def prepare(self, data: bytes, accepts: Accepts) -> Document:
+    async def prepare(self, data: bytes) -> Document:
         """Never asked."""
-        raise NotImplementedError
+        raise AssertionError(len(data))
+
+    async def close(self) -> None:
+        """Nothing to close."""
 
 
 async def send(base_url: str, documents: list[Document], in_flight: int) -> None:

@@ -1,0 +1,50 @@
+"""Turn image datasets into OCR training labels: word polygons, texts and confidences.
+
+import ocrlabel
+
+result = ocrlabel.label("receipts/", engine="rapidocr", output="labels.parquet")
+print(result.labelled, result.labels_path)
+for row in ocrlabel.read_labels(result.labels_path):
+    print(row.id, [word.text for word in row.words])
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ocrlabel.api import LabelResult, label, label_async
+    from ocrlabel.dataset.table import LabelRow, read_failures, read_labels
+    from ocrlabel.errors import OcrLabelError
+    from ocrlabel.labels import Word
+
+__all__ = [
+    "LabelResult",
+    "LabelRow",
+    "OcrLabelError",
+    "Word",
+    "label",
+    "label_async",
+    "read_failures",
+    "read_labels",
+]
+
+# Imported when first asked for, so that `ocrlabel --help` does not wait for pyarrow.
+_WHERE = {
+    "LabelResult": "ocrlabel.api",
+    "label": "ocrlabel.api",
+    "label_async": "ocrlabel.api",
+    "LabelRow": "ocrlabel.dataset.table",
+    "read_failures": "ocrlabel.dataset.table",
+    "read_labels": "ocrlabel.dataset.table",
+    "OcrLabelError": "ocrlabel.errors",
+    "Word": "ocrlabel.labels",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'ocrlabel' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_WHERE[name]), name)

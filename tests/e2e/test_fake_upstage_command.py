@@ -27,8 +27,10 @@ SERVE = "import typer; from ocrlabel.cli.fake_upstage import fake_upstage; typer
 
 
 class NoOpener:
-    async def prepare(self, data, accepts):
+    async def prepare(self, data):
         raise AssertionError
+
+    async def close(self): ...
 
 
 def png() -> bytes:

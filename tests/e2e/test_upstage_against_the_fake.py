@@ -37,8 +37,10 @@ K1, K2 = (key.name for key in KEYS)
 class NoOpener:
     """These tests hand over documents that are prepared already."""
 
-    async def prepare(self, data, accepts):
+    async def prepare(self, data):
         raise AssertionError
+
+    async def close(self): ...
 
 
 @asynccontextmanager

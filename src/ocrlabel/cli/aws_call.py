@@ -20,8 +20,11 @@ from ocrlabel.errors import ImageError, KeyRefused
 class _NoOpener:
     """The page is made here, so nothing untrusted has to be opened."""
 
-    async def prepare(self, data: bytes, accepts: object) -> NoReturn:
-        raise AssertionError(len(data), accepts)
+    async def prepare(self, data: bytes) -> NoReturn:
+        raise AssertionError(len(data))
+
+    async def close(self) -> None:
+        """Nothing to close."""
 
 
 def one_call(secret: str, base_url: str) -> Check:

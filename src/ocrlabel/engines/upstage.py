@@ -50,8 +50,12 @@ _SENT_AS: Final[Mapping[str, tuple[str, str]]] = {
 class Opener(Protocol):
     """Looks at untrusted bytes somewhere safe: `children.Opener`, in a process of its own."""
 
-    async def prepare(self, data: bytes, accepts: Accepts) -> Document:
+    async def prepare(self, data: bytes) -> Document:
         """The document as the engine takes it. Raises Unreadable."""
+        ...
+
+    async def close(self) -> None:
+        """End its processes."""
         ...
 
 
@@ -157,7 +161,7 @@ class UpstageEngine:
 
     async def prepare(self, data: bytes) -> Document:
         """The document as the service takes it; raises Unreadable."""
-        return await self._opener.prepare(data, self._accepts)
+        return await self._opener.prepare(data)
 
     async def recognise(self, document: Document, lane: str) -> Answer:
         """One POST. Raises what the Engine protocol names, and nothing else."""
@@ -182,7 +186,8 @@ class UpstageEngine:
         return self._read(raw, document, None)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and the opener."""
+        await self._opener.close()
         if self._client is not None:
             await self._client.aclose()
             self._client = None

@@ -42,6 +42,11 @@ class Crew:
     _looking: int = 0
     _store_down_since_s: float | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether any hand has a row, or may still find one soon."""
+        return not self._hands or self._looking < len(self._hands)
+
     async def work(self) -> None:
         """Do all the rows there are. Raises what stopped the run, once all hands have ended."""
         try:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ocrlabel.dataset.checkpoint_table import Settled
 from ocrlabel.labels import Tally
@@ -27,6 +27,9 @@ from ocrlabel.pipeline.merge import (
 from ocrlabel.pipeline.record import RunRecord, encode_record
 from ocrlabel.pipeline.round import Tools
 from ocrlabel.storage.base import NotStored
+
+Change: TypeAlias = Callable[[Sequence[Settled]], list[Settled]]
+"""What every batch passes through on its way into the tables."""
 
 _LOOK_S = 0.5
 _MERGE = "merge"
@@ -88,7 +91,16 @@ async def _merge_under(
     return found
 
 
-async def _merge(tools: Tools, scratch: Path, *, retry: int) -> Finished:
+async def remerge(tools: Tools, scratch: Path, change: Change | None) -> Finished:
+    """Write tables and run.json of a finished run again, with every row passed through change."""
+    there = await read_record(tools)
+    retry = int(there.told["retries"]) if there is not None else 0
+    return await _merge(tools, scratch, retry=retry, change=change)
+
+
+async def _merge(
+    tools: Tools, scratch: Path, *, retry: int, change: Change | None = None
+) -> Finished:
     """Write tables and run.json. Doing it twice gives the same tables."""
     metas = await tools.checkpoints.survey()
     known = KnownAttempts()
@@ -100,7 +112,7 @@ async def _merge(tools: Tools, scratch: Path, *, retry: int) -> Finished:
 
     labels_path, failures_path = scratch / "labels.parquet", scratch / "failures.parquet"
     tally = await write_tables(
-        finished_rows(tools.plan, tools.checkpoints, metas, saw),
+        _changed(finished_rows(tools.plan, tools.checkpoints, metas, saw), change),
         table_info(tools),
         labels_path=labels_path,
         failures_path=failures_path,
@@ -113,7 +125,8 @@ async def _merge(tools: Tools, scratch: Path, *, retry: int) -> Finished:
         known,
     )
     earlier = await read_record(tools)
-    if earlier is not None and earlier.told["retries"] < retry:
+    if earlier is not None and earlier.complete:
+        # their asks and journals are cleared away by now: run.json is the only one to know
         beyond += account_from_json(earlier.told["beyond_checkpoints"])
     account = beyond
     for meta in metas.values():
@@ -128,6 +141,13 @@ async def _merge(tools: Tools, scratch: Path, *, retry: int) -> Finished:
         versions = ", ".join(sorted(account.model_versions))
         tools.world.emit(Notice("model_version", f"the model changed midway: {versions}"))
     return Finished(json.loads(data))
+
+
+async def _changed(
+    batches: AsyncIterator[list[Settled]], change: Change | None
+) -> AsyncIterator[Sequence[Settled]]:
+    async for rows in batches:
+        yield rows if change is None else change(rows)
 
 
 def run_record(

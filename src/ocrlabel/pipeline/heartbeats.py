@@ -18,6 +18,9 @@ from ocrlabel.pipeline.owner import Owner, certainly_dead, owner_from
 from ocrlabel.pipeline.world import World
 from ocrlabel.storage.base import NotStored
 
+_KEPT = 2
+"""Numbers that stay: a reader may be between its listing and its get."""
+
 
 @dataclass(frozen=True, slots=True)
 class Beat:
@@ -42,20 +45,16 @@ class Heartbeats:
         self._world = world
         self._keys = keys
         self.duration_s = duration_s
-        self._number = 0
         self._seen: dict[str, Beat] = {}
 
-    async def beat(self, said: Mapping[str, Any]) -> int:
-        """Write the next number; what it says is for the others."""
-        self._number += 1
+    async def beat(self, number: int, said: Mapping[str, Any]) -> None:
+        """Write a number that was never used before; what it says is for the others."""
         body = self._world.me.as_json() | {"duration_s": self.duration_s, "said": dict(said)}
-        key = self._keys.heartbeat(self._world.me.worker, self._number)
-        await self._world.store.put(key, json.dumps(body, sort_keys=True).encode())
-        if self._number > 2:
-            await self._world.store.delete(
-                [self._keys.heartbeat(self._world.me.worker, self._number - 2)]
-            )
-        return self._number
+        worker = self._world.me.worker
+        data = json.dumps(body, sort_keys=True).encode()
+        await self._world.store.put(self._keys.heartbeat(worker, number), data)
+        if number > _KEPT:
+            await self._world.store.delete([self._keys.heartbeat(worker, number - _KEPT)])
 
     async def look(self) -> list[Beat]:
         """The newest heartbeat of every other worker that ever wrote one."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from ocrlabel.dataset.checkpoint_table import Settled
 from ocrlabel.engines.base import Engine
@@ -17,6 +17,7 @@ from ocrlabel.pipeline.breaker import Breaker
 from ocrlabel.pipeline.budget import Purse
 from ocrlabel.pipeline.checkpoint import Checkpoints
 from ocrlabel.pipeline.claims import Claims
+from ocrlabel.pipeline.counting import Counters
 from ocrlabel.pipeline.crew import Crew
 from ocrlabel.pipeline.events import BatchSaved
 from ocrlabel.pipeline.exchange import Exchange
@@ -26,6 +27,7 @@ from ocrlabel.pipeline.lease import Leases
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.pool import RatePool
+from ocrlabel.pipeline.pulse import Pulse
 from ocrlabel.pipeline.reading import Images, Reader, Reuse
 from ocrlabel.pipeline.selection import Selection
 from ocrlabel.pipeline.stop import Stop
@@ -70,6 +72,7 @@ class Tools:
     pool: RatePool
     breaker: Breaker
     purse: Purse | None
+    counters: Counters
     reuse: Reuse | None = None
 
     def keys(self, retry: int) -> RunKeys:
@@ -99,7 +102,6 @@ async def work_round(
     unfinished: Sequence[int],
     *,
     retry: int = 0,
-    alongside: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Read every selected row of the unfinished batches, with whoever else is at it.
 
@@ -155,8 +157,19 @@ async def work_round(
         stop=tools.stop,
         hands_wanted=tools.pool.in_flight_wanted,
     )
-    background = [journal.run(), claims.keep(), *([alongside()] if alongside else [])]
-    tasks = [asyncio.ensure_future(work) for work in background]
+    pulse = Pulse(
+        world=world,
+        keys=keys,
+        pool=tools.pool,
+        purse=tools.purse,
+        duration_s=tools.options.lease_s,
+        busy=lambda: crew.busy,
+        told=tools.counters.told,
+        price_per_page_usd=tools.engine.price_per_page_usd,
+        shared=tools.options.rps is not None
+        or any(lane.requests_per_s or lane.pages_per_minute for lane in tools.engine.lanes),
+    )
+    tasks = [asyncio.ensure_future(work) for work in (journal.run(), claims.keep(), pulse.run())]
     try:
         try:
             await _while_all_live(crew.work(), tasks)
@@ -169,6 +182,7 @@ async def work_round(
         await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(StoreUnavailable):
             await claims.release_all()
+            await pulse.end()
 
 
 async def _write_checkpoint(

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from ocrlabel.pipeline.agree import agree, clear_replaced
 from ocrlabel.pipeline.breaker import Breaker
 from ocrlabel.pipeline.budget import Purse, cap_pages
 from ocrlabel.pipeline.checkpoint import Checkpoints
+from ocrlabel.pipeline.counting import Counters
 from ocrlabel.pipeline.events import Notice, Started
 from ocrlabel.pipeline.finish import (
     Finished,
@@ -80,10 +81,20 @@ async def run(
     Returns when every selected row is settled and the tables are written. Raises what stopped it
     earlier; everything that was answered is saved by then, and the same call goes on.
     """
+    counters = Counters(world.emit)
+    world = replace(world, emit=counters)
     plan = await agree(world, layout, _wanted(world, layout, dataset, engine, options), options)
     await clear_replaced(world, layout, plan)
-    tools = _tools(
-        world, layout, plan, dataset, engine, options=options, stop=stop, reuse=reuse
+    tools = tools_for(
+        world,
+        layout,
+        plan,
+        dataset,
+        engine,
+        options=options,
+        stop=stop,
+        counters=counters,
+        reuse=reuse,
     )
     before = await read_record(tools)
     if before is not None and before.complete and await _labels_are_there(tools):
@@ -228,7 +239,7 @@ def _wanted(
     )
 
 
-def _tools(
+def tools_for(
     world: World,
     layout: Layout,
     plan: Plan,
@@ -237,8 +248,10 @@ def _tools(
     *,
     options: RunOptions,
     stop: Stop,
-    reuse: Reuse | None,
+    counters: Counters | None = None,
+    reuse: Reuse | None = None,
 ) -> Tools:
+    """What a worker works with, put together."""
     price_usd = engine.price_per_page_usd
     cap = None if options.max_cost_usd is None else cap_pages(options.max_cost_usd, price_usd)
     return Tools(
@@ -256,6 +269,7 @@ def _tools(
             sleep=world.sleep,
             rps=options.rps,
             concurrency=options.concurrency or engine.parallel,
+            wall=world.wall,
         ),
         breaker=Breaker(
             give_up_after_s=options.give_up_after_s,
@@ -264,6 +278,7 @@ def _tools(
         purse=Purse(world, layout.of_run(plan.run_id), cap=cap, price_per_page_usd=price_usd)
         if price_usd > 0
         else None,
+        counters=counters or Counters(world.emit),
         reuse=reuse,
     )
 

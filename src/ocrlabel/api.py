@@ -1,0 +1,122 @@
+"""The run from Python: what the command does, as two functions and a value."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ocrlabel.cli import clocks
+from ocrlabel.cli.labelling import label_dataset
+from ocrlabel.cli.progress import display_for
+from ocrlabel.cli.settings import Settings, from_environment
+from ocrlabel.cli.wiring import place_of
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelResult:
+    """What a run did. Paths are local paths or s3:// addresses; record is run.json.
+
+    complete: every input row is in one of the two tables. partial: rows were left out by sample
+    or limit, and the paths name the tables of what there is so far.
+    """
+
+    rows: int
+    labelled: int
+    failed: int
+    pages: int
+    words: int
+    complete: bool
+    partial: bool
+    already_done: bool
+    labels_path: str
+    failures_path: str
+    record: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """Failed rows by class."""
+        return dict(self.record["failures"])
+
+
+def label(
+    source: str | Path,
+    *,
+    engine: str | None = None,
+    output: str | Path = "labels.parquet",
+    progress: bool = True,
+    **settings: Any,
+) -> LabelResult:
+    """Label a dataset, or go on with it. Works in a notebook too, where a loop runs already.
+
+    source: a folder, a glob, an image, a table, or s3://... . engine: "upstage", "rapidocr",
+    "tesseract" or "scripted"; by default upstage where a key is in the environment. settings: as
+    the options of `ocrlabel run` (max_cost=5.0, image_root=("data/",), sample=20, ...).
+    Raises OcrLabelError: ConfigError for what can be mended, Interrupted, BudgetReached and
+    EngineUnusable for a run that stopped early with everything saved; the same call goes on.
+    Rows that failed do not raise: look at `failed` and `failures`.
+    """
+    return _outside_any_loop(
+        label_async(source, engine=engine, output=output, progress=progress, **settings)
+    )
+
+
+async def label_async(
+    source: str | Path,
+    *,
+    engine: str | None = None,
+    output: str | Path = "labels.parquet",
+    progress: bool = True,
+    **settings: Any,
+) -> LabelResult:
+    """`label` for code that runs in an event loop."""
+    chosen = Settings.of(
+        engine=engine, output=str(output), log=None if progress else "quiet", **settings
+    )
+    keys = from_environment()
+    place = place_of(str(source), chosen, keys)
+    with display_for(chosen.log, clocks.boot_s, clocks.wall_s, sys.stderr) as display:
+        done = await label_dataset(str(source), place, chosen, keys, display)
+    told = done.result.told
+    return LabelResult(
+        rows=told["rows"],
+        labelled=told["labelled"],
+        failed=told["failed"],
+        pages=told["pages"],
+        words=told["words"],
+        complete=told["complete"],
+        partial=done.result.partial,
+        already_done=done.result.already,
+        labels_path=done.labels,
+        failures_path=done.failures,
+        record=told,
+    )
+
+
+def _outside_any_loop(work: Coroutine[Any, Any, T]) -> T:
+    """The work's result, in a thread of its own where this thread runs a loop already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    ended: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            ended.append(asyncio.run(work))
+        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="ocrlabel")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+    return ended[0]

@@ -1,0 +1,5 @@
+"""In the making."""
+
+
+def demo() -> None:
+    """In the making."""

@@ -1,0 +1,104 @@
+"""`--dry-run`: what a run would do, take and cost. Reads; sends and writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from ocrlabel.cli.settings import PRICE_SOURCE, Keys, Settings
+from ocrlabel.cli.tallying import shown_duration
+from ocrlabel.cli.wiring import Place, choose_engine, make_world
+from ocrlabel.errors import ImageError
+from ocrlabel.labels import FailureClass, ImageRef
+from ocrlabel.pipeline.agree import existing_plan
+from ocrlabel.pipeline.checkpoint import Checkpoints
+from ocrlabel.pipeline.preflight import absent_images, no_images
+from ocrlabel.pipeline.selection import select
+from ocrlabel.pipeline.survey import survey
+
+if TYPE_CHECKING:
+    from ocrlabel.dataset.sources import Dataset
+
+_AT_ONCE = 8
+
+
+async def tell_estimate(source: str, place: Place, settings: Settings, keys: Keys) -> None:
+    """Print the estimate."""
+    from ocrlabel.cli.labelling import open_source
+
+    chosen = choose_engine(settings, keys)
+    print(chosen.why)
+    dataset = await open_source(source, settings, keys)
+    try:
+        print(f"input             {dataset.describe()}: {dataset.rows:,} rows")
+        done = await _done_before(place)
+        if done:
+            print(f"done before       {done:,} rows; they are not done again")
+        selected = select(
+            dataset.rows, limit=settings.limit, sample=settings.sample, seed=settings.seed
+        )
+        ordinals = selected.within(range(dataset.rows))
+        looked_at, absent = await absent_images(dataset)
+        if absent and len(absent) == looked_at:
+            print(f"images            {no_images(looked_at, absent)}")
+            return
+        pages, unreadable = await _look_through(dataset, ordinals)
+    finally:
+        dataset.close()
+    print(f"images            {len(ordinals) - unreadable.total():,} readable, {pages:,} pages")
+    if unreadable:
+        shown = ", ".join(f"{name} {count:,}" for name, count in unreadable.most_common())
+        print(f"unreadable        {unreadable.total():,} ({shown})")
+    price_usd = chosen.engine.price_per_page_usd
+    print(f"output            {place.shown(place.layout.labels_key)}")
+    if price_usd:
+        print(f"price             {pages * price_usd:.2f} USD ({PRICE_SOURCE})")
+        rate = settings.rps or sum(lane.requests_per_s or 0.0 for lane in chosen.engine.lanes)
+        if rate:
+            seconds = (len(ordinals) - unreadable.total()) / rate
+            print(f"time              {shown_duration(seconds)} at {rate:g} requests/s")
+    else:
+        print("price             nothing: this engine reads on this machine")
+    if settings.max_cost is not None and pages * price_usd > settings.max_cost:
+        print(f"cap               {settings.max_cost:.2f} USD will not be enough (exit 5)")
+
+
+async def _done_before(place: Place) -> int:
+    world = make_world(place.store, lambda _: None)
+    plan = await existing_plan(world, place.layout)
+    if plan is None:
+        return 0
+    checkpoints = Checkpoints(world, place.layout, plan)
+    found = await survey(world, plan, checkpoints, place.layout.of_run(plan.run_id))
+    return found.tally.labelled + found.tally.failed
+
+
+async def _look_through(dataset: Dataset, ordinals: list[int]) -> tuple[int, Counter[str]]:
+    """Pages of all readable images, and the unreadable ones by class."""
+    unreadable: Counter[str] = Counter()
+    pages = 0
+    for start in range(0, len(ordinals), 500):
+        some = ordinals[start : start + 500]
+        wanted = set(some)
+        refs = [ref for ref in dataset.refs(some[0], some[-1] + 1) if ref.ordinal in wanted]
+        for at in range(0, len(refs), _AT_ONCE):
+            looks = (_look(dataset, ref) for ref in refs[at : at + _AT_ONCE])
+            for found in await asyncio.gather(*looks):
+                if isinstance(found, FailureClass):
+                    unreadable[found.value] += 1
+                else:
+                    pages += found
+    return pages, unreadable
+
+
+async def _look(dataset: Dataset, ref: ImageRef) -> int | FailureClass:
+    from ocrlabel.dataset.images import inspect
+    from ocrlabel.dataset.limits import Limits
+
+    try:
+        data = await dataset.read(ref)
+        facts = await asyncio.to_thread(inspect, data, Limits())
+    except ImageError as error:
+        return error.failure
+    return facts.page_count

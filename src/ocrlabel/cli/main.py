@@ -1,0 +1,76 @@
+"""The `ocrlabel` command: every command group, and the one place where errors become sentences."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ocrlabel.cli import (
+    agree,
+    aws,
+    demo,
+    evaluate,
+    export,
+    fake_upstage,
+    filter,  # noqa: A004 - the command's own name
+    merge,
+    push,
+    reparse,
+    run,
+    set_live,
+    status,
+)
+from ocrlabel.errors import OcrLabelError
+
+app = typer.Typer(
+    name="ocrlabel",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Turn image datasets into OCR training labels: word polygons, texts and confidences.",
+    epilog="Start with:  ocrlabel demo   or   ocrlabel run images/ --output labels.parquet",
+)
+
+_LABEL, _LOOK, _USE, _CLOUD = "Label", "Look and measure", "Use", "Rehearse and deploy"
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(installed("ocrlabel"))
+        raise typer.Exit
+
+
+app.command(rich_help_panel=_LABEL)(run.run)
+app.command(rich_help_panel=_LABEL)(status.status)
+app.command(rich_help_panel=_LABEL)(merge.merge)
+app.command(rich_help_panel=_LABEL)(reparse.reparse)
+app.command("set", rich_help_panel=_LABEL)(set_live.set_live)
+app.command(rich_help_panel=_LABEL)(push.push)
+app.command(rich_help_panel=_LABEL)(demo.demo)
+app.command(rich_help_panel=_LOOK)(evaluate.evaluate)
+app.command(rich_help_panel=_LOOK)(agree.agree)
+app.command("filter", rich_help_panel=_USE)(filter.filter_)
+app.command(rich_help_panel=_USE)(export.export)
+app.command("import", rich_help_panel=_USE)(export.import_)
+app.command("fake-upstage", rich_help_panel=_CLOUD)(fake_upstage.fake_upstage)
+app.add_typer(aws.app, name="aws", rich_help_panel=_CLOUD)
+
+
+def main() -> None:
+    """Run the command. Errors of ours are one sentence on standard error, and their exit status."""
+    try:
+        app()
+    except OcrLabelError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)

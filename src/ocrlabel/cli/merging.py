@@ -1,0 +1,58 @@
+"""Tables from what is saved, for `merge` and `reparse`: a run's tools without its engine's work."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from ocrlabel.cli.labelling import open_source
+from ocrlabel.cli.settings import Keys, Settings
+from ocrlabel.cli.wiring import Place, make_world
+from ocrlabel.engines.base import Engine
+from ocrlabel.engines.saved import SavedEngine
+from ocrlabel.errors import ConfigError
+from ocrlabel.pipeline.agree import existing_plan
+from ocrlabel.pipeline.finish import Change
+from ocrlabel.pipeline.remake import merge_again
+from ocrlabel.pipeline.run import Result, tools_for, write_partial
+from ocrlabel.pipeline.stop import Stop
+
+
+async def merge_place(
+    source: str,
+    place: Place,
+    settings: Settings,
+    keys: Keys,
+    *,
+    partial: bool = False,
+    change: Change | None = None,
+    engine: Engine | None = None,
+) -> Result:
+    """Write the tables of a place again, whole or partial."""
+    world = make_world(place.store, lambda _: None)
+    plan = await existing_plan(world, place.layout)
+    if plan is None:
+        raise ConfigError(f"there is no run at {place.shown(place.layout.plan_key)}")
+    dataset = await open_source(source, settings, keys)
+    try:
+        if dataset.fingerprint != plan.fingerprint:
+            raise ConfigError(
+                f"{dataset.describe()} is not the input of this run, which was {plan.source}"
+            )
+        tools = tools_for(
+            world,
+            place.layout,
+            plan,
+            dataset,
+            engine or SavedEngine(plan.engine, plan.options, settings.price_per_page),
+            options=replace(settings.run_options(), max_cost_usd=None),
+            stop=Stop(world.clock),
+        )
+        with tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:
+            if partial:
+                return await write_partial(tools, Path(scratch))
+            finished = await merge_again(tools, Path(scratch), change)
+    finally:
+        dataset.close()
+    return Result(finished.told, place.layout.labels_key, place.layout.failures_key)

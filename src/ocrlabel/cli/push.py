@@ -1,0 +1,5 @@
+"""In the making."""
+
+
+def push() -> None:
+    """In the making."""

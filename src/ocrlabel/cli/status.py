@@ -1,0 +1,122 @@
+"""`ocrlabel status`: how a run stands, while it runs and after."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocrlabel.cli.tallying import shown_duration
+
+if TYPE_CHECKING:
+    from ocrlabel.pipeline.status import Status
+
+
+def status(
+    labels: Annotated[
+        str, typer.Argument(help="The labels table that the run writes, or its s3:// address.")
+    ] = "labels.parquet",
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    watch_s: Annotated[
+        float, typer.Option(min=0, help="How long to look for the present rate.")
+    ] = 2.0,
+) -> None:
+    """Done, failed, left, rate, time left and spent; works while it runs and after.
+
+    For example:
+
+        ocrlabel status labels.parquet
+
+        ocrlabel status s3://bucket/data/processed/baseline_train_pseudo_labels.parquet
+    """
+    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.wiring import make_world, place_of_output
+    from ocrlabel.pipeline.status import read_status
+
+    settings, keys = Settings.of(), from_environment()
+    place = place_of_output(labels, settings, keys)
+    world = make_world(place.store, lambda _: None)
+    found = asyncio.run(read_status(world, place.layout, watch_s=watch_s))
+    if as_json:
+        print(json.dumps(told(found, settings.price_per_page), ensure_ascii=False, indent=1))
+        return
+    for name, value in lines(found, settings.price_per_page):
+        print(f"{name:<14}{value}")
+
+
+def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
+    """The status as a short table."""
+    tally, account = found.tally, found.account
+    alive = [worker for worker in found.workers if worker.alive]
+    lost = [worker for worker in found.workers if not worker.alive and not worker.ended]
+    rows = [
+        ("run", f"{found.plan.run_id}, engine {found.plan.engine}, {found.plan.source}"),
+        ("state", _state(found, len(alive))),
+        ("done", f"{tally.labelled + tally.failed:,} of {tally.rows:,}"),
+        ("failed", f"{tally.failed:,}{_listed(tally.failures)}"),
+        ("left", f"{tally.not_reached:,}"),
+    ]
+    if found.images_per_s is not None:
+        rows.append(("rate", f"{found.images_per_s:.2f} images/s{_allowed(alive)}"))
+    if found.left_s is not None:
+        rows.append(("time left", shown_duration(found.left_s)))
+    if account.requests:
+        price = float((found.told or {}).get("price_per_page_usd") or price_per_page_usd)
+        if account.billed_pages or account.at_risk_pages:
+            at_risk = sum(account.at_risk_pages.values())
+            perhaps = f", {at_risk:,} more perhaps" if at_risk else ""
+            spent_usd = account.spent_pages * price
+            pages = f"{account.billed_pages:,} pages billed{perhaps}"
+            rows.append(("spent", f"{spent_usd:.4f} USD ({pages})"))
+        rows.append(("requests", _listed(account.requests).strip(" ()")))
+    for worker in alive:
+        rows.append(("worker", f"{worker.worker}: {_said(worker.said)}"))
+    if lost:
+        names = ", ".join(worker.worker for worker in lost[:5])
+        rows.append(("interrupted", f"{len(lost)} workers ended without a word: {names}"))
+    if found.told is not None and not found.complete and found.told.get("reason"):
+        rows.append(("last stopped", str(found.told["reason"]).splitlines()[0]))
+    return rows
+
+
+def told(found: Status, price_per_page_usd: float) -> dict[str, Any]:
+    """The status as plain values."""
+    return {
+        "run_id": found.plan.run_id,
+        "engine": found.plan.engine,
+        "complete": found.complete,
+        **asdict(found.tally),
+        "not_reached": found.tally.not_reached,
+        "images_per_s": found.images_per_s,
+        "left_s": found.left_s,
+        "account": asdict(found.account),
+        "spent_usd": round(found.account.spent_pages * price_per_page_usd, 6),
+        "workers": [asdict(worker) for worker in found.workers],
+    }
+
+
+def _state(found: Status, alive: int) -> str:
+    if found.complete:
+        return "done; both tables are written"
+    if alive:
+        return f"running, {alive} worker{'s' if alive > 1 else ''}"
+    return "stopped; the same command goes on"
+
+
+def _listed(counts: Any) -> str:
+    shown = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+    return f" ({shown})" if shown else ""
+
+
+def _allowed(alive: list[Any]) -> str:
+    rates = [worker.said.get("rate_per_s") for worker in alive]
+    known = [rate for rate in rates if rate]
+    return f" of {sum(known):.2f} allowed" if known else ""
+
+
+def _said(said: Any) -> str:
+    return f"{said.get('labelled', 0):,} labelled, {said.get('failed', 0):,} failed"

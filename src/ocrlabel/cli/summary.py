@@ -1,0 +1,72 @@
+"""The last words of a run: what became of every row, in a short table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ocrlabel.cli.tallying import shown_duration
+
+if TYPE_CHECKING:
+    from ocrlabel.cli.labelling import Labelling
+
+
+def tell_result(done: Labelling, report_at: str | None) -> None:
+    """Print the table on standard output."""
+    for name, value in result_rows(done, report_at):
+        print(f"{name:<18}{value}")
+
+
+def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]:
+    """The table's rows."""
+    told, place = done.result.told, done.place
+    rows = [("state", _state(done))]
+    rows.append(("labelled", f"{told['labelled']:,} of {told['rows']:,} images"))
+    if told["failed"]:
+        rows.append(("failed", f"{told['failed']:,} ({_classes(told['failures'])})"))
+    if told["not_reached"]:
+        rows.append(("not reached", f"{told['not_reached']:,}"))
+    rows.append(("found", f"{told['words']:,} words on {told['pages']:,} pages"))
+    rows += _cost_rows(told)
+    took_s = told["ended_at_s"] - told["created_at_s"]
+    if not done.result.already:
+        rows.append(("time", shown_duration(took_s)))
+    rows.append(("labels table", done.labels))
+    if told["failed"]:
+        rows.append(("failures table", done.failures))
+    rows.append(("account", place.shown(place.layout.run_key)))
+    if report_at:
+        rows.append(("report", report_at))
+    return rows
+
+
+def _state(done: Labelling) -> str:
+    if done.result.partial:
+        return "a part is done; run it again without --sample and --limit to go on"
+    if done.result.already:
+        return "was done before; nothing was sent"
+    return "done"
+
+
+def _classes(failures: Mapping[str, int]) -> str:
+    ordered = sorted(failures.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{name} {count:,}" for name, count in ordered)
+
+
+def _cost_rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not told["price_per_page_usd"]:
+        return []
+    account = told["account"]
+    at_risk = sum(account["at_risk_pages"].values())
+    wasted = sum(account["wasted_pages"].values())
+    line = f"{account['billed_pages']:,} pages, {told['billed_usd']:.4f} USD"
+    if wasted:
+        line += f"; {wasted:,} of them in no label"
+    rows = [("billed", line)]
+    if at_risk:
+        rows.append(("perhaps billed", f"{at_risk:,} pages, {told['at_risk_usd']:.4f} USD"))
+    rate = told["requests_per_s"]
+    sent = sum(n for name, n in account["requests"].items() if name != "unsent")
+    shown_rate = f", {rate:.2f}/s" if rate else ""
+    rows.append(("requests", f"{sent:,}{shown_rate} ({_classes(account['requests'])})"))
+    return rows

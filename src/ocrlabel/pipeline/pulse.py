@@ -1,0 +1,151 @@
+"""A worker among others: its heartbeat, its share of the rate, and settings changed on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ocrlabel.errors import StoreUnavailable
+from ocrlabel.pipeline.aimd import Ceiling
+from ocrlabel.pipeline.budget import Purse, cap_pages
+from ocrlabel.pipeline.events import Notice
+from ocrlabel.pipeline.fleet import NOTHING, Heartbeat, Member, Share
+from ocrlabel.pipeline.heartbeats import Beat, Heartbeats
+from ocrlabel.pipeline.layout import RunKeys
+from ocrlabel.pipeline.owner import certainly_dead
+from ocrlabel.pipeline.pool import RatePool
+from ocrlabel.pipeline.world import World
+
+_LONGEST_S = 5.0
+_AWAITED_S = 0.5
+
+
+@dataclass(slots=True, kw_only=True)
+class Pulse:
+    """Beats until it is cancelled.
+
+    busy: whether this worker has something to send; told: its counters, for `status`. shared:
+    whether there is a rate to share; engines on one's own cores have none.
+    """
+
+    world: World
+    keys: RunKeys
+    pool: RatePool
+    purse: Purse | None
+    duration_s: float
+    busy: Callable[[], bool]
+    told: Callable[[], Mapping[str, Any]]
+    price_per_page_usd: float
+    shared: bool
+    _member: Member = field(init=False)
+    _heartbeats: Heartbeats = field(init=False)
+    _setting: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._member = Member(self.world.me.worker, self.duration_s)
+        self._heartbeats = Heartbeats(self.world, self.keys, duration_s=self.duration_s)
+        self._share(NOTHING)
+
+    async def run(self) -> None:
+        """Beat for as long as the worker works."""
+        settled_in = False
+        while True:
+            try:
+                await self.beat()
+                if not settled_in:
+                    # nothing may be sent before a second look: somebody may have come with us
+                    await self.beat()
+                    settled_in = True
+            except StoreUnavailable as error:
+                self.world.emit(Notice("store", f"{error}; no heartbeat, the share may end"))
+            interval_s = min(self.duration_s / 3, _LONGEST_S)
+            if self._member.is_awaited() or not self._member.let_in:
+                interval_s = min(interval_s, _AWAITED_S)
+            await self.world.sleep(interval_s)
+
+    async def beat(self) -> None:
+        """Look at the others, take the share that is ours now, and tell them so."""
+        await self._read_settings()
+        beats = await self._heartbeats.look()
+        others = [self._heartbeat_of(beat) for beat in beats]
+        for other in others:
+            self.pool.adopt(other.ceilings)
+        member = self._member.looking(others, self.world.clock())
+        member = member.asking() if self.busy() else member.resting()
+        self._member = member
+        self._share(member.share())
+        if self.purse is not None:
+            self.purse.workers = 1 + len(member.live)
+        began_s = self.world.clock()
+        heartbeat = member.heartbeat(self.pool.ceilings())
+        await self._heartbeats.beat(heartbeat.number, self._said(heartbeat))
+        self._member = member.wrote(heartbeat, began_s, self.world.clock())
+        self._share(self._member.share())
+
+    def _share(self, share: Share) -> None:
+        if self.shared:
+            self.pool.set_share(share)
+
+    async def end(self) -> None:
+        """Say goodbye: others may take the share over at once."""
+        heartbeat = self._member.resting().heartbeat(self.pool.ceilings())
+        with contextlib.suppress(StoreUnavailable):
+            await self._heartbeats.beat(heartbeat.number, self._said(heartbeat) | {"gone": True})
+
+    def _said(self, heartbeat: Heartbeat) -> dict[str, Any]:
+        return {"heartbeat": asdict(heartbeat), **self.told()}
+
+    def _heartbeat_of(self, beat: Beat) -> Heartbeat:
+        found = dict(beat.said["heartbeat"])
+        found["ceilings"] = {lane: Ceiling(**one) for lane, one in found["ceilings"].items()}
+        heartbeat = Heartbeat(**found)
+        if certainly_dead(beat.owner, self.world.me, self.world.alive):
+            # as if it had said so itself with its next number
+            return replace(heartbeat, number=heartbeat.number + 1, sends=False)
+        return heartbeat
+
+    async def _read_settings(self) -> None:
+        """Take over what `ocrlabel set` changed for the whole fleet."""
+        prefix = self.keys.settings
+        numbers = [
+            int(stored.key.removeprefix(prefix).removesuffix(".json"))
+            async for stored in self.world.store.list(prefix)
+        ]
+        newest = max(numbers, default=0)
+        if newest <= self._setting:
+            return
+        for number in range(self._setting + 1, newest + 1):
+            found = json.loads(await self.world.store.get(setting_key(self.keys, number)))
+            self._apply(found)
+        self._setting = newest
+
+    def _apply(self, found: Mapping[str, Any]) -> None:
+        if "rps" in found:
+            self.pool.set_rps(found["rps"])
+        if "max_cost_usd" in found and self.purse is not None:
+            cost = found["max_cost_usd"]
+            cap = None if cost is None else cap_pages(cost, self.price_per_page_usd)
+            self.purse.cap = cap
+        changes = ", ".join(f"{name} {value}" for name, value in found.items() if name != "nonce")
+        self.world.emit(Notice("settings", f"changed for this run: {changes}"))
+
+
+def setting_key(keys: RunKeys, number: int) -> str:
+    """The number-th change of settings of a run."""
+    return f"{keys.settings}{number:06d}.json"
+
+
+async def change_settings(world: World, keys: RunKeys, changes: Mapping[str, Any]) -> None:
+    """Append a change that every worker takes over with its next heartbeat."""
+    prefix = keys.settings
+    body = json.dumps(dict(changes) | {"nonce": world.token()}).encode()
+    while True:
+        numbers = [
+            int(stored.key.removeprefix(prefix).removesuffix(".json"))
+            async for stored in world.store.list(prefix)
+        ]
+        if await world.store.put_if_absent(setting_key(keys, max(numbers, default=0) + 1), body):
+            return

@@ -1,0 +1,111 @@
+"""How a run stands, from the store alone: while it runs, and after; from any machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ocrlabel.errors import ConfigError
+from ocrlabel.labels import Tally
+from ocrlabel.pipeline.account import Account
+from ocrlabel.pipeline.agree import existing_plan
+from ocrlabel.pipeline.checkpoint import Checkpoints
+from ocrlabel.pipeline.heartbeats import Beat, Heartbeats
+from ocrlabel.pipeline.layout import Layout
+from ocrlabel.pipeline.plan import Plan
+from ocrlabel.pipeline.survey import survey
+from ocrlabel.pipeline.world import World
+from ocrlabel.storage.base import NotStored
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """One worker, as its newest heartbeat tells. alive: it may still be at it."""
+
+    worker: str
+    alive: bool
+    ended: bool
+    said: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A run as it stands. told: run.json where there is one. rate: images/s of live workers."""
+
+    plan: Plan
+    tally: Tally
+    account: Account
+    workers: tuple[WorkerStatus, ...]
+    told: Mapping[str, Any] | None
+    images_per_s: float | None
+
+    @property
+    def complete(self) -> bool:
+        """Merged, every row in one of the two tables."""
+        return self.told is not None and bool(self.told["complete"])
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the rest takes at the present rate."""
+        if self.complete or not self.images_per_s:
+            return None
+        return self.tally.not_reached / self.images_per_s
+
+
+async def read_status(world: World, layout: Layout, *, watch_s: float) -> Status:
+    """Look at a run. Live workers' heartbeats are looked at twice, watch_s apart, for the rate.
+
+    Raises ConfigError when there is no run.
+    """
+    plan = await existing_plan(world, layout)
+    if plan is None:
+        where = f"{world.store.url.rstrip('/')}/{layout.plan_key}"
+        raise ConfigError(
+            f"there is no run here: {where} does not exist\n"
+            "  name the labels table that the run writes: ocrlabel status labels.parquet"
+        )
+    keys = layout.of_run(plan.run_id)
+    told = await _record(world, layout, plan)
+    heartbeats = Heartbeats(world, keys, duration_s=60.0)
+    beats = await heartbeats.look()
+    if told is not None and told["complete"]:
+        tally = Tally(*(told[name] for name in Tally.__dataclass_fields__))
+        account = Account(**told["account"])
+        return Status(plan, tally, account, _workers(heartbeats, beats, beats), told, None)
+    first = await survey(world, plan, Checkpoints(world, layout, plan), keys)
+    if not any(heartbeats.lives(beat) for beat in beats):
+        workers = _workers(heartbeats, beats, beats)
+        return Status(plan, first.tally, first.account, workers, told, None)
+    began_s = world.clock()
+    await world.sleep(watch_s)
+    found = await survey(world, plan, Checkpoints(world, layout, plan), keys)
+    done = found.tally.labelled + found.tally.failed - first.tally.labelled - first.tally.failed
+    rate = done / max(world.clock() - began_s, 1e-3)
+    later = await heartbeats.look()
+    workers = _workers(heartbeats, beats, later)
+    return Status(plan, found.tally, found.account, workers, told, rate)
+
+
+async def _record(world: World, layout: Layout, plan: Plan) -> Mapping[str, Any] | None:
+    try:
+        told: Mapping[str, Any] = json.loads(await world.store.get(layout.run_key))
+    except (NotStored, ValueError):
+        return None
+    return told if told.get("run_id") == plan.run_id else None
+
+
+def _workers(
+    heartbeats: Heartbeats, before: list[Beat], now: list[Beat]
+) -> tuple[WorkerStatus, ...]:
+    numbers = {beat.owner.worker: beat.number for beat in before}
+    return tuple(
+        WorkerStatus(
+            worker=beat.owner.worker,
+            alive=heartbeats.lives(beat) or beat.number > numbers.get(beat.owner.worker, 0),
+            ended=beat.gone,
+            said=beat.said,
+        )
+        for beat in now
+    )
