@@ -10,6 +10,7 @@ for row in ocrlabel.read_labels(result.labels_path):
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,6 +46,4 @@ _WHERE = {
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'ocrlabel' has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(_WHERE[name]), name)
