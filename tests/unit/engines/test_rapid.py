@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocrlabel.engines.base import Engine
+from ocrlabel.engines.local import LocalEngine
+from ocrlabel.engines.rapid import KOREAN_NOTICE, rapid_ocr
+from ocrlabel.engines.rapid_reader import RapidReader
+from ocrlabel.errors import ConfigError
+from ocrlabel.labels import Page, Word
+from tests.support.drawn import drawn, encoded
+from tests.support.offline_reader import OfflineReader
+from tests.support.shared_data import shared_data
+
+
+@pytest.fixture(scope="module")
+def reader() -> RapidReader:
+    return RapidReader(threads=1)
+
+
+def pages_of(engine: Engine, data: bytes) -> tuple[Page, ...]:
+    async def go() -> tuple[Page, ...]:
+        await engine.start()
+        try:
+            return (await engine.recognise(await engine.prepare(data), "local")).pages
+        finally:
+            await engine.close()
+
+    return asyncio.run(go())
+
+
+def direction(word: Word) -> str:
+    (x0, y0), (x1, y1) = word.polygon[:2]
+    across, down = x1 - x0, y1 - y0
+    if abs(across) > abs(down):
+        return "right" if across > 0 else "left"
+    return "down" if down > 0 else "up"
+
+
+def is_clockwise(word: Word) -> bool:
+    corners = word.polygon
+    following = (*corners[1:], corners[0])
+    return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(corners, following, strict=True)) > 0
+
+
+@pytest.mark.parametrize(
+    ("turned", "reads"), [(0, "right"), (90, "up"), (180, "left"), (270, "down"), (10, "right")]
+)
+def test_polygons_begin_at_the_texts_own_top_left_whichever_way_it_lies(reader, turned, reads):
+    page = drawn("Invoice total 12.50").rotate(turned, expand=True, fillcolor="white")
+    words = reader(page)
+    assert [word.text for word in words] == ["Invoice", "total", "12.50"]
+    assert {direction(word) for word in words} == {reads}
+    assert all(is_clockwise(word) for word in words)
+
+
+def test_words_of_an_upside_down_line_lie_where_they_are_written(reader):
+    page = drawn("Invoice total 12.50").rotate(180)
+    lefts = [min(x for x, _ in word.polygon) for word in reader(page)]
+    assert lefts == sorted(lefts, reverse=True)  # the first word is the one furthest right
+
+
+def test_polygons_of_a_big_page_are_in_its_own_pixels(reader):
+    small = drawn("Invoice total")
+    big = small.resize((small.width * 5, small.height * 5))
+    for word, fivefold in zip(reader(small), reader(big), strict=True):
+        assert word.text == fivefold.text
+        assert np.allclose(np.array(fivefold.polygon) / 5, word.polygon, atol=8)
+
+
+def test_doubtful_words_are_kept_with_their_doubt(reader):
+    image = Image.open(shared_data("ocr-dev", "images", "funsd_91372360.png")).convert("RGB")
+    doubts = [word.confidence for word in reader(image) if word.confidence is not None]
+    assert min(doubts) < 0.4
+    assert max(doubts) > 0.99
+
+
+def test_a_page_without_text_is_an_empty_page():
+    (page,) = pages_of(rapid_ocr(parallel=1), encoded(Image.new("RGB", (300, 200), "white")))
+    assert page == Page(1, 300, 200)
+
+
+def test_it_reads_without_a_network():
+    engine = LocalEngine("rapidocr", OfflineReader, {}, parallel=1)
+    (page,) = pages_of(engine, encoded(drawn("no network")))
+    assert [word.text for word in page.words] == ["no", "network"]
+
+
+def test_the_missing_extra_is_named_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rapidocr", None)  # as Python itself marks what is not there
+    with pytest.raises(ConfigError, match=r"needs rapidocr: pip install 'ocrlabel\[local\]'"):
+        rapid_ocr()
+
+
+def test_a_number_of_processes_below_one_is_refused():
+    with pytest.raises(ConfigError, match="it must be 1 or more"):
+        rapid_ocr(parallel=0)
+
+
+def test_its_korean_limits_are_said_by_the_engine_itself():
+    engine = rapid_ocr(parallel=1)
+    assert engine.notice == KOREAN_NOTICE
+    assert "no Hangul" in engine.notice
+    assert "--engine tesseract" in engine.notice
+
+
+@pytest.fixture(scope="module")
+def bare() -> Any:
+    from rapidocr import RapidOCR
+
+    return RapidOCR(
+        params={
+            "Global.text_score": 0.0,
+            "Global.return_word_box": True,
+            "Global.log_level": "critical",
+            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+        }
+    )
+
+
+@pytest.mark.parametrize("name", ["ic15_img_1.jpg", "funsd_0011505151.png", "sroie_320.jpg"])
+def test_words_equal_those_of_the_bare_library_on_the_same_pixels(reader, bare, name):
+    image = Image.open(shared_data("ocr-dev", "images", name)).convert("RGB")
+    result = bare(np.ascontiguousarray(np.asarray(image)[:, :, ::-1]))
+    expected = [
+        (text, {tuple(map(float, corner)) for corner in polygon})
+        for line in result.word_results
+        for text, _, polygon in line
+    ]
+    assert [(word.text, set(word.polygon)) for word in reader(image)] == expected
