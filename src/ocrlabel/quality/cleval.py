@@ -21,7 +21,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 
 from ocrlabel.labels import Polygon
-from ocrlabel.quality.cleval_boxes import CharBox, Held, char_box, held
+from ocrlabel.quality.cleval_boxes import CharBoxes, Held, char_boxes, held
 from ocrlabel.quality.cleval_match import Matched, belong
 from ocrlabel.quality.cleval_text import found_characters
 from ocrlabel.quality.scores import Score
@@ -70,14 +70,14 @@ def cleval(
     truth: Sequence[tuple[str, Polygon, bool]], read: Sequence[tuple[str, Polygon]]
 ) -> Cleval:
     """One page. truth: (text, polygon, do-not-care); read: (text, polygon). Texts as compared."""
-    truths = [char_box(text, polygon, ignore=ignore) for text, polygon, ignore in truth]
-    reads = [char_box(text, polygon, ignore=False) for text, polygon in read]
+    truths = char_boxes(truth)
+    reads = char_boxes([(text, polygon, False) for text, polygon in read])
     on = held(truths, reads)
     matched = belong(truths, reads, on)
     recall_penalty = sum(len(reads_of) - 1 for reads_of in matched.reads_of.values())
     precision_penalty = sum(len(truths_of) - 1 for truths_of in matched.truths_of.values())
     detection = _detection(truths, reads, on, matched)
-    claimed = sum(len(reads[j].text) for j in matched.valid_reads)
+    claimed = sum(len(reads.texts[j]) for j in matched.valid_reads)
     return Cleval(
         CharCounts(*detection, recall_penalty, precision_penalty),
         CharCounts(
@@ -93,12 +93,12 @@ def cleval(
 
 
 def _detection(
-    truths: Sequence[CharBox], reads: Sequence[CharBox], on: Held, matched: Matched
+    truths: CharBoxes, reads: CharBoxes, on: Held, matched: Matched
 ) -> tuple[int, int, int]:
     """Characters in the truth, claimed by the boxes, and found."""
-    there = sum(len(truths[i].text) for i in matched.valid_truths)
+    there = sum(len(truths.texts[i]) for i in matched.valid_truths)
     claimed = sum(int(on.count(i, j)) for i, reads_of in matched.reads_of.items() for j in reads_of)
-    claimed += sum(reads[j].claimed for j in matched.valid_reads if j not in matched.truths_of)
+    claimed += sum(reads.claimed[j] for j in matched.valid_reads if j not in matched.truths_of)
     found = sum(
         int(np.any([on.points(i, j) for j in reads_of], axis=0).sum())
         for i, reads_of in matched.reads_of.items()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import dist
 
 import numpy as np
 import shapely
 
 from ocrlabel.labels import Point, Polygon
-from ocrlabel.quality.geometry import Bools, Floats, Shapes, near, overlaps, shapes, solids
+from ocrlabel.quality.geometry import Bools, Floats, Indices, Shapes, near, overlaps, shapes, solids
 
 _VERTICAL = 0.5
 """Below this width over height a word is taken to run from top to bottom."""
@@ -22,14 +21,22 @@ _NO_POINTS: Bools = np.zeros(0, dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
-class CharBox:
-    """A box with one point for each character. claimed: characters it stands for unmatched."""
+class CharBoxes:
+    """Boxes of one page, with a point for each character.
 
-    text: str
-    polygon: Polygon
-    ignore: bool
-    claimed: int
+    quads: (n, 4, 2), in whole pixels. claimed: characters that a box stands for unmatched.
+    points: (characters, 2), those of box i from first[i] up to first[i + 1].
+    """
+
+    texts: tuple[str, ...]
+    ignored: tuple[bool, ...]
+    quads: Floats
+    claimed: tuple[int, ...]
     points: Floats
+    first: Indices
+
+    def __len__(self) -> int:
+        return len(self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +59,35 @@ class Held:
         return int(self.points(truth, read).sum())
 
 
-def char_box(text: str, polygon: Polygon, *, ignore: bool) -> CharBox:
-    """Place the characters evenly along the middle of the box."""
-    quad = _quad(polygon)
-    aspect = _aspect(quad)
-    longer = max(aspect, 1 / aspect)
-    count = min(round(0.5 + longer), _MOST) if ignore else len(text)
-    return CharBox(
-        text="#" * count if ignore else text,
-        # whole pixels, cut towards 0: as the authors' code takes areas
-        polygon=tuple((float(int(x)), float(int(y))) for x, y in quad),
-        ignore=ignore,
-        claimed=min(round(0.5 + 1 / (1e-5 + aspect)), _MOST),
-        points=_points(quad, count, vertical=aspect < _VERTICAL),
+def char_boxes(words: Sequence[tuple[str, Polygon, bool]]) -> CharBoxes:
+    """Place each word's (text, polygon, do-not-care) characters evenly along its middle."""
+    quads = np.array([_quad(polygon) for _, polygon, _ in words], dtype=np.float64)
+    quads = quads.reshape(-1, 4, 2)
+    ignored = tuple(ignore for _, _, ignore in words)
+    aspects = _aspects(quads)
+    counts = [
+        min(round(0.5 + max(aspect, 1 / aspect)), _MOST) if ignore else len(text)
+        for (text, _, ignore), aspect in zip(words, aspects.tolist(), strict=True)
+    ]
+    return CharBoxes(
+        texts=tuple("" if ignore else text for text, _, ignore in words),
+        ignored=ignored,
+        # cut towards 0, as the authors' code does before it takes areas
+        quads=np.trunc(quads),
+        claimed=tuple(min(round(0.5 + 1 / (1e-5 + aspect)), _MOST) for aspect in aspects.tolist()),
+        points=_points(quads, np.array(counts, dtype=np.intp), vertical=aspects < _VERTICAL),
+        first=np.concatenate(([0], np.cumsum(counts, dtype=np.intp))),
     )
 
 
-def held(truths: Sequence[CharBox], reads: Sequence[CharBox]) -> Held:
+def held(truths: CharBoxes, reads: CharBoxes) -> Held:
     """Areas and points of every pair that touches."""
-    of_truth, of_read = shapes([b.polygon for b in truths]), shapes([b.polygon for b in reads])
+    of_truth, of_read = shapes(_polygons(truths)), shapes(_polygons(reads))
     shared = overlaps(of_truth, of_read)
+    parts = (shared.values / of_read.areas[shared.columns]).astype(np.float32)
     precision = {
-        (i, j): np.float32(area / of_read.areas[j])
-        for i, j, area in zip(
-            shared.rows.tolist(), shared.columns.tolist(), shared.values.tolist(), strict=True
-        )
+        (i, j): part
+        for i, j, part in zip(shared.rows.tolist(), shared.columns.tolist(), parts, strict=True)
     }
     _without_words(precision, truths, of_truth, of_read)
     return Held(precision, _inside(truths, reads))
@@ -84,14 +95,13 @@ def held(truths: Sequence[CharBox], reads: Sequence[CharBox]) -> Held:
 
 def _without_words(
     precision: dict[tuple[int, int], np.float32],
-    truths: Sequence[CharBox],
+    truths: CharBoxes,
     of_truth: Shapes,
     of_read: Shapes,
 ) -> None:
     """A do-not-care region ends where a word of the truth begins."""
-    words = np.array([i for i, box in enumerate(truths) if not box.ignore], dtype=np.intp)
-    words = words[of_truth.areas[words] > 0]
-    for region in sorted({i for i, _ in precision if truths[i].ignore}):
+    words = np.flatnonzero(~np.array(truths.ignored, dtype=np.bool_) & (of_truth.areas > 0))
+    for region in sorted({i for i, _ in precision if truths.ignored[i]}):
         at, _ = near(of_truth.bounds[words], of_truth.bounds[region : region + 1])
         if not len(at):
             continue
@@ -103,22 +113,21 @@ def _without_words(
             precision[region, j] = np.float32(area / of_read.areas[j])
 
 
-def _inside(truths: Sequence[CharBox], reads: Sequence[CharBox]) -> dict[tuple[int, int], Bools]:
-    owner = np.repeat(np.arange(len(truths)), [len(box.points) for box in truths])
-    if not len(owner) or not reads:
+def _inside(truths: CharBoxes, reads: CharBoxes) -> dict[tuple[int, int], Bools]:
+    if not len(truths.points) or not len(reads):
         return {}
-    points = np.concatenate([box.points for box in truths])
-    quads = np.array([box.polygon for box in reads])
-    bounds = np.hstack((quads.min(axis=1), quads.max(axis=1)))
-    point_at, read_at = near(np.hstack((points, points)), bounds)
-    hit = _contains(quads[read_at], points[point_at])
-    first = np.searchsorted(owner, np.arange(len(truths)))
+    owner = np.repeat(np.arange(len(truths)), np.diff(truths.first))
+    bounds = np.hstack((reads.quads.min(axis=1), reads.quads.max(axis=1)))
+    point_at, read_at = near(np.hstack((truths.points, truths.points)), bounds)
+    hit = _contains(reads.quads[read_at], truths.points[point_at])
+    point_at, read_at = point_at[hit], read_at[hit]
+    word_at = owner[point_at]
+    place = point_at - truths.first[word_at]
     found: dict[tuple[int, int], Bools] = {}
-    for point, j in zip(point_at[hit].tolist(), read_at[hit].tolist(), strict=True):
-        i = int(owner[point])
+    for i, j, at in zip(word_at.tolist(), read_at.tolist(), place.tolist(), strict=True):
         if (i, j) not in found:
-            found[i, j] = np.zeros(len(truths[i].points), dtype=np.bool_)
-        found[i, j][point - first[i]] = True
+            found[i, j] = np.zeros(truths.first[i + 1] - truths.first[i], dtype=np.bool_)
+        found[i, j][at] = True
     return found
 
 
@@ -143,19 +152,23 @@ def _quad(polygon: Polygon) -> tuple[Point, Point, Point, Point]:
     return top_left, top_right, polygon[half], polygon[-1]
 
 
-def _aspect(quad: tuple[Point, Point, Point, Point]) -> float:
-    """Mean width over mean height."""
-    top_left, top_right, bottom_right, bottom_left = quad
-    width = (dist(top_left, top_right) + dist(bottom_right, bottom_left)) / 2
-    height = (dist(top_right, bottom_right) + dist(bottom_left, top_left)) / 2
-    return (width + 1e-5) / (height + 1e-5)
+def _polygons(boxes: CharBoxes) -> list[Polygon]:
+    return [tuple((x, y) for x, y in quad) for quad in boxes.quads.tolist()]
 
 
-def _points(quad: tuple[Point, Point, Point, Point], count: int, *, vertical: bool) -> Floats:
-    if not count:
-        return np.zeros((0, 2))
-    first, second, third, fourth = quad[-1:] + quad[:-1] if vertical else quad
-    start = (np.array(first) + np.array(fourth)) / 2
-    end = (np.array(second) + np.array(third)) / 2
-    points: Floats = start + (np.arange(count)[:, None] + 0.5) * (end - start) / count
+def _aspects(quads: Floats) -> Floats:
+    """Mean width over mean height of each."""
+    sides = np.linalg.norm(np.roll(quads, -1, axis=1) - quads, axis=2)
+    width, height = (sides[:, 0] + sides[:, 2]) / 2, (sides[:, 1] + sides[:, 3]) / 2
+    aspects: Floats = (width + 1e-5) / (height + 1e-5)
+    return aspects
+
+
+def _points(quads: Floats, counts: Indices, *, vertical: Bools) -> Floats:
+    turned = np.where(vertical[:, None, None], np.roll(quads, 1, axis=1), quads)
+    start, end = (turned[:, 0] + turned[:, 3]) / 2, (turned[:, 1] + turned[:, 2]) / 2
+    step = (end - start) / np.maximum(counts, 1)[:, None]
+    owner = np.repeat(np.arange(len(quads)), counts)
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    points: Floats = start[owner] + (place[:, None] + 0.5) * step[owner]
     return points

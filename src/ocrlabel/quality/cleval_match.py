@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ocrlabel.quality.cleval_boxes import CharBox, Held
+from ocrlabel.quality.cleval_boxes import CharBoxes, Held
 
 SHARE = 0.3
 """The share of a read box that has to lie on the truth."""
@@ -23,10 +22,10 @@ class Matched:
     truths_of: dict[int, list[int]]
 
 
-def belong(truths: Sequence[CharBox], reads: Sequence[CharBox], on: Held) -> Matched:
+def belong(truths: CharBoxes, reads: CharBoxes, on: Held) -> Matched:
     """Match one page: one to one, then split words, then merged ones."""
     unread = _left_out(truths, on)
-    valid_truths = tuple(i for i, box in enumerate(truths) if not box.ignore)
+    valid_truths = tuple(i for i, ignore in enumerate(truths.ignored) if not ignore)
     valid_reads = tuple(j for j in range(len(reads)) if j not in unread)
     strong = _by_both([pair for pair in on.inside if _share(on, pair) >= np.float32(SHARE)])
     links: set[tuple[int, int]] = set()
@@ -38,7 +37,7 @@ def belong(truths: Sequence[CharBox], reads: Sequence[CharBox], on: Held) -> Mat
         elif len(split) >= 2:
             links.update((i, j) for j in split)
     for j, holders in _by_both(list(on.inside)).truths_of.items():
-        merged = [i for i in holders if not truths[i].ignore]
+        merged = [i for i in holders if not truths.ignored[i]]
         share = sum(float(_share(on, (i, j))) for i in merged)
         if j not in unread and len(merged) >= 2 and share >= SHARE:
             links.update((i, j) for i in merged)
@@ -64,12 +63,12 @@ def _share(on: Held, pair: tuple[int, int]) -> np.float32:
     return on.precision.get(pair, np.float32(0))
 
 
-def _left_out(truths: Sequence[CharBox], on: Held) -> set[int]:
+def _left_out(truths: CharBoxes, on: Held) -> set[int]:
     """Read boxes that lie on do-not-care regions: on one, or on several together."""
     out: set[int] = set()
     sums: dict[int, np.float32] = {}
     for (i, j), share in on.precision.items():
-        if not truths[i].ignore:
+        if not truths.ignored[i]:
             continue
         if share >= np.float32(SHARE):
             out.add(j)

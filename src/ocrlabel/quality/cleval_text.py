@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ocrlabel.quality.cleval_boxes import CharBox, Held
+from ocrlabel.quality.cleval_boxes import CharBoxes, Held
 from ocrlabel.quality.cleval_match import Matched
 
 
-def found_characters(
-    truths: Sequence[CharBox], reads: Sequence[CharBox], on: Held, matched: Matched
-) -> int:
+def found_characters(truths: CharBoxes, reads: CharBoxes, on: Held, matched: Matched) -> int:
     """Characters found over the page; one that was found is not found again for another word.
 
     The boxes of a word are put one after the other in the order in which they hold its points.
     """
-    left = {j: reads[j].text for j in matched.truths_of}
+    left = {j: reads.texts[j] for j in matched.truths_of}
     found = 0
     for i in sorted(matched.reads_of):
-        order = _in_order(matched.reads_of[i], i, on)
-        for character in common(truths[i].text, "".join(left[j] for j in order)):
+        boxes = matched.reads_of[i]
+        if len(boxes) == 1 and left[boxes[0]] == truths.texts[i]:
+            found += len(truths.texts[i])
+            left[boxes[0]] = ""
+            continue
+        order = _in_order(boxes, i, on)
+        for character in common(truths.texts[i], "".join(left[j] for j in order)):
             holder = next(j for j in order if character in left[j])
             left[holder] = left[holder].replace(character, "", 1)
             found += 1

@@ -46,7 +46,7 @@ class Curve:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._kept = np.zeros((STEPS + 1, RESAMPLES + 1), dtype=np.int32)
-        self._right = np.zeros_like(self._kept)
+        self._right = np.zeros((STEPS + 1, RESAMPLES + 1), dtype=np.int32)
         self._last: str | None = None
         self.documents = 0
         """How many documents are in it, told by their change: pages of one stand together."""

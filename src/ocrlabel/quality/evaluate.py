@@ -57,7 +57,9 @@ def evaluate(
     """Go through the pairs once; one result for each level that came, words first."""
     levels: dict[Level, _LevelSums] = {}
     for row, truth in pairs:
-        sums = levels.setdefault(truth.level, _LevelSums(Halves(seed)))
+        if truth.level not in levels:
+            levels[truth.level] = _LevelSums(Halves(seed))
+        sums = levels[truth.level]
         counts, verdicts = count(truth, cared(row), normalise)
         group = None if by is None else group_of(by, row, truth)
         sums.add(name_of(row).document, counts, verdicts, group)

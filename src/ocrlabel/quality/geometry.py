@@ -21,6 +21,7 @@ from ocrlabel.labels import Polygon
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Indices: TypeAlias = npt.NDArray[np.intp]
+Geometries: TypeAlias = npt.NDArray[np.object_]
 
 _ALL_PAIRS = 1_000_000
 
@@ -33,7 +34,7 @@ class Shapes:
     bounds: Floats
     areas: Floats
     upright: Bools
-    geometries: npt.NDArray[np.object_]
+    geometries: Geometries
 
     def __len__(self) -> int:
         return len(self.polygons)
@@ -48,19 +49,14 @@ def shapes(polygons: Sequence[Polygon]) -> Shapes:
     geometries = np.full(count, None, dtype=np.object_)
     quads = [i for i, polygon in enumerate(polygons) if len(polygon) == 4]
     if quads:
-        _quads(
-            np.array([polygons[i] for i in quads], dtype=np.float64),
-            np.array(quads),
-            bounds,
-            areas,
-            upright,
-        )
-    for i in np.flatnonzero(~upright).tolist():
-        geometry = _geometry(polygons[i])
-        if geometry is not None:
-            geometries[i] = geometry
-            bounds[i] = shapely.bounds(geometry)
-            areas[i] = shapely.area(geometry)
+        points = np.array([polygons[i] for i in quads], dtype=np.float64)
+        _boxes_of(points, np.array(quads), bounds, areas, upright)
+        slanted = ~upright[quads] & np.isfinite(points).all(axis=(1, 2))
+        geometries[np.array(quads)[slanted]] = shapely.polygons(points[slanted])
+    for i, polygon in enumerate(polygons):
+        if len(polygon) != 4:
+            geometries[i] = _outline(polygon)
+    _measure(geometries, bounds, areas)
     return Shapes(tuple(polygons), bounds, areas, upright, geometries)
 
 
@@ -114,7 +110,7 @@ def near(these: Floats, those: Floats) -> tuple[Indices, Indices]:
     return rows, columns
 
 
-def _quads(points: Floats, at: Indices, bounds: Floats, areas: Floats, upright: Bools) -> None:
+def _boxes_of(points: Floats, at: Indices, bounds: Floats, areas: Floats, upright: Bools) -> None:
     finite = np.isfinite(points).all(axis=(1, 2))
     x, y = points[:, :, 0], points[:, :, 1]
     # a rectangle along the axes: each side keeps x or y, and opposite corners differ in both
@@ -127,15 +123,28 @@ def _quads(points: Floats, at: Indices, bounds: Floats, areas: Floats, upright: 
     upright[at[is_box]] = True
 
 
-def _geometry(polygon: Polygon) -> shapely.Geometry | None:
+def _outline(polygon: Polygon) -> shapely.Geometry | None:
     if len(polygon) < 3 or not np.isfinite(np.asarray(polygon, dtype=np.float64)).all():
         return None
-    outline = shapely.Polygon(polygon)
-    solid = outline if outline.is_valid else shapely.make_valid(outline)
-    return solid if shapely.area(solid) > 0 else None
+    return shapely.Polygon(polygon)
 
 
-def solids(of: Shapes, at: Indices) -> npt.NDArray[np.object_]:
+def _measure(geometries: Geometries, bounds: Floats, areas: Floats) -> None:
+    """Sizes of all that is no upright rectangle; what has no area is taken out."""
+    at = np.array(
+        [i for i, geometry in enumerate(geometries) if geometry is not None], dtype=np.intp
+    )
+    if not len(at):
+        return
+    broken = at[~shapely.is_valid(geometries[at])]
+    geometries[broken] = shapely.make_valid(geometries[broken])
+    areas[at] = shapely.area(geometries[at])
+    geometries[at[areas[at] == 0]] = None
+    solid = at[areas[at] > 0]
+    bounds[solid] = shapely.bounds(geometries[solid])
+
+
+def solids(of: Shapes, at: Indices) -> Geometries:
     """Shapely geometries at these places, where there is area; boxes are made when first wanted."""
     missing = np.array([i for i in np.unique(at) if of.geometries[i] is None], dtype=np.intp)
     if len(missing):
@@ -143,5 +152,5 @@ def solids(of: Shapes, at: Indices) -> npt.NDArray[np.object_]:
     return of.geometries[at]
 
 
-def _boxes(bounds: Floats) -> npt.NDArray[np.object_]:
+def _boxes(bounds: Floats) -> Geometries:
     return np.asarray(shapely.box(*bounds.T), dtype=np.object_)

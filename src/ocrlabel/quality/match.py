@@ -39,12 +39,14 @@ def match(
     since nothing can match it.
     """
     truths, reads = shapes(truth), shapes(read)
-    cared_truth = [i for i, skip in enumerate(ignored) if not skip and truths.areas[i] > 0]
+    counts_truth = ~np.array(ignored, dtype=np.bool_) & (truths.areas > 0)
     regions = shapes([polygon for polygon, skip in zip(truth, ignored, strict=True) if skip])
-    cared_read = np.flatnonzero(~inside(reads, regions)).tolist()
+    counts_read = ~inside(reads, regions)
     found = ious(truths, reads)
-    both = np.isin(found.rows, cared_truth) & np.isin(found.columns, cared_read)
+    both = counts_truth[found.rows] & counts_read[found.columns]
     pairs = best_first(Pairs(found.rows[both], found.columns[both], found.values[both]), above=iou)
+    cared_truth = np.flatnonzero(counts_truth).tolist()
+    cared_read = np.flatnonzero(counts_read).tolist()
     return Match(tuple(sorted(pairs)), tuple(cared_truth), tuple(cared_read))
 
 
