@@ -1,0 +1,150 @@
+"""Bins -> bar charts as numbers: what a template draws as SVG without knowing what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ocrlabel.report.bins import Bins, nice
+from ocrlabel.report.colours import band
+
+WIDTH, HEIGHT = 440.0, 150.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 6.0, 8.0, 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar: place and size in units of the drawing, its CSS class, what it says on hovering."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A label at a place along an axis; anchor as SVG's text-anchor."""
+
+    at: float
+    text: str
+    anchor: str = "middle"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A bar chart. line: points of a second curve, scaled to its own greatest value."""
+
+    title: str
+    says: str
+    bars: tuple[Bar, ...]
+    across: tuple[Tick, ...]
+    up: tuple[Tick, ...]
+    line: tuple[tuple[float, float], ...] = ()
+    line_says: str = ""
+    width: float = WIDTH
+    height: float = HEIGHT
+    left: float = _LEFT
+    right: float = WIDTH - _RIGHT
+    base: float = HEIGHT - _BOTTOM
+
+
+def confidence_chart(counts: Sequence[int], says: str) -> Chart:
+    """Words by confidence, each bar in the colour that its words have on the pages."""
+    bins = Bins(0.0, 1 / len(counts), tuple(map(float, counts)))
+    middle = [band(sum(bins.edges(place)) / 2) for place in range(len(counts))]
+    across = [(place, f"{place / len(counts):g}") for place in range(0, len(counts) + 1, 4)]
+    return _chart(
+        "Confidence of words", says, bins, "words", across, kinds=middle,
+        name=lambda low, high: f"{low:.2f} to {high:.2f}",
+    )  # fmt: skip
+
+
+def count_chart(title: str, says: str, bins: Bins, unit: str, what: str) -> Chart:
+    """Pages by a whole number. unit: of the number; what: is counted."""
+    last = len(bins.counts) - 1
+    step = max(1, -(-last // 5))
+    across = [(place + 0.5, f"{bins.edges(place)[0]:,.0f}") for place in range(0, last + 1, step)]
+
+    def name(low: float, high: float) -> str:
+        if bins.edges(last)[0] == low and last:
+            return f"{low:,.0f} {unit} and more"
+        return f"{low:,.0f} to {high - 1:,.0f} {unit}" if bins.width > 1 else f"{low:,.0f} {unit}"
+
+    return _chart(title, says, bins, what, across, name=name)
+
+
+def rate_chart(bins: Bins, spent: Sequence[float], says: str, line_says: str) -> Chart:
+    """Pages per minute over time; spent: what was paid up to the end of each bin, or ()."""
+    rates = Bins(bins.start, bins.width, tuple(n * 60 / bins.width for n in bins.counts))
+    marks = range(0, len(bins.counts), max(1, -(-len(bins.counts) // 4)))
+    spelled = "%H:%M:%S" if bins.width < 60 else "%H:%M" if bins.width < 10_800 else "%d %b"
+    across = [(float(place), _utc(bins.edges(place)[0], spelled)) for place in marks]
+
+    def name(low: float, high: float) -> str:
+        return f"{_utc(low, '%d %b %H:%M:%S')} to {_utc(high, '%H:%M:%S')}"
+
+    chart = _chart("Pages per minute", says, rates, "pages per minute", across, name=name)
+    if not spent or not spent[-1]:
+        return chart
+    step = (chart.right - chart.left) / len(spent)
+    top = chart.base - _TOP
+    line = [(chart.left, chart.base)] + [
+        (round(chart.left + (place + 1) * step, 2), round(chart.base - top * sum_ / spent[-1], 2))
+        for place, sum_ in enumerate(spent)
+    ]
+    return Chart(
+        chart.title, chart.says, chart.bars, chart.across, chart.up, tuple(line), line_says
+    )
+
+
+def _chart(
+    title: str,
+    says: str,
+    bins: Bins,
+    what: str,
+    across: Sequence[tuple[float, str]],
+    *,
+    name: Callable[[float, float], str],
+    kinds: Sequence[str] = (),
+) -> Chart:
+    right, base = WIDTH - _RIGHT, HEIGHT - _BOTTOM
+    step = (right - _LEFT) / max(1, len(bins.counts))
+    top = _ceiling(max(bins.counts, default=0))
+    bars = []
+    for place, count in enumerate(bins.counts):
+        # a bin with one page among thousands is still seen
+        tall = max((base - _TOP) * count / top, 1.5) if count else 0.0
+        bars.append(
+            Bar(
+                x=round(_LEFT + place * step + step * 0.06, 2),
+                y=round(base - tall, 2),
+                width=round(step * 0.88, 2),
+                height=round(tall, 2),
+                kind=kinds[place] if kinds else "plain",
+                says=f"{name(*bins.edges(place))}: {_short(count)} {what}",
+            )
+        )
+    ticks = tuple(Tick(round(_LEFT + place * step, 2), text) for place, text in across)
+    up = tuple(
+        Tick(round(base - (base - _TOP) * share, 2), _short(top * share)) for share in (0, 0.5, 1)
+    )
+    return Chart(title, says, tuple(bars), ticks, up)
+
+
+def _ceiling(most: float) -> float:
+    """The top of the axis: even where things are counted, so that its half is a number too."""
+    return max(2.0, nice(most / 2) * 2) if most > 1 else nice(most)
+
+
+def _short(number: float) -> str:
+    if number >= 10_000:
+        return f"{number / 1000:,.0f}k"
+    return f"{number:,.0f}" if number == int(number) else f"{number:,.3g}"
+
+
+def _utc(at_s: float, spelled: str) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime(spelled)

@@ -1,0 +1,203 @@
+"""run.json and the counts -> what the head of the report says. Missing numbers are left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ocrlabel.engines.rapid import KOREAN_NOTICE
+from ocrlabel.report.survey import Survey
+from ocrlabel.report.text import visible
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A name and a value, and a second line where there is more to say."""
+
+    name: str
+    value: str
+    more: str = ""
+    alarming: bool = False
+
+
+def engines_of(survey: Survey, record: Mapping[str, Any]) -> str:
+    """The engines and models that the labels come from."""
+    named = [f"{engine} {model}".strip() for (engine, model), _ in survey.engines.most_common(3)]
+    told = ", ".join(dict.fromkeys(filter(None, named))) or _text(record.get("engine"))
+    rest = len(survey.engines) - 3
+    return visible(told + (f" and {rest} more" if rest > 0 else ""), 200)
+
+
+def dates_of(survey: Survey, record: Mapping[str, Any]) -> str:
+    """From when to when, in UTC."""
+    first = _number(record.get("created_at_s"))
+    last = _number(record.get("ended_at_s"))
+    if survey.times_s:
+        first = first or min(survey.times_s)
+        last = last or max(survey.times_s)
+    if first is None or last is None:
+        return ""
+    start, end = _moment(first), _moment(last)
+    return f"{start} to {end[11:] if start[:10] == end[:10] else end} UTC"
+
+
+def headline(survey: Survey, failed: int, record: Mapping[str, Any]) -> list[Fact]:
+    """The tiles at the top."""
+    rows = int(_number(record.get("rows")) or survey.documents + failed)
+    per_page = survey.words / survey.pages if survey.pages else 0
+    mean = survey.mean_confidence
+    facts = [
+        Fact("pages labelled", f"{survey.pages:,}", f"of {survey.documents:,} images"),
+        Fact("words", f"{survey.words:,}", f"{per_page:,.1f} a page"),
+        Fact(
+            "failed",
+            f"{failed:,}",
+            f"{failed / rows:.1%} of {rows:,} rows" if rows else "",
+            alarming=failed > _share(record) * rows,
+        ),
+    ]
+    if left := int(_number(record.get("not_reached")) or 0):
+        facts.append(Fact("not reached", f"{left:,}", "run it again to go on", alarming=True))
+    facts.append(
+        Fact(
+            "mean word confidence",
+            "–" if mean is None else f"{mean:.3f}",
+            f"{survey.words_without_confidence:,} words have none"
+            if survey.words_without_confidence
+            else "",
+        )
+    )
+    return facts + _money(record) + _speed(survey, record)
+
+
+def notices(survey: Survey, record: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before trusting the labels."""
+    found = []
+    engines = {engine for engine, _ in survey.engines} | {_text(record.get("engine"))}
+    if "rapidocr" in engines and _may_be_korean(survey):
+        found.append(KOREAN_NOTICE)
+    if record.get("model_version_changed"):
+        versions = ", ".join(
+            map(str, _mapping(_mapping(record.get("account")).get("model_versions")))
+        )
+        found.append(f"The engine's model changed during the run: {visible(versions)}.")
+    if record.get("complete") is False:
+        why = visible(_text(record.get("reason")))
+        found.append(f"The run is not complete{': ' + why if why else ''}. Run it again to go on.")
+    if survey.pages_without_words:
+        found.append(
+            f"{survey.pages_without_words:,} of {survey.pages:,} pages have no words at all."
+        )
+    return found
+
+
+def price_of(record: Mapping[str, Any]) -> float | None:
+    """USD a page, None where nobody wrote it down."""
+    return _number(record.get("price_per_page_usd"))
+
+
+def settings(record: Mapping[str, Any]) -> list[Fact]:
+    """What was run, for those who want to run it again."""
+    account = _mapping(record.get("account"))
+    wanted = {
+        "dataset": record.get("dataset"),
+        "source": record.get("source"),
+        "engine": record.get("engine"),
+        **{
+            f"engine: {key}": value for key, value in _mapping(record.get("engine_options")).items()
+        },
+        "model versions": ", ".join(map(str, _mapping(account.get("model_versions")))),
+        "retry rounds": record.get("retries"),
+        "rows a batch": record.get("batch_rows"),
+        "price a page": _usd(record.get("price_per_page_usd")),
+        "most to spend": _usd(record.get("max_cost_usd")),
+        "failures allowed": record.get("max_failures_share"),
+        "requests": _listed(account.get("requests")),
+        "pages billed": account.get("billed_pages"),
+        "pages wasted": _listed(account.get("wasted_pages")),
+        "pages perhaps billed": _listed(account.get("at_risk_pages")),
+        "job": record.get("job"),
+        "run id": record.get("run_id"),
+        "input fingerprint": record.get("fingerprint"),
+        **_mapping(record.get("settings")),
+    }
+    return [
+        Fact(visible(str(name), 100), visible(_text(value), 1_000))
+        for name, value in wanted.items()
+        if value not in (None, "", {}, [])
+    ]
+
+
+def _money(record: Mapping[str, Any]) -> list[Fact]:
+    price = price_of(record)
+    billed = _number(record.get("billed_usd"))
+    if price is None or billed is None:
+        return []
+    if not price:
+        return [Fact("spent", "nothing", "the engine is free")]
+    account = _mapping(record.get("account"))
+    pages = int(_number(account.get("billed_pages")) or 0)
+    wasted = sum(int(_number(n) or 0) for n in _mapping(account.get("wasted_pages")).values())
+    risk = _number(record.get("at_risk_usd")) or 0.0
+    more = [f"{pages:,} pages × ${price:g}"]
+    if wasted:
+        more.append(f"{wasted:,} of them in no label")
+    if risk:
+        more.append(f"perhaps ${risk:,.2f} more for requests without an answer")
+    return [Fact("spent", f"${billed:,.2f}", "; ".join(more))]
+
+
+def _speed(survey: Survey, record: Mapping[str, Any]) -> list[Fact]:
+    rate = _number(record.get("requests_per_s"))
+    if rate:
+        return [Fact("requests a second", f"{rate:,.2f}", "from the first to the last")]
+    times = survey.times_s
+    if len(times) < 2 or (spent_s := max(times) - min(times)) <= 0:
+        return []
+    return [Fact("pages a minute", f"{(len(times) - 1) * 60 / spent_s:,.1f}", "while it ran")]
+
+
+def _may_be_korean(survey: Survey) -> bool:
+    """Names in Hangul, or Chinese that the engine itself is not sure of."""
+    many = survey.han_words >= max(5, survey.words / 50)
+    return bool(survey.hangul_names) or (many and survey.unsure_han_words * 4 >= survey.han_words)
+
+
+def _share(record: Mapping[str, Any]) -> float:
+    found = _number(record.get("max_failures_share"))
+    return 0.05 if found is None else found
+
+
+def _usd(value: object) -> str:
+    number = _number(value)
+    return "" if number is None else f"${number:,g}"
+
+
+def _listed(value: object) -> str:
+    return ", ".join(f"{name} {count}" for name, count in _mapping(value).items())
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _text(value: object) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, Mapping | Sequence):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def _moment(at_s: float) -> str:
+    try:
+        return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, OSError, ValueError):
+        return "?"

@@ -1,0 +1,418 @@
+// The page viewer. Every text goes in through textContent: nothing that was read from an image, a
+// file name or a table is ever parsed as HTML.
+(() => {
+  "use strict";
+  const $ = (id) => document.getElementById(id);
+  const data = $("data") && JSON.parse($("data").textContent);
+  if (!data) return;
+
+  const SVG = "http://www.w3.org/2000/svg";
+  const [TEXT, SURE, BAND, POLYGON, KIND] = [0, 1, 2, 3, 4];
+  const items = data.items.map((item, at) => ({
+    ...item,
+    at,
+    haystack: [item.title, item.id, item.path, item.message, ...item.words.map((w) => w[TEXT])]
+      .filter(Boolean).join("\n").toLowerCase(),
+  }));
+  const state = { shown: items, item: null, zoom: 1, query: "", hidden: new Set() };
+  const plural = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+
+  function element(name, properties = {}, ...children) {
+    const made = Object.assign(document.createElement(name), properties);
+    made.append(...children);
+    return made;
+  }
+
+  function drawn(name, attributes) {
+    const made = document.createElementNS(SVG, name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  }
+
+  // --- which pages, in which order ---------------------------------------------------------
+
+  const filters = {
+    "": () => true,
+    pages: (item) => item.kind === "page",
+    unsure: (item) => item.kind === "page" && item.words.some((w) => w[SURE] !== null && w[SURE] < 0.8),
+    empty: (item) => item.kind === "page" && !item.count,
+    failures: (item) => item.kind === "failure",
+  };
+
+  function predicate(chosen) {
+    if (chosen.startsWith("failure:")) return (item) => item.failure === chosen.slice(8);
+    if (chosen.startsWith("class:")) return (item) => item.words.some((w) => w[KIND] === chosen.slice(6));
+    return filters[chosen];
+  }
+
+  const last = (value) => (value === null ? Infinity : value);
+  const orders = {
+    table: (a, b) => a.at - b.at,
+    confidence: (a, b) => last(a.confidence) - last(b.confidence) || a.at - b.at,
+    lowest: (a, b) => last(a.lowest) - last(b.lowest) || a.at - b.at,
+    most: (a, b) => b.count - a.count || a.at - b.at,
+    fewest: (a, b) => a.count - b.count || a.at - b.at,
+  };
+  const compared = (order) => (a, b) => {
+    const failed = (a.kind === "failure") - (b.kind === "failure");
+    const order_ = orders[order](a, b); // Infinity - Infinity is NaN: equal
+    return failed || order_ || a.at - b.at;
+  };
+
+  function offer(value, name) {
+    $("filter").append(element("option", { value, textContent: name }));
+  }
+
+  function fillFilter() {
+    const count = (value) => items.filter(predicate(value)).length;
+    const named = [["", "everything"], ["pages", "labelled pages"], ["unsure", "with uncertain words"],
+      ["empty", "without words"], ["failures", "failures"]];
+    for (const name of data.failures) named.push([`failure:${name}`, `failed: ${name}`]);
+    for (const name of data.classes) named.push([`class:${name}`, `words of class ${name}`]);
+    for (const [value, name] of named) {
+      if (!value || count(value)) offer(value, `${name} (${count(value)})`);
+    }
+  }
+
+  function listItem(item) {
+    const failed = item.kind === "failure";
+    const name = element("bdi", { className: "name", textContent: item.title || "(no name)" });
+    name.title = item.id;
+    const left = failed ? item.failure
+      : (item.pages > 1 ? `page ${item.page} of ${item.pages}` : plural(item.count, "word", "words"));
+    const right = failed ? "failed" : item.confidence === null ? "–" : item.confidence.toFixed(3);
+    const button = element("button", { type: "button" }, name,
+      element("span", { className: "meta" },
+        element("span", { textContent: left }), element("span", { textContent: right })));
+    if (!failed && item.words.length) button.append(meter(item));
+    button.addEventListener("click", () => open(item));
+    const entry = element("li", { className: item.kind }, button);
+    item.button = button;
+    return entry;
+  }
+
+  function meter(item) {
+    // the page's words by band, the least certain first: a page's quality at a glance
+    const svg = drawn("svg", { class: "meter", viewBox: "0 0 100 3", preserveAspectRatio: "none", "aria-hidden": "true" });
+    let x = 0;
+    for (const band of ["c0", "c1", "c2", "c3", "cx"]) {
+      const width = 100 * item.words.filter((w) => w[BAND] === band).length / item.words.length;
+      if (width) svg.append(drawn("rect", { class: band, x, width, height: 3, y: 0 }));
+      x += width;
+    }
+    return svg;
+  }
+
+  function choose() {
+    const accepted = predicate($("filter").value);
+    state.query = $("search").value.trim().toLowerCase();
+    state.shown = items
+      .filter((item) => accepted(item) && item.haystack.includes(state.query))
+      .sort(compared($("sort").value));
+    $("list").replaceChildren(...state.shown.map(listItem));
+    $("found").textContent = state.shown.length === items.length
+      ? plural(items.length, "entry", "entries")
+      : `${state.shown.length.toLocaleString("en")} of ${plural(items.length, "entry", "entries")}`;
+    if (!state.shown.includes(state.item)) open(state.shown[0] || null);
+    else { markCurrent(); markHits(); }
+  }
+
+  // --- one page ----------------------------------------------------------------------------
+
+  function open(item) {
+    state.item = item;
+    markCurrent();
+    const sheet = item || { title: "", words: [], facts: [], pages: 1 };
+    $("title").textContent = sheet.title;
+    $("subtitle").textContent = item ? subtitle(item) : "";
+    $("why").hidden = !item || !(item.message || item.unsure);
+    $("why").textContent = !item ? "" : item.message ? `${item.failure}: ${item.message}`
+      : item.unsure ? "Not drawn at random: one of the least certain pages of the table." : "";
+    drawStage(item);
+    listWords(sheet);
+    $("facts").replaceChildren(...sheet.facts.flatMap(([name, value]) => [
+      element("dt", { textContent: name }),
+      element("dd", {}, element("bdi", { textContent: value })),
+    ]));
+    fit();
+    markHits();
+  }
+
+  function subtitle(item) {
+    const row = item.kind === "failure" ? `row ${item.number.toLocaleString("en")} of the input`
+      : `row ${item.number.toLocaleString("en")} of the table`;
+    return item.pages > 1 ? `page ${item.page} of ${item.pages} · ${row}` : row;
+  }
+
+  function markCurrent() {
+    for (const item of state.shown) item.button?.removeAttribute("aria-current");
+    const at = state.shown.indexOf(state.item);
+    $("previous").disabled = at <= 0;
+    $("next").disabled = at < 0 || at === state.shown.length - 1;
+    if (at < 0) return;
+    state.item.button.setAttribute("aria-current", "true");
+    const list = $("list").parentElement; // scrolled by hand: scrollIntoView would move the whole report
+    const box = state.item.button.getBoundingClientRect(), frame = list.getBoundingClientRect();
+    if (box.top < frame.top + 34) list.scrollTop -= frame.top + 34 - box.top;
+    if (box.bottom > frame.bottom) list.scrollTop += box.bottom - frame.bottom;
+  }
+
+  function picture(item) {
+    const told = $(`picture-${item.at}`);
+    return told ? JSON.parse(told.textContent) : { why: "" };
+  }
+
+  function drawStage(item) {
+    const stage = $("stage");
+    stage.replaceChildren();
+    stage.className = "stage";
+    stage.removeAttribute("style");
+    const { src, why } = item ? picture(item) : { why: "Nothing matches." };
+    if (!src && (!item || item.kind === "failure")) {
+      stage.classList.add("none");
+      stage.append(element("p", { textContent: why || "There is no image to show." }));
+      state.size = null;
+      return;
+    }
+    state.size = [item.width, item.height];
+    if (src) {
+      const image = element("img", { src, alt: "" });
+      if (!item.width) { // a failed row's size is only known from its image
+        image.addEventListener("load", () => { state.size = [image.naturalWidth, image.naturalHeight]; fit(); });
+      }
+      stage.append(image);
+    }
+    if (item.kind === "page") stage.append(overlay(item, !src));
+    if (why) $("why").textContent = `${$("why").textContent} ${why}`.trim();
+    if (why) $("why").hidden = false;
+  }
+
+  function overlay(item, withTexts) {
+    const svg = drawn("svg", {
+      viewBox: `0 0 ${item.width} ${item.height}`, preserveAspectRatio: "none", role: "img",
+      "aria-label": `${plural(item.words.length, "word", "words")} outlined where they stand; the list beside has their texts`,
+    });
+    item.words.forEach((word, at) => {
+      const flat = word[POLYGON];
+      if (!flat.length) return;
+      const box = drawn("polygon", { class: `box ${word[BAND]}`, points: flat.join(" "), "data-word": at });
+      const title = drawn("title", {});
+      title.textContent = `${word[TEXT]}  ${sure(word)}`;
+      box.append(title);
+      svg.append(box);
+      if (withTexts) svg.append(printed(word));
+    });
+    svg.addEventListener("pointerover", (event) => point(event.target.dataset.word, true));
+    svg.addEventListener("pointerout", (event) => point(event.target.dataset.word, false));
+    svg.addEventListener("click", (event) => {
+      const at = event.target.dataset.word;
+      if (at !== undefined && !moved) row(at)?.querySelector("button").focus();
+    });
+    return svg;
+  }
+
+  function printed(word) {
+    // without an image the text itself stands in its box, turned and stretched as the box is
+    const [x0, y0, x1, y1] = word[POLYGON], [x3, y3] = word[POLYGON].slice(-2);
+    const wide = Math.hypot(x1 - x0, y1 - y0), tall = Math.hypot(x3 - x0, y3 - y0);
+    const turn = (Math.atan2(y1 - y0, x1 - x0) * 180) / Math.PI;
+    const text = drawn("text", {
+      transform: `translate(${x3} ${y3}) rotate(${turn}) translate(0 ${-0.22 * tall})`,
+      "font-size": 0.78 * tall,
+    });
+    if (wide > 1 && word[TEXT]) {
+      text.setAttribute("textLength", wide);
+      text.setAttribute("lengthAdjust", "spacingAndGlyphs");
+    }
+    text.textContent = word[TEXT];
+    return text;
+  }
+
+  const sure = (word) => (word[SURE] === null ? "–" : word[SURE].toFixed(3));
+  const row = (at) => $("words").children[at];
+  const box = (at) => $("stage").querySelector(`[data-word="${at}"]`);
+
+  function listWords(item) {
+    $("words").replaceChildren(...item.words.map((word, at) => {
+      const text = element("bdi", { textContent: word[TEXT] || "(no text)", className: word[TEXT] ? "" : "empty" });
+      const cell = element("span", {}, text);
+      if (word[KIND]) cell.append(element("span", { className: "kind", textContent: word[KIND] }));
+      const button = element("button", { type: "button" },
+        element("span", { className: `chip ${word[BAND]}` }), cell,
+        element("span", { className: "sure", textContent: sure(word) }));
+      button.addEventListener("click", () => zoomTo(word));
+      for (const [event, on] of [["pointerenter", true], ["pointerleave", false], ["focus", true], ["blur", false]]) {
+        button.addEventListener(event, () => point(at, on));
+      }
+      return element("li", {}, button);
+    }));
+    $("count").textContent = item.kind !== "page" ? ""
+      : item.count > item.words.length
+        ? `the first ${item.words.length.toLocaleString("en")} of ${plural(item.count, "word", "words")}`
+        : plural(item.count, "word", "words");
+    hideBands();
+  }
+
+  function point(at, on) {
+    if (at === undefined) return;
+    box(at)?.classList.toggle("on", on);
+    row(at)?.classList.toggle("on", on);
+  }
+
+  function markHits() {
+    state.item?.words.forEach((word, at) => {
+      const hit = Boolean(state.query) && word[TEXT].toLowerCase().includes(state.query);
+      box(at)?.classList.toggle("hit", hit);
+      row(at)?.classList.toggle("hit", hit);
+    });
+  }
+
+  function hideBands() {
+    state.item?.words.forEach((word, at) => {
+      const hidden = state.hidden.has(word[BAND]);
+      const shape = box(at);
+      if (shape) shape.style.display = hidden ? "none" : "";
+      if (row(at)) row(at).hidden = hidden;
+    });
+  }
+
+  // --- zoom --------------------------------------------------------------------------------
+
+  function room() {
+    const style = getComputedStyle($("scroll"));
+    return [
+      $("scroll").clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight),
+      $("scroll").clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom),
+    ];
+  }
+
+  function fit() {
+    if (!state.size) { $("zoom").textContent = ""; return; }
+    const [wide, tall] = room();
+    zoomAt(Math.min(wide / state.size[0], tall / state.size[1]));
+  }
+
+  function zoomAt(scale, at) {
+    // `at` is a point of the page, 0..1, that stays where it is on the screen; by default the middle
+    if (!state.size || !(scale > 0)) return;
+    const scroll = $("scroll"), stage = $("stage");
+    const [wide, tall] = room();
+    const least = Math.min(0.05, wide / state.size[0], tall / state.size[1]);
+    state.zoom = Math.min(Math.max(scale, least), 16);
+    const before = stage.getBoundingClientRect(), frame = scroll.getBoundingClientRect();
+    const [fx, fy] = at || [
+      before.width ? (frame.left + frame.width / 2 - before.left) / before.width : 0.5,
+      before.height ? (frame.top + frame.height / 2 - before.top) / before.height : 0.5,
+    ];
+    const [sx, sy] = [before.left + fx * before.width, before.top + fy * before.height];
+    stage.style.width = `${state.size[0] * state.zoom}px`;
+    stage.style.height = `${state.size[1] * state.zoom}px`;
+    const after = stage.getBoundingClientRect();
+    scroll.scrollLeft += after.left + fx * after.width - sx;
+    scroll.scrollTop += after.top + fy * after.height - sy;
+    $("zoom").textContent = `${Math.round(100 * state.zoom)} %`;
+  }
+
+  function zoomTo(word) {
+    const flat = word[POLYGON];
+    if (!flat.length || !state.size) return;
+    const xs = flat.filter((_, i) => i % 2 === 0), ys = flat.filter((_, i) => i % 2);
+    const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+    const [wide, tall] = room();
+    zoomAt(Math.max(state.zoom, Math.min(wide / 3 / (right - left || 1), tall / 5 / (bottom - top || 1), 2)));
+    const scroll = $("scroll"), frame = scroll.getBoundingClientRect(), stage = $("stage").getBoundingClientRect();
+    scroll.scrollLeft += stage.left + ((left + right) / 2) * state.zoom - frame.left - frame.width / 2;
+    scroll.scrollTop += stage.top + ((top + bottom) / 2) * state.zoom - frame.top - frame.height / 2;
+  }
+
+  // --- hands -------------------------------------------------------------------------------
+
+  function step(by) {
+    const at = state.shown.indexOf(state.item);
+    const item = state.shown[at + by];
+    if (item) open(item);
+  }
+
+  const keys = {
+    j: () => step(1), ArrowRight: () => step(1), ArrowDown: () => step(1),
+    k: () => step(-1), ArrowLeft: () => step(-1), ArrowUp: () => step(-1),
+    "+": () => zoomAt(state.zoom * 1.25), "=": () => zoomAt(state.zoom * 1.25),
+    "-": () => zoomAt(state.zoom / 1.25), 0: fit,
+    "/": () => { $("viewer").scrollIntoView({ block: "nearest" }); $("search").focus(); $("search").select(); },
+    Escape: () => { fit(); document.activeElement?.blur(); },
+  };
+
+  // up and down move the report itself as long as nobody is in the viewer
+  const inViewer = () => $("viewer").contains(document.activeElement);
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = event.target.matches("input[type=search], select");
+    if (typing && event.key !== "Escape") return;
+    if (typing) {
+      if (event.target === $("search")) { $("search").value = ""; choose(); }
+      $("scroll").focus();
+      event.preventDefault();
+      return;
+    }
+    if (/^Arrow(Up|Down)$/.test(event.key) && !inViewer()) return;
+    if (!keys[event.key]) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+
+  let moved = false, grip = null;
+  $("scroll").addEventListener("pointerdown", (event) => {
+    moved = false;
+    if (event.button === 0 && event.pointerType === "mouse") grip = [event.clientX, event.clientY, $("scroll").scrollLeft, $("scroll").scrollTop];
+  });
+  addEventListener("pointermove", (event) => {
+    if (!grip) return;
+    const [dx, dy] = [event.clientX - grip[0], event.clientY - grip[1]];
+    if (!moved && Math.hypot(dx, dy) < 4) return;
+    moved = true;
+    $("scroll").classList.add("drags");
+    [$("scroll").scrollLeft, $("scroll").scrollTop] = [grip[2] - dx, grip[3] - dy];
+  });
+  addEventListener("pointerup", () => { grip = null; $("scroll").classList.remove("drags"); });
+  $("scroll").addEventListener("wheel", (event) => {
+    if (!event.ctrlKey) return;
+    event.preventDefault();
+    const stage = $("stage").getBoundingClientRect();
+    zoomAt(state.zoom * Math.exp(-event.deltaY / 300),
+      [(event.clientX - stage.left) / stage.width, (event.clientY - stage.top) / stage.height]);
+  }, { passive: false });
+
+  $("search").addEventListener("input", choose);
+  $("filter").addEventListener("change", choose);
+  $("sort").addEventListener("change", () => { state.item = null; choose(); });
+  $("previous").addEventListener("click", () => step(-1));
+  $("next").addEventListener("click", () => step(1));
+  $("larger").addEventListener("click", keys["+"]);
+  $("smaller").addEventListener("click", keys["-"]);
+  $("fit").addEventListener("click", fit);
+  for (const toggle of document.querySelectorAll("[data-band]")) {
+    toggle.addEventListener("change", () => {
+      state.hidden[toggle.checked ? "delete" : "add"](toggle.dataset.band);
+      hideBands();
+    });
+  }
+  for (const link of document.querySelectorAll("[data-filter]")) {
+    link.addEventListener("click", () => {
+      const option = [...$("filter").options].find((one) => one.value === link.dataset.filter);
+      if (!option) return;
+      $("filter").value = option.value;
+      choose();
+      $("pages").scrollIntoView();
+    });
+  }
+  let width = 0;
+  new ResizeObserver(() => {
+    const wide = $("scroll").clientWidth;
+    if (wide !== width) { width = wide; fit(); }
+  }).observe($("scroll"));
+
+  $("viewer").hidden = false;
+  fillFilter();
+  choose();
+})();
