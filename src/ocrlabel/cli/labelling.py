@@ -51,8 +51,12 @@ async def label_dataset(
     *,
     chosen: Chosen | None = None,
     job: str = "",
+    join: bool = True,
 ) -> Labelling:
-    """Open the input, choose the engine, run, and keep to signals and deadlines on the way."""
+    """Open the input, choose the engine, run, and keep to signals and deadlines on the way.
+
+    join: go on with an unfinished run whoever began it; else only if this very job did.
+    """
     chosen = chosen or choose_engine(settings, keys)
     display.say(chosen.why)
     if notice := getattr(chosen.engine, "notice", ""):
@@ -70,7 +74,7 @@ async def label_dataset(
                 place.layout,
                 dataset,
                 chosen.engine,
-                settings.run_options(job=job),
+                settings.run_options(job=job, join=join),
                 stop=stop,
                 scratch=Path(scratch),
                 reuse=_reuse(settings, chosen),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -22,7 +21,7 @@ from ocrlabel.cli import (
     set_live,
     status,
 )
-from ocrlabel.errors import OcrLabelError
+from ocrlabel.cli.ending import exit_with_a_sentence
 
 app = typer.Typer(
     name="ocrlabel",
@@ -68,9 +67,5 @@ app.add_typer(aws.app, name="aws", rich_help_panel=_CLOUD)
 
 
 def main() -> None:
-    """Run the command. Errors of ours are one sentence on standard error, and their exit status."""
-    try:
-        app()
-    except OcrLabelError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+    """Run the command."""
+    exit_with_a_sentence(app)

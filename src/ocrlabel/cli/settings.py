@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise ConfigError(_sentence(error)) from error
 
-    def run_options(self, *, job: str = "") -> RunOptions:
+    def run_options(self, *, job: str = "", join: bool = True) -> RunOptions:
         """The part that the run itself takes."""
         return RunOptions(
             batch_rows=self.batch_size,
@@ -131,6 +131,7 @@ class Settings(BaseSettings):
             lease_s=self.lease_s,
             send_within_s=self.send_within_s,
             job=job,
+            join=join,
         )
 
 

@@ -36,10 +36,18 @@ async def agree(world: World, layout: Layout, wanted: Plan, options: RunOptions)
         there = await existing_plan(world, layout)
         if there is None:
             raise RunMismatch(f"{layout.plan_key} came and went: is somebody deleting it?")
-    if options.fresh:
+    same_job = bool(options.job) and there.job == options.job
+    if options.fresh and not same_job:
+        # a retry of the job that began afresh, and its array's other children, go on with it
         return await _start_afresh(world, layout, there, wanted, options)
     where = f"{world.store.url.rstrip('/')}/{layout.prefix}/{layout.dataset}"
     refuse_other(there, wanted, where=where)
+    if not options.join and not same_job and not await _is_complete(world, layout, there):
+        raise RunMismatch(
+            f"{where} holds an unfinished run that another job began\n"
+            "  add --resume to go on with it and pay only for what is left,"
+            f" or --fresh to pay for all {there.rows:,} rows again"
+        )
     if options.batch_rows not in {None, there.batch_rows}:
         world.emit(
             Notice(
@@ -48,6 +56,14 @@ async def agree(world: World, layout: Layout, wanted: Plan, options: RunOptions)
             )
         )
     return there
+
+
+async def _is_complete(world: World, layout: Layout, plan: Plan) -> bool:
+    try:
+        told = json.loads(await world.store.get(layout.run_key))
+    except (NotStored, ValueError):
+        return False
+    return bool(told.get("complete")) and told.get("run_id") == plan.run_id
 
 
 async def _refuse_to_overwrite(world: World, layout: Layout) -> None:

@@ -30,7 +30,7 @@ SPORADIC_NEAR = 0.99
 SPORADIC_IN_FLEET = 25  # sends of one worker: clocks a little apart cost a 429 now and then
 FEW = 30  # sends of one of many workers: fewer measure nothing
 STEP_EVERY_S, STEP_S = 60.0, 6.0  # a fleet's rise: every minute, what one worker does in 6 s
-QUIET_S = 20.0  # without a 429: a documented rate is worth another try
+QUIET = 50, 20.0  # sends and seconds without a 429: a documented rate is worth another try
 MANY = 60  # sends: enough to begin a new measurement
 LOWEST_RPS = 0.02
 
@@ -152,7 +152,9 @@ class Aimd:
             return RISE_TO_LIMIT_PER_S if self.measured else RISE_TO_GUESS_PER_S
         if FIRST_GUESS * self.documented_rps <= self.rps < self.documented_rps:
             # a little below what we were told: that 429 was jitter
-            return RISE_TO_LIMIT_PER_S if now >= self.fell_at + QUIET_S else 0.0
+            sends, seconds = QUIET
+            quiet = self.sent_since_fall >= sends and now >= self.fell_at + seconds
+            return RISE_TO_LIMIT_PER_S if quiet else 0.0
         return RISE_ABOVE_LIMIT_PER_S if now >= self.hold_until else 0.0
 
     def answered(self, sent_at: float) -> Aimd:
@@ -217,8 +219,7 @@ def _guess(search: Aimd, now: float, share: float) -> float:
         if rps <= documented:
             return near * rps
         # the documented rate is the likeliest of all limits that are only a little lower
-        likely = FALL * rps <= documented <= NEAR * rps
-        return documented if likely else FIRST_GUESS * rps
+        return documented if documented >= FALL * rps else FIRST_GUESS * rps
     sends, seconds = SPORADIC
     if search.sent_since_fall >= sends and now - search.fell_at >= seconds:
         return SPORADIC_NEAR * rps

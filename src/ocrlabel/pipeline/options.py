@@ -10,6 +10,8 @@ class RunOptions:
     """Settings of one invocation. Only batch_rows becomes part of the plan.
 
     *_s are seconds, *_usd US dollars, *_share parts of one. None means automatic or no limit.
+    job: the Batch job, the same for its retries and its array's children. join: go on with an
+    unfinished run that another job began.
     """
 
     batch_rows: int | None = None
@@ -30,4 +32,4 @@ class RunOptions:
     lease_s: float = 60.0
     send_within_s: float = 60.0
     job: str = ""
-    resume: bool = True
+    join: bool = True
