@@ -76,6 +76,7 @@ def result(crowd: Crowd, after_s: float) -> Result:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", default="", help="rows whose title holds this")
     parser.add_argument("--limiters", nargs="+", default=list(LIMITERS))
     args = parser.parse_args()
     print(
@@ -88,6 +89,8 @@ def main() -> None:
         for workers, skew_s in ((1, 0.02), (2, 0.02), (4, 0.02), (8, 0.02), (8, 60.0))
     ] + [("1..8 joining and dying, --rps 3, clocks ±0.02 s", churn, 8, RATE, 0.02)]
     for title, kind, workers, rps, skew_s in rows:
+        if args.only not in title:
+            continue
         for limiter in args.limiters:
             runs = [kind(limiter, workers, seed, rps, skew_s) for seed in range(args.seeds)]
             use = [run.figures.read_per_s / RATE for run in runs]

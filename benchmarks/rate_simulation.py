@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ocrlabel.engines.base import Lane
@@ -70,7 +71,7 @@ def simulated(setting: Setting, limiter: str, seed: int) -> Figures:
     return run_virtual(story())
 
 
-def late(rng: random.Random):
+def late(rng: random.Random) -> Callable[[float], Awaitable[None]]:
     """A timer as a busy machine has it: up to a few milliseconds late."""
 
     async def nap(seconds: float) -> None:
