@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,9 +56,9 @@ class FakeTime:
         return self.now_s
 
 
-def aws_at(endpoints: Mapping[str, str], time: FakeTime | None = None) -> Aws:
+def aws_at(endpoints: Mapping[str, str], moved: FakeTime | None = None) -> Aws:
     """Clients at these addresses by service; "*" is every other service's."""
-    moved = time or FakeTime()
+    moved = moved or FakeTime()
 
     def make(service: str) -> Any:
         return client(service, endpoints.get(service, endpoints.get("*", "http://127.0.0.1:9")))
@@ -126,6 +130,44 @@ def serving(kind: str) -> Iterator[Served]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def moto_process(environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """moto in a process of its own: its state is nobody else's, nor are its warnings."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            "env",
+            *(f"{name}={value}" for name, value in (environment or {}).items()),
+            *(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for_port(port, 60)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def wait_for_port(port: int, timeout_s: float) -> None:
+    """Return as soon as somebody listens there."""
+    end_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > end_s:
+                raise
+            threading.Event().wait(0.05)
+        else:
+            return
 
 
 def reset(moto: str) -> None:

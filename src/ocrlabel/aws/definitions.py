@@ -54,7 +54,8 @@ def covers(present: Any, wanted: Any) -> bool:
     match wanted:
         case Mapping():
             return isinstance(present, Mapping) and all(
-                key in present and covers(present[key], value) for key, value in wanted.items()
+                key in present and covers(_as_given(present[key], key), _as_given(value, key))
+                for key, value in wanted.items()
             )
         case list() | tuple():
             return (
@@ -64,3 +65,8 @@ def covers(present: Any, wanted: Any) -> bool:
             )
         case _:
             return bool(present == wanted)
+
+
+def _as_given(value: Any, key: str) -> Any:
+    """Batch takes RETRY and retry for the same, and gives either back."""
+    return value.lower() if key == "action" and isinstance(value, str) else value

@@ -24,7 +24,8 @@ class Price:
     bound: bool = False
 
 
-_LIST = "public price list, us-east-1"
+_LIST = "AWS's price pages, us-east-1"
+_KNOWN = "as generally known, us-east-1, not looked up"
 _SEEN = "2026-11-23"
 
 
@@ -35,14 +36,14 @@ class Prices:
     fargate_vcpu_h: Price = field(default=Price(0.04048, "vCPU-hour", _LIST, _SEEN, bound=True))
     fargate_gb_h: Price = field(default=Price(0.004445, "GB-hour", _LIST, _SEEN, bound=True))
     ec2_spot_vcpu_h: Price = field(
-        default=Price(0.0513, "vCPU-hour", "c7a on demand, us-east-1", _SEEN, bound=True)
+        default=Price(0.0513, "vCPU-hour", f"c7a.large on demand, {_KNOWN}", _SEEN, bound=True)
     )
-    ipv4_h: Price = field(default=Price(0.005, "address-hour", _LIST, _SEEN))
-    s3_put: Price = field(default=Price(0.005 / 1000, "request", _LIST, _SEEN))
-    s3_get: Price = field(default=Price(0.0004 / 1000, "request", _LIST, _SEEN))
-    logs_gb: Price = field(default=Price(0.50, "GB", _LIST, _SEEN))
-    secret_month: Price = field(default=Price(0.40, "secret-month", _LIST, _SEEN))
-    ecr_gb_month: Price = field(default=Price(0.10, "GB-month", _LIST, _SEEN))
+    ipv4_h: Price = field(default=Price(0.005, "address-hour", _KNOWN, _SEEN))
+    s3_put: Price = field(default=Price(0.005 / 1000, "request", _KNOWN, _SEEN))
+    s3_get: Price = field(default=Price(0.0004 / 1000, "request", _KNOWN, _SEEN))
+    logs_gb: Price = field(default=Price(0.50, "GB", _KNOWN, _SEEN))
+    secret_month: Price = field(default=Price(0.40, "secret-month", _KNOWN, _SEEN))
+    ecr_gb_month: Price = field(default=Price(0.10, "GB-month", _KNOWN, _SEEN))
     page: Price = field(default=Price(PAGE_USD, "page", "Upstage price list", _SEEN))
 
 

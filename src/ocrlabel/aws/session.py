@@ -15,6 +15,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
 )
+from botocore.parsers import ResponseParserError
 
 from ocrlabel.aws.names import Place
 from ocrlabel.errors import ConfigError, OcrLabelError
@@ -151,7 +152,7 @@ def translated(doing: str) -> Iterator[None]:
         hint = remedy(code(error))
         message = f"AWS refused to {doing}: {code(error)}: {said(error)}"
         raise AwsRefused(f"{message}\n  {hint}" if hint else message) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         raise AwsRefused(
             f"AWS could not be reached to {doing}: {error}\n"
             "  check the network and the region (AWS_REGION), then run it again"

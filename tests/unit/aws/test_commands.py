@@ -1,0 +1,245 @@
+"""The commands as a user types them, with moto for all of AWS."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from ocrlabel.cli.aws import app
+from ocrlabel.errors import ConfigError
+from tests.support.aws import ACCOUNT, aws_at, moto_process, reset
+from tests.support.s3 import moto_server
+
+# moto says so of every resource that it does not make
+pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")
+
+KEY = "up_a_key_that_shows_nowhere"
+DIGEST = "sha256:" + "a" * 64
+IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/batch-processor@{DIGEST}"
+GOLDEN = Path(__file__).parents[2] / "golden" / "aws"
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+class User:
+    """Someone at a shell: variables, a folder, and what the last command printed."""
+
+    def __init__(self, url: str) -> None:
+        self.variables = {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "UPSTAGE_API_KEY": KEY,
+            "S3_BUCKET": "",
+            "SECRET_NAME": "",
+            "UPSTAGE_BASE_URL": "",
+        }
+        self.aws = aws_at({"*": url})
+        self.printed = ""
+
+    def types(self, line: str) -> str:
+        result = CliRunner().invoke(app, line.split(), env=self.variables)
+        self.printed += result.output
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def put_dataset(self, name: str, rows: int) -> None:
+        s3 = self.aws.client("s3")
+        bucket = f"ocrlabel-{ACCOUNT}-us-east-1"
+        s3.delete_bucket_policy(Bucket=bucket)  # moto denies without looking at the condition
+        paths = [f"images/{n}.png" for n in range(rows)]
+        held = io.BytesIO()
+        pq.write_table(pa.table({"id": paths, "image_path": paths}), held)
+        s3.put_object(Bucket=bucket, Key=f"data/processed/{name}.parquet", Body=held.getvalue())
+        for path in paths[:30]:
+            s3.put_object(Bucket=bucket, Key=path, Body=b"png")
+
+
+def without_docker(url: str) -> None:
+    """moto's jobs are done at once, with no container."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    connection.request(
+        "POST",
+        "/moto-api/config",
+        json.dumps({"batch": {"use_docker": False}}),
+        {"Content-Type": "application/json"},
+    )
+    connection.getresponse().read()
+    connection.close()
+
+
+# moto makes no compute environment without a service role
+DEPLOY = f"deploy --service-role arn:aws:iam::{ACCOUNT}:role/service --network own"
+
+
+def newcomer(url: str) -> User:
+    reset(url)
+    without_docker(url)
+    someone = User(url)
+    someone.aws.client("iam").create_role(RoleName="service", AssumeRolePolicyDocument="{}")
+    return someone
+
+
+@pytest.fixture
+def user(moto, tmp_path, monkeypatch) -> User:
+    monkeypatch.chdir(tmp_path)
+    return newcomer(moto)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory) -> Iterator[tuple[User, Path]]:
+    """An account of its own where everything was deployed."""
+    folder = tmp_path_factory.mktemp("project")
+    with moto_process() as url, contextlib.chdir(folder):
+        someone = newcomer(url)
+        someone.types(DEPLOY)
+        yield someone, folder
+
+
+@pytest.fixture
+def deployed(once, monkeypatch) -> User:
+    someone, folder = once
+    monkeypatch.chdir(folder)
+    return someone
+
+
+def test_deploy_writes_config_env_and_says_what_comes_next(deployed):
+    text = Path("aws/config.env").read_text()
+    assert f"export S3_BUCKET=ocrlabel-{ACCOUNT}-us-east-1" in text
+    assert "export BATCH_JOB_QUEUE=batch-processor-queue" in text
+    assert "source aws/config.env" in deployed.printed
+
+
+def test_the_key_is_printed_nowhere(deployed):
+    deployed.types("github-secrets")
+    assert KEY not in deployed.printed
+    assert KEY not in Path("aws/config.env").read_text()
+
+
+def test_a_dry_run_lists_and_makes_nothing(user):
+    printed = user.types("deploy --dry-run --network own")
+    assert "+ add     bucket ocrlabel-" in printed
+    assert "+ add     AWS::Batch::JobQueue Queue" in printed
+    assert not Path("aws/config.env").exists()
+    assert user.aws.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_deploying_again_changes_nothing(deployed):
+    assert "nothing to change" in deployed.types("deploy")
+
+
+def test_an_image_is_registered_once(deployed):
+    deployed.types(f"register --image {IMAGE}")
+    deployed.types(f"register --image {IMAGE}")
+    found = deployed.aws.client("batch").describe_job_definitions(status="ACTIVE")
+    (definition,) = found["jobDefinitions"]
+    assert definition["containerProperties"]["image"] == IMAGE
+
+
+def test_a_dataset_is_submitted_watched_and_listed(deployed):
+    deployed.types(f"register --image {IMAGE}")
+    deployed.put_dataset("baseline_train", 100)
+    printed = deployed.types("submit baseline_train --max-cost 2 --watch")
+    assert "one worker saturates 3 requests/s" in deployed.printed
+    assert "succeeded; fetch the labels: ocrlabel aws download baseline_train" in printed
+    job = printed.splitlines()[0]
+    (described,) = deployed.aws.client("batch").describe_jobs(jobs=[job])["jobs"]
+    assert described["container"]["command"][-4:] == [
+        "--dataset-name",
+        "baseline_train",
+        "--max-cost",
+        "2",
+    ]
+    assert described["jobName"].startswith("pseudo-label-baseline_train-")
+    assert "it succeeded" in deployed.types(f"explain {job}")
+
+
+def test_several_workers_are_one_array(deployed):
+    deployed.types(f"register --image {IMAGE}")
+    deployed.put_dataset("baseline_train", 100)
+    job = deployed.types("submit baseline_train --workers 4").strip()
+    (described,) = deployed.aws.client("batch").describe_jobs(jobs=[job])["jobs"]
+    assert described["arrayProperties"]["size"] == 4
+
+
+def test_a_dataset_that_is_not_there_is_said_before_a_job_is_made(deployed):
+    deployed.put_dataset("baseline_train", 1)
+    with pytest.raises(ConfigError, match=r"typo.parquet is not there"):
+        deployed.types("submit typo")
+
+
+def test_results_are_downloaded_and_missing_ones_explained(deployed):
+    deployed.put_dataset("fetched", 1)
+    with pytest.raises(ConfigError, match="the run has not ended"):
+        deployed.types("download fetched --to out")
+    for ending in ("_pseudo_labels.parquet", "_run.json"):
+        deployed.aws.client("s3").put_object(
+            Bucket=f"ocrlabel-{ACCOUNT}-us-east-1", Key=f"data/processed/fetched{ending}", Body=b"x"
+        )
+    assert deployed.types("download fetched --to out").split() == [
+        "out/fetched_pseudo_labels.parquet",
+        "out/fetched_run.json",
+    ]
+
+
+def test_the_doctor_names_what_is_missing_and_what_mends_it(user):
+    user.types(DEPLOY)
+    user.put_dataset("train", 3)
+    with pytest.raises(ConfigError, match="checks failed"):
+        user.types("doctor train")
+    lines = user.printed
+    assert f"ok      credentials: account {ACCOUNT}, us-east-1" in lines
+    assert "ok      secret: upstage-api-key holds a key (not shown)" in lines
+    assert "ok      queue: batch-processor-queue is enabled and valid" in lines
+    assert "ok      dataset: train: 3 rows; 3 sampled images are there" in lines
+    assert "NOT OK  image: no job definition pseudo-label-processor is registered" in lines
+    assert "mend it: ocrlabel aws push-image" in lines
+
+
+def test_status_says_that_nothing_runs_and_how_far_a_dataset_is(deployed):
+    deployed.put_dataset("train", 3)
+    deployed.aws.client("s3").put_object(
+        Bucket=f"ocrlabel-{ACCOUNT}-us-east-1", Key="checkpoints/train_batch_0000.parquet", Body=b""
+    )
+    printed = deployed.types("status train")
+    assert "no job is waiting or running" in printed
+    assert "train: 1 batches saved" in printed
+
+
+def test_without_config_env_deploy_is_what_comes_next(user):
+    with pytest.raises(ConfigError, match="ocrlabel aws deploy"):
+        user.types("submit train")
+
+
+@pytest.mark.parametrize("role", ["job", "execution", "instance", "github", "deployer"])
+def test_a_policy_is_printed_as_it_is_kept(user, role):
+    printed = user.types(f"policy {role} --account {ACCOUNT} --region us-east-1 --bucket labels")
+    assert printed == (GOLDEN / f"policy-{role}.json").read_text()
+
+
+def test_an_unknown_role_is_refused(user):
+    with pytest.raises(ConfigError, match="one of deployer, github, job"):
+        user.types("policy admin")
+
+
+def test_the_cost_of_the_guides_images_is_said_with_every_source(user):
+    printed = user.types("cost --images 3272 --offline")
+    assert "OCR: $4.9080" in printed
+    assert "Fargate Spot, 0.30 machine hours: at most $0.0165" in printed
