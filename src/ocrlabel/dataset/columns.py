@@ -74,22 +74,37 @@ def reference(
     Raises DatasetError for a row without an id.
     """
     path = path_of(row.get(columns.image))
-    own_id: object = row.get(columns.id) if columns.id else path
-    if numbered or (embedded and not columns.id and not path):
-        own_id = f"row-{ordinal}"
-    if own_id is None or own_id == "":
-        missing = columns.id or columns.image
-        raise DatasetError(f"{where}: row {ordinal + 1} has nothing in column {missing!r}")
+    own_id = identity(row, ordinal, columns, where, embedded=embedded, numbered=numbered)
     metadata = row.get("metadata")
     source = metadata.get("original_source") if isinstance(metadata, Mapping) else None
     return ImageRef(
         ordinal=ordinal,
-        id=str(own_id),
+        id=own_id,
         path=path,
         embedded=embedded,
         original_source=str(source or row.get("original_source") or ""),
         input_row=_others(row, (columns.image, columns.id)),
     )
+
+
+def identity(
+    row: Mapping[str, object],
+    ordinal: int,
+    columns: Columns,
+    where: str,
+    *,
+    embedded: bool = False,
+    numbered: bool = False,
+) -> str:
+    """The id of a row, of which only the columns for id and image are needed."""
+    path = path_of(row.get(columns.image))
+    own_id: object = row.get(columns.id) if columns.id else path
+    if numbered or (embedded and not columns.id and not path):
+        return f"row-{ordinal}"
+    if own_id is None or own_id == "":
+        missing = columns.id or columns.image
+        raise DatasetError(f"{where}: row {ordinal + 1} has nothing in column {missing!r}")
+    return str(own_id)
 
 
 def path_of(cell: object) -> str:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ocrlabel.dataset.base import hash_of
-from ocrlabel.dataset.columns import Columns, choose_columns, reference
+from ocrlabel.dataset.columns import Columns, choose_columns, identity, reference
 from ocrlabel.dataset.cursor import Blocks, Cursor
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import ImageRef
 
 _BUFFER_BYTES = 1 << 20
 _ROWS_PER_READ = 512
+_ROWS_PER_ID_READ = 4096
 _IMAGES_PER_READ = 25  # rows of a slice, which are read one after the other
 _BYTES_PER_READ = 32_000_000
 _OUR_METADATA = b"ocrlabel"
@@ -52,13 +53,25 @@ class ParquetRows:
             raise DatasetError(f"{where} has no rows")
         self._blocks = _image_blocks(self._table, schema, self._columns)
         self._by_number = False
-        self._rows = Cursor(self._table, _reference_columns(schema, self._columns), _ROWS_PER_READ)
+        self._rows = Cursor(self._table, _small_columns(schema, self._columns), _ROWS_PER_READ)
         self.fingerprint = hash_of(file)
 
     def ids(self) -> Iterator[str]:
         """The id of every row; raises DatasetError for a row without one."""
-        for start in range(0, self.count, _ROWS_PER_READ):
-            yield from (ref.id for ref in self.refs(start, start + _ROWS_PER_READ))
+        needed = self._table.schema_arrow.field(self._columns.id or self._columns.image)
+        names = _small_columns([needed], self._columns)
+        ordinal = 0
+        for batch in Cursor(self._table, names, _ROWS_PER_ID_READ).read(0, self.count):
+            for row in batch.to_pylist():
+                yield identity(
+                    row,
+                    ordinal,
+                    self._columns,
+                    self._where,
+                    embedded=self._blocks is not None,
+                    numbered=self._by_number,
+                )
+                ordinal += 1
 
     def refs(self, start: int, stop: int) -> list[ImageRef]:
         """The rows start to stop - 1."""
@@ -118,10 +131,10 @@ def _image_blocks(table: pq.ParquetFile, schema: pa.Schema, columns: Columns) ->
     return Blocks(Cursor(table, [leaf], rows))
 
 
-def _reference_columns(schema: pa.Schema, columns: Columns) -> list[str]:
+def _small_columns(fields: Iterable[pa.Field[Any]], columns: Columns) -> list[str]:
     """The small columns: text, numbers, dates, an image's path, the predecessor's source."""
     names: list[str] = []
-    for field in schema:
+    for field in fields:
         if field.name == columns.image and pa.types.is_struct(field.type):
             inside = [field.type.field(n).name for n in range(field.type.num_fields)]
             names += [f"{field.name}.path"] if "path" in inside else []

@@ -17,7 +17,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     May be the image itself when it is RGB already.
     """
     if image.mode.startswith("I;16"):
-        image = _scaled(image.convert("I"), 0, _SHORT)
+        short = image if image.mode == "I;16" else image.convert("I")
+        image = _scaled(short, 0, _SHORT)
     elif image.mode in {"I", "F"}:
         image = _scaled(image, *_white_and_black(image))
     if image.has_transparency_data:

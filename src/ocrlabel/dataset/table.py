@@ -38,10 +38,11 @@ __all__ = [
 
 Table: TypeAlias = Path | BinaryIO
 
-# A row group is what a reader holds in memory at once: about 20 MB of words.
+# What the writer holds in memory until a row group is full: some 50 MB of words.
 ROWS_PER_GROUP = 5_000
-WORDS_PER_GROUP = 200_000
-_ROWS_PER_READ = 512
+WORDS_PER_GROUP = 100_000
+_BUFFER_BYTES = 1 << 20
+_ROWS_PER_READ = 256
 _PREFIX = "ocrlabel."
 
 
@@ -130,7 +131,7 @@ class FailuresWriter(_Writer):
 
 
 def read_labels(table: Table) -> Iterator[LabelRow]:
-    """Every page of a labels table, ours or the predecessor's, a few hundred in memory at once.
+    """Every page of a labels table, ours or the predecessor's, 256 in memory at once.
 
     Raises DatasetError when it is another kind of table.
     """
@@ -186,7 +187,7 @@ def rewrite_labels(
 
 def _opened(table: Table) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(table)
+        return pq.ParquetFile(table, buffer_size=_BUFFER_BYTES)
     except pa.ArrowInvalid as error:
         raise DatasetError(f"{_name(table)} is not a parquet file, or it is cut off") from error
     except FileNotFoundError as error:

@@ -332,6 +332,12 @@ def test_a_plain_column_of_bytes_will_do(tmp_path):
         assert read(dataset, 1) == b"two"
 
 
+def test_a_table_of_nothing_but_bytes_is_a_dataset(tmp_path):
+    with opened(parquet(tmp_path / "t.parquet", {"image": [b"one", b"two"]}), tmp_path) as dataset:
+        assert ids(dataset) == ["row-0", "row-1"]
+        assert read(dataset, 1) == b"two"
+
+
 def test_images_over_the_limit_are_refused_wherever_they_are(tmp_path):
     put(tmp_path, "big.png", data=b"x" * 11)
     table = parquet(tmp_path / "t.parquet", {"image": images([{"bytes": b"x" * 11, "path": "x"}])})

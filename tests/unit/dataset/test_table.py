@@ -118,7 +118,7 @@ def test_rows_come_back_in_order_over_many_row_groups(tmp_path):
 
 
 def test_many_words_end_a_row_group_as_many_rows_do(tmp_path):
-    long = LabelRow("a", "p", "p", 1, 1, (Word("w", BOX, None),) * 150_000)
+    long = LabelRow("a", "p", "p", 1, 1, (Word("w", BOX, None),) * 50_000)
     path = written(tmp_path / "labels.parquet", long, long, long)
     assert pq.ParquetFile(path).num_row_groups == 2
 
