@@ -7,9 +7,10 @@ worker's grants stay spent until somebody settles for it from its asks and attem
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ocrlabel.errors import BudgetReached
@@ -109,6 +110,9 @@ class Purse:
         self._ledger = Ledger(world, keys)
         self.cap = cap
         self.workers = 1
+        self.settle_for_the_dead: Callable[[], Awaitable[bool]] | None = None
+        self._turn = asyncio.Lock()
+        self._paid = asyncio.Event()
         self._price_usd = price_per_page_usd
         self._granted = 0
         self._reserved = 0
@@ -121,14 +125,16 @@ class Purse:
 
     async def reserve(self, pages: int) -> None:
         """Set pages aside before a request. Raises BudgetReached when the cap does not allow it."""
-        while self.cap is not None and self._granted - self.worker_pages < pages:
-            await self._take(pages - (self._granted - self.worker_pages))
-        self._reserved += pages
+        async with self._turn:
+            while self.cap is not None and self._left() < pages:
+                await self._take(pages - self._left())
+            self._reserved += pages
 
     def pay(self, reserved: int, cost: int) -> None:
         """A reserved request ended and cost this much (0: certainly nothing)."""
         self._reserved -= reserved
         self.spent_pages += cost
+        self._paid.set()
 
     async def _take(self, wanted: int) -> None:
         entries = await self._ledger.refresh()
@@ -136,6 +142,13 @@ class Purse:
         available = cap - taken_pages(entries)
         pages = grant_size(wanted=wanted, available=available, workers=self.workers)
         if pages == 0:
+            if self._reserved:
+                # what is under way may cost less than was set aside for it
+                self._paid.clear()
+                await self._paid.wait()
+                return
+            if self.settle_for_the_dead is not None and await self.settle_for_the_dead():
+                return
             raise BudgetReached(
                 f"the cap of {cap:,} pages ({cap * self._price_usd:.2f} USD) is reached:"
                 f" {taken_pages(entries) - self._left():,} are spent or may have been,"

@@ -155,7 +155,7 @@ class Reader:
         if self.asks is None:
             return await self.exchange.run(story, None, pages=pages, valid=valid, probing=probing)
         if self.purse is not None:
-            await self.purse.reserve(pages)
+            await self.exchange.stop.or_drain(self.purse.reserve(pages))
         before, cost = len(story.attempts), 0
         try:
             ask = await self.asks.claim(story.key, story.number, batch=story.row.batch, pages=pages)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from ocrlabel.dataset.checkpoint_table import Settled
@@ -21,6 +22,7 @@ from ocrlabel.pipeline.counting import Counters
 from ocrlabel.pipeline.crew import Crew
 from ocrlabel.pipeline.events import BatchSaved
 from ocrlabel.pipeline.exchange import Exchange
+from ocrlabel.pipeline.heartbeats import Heartbeats
 from ocrlabel.pipeline.journal import JournalWriter
 from ocrlabel.pipeline.layout import Layout, RunKeys
 from ocrlabel.pipeline.lease import Leases
@@ -29,6 +31,7 @@ from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.pool import RatePool
 from ocrlabel.pipeline.pulse import Pulse
 from ocrlabel.pipeline.reading import Images, Reader, Reuse
+from ocrlabel.pipeline.recount import settle_for_the_dead, used_by_worker
 from ocrlabel.pipeline.selection import Selection
 from ocrlabel.pipeline.stop import Stop
 from ocrlabel.pipeline.views import Views
@@ -157,6 +160,12 @@ async def work_round(
         stop=tools.stop,
         hands_wanted=tools.pool.in_flight_wanted,
     )
+    if tools.purse is not None and (asks := tools.asks(retry)) is not None:
+        heartbeats = Heartbeats(world, keys, duration_s=tools.options.lease_s)
+        recount = partial(used_by_worker, world, tools.plan, tools.checkpoints, keys, asks)
+        tools.purse.settle_for_the_dead = partial(
+            settle_for_the_dead, world, tools.purse, heartbeats, recount
+        )
     pulse = Pulse(
         world=world,
         keys=keys,

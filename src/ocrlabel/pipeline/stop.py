@@ -68,8 +68,8 @@ class Stop:
             raise Draining
         finally:
             waiter.cancel()
-            if not task.done():
-                task.cancel()
+            task.cancel()
+            await asyncio.wait({task, waiter})
 
     async def nap(self, sleep: Callable[[float], Awaitable[None]], wait_s: float) -> None:
         """Sleep, or raise Draining as soon as draining begins."""

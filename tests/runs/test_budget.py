@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.clock import run_virtual
+from tests.support.faults import DiesAfter, PowerCut
+from tests.support.runs import BillingEngine, go, made
+from tests.support.stores import DictStore
+
+from ocrlabel.errors import BudgetReached
+from ocrlabel.pipeline.options import RunOptions
+
+
+@pytest.mark.parametrize("cap", [0, 1, 2, 7, 12, 19])
+def test_a_cap_is_reached_and_never_passed_and_a_higher_one_goes_on(cap):
+    store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01)
+
+    async def story():
+        with pytest.raises(BudgetReached):
+            await go(store, made(20), engine, RunOptions(batch_rows=10, max_cost_usd=cap * 0.01))
+        spent = engine.billed.total()
+        await go(store, made(20), engine, worker="w2")
+        return spent
+
+    assert run_virtual(story()) == cap
+    assert engine.billed.total() == 20
+
+
+@given(cuts=st.lists(st.integers(1, 60), max_size=4), cap=st.integers(5, 25))
+@settings(max_examples=25, deadline=None)
+def test_deaths_never_make_a_run_spend_more_than_its_cap(cuts, cap):
+    store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01)
+    options = RunOptions(batch_rows=10, max_cost_usd=cap * 0.01)
+
+    async def story():
+        for number, cut in enumerate(cuts):
+            try:
+                await go(DiesAfter(store, cut), made(20), engine, options, worker=f"w{number + 1}")
+            except (PowerCut, BudgetReached):
+                continue
+        try:
+            await go(store, made(20), engine, options, worker="w9")
+        except BudgetReached:
+            return False
+        return True
+
+    done = run_virtual(story())
+    assert engine.asked.total() <= cap
+    if done:
+        assert len(engine.billed) == 20
+
+
+def test_of_a_dead_workers_grant_only_what_it_asked_for_stays_spent():
+    store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01)
+    options = RunOptions(batch_rows=10, max_cost_usd=0.15)
+
+    async def story():
+        with pytest.raises(PowerCut):
+            await go(DiesAfter(store, 9), made(40), engine, options)
+        claimed = sum("/asks/" in key for key in store.objects)
+        before = engine.asked.total()
+        with pytest.raises(BudgetReached):
+            await go(store, made(40), engine, options, worker="w2")
+        return claimed, engine.asked.total() - before
+
+    claimed, asked_by_the_next = run_virtual(story())
+    assert claimed > 0
+    assert claimed + asked_by_the_next == 15
