@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from ocrlabel.report.bins import Bins, nice
 from ocrlabel.report.colours import band
 
-WIDTH, HEIGHT = 440.0, 150.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 6.0, 8.0, 20.0
+WIDTH, HEIGHT = 360.0, 150.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 38.0, 8.0, 8.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)

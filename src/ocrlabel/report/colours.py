@@ -21,11 +21,11 @@ class Band:
 
 BANDS = (
     Band("c0", 0.0, "below 0.50"),
-    Band("c1", 0.5, "0.50 to 0.80"),
-    Band("c2", 0.8, "0.80 to 0.95"),
-    Band("c3", 0.95, "0.95 and above"),
+    Band("c1", 0.5, "0.50–0.80"),
+    Band("c2", 0.8, "0.80–0.95"),
+    Band("c3", 0.95, "0.95 and up"),
 )
-UNKNOWN = Band("cx", 0.0, "no confidence")
+UNKNOWN = Band("cx", 0.0, "none")
 
 
 def band(confidence: float | None) -> str:

@@ -50,7 +50,11 @@ def headline(survey: Survey, failed: int, record: Mapping[str, Any]) -> list[Fac
     per_page = survey.words / survey.pages if survey.pages else 0
     mean = survey.mean_confidence
     facts = [
-        Fact("pages labelled", f"{survey.pages:,}", f"of {survey.documents:,} images"),
+        Fact(
+            "pages labelled",
+            f"{survey.pages:,}",
+            "from 1 image" if survey.documents == 1 else f"from {survey.documents:,} images",
+        ),
         Fact("words", f"{survey.words:,}", f"{per_page:,.1f} a page"),
         Fact(
             "failed",
@@ -89,7 +93,8 @@ def notices(survey: Survey, record: Mapping[str, Any]) -> list[str]:
         found.append(f"The run is not complete{': ' + why if why else ''}. Run it again to go on.")
     if survey.pages_without_words:
         found.append(
-            f"{survey.pages_without_words:,} of {survey.pages:,} pages have no words at all."
+            f"Pages on which not a single word was read:"
+            f" {survey.pages_without_words:,} of {survey.pages:,}."
         )
     return found
 

@@ -1,0 +1,174 @@
+"""`ocrlabel report` and `ocrlabel view`: labels to look at, in a file that any browser opens."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrlabel.cli.quality_wiring import need_file
+from ocrlabel.errors import ConfigError, RunMismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ocrlabel.dataset.rows import FailureRow
+    from ocrlabel.labels import Attempt
+    from ocrlabel.report.pictures import ImageReader
+
+_DATASET_LABELS = "_pseudo_labels.parquet"  # how the guide names a dataset's labels
+
+_Images = Annotated[
+    list[Path] | None,
+    typer.Option(help="A folder with the images, or the parquet that holds them. Repeatable."),
+]
+_Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
+
+
+def report(
+    labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
+    *,
+    images: _Images = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The page to write; by default beside the table."),
+    ] = None,
+    pages: Annotated[int, typer.Option(help="The most pages to show.", min=1, max=1000)] = 100,
+    seed: Annotated[int, typer.Option(help="Another seed draws other pages.")] = 0,
+    open_: _Open = False,
+) -> None:
+    """Write one HTML page about a labels table: open it from disk, no network is needed.
+
+    Counts, failures, cost, distributions; with --images also the pages themselves, with every
+    word outlined in the colour of its confidence. Of a large table some pages are drawn at random
+    and the least certain ones are shown. Without --images it holds numbers, names and failures.
+
+    Examples:
+      ocrlabel report labels.parquet --images receipts/
+
+      ocrlabel report labels.parquet --images receipts/ --pages 200 --seed 7 -o look.html --open
+    """
+    need_file(labels)
+    from ocrlabel.report.write import write_report
+
+    target = output or _beside(labels, "_report.html")
+    failures = _beside(labels, "_failures.parquet")
+    write_report(
+        labels,
+        failures if failures.is_file() else None,
+        _record(_beside(labels, "_run.json")),
+        target,
+        images=_reader(images),
+        max_pages=pages,
+        seed=seed,
+    )
+    _done(target, show=open_)
+
+
+def view(
+    labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
+    image_id: Annotated[str, typer.Argument(help="The id of one of its images.")],
+    *,
+    images: _Images = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The page to write; by default beside the table."),
+    ] = None,
+    open_: _Open = False,
+) -> None:
+    """Write one HTML page about one image: its words, every request for it, and the raw answer.
+
+    Requests and answers come from the checkpoints beside the table, as long as they are there.
+
+    Examples:
+      ocrlabel view labels.parquet receipts/0001.jpg --images receipts/ --open
+
+      ocrlabel view labels.parquet receipts/0001.jpg -o page.html
+    """
+    need_file(labels)
+    from ocrlabel.dataset.table import read_failures, read_labels
+    from ocrlabel.report.single import Document, near_ids, write_document
+
+    rows = [(n, row) for n, row in enumerate(read_labels(labels)) if row.id == image_id]
+    failures = _beside(labels, "_failures.parquet")
+    failed = list(read_failures(failures)) if failures.is_file() and not rows else []
+    failure = next((row for row in failed if row.id == image_id), None)
+    if not rows and failure is None:
+        near = near_ids(image_id, _ids(labels, failed))
+        raise ConfigError(
+            f"{labels} has no image with the id {image_id!r}"
+            + ("\n  the nearest: " + "\n               ".join(near) if near else "")
+        )
+    attempts, raw = _from_checkpoints(labels, image_id)
+    target = output or _beside(labels, "_view.html")
+    document = Document(image_id, rows, failure, attempts, raw)
+    write_document(document, target, images=_reader(images))
+    _done(target, show=open_)
+
+
+def _ids(labels: Path, failed: list[FailureRow]) -> list[str]:
+    from ocrlabel.dataset.table import read_labels
+
+    return [row.id for row in read_labels(labels)] + [row.id for row in failed]
+
+
+def _from_checkpoints(labels: Path, image_id: str) -> tuple[tuple[Attempt, ...], bytes]:
+    """Every request for an image, and its answer; nothing where the checkpoints are gone."""
+    from ocrlabel.dataset.checkpoint_table import decode_checkpoint
+    from ocrlabel.labels import Labelled
+    from ocrlabel.pipeline.layout import beside
+
+    layout = beside(f"{_stem(labels)}.parquet")
+    found = []
+    for path in labels.parent.joinpath(layout.prefix).glob("*.parquet"):
+        place = layout.parse_checkpoint(f"{layout.prefix}/{path.name}")
+        if place is not None:
+            found.append((-place[1], place[0], path))
+    for _, _, path in sorted(found):  # the last retry round first: its answer is in the table
+        try:
+            rows, _meta = decode_checkpoint(path.read_bytes(), where=str(path))
+        except RunMismatch as error:
+            typer.echo(f"left out: {error}", err=True)
+            continue
+        for row in rows:
+            if row.ref.id == image_id:
+                outcome = row.outcome
+                return outcome.attempts, outcome.raw if isinstance(outcome, Labelled) else b""
+    return (), b""
+
+
+def _reader(images: list[Path] | None) -> ImageReader | None:
+    if not images:
+        return None
+    from ocrlabel.export.images import Images, places
+
+    return Images(places(images))
+
+
+def _record(path: Path) -> Mapping[str, Any] | None:
+    import json
+
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON ({error}); delete it, or bring it back") from error
+    return found if isinstance(found, dict) else None
+
+
+def _beside(labels: Path, ending: str) -> Path:
+    return labels.with_name(_stem(labels) + ending)
+
+
+def _stem(labels: Path) -> str:
+    return labels.name.removesuffix(_DATASET_LABELS).removesuffix(".parquet")
+
+
+def _done(target: Path, *, show: bool) -> None:
+    typer.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+    if show:
+        webbrowser.open(target.resolve().as_uri())

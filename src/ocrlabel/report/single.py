@@ -1,0 +1,141 @@
+"""One document on a page of its own: what was read, every request for it, and the raw answer."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from ocrlabel.dataset.atomic import whole_file
+from ocrlabel.dataset.rows import FailureRow, LabelRow
+from ocrlabel.labels import Attempt
+from ocrlabel.report.failures import FailureGroup
+from ocrlabel.report.model import Report, Table
+from ocrlabel.report.pages import failure_view, page_view, word_classes
+from ocrlabel.report.pictures import ImageReader
+from ocrlabel.report.render import html, need_jinja, picture_json
+from ocrlabel.report.sample import Sampled
+from ocrlabel.report.text import visible
+from ocrlabel.report.write import embedded
+
+RAW_LENGTH = 200_000
+_ALIKE = 0.5
+_COLUMNS = (
+    "attempt",
+    "sent at (UTC)",
+    "took",
+    "result",
+    "status",
+    "billed",
+    "key",
+    "worker",
+    "message",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Everything that is known of one id: its pages or its failure, and what its run kept.
+
+    pages: with their row numbers in the table, from 0. raw: b"" where there is none.
+    """
+
+    id: str
+    pages: Sequence[tuple[int, LabelRow]] = ()
+    failure: FailureRow | None = None
+    attempts: Sequence[Attempt] = ()
+    raw: bytes = b""
+
+
+def write_document(document: Document, output: Path, *, images: ImageReader | None = None) -> None:
+    """Write the page of one document. Without images the texts stand in their boxes."""
+    need_jinja()
+    sampled = [Sampled(number, row) for number, row in document.pages]
+    groups = [] if document.failure is None else [_group(document.failure)]
+    pictures: Iterable[str]
+    if images is None:
+        said = "" if document.failure else "Name the images with --images to see the page itself."
+        pictures = (picture_json("", said) for _ in (*sampled, *groups))
+    else:
+        pictures = embedded(sampled, groups, images, len(sampled) * 2_000_000 + 2_000_000)
+    with whole_file(output) as file:
+        for piece in html(report_on(document), pictures):
+            file.write(piece)
+
+
+def report_on(document: Document) -> Report:
+    """The page as values."""
+    views = [page_view(Sampled(number, row)) for number, row in document.pages]
+    failures = [failure_view(document.failure)] if document.failure else []
+    engines = {f"{row.engine} {row.model_version}".strip() for _, row in document.pages}
+    raw, raw_says = _told_raw(document.raw)
+    return Report(
+        title=visible(document.id, 200),
+        subtitle=tuple(visible(engine, 200) for engine in sorted(filter(None, engines))),
+        pages=[*views, *failures],
+        pages_title="Failed" if failures else "What was read",
+        sample=f"{len(views)} pages" if len(views) > 1 else "",
+        failure_classes=tuple(view["failure"] for view in failures),
+        word_classes=tuple(word_classes(views)),
+        tables=(_attempts(document.attempts),) if document.attempts else (),
+        raw=raw,
+        raw_says=raw_says,
+    )
+
+
+def near_ids(wanted: str, ids: Iterable[str], most: int = 5) -> list[str]:
+    """The ids most like the one that is not there, the likeliest first."""
+    matcher = SequenceMatcher(autojunk=False)
+    matcher.set_seq2(wanted)
+
+    def likeness(one: str) -> float:
+        matcher.set_seq1(one)
+        return (wanted in one) + matcher.quick_ratio()
+
+    best = heapq.nlargest(most, dict.fromkeys(ids), key=likeness)
+    return [one for one in best if likeness(one) >= _ALIKE]
+
+
+def _group(row: FailureRow) -> FailureGroup:
+    return FailureGroup(row.failure_class, 1, int(row.retryable), (row,))
+
+
+def _attempts(attempts: Sequence[Attempt]) -> Table:
+    return Table(
+        "Requests",
+        _COLUMNS,
+        tuple(
+            (
+                f"{one.number}",
+                datetime.fromtimestamp(one.sent_at_s, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+                f"{one.latency_s:.2f} s",
+                one.result.value,
+                "" if one.status is None else f"{one.status}",
+                "" if one.billed_pages is None else f"{one.billed_pages}",
+                visible(one.lane, 60),
+                visible(one.worker, 60),
+                visible(one.message),
+            )
+            for one in attempts
+        ),
+    )
+
+
+def _told_raw(raw: bytes) -> tuple[str, str]:
+    """The answer indented where it is JSON, and how much of it is shown."""
+    if not raw:
+        return "", ""
+    text = raw.decode("utf-8", "replace")
+    with suppress(ValueError, RecursionError):  # not JSON: a page of HTML is shown as it is
+        text = json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+    lines = text[:RAW_LENGTH].split("\n")
+    shown = "\n".join(visible(line, RAW_LENGTH) for line in lines)
+    said = f"{len(raw):,} bytes, as the engine sent them"
+    if len(text) > RAW_LENGTH:
+        said += f"; the first {RAW_LENGTH:,} characters"
+    return shown, said
