@@ -130,7 +130,7 @@ def _label(source: str, place: Place, settings: Settings, keys: Keys, *, resume:
         )
         report_at = asyncio.run(write_report_at_end(source, done, settings, display))
     tell_result(done, report_at)
-    raise_if_incomplete(done)
+    raise_if_incomplete(done, settings.max_failures)
 
 
 def batch_job(job_id: str) -> str:

@@ -173,7 +173,7 @@ def run(
         done = asyncio.run(label_dataset(source, place, settings, keys, display))
     report_at = _report(source, done, settings, display)
     tell_result(done, report_at)
-    raise_if_incomplete(done)
+    raise_if_incomplete(done, settings.max_failures)
 
 
 def _confirm_fresh(labels: str) -> None:
@@ -192,13 +192,13 @@ def _report(source: str, done: Labelling, settings: Settings, display: Display) 
     return asyncio.run(write_report_at_end(source, done, settings, display))
 
 
-def raise_if_incomplete(done: Labelling) -> None:
+def raise_if_incomplete(done: Labelling, most_share: float) -> None:
     """Exit 6 when more rows failed than --max-failures allows."""
     told = done.result.told
-    if done.result.partial or told["failed"] <= told["max_failures_share"] * told["rows"]:
+    if done.result.partial or told["failed"] <= most_share * told["rows"]:
         return
     raise Incomplete(
         f"{told['failed']:,} of {told['rows']:,} rows failed,"
-        f" more than {told['max_failures_share']:.0%}; see {done.failures}\n"
+        f" more than {most_share:.0%}; see {done.failures}\n"
         "  try them again with --retry-failed all, or allow more with --max-failures 20%"
     )

@@ -1,0 +1,190 @@
+"""The commands of one machine, in this process: what they write, say and exit with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageDraw
+from tests.support.command import ocrlabel
+
+from ocrlabel import label, read_labels
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(6):
+        page = Image.new("RGB", (200, 100), "white")
+        ImageDraw.Draw(page).text((10, 10), f"page {number}", fill="black")
+        page.save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_folder_is_labelled_and_the_last_words_say_where_the_table_lies(images):
+    ran = ocrlabel("run", "images/", "--engine", "scripted", "--output", "labels.parquet")
+    assert ran.status == 0
+    assert "6 of 6 images" in ran.out
+    assert "labels.parquet" in ran.out
+    assert len(list(read_labels(images.parent / "labels.parquet"))) == 6
+
+
+def test_the_same_command_again_sends_nothing_and_says_so(images):
+    ocrlabel("run", "images/", "--engine", "scripted")
+    again = ocrlabel("run", "images/", "--engine", "scripted")
+    assert again.status == 0
+    assert "was done before" in again.out
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(images, tmp_path):
+    (images / "broken.jpg").write_bytes(b"no image")
+    before = sorted(tmp_path.rglob("*"))
+    ran = ocrlabel("run", "images/", "--engine", "scripted", "--dry-run")
+    assert ran.status == 0
+    assert "6 readable, 6 pages" in ran.out
+    assert "not_an_image 1" in ran.out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_with_a_price_says_what_it_costs_and_how_long_it_takes(images, monkeypatch):
+    monkeypatch.setenv("UPSTAGE_API_KEYS", "key@3")
+    ran = ocrlabel("run", "images/", "--dry-run")
+    assert "engine upstage (a key is in the environment)" in ran.out
+    assert "0.01 USD" in ran.out
+    assert "2 s at 3 requests/s" in ran.out
+
+
+def test_a_changed_input_is_refused_with_both_ways_on(images):
+    ocrlabel("run", "images/", "--engine", "scripted")
+    shutil.copy(images / "0.png", images / "7.png")
+    ran = ocrlabel("run", "images/", "--engine", "scripted")
+    assert ran.status == 3
+    assert "rows: there 6, here 7" in ran.err
+    assert "--output" in ran.err
+    assert "--fresh" in ran.err
+
+
+def test_fresh_asks_first_and_then_does_everything_again(images):
+    ocrlabel("run", "images/", "--engine", "scripted")
+    shutil.copy(images / "0.png", images / "7.png")
+    refused = ocrlabel("run", "images/", "--engine", "scripted", "--fresh")
+    assert refused.status == 2
+    assert "--yes" in refused.err
+    ran = ocrlabel("run", "images/", "--engine", "scripted", "--fresh", "--yes")
+    assert ran.status == 0
+    assert "7 of 7 images" in ran.out
+
+
+def test_a_sample_is_labelled_first_and_not_done_twice(images, tmp_path):
+    sampled = ocrlabel("run", "images/", "--engine", "scripted", "--sample", "2")
+    assert sampled.status == 0
+    assert "labels_partial.parquet" in sampled.out
+    assert not (tmp_path / "labels.parquet").exists()
+    first = {row.id: row.labelled_at for row in read_labels(tmp_path / "labels_partial.parquet")}
+    assert len(first) == 2
+    ocrlabel("run", "images/", "--engine", "scripted")
+    rows = {row.id: row.labelled_at for row in read_labels(tmp_path / "labels.parquet")}
+    assert len(rows) == 6
+    assert {id_: rows[id_] for id_ in first} == first
+
+
+def test_too_many_failures_end_with_exit_6_and_a_failures_table(images, tmp_path):
+    (images / "broken.jpg").write_bytes(b"no image")
+    ran = ocrlabel("run", "images/", "--engine", "scripted")
+    assert ran.status == 6
+    assert "--retry-failed" in ran.err
+    table = pq.read_table(tmp_path / "labels_failures.parquet").to_pylist()
+    assert [(row["id"], row["failure_class"]) for row in table] == [("broken.jpg", "not_an_image")]
+    assert ocrlabel("run", "images/", "--engine", "scripted", "--max-failures", "20%").status == 0
+
+
+def test_failed_rows_are_tried_again_when_asked_and_the_label_wins(images, tmp_path):
+    good = (images / "3.png").read_bytes()
+    rows = [{"id": str(n), "image_path": f"images/{n}.png"} for n in range(6)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "input.parquet")
+    (images / "3.png").unlink()
+    ran = ocrlabel("run", "input.parquet", "--engine", "scripted", "--max-failures", "50%")
+    assert "not_found 1" in ran.out
+    (images / "3.png").write_bytes(good)
+    again = ocrlabel("run", "input.parquet", "--engine", "scripted", "--retry-failed", "all")
+    assert again.status == 0
+    assert [row.id for row in read_labels(tmp_path / "labels.parquet")] == list("012345")
+
+
+def test_a_table_without_its_images_is_refused_with_the_places_looked_at(tmp_path):
+    rows = [{"id": "a", "image_path": "data/a.png"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "input.parquet")
+    ran = ocrlabel("run", "input.parquet", "--engine", "scripted")
+    assert ran.status == 2
+    assert "data/a.png" in ran.err
+    assert "--image-root" in ran.err
+    assert str(tmp_path) in ran.err
+
+
+def test_status_tells_of_a_finished_run_and_of_none(images):
+    missing = ocrlabel("status", "labels.parquet")
+    assert missing.status == 2
+    assert "there is no run here" in missing.err
+    ocrlabel("run", "images/", "--engine", "scripted")
+    ran = ocrlabel("status", "labels.parquet")
+    assert "done; both tables are written" in ran.out
+    assert "6 of 6" in ran.out
+    told = json.loads(ocrlabel("status", "labels.parquet", "--json").out)
+    assert (told["labelled"], told["not_reached"], told["complete"]) == (6, 0, True)
+
+
+def test_merge_makes_lost_tables_again_without_an_engine(images, tmp_path):
+    ocrlabel("run", "images/", "--engine", "scripted")
+    table = tmp_path / "labels.parquet"
+    before = list(read_labels(table))
+    table.unlink()
+    assert ocrlabel("merge", "images/").status == 0
+    assert list(read_labels(table)) == before
+
+
+def test_a_setting_is_refused_in_one_sentence_that_names_flag_and_variable(images, monkeypatch):
+    monkeypatch.setenv("OCRLABEL_MAX_COST", "much")
+    ran = ocrlabel("run", "images/", "--engine", "scripted")
+    assert ran.status == 2
+    assert "--max-cost (or OCRLABEL_MAX_COST)" in ran.err
+    assert "'much'" in ran.err
+
+
+def test_settings_come_from_variables_and_the_command_line_wins(images, monkeypatch):
+    monkeypatch.setenv("OCRLABEL_ENGINE", "scripted")
+    monkeypatch.setenv("OCRLABEL_LIMIT", "2")
+    assert "2 of 6 images" in ocrlabel("run", "images/").out
+    assert "4 of 6 images" in ocrlabel("run", "images/", "--limit", "4").out
+
+
+def test_an_output_that_is_no_parquet_file_is_refused(images):
+    ran = ocrlabel("run", "images/", "--engine", "scripted", "--output", "labels.csv")
+    assert ran.status == 2
+    assert "labels.csv" in ran.err
+
+
+def test_a_file_that_is_in_the_way_is_not_overwritten(images, tmp_path):
+    (tmp_path / "labels.parquet").write_bytes(b"somebody's own")
+    ran = ocrlabel("run", "images/", "--engine", "scripted")
+    assert ran.status == 2
+    assert "exists" in ran.err
+    assert (tmp_path / "labels.parquet").read_bytes() == b"somebody's own"
+
+
+def test_python_does_what_the_command_does_also_where_a_loop_runs(images):
+    result = label("images/", engine="scripted", progress=False)
+    assert (result.rows, result.labelled, result.complete) == (6, 6, True)
+    assert len(list(read_labels(images.parent / result.labels_path))) == 6
+
+
+async def test_python_labels_from_within_a_running_loop(images):
+    assert label("images/", engine="scripted", progress=False).labelled == 6

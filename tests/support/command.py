@@ -1,0 +1,29 @@
+"""The `ocrlabel` command in this process: quick, and with its output and exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+
+from ocrlabel.cli.ending import exit_with_a_sentence
+from ocrlabel.cli.main import app
+
+
+@dataclass(frozen=True)
+class Ran:
+    status: int
+    out: str
+    err: str
+
+
+def ocrlabel(*args: str) -> Ran:
+    """Run it with these arguments."""
+    out, err = io.StringIO(), io.StringIO()
+    status = 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            exit_with_a_sentence(lambda: app(list(args), prog_name="ocrlabel"))
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+    return Ran(status, out.getvalue(), err.getvalue())
