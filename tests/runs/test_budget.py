@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ocrlabel.errors import BudgetReached
+from ocrlabel.pipeline.options import RunOptions
 from tests.support.clock import run_virtual
 from tests.support.faults import DiesAfter, PowerCut
 from tests.support.runs import BillingEngine, go, made
 from tests.support.stores import DictStore
-
-from ocrlabel.errors import BudgetReached
-from ocrlabel.pipeline.options import RunOptions
 
 
 @pytest.mark.parametrize("cap", [0, 1, 2, 7, 12, 19])

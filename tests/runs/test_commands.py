@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
-from tests.support.command import ocrlabel
 
 from ocrlabel import label, read_labels
+from tests.support.command import ocrlabel
 
 
 @pytest.fixture

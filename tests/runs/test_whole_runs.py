@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.support.clock import run_virtual
 from tests.support.faults import DiesAfter, PowerCut
 from tests.support.runs import BillingEngine, failures, go, labels, made, timeless
-
 from tests.support.stores import DictStore
 
 

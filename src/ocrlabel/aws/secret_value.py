@@ -27,7 +27,7 @@ def fetch_secret(arn: str, *, endpoint_url: str | None = None, region: str | Non
     except (ClientError, BotoCoreError) as error:
         raise ConfigError(
             f"the secret {arn} cannot be read: {error}\n"
-            "  the job role needs secretsmanager:GetSecretValue on it, and the region must be its own"
+            "  the role needs secretsmanager:GetSecretValue on it, and the region must be its own"
         ) from error
     if not value:
         raise ConfigError(f"the secret {arn} holds no text; put the API key into it")

@@ -73,8 +73,7 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
             pages = f"{account.billed_pages:,} pages billed{perhaps}"
             rows.append(("spent", f"{spent_usd:.4f} USD ({pages})"))
         rows.append(("requests", _listed(account.requests).strip(" ()")))
-    for worker in alive:
-        rows.append(("worker", f"{worker.worker}: {_said(worker.said)}"))
+    rows += [("worker", f"{worker.worker}: {_said(worker.said)}") for worker in alive]
     if lost:
         names = ", ".join(worker.worker for worker in lost[:5])
         rows.append(("interrupted", f"{len(lost)} workers ended without a word: {names}"))
