@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
@@ -78,9 +79,17 @@ class Folder:
         """Return the files that the row's path may mean, the longest match first."""
         parts = PurePosixPath((row.image_path or row.id).replace("\\", "/")).parts
         for first in range(len(parts)):
-            path = self._root.joinpath(*parts[first:]).resolve()
+            data = self._read(PurePosixPath(*parts[first:]))
+            if data is not None:
+                yield data
+
+    def _read(self, below: PurePosixPath) -> bytes | None:
+        # no file can have some names (a NUL, 256 bytes), and some files may not be read
+        with suppress(ValueError, OSError):
+            path = self._root.joinpath(below).resolve()
             if path.is_relative_to(self._root) and path.is_file():
-                yield path.read_bytes()
+                return path.read_bytes()
+        return None
 
 
 def places(paths: Sequence[Path]) -> list[Place]:
