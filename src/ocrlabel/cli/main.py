@@ -17,6 +17,7 @@ from ocrlabel.cli import (
     merge,
     push,
     reparse,
+    report,
     run,
     set_live,
     status,
@@ -57,6 +58,8 @@ app.command(rich_help_panel=_LABEL)(reparse.reparse)
 app.command("set", rich_help_panel=_LABEL)(set_live.set_live)
 app.command(rich_help_panel=_LABEL)(push.push)
 app.command(rich_help_panel=_LABEL)(demo.demo)
+app.command(rich_help_panel=_LOOK)(report.report)
+app.command(rich_help_panel=_LOOK)(report.view)
 app.command(rich_help_panel=_LOOK)(evaluate.evaluate)
 app.command(rich_help_panel=_LOOK)(agree.agree)
 app.command("filter", rich_help_panel=_USE)(filter.filter_)

@@ -184,9 +184,6 @@ def _confirm_fresh(labels: str) -> None:
 
 
 def _report(source: str, done: Labelling, settings: Settings, display: Display) -> str | None:
-    """Write the report: with images on one's own machine, numbers only into a bucket."""
-    if not settings.report:
-        return None
     from ocrlabel.cli.report_at_end import write_report_at_end
 
     return asyncio.run(write_report_at_end(source, done, settings, display))
