@@ -1,0 +1,199 @@
+"""The report as values: what it says of a table, without a browser."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import timedelta
+
+import pytest
+
+from ocrlabel.dataset.rows import FailureRow
+from ocrlabel.engines.rapid import KOREAN_NOTICE
+from ocrlabel.report.compose import compose, sample_of
+from ocrlabel.report.failures import SHOWN_OF_A_CLASS, group_failures
+from ocrlabel.report.pages import CHARACTERS_PER_PAGE, WORDS_PER_PAGE, page_view
+from ocrlabel.report.render import script_json
+from ocrlabel.report.sample import Sampled
+from ocrlabel.report.survey import Survey
+from tests.support.labelled import AT, row, word
+
+
+def failure(name="gone.jpg", kind="not_found", message="it is not there", ordinal=9):
+    return FailureRow(ordinal, name, name, kind, message, 1, False, "upstage", "", AT)
+
+
+def report(rows, failures=(), record=None, *, with_pages=True):
+    survey = Survey()
+    for one in rows:
+        survey.add(one)
+    pages = [Sampled(number, one) for number, one in enumerate(rows)]
+    return compose(
+        survey, group_failures(failures), record or {}, title="t", pages=pages,
+        with_pages=with_pages, seed=0,
+    )  # fmt: skip
+
+
+def tiles(found):
+    return {tile.name: (tile.value, tile.more) for tile in found.tiles}
+
+
+def test_pages_words_and_failures_are_counted():
+    pages = [row("a.jpg", [word(), word()]), row("b.pdf", [word()], page_count=2),
+             row("b.pdf", [word()], page=2, page_count=2)]  # fmt: skip
+    found = tiles(report(pages, [failure()]))
+    assert found["pages labelled"] == ("3", "from 2 images")
+    assert found["words"] == ("4", "1.3 a page")
+    assert found["failed"] == ("1", "33.3% of 3 rows")
+
+
+def test_words_without_a_confidence_are_told_and_do_not_count_in_the_mean():
+    found = tiles(report([row("a.jpg", [word(confidence=None), word(confidence=0.8)])]))
+    assert found["mean word confidence"] == ("0.800", "1 words have none")
+
+
+def test_more_failures_than_the_run_allowed_are_alarming():
+    allowed = report([row()], [failure()], {"max_failures_share": 0.6})
+    refused = report([row()], [failure()], {"max_failures_share": 0.4})
+    assert not [tile for tile in allowed.tiles if tile.alarming]
+    assert [tile.name for tile in refused.tiles if tile.alarming] == ["failed"]
+
+
+def test_money_is_told_with_what_was_wasted_and_what_is_at_risk():
+    record = {
+        "price_per_page_usd": 0.0015, "billed_usd": 1.5, "at_risk_usd": 0.03,
+        "account": {"billed_pages": 1000, "wasted_pages": {"late": 4, "failed": 3}},
+    }  # fmt: skip
+    value, more = tiles(report([row()], record=record))["spent"]
+    assert value == "$1.50"
+    assert "1,000 pages × $0.0015" in more
+    assert "7 of them in no label" in more
+    assert "$0.03 more" in more
+
+
+def test_a_free_engine_spends_nothing():
+    record = {"price_per_page_usd": 0.0, "billed_usd": 0.0}
+    assert tiles(report([row()], record=record))["spent"][0] == "nothing"
+
+
+def test_an_answer_that_rows_share_is_paid_once_in_the_curve_of_what_was_spent():
+    paid = [
+        row(name, labelled_at=AT + timedelta(minutes=at), billed_pages=1, image_sha256=sha)
+        for at, (name, sha) in enumerate([("a", "1"), ("copy of a", "1"), ("b", "2")])
+    ]
+    found = report(paid, record={"price_per_page_usd": 10.0})
+    rate = next(chart for chart in found.charts if chart.title == "Pages per minute")
+    assert rate.line_says == "spent, up to $20.00"
+    assert rate.line[0][1] == rate.base
+    assert rate.line[-1][1] < rate.line[1][1]
+
+
+def test_without_run_json_there_are_counts_and_no_guesses():
+    found = report([row()])
+    assert "spent" not in tiles(found)
+    assert found.state is None
+    assert found.settings == ()
+    assert found.subtitle[0] == "rapidocr v5"
+
+
+@pytest.mark.parametrize("record", [
+    {"account": None, "engine_options": 3, "failures": [], "price_per_page_usd": "free"},
+    {"created_at_s": 1e300, "ended_at_s": -1e300, "rows": None, "complete": "?"},
+    {"settings": {"<b>": {"x": [1]}}, "account": {"requests": {"answered": None}}},
+])  # fmt: skip
+def test_a_run_json_of_another_shape_is_no_error(record):
+    report([row()], [failure()], record)
+
+
+def test_a_run_that_is_not_complete_says_so_and_why():
+    found = report([row()], record={"complete": False, "reason": "SIGTERM", "not_reached": 7})
+    assert (found.state.name, found.state.kind) == ("not complete", "bad")
+    assert any("SIGTERM" in notice for notice in found.notices)
+    assert tiles(found)["not reached"][0] == "7"
+
+
+def test_chinese_that_rapidocr_is_not_sure_of_brings_the_notice_about_korean():
+    unsure = [word("合", confidence=0.4)] * 5 + [word("total")] * 5
+    assert KOREAN_NOTICE in report([row(words=unsure)]).notices
+
+
+def test_names_in_hangul_bring_it_too_and_only_for_rapidocr():
+    named = row("영수증.jpg", [word()])
+    assert KOREAN_NOTICE in report([named]).notices
+    assert KOREAN_NOTICE not in report([row("영수증.jpg", [word()], engine="upstage")]).notices
+
+
+def test_chinese_that_is_sure_is_chinese():
+    sure = [word("合計", confidence=0.99)] * 20
+    assert KOREAN_NOTICE not in report([row(words=sure)]).notices
+
+
+def test_failures_are_grouped_the_most_frequent_class_first_with_few_examples():
+    many = [failure(f"{n}.jpg", "corrupt", ordinal=n) for n in range(30)]
+    found = report([row()], [failure(), *many])
+    assert [(line.name, line.count) for line in found.failures] == [
+        ("corrupt", "30"), ("not_found", "1"),
+    ]  # fmt: skip
+    assert len(found.failures[0].examples) == SHOWN_OF_A_CLASS
+    assert found.failures[0].beyond == "30"
+
+
+def test_a_table_with_absurdly_many_classes_of_failures_stays_short():
+    found = report([row()], [failure(kind=f"class {n}") for n in range(500)])
+    assert len(found.failures) <= 41
+    assert sum(int(line.count) for line in found.failures) == 500
+
+
+def test_without_images_the_page_holds_no_text_that_was_read():
+    found = report([row("a.jpg", [word("secret")])], [failure()], with_pages=False)
+    assert found.pages == []
+    assert found.failures
+
+
+def test_the_sample_is_said():
+    shown = [Sampled(n, row(), unsure=n < 20) for n in range(100)]
+    assert sample_of(10_000, shown, 3) == (
+        "showing 100 of 10,000 pages: 80 drawn at random (seed 3) and the 20 least certain"
+    )
+    assert sample_of(100, shown, 3) == "all 100 pages"
+
+
+def test_a_page_holds_bounded_words_and_says_how_many_there_were():
+    many = page_view(Sampled(0, row(words=[word()] * 5_000)))
+    assert (len(many["words"]), many["count"]) == (WORDS_PER_PAGE, 5_000)
+    long = page_view(Sampled(0, row(words=[word("x" * 10_000)] * 1_000)))
+    assert sum(len(one[0]) for one in long["words"]) <= CHARACTERS_PER_PAGE
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
+def test_numbers_that_are_none_become_json_all_the_same(bad):
+    view = page_view(Sampled(0, row(
+        words=[word(at=(bad, 1)), word(confidence=bad)], page_confidence=bad,
+        width_px=0, height_px=-5,
+    )))  # fmt: skip
+    told = json.loads(script_json(view))
+    assert told["words"][0][3] == []
+    assert told["width"] > 0 < told["height"]
+
+
+def test_charts_stay_within_their_frames():
+    pages = [
+        row(str(n), [word(confidence=n / 300)] * (n % 40), labelled_at=AT + timedelta(seconds=n),
+            width_px=100 + n * 10) for n in range(300)
+    ]  # fmt: skip
+    charts = report(pages).charts
+    assert [chart.title for chart in charts] == [
+        "Confidence of words", "Words a page", "Page sizes", "Pages per minute",
+    ]  # fmt: skip
+    for chart in charts:
+        for bar in chart.bars:
+            assert chart.left <= bar.x <= bar.x + bar.width <= chart.right
+            assert 0 <= bar.y <= bar.y + bar.height <= chart.base + 0.02
+
+
+def test_every_word_with_a_confidence_is_in_the_chart_in_its_bands_colour():
+    confidences = [0.0, 0.31, 0.5, 0.79, 0.8, 0.949, 0.95, 1.0, 1.7, -3.0]
+    found = report([row(words=[word(confidence=c) for c in confidences])])
+    bars = [bar for bar in found.charts[0].bars if bar.height]
+    assert sum(int(bar.says.split(": ")[1].split()[0]) for bar in bars) == len(confidences)
+    assert {bar.kind for bar in bars} == {"c0", "c1", "c2", "c3"}
