@@ -41,6 +41,8 @@ GUIDE = ROOT / "docs" / "aws.md"
 BUCKET = "ocrlabel-123456789012-us-east-1"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:upstage-api-key"
 IMAGES = 40
+BUILT = "localhost/batch-processor:latest"
+IN_ECR = f"{containers.ECR_HOST}/batch-processor:latest"
 RUNNER = ["python", "-m", "runners.batch_pseudo_labels_aws"]
 
 
@@ -177,7 +179,11 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     ):
         wait_for_port(fake_port, 60)
         person = {**made.environment, **environment}
+        # what an earlier rehearsal pulled must not stand in for what this one pushes
+        made.podman("rmi", "--force", "--ignore", IN_ECR)
         yield Rehearsal(made, project, f"http://127.0.0.1:{fake_port}", person)
+        pushed = f"{made.registry}/batch-processor:latest"
+        made.podman("rmi", "--force", "--ignore", IN_ECR, pushed)
 
 
 def aws_command_line(folder: Path, made: Engine) -> None:
@@ -240,8 +246,9 @@ def test_every_block_of_the_guide_was_run(guide):
 
 
 def test_the_job_ran_in_a_container_of_the_pushed_image(guide, rehearsal):
-    pulled = rehearsal.engine.podman("images", "--format", "{{.Repository}}:{{.Tag}}")
-    assert f"{containers.ECR_HOST}/batch-processor:latest" in pulled
+    pulled = rehearsal.engine.podman("image", "inspect", "--format", "{{.Id}}", IN_ECR)
+    built = rehearsal.engine.podman("image", "inspect", "--format", "{{.Id}}", BUILT)
+    assert pulled == built
     assert '"starting"' in rehearsal.log()
 
 
