@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil, floor, log10
 
-from ocrlabel.report.bins import Bins, nice
+from ocrlabel.report.bins import Bins
 from ocrlabel.report.colours import band
 
 WIDTH, HEIGHT = 360.0, 150.0
+_TOPS = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 38.0, 8.0, 8.0, 20.0
 
 
@@ -136,8 +138,11 @@ def _chart(
 
 
 def _ceiling(most: float) -> float:
-    """The top of the axis: even where things are counted, so that its half is a number too."""
-    return max(2.0, nice(most / 2) * 2) if most > 1 else nice(most)
+    """The top of the axis: little above the greatest bar, and its half is a number too."""
+    if most <= 10:
+        return max(2.0, 2.0 * ceil(most / 2))
+    power = 10.0 ** floor(log10(most))
+    return next(step * power for step in _TOPS if step * power >= most)
 
 
 def _short(number: float) -> str:

@@ -102,8 +102,8 @@ def _over_time(survey: Survey, record: Mapping[str, Any]) -> list[Chart]:
         for at_s, billed in survey.paid:
             steps[int((at_s - pages.start) // pages.width)] += billed * price
         spent = list(accumulate(steps))
-    says = "when pages were labelled (UTC)"
-    line = f"spent on these labels, up to ${spent[-1]:,.2f}" if spent else ""
+    says = "UTC"
+    line = f"spent, up to ${spent[-1]:,.2f}" if spent else ""
     return [rate_chart(pages, spent, says, line)]
 
 
