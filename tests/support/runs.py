@@ -125,8 +125,11 @@ class Told:
         self.events.append(event)
 
 
-def world(store: ObjectStore, worker: str = "w1", told: Told | None = None, seed: int = 0) -> World:
-    rng = random.Random(f"{worker}{seed}")
+def world(
+    store: ObjectStore, worker: str = "w1", told: Told | None = None, host: str = "here"
+) -> World:
+    """A worker's world. On the host "here" every other process counts as dead."""
+    rng = random.Random(worker)
     return World(
         store=store,
         clock=clock,
@@ -134,7 +137,7 @@ def world(store: ObjectStore, worker: str = "w1", told: Told | None = None, seed
         sleep=sleep,
         uniform=rng.uniform,
         token=lambda: f"{rng.getrandbits(128):032x}",
-        me=Owner(worker, host="here", pid=int(worker[1:]), started="x"),
+        me=Owner(worker, host=host, pid=int(worker[1:]), started="x"),
         alive=lambda pid, started: False,
         emit=told or Told(),
     )
@@ -147,6 +150,7 @@ async def go(
     options: RunOptions | None = None,
     *,
     worker: str = "w1",
+    host: str = "here",
     layout: Layout = LAYOUT,
     told: Told | None = None,
     stop: Stop | None = None,
@@ -154,7 +158,7 @@ async def go(
     """One invocation of a run, by one worker."""
     with tempfile.TemporaryDirectory() as scratch:
         return await run(
-            world(store, worker, told),
+            world(store, worker, told, host),
             layout,
             dataset,
             engine,

@@ -22,6 +22,7 @@ from ocrlabel.pipeline.world import World
 _LOOK_S = 0.25
 _STORE_PAUSE_S = 2.0
 _HIRE_AT_ONCE = 8
+_IDLE_AFTER_S = 1.5
 _SPARE_HANDS = 2
 """Hands that open and prepare the next images while the others' requests are under way."""
 
@@ -40,12 +41,22 @@ class Crew:
     _fatal: OcrLabelError | None = None
     _exhausted: bool = False
     _looking: int = 0
+    _had_rows_at_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._had_rows_at_s = self.world.clock()
     _store_down_since_s: float | None = None
 
     @property
     def busy(self) -> bool:
-        """Whether any hand has a row, or may still find one soon."""
-        return not self._hands or self._looking < len(self._hands)
+        """Whether any hand has a row, or had one a moment ago.
+
+        A worker between two slices keeps its share of the rate: giving it back and taking it
+        again would cost seconds.
+        """
+        if self._looking < len(self._hands):
+            self._had_rows_at_s = self.world.clock()
+        return self.world.clock() - self._had_rows_at_s < _IDLE_AFTER_S
 
     async def work(self) -> None:
         """Do all the rows there are. Raises what stopped the run, once all hands have ended."""

@@ -64,7 +64,13 @@ class Pulse:
             interval_s = min(self.duration_s / 3, _LONGEST_S)
             if self._member.is_awaited() or not self._member.let_in:
                 interval_s = min(interval_s, _AWAITED_S)
-            await self.world.sleep(interval_s)
+            await self._until_due(interval_s)
+
+    async def _until_due(self, interval_s: float) -> None:
+        """Wait for the next beat; a worker that has nothing to send any more says so at once."""
+        due_s = self.world.clock() + interval_s
+        while (left_s := due_s - self.world.clock()) > 0 and self.busy() == self._member.sends:
+            await self.world.sleep(min(left_s, _AWAITED_S))
 
     async def beat(self) -> None:
         """Look at the others, take the share that is ours now, and tell them so."""
