@@ -43,6 +43,9 @@ def choose_columns(
     Raises DatasetError that names the missing column.
     """
     _refuse_results(names, where)
+    for name in names:
+        if name and names.count(name) > 1:
+            raise DatasetError(f"{where} has two columns {name!r}; rename one of them")
     for asked in (image_column, id_column):
         if asked is not None and asked not in names:
             raise DatasetError(f"{where} has no column {asked!r}; it has {', '.join(names)}")

@@ -144,6 +144,15 @@ def test_what_the_disk_refuses_is_said_as_it_is():
     assert broken.failure == FailureClass.UNAVAILABLE
 
 
+def test_the_size_is_looked_at_before_anything_is_read(home):
+    with (home / "tables" / "huge.png").open("wb") as file:
+        file.truncate(10**12)  # sparse: takes no room, and reading it would take an hour
+    with opened(table(home, "huge.png"), home, max_bytes=1000) as dataset:
+        error = refusal(dataset)
+    assert error.failure == FailureClass.TOO_LARGE
+    assert "1000000.0 MB" in error.message
+
+
 def test_names_as_other_systems_write_them_are_found(home):
     (home / "tables" / "영수증.png").write_bytes(b"found")
     assert outcome(home, "영수증.png") == b"found"

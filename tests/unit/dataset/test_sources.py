@@ -269,7 +269,7 @@ def test_the_predecessors_table_is_read_as_it_is(shared_data, tmp_path):
         assert json.loads(ref.input_row)["split"] == "train"
         assert refusal(dataset).failure == FailureClass.NOT_FOUND
         assert dataset.looked(ref) == [
-            str(source.parent / ref.path),
+            str(source.parent.resolve() / ref.path),
             str(tmp_path.resolve() / ref.path),
         ]
         for found in all_refs(dataset):
@@ -403,6 +403,20 @@ def test_odd_values_of_other_columns_do_not_break_the_row(tmp_path):
     with opened(parquet(tmp_path / "t.parquet", columns), tmp_path, image_column="path") as dataset:
         (ref,) = all_refs(dataset)
         assert json.loads(ref.input_row) == {"nan": None, "when": "2026-01-02", "yes": True}
+
+
+def test_metadata_of_another_shape_and_names_with_dots_do_no_harm(tmp_path):
+    columns = {"path": ["a"], "metadata": [{"page": 1}], "a.b": [3], "c": [{"d": 1}]}
+    with opened(parquet(tmp_path / "t.parquet", columns), tmp_path) as dataset:
+        (ref,) = all_refs(dataset)
+        assert (ref.original_source, json.loads(ref.input_row)) == ("", {"a.b": 3})
+
+
+def test_columns_of_one_name_are_refused(tmp_path):
+    two = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["path", "path"])
+    pq.write_table(two, tmp_path / "t.parquet")
+    assert "has two columns 'path'" in complaint("t.parquet", tmp_path)
+    assert "has two columns 'path'" in complaint(csv(tmp_path, "path,path\na,b\n"), tmp_path)
 
 
 def test_parquet_that_cannot_be_used_is_refused_in_one_sentence(tmp_path):

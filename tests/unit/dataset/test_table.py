@@ -241,6 +241,11 @@ def test_a_point_of_three_numbers_is_refused():
         list(read_labels(one_row(polygons=[[[[0.0, 0.0, 1.0]]]])))
 
 
+def test_a_point_without_a_number_is_refused():
+    with pytest.raises(DatasetError, match="not two numbers"):
+        list(read_labels(one_row(polygons=[[[[0.0, None], [1.0, 1.0]]]])))
+
+
 def test_a_column_of_another_type_is_named():
     with pytest.raises(DatasetError, match="column 'texts' holds"):
         list(read_labels(one_row(texts=["w"])))
