@@ -1,5 +1,154 @@
-"""In the making."""
+"""`ocrlabel push`: a dataset into a bucket, so that machines there can label it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from ocrlabel.cli.push_display import PushDisplay
+    from ocrlabel.cli.settings import Keys, Settings
+    from ocrlabel.dataset.push import Pushed, PushOptions
+    from ocrlabel.dataset.push_target import Target
 
 
-def push() -> None:
-    """In the making."""
+def _option(help_: str, **more: Any) -> Any:
+    return typer.Option(help=help_, **more)
+
+
+def push(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="What `run` takes: a folder, a glob, or a table (parquet, CSV, JSONL); s3:// too.",
+            show_default=False,
+        ),
+    ],
+    address: Annotated[
+        str,
+        typer.Argument(
+            help="s3://bucket/, s3://bucket/folder/, or the table: s3://bucket/.../NAME.parquet.",
+            show_default=False,
+        ),
+    ],
+    *,
+    pack: Annotated[
+        bool, _option("Put the images into the table: one read a batch, not one an image.")
+    ] = False,
+    dataset_name: Annotated[
+        str | None, _option("The table's name; by default the source's own.", show_default=False)
+    ] = None,
+    image_root: Annotated[
+        list[str] | None,
+        _option("A folder that image paths start from; may be given often.", show_default=False),
+    ] = None,
+    image_column: Annotated[
+        str | None,
+        _option("The table's image column, if its name is not a usual one.", show_default=False),
+    ] = None,
+    image_prefix: Annotated[
+        str, _option("The folder of the bucket that images go to.")
+    ] = "data/images",
+    skip_unreadable: Annotated[
+        bool, _option("Leave out rows without a readable image, which would fail in a run.")
+    ] = False,
+    replace: Annotated[
+        bool, _option("Replace another table of that name; a run that began with it ends.")
+    ] = False,
+    verify: Annotated[
+        Literal["sample", "all"],
+        _option("Which images are read back and compared byte for byte at the end."),
+    ] = "sample",
+    concurrency: Annotated[int, _option("Images under way at once.", min=1, max=256)] = 16,
+) -> None:
+    """Upload a dataset: its images once each, then its table, and check that all are there.
+
+    Stopped in any way, the same command goes on: what is there is not sent again.
+
+    For example:
+
+        ocrlabel push images/ s3://bucket/
+
+        ocrlabel push train.csv s3://bucket/data/processed/baseline_train.parquet --image-root data/
+
+        ocrlabel push receipts/ s3://bucket/ --pack
+
+        ocrlabel run s3://bucket/data/processed/receipts.parquet
+    """
+    from ocrlabel.cli import clocks
+    from ocrlabel.cli.push_display import push_display_for
+    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.dataset.push import PushOptions
+    from ocrlabel.dataset.push_target import target_of
+
+    settings = Settings.of(
+        image_root=tuple(image_root) if image_root else None, image_column=image_column
+    )
+    target = target_of(address, source, dataset_name=dataset_name, image_prefix=image_prefix)
+    options = PushOptions(pack, skip_unreadable, replace, verify, concurrency)
+    with push_display_for(sys.stderr, clocks.boot_s) as display:
+        done = asyncio.run(_push(source, target, options, settings, from_environment(), display))
+    _tell(done, target, options)
+
+
+async def _push(
+    source: str,
+    target: Target,
+    options: PushOptions,
+    settings: Settings,
+    keys: Keys,
+    display: PushDisplay,
+) -> Pushed:
+    from ocrlabel.cli.labelling import open_source
+    from ocrlabel.cli.wiring import open_store
+    from ocrlabel.dataset.push import push as push_dataset
+    from ocrlabel.dataset.push_others import open_others
+
+    store = open_store(f"s3://{target.bucket}", keys)
+    dataset = await open_source(source, settings, keys)
+    try:
+        others = await asyncio.to_thread(
+            open_others,
+            source,
+            cwd=Path.cwd(),
+            store_opener=lambda root: open_store(root, keys),
+            image_column=settings.image_column,
+        )
+        try:
+            with tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:
+                return await push_dataset(
+                    dataset, others, store, target, options, scratch=Path(scratch), tell=display
+                )
+        finally:
+            others.close()
+    finally:
+        dataset.close()
+
+
+def _tell(done: Pushed, target: Target, options: PushOptions) -> None:
+    for name, value in told_rows(done, target, options):
+        print(f"{name:<14}{value}")
+
+
+def told_rows(done: Pushed, target: Target, options: PushOptions) -> list[tuple[str, str]]:
+    """The last words, as a short table."""
+    rows = [("rows", f"{done.rows:,}")]
+    sent = f"{done.uploaded:,} uploaded ({done.uploaded_bytes / 1e6:,.1f} MB)"
+    rows.append(
+        ("images", f"{sent}, {done.there:,} there before, {done.identical:,} identical to another")
+    )
+    if done.unreadable:
+        fate = "left out" if options.skip_unreadable else "kept as rows that will fail in a run"
+        rows.append(("unreadable", f"{done.unreadable:,}, {fate} (--skip-unreadable leaves out)"))
+        rows += [("", f"row {row + 1}: {why}") for row, why in sorted(done.reasons.items())]
+    if done.left_out:
+        rows.append(("not kept", f"columns {', '.join(done.left_out)}"))
+    rows.append(("read back", f"{done.checked:,} images, byte for byte; all of them are there"))
+    rows.append(("table", f"{target.url} ({done.table})"))
+    rows.append(("next", f"ocrlabel run {target.url}"))
+    return rows

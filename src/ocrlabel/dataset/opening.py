@@ -33,13 +33,13 @@ from ocrlabel.storage.base import NotStored
 if TYPE_CHECKING:
     from ocrlabel.dataset.base import Rows
 
-_READERS: dict[str, Callable[[BinaryIO, str], Reader]] = {
+READERS: dict[str, Callable[[BinaryIO, str], Reader]] = {
     ".csv": CsvReader,
     ".tsv": CsvReader,
     ".jsonl": JsonlReader,
     ".ndjson": JsonlReader,
 }
-_TABLES = frozenset({*_READERS, ".parquet"})
+_TABLES = frozenset({*READERS, ".parquet"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,8 @@ def _table(file: BinaryIO, where: str, named: Named) -> Rows:
     ending = PurePosixPath(where).suffix.lower()
     asked = {"image_column": named.image_column, "id_column": named.id_column}
     try:
-        if ending in _READERS:
-            return TextRows(file, where, _READERS[ending], **asked)
+        if ending in READERS:
+            return TextRows(file, where, READERS[ending], **asked)
         from ocrlabel.dataset.parquet_rows import (  # noqa: PLC0415 -- pyarrow.parquet is slow
             ParquetRows,
         )

@@ -46,7 +46,7 @@ class ParquetRows:
             where,
             image_column=image_column,
             id_column=id_column,
-            first=[field.name for field in schema if _holds_bytes(field.type)],
+            first=[field.name for field in schema if holds_bytes(field.type)],
         )
         self.count = self._table.metadata.num_rows
         if not self.count:
@@ -116,7 +116,7 @@ class ParquetRows:
 
 def _image_blocks(table: pq.ParquetFile, schema: pa.Schema, columns: Columns) -> Blocks | None:
     kind = schema.field(columns.image).type
-    if not _holds_bytes(kind):
+    if not holds_bytes(kind):
         return None
     leaf = f"{columns.image}.bytes" if pa.types.is_struct(kind) else columns.image
     metadata = table.metadata
@@ -140,15 +140,16 @@ def _small_columns(fields: Iterable[pa.Field[Any]], columns: Columns) -> list[st
             names += [f"{field.name}.path"] if "path" in inside else []
         elif field.name == "metadata" and pa.types.is_struct(field.type):
             names.append("metadata.original_source")
-        elif not pa.types.is_nested(field.type) and not _holds_bytes(field.type):
+        elif not pa.types.is_nested(field.type) and not holds_bytes(field.type):
             names.append(field.name)
     return names
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
+def holds_bytes(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds images: bytes, or Hugging Face's struct of them."""
     if pa.types.is_struct(kind):
         fields = {kind.field(n).name: kind.field(n).type for n in range(kind.num_fields)}
-        return "bytes" in fields and _holds_bytes(fields["bytes"])
+        return "bytes" in fields and holds_bytes(fields["bytes"])
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 

@@ -28,6 +28,7 @@ from ocrlabel.storage.refusals import last_words, meaning, reason
 
 T = TypeVar("T")
 _PAGE_KEYS = 1000
+_MOST_PARTS = 10_000  # of one object, by S3's rules
 _UPLOADS_AT_ONCE = 4  # parts of PART_BYTES each: what a large upload holds in memory
 
 
@@ -118,17 +119,17 @@ class RemoteStore:
 
     async def upload(self, key: str, path: Path) -> None:
         """Write or replace from a file, in parts, without holding it in memory."""
+        size_bytes = (await asyncio.to_thread(path.stat)).st_size
 
         async def attempt() -> None:
             await obstore.put_async(
                 self.bulk,
                 checked(key),
                 path,
-                chunk_size=PART_BYTES,
+                chunk_size=max(PART_BYTES, -(-size_bytes // _MOST_PARTS)),
                 max_concurrency=_UPLOADS_AT_ONCE,
             )
 
-        size_bytes = (await asyncio.to_thread(path.stat)).st_size
         await self._trying(key, "written", attempt, size_bytes=size_bytes)
 
     async def download(self, key: str, path: Path) -> None:

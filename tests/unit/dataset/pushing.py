@@ -1,0 +1,83 @@
+"""Pushing in tests: to a real S3 server, or to a store in plain Python."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ocrlabel.dataset.push import Pushed, PushOptions, push
+from ocrlabel.dataset.push_others import open_others
+from ocrlabel.dataset.push_survey import Step
+from ocrlabel.dataset.push_target import Target, target_of
+from ocrlabel.dataset.sources import open_dataset
+from ocrlabel.storage.base import ObjectStore
+
+
+@dataclass
+class Pusher:
+    """Pushes from one folder into one bucket; `steps` is what was told on the way."""
+
+    store: ObjectStore
+    bucket: str
+    cwd: Path
+    open_s3: Callable[[str], ObjectStore] | None = None
+    steps: list[Step] = field(default_factory=list)
+
+    def target(self, source: str | Path, address: str = "") -> Target:
+        return target_of(f"s3://{self.bucket}/{address}", str(source))
+
+    def __call__(
+        self,
+        source: str | Path,
+        address: str = "",
+        *,
+        store: ObjectStore | None = None,
+        roots: tuple[str, ...] = (),
+        image_column: str | None = None,
+        **options: object,
+    ) -> Pushed:
+        target = self.target(source, address)
+        scratch = self.cwd.parent / f"{self.cwd.name}-scratch"
+        scratch.mkdir(exist_ok=True)
+
+        async def whole() -> Pushed:
+            dataset = await open_dataset(
+                source,
+                cwd=self.cwd,
+                image_roots=roots,
+                store_opener=self.open_s3,
+                image_column=image_column,
+            )
+            others = open_others(
+                str(source), cwd=self.cwd, store_opener=self.open_s3, image_column=image_column
+            )
+            try:
+                return await push(
+                    dataset,
+                    others,
+                    store or self.store,
+                    target,
+                    PushOptions(**{"at_once": 4, **options}),
+                    scratch=scratch,
+                    tell=self.steps.append,
+                )
+            finally:
+                others.close()
+                dataset.close()
+
+        return asyncio.run(whole())
+
+
+def listed(store: ObjectStore, prefix: str = "") -> dict[str, int]:
+    """Key -> size in bytes."""
+
+    async def found() -> dict[str, int]:
+        return {stored.key: stored.size_bytes async for stored in store.list(prefix)}
+
+    return asyncio.run(found())
+
+
+def stored(store: ObjectStore, key: str) -> bytes:
+    return asyncio.run(store.get(key))
