@@ -248,6 +248,20 @@ def test_keys_go_through_the_pages_zoom_search_and_come_back(page):
     assert title(page) == "1.jpg"
 
 
+def test_words_are_listed_as_read_or_the_least_certain_first(page):
+    page.keyboard.press("j")
+    words = page.locator("#words bdi")
+    assert words.all_text_contents() == ["first1", "합계", "turned"]
+    page.keyboard.press("j")
+    page.locator("#unsure-first").check()
+    assert words.all_text_contents() == ["first2", "합계", "turned"]
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert words.all_text_contents() == ["합계", "first0", "turned"]
+    page.locator("#words button").first.hover()
+    assert page.locator("#stage polygon.on").get_attribute("data-word") == "1"
+
+
 def test_a_word_in_the_list_leads_to_its_place_on_the_page(page):
     fitted = page.locator("#zoom").text_content()
     page.locator("#words button").nth(2).click()

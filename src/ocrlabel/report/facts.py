@@ -10,7 +10,7 @@ from typing import Any
 
 from ocrlabel.engines.rapid import KOREAN_NOTICE
 from ocrlabel.report.survey import Survey
-from ocrlabel.report.text import visible
+from ocrlabel.report.text import engine_name, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Fact:
 
 def engines_of(survey: Survey, record: Mapping[str, Any]) -> str:
     """The engines and models that the labels come from."""
-    named = [f"{engine} {model}".strip() for (engine, model), _ in survey.engines.most_common(3)]
+    named = [engine_name(*pair) for pair, _ in survey.engines.most_common(3)]
     told = ", ".join(dict.fromkeys(filter(None, named))) or _text(record.get("engine"))
     rest = len(survey.engines) - 3
     return visible(told + (f" and {rest} more" if rest > 0 else ""), 200)

@@ -11,7 +11,7 @@ from ocrlabel.labels import Polygon, Word
 from ocrlabel.report.colours import band
 from ocrlabel.report.sample import Sampled
 from ocrlabel.report.survey import page_confidence
-from ocrlabel.report.text import visible
+from ocrlabel.report.text import engine_name, visible
 
 WORDS_PER_PAGE = 2_000
 CHARACTERS_PER_PAGE = 40_000
@@ -132,7 +132,7 @@ def _facts(row: LabelRow) -> list[list[str]]:
     return _told(
         ("path", visible(row.image_path, _NAME)),
         ("size", f"{row.width_px} × {row.height_px} px" if row.width_px > 0 else ""),
-        ("engine", visible(f"{row.engine} {row.model_version}".strip(), _NAME)),
+        ("engine", visible(engine_name(row.engine, row.model_version), _NAME)),
         ("words from", visible(row.source, _NAME)),
         ("split", visible(row.split, _NAME)),
         ("attempts", f"{row.attempts}" if row.attempts else ""),

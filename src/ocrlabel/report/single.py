@@ -20,7 +20,7 @@ from ocrlabel.report.pages import failure_view, page_view, word_classes
 from ocrlabel.report.pictures import ImageReader
 from ocrlabel.report.render import html, need_jinja, picture_json
 from ocrlabel.report.sample import Sampled
-from ocrlabel.report.text import visible
+from ocrlabel.report.text import engine_name, visible
 from ocrlabel.report.write import embedded
 
 RAW_LENGTH = 200_000
@@ -72,7 +72,7 @@ def report_on(document: Document) -> Report:
     """The page as values."""
     views = [page_view(Sampled(number, row)) for number, row in document.pages]
     failures = [failure_view(document.failure)] if document.failure else []
-    engines = {f"{row.engine} {row.model_version}".strip() for _, row in document.pages}
+    engines = {engine_name(row.engine, row.model_version) for _, row in document.pages}
     raw, raw_says = _told_raw(document.raw)
     return Report(
         title=visible(document.id, 200),

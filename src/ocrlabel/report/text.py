@@ -30,6 +30,11 @@ def visible(text: str, length: int = TEXT_LENGTH) -> str:
     return shown if cut is text else f"{shown}… ({len(text):,} characters)"
 
 
+def engine_name(engine: str, model: str) -> str:
+    """Engine and model without saying the engine twice: local models are named after theirs."""
+    return model if model.startswith(engine) else f"{engine} {model}".strip()
+
+
 def _written(found: re.Match[str]) -> str:
     mark = found[0]
     return _NAMED.get(mark) or f"⟨U+{ord(mark):04X}⟩"

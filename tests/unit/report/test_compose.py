@@ -96,6 +96,10 @@ def test_without_run_json_there_are_counts_and_no_guesses():
     assert found.subtitle[0] == "rapidocr v5"
 
 
+def test_a_local_model_that_is_named_after_its_engine_is_named_once():
+    assert report([row(model_version="rapidocr 3.10")]).subtitle[0] == "rapidocr 3.10"
+
+
 @pytest.mark.parametrize("record", [
     {"account": None, "engine_options": 3, "failures": [], "price_per_page_usd": "free"},
     {"created_at_s": 1e300, "ended_at_s": -1e300, "rows": None, "complete": "?"},

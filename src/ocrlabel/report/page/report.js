@@ -14,7 +14,7 @@
     haystack: [item.title, item.id, item.path, item.message, ...item.words.map((w) => w[TEXT])]
       .filter(Boolean).join("\n").toLowerCase(),
   }));
-  const state = { shown: items, item: null, zoom: 1, query: "", hidden: new Set() };
+  const state = { shown: items, item: null, zoom: 1, query: "", hidden: new Set(), rows: [], boxes: [] };
   const plural = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
   function element(name, properties = {}, ...children) {
@@ -45,7 +45,7 @@
     return filters[chosen];
   }
 
-  const last = (value) => (value === null ? Infinity : value);
+  const last = (value) => (value === null ? Number.MAX_VALUE : value); // what has no confidence comes last
   const orders = {
     table: (a, b) => a.at - b.at,
     confidence: (a, b) => last(a.confidence) - last(b.confidence) || a.at - b.at,
@@ -55,8 +55,7 @@
   };
   const compared = (order) => (a, b) => {
     const failed = (a.kind === "failure") - (b.kind === "failure");
-    const order_ = orders[order](a, b); // Infinity - Infinity is NaN: equal
-    return failed || order_ || a.at - b.at;
+    return failed || orders[order](a, b);
   };
 
   function offer(value, name) {
@@ -165,6 +164,7 @@
   function drawStage(item) {
     const stage = $("stage");
     stage.replaceChildren();
+    state.boxes = [];
     stage.className = "stage";
     stage.removeAttribute("style");
     const { src, why } = item ? picture(item) : { why: "Nothing matches." };
@@ -195,11 +195,12 @@
     item.words.forEach((word, at) => {
       const flat = word[POLYGON];
       if (!flat.length) return;
-      const box = drawn("polygon", { class: `box ${word[BAND]}`, points: flat.join(" "), "data-word": at });
+      const shape = drawn("polygon", { class: `box ${word[BAND]}`, points: flat.join(" "), "data-word": at });
       const title = drawn("title", {});
       title.textContent = `${word[TEXT]}  ${sure(word)}`;
-      box.append(title);
-      svg.append(box);
+      shape.append(title);
+      state.boxes[at] = shape;
+      svg.append(shape);
       if (withTexts) svg.append(printed(word));
     });
     svg.addEventListener("pointerover", (event) => point(event.target.dataset.word, true));
@@ -229,11 +230,15 @@
   }
 
   const sure = (word) => (word[SURE] === null ? "–" : word[SURE].toFixed(3));
-  const row = (at) => $("words").children[at];
-  const box = (at) => $("stage").querySelector(`[data-word="${at}"]`);
+  const row = (at) => state.rows[at];
+  const box = (at) => state.boxes[at];
 
   function listWords(item) {
-    $("words").replaceChildren(...item.words.map((word, at) => {
+    state.rows = [];
+    const order = item.words.map((_, at) => at);
+    if ($("unsure-first").checked) order.sort((a, b) => last(item.words[a][SURE]) - last(item.words[b][SURE]) || a - b);
+    $("words").replaceChildren(...order.map((at) => {
+      const word = item.words[at];
       const text = element("bdi", { textContent: word[TEXT] || "(no text)", className: word[TEXT] ? "" : "empty" });
       const cell = element("span", {}, text);
       if (word[KIND]) cell.append(element("span", { className: "kind", textContent: word[KIND] }));
@@ -244,7 +249,9 @@
       for (const [event, on] of [["pointerenter", true], ["pointerleave", false], ["focus", true], ["blur", false]]) {
         button.addEventListener(event, () => point(at, on));
       }
-      return element("li", {}, button);
+      const entry = element("li", {}, button);
+      state.rows[at] = entry;
+      return entry;
     }));
     $("count").textContent = item.kind !== "page" ? ""
       : item.count > item.words.length
@@ -386,6 +393,7 @@
   $("search").addEventListener("input", choose);
   $("filter").addEventListener("change", choose);
   $("sort").addEventListener("change", () => { state.item = null; choose(); });
+  $("unsure-first").addEventListener("change", () => { if (state.item) { listWords(state.item); markHits(); } });
   $("previous").addEventListener("click", () => step(-1));
   $("next").addEventListener("click", () => step(1));
   $("larger").addEventListener("click", keys["+"]);
@@ -413,6 +421,7 @@
   }).observe($("scroll"));
 
   $("viewer").hidden = false;
+  $("viewer").classList.toggle("alone", items.length === 1);
   fillFilter();
   choose();
 })();
