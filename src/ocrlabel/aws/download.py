@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,18 +13,21 @@ from ocrlabel.aws.session import Aws, code, translated
 from ocrlabel.errors import ConfigError
 
 LABELS: Final = "_pseudo_labels.parquet"
-RESULTS: Final = (LABELS, "_failures.parquet", "_run.json", "_report.html")
+TABLES: Final = (LABELS, "_failures.parquet", "_run.json")
+RESULTS: Final = (*TABLES, "_report.html")
 
 
-def download(aws: Aws, bucket: str, dataset: str, folder: Path) -> list[Path]:
-    """Labels, failures, numbers and report, as far as they are there.
+def download(
+    aws: Aws, bucket: str, dataset: str, folder: Path, endings: Sequence[str] = RESULTS
+) -> list[Path]:
+    """Labels, failures, numbers and report, as far as they are there; or these endings' files.
 
     A file appears under its name only when it is whole. Raises ConfigError without labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = [
         path
-        for ending in RESULTS
+        for ending in endings
         if (
             path := _fetch(
                 aws, bucket, f"data/processed/{checked_dataset(dataset)}{ending}", folder

@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ocrlabel.aws.session import Aws, said, translated
+from ocrlabel.errors import ConfigError
 
 ACTIVE = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 ENDED = ("SUCCEEDED", "FAILED")
@@ -105,6 +106,17 @@ def describe(aws: Aws, ids: Sequence[str]) -> list[Job]:
             answer = aws.client("batch").describe_jobs(jobs=ids[start : start + DESCRIBE_AT_ONCE])
         found.extend(map(to_job, answer["jobs"]))
     return found
+
+
+def known(aws: Aws, job_id: str) -> Job:
+    """This job. Raises ConfigError where Batch knows none of that id."""
+    found = describe(aws, [job_id])
+    if not found:
+        raise ConfigError(
+            f"AWS Batch knows no job {job_id}: it forgets jobs 7 days after their end; "
+            "`ocrlabel aws status` lists those it knows"
+        )
+    return found[0]
 
 
 def children(aws: Aws, job: Job, only: Iterable[str] = ()) -> list[Job]:

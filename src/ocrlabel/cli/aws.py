@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ocrlabel.cli import aws_image, aws_jobs, aws_money, aws_stack
+from ocrlabel.cli import aws_image, aws_jobs, aws_money, aws_stack, aws_workflow
 from ocrlabel.cli.aws_wiring import Shell, variable
 from ocrlabel.errors import ConfigError
 
@@ -44,6 +44,7 @@ app.command()(aws_jobs.explain)
 app.command()(aws_jobs.cancel)
 app.command()(aws_jobs.download)
 app.command()(aws_money.cost)
+app.add_typer(aws_workflow.app, name="workflow")
 
 
 @app.command()

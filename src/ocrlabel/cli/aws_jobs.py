@@ -10,17 +10,17 @@ import typer
 
 from ocrlabel.cli.aws_progress import progress_of
 from ocrlabel.cli.aws_wiring import Shell, open_in_bucket, stamp, tell
-from ocrlabel.errors import ConfigError, OcrLabelError
+from ocrlabel.errors import OcrLabelError
 
 if TYPE_CHECKING:
     from ocrlabel.aws.config_env import AwsConfig
+    from ocrlabel.aws.explain import Explanation
     from ocrlabel.aws.logs import Line
     from ocrlabel.aws.queues import Job
     from ocrlabel.aws.session import Aws
     from ocrlabel.aws.sizing import Sizing
 
 DOCUMENTED_RPS = 3.0
-LOG_TAIL = 15
 JobId = Annotated[str, typer.Argument(help="The job's id, as submit prints it.")]
 
 
@@ -53,7 +53,7 @@ def submit(
     aws, config = shell.aws(), shell.config()
     from ocrlabel.aws import submit as jobs
 
-    sizing = _sizing(aws, config, dataset, engine, rps, workers)
+    sizing = sizing_of(aws, rows_of(config, dataset), engine, rps, workers)
     tell(f"{sizing.workers} worker(s), about {_minutes(sizing.seconds)}: {sizing.why}")
     settings = jobs.JobSettings(
         dataset=dataset,
@@ -177,20 +177,15 @@ def _watch(aws: Aws, config: AwsConfig, job_id: str, dataset: str) -> None:
 
 
 def _explain(aws: Aws, job_id: str) -> None:
-    from ocrlabel.aws.explain import explain as reason
-    from ocrlabel.aws.logs import tail
-    from ocrlabel.aws.queues import children, describe
+    from ocrlabel.aws.explained import explained
+    from ocrlabel.aws.queues import known
 
-    found = describe(aws, [job_id])
-    if not found:
-        raise ConfigError(
-            f"AWS Batch knows no job {job_id}: it forgets jobs 7 days after their end; "
-            "`ocrlabel aws status` lists those it knows"
-        )
-    job = found[0]
-    failed = children(aws, job, only=["FAILED"]) if job.size and job.ended else []
-    shown: Job = failed[0] if failed else job
-    explanation = reason(job, failed, tail(aws, shown, LOG_TAIL), aws.now_s())
+    job = known(aws, job_id)
+    show_explanation(job, explained(aws, job))
+
+
+def show_explanation(job: Job, explanation: Explanation) -> None:
+    """What happened, what to do, and the end of the log."""
     typer.echo(f"{job.name} ({job.id}): {explanation.what}")
     if explanation.remedy:
         typer.echo(f"what to do: {explanation.remedy}")
@@ -198,21 +193,20 @@ def _explain(aws: Aws, job_id: str) -> None:
         typer.echo(f"  | {line}")
 
 
-def _sizing(
-    aws: Aws,
-    config: AwsConfig,
-    dataset: str,
-    engine: str,
-    rps: float | None,
-    workers: int | None,
-) -> Sizing:
-    from ocrlabel.aws import sizing
+def rows_of(config: AwsConfig, dataset: str) -> int:
+    """The rows of a dataset's table in the bucket. Raises ConfigError where there is none."""
     from ocrlabel.aws.input_table import read_table, table_key
-    from ocrlabel.aws.stack import look_stack
 
     object_key = table_key(dataset)
     with open_in_bucket(config.s3_bucket, object_key, config.aws_region) as source:
-        rows = read_table(source, f"s3://{config.s3_bucket}/{object_key}").rows
+        return read_table(source, f"s3://{config.s3_bucket}/{object_key}").rows
+
+
+def sizing_of(aws: Aws, rows: int, engine: str, rps: float | None, workers: int | None) -> Sizing:
+    """How many workers for how long."""
+    from ocrlabel.aws import sizing
+    from ocrlabel.aws.stack import look_stack
+
     if engine == "upstage":
         return sizing.for_service(rows, requests_per_s=rps or DOCUMENTED_RPS, workers=workers)
     stack = look_stack(aws.client("cloudformation"))

@@ -1,0 +1,1 @@
+"""The steps of the GitHub workflows: inputs checked, summaries written, nothing left to bash."""

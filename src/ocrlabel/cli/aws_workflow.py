@@ -1,0 +1,307 @@
+"""`ocrlabel aws workflow`: the steps of the GitHub workflows, a command each.
+
+Settings come in variables, so that no input of a workflow ever stands in a command.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocrlabel.cli.aws_jobs import JobFailed, rows_of, show_explanation, sizing_of
+from ocrlabel.cli.aws_wiring import Shell, tell, variable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ocrlabel.aws.config_env import AwsConfig
+    from ocrlabel.aws.cost import CostLine
+    from ocrlabel.aws.queues import Job
+    from ocrlabel.aws.session import Aws
+    from ocrlabel.aws.sizing import Sizing
+    from ocrlabel.aws.workflow.files import StepFiles
+    from ocrlabel.aws.workflow.inputs import RunInputs
+    from ocrlabel.aws.workflow.links import Console
+    from ocrlabel.aws.workflow.summary import Followed
+
+app = typer.Typer(
+    name="workflow",
+    help="The steps of the GitHub workflows; their inputs come in variables (INPUT_DATASET, ...).",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def check(context: typer.Context) -> None:
+    """Check the form's fields, look for the dataset, and write the estimate to the summary.
+
+    Reads INPUT_DATASET, INPUT_RESUME, INPUT_BATCH_SIZE, INPUT_CONCURRENCY, INPUT_WORKERS,
+    INPUT_ENGINE, INPUT_MAX_COST, INPUT_ON_CANCEL and INPUT_PICK_UP.
+
+    Examples:
+        INPUT_DATASET=baseline_train ocrlabel aws workflow check
+    """
+    inputs = _inputs()
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    sizing, rows = _size(aws, config, inputs)
+    if inputs.pick_up:
+        from ocrlabel.aws.queues import known
+
+        job = known(aws, inputs.pick_up)
+        typer.echo(f"{inputs.dataset}: {rows:,} rows; job {job.id} is {job.status}")
+        return
+    from ocrlabel.aws.workflow import summary
+
+    text = summary.estimate(inputs, rows, sizing, _bills(aws, inputs, rows, sizing))
+    _files().summarise(text)
+    typer.echo(text)
+
+
+@app.command()
+def submit(context: typer.Context) -> None:
+    """Submit the job, or pick up the one in INPUT_PICK_UP; its id is the output job-id.
+
+    Examples:
+        INPUT_DATASET=baseline_train GITHUB_RUN_ID=1 ocrlabel aws workflow submit
+    """
+    inputs = _inputs()
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    from ocrlabel.aws import submit as jobs
+    from ocrlabel.aws.workflow import job as workflow_job
+    from ocrlabel.aws.workflow import summary
+
+    job_id = inputs.pick_up
+    if not job_id:
+        sizing, _ = _size(aws, config, inputs)
+        settings = workflow_job.settings(inputs)
+        job_id = jobs.submit(aws, jobs.request(settings, sizing, stamp=_stamp(), on_ec2=False))
+    _files().put("job-id", job_id)
+    text = summary.submitted(_followed(inputs.dataset, job_id), picked_up=bool(inputs.pick_up))
+    _files().summarise(text)
+    typer.echo(job_id)
+
+
+@app.command()
+def follow(
+    context: typer.Context,
+    job: Annotated[str, typer.Option(envvar="JOB_ID", help="The job's id.")],
+    hand_over_after: Annotated[
+        str, typer.Option(envvar="HAND_OVER_AFTER", help="Let the job go on alone after that.")
+    ] = "5h30m",
+) -> None:
+    """Follow the job; the output outcome is succeeded, failed or handed-over.
+
+    Ends with status 1 where the job failed, after saying why. GitHub ends a job of its own after
+    6 hours: before that the workflow hands over, and AWS Batch goes on.
+
+    Examples:
+        JOB_ID=1b6a... INPUT_DATASET=baseline_train ocrlabel aws workflow follow
+    """
+    from ocrlabel.aws.explained import explained
+    from ocrlabel.aws.watch import line_of, watch
+    from ocrlabel.aws.workflow import summary
+    from ocrlabel.aws.workflow.inputs import checked_job, duration_s
+    from ocrlabel.cli.aws_progress import progress_of
+
+    inputs, files = _inputs(), _files()
+    limit_s = duration_s(hand_over_after)
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    progress = progress_of(config, inputs.dataset)
+    until_s = aws.now_s() + limit_s
+    seen = watch(aws, checked_job(job), progress, tell, until_s=until_s)
+    place = _followed(inputs.dataset, seen.id)
+    if not seen.ended:
+        files.put("outcome", "handed-over")
+        files.summarise(summary.handed_over(place, line_of(seen, progress()), limit_s))
+        typer.echo(f"job {seen.id} goes on; the summary says how to pick it up")
+        return
+    if seen.status == "SUCCEEDED":
+        files.put("outcome", "succeeded")
+        typer.echo(f"job {seen.id} succeeded")
+        return
+    files.put("outcome", "failed")
+    why = explained(aws, seen)
+    files.summarise(summary.failed(place, why))
+    show_explanation(seen, why)
+    raise JobFailed(f"job {seen.id} failed: see above")
+
+
+@app.command()
+def results(
+    context: typer.Context,
+    job: Annotated[str, typer.Option(envvar="JOB_ID", help="The job's id.")],
+    to: Annotated[Path, typer.Option(help="The folder.")] = Path("results"),
+) -> None:
+    """Fetch labels, failures and run.json, make a report of numbers, and write the summary.
+
+    No image is fetched, and none is in the report. The output found is true where there are any:
+    after a job that failed, tables of an earlier run are none.
+
+    Examples:
+        JOB_ID=1b6a... INPUT_DATASET=baseline_train ocrlabel aws workflow results --to results/
+    """
+    import json
+
+    from ocrlabel.aws.download import TABLES, download
+    from ocrlabel.aws.queues import known
+    from ocrlabel.aws.workflow import summary
+    from ocrlabel.aws.workflow.inputs import checked_job
+    from ocrlabel.aws.workflow.job import wrote_results
+
+    inputs, files = _inputs(), _files()
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    done = known(aws, checked_job(job))
+    if not wrote_results(aws, config.s3_bucket, inputs.dataset, done):
+        files.put("found", "false")
+        typer.echo("this job wrote no tables; what it has done is in the checkpoints")
+        return
+    found = download(aws, config.s3_bucket, inputs.dataset, to, TABLES)
+    record = json.loads((to / f"{inputs.dataset}_run.json").read_bytes())
+    found.append(_numbers(to / f"{inputs.dataset}_pseudo_labels.parquet", record))
+    files.put("found", "true")
+    files.summarise(summary.results(record, _machines(aws, done)))
+    for path in found:
+        typer.echo(str(path))
+
+
+@app.command()
+def stop(
+    context: typer.Context,
+    job: Annotated[str, typer.Option(envvar="JOB_ID", help="The job's id, where known.")] = "",
+) -> None:
+    """After the workflow was cancelled: keep the job or stop it, as INPUT_ON_CANCEL says.
+
+    Examples:
+        JOB_ID=1b6a... INPUT_DATASET=d INPUT_ON_CANCEL=stop ocrlabel aws workflow stop
+    """
+    from ocrlabel.aws.submit import cancel
+    from ocrlabel.aws.workflow import summary
+    from ocrlabel.aws.workflow.inputs import OnCancel, checked_job
+    from ocrlabel.aws.workflow.job import find
+
+    inputs = _inputs()
+    shell: Shell = context.obj
+    aws = shell.aws()
+    job_id = checked_job(job) if job else inputs.pick_up or find(aws, inputs.dataset, _stamp())
+    stopped = bool(job_id) and inputs.on_cancel is OnCancel.STOP
+    if stopped:
+        cancel(aws, job_id, "the workflow was cancelled")
+    text = summary.cancelled(inputs.dataset, job_id, stopped=stopped)
+    _files().summarise(text)
+    typer.echo(text)
+
+
+@app.command()
+def deployed(
+    context: typer.Context,
+    commit: Annotated[str, typer.Option(envvar="GITHUB_SHA", help="The image's tag in ECR.")],
+) -> None:
+    """Write the summary of a deployment: image, job definition, and links.
+
+    Examples:
+        GITHUB_SHA=4f2c... ocrlabel aws workflow deployed
+    """
+    from ocrlabel.aws import names
+    from ocrlabel.aws.definitions import look_definition
+    from ocrlabel.aws.image import pinned
+    from ocrlabel.aws.workflow import summary
+    from ocrlabel.aws.workflow.links import Repository
+    from ocrlabel.errors import ConfigError
+
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    image = pinned(aws.client("ecr"), config.ecr_uri, commit)
+    definition = look_definition(aws.client("batch"), names.DEFINITION)
+    registered = (definition or {}).get("containerProperties", {}).get("image")
+    if definition is None or registered != image:
+        raise ConfigError(
+            f"job definition {names.DEFINITION} does not use {image}, but {registered}\n"
+            "  `ocrlabel aws register` makes it do so"
+        )
+    here = Repository(
+        variable("GITHUB_SERVER_URL") or "https://github.com", variable("GITHUB_REPOSITORY")
+    )
+    text = summary.deployed(image, definition, commit, _console(), here)
+    _files().summarise(text)
+    typer.echo(text)
+
+
+def _inputs() -> RunInputs:
+    from ocrlabel.aws.workflow.inputs import run_inputs
+
+    return run_inputs(os.environ)
+
+
+def _files() -> StepFiles:
+    from ocrlabel.aws.workflow.files import StepFiles
+
+    return StepFiles.of(os.environ)
+
+
+def _stamp() -> str:
+    from ocrlabel.aws.workflow.job import stamp
+
+    return stamp(variable("GITHUB_RUN_ID"), variable("GITHUB_RUN_ATTEMPT"))
+
+
+def _console() -> Console:
+    from ocrlabel.aws.workflow.links import Console
+
+    return Console(variable("LINK_REGION"))
+
+
+def _followed(dataset: str, job_id: str) -> Followed:
+    from ocrlabel.aws.workflow.summary import Followed
+
+    return Followed(dataset, job_id, _console())
+
+
+def _size(aws: Aws, config: AwsConfig, inputs: RunInputs) -> tuple[Sizing, int]:
+    rows = rows_of(config, inputs.dataset)
+    return sizing_of(aws, rows, inputs.engine, None, inputs.workers), rows
+
+
+def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, Sequence[CostLine]]:
+    from ocrlabel.aws import cost, prices
+    from ocrlabel.aws.job_definition import PLACEHOLDERS
+
+    worker = PLACEHOLDERS
+    known = prices.live(aws, worker.architecture)
+    planned = cost.Compute.planned(
+        sizing.seconds, sizing.workers, float(worker.vcpu), float(worker.memory_mib)
+    )
+    page_usd = None if inputs.engine == "upstage" else 0.0
+    return {
+        f"OCR of {rows:,} pages (more where documents have several)": [
+            cost.ocr(rows, known, page_usd)
+        ],
+        "machines (Fargate Spot)": cost.compute_choices(planned, known)["Fargate Spot"],
+        "requests, logs, secret, image": cost.around(rows, known, gets=None, puts=None),
+    }
+
+
+def _machines(aws: Aws, job: Job) -> tuple[float, Sequence[CostLine]]:
+    from ocrlabel.aws import cost, prices
+    from ocrlabel.aws.job_definition import PLACEHOLDERS
+    from ocrlabel.aws.queues import children
+
+    used = cost.Compute.used(children(aws, job), aws.now_s())
+    known = prices.live(aws, PLACEHOLDERS.architecture)
+    return used.hours, cost.compute_choices(used, known)["Fargate Spot"]
+
+
+def _numbers(labels: Path, record: dict[str, Any]) -> Path:
+    from ocrlabel.report.write import write_report
+
+    stem = labels.name.removesuffix("_pseudo_labels.parquet")
+    failures = labels.with_name(f"{stem}_failures.parquet")
+    page = labels.with_name(f"{stem}_report.html")
+    write_report(labels, failures if failures.is_file() else None, record, page)
+    return page
