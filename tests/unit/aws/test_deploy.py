@@ -231,6 +231,10 @@ def test_githubs_provider_is_made_once_and_never_taken_away_again(world):
     assert (
         look_choices(world.aws, PLACE, None, said, network="own")["CreateGitHubProvider"] == "false"
     )
+    # a stack of before, without GitHub, has the parameter's default: it did not make the provider
+    without = Stack("ocrlabel", 0, "CREATE_COMPLETE", parameters={"CreateGitHubProvider": "true"})
+    later = look_choices(world.aws, PLACE, without, said, network="own")
+    assert later["CreateGitHubProvider"] == "false"
     mine = Stack(
         "ocrlabel", 0, "CREATE_COMPLETE", parameters={**said, "CreateGitHubProvider": "true"}
     )
