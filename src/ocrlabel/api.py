@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from ocrlabel.cli import clocks
 from ocrlabel.cli.labelling import label_dataset
 from ocrlabel.cli.progress import display_for
+from ocrlabel.cli.report_at_end import write_report_at_end
 from ocrlabel.cli.settings import Settings, from_environment
 from ocrlabel.cli.wiring import place_of
 
@@ -24,7 +25,8 @@ class LabelResult:
     """What a run did. Paths are local paths or s3:// addresses; record is run.json.
 
     complete: every input row is in one of the two tables. partial: rows were left out by sample
-    or limit, and the paths name the tables of what there is so far.
+    or limit, and the paths name the tables of what there is so far. report_path: None where no
+    report was written (report=False, its extra is missing, or the run was done before).
     """
 
     rows: int
@@ -37,6 +39,7 @@ class LabelResult:
     already_done: bool
     labels_path: str
     failures_path: str
+    report_path: str | None
     record: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -83,6 +86,7 @@ async def label_async(
     place = place_of(str(source), chosen, keys)
     with display_for(chosen.log, clocks.boot_s, clocks.wall_s, sys.stderr) as display:
         done = await label_dataset(str(source), place, chosen, keys, display)
+        report_at = await write_report_at_end(str(source), done, chosen, display)
     told = done.result.told
     return LabelResult(
         rows=told["rows"],
@@ -95,6 +99,7 @@ async def label_async(
         already_done=done.result.already,
         labels_path=done.labels,
         failures_path=done.failures,
+        report_path=report_at,
         record=told,
     )
 
