@@ -95,8 +95,9 @@ class Engine(Protocol):
     async def recognise(self, document: Document, lane: str) -> Answer:
         """Read one document.
 
-        Raises Unreadable, Rejected, Unavailable, Throttled, BadAnswer or KeyRefused, and nothing
-        else. Sends at most one request: trying again is the run's business.
+        Raises Unreadable, Rejected, Unavailable, Throttled, BadAnswer or KeyRefused; ConfigError
+        where no image at all can be read with these settings; and nothing else. Sends at most one
+        request: trying again is the run's business.
         """
         ...
 

@@ -109,6 +109,7 @@ class UpstageEngine:
         self._max_body_bytes = max_body_bytes
         self._transport = transport
         self._client: httpx2.AsyncClient | None = None
+        self._found = False  # a good answer came from this address
         self.price_per_page_usd = price_per_page_usd
 
     @property
@@ -164,7 +165,11 @@ class UpstageEngine:
         return await self._opener.prepare(data)
 
     async def recognise(self, document: Document, lane: str) -> Answer:
-        """One POST. Raises what the Engine protocol names, and nothing else."""
+        """One POST. Raises what the Engine protocol names, and nothing else.
+
+        An address without OCR is a ConfigError as long as nothing was ever answered from there;
+        later it is an outage.
+        """
         key = self._keys[lane]
         try:
             async with asyncio.timeout(self._timeouts.whole_s):
@@ -178,8 +183,13 @@ class UpstageEngine:
             raise upstage_errors.of_transport(error, self._url) from error
         refusal = upstage_errors.of_answer(status, headers, body, now_s=self._wall(), url=self._url)
         if refusal is not None:
-            raise self._without_secrets(refusal)
-        return self._read(body, document, status)
+            refusal = self._without_secrets(refusal)
+            if upstage_errors.is_elsewhere(status) and not self._found:
+                raise ConfigError(refusal.message) from refusal
+            raise refusal
+        answer = self._read(body, document, status)
+        self._found = True
+        return answer
 
     def parse(self, raw: bytes, document: Document) -> Answer:
         """What recognise made of this answer, made again."""

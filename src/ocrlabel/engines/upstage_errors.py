@@ -5,7 +5,8 @@
     429, or too_many_requests in any body      Throttled
     5xx                                        Unavailable
     401, 402, 403                              KeyRefused
-    3xx and all other 4xx                      Rejected
+    3xx, 404, 405                              Unavailable: this is not where OCR is
+    all other 4xx                              Rejected
     2xx that is no answer                      BadAnswer (upstage_answer.py)
 
 Source: the status table of the Document OCR reference (2025 to 2026). 402 is not in it; it can
@@ -90,13 +91,20 @@ def of_answer(
         return Unavailable(_message(status, complaint), status=status, retry_after_s=wait_s)
     if status in {401, 402, 403}:
         return KeyRefused(_message(status, complaint), status=status)
-    if status in {404, 405} or 300 <= status < 400:
+    if is_elsewhere(status):
         target = headers.get("location", "")
         there = f"it redirects to {target[:200]}" if target else "there is no OCR at this address"
-        return Rejected(f"HTTP {status} from {url}: {there}; check UPSTAGE_BASE_URL", status=status)
+        return Unavailable(
+            f"HTTP {status} from {url}: {there}; check UPSTAGE_BASE_URL", status=status
+        )
     if status >= 400:
         return Rejected(_message(status, complaint), status=status)
     return None
+
+
+def is_elsewhere(status: int) -> bool:
+    """Whether this status says that there is no OCR at the address, for any image."""
+    return status in {404, 405} or 300 <= status < 400
 
 
 def retry_after_s(value: str | None, now_s: float) -> float | None:

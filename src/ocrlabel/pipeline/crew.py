@@ -15,7 +15,8 @@ from ocrlabel.pipeline.claims import Claims, Work
 from ocrlabel.pipeline.events import Notice, RowDone
 from ocrlabel.pipeline.exchange import LeaseLost
 from ocrlabel.pipeline.options import RunOptions
-from ocrlabel.pipeline.reading import NotNow, Reader
+from ocrlabel.pipeline.paid import NotNow
+from ocrlabel.pipeline.reading import Reader
 from ocrlabel.pipeline.stop import Draining, Stop
 from ocrlabel.pipeline.world import World
 
@@ -45,6 +46,7 @@ class Crew:
 
     def __post_init__(self) -> None:
         self._had_rows_at_s = self.world.clock()
+
     _store_down_since_s: float | None = None
 
     @property
@@ -138,6 +140,9 @@ class Crew:
             if await self.claims.renew(work.part):
                 self.claims.put_back(work, at_s=self.world.clock())
         except StoreUnavailable as error:
+            if self.reader.exchange.journal.is_broken:
+                self._stop_for(error)
+                return
             self.claims.put_back(work, at_s=self.world.clock() + _STORE_PAUSE_S)
             await self._store_down(error)
         except OcrLabelError as error:

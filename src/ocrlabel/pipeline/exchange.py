@@ -6,12 +6,13 @@ What throttling, an outage or a refused key does to a request is never held agai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ocrlabel.engines.base import Engine
 from ocrlabel.errors import (
     BadAnswer,
+    ConfigError,
     EngineUnusable,
     ImageError,
     KeyRefused,
@@ -19,17 +20,22 @@ from ocrlabel.errors import (
     Unavailable,
 )
 from ocrlabel.labels import Attempt, AttemptResult, FailureClass, Outcome
+from ocrlabel.pipeline.account import pages_charged
 from ocrlabel.pipeline.asks import Ask
 from ocrlabel.pipeline.backoff import wait_s
 from ocrlabel.pipeline.breaker import Breaker
 from ocrlabel.pipeline.events import Asked
 from ocrlabel.pipeline.journal import JournalWriter
+from ocrlabel.pipeline.line import Place
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.outcomes import Story, failed, failed_when_sent, labelled
 from ocrlabel.pipeline.pool import NoLanes, RatePool, Slot
 from ocrlabel.pipeline.records import Tried
 from ocrlabel.pipeline.stop import Draining, Stop
 from ocrlabel.pipeline.world import World
+
+_BAD_ANSWERS_PAID = 2
+"""The service says that it charged for each: a third one would hardly be better."""
 
 
 class LeaseLost(Exception):
@@ -56,11 +62,13 @@ class Exchange:
         pages: int,
         valid: Callable[[], bool],
         probing: bool,
+        place: Place | None = None,
     ) -> Outcome | None:
         """Send once; the outcome, or None when the image must be asked for again.
 
-        pages: the most that the request can be billed for. Raises Draining, LeaseLost, and
-        EngineUnusable when no key is left. Whatever happens, the attempt is written down.
+        pages: the most that the request can be billed for. place: given up with the turn.
+        Raises Draining, LeaseLost, EngineUnusable when no key is left, and the engine's
+        ConfigError. Whatever happens, the attempt is written down.
         """
         try:
             slot = await self.stop.or_drain(self.pool.acquire(story.document.page_count))
@@ -70,6 +78,8 @@ class Exchange:
         except (Draining, asyncio.CancelledError):
             self._unsent(story)
             raise
+        if place is not None:
+            place.leave()
         if not valid():
             self._unsent(story)
             raise LeaseLost
@@ -88,6 +98,9 @@ class Exchange:
         except asyncio.CancelledError:
             message = "stopped while it was under way"
             self._tried(story, sent.ended(AttemptResult.UNKNOWN, message=message))
+            raise
+        except ConfigError as error:
+            self._tried(story, sent.ended(AttemptResult.REJECTED, message=str(error)))
             raise
         except KeyRefused as error:
             self._key_refused(story, slot, sent, error)
@@ -154,7 +167,8 @@ class Exchange:
         if not self.breaker.is_open:
             story.counted += 1
         out_of_time = story.active_s >= self.options.image_deadline_s
-        if story.counted >= self.options.attempts or out_of_time:
+        paid_badly = _paid_badly((*story.attempts, attempt)) >= _BAD_ANSWERS_PAID
+        if story.counted >= self.options.attempts or out_of_time or paid_badly:
             self._told(attempt)
             return self._failed(story, attempt, error, retryable=True)
         self._tried(story, attempt)
@@ -186,6 +200,13 @@ class Exchange:
 
     def _told(self, attempt: Attempt) -> None:
         self.world.emit(Asked(attempt, self.pool.rate_now()))
+
+
+def _paid_badly(attempts: Iterable[Attempt]) -> int:
+    """Answers that were charged, and cannot be used."""
+    return sum(
+        one.result is AttemptResult.BAD_ANSWER and pages_charged(one) > 0 for one in attempts
+    )
 
 
 @dataclass(slots=True)

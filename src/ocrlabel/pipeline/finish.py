@@ -56,15 +56,23 @@ async def read_record(tools: Tools) -> Finished | None:
     return Finished(told) if told.get("run_id") == tools.plan.run_id else None
 
 
+async def labels_are_there(tools: Tools) -> bool:
+    """Whether the labels table is."""
+    key = tools.layout.labels_key
+    return any([stored.key == key async for stored in tools.world.store.list(key)])
+
+
 async def finish(tools: Tools, scratch: Path, *, retry: int) -> Finished:
     """Merge, or wait until somebody else has. Raises Draining when asked to stop meanwhile."""
     leases = tools.leases(retry)
     while True:
         match await leases.look(_MERGE):
             case Closed():
-                if (found := await read_record(tools)) is not None and found.complete:
+                found = await read_record(tools)
+                if found is not None and found.complete and await labels_are_there(tools):
                     return found
-                return await _merge(tools, scratch, retry=retry)  # somebody deleted run.json
+                # somebody deleted what was written: it is made again from the checkpoints
+                return await _merge(tools, scratch, retry=retry)
             case Free() as free:
                 lease = await leases.claim(_MERGE, free)
                 if lease is not None:

@@ -58,6 +58,11 @@ class JournalWriter:
         self._closing = False
         self._broken: StoreUnavailable | None = None
 
+    @property
+    def is_broken(self) -> bool:
+        """An answer could not be saved for as long as an outage may last: nothing more is."""
+        return self._broken is not None
+
     async def save(self, batch: int, record: Record) -> None:
         """Return once the record is in the store. Raises StoreUnavailable when it cannot be."""
         if self._broken is not None:

@@ -10,24 +10,18 @@ from typing import Protocol, TypeAlias
 
 from ocrlabel.errors import ImageError, Interrupted
 from ocrlabel.labels import Failed, ImageRef, Outcome, Page
-from ocrlabel.pipeline.asks import Asks
 from ocrlabel.pipeline.breaker import GiveUp, Probe, Wait
-from ocrlabel.pipeline.budget import Purse
 from ocrlabel.pipeline.exchange import Exchange
 from ocrlabel.pipeline.outcomes import (
     Row,
     Story,
     copy,
-    cost_pages,
     failed,
     image_key,
-    never_answered,
     reused,
 )
-from ocrlabel.pipeline.records import Tried, merge_attempts
-from ocrlabel.pipeline.views import Views
+from ocrlabel.pipeline.paid import NotNow, Paid
 
-_LOOK_AGAIN_S = 1.0
 _HASH_IN_THREAD_BYTES = 2**20
 
 
@@ -43,25 +37,16 @@ Reuse: TypeAlias = Callable[[str], tuple[str, tuple[Page, ...]] | None]
 """sha256 -> (model version, pages) of an earlier labels table, None where it has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotNow:
-    """Somebody else has asked for the same image; worth another look at this time."""
-
-    look_again_s: float
-
-
 @dataclass(slots=True, kw_only=True)
 class Reader:
     """Reads rows, each to an outcome that is durable when `read` returns it.
 
-    asks is None for engines that cost nothing. resting: hands that wait to send an image again.
+    paid is None for engines that cost nothing. resting: hands that wait to send an image again.
     """
 
     exchange: Exchange
     images: Images
-    views: Views
-    asks: Asks | None = None
-    purse: Purse | None = None
+    paid: Paid | None = None
     reuse: Reuse | None = None
     resting: int = 0
     _under_way: dict[str, asyncio.Future[Outcome | None]] = field(default_factory=dict)
@@ -150,52 +135,11 @@ class Reader:
     async def _ask(
         self, story: Story, valid: Callable[[], bool], *, probing: bool
     ) -> Outcome | NotNow | None:
-        """One request, paid for, claimed and sent; None when it must be asked for again."""
+        """One request; None when it must be asked for again."""
         pages = story.document.page_count or self.exchange.engine.max_pages
-        if self.asks is None:
+        if self.paid is None:
             return await self.exchange.run(story, None, pages=pages, valid=valid, probing=probing)
-        if self.purse is not None:
-            await self.exchange.stop.or_drain(self.purse.reserve(pages))
-        before, cost = len(story.attempts), 0
-        try:
-            ask = await self.asks.claim(story.key, story.number, batch=story.row.batch, pages=pages)
-            if ask is None:
-                if probing:
-                    self.exchange.breaker.on_failure(self.exchange.world.clock(), "not sent")
-                return await self._elsewhere(story)
-            outcome = await self.exchange.run(story, ask, pages=pages, valid=valid, probing=probing)
-            ended = outcome.attempts if outcome is not None else story.attempts
-            cost = cost_pages(ended[before:])
-        except BaseException:
-            # an ask that may stand without an attempt counts in full until somebody settles it
-            cost = cost_pages(story.attempts[before:]) if story.attempts[before:] else pages
-            raise
-        finally:
-            if self.purse is not None:
-                self.purse.pay(pages, cost)
-        return outcome
-
-    async def _elsewhere(self, story: Story) -> Outcome | NotNow | None:
-        """Somebody else has this ask: copy what came of it, wait, or try the next number."""
-        assert self.asks is not None  # noqa: S101 - only called where an ask was refused
-        world = self.exchange.world
-        theirs = await self.asks.newest(story.key)
-        if theirs is None:
-            return NotNow(world.clock() + _LOOK_AGAIN_S)
-        view = await self.views.fresh(theirs.batch)
-        if (outcome := view.by_key.get(story.key)) is not None:
-            self.asks.forget(story.key)
-            return copy(story.row, outcome)
-        known = view.tried.get(story.key, ())
-        if all(attempt.number != theirs.number for attempt in known):
-            if not self.asks.over(theirs):
-                return NotNow(world.clock() + _LOOK_AGAIN_S)
-            unknown = never_answered(theirs)
-            self.exchange.journal.note(story.row.batch, Tried(story.key, unknown))
-            known = (*known, unknown)
-        story.attempts = merge_attempts(story.attempts, known)
-        story.number = theirs.number + 1
-        return None
+        return await self.paid.ask(story, valid, pages=pages, probing=probing)
 
     def _failed(self, row: Row, error: ImageError) -> Failed:
         engine, at_s = self.exchange.engine.name, self.exchange.world.wall()

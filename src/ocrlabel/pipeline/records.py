@@ -10,6 +10,7 @@ import base64
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -50,10 +51,12 @@ def encode_records(records: Iterable[Record]) -> bytes:
 def decode_records(data: bytes, *, where: str) -> list[Record]:
     """The records of one journal object. Raises RunMismatch: unreadable is never "nothing"."""
     try:
+        if not data:
+            raise EOFError("it is empty")  # noqa: TRY301 -- gzip takes nothing for an empty text
         text = gzip.decompress(data).decode("utf-8", "surrogatepass")
         # split by the newline alone: splitlines would cut at U+2028 inside a text
         return [_from_json(json.loads(line)) for line in text.split("\n") if line]
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise RunMismatch(
             f"{where} cannot be read ({type(error).__name__}: {error})\n"
             "  it may hold answers that were paid for: put it right from a backup or another"

@@ -39,17 +39,20 @@ async def retry_round(
     plan: Plan,
     checkpoints: Checkpoints,
     classes: Collection[str],
+    *,
+    merged: int,
 ) -> RetryRound | None:
     """The unfinished retry round, else a new one; None when nothing failed in these classes.
 
-    No class means every failure that is not in quarantine.
+    No class means every failure that is not in quarantine. merged: the last round that is part
+    of the tables; a later one is unfinished even when all its batches are done.
     """
     wanted = _checked(classes)
     places = set(await checkpoints.survey())
     latest = await _latest(world, layout, plan)
     if latest is not None:
         missing = {(batch, latest.number) for batch in latest.batches(plan)} - places
-        if missing:
+        if missing or latest.number > merged:
             return latest
     failed = await _failed_rows(plan, checkpoints, places, wanted)
     if not failed:

@@ -26,7 +26,9 @@ from ocrlabel.pipeline.heartbeats import Heartbeats
 from ocrlabel.pipeline.journal import JournalWriter
 from ocrlabel.pipeline.layout import Layout, RunKeys
 from ocrlabel.pipeline.lease import Leases
+from ocrlabel.pipeline.line import Line
 from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.pipeline.paid import Paid
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.pool import RatePool
 from ocrlabel.pipeline.pulse import Pulse
@@ -144,14 +146,12 @@ async def work_round(
         breaker=tools.breaker,
         journal=journal,
     )
-    reader = Reader(
-        exchange=exchange,
-        images=tools.dataset,
-        views=views,
-        asks=tools.asks(retry),
-        purse=tools.purse,
-        reuse=tools.reuse,
-    )
+    asks = tools.asks(retry)
+    paid = None
+    if asks is not None and tools.purse is not None:
+        line = Line(tools.pool.rate_now)
+        paid = Paid(exchange=exchange, asks=asks, views=views, purse=tools.purse, line=line)
+    reader = Reader(exchange=exchange, images=tools.dataset, paid=paid, reuse=tools.reuse)
     crew = Crew(
         world=world,
         claims=claims,
@@ -160,7 +160,7 @@ async def work_round(
         stop=tools.stop,
         hands_wanted=tools.pool.in_flight_wanted,
     )
-    if tools.purse is not None and (asks := tools.asks(retry)) is not None:
+    if tools.purse is not None and asks is not None:
         heartbeats = Heartbeats(world, keys, duration_s=tools.options.lease_s)
         recount = partial(used_by_worker, world, tools.plan, tools.checkpoints, keys, asks)
         tools.purse.settle_for_the_dead = partial(

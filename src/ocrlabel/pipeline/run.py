@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from ocrlabel.dataset.checkpoint_table import Settled
 from ocrlabel.engines.base import Engine
 from ocrlabel.errors import Interrupted, OcrLabelError, StoreUnavailable
-from ocrlabel.pipeline.account import account_to_json
 from ocrlabel.pipeline.agree import agree, clear_replaced
 from ocrlabel.pipeline.breaker import Breaker
 from ocrlabel.pipeline.budget import Purse, cap_pages
@@ -24,6 +23,7 @@ from ocrlabel.pipeline.finish import (
     Finished,
     clear_journals,
     finish,
+    labels_are_there,
     read_record,
     run_record,
     table_info,
@@ -81,6 +81,25 @@ async def run(
     Returns when every selected row is settled and the tables are written. Raises what stopped it
     earlier; everything that was answered is saved by then, and the same call goes on.
     """
+    try:
+        return await _run(
+            world, layout, dataset, engine, options, stop=stop, scratch=scratch, reuse=reuse
+        )
+    except Draining:
+        raise Interrupted(stop.reason) from None
+
+
+async def _run(
+    world: World,
+    layout: Layout,
+    dataset: Dataset,
+    engine: Engine,
+    options: RunOptions,
+    *,
+    stop: Stop,
+    scratch: Path,
+    reuse: Reuse | None,
+) -> Result:
     counters = Counters(world.emit)
     world = replace(world, emit=counters)
     plan = await agree(world, layout, _wanted(world, layout, dataset, engine, options), options)
@@ -97,10 +116,15 @@ async def run(
         reuse=reuse,
     )
     before = await read_record(tools)
-    if before is not None and before.complete and await _labels_are_there(tools):
+    if before is not None and before.complete:
+        # run.json has their account: what a crash left of them must not be counted again
+        retries = int(before.told["retries"])
+        await clear_journals(tools, retry=retries)
+        already = await labels_are_there(tools)
+        if not already:
+            before = await finish(tools, scratch, retry=retries)
         if options.retry_failed is None:
-            await clear_journals(tools, retry=int(before.told["retries"]))
-            return _result(layout, before, already=True)
+            return _result(layout, before, already=already)
     else:
         before = None
     found = await survey(world, plan, tools.checkpoints, tools.keys(0))
@@ -110,8 +134,6 @@ async def run(
     await engine.start()
     try:
         return await _rounds(tools, found, before, scratch)
-    except Draining:
-        raise Interrupted(stop.reason) from None
     finally:
         await engine.close()
 
@@ -129,7 +151,12 @@ async def _rounds(tools: Tools, found: Survey, before: Finished | None, scratch:
         before = await finish(tools, scratch, retry=0)
     if options.retry_failed is not None:
         again = await retry_round(
-            tools.world, tools.layout, tools.plan, tools.checkpoints, options.retry_failed
+            tools.world,
+            tools.layout,
+            tools.plan,
+            tools.checkpoints,
+            options.retry_failed,
+            merged=int(before.told["retries"]),
         )
         if again is None:
             tools.world.emit(Notice("retry", "nothing has failed that could be tried again"))
@@ -183,15 +210,23 @@ async def write_partial(tools: Tools, scratch: Path) -> Result:
     layout = tools.layout
     await tools.world.store.upload(layout.partial_labels_key, labels_path)
     await tools.world.store.upload(layout.partial_failures_key, failures_path)
+    told = await _told_so_far(tools)
+    return Result(told, layout.partial_labels_key, layout.partial_failures_key, partial=True)
+
+
+async def _told_so_far(tools: Tools) -> Mapping[str, Any]:
+    """run.json of an unfinished run, written; of a finished one it stays as it is."""
+    there = await read_record(tools)
+    if there is not None and there.complete:
+        return there.told
     found = await survey(tools.world, tools.plan, tools.checkpoints, tools.keys(0))
     record = run_record(
         tools, found.tally, found.account, retries=0, complete=False, reason="a part of the rows"
     )
-    data = encode_record(record, beyond=account_to_json(type(found.account)()))
-    await tools.world.store.put(layout.run_key, data)
-    return Result(
-        json.loads(data), layout.partial_labels_key, layout.partial_failures_key, partial=True
-    )
+    data = encode_record(record, beyond={})
+    await tools.world.store.put(tools.layout.run_key, data)
+    told: Mapping[str, Any] = json.loads(data)
+    return told
 
 
 async def _rows_so_far(tools: Tools) -> AsyncIterator[Sequence[Settled]]:
@@ -215,11 +250,6 @@ async def _rows_so_far(tools: Tools) -> AsyncIterator[Sequence[Settled]]:
 async def _without_checkpoint(tools: Tools, batches: set[int], retry: int) -> list[int]:
     metas = await tools.checkpoints.survey()
     return sorted(batch for batch in batches if (batch, retry) not in metas)
-
-
-async def _labels_are_there(tools: Tools) -> bool:
-    key = tools.layout.labels_key
-    return any([stored.key == key async for stored in tools.world.store.list(key)])
 
 
 def _wanted(

@@ -1,0 +1,86 @@
+"""SIGTERM and Ctrl-C: what was sent is saved, nothing new is sent, and the command goes on."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+
+import pytest
+
+from ocrlabel.engines.upstage_keys import parse_keys
+from ocrlabel.fake.server import running
+from ocrlabel.fake.settings import Latency, Settings
+from tests.support.judge import judge_money, judge_rows, times_billed, written
+from tests.support.mixed import mixed
+from tests.support.process import Machine, ended, signalled, until
+
+COMMAND = ("run", "images", "--engine", "upstage", "--max-failures", "50%")
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    return mixed(tmp_path / "images", images=40, pdfs=4, tiffs=1, copies=5, broken=2)
+
+
+@contextmanager
+def service(tmp_path, latency_s: float, keys: str = "up_one@20"):
+    settings = Settings(keys=parse_keys(keys), latency=Latency(latency_s, 0.1))
+    with running(settings) as fake:
+        variables = {"UPSTAGE_API_KEYS": keys, "UPSTAGE_BASE_URL": fake.base_url}
+        yield fake, Machine(tmp_path, variables)
+
+
+def judge_resumed(machine, inputs, fake) -> None:
+    """Run it again to the end: nothing is asked twice."""
+    assert machine.run(*COMMAND).status == 0
+    found = written(machine.home)
+    judge_rows(inputs, found)
+    judge_money(inputs, fake.entries, found)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_75_once_what_is_under_way_is_saved(tmp_path, inputs, number):
+    with service(tmp_path, latency_s=0.7) as (fake, machine):
+        process = machine.start(*COMMAND)
+        until(lambda: fake.stats()["requests"] >= 8 and fake.stats()["in_flight"] > 2)
+        ran = signalled(process, number)
+        assert ran.status == 75
+        assert "saved" in ran.err
+        sent = len(fake.entries)
+        assert sent < len(inputs.pages)
+        assert fake.stats()["in_flight"] == 0
+        judge_resumed(machine, inputs, fake)
+        assert set(times_billed(fake.entries).values()) == {1}
+        assert written(tmp_path).at_risk_pages == 0
+
+
+def test_what_is_not_answered_within_the_grace_is_written_down_as_unknown(tmp_path, inputs):
+    with service(tmp_path, latency_s=4.0) as (fake, machine):
+        process = machine.start(*COMMAND, OCRLABEL_GRACE_S="0.3")
+        until(lambda: fake.stats()["in_flight"] >= 6)
+        assert signalled(process, signal.SIGTERM).status == 75
+        given_up = fake.stats()["in_flight"]
+        assert given_up > 0
+        fake.control({"latency": "0.1"})
+        judge_resumed(machine, inputs, fake)
+        account = written(tmp_path).account
+        assert account["requests"]["unknown"] >= given_up
+        assert account["at_risk_pages"]["unknown"] >= given_up
+
+
+def test_a_second_ctrl_c_ends_it_at_once_and_what_was_answered_stays_saved(tmp_path, inputs):
+    with service(tmp_path, latency_s=0.2) as (fake, machine):
+        process = machine.start(*COMMAND)
+        until(lambda: sum(entry.billed for entry in fake.entries) >= 5)
+        fake.control({"latency": "5"})
+        until(lambda: fake.stats()["in_flight"] > 3)
+        answered = [entry.sha256 for entry in fake.entries if entry.billed]
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        ran = ended(process, within_s=4)
+        assert ran.status == 75
+        fake.control({"latency": "0.1"})
+        judge_resumed(machine, inputs, fake)
+        billed = times_billed(fake.entries[: len(answered)])
+        again = times_billed(fake.entries[len(answered) :])
+        assert not [sha256 for sha256 in billed if again[sha256] and sha256 in answered]
