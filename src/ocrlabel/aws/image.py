@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ocrlabel.aws.commands import Run
+from ocrlabel.aws.commands import CommandFailed, Run
 from ocrlabel.aws.session import translated
 from ocrlabel.errors import ConfigError
 
@@ -20,7 +20,10 @@ PLATFORMS: Final = {"X86_64": "amd64", "ARM64": "arm64"}
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What to build. target: `api`, or `local` with the engine in it."""
+    """What to build. target: `api`, or `local` with the engine in it.
+
+    cache: where every layer is kept for the next build, "" for nowhere but this machine.
+    """
 
     root: str
     dockerfile: str
@@ -28,6 +31,7 @@ class Build:
     architecture: str = "X86_64"
     target: str = "api"
     base_image: str = ""
+    cache: str = ""
 
 
 def engine(which: Callable[[str], str | None]) -> str:
@@ -50,6 +54,7 @@ def build(run: Run, program: str, wanted: Build) -> None:
 def build_argv(program: str, wanted: Build) -> list[str]:
     """The build's command line."""
     base = ["--build-arg", f"BASE_IMAGE={wanted.base_image}"] if wanted.base_image else []
+    cache = _cached(wanted.cache) if wanted.cache else []
     return [
         program,
         "build",
@@ -58,12 +63,29 @@ def build_argv(program: str, wanted: Build) -> list[str]:
         "--target",
         wanted.target,
         *base,
+        *cache,
         "--file",
         wanted.dockerfile,
         "--tag",
         wanted.name,
         wanted.root,
     ]
+
+
+def _cached(where: str) -> list[str]:
+    """All stages' layers in a registry; ECR takes them as an OCI image only."""
+    kept = f"type=registry,ref={where}"
+    kinds = "mode=max,image-manifest=true,oci-mediatypes=true"
+    # a builder that can keep them puts its image nowhere unless told to
+    return ["--cache-from", kept, "--cache-to", f"{kept},{kinds}", "--load"]
+
+
+def can_cache(run: Run, program: str) -> bool:
+    """Whether it is docker with a buildx builder of its own: only that keeps layers elsewhere."""
+    try:
+        return "docker-container" in run([program, "buildx", "inspect"], None)
+    except CommandFailed:
+        return False
 
 
 def check_architecture(run: Run, program: str, name: str, architecture: str) -> None:
@@ -80,14 +102,20 @@ def check_architecture(run: Run, program: str, name: str, architecture: str) -> 
         )
 
 
-def push(run: Run, program: str, ecr: ECRClient, *, name: str, uri: str, tag: str) -> str:
-    """Log in, tag and push; `uri@sha256:...` as ECR has it now."""
-    password = _password(ecr)
+def log_in(run: Run, program: str, ecr: ECRClient, uri: str) -> None:
+    """To the registry of this address; the password goes through standard input."""
     host = uri.split("/", 1)[0]
-    run([program, "login", "--username", "AWS", "--password-stdin", host], password)
-    run([program, "tag", name, f"{uri}:{tag}"], None)
-    run([program, "push", f"{uri}:{tag}"], None)
-    return pinned(ecr, uri, tag)
+    run([program, "login", "--username", "AWS", "--password-stdin", host], _password(ecr))
+
+
+def push(
+    run: Run, program: str, ecr: ECRClient, *, name: str, uri: str, tags: Sequence[str]
+) -> str:
+    """Tag and push; `uri@sha256:...` as ECR has it now. One is logged in."""
+    for tag in tags:
+        run([program, "tag", name, f"{uri}:{tag}"], None)
+        run([program, "push", f"{uri}:{tag}"], None)
+    return pinned(ecr, uri, tags[0])
 
 
 def pinned(ecr: ECRClient, uri: str, tag: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,18 +17,29 @@ if TYPE_CHECKING:
 
 Vcpu = Annotated[str, typer.Option(help="vCPUs of a worker.")]
 Memory = Annotated[int, typer.Option(min=512, help="Memory of a worker.")]
+CACHE_TAG = "cache"
 Architecture = Annotated[str, typer.Option(help="X86_64 or ARM64, as the queue is.")]
 
 
 def push_image(
     context: typer.Context,
     root: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),
-    tag: Annotated[str, typer.Option(help="The tag that moves to it.")] = "latest",
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="The tags that move to it; default: latest.", show_default=False),
+    ] = None,
     target: Annotated[str, typer.Option(help="api, or local with the engine in it.")] = "api",
     architecture: Architecture = "X86_64",
     base_image: Annotated[str, typer.Option(help="Instead of python:3.12-slim.")] = "",
     vcpu: Vcpu = "1",
     memory_mib: Memory = 2048,
+    cache: Annotated[
+        bool,
+        typer.Option("--cache", help="Keep all layers in ECR for the next build (docker buildx)."),
+    ] = False,
+    push_it: Annotated[
+        bool, typer.Option("--push/--no-push", help="Or only build it; needs no AWS.")
+    ] = True,
     register_it: Annotated[
         bool, typer.Option("--register/--no-register", help="Make jobs use it.")
     ] = True,
@@ -37,21 +49,34 @@ def push_image(
     Examples:
         ocrlabel aws push-image
         ocrlabel aws push-image --target local --memory-mib 3500 --vcpu 2
-        ocrlabel aws push-image --tag "$GITHUB_SHA"
+        ocrlabel aws push-image --tag "$GITHUB_SHA" --tag latest --cache
+        ocrlabel aws push-image --no-push
     """
-    shell: Shell = context.obj
-    aws, config = shell.aws(), shell.config()
     from ocrlabel.aws import image
     from ocrlabel.aws.commands import run
+    from ocrlabel.aws.names import REPOSITORY
 
     program = image.engine(shutil.which)
-    name = f"{config.ecr_repository}:latest"
+    name = f"{REPOSITORY}:latest"
     dockerfile = str(root / "scripts" / "cloud" / "Dockerfile.batch")
     wanted = image.Build(str(root), dockerfile, name, architecture, target, base_image)
+    if not push_it:
+        tell(f"building {name} with {program}")
+        image.build(run, program, wanted)
+        typer.echo(name)
+        return
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    image.log_in(run, program, aws.client("ecr"), config.ecr_uri)
+    if cache and image.can_cache(run, program):
+        wanted = replace(wanted, cache=f"{config.ecr_uri}:{CACHE_TAG}")
+    elif cache:
+        tell(f"{program} has no buildx builder that can keep layers in ECR: built without")
     tell(f"building {name} with {program}")
     image.build(run, program, wanted)
-    tell(f"pushing to {config.ecr_uri}:{tag}")
-    pinned = image.push(run, program, aws.client("ecr"), name=name, uri=config.ecr_uri, tag=tag)
+    tags = tag or ["latest"]
+    tell(f"pushing to {config.ecr_uri}: {', '.join(tags)}")
+    pinned = image.push(run, program, aws.client("ecr"), name=name, uri=config.ecr_uri, tags=tags)
     typer.echo(pinned)
     if register_it:
         _register(aws, config, pinned, architecture, vcpu, memory_mib)

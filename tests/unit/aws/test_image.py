@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from ocrlabel.aws.commands import CommandFailed, run
-from ocrlabel.aws.image import Build, build, engine, pinned, push
+from ocrlabel.aws.image import Build, build, build_argv, can_cache, engine, log_in, pinned, push
 from ocrlabel.aws.image_in_ecr import listed
 from ocrlabel.errors import ConfigError
 from tests.support.aws import CONFIG, aws_at, reset
@@ -63,14 +63,36 @@ class Docker:
 def test_an_image_is_built_pushed_and_named_by_its_digest(ecr):
     docker = Docker(ecr)
     build(docker, "docker", Build(".", "Dockerfile.batch", "batch-processor:latest"))
-    uri = push(docker, "docker", ecr, name="batch-processor:latest", uri=CONFIG.ecr_uri, tag="v1")
+    log_in(docker, "docker", ecr, CONFIG.ecr_uri)
+    name = "batch-processor:latest"
+    uri = push(docker, "docker", ecr, name=name, uri=CONFIG.ecr_uri, tags=["v1"])
     assert uri.startswith(f"{CONFIG.ecr_uri}@sha256:")
     assert [argv[1] for argv, _ in docker.asked] == ["build", "image", "login", "tag", "push"]
 
 
+def test_every_tag_moves_to_the_same_image(ecr):
+    uri = push(Docker(ecr), "docker", ecr, name="n", uri=CONFIG.ecr_uri, tags=["4f2c1e", "latest"])
+    assert pinned(ecr, CONFIG.ecr_uri, "4f2c1e") == pinned(ecr, CONFIG.ecr_uri, "latest") == uri
+
+
+def test_layers_are_kept_in_the_registry_only_where_that_is_asked_for():
+    plain = build_argv("docker", Build(".", "f", "n"))
+    cached = build_argv("docker", Build(".", "f", "n", cache="host/repo:cache"))
+    assert not [argument for argument in plain if "cache" in argument]
+    assert "type=registry,ref=host/repo:cache" in cached
+    assert {"--load"} == {one for one in set(cached) - set(plain) if one == "--load"}
+    assert any("mode=max" in one and "image-manifest=true" in one for one in cached)
+
+
+def test_only_a_builder_of_its_own_can_keep_layers_elsewhere():
+    assert can_cache(lambda *_: "Name: b\nDriver: docker-container\n", "docker")
+    assert not can_cache(lambda *_: "Name: default\nDriver: docker\n", "docker")
+    assert not can_cache(run, "false")
+
+
 def test_the_registrys_password_is_in_no_argument(ecr):
     docker = Docker(ecr)
-    push(docker, "docker", ecr, name="n", uri=CONFIG.ecr_uri, tag="v1")
+    log_in(docker, "docker", ecr, CONFIG.ecr_uri)
     login, password = docker.asked[0]
     assert password
     assert password not in login
