@@ -1,0 +1,62 @@
+"""Every command that the README shows for one's own machine is run as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"^```sh test\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [" ".join(shlex.split(line, comments=True)) for line in lines]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        page = Image.new("RGB", (300, 120), "white")
+        ImageDraw.Draw(page).text((20, 40), f"Invoice {number}", fill="black", font_size=32)
+        page.save(folder / f"page_{number}.png")
+    paths = "".join(f"images/page_{number}.png\n" for number in range(3))
+    (tmp_path / "pages.csv").write_text("image_path\n" + paths, encoding="utf-8")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_readme_shows_commands_to_run():
+    assert len(commands()) >= 10
+
+
+def test_every_command_of_the_readme_works_in_the_order_in_which_it_stands(here):
+    for command in commands():
+        ran = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, (command, ran.stderr)
+    assert (here / "labels_report.html").is_file()
+    assert (here / "paddle").is_dir()
+
+
+def test_the_python_of_the_readme_works(here):
+    (block,) = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    ran = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "3 of 3 in from_python.parquet" in ran.stdout
+    assert "page_0.png ['Invoice', '0']" in ran.stdout
+
+
+def test_every_document_that_the_readme_links_to_is_there():
+    linked = re.findall(r"\]\(((?!https?:)[^)#]+)", README)
+    assert linked
+    assert [path for path in linked if not (ROOT / path).exists()] == []
