@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from ocrlabel.errors import Interrupted
 
 if TYPE_CHECKING:
     from ocrlabel.cli.push_display import PushDisplay
@@ -91,8 +94,16 @@ def push(
     )
     target = target_of(address, source, dataset_name=dataset_name, image_prefix=image_prefix)
     options = PushOptions(pack, skip_unreadable, replace, verify, concurrency)
-    with push_display_for(sys.stderr, clocks.boot_s) as display:
-        done = asyncio.run(_push(source, target, options, settings, from_environment(), display))
+    try:
+        with push_display_for(sys.stderr, clocks.boot_s) as display:
+            done = asyncio.run(
+                _push(source, target, options, settings, from_environment(), display)
+            )
+    except asyncio.CancelledError:
+        raise Interrupted(
+            "stopped by a signal; run the same command again to go on: images that are in the "
+            "bucket are not sent again"
+        ) from None
     _tell(done, target, options)
 
 
@@ -109,6 +120,10 @@ async def _push(
     from ocrlabel.dataset.push import push as push_dataset
     from ocrlabel.dataset.push_others import open_others
 
+    this = asyncio.current_task()
+    if this is not None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     store = open_store(f"s3://{target.bucket}", keys)
     dataset = await open_source(source, settings, keys)
     try:
@@ -144,11 +159,16 @@ def told_rows(done: Pushed, target: Target, options: PushOptions) -> list[tuple[
     )
     if done.unreadable:
         fate = "left out" if options.skip_unreadable else "kept as rows that will fail in a run"
-        rows.append(("unreadable", f"{done.unreadable:,}, {fate} (--skip-unreadable leaves out)"))
+        rows.append(("unreadable", f"{done.unreadable:,}, {fate}"))
         rows += [("", f"row {row + 1}: {why}") for row, why in sorted(done.reasons.items())]
+        if done.unreadable > len(done.reasons):
+            rows.append(("", f"and {done.unreadable - len(done.reasons):,} more"))
+        if not options.skip_unreadable:
+            rows.append(("", "mend them and push again, or leave them out: --skip-unreadable"))
     if done.left_out:
         rows.append(("not kept", f"columns {', '.join(done.left_out)}"))
-    rows.append(("read back", f"{done.checked:,} images, byte for byte; all of them are there"))
+    rest = "" if options.verify == "all" or options.packed else "; all are there, by name and size"
+    rows.append(("read back", f"{done.checked:,} images, byte for byte{rest}"))
     rows.append(("table", f"{target.url} ({done.table})"))
     rows.append(("next", f"ocrlabel run {target.url}"))
     return rows

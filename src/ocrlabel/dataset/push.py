@@ -76,6 +76,8 @@ async def push(
     Raises ConfigError when another table is there and may not be replaced, before anything is
     sent; DatasetError when no image can be read or one changes meanwhile; StoreUnavailable.
     """
+    async for _ in store.list(target.table_key):
+        break  # asked before the images are read: is there such a bucket, and may it be read?
     found = await survey(dataset, at_once=options.at_once, tell=tell)
     _demand_an_image(found, dataset)
     rows = PushRows(
@@ -83,7 +85,8 @@ async def push(
     )
     digest = await asyncio.to_thread(digest_of, rows)
     state = await asyncio.to_thread(_settled, store, target, rows, digest, options)
-    wanted = rows_to_check(found, None if options.verify == "all" else _SAMPLE)
+    most = None if options.verify == "all" else _SAMPLE
+    wanted = rows_to_check(found, most, distinct=not options.packed)
     if options.packed:
         counts = await _push_packed(rows, digest, state, store, target, options, scratch, tell)
         await read_back_packed(store, target.table_key, rows, wanted, tell)

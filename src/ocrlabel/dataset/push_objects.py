@@ -16,6 +16,8 @@ from ocrlabel.errors import DatasetError, StoreUnavailable, Unreadable
 from ocrlabel.labels import ImageRef
 from ocrlabel.storage.base import NotStored, ObjectStore
 
+_KEYS_PER_STEP = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Sender:
@@ -35,7 +37,8 @@ class Sender:
         async for stored in self.store.list(f"{self.prefix}/"):
             stock.add(stored)
             count += 1
-            self.tell(Step("listing", count, 0))
+            if count % _KEYS_PER_STEP == 0:
+                self.tell(Step("listing", count, 0))
         return stock
 
     async def send(self, uploads: Uploads) -> None:

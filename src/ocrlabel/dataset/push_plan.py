@@ -72,13 +72,21 @@ def missing(survey: Survey, stock: Stock) -> Iterator[int]:
     )
 
 
-def rows_to_check(survey: Survey, most: int | None) -> list[int]:
-    """Readable rows, evenly spread from the first to the last; all of them for None."""
+def rows_to_check(survey: Survey, most: int | None, *, distinct: bool) -> list[int]:
+    """Readable rows, evenly spread from the first to the last; all of them for None.
+
+    distinct: of the rows with one image only the first.
+    """
     rows = [row for row in range(survey.rows) if survey.readable(row)]
+    if distinct:
+        first: dict[bytes, int] = {}
+        for row in rows:
+            first.setdefault(survey.sha256(row), row)
+        rows = list(first.values())
     if most is None or len(rows) <= most:
         return rows
     last = len(rows) - 1
-    return [rows[last * n // (most - 1)] for n in range(most)]
+    return [rows[last * number // (most - 1)] for number in range(most)]
 
 
 def groups(

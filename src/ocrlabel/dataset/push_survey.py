@@ -85,7 +85,7 @@ async def survey(dataset: Dataset, *, at_once: int, tell: Callable[[Step], None]
             data = await dataset.read(ref)
             format_ = known(data)
         except Unreadable as error:
-            found.failed(ref.ordinal, error.message)
+            found.failed(ref.ordinal, _named(ref, error.message))
         else:
             found.found(ref.ordinal, hashlib.sha256(data).digest(), len(data), format_)
             size_bytes += len(data)
@@ -96,3 +96,8 @@ async def survey(dataset: Dataset, *, at_once: int, tell: Callable[[Step], None]
         refs = await asyncio.to_thread(dataset.refs, start, start + ROWS_AT_ONCE)
         await in_parallel(refs, look, at_once)
     return found
+
+
+def _named(ref: ImageRef, reason: str) -> str:
+    name = ref.path or ref.id
+    return reason if name in reason else f"{name}: {reason}"

@@ -63,17 +63,21 @@ def test_objects_elsewhere_or_cut_off_are_not_the_images():
     assert list(missing(survey, stock)) == []
 
 
-@given(CONTENTS, st.integers(2, 9))
-def test_a_sample_has_the_first_and_the_last_readable_row(contents, most):
+@given(CONTENTS, st.integers(2, 9), st.booleans())
+def test_a_sample_has_the_first_and_the_last_readable_row(contents, most, distinct):
     survey = surveyed(contents)
-    readable = [row for row, content in enumerate(contents) if content is not None]
-    sample = rows_to_check(survey, most)
+    readable = [
+        row
+        for row, content in enumerate(contents)
+        if content is not None and not (distinct and content in contents[:row])
+    ]
+    sample = rows_to_check(survey, most, distinct=distinct)
     assert sample == sorted(set(sample))
     assert len(sample) == min(most, len(readable))
     assert set(sample) <= set(readable)
     if readable:
         assert {sample[0], sample[-1]} == {readable[0], readable[-1]}
-    assert rows_to_check(survey, None) == readable
+    assert rows_to_check(survey, None, distinct=distinct) == readable
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=60))
