@@ -34,6 +34,7 @@ class Pictures:
     def __init__(self, pages: int, budget_bytes: int = BUDGET_BYTES) -> None:
         self._pages = pages
         self._left_bytes = budget_bytes * 3 // 4  # base64 writes 4 characters for 3 bytes
+        self._start = 0
 
     def without(self) -> None:
         """A page has no image: its share goes to the others."""
@@ -43,10 +44,11 @@ class Pictures:
         """The page as a JPEG, shrunk to its share; None where even the smallest is too large."""
         share = self._left_bytes // max(1, self._pages)
         self._pages -= 1
-        for side_px, quality in _LADDER:
-            data = _jpeg(page, side_px, quality)
+        for rung in range(self._start, len(_LADDER)):
+            data = _jpeg(page, *_LADDER[rung])
             if len(data) <= share:
                 self._left_bytes -= len(data)
+                self._start = max(0, rung - 1)  # pages of one table are alike: encode few times
                 return "data:image/jpeg;base64," + base64.b64encode(data).decode()
         return None
 

@@ -1,0 +1,118 @@
+"""`ocrlabel report` and `ocrlabel view` as a user calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ocrlabel.cli.main import app
+from ocrlabel.dataset.checkpoint_table import Settled, encode_checkpoint
+from ocrlabel.dataset.table import FailuresWriter, LabelsWriter
+from ocrlabel.errors import ConfigError
+from ocrlabel.labels import (
+    Attempt,
+    AttemptResult,
+    Failed,
+    FailureClass,
+    ImageRef,
+    Labelled,
+    Page,
+)
+from tests.support.labelled import word
+
+TRIED = Attempt(1, "key-1", 1.8e9, 0.5, AttemptResult.UNAVAILABLE, 503, "busy")
+ANSWERED = Attempt(2, "key-1", 1.8e9 + 5, 0.5, AttemptResult.ANSWERED, 200, billed_pages=1)
+LABELLED = Labelled(
+    0, "a.jpg", "k", "s", (Page(1, 200, 100, (word("total"),), 0.9),), "upstage", "ocr-1", 1.8e9,
+    (TRIED, ANSWERED), 0.5, 1, b'{"answer": "raw"}',
+)  # fmt: skip
+FAILED = Failed(1, "gone.jpg", FailureClass.NOT_FOUND, "it is not there", 1.8e9)
+ROWS = [Settled(ImageRef(0, "a.jpg", "a.jpg"), LABELLED), Settled(ImageRef(1, "gone.jpg", "gone.jpg"), FAILED)]  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A finished run: tables, run.json and one checkpoint."""
+    with LabelsWriter(tmp_path / "train.parquet") as table:
+        table.add_outcome(ROWS[0].ref, LABELLED)
+    with FailuresWriter(tmp_path / "train_failures.parquet") as table:
+        table.add_outcome(ROWS[1].ref, FAILED)
+    (tmp_path / "train_run.json").write_text(json.dumps({"dataset": "train", "complete": True}))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "train_batch_0000.parquet").write_bytes(encode_checkpoint(ROWS, {}))
+    return tmp_path
+
+
+def run(*arguments: str | Path):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_report_is_written_beside_the_table_with_all_that_lies_there(folder):
+    done = run("report", folder / "train.parquet")
+    assert done.exit_code == 0, done.output
+    page = (folder / "train_report.html").read_text()
+    assert "not_found" in page
+    assert "complete" in page
+
+
+def test_the_tables_of_the_cloud_have_their_reports_beside_them_too(folder):
+    (folder / "train.parquet").rename(folder / "train_pseudo_labels.parquet")
+    run("report", folder / "train_pseudo_labels.parquet")
+    assert "not_found" in (folder / "train_report.html").read_text()
+
+
+def test_view_shows_every_request_and_the_raw_answer(folder):
+    done = run("view", folder / "train.parquet", "a.jpg", "-o", folder / "page.html")
+    assert done.exit_code == 0, done.output
+    page = (folder / "page.html").read_text()
+    assert "unavailable" in page
+    assert "503" in page
+    assert "&#34;answer&#34;: &#34;raw&#34;" in page
+
+
+def test_view_takes_the_answer_of_the_last_retry(folder):
+    later = Labelled(**{
+        **{name: getattr(LABELLED, name) for name in Labelled.__slots__}, "raw": b'"later"',
+    })  # fmt: skip
+    again = encode_checkpoint([Settled(ROWS[0].ref, later)], {})
+    (folder / "checkpoints" / "train_batch_0000_retry_01.parquet").write_bytes(again)
+    run("view", folder / "train.parquet", "a.jpg")
+    assert "&#34;later&#34;" in (folder / "train_view.html").read_text()
+
+
+def test_view_does_without_checkpoints_and_with_broken_ones(folder):
+    checkpoint = folder / "checkpoints" / "train_batch_0000.parquet"
+    checkpoint.write_bytes(b"PAR1")
+    done = run("view", folder / "train.parquet", "a.jpg")
+    assert done.exit_code == 0
+    assert "left out" in done.output
+    checkpoint.unlink()
+    assert run("view", folder / "train.parquet", "a.jpg").exit_code == 0
+
+
+def test_view_never_takes_the_checkpoints_of_a_dataset_with_a_longer_name(folder):
+    checkpoint = folder / "checkpoints" / "train_batch_0000.parquet"
+    checkpoint.rename(folder / "checkpoints" / "train_batch_0000_v2_batch_0000.parquet")
+    run("view", folder / "train.parquet", "a.jpg")
+    assert "Raw answer" not in (folder / "train_view.html").read_text()
+
+
+def test_a_failed_image_can_be_viewed_with_its_reason(folder):
+    assert run("view", folder / "train.parquet", "gone.jpg").exit_code == 0
+    assert "it is not there" in (folder / "train_view.html").read_text()
+
+
+def test_an_id_that_is_not_there_names_those_like_it(folder):
+    done = run("view", folder / "train.parquet", "A.jpg")
+    assert isinstance(done.exception, ConfigError)
+    assert "a.jpg" in str(done.exception)
+
+
+def test_a_run_json_that_is_cut_off_is_named(folder):
+    (folder / "train_run.json").write_text("{")
+    done = run("report", folder / "train.parquet")
+    assert isinstance(done.exception, ConfigError)
+    assert "train_run.json is not JSON" in str(done.exception)
