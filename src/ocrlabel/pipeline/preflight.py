@@ -77,8 +77,8 @@ def no_images(looked_at: int, absent: Sequence[Absent]) -> str:
     places = "".join(f"\n    {place}" for place in first.looked[:8])
     return (
         f"none of {looked_at} images looked for was found; the first is {first.ref.path!r}"
-        f" (row {first.ref.ordinal}, id {first.ref.id})\n  {first.message}"
-        + (f"\n  looked in:{places}" if places else "")
+        f" (row {first.ref.ordinal}, id {first.ref.id})"
+        + (f"\n  looked for at:{places}" if places else f"\n  {first.message}")
         + "\n  name the folder that the paths start from with --image-root,"
         " or put table and images together with: ocrlabel push"
     )
