@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
+
+from ocrlabel.engines.base import Lane
+from ocrlabel.pipeline.options import RunOptions
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, PowerCut
 from tests.support.runs import BillingEngine, failures, go, labels, made, timeless
 from tests.support.stores import DictStore
-
-from ocrlabel.engines.base import Lane
-from ocrlabel.pipeline.options import RunOptions
 
 OPTIONS = RunOptions(batch_rows=50, lease_s=6.0)
 
@@ -86,7 +87,7 @@ def test_workers_that_die_anywhere_leave_a_table_as_if_nobody_had(seed):
 
     async def dying(worker: int, cut: int) -> None:
         await sleep(worker * 0.7)
-        try:
+        with contextlib.suppress(PowerCut):
             await go(
                 DiesAfter(store, cut, "after"),
                 dataset,
@@ -95,8 +96,6 @@ def test_workers_that_die_anywhere_leave_a_table_as_if_nobody_had(seed):
                 worker=f"w{worker}",
                 host=f"h{worker}",
             )
-        except PowerCut:
-            pass
 
     async def story():
         await asyncio.gather(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from tests.support.command import ocrlabel
-from tests.support.shared_data import shared_data
 
 from ocrlabel import read_labels
+from tests.support.command import ocrlabel
+from tests.support.shared_data import shared_data
 
 
 @pytest.fixture
