@@ -267,6 +267,14 @@ def test_a_run_that_was_finished_is_not_paid_again(guide, rehearsal):
     assert billed(rehearsal) == IMAGES
 
 
+def test_the_commands_tell_the_same_of_the_job(guide, rehearsal):
+    told = rehearsal.bash("ocrlabel aws status baseline_train")
+    assert f"done {IMAGES} of {IMAGES}" in told
+    assert "it succeeded" in rehearsal.bash("ocrlabel aws explain $JOB_ID")
+    assert '"starting"' in rehearsal.bash("ocrlabel aws logs $JOB_ID")
+    assert "_pseudo_labels.parquet" in rehearsal.bash("ocrlabel aws download baseline_train")
+
+
 def test_the_key_is_in_no_log(guide, rehearsal):
     assert "up_rehearsal_key" not in rehearsal.log()
     assert "up_rehearsal_key" not in "".join(guide.values())
