@@ -9,7 +9,7 @@ from PIL import Image
 from ocrlabel.report.pictures import Pictures
 
 
-def noise(side_px: int = 1200) -> Image.Image:
+def noise(side_px: int = 700) -> Image.Image:
     return Image.effect_noise((side_px, side_px), 80).convert("RGB")
 
 
