@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check cloud cover format bench lock clean
+.PHONY: help setup demo test check cloud cover format bench dist lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -54,13 +54,19 @@ format: $(VENV)/.dev ## put the code into its form
 bench: $(VENV)/.dev ## the benchmarks, each with its figures and how to repeat them
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
+dist: $(VENV)/.boot ## build wheel and source archive (RELEASE_TAG=v1.2.3 must be the version)
+	@test -z "$$RELEASE_TAG" || grep -qxF "version = \"$${RELEASE_TAG#v}\"" pyproject.toml || \
+		{ echo "the tag is not v and the version in pyproject.toml" >&2; exit 1; }
+	$(BIN)/python -m hatchling build -d dist
+
 lock: $(VENV)/.boot ## pin every dependency again (LOCK_FLAGS=--upgrade for newer ones)
 	$(COMPILE) pyproject.toml --all-extras --group dev -o $(LOCKS)/dev.lock
 	$(COMPILE) -c $(LOCKS)/dev.lock --group build -o $(LOCKS)/build.lock
 	$(COMPILE) -c $(LOCKS)/dev.lock pyproject.toml --all-extras -o $(LOCKS)/all.lock
 	$(COMPILE) -c $(LOCKS)/dev.lock pyproject.toml -o $(LOCKS)/api.lock
-	$(COMPILE) -c $(LOCKS)/dev.lock pyproject.toml --extra aws -o $(LOCKS)/cloud-api.lock
-	$(COMPILE) -c $(LOCKS)/dev.lock pyproject.toml --extra aws --extra local \
+	$(COMPILE) -c $(LOCKS)/dev.lock pyproject.toml --extra aws --extra report \
+		-o $(LOCKS)/cloud-api.lock
+	$(COMPILE) -c $(LOCKS)/dev.lock pyproject.toml --extra aws --extra report --extra local \
 		-o $(LOCKS)/cloud-local.lock
 
 clean: ## remove the virtual environment and all caches

@@ -19,8 +19,8 @@ CORE = PROJECT["project"]["dependencies"]
 ALL = [*CORE, *(one for name, extra in EXTRAS.items() if name != "all" for one in extra)]
 WANTED = {
     "api": CORE,
-    "cloud-api": [*CORE, *EXTRAS["aws"]],
-    "cloud-local": [*CORE, *EXTRAS["aws"], *EXTRAS["local"]],
+    "cloud-api": [*CORE, *EXTRAS["aws"], *EXTRAS["report"]],
+    "cloud-local": [*CORE, *EXTRAS["aws"], *EXTRAS["report"], *EXTRAS["local"]],
     "all": ALL,
     "dev": [*ALL, *GROUPS["dev"]],
     "build": GROUPS["build"],
