@@ -24,7 +24,7 @@ demo: $(VENV)/.run ## render some pages, label them with the embedded engine, sh
 	$(BIN)/ocrlabel demo
 
 test: $(VENV)/.dev ## all tests, on all cores
-	$(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
+	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadgroup $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, and who may import whom
 	$(BIN)/ruff check
