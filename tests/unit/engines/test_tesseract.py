@@ -9,9 +9,9 @@ from PIL import Image
 
 from ocrlabel.engines.tesseract import tesseract
 from ocrlabel.engines.tesseract_reader import TesseractReader, words_of
-from ocrlabel.errors import ConfigError, Rejected
-from ocrlabel.labels import Word
-from tests.support.drawn import drawn
+from ocrlabel.errors import ConfigError, Rejected, Unreadable
+from ocrlabel.labels import FailureClass, Word
+from tests.support.drawn import drawn, encoded
 from tests.support.shared_data import shared_data
 
 HEADER = (
@@ -114,3 +114,27 @@ def test_a_page_that_the_program_refuses_is_rejected_in_its_own_words(tmp_path):
     reader = TesseractReader(program(tmp_path, ENGLISH_ONLY), ["eng"], "5.9.9")
     with pytest.raises(Rejected, match="status 1: read_params_file: cannot open tsv"):
         reader(drawn("text"))
+
+
+HANGS = """
+case "$1" in
+--version) echo "tesseract 5.9.9";;
+--list-langs) printf 'List of languages:\\neng\\n';;
+*) echo $$ > "$0.pid"; exec sleep 600;;
+esac
+"""
+
+
+def test_a_page_that_hangs_takes_the_program_with_it_when_its_process_is_killed(tmp_path):
+    async def go() -> None:
+        path = program(tmp_path, HANGS)
+        engine = tesseract(program=path, parallel=1, page_timeout_s=3)
+        document = await engine.prepare(encoded(drawn("slow")))
+        with pytest.raises(Unreadable) as hung:
+            await engine.recognise(document, "local")
+        await engine.close()
+        assert hung.value.failure is FailureClass.TIMED_OUT
+        pid = int(Path(path + ".pid").read_text())
+        assert not Path(f"/proc/{pid}/fd/0").exists()  # gone, or a zombie that init will reap
+
+    asyncio.run(go())
