@@ -51,8 +51,13 @@ def fake_upstage(
         float, typer.Option(min=0, help="Requests/s of each key without its own; 0: no limit.")
     ] = 3.0,
     pages_per_minute: Annotated[
-        float, typer.Option(min=0, help="Pages/min of each key; 0: no limit.")
-    ] = 300.0,
+        float | None,
+        typer.Option(
+            min=0,
+            help="Pages/min of each key; 0: no limit. 300, in proportion more above 3 requests/s.",
+            show_default=False,
+        ),
+    ] = None,
     limiter: Annotated[
         LimiterName, typer.Option(help="How both are counted (assumption: any of the three).")
     ] = LimiterName.BUCKET,
@@ -144,7 +149,8 @@ def fake_upstage(
     settings = Settings(
         keys=known,
         requests_per_s=rps or None,
-        pages_per_minute=pages_per_minute or None,
+        pages_per_minute=(_pages_per_minute(rps) if pages_per_minute is None else pages_per_minute)
+        or None,
         limiter=limiter.value,
         burst=burst,
         latency=parse_latency(latency),
@@ -158,6 +164,12 @@ def fake_upstage(
     )
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(settings, answers, port, log))
+
+
+def _pages_per_minute(rps: float) -> float:
+    from ocrlabel.engines.upstage_keys import DOCUMENTED_PAGES_PER_MINUTE, DOCUMENTED_REQUESTS_PER_S
+
+    return DOCUMENTED_PAGES_PER_MINUTE * max(1.0, rps / DOCUMENTED_REQUESTS_PER_S)
 
 
 def _require_extra() -> None:

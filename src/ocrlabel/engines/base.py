@@ -11,11 +11,16 @@ from ocrlabel.labels import Page
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One key's way into a service, with the rate that it is allowed; None means no limit."""
+    """One key's way into a service, with the rate that it is allowed; None means no limit.
+
+    pages_follow: pages_per_minute is only what usually goes with requests_per_s; where more
+    requests/s are found to pass, so will more pages.
+    """
 
     name: str
     requests_per_s: float | None = None
     pages_per_minute: float | None = None
+    pages_follow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import ConfigError
@@ -18,7 +18,11 @@ DOCUMENTED_REQUESTS_PER_S = 3.0
 """Document OCR's rate on the newest page of its documentation (2026-09-30 or later)."""
 
 DOCUMENTED_PAGES_PER_MINUTE = 300.0
-"""Last figure that was published for OCR (until about 2026-09); the newest is not known."""
+"""Last figure that was published for OCR (until about 2026-09); the newest is not known.
+
+Of a key with more requests/s than documented it is taken in proportion: such a key is of a higher
+tier, and tiers have more of both.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +33,15 @@ class Key:
     secret: str = field(repr=False)
     requests_per_s: float | None = None
     pages_per_minute: float | None = None
+    pages_follow: bool = False
+    """pages_per_minute is not what somebody said of this key, but what is documented."""
 
     @property
     def lane(self) -> Lane:
         """The key as the run sees it: by name, without its secret."""
-        return Lane(self.name, self.requests_per_s, self.pages_per_minute)
+        return Lane(
+            self.name, self.requests_per_s, self.pages_per_minute, pages_follow=self.pages_follow
+        )
 
 
 def parse_keys(
@@ -45,8 +53,8 @@ def parse_keys(
 ) -> tuple[Key, ...]:
     """`key1@3,key2@1`: keys with their requests/s, which may be left out.
 
-    A rate may carry pages/min after a slash: `key1@3/600`. `where` names the variable in
-    messages. Raises ConfigError.
+    A rate may carry pages/min after a slash: `key1@3/600`; without, they are the documented
+    ones, in proportion to the rate. `where` names the variable in messages. Raises ConfigError.
     """
     entries = [entry.strip() for entry in text.split(",")]
     keys = []
@@ -54,17 +62,14 @@ def parse_keys(
         place = where if len(entries) == 1 else f"key {number} of {where}"
         secret, at, rates = entry.rpartition("@")
         if not at:
-            keys.append(_key(entry, requests_per_s, pages_per_minute, place))
+            keys.append(_with_pages(_key(entry, requests_per_s, place), pages_per_minute))
             continue
         rps, slash, ppm = rates.partition("/")
-        keys.append(
-            _key(
-                secret,
-                _rate(rps, place, "requests/s"),
-                _rate(ppm, place, "pages/min") if slash else pages_per_minute,
-                place,
-            )
-        )
+        key = _key(secret, _rate(rps, place, "requests/s"), place)
+        if slash:
+            keys.append(replace(key, pages_per_minute=_rate(ppm, place, "pages/min")))
+        else:
+            keys.append(_with_pages(key, pages_per_minute))
     return _distinct(keys, where)
 
 
@@ -121,16 +126,24 @@ def _of_entry(entry: object, rps: float | None, ppm: float | None, place: str) -
     if isinstance(entry, str):
         return parse_keys(entry, rps, pages_per_minute=ppm, where=place)[0]
     if isinstance(entry, Mapping) and isinstance(entry.get("key"), str):
-        return _key(
-            entry["key"],
-            _rate(entry.get("requests_per_s", rps), place, "requests_per_s"),
-            _rate(entry.get("pages_per_minute", ppm), place, "pages_per_minute"),
-            place,
-        )
+        rate = _rate(entry.get("requests_per_s", rps), place, "requests_per_s")
+        key = _key(entry["key"], rate, place)
+        if "pages_per_minute" not in entry:
+            return _with_pages(key, ppm)
+        pages = _rate(entry["pages_per_minute"], place, "pages_per_minute")
+        return replace(key, pages_per_minute=pages)
     raise ConfigError(f'{place} is neither a key nor {{"key": "…", "requests_per_s": 3}}')
 
 
-def _key(secret: str, rps: float | None, ppm: float | None, place: str) -> Key:
+def _with_pages(key: Key, ppm: float | None) -> Key:
+    """The key with the pages/min that go with its requests/s."""
+    if ppm is None:
+        return key
+    tier = max(1.0, (key.requests_per_s or 0.0) / DOCUMENTED_REQUESTS_PER_S)
+    return replace(key, pages_per_minute=ppm * tier, pages_follow=True)
+
+
+def _key(secret: str, rps: float | None, place: str) -> Key:
     secret = secret.strip()
     if not secret:
         raise ConfigError(f"{place} is empty: give an Upstage API key")
@@ -139,7 +152,7 @@ def _key(secret: str, rps: float | None, ppm: float | None, place: str) -> Key:
         raise ConfigError(f"{place} has a space or another character that no API key has")
     # Named by its hash: the same key has the same name in every worker, wherever it stands.
     digest = hashlib.sha256(b"ocrlabel lane " + secret.encode("ascii")).hexdigest()
-    return Key(f"key-{digest[:6]}", secret, rps, ppm)
+    return Key(f"key-{digest[:6]}", secret, rps)
 
 
 def _rate(value: object, place: str, unit: str) -> float | None:

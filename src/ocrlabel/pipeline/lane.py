@@ -31,11 +31,13 @@ class LaneRate:
     """When one key may send next. Mutable, but it never waits and reads no clock.
 
     aimd: None without a limit on requests. pages_per_s: inf without a limit on pages.
+    pages_follow: pages_per_s goes with documented_rps; beyond it both rise together.
     """
 
     aimd: Aimd | None
     documented_rps: float | None = None
     pages_per_s: float = math.inf
+    pages_follow: bool = False
     share: Share = ALONE
     requests_full_at: float = -math.inf
     pages_full_at: float = -math.inf
@@ -47,7 +49,8 @@ class LaneRate:
     def of(cls, lane: Lane, *, cap_rps: float) -> LaneRate:
         """cap_rps: `--rps N` for this lane; inf begins at its documented rate and looks further."""
         per_s = math.inf if lane.pages_per_minute is None else lane.pages_per_minute / 60
-        return cls(_search(lane.requests_per_s, cap_rps), lane.requests_per_s, per_s)
+        search = _search(lane.requests_per_s, cap_rps)
+        return cls(search, lane.requests_per_s, per_s, lane.pages_follow)
 
     @property
     def rate_rps(self) -> float:
@@ -149,8 +152,14 @@ class LaneRate:
         return Gcra(_interval_s(self.rate_rps * self.share.fraction), burst)
 
     def _pages(self) -> Gcra:
-        per_s = MARGIN * self.pages_per_s * self.share.fraction
+        per_s = MARGIN * self.pages_per_s * self._tier() * self.share.fraction
         return Gcra(_interval_s(per_s), max(1.0, PAGES_AT_ONCE_S * per_s))
+
+    def _tier(self) -> float:
+        """How many times the documented requests/s the key has turned out to bear."""
+        if not self.pages_follow or self.aimd is None or not self.documented_rps:
+            return 1.0
+        return max(1.0, self.aimd.rps / self.documented_rps)
 
     def _requests_at(self, now: float) -> float:
         return self._requests().next_at(self.requests_full_at, now)

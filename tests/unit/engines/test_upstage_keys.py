@@ -17,9 +17,9 @@ def rates(keys):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("up_a", [("up_a", 7, 300)]),
+        ("up_a", [("up_a", 7, 700)]),
         (" up_a@3 , up_b@0.5 ", [("up_a", 3, 300), ("up_b", 0.5, 300)]),
-        ("up_a@3/600,up_b", [("up_a", 3, 600), ("up_b", 7, 300)]),
+        ("up_a@3/600,up_b", [("up_a", 3, 600), ("up_b", 7, 700)]),
     ],
 )
 def test_keys_carry_their_own_rates(text, expected):
@@ -77,3 +77,9 @@ def test_any_secret_is_keys_or_a_config_error(text):
     except ConfigError:
         return
     assert keys
+
+
+def test_pages_that_nobody_gave_go_with_the_requests_and_given_ones_do_not():
+    default, given = parse_keys("up_a@30,up_b@30/300")
+    assert (default.lane.pages_per_minute, default.lane.pages_follow) == (3000, True)
+    assert (given.lane.pages_per_minute, given.lane.pages_follow) == (300, False)
