@@ -23,7 +23,7 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 seen, lock = collections.Counter(), threading.Lock()
-moto = DomainDispatcherApplication(create_backend_app, service="s3")
+moto = DomainDispatcherApplication(create_backend_app)
 
 class Silent(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"

@@ -35,8 +35,8 @@ class ParquetRows:
     ) -> None:
         self._file, self._where = file, where
         try:
-            # buffered: or a column of a whole row group is held in memory, read or not
-            self._table = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES)
+            # buffered, and not ahead: or a whole row group is read and held in memory, used or not
+            self._table = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise DatasetError(f"{where} is not a parquet file, or it is cut off") from error
         schema = self._table.schema_arrow

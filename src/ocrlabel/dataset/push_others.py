@@ -54,7 +54,7 @@ class ParquetOthers:
 
     def __init__(self, file: BinaryIO, where: str, image_column: str | None) -> None:
         self._file = file
-        table = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES)
+        table = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
         schema = table.schema_arrow
         images = [column.name for column in schema if holds_bytes(column.type)]
         image = choose_columns(schema.names, where, image_column=image_column, first=images).image

@@ -117,7 +117,7 @@ def difference(store: ObjectStore, key: str, rows: PushRows) -> str:
 
 def images_in(table: BinaryIO, wanted: Sequence[int]) -> Iterator[tuple[int, bytes | None]]:
     """The packed bytes of these rows of a table, in ascending order. Blocks."""
-    file = pq.ParquetFile(table, buffer_size=_BUFFER_BYTES)
+    file = pq.ParquetFile(table, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     rows = iter(wanted)
     row, first = next(rows, None), 0
     for group in range(file.num_row_groups):
@@ -136,7 +136,7 @@ def images_in(table: BinaryIO, wanted: Sequence[int]) -> Iterator[tuple[int, byt
 
 def _opened(file: BinaryIO, store: ObjectStore, key: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(file, buffer_size=_BUFFER_BYTES)
+        return pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     except pa.ArrowInvalid as error:
         raise ConfigError(
             f"{store.url}/{key} is there and is no parquet table; move it away first"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import unicodedata
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocrlabel.dataset.push import PushOptions
+from ocrlabel.dataset.push_table import images_in
 from ocrlabel.errors import ConfigError, DatasetError, StoreUnavailable
 from ocrlabel.labels import FailureClass
 from ocrlabel.storage.base import ObjectStore
@@ -171,19 +173,21 @@ def test_an_image_of_another_size_under_its_name_is_sent_again(plain, tmp_path):
 
 
 class Forgets(DictStore):
-    """Loses the first image that it is given, and says nothing."""
+    """Loses one image, and says nothing."""
+
+    lost = picture(1)
 
     async def put(self, key: str, data: bytes) -> None:
-        if self.objects or not key.startswith("data/images/"):
+        if data != self.lost:
             await super().put(key, data)
-        else:
-            self.objects["elsewhere"] = data
 
 
-def test_no_table_is_written_whose_images_are_not_there(plain, tmp_path):
-    folder_of(tmp_path, {"a.png": picture(1), "b.png": picture(2)})
+@pytest.mark.parametrize("images", [2, 60])
+def test_no_table_is_written_whose_images_are_not_there(plain, tmp_path, images):
+    # of sixty, the one that is lost is not in the sample that is read back
+    folder_of(tmp_path, {f"{n:02}.png": picture(n) for n in range(images)})
     store = Forgets()
-    with pytest.raises(StoreUnavailable, match="not there any more"):
+    with pytest.raises(StoreUnavailable, match="and 0 others are not there any more; no table"):
         plain("scans", store=store)
     assert "data/processed/scans.parquet" not in store.objects
 
@@ -361,6 +365,27 @@ def test_packed_images_are_in_the_table_read_back_equal_and_loaded_by_datasets(
     assert loaded[17]["image"].size == corners(48 + 2 * 17, 32).size
     again = pusher("scans", "packed/", packed=True)
     assert (again.uploaded, again.there, again.table) == (0, 230, "unchanged")
+
+
+class Counted(io.BytesIO):
+    """A file that counts what is read of it."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.taken += len(data)
+        return data
+
+
+def test_one_image_of_a_packed_table_is_read_without_the_rest_of_its_group(plain, tmp_path):
+    big = {f"{n:02}.png": picture(n) + bytes([n]) * 100_000 for n in range(90)}
+    folder_of(tmp_path, big)
+    plain("scans", packed=True)
+    file = Counted(plain.store.objects["data/processed/scans.parquet"])
+    assert len(file.getvalue()) > 9_000_000
+    assert list(images_in(file, [0, 7])) == [(0, big["00.png"]), (7, big["07.png"])]
+    assert file.taken < 4_000_000
 
 
 def test_a_packed_table_with_other_images_is_another_table(plain, tmp_path):
