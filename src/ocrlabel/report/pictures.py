@@ -54,10 +54,13 @@ class Pictures:
 
 
 def _jpeg(page: Image, side_px: int, quality: int) -> bytes:
+    from PIL.Image import Resampling  # noqa: PLC0415 - a report of numbers loads no Pillow
+
     shrink = side_px / max(page.size)
     if shrink < 1:
         size = (max(1, round(page.width * shrink)), max(1, round(page.height * shrink)))
-        page = page.resize(size, reducing_gap=2.0)
+        # HAMMING is as sharp as text needs, in half the time of Pillow's default
+        page = page.resize(size, Resampling.HAMMING, reducing_gap=2.0)
     out = io.BytesIO()
     page.save(out, "JPEG", quality=quality)
     return out.getvalue()
