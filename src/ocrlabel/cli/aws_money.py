@@ -22,6 +22,9 @@ def cost(
     images: Annotated[int | None, typer.Option(min=1, help="Before a run: how many.")] = None,
     pages: Annotated[int | None, typer.Option(min=1, help="Billed pages; default: images.")] = None,
     job: Annotated[str, typer.Option(help="After a run: the job's id.")] = "",
+    dataset: Annotated[
+        str, typer.Option(help="After a run: its name; images and billed pages are its run.json's.")
+    ] = "",
     rps: Annotated[float, typer.Option(help="Requests/s.")] = DOCUMENTED_RPS,
     workers: Annotated[int, typer.Option(min=1)] = 1,
     vcpu: Annotated[float, typer.Option(help="Of a worker.")] = 1,
@@ -34,15 +37,17 @@ def cost(
 
     Examples:
         ocrlabel aws cost --images 3272
-        ocrlabel aws cost --job 1b6a... --images 3272 --pages 3301
+        ocrlabel aws cost --job 1b6a... --dataset baseline_train
     """
     from ocrlabel.aws import cost as money
     from ocrlabel.aws import prices as price_lists
     from ocrlabel.aws.queues import children, describe
 
-    if images is None:
-        raise ConfigError("say how many images: --images 3272")
     shell: Shell = context.obj
+    if dataset:
+        images, pages = _of_run(shell, dataset)
+    if images is None:
+        raise ConfigError("say how many images: --images 3272, or after a run --dataset NAME")
     if job:
         aws = shell.aws()
         found = describe(aws, [job])
@@ -61,6 +66,22 @@ def cost(
     for name, lines in money.compute_choices(used, prices).items():
         _print(lines, f"{name}, {used.hours:.2f} machine hours")
     _print(rest, "Around it")
+
+
+def _of_run(shell: Shell, dataset: str) -> tuple[int, int]:
+    """Images and billed pages of a run, from its run.json in the bucket."""
+    import json
+    import tempfile
+    from pathlib import Path
+
+    from ocrlabel.aws.download import download
+
+    with tempfile.TemporaryDirectory(prefix="ocrlabel-") as folder:
+        bucket = shell.config().s3_bucket
+        found = download(shell.aws(), bucket, dataset, Path(folder))
+        told = next(path for path in found if path.name.endswith("_run.json"))
+        record = json.loads(told.read_bytes())
+    return int(record["rows"]), int(record["account"]["billed_pages"])
 
 
 def _print(lines: Sequence[CostLine], title: str) -> None:

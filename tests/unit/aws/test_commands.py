@@ -240,3 +240,16 @@ def test_the_cost_of_the_guides_images_is_said_with_every_source(user):
     printed = user.types("cost --images 3272 --offline")
     assert "OCR: $4.9080" in printed
     assert "Fargate Spot, 0.30 machine hours: at most $0.0165" in printed
+
+
+def test_the_cost_of_a_finished_run_is_what_its_account_says(deployed):
+    deployed.put_dataset("costed", 4)
+    s3 = deployed.aws.client("s3")
+    bucket = f"ocrlabel-{ACCOUNT}-us-east-1"
+    record = json.dumps({"rows": 1000, "account": {"billed_pages": 1200}})
+    stem = "data/processed/costed"
+    s3.put_object(Bucket=bucket, Key=f"{stem}_run.json", Body=record.encode())
+    s3.put_object(Bucket=bucket, Key=f"{stem}_pseudo_labels.parquet", Body=b"labels")
+    printed = deployed.types("cost --dataset costed --offline")
+    assert "OCR: $1.8000" in printed
+    assert "1,200 x $0.0015" in printed
