@@ -133,10 +133,12 @@ class Rehearsal:
         httpx2.post(f"{self.fake}/control", json=settings).raise_for_status()
 
     def put(self, dataset: str, first: int) -> None:
-        """Another dataset of forty images that no other has."""
-        local = self.project / "data" / "processed" / f"{dataset}.parquet"
-        packed_table(local, first)
-        self.client("s3").upload_file(str(local), BUCKET, f"data/processed/{dataset}.parquet")
+        """Another dataset of forty images that no other has, pushed as a user would."""
+        folder = self.engine.folder / dataset
+        folder.mkdir()
+        for number in range(first, first + IMAGES):
+            (folder / f"receipt_{number:05}").write_bytes(page(number))
+        self.bash(f"ocrlabel push '{folder}' s3://{BUCKET}/data/processed/{dataset}.parquet --pack")
 
     def labels(self, dataset: str) -> list[dict[str, Any]]:
         held = io.BytesIO()
