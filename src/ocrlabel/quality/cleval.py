@@ -18,8 +18,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
-import numpy as np
-
 from ocrlabel.labels import Polygon
 from ocrlabel.quality.cleval_boxes import CharBoxes, Held, char_boxes, held
 from ocrlabel.quality.cleval_match import Matched, belong
@@ -97,10 +95,9 @@ def _detection(
 ) -> tuple[int, int, int]:
     """Characters in the truth, claimed by the boxes, and found."""
     there = sum(len(truths.texts[i]) for i in matched.valid_truths)
-    claimed = sum(int(on.count(i, j)) for i, reads_of in matched.reads_of.items() for j in reads_of)
+    claimed = sum(len(on.points(i, j)) for i, read in matched.reads_of.items() for j in read)
     claimed += sum(reads.claimed[j] for j in matched.valid_reads if j not in matched.truths_of)
     found = sum(
-        int(np.any([on.points(i, j) for j in reads_of], axis=0).sum())
-        for i, reads_of in matched.reads_of.items()
+        len(set().union(*(on.points(i, j) for j in read))) for i, read in matched.reads_of.items()
     )
     return there, claimed, found

@@ -9,15 +9,22 @@ import numpy as np
 import shapely
 
 from ocrlabel.labels import Point, Polygon
-from ocrlabel.quality.geometry import Bools, Floats, Indices, Shapes, near, overlaps, shapes, solids
+from ocrlabel.quality.geometry import (
+    Bools,
+    Floats,
+    Indices,
+    Shapes,
+    near,
+    overlaps,
+    quad_shapes,
+    solids,
+)
 
 _VERTICAL = 0.5
 """Below this width over height a word is taken to run from top to bottom."""
 
 _MOST = 10
 """The most characters that a box without a text can stand for."""
-
-_NO_POINTS: Bools = np.zeros(0, dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +51,16 @@ class Held:
     """What the read boxes hold of the truth.
 
     precision: (truth, read) to the share of the read box that lies on the truth's.
-    inside: (truth, read) to which of the truth's points are in the read box, where any are.
+    inside: (truth, read) to which of the truth's points are in the read box, ascending, where
+    any are.
     """
 
     precision: dict[tuple[int, int], np.float32]
-    inside: dict[tuple[int, int], Bools] = field(default_factory=dict)
+    inside: dict[tuple[int, int], list[int]] = field(default_factory=dict)
 
-    def points(self, truth: int, read: int) -> Bools:
+    def points(self, truth: int, read: int) -> list[int]:
         """Which points of this truth are in this read box."""
-        return self.inside.get((truth, read), _NO_POINTS)
-
-    def count(self, truth: int, read: int) -> int:
-        """How many."""
-        return int(self.points(truth, read).sum())
+        return self.inside.get((truth, read), [])
 
 
 def char_boxes(words: Sequence[tuple[str, Polygon, bool]]) -> CharBoxes:
@@ -82,7 +86,7 @@ def char_boxes(words: Sequence[tuple[str, Polygon, bool]]) -> CharBoxes:
 
 def held(truths: CharBoxes, reads: CharBoxes) -> Held:
     """Areas and points of every pair that touches."""
-    of_truth, of_read = shapes(_polygons(truths)), shapes(_polygons(reads))
+    of_truth, of_read = quad_shapes(truths.quads), quad_shapes(reads.quads)
     shared = overlaps(of_truth, of_read)
     parts = (shared.values / of_read.areas[shared.columns]).astype(np.float32)
     precision = {
@@ -113,7 +117,7 @@ def _without_words(
             precision[region, j] = np.float32(area / of_read.areas[j])
 
 
-def _inside(truths: CharBoxes, reads: CharBoxes) -> dict[tuple[int, int], Bools]:
+def _inside(truths: CharBoxes, reads: CharBoxes) -> dict[tuple[int, int], list[int]]:
     if not len(truths.points) or not len(reads):
         return {}
     owner = np.repeat(np.arange(len(truths)), np.diff(truths.first))
@@ -123,11 +127,9 @@ def _inside(truths: CharBoxes, reads: CharBoxes) -> dict[tuple[int, int], Bools]
     point_at, read_at = point_at[hit], read_at[hit]
     word_at = owner[point_at]
     place = point_at - truths.first[word_at]
-    found: dict[tuple[int, int], Bools] = {}
+    found: dict[tuple[int, int], list[int]] = {}
     for i, j, at in zip(word_at.tolist(), read_at.tolist(), place.tolist(), strict=True):
-        if (i, j) not in found:
-            found[i, j] = np.zeros(truths.first[i + 1] - truths.first[i], dtype=np.bool_)
-        found[i, j][at] = True
+        found.setdefault((i, j), []).append(at)
     return found
 
 
@@ -150,10 +152,6 @@ def _quad(polygon: Polygon) -> tuple[Point, Point, Point, Point]:
     half = len(polygon) // 2
     top_left, top_right = polygon[0], polygon[half - 1]
     return top_left, top_right, polygon[half], polygon[-1]
-
-
-def _polygons(boxes: CharBoxes) -> list[Polygon]:
-    return [tuple((x, y) for x, y in quad) for quad in boxes.quads.tolist()]
 
 
 def _aspects(quads: Floats) -> Floats:

@@ -72,6 +72,6 @@ def _left_out(truths: CharBoxes, on: Held) -> set[int]:
             continue
         if share >= np.float32(SHARE):
             out.add(j)
-        elif on.count(i, j):
+        elif on.points(i, j):
             sums[j] = sums.get(j, np.float32(0)) + share
     return out | {j for j, share in sums.items() if share >= np.float32(SHARE)}

@@ -52,11 +52,10 @@ def common(a: str, b: str) -> str:
 
 def _in_order(boxes: Sequence[int], truth: int, on: Held) -> list[int]:
     waiting, order = list(boxes), []
-    points = {j: on.points(truth, j) for j in boxes}
-    for at in range(len(next(iter(points.values())))):
+    for at in sorted(set().union(*(on.points(truth, j) for j in boxes))):
         if len(waiting) == 1:
             break
-        holder = next((j for j in waiting if len(points[j]) and points[j][at]), None)
+        holder = next((j for j in waiting if at in on.points(truth, j)), None)
         if holder is not None:
             order.append(holder)
             waiting.remove(holder)

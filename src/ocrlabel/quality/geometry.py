@@ -30,34 +30,35 @@ _ALL_PAIRS = 1_000_000
 class Shapes:
     """Polygons of one page, ready to be compared. bounds: (n, 4) as x0, y0, x1, y1."""
 
-    polygons: tuple[Polygon, ...]
     bounds: Floats
     areas: Floats
     upright: Bools
     geometries: Geometries
 
     def __len__(self) -> int:
-        return len(self.polygons)
+        return len(self.areas)
 
 
 def shapes(polygons: Sequence[Polygon]) -> Shapes:
     """Prepare polygons; order is kept."""
-    count = len(polygons)
-    bounds = np.zeros((count, 4))
-    areas = np.zeros(count)
-    upright = np.zeros(count, dtype=np.bool_)
-    geometries = np.full(count, None, dtype=np.object_)
-    quads = [i for i, polygon in enumerate(polygons) if len(polygon) == 4]
-    if quads:
-        points = np.array([polygons[i] for i in quads], dtype=np.float64)
-        _boxes_of(points, np.array(quads), bounds, areas, upright)
-        slanted = ~upright[quads] & np.isfinite(points).all(axis=(1, 2))
-        geometries[np.array(quads)[slanted]] = shapely.polygons(points[slanted])
-    for i, polygon in enumerate(polygons):
-        if len(polygon) != 4:
-            geometries[i] = _outline(polygon)
-    _measure(geometries, bounds, areas)
-    return Shapes(tuple(polygons), bounds, areas, upright, geometries)
+    made = _empty(len(polygons))
+    at = np.array([i for i, polygon in enumerate(polygons) if len(polygon) == 4], dtype=np.intp)
+    if len(at):
+        _place(np.array([polygons[i] for i in at], dtype=np.float64), at, made)
+    if len(at) < len(polygons):
+        for i, polygon in enumerate(polygons):
+            if len(polygon) != 4:
+                made.geometries[i] = _outline(polygon)
+    _measure(made)
+    return made
+
+
+def quad_shapes(quads: Floats) -> Shapes:
+    """The same of polygons of four points that are an array already: (n, 4, 2)."""
+    made = _empty(len(quads))
+    _place(quads, np.arange(len(quads)), made)
+    _measure(made)
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +111,30 @@ def near(these: Floats, those: Floats) -> tuple[Indices, Indices]:
     return rows, columns
 
 
-def _boxes_of(points: Floats, at: Indices, bounds: Floats, areas: Floats, upright: Bools) -> None:
+def _empty(count: int) -> Shapes:
+    return Shapes(
+        bounds=np.zeros((count, 4)),
+        areas=np.zeros(count),
+        upright=np.zeros(count, dtype=np.bool_),
+        geometries=np.full(count, None, dtype=np.object_),
+    )
+
+
+def _place(points: Floats, at: Indices, made: Shapes) -> None:
+    """Set quads at their places: upright rectangles by their numbers, others as outlines."""
     finite = np.isfinite(points).all(axis=(1, 2))
     x, y = points[:, :, 0], points[:, :, 1]
     # a rectangle along the axes: each side keeps x or y, and opposite corners differ in both
     flat = (y[:, 0] == y[:, 1]) & (x[:, 1] == x[:, 2]) & (y[:, 2] == y[:, 3]) & (x[:, 3] == x[:, 0])
     tall = (x[:, 0] == x[:, 1]) & (y[:, 1] == y[:, 2]) & (x[:, 2] == x[:, 3]) & (y[:, 3] == y[:, 0])
-    is_box = finite & (flat | tall)
-    box = np.stack((x.min(1), y.min(1), x.max(1), y.max(1)), axis=1)[is_box]
-    bounds[at[is_box]] = box
-    areas[at[is_box]] = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
-    upright[at[is_box]] = True
+    upright = finite & (flat | tall)
+    box = np.concatenate((points.min(axis=1), points.max(axis=1)), axis=1)[upright]
+    made.bounds[at[upright]] = box
+    made.areas[at[upright]] = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+    made.upright[at[upright]] = True
+    slanted = finite & ~upright
+    if slanted.any():
+        made.geometries[at[slanted]] = shapely.polygons(points[slanted])
 
 
 def _outline(polygon: Polygon) -> shapely.Geometry | None:
@@ -129,19 +143,18 @@ def _outline(polygon: Polygon) -> shapely.Geometry | None:
     return shapely.Polygon(polygon)
 
 
-def _measure(geometries: Geometries, bounds: Floats, areas: Floats) -> None:
+def _measure(made: Shapes) -> None:
     """Sizes of all that is no upright rectangle; what has no area is taken out."""
-    at = np.array(
-        [i for i, geometry in enumerate(geometries) if geometry is not None], dtype=np.intp
-    )
+    at = np.array([i for i, one in enumerate(made.geometries) if one is not None], dtype=np.intp)
     if not len(at):
         return
-    broken = at[~shapely.is_valid(geometries[at])]
-    geometries[broken] = shapely.make_valid(geometries[broken])
-    areas[at] = shapely.area(geometries[at])
-    geometries[at[areas[at] == 0]] = None
-    solid = at[areas[at] > 0]
-    bounds[solid] = shapely.bounds(geometries[solid])
+    broken = at[~shapely.is_valid(made.geometries[at])]
+    if len(broken):
+        made.geometries[broken] = shapely.make_valid(made.geometries[broken])
+    made.areas[at] = shapely.area(made.geometries[at])
+    made.geometries[at[made.areas[at] == 0]] = None
+    solid = at[made.areas[at] > 0]
+    made.bounds[solid] = shapely.bounds(made.geometries[solid])
 
 
 def solids(of: Shapes, at: Indices) -> Geometries:
