@@ -71,6 +71,11 @@ class Child:
         """The process's number; None when there is none."""
         return self._process.pid if self._process else None
 
+    @property
+    def is_alive(self) -> bool:
+        """It has not ended yet."""
+        return self._process is not None and self._process.poll() is None
+
     async def start(
         self, factory: Callable[[], Callable[[Any], Any]], memory_limit_bytes: int | None
     ) -> None:

@@ -107,7 +107,7 @@ class ChildPool(Generic[Task, Result]):
     @contextlib.asynccontextmanager
     async def _child(self) -> AsyncIterator[Child]:
         """An idle process, or a fresh one; among the idle again unless its task got lost in it."""
-        child = self._idle.pop() if self._idle else await self._fresh()
+        child = await self._idle_one() or await self._fresh()
         try:
             yield child
         finally:
@@ -117,11 +117,21 @@ class ChildPool(Generic[Task, Result]):
                 await child.kill()
                 self._all.discard(child)
 
+    async def _idle_one(self) -> Child | None:
+        # One that ended while it was idle (the kernel took its memory) is no task's death.
+        while self._idle:
+            child = self._idle.pop()
+            if child.is_alive:
+                return child
+            self._all.discard(child)
+            await child.kill()
+        return None
+
     async def _fresh(self) -> Child:
         """A process that is ready. A start that fails is tried once more: memory may be short."""
         try:
             return await self._started()
-        except (ChildDied, TimeoutError):
+        except (ChildDied, OSError):  # a TimeoutError is one
             pass
         try:
             return await self._started()
@@ -129,6 +139,8 @@ class ChildPool(Generic[Task, Result]):
             reason = str(death)
         except TimeoutError:
             reason = f"not ready after {self._start_timeout_s:g} s"
+        except OSError as error:
+            reason = str(error)
         raise EngineUnusable(
             f"the {self._what} process does not start: {reason}\n"
             "  see whether memory is left, and whether the same command works on one image"

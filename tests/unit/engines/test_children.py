@@ -20,7 +20,7 @@ from ocrlabel.labels import FailureClass
 
 # The processes import their work by name, so it lies in a module of its own, as an engine's does.
 WORK = """
-import os, signal, sys, time
+import os, signal, sys, tempfile, time
 from pathlib import Path
 from ocrlabel.errors import ConfigError, Unreadable
 
@@ -57,7 +57,7 @@ class Work:
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "busy":
-            mark = Path(self.folder, "busy%s" % value)
+            mark = Path(self.folder or tempfile.mkdtemp(), "busy%s" % value)
             mark.touch()
             time.sleep(0.4)
             mark.unlink()
@@ -201,6 +201,21 @@ def test_a_death_beside_others_is_tried_again_alone_and_forgiven(work, tmp_path)
     results = with_pool(pool, *tasks)
     assert results[1] == []  # the second time nobody else was busy
     assert results[:1] + results[2:] == list(range(8))
+
+
+def test_a_process_that_ends_while_idle_counts_against_no_task(work):
+    async def go() -> None:
+        pool = pool_of(work, 2)
+        await asyncio.gather(*(pool.run(("busy", n)) for n in range(2)))
+        pids = pool.pids
+        assert len(pids) == 2
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        assert await pool.run(("echo", "served")) == "served"
+        assert not pool.pids & pids
+        await pool.close()
+
+    asyncio.run(go())
 
 
 def test_a_task_that_hangs_is_killed_and_the_next_one_is_served(work):
