@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from ocrlabel.dataset.rows import LabelRow
@@ -66,6 +67,10 @@ def true(
 def as_truth_words(words: Sequence[Word]) -> list[TruthWord]:
     return [TruthWord(w.text, w.polygon) for w in words]
 
+
+# no deadline: a busy machine is no fault of the code
+some = settings(max_examples=60, deadline=None)
+a_few = settings(max_examples=25, deadline=None)
 
 texts = st.text("abcDE가나12.", min_size=1, max_size=8)
 

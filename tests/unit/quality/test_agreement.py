@@ -11,11 +11,12 @@ from ocrlabel.quality.normalise import Normalisation
 from ocrlabel.quality.pages import Level, as_truth
 from ocrlabel.quality.script import script
 from ocrlabel.quality.signals import signals
-from tests.support.quality_pages import apart, box, row, true, truth, word
+from tests.support.quality_pages import apart, box, row, some, true, truth, word
 
 SAME = Normalisation()
 
 
+@some
 @given(apart())
 def test_a_table_agrees_with_itself(words):
     found = agree([(row(words), as_truth(row(words)))], normalise=SAME)
@@ -23,6 +24,7 @@ def test_a_table_agrees_with_itself(words):
     assert found.total.same == len(words)
 
 
+@some
 @given(apart(), apart())
 def test_agreement_is_the_same_both_ways(one, other):
     a = agree_page(row(one), as_truth(row(other)), SAME).tally

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from ocrlabel.quality.cleval import Cleval, cleval
 from ocrlabel.quality.cleval_text import common
-from tests.support.quality_pages import apart, box, texts
+from tests.support.quality_pages import apart, box, some, texts
 
 VALUES = Path(__file__).with_name("cleval_values.json")
 
@@ -27,6 +27,7 @@ def test_generated_pages_have_the_counts_of_the_published_package():
         assert ours == page["counts"]
 
 
+@some
 @given(apart())
 def test_a_perfect_reading_scores_1(words):
     truth = [(w.text, w.polygon, False) for w in words]
@@ -75,6 +76,7 @@ def test_an_empty_page_is_nothing():
     assert cleval([("ab", box(0, 0), False)], []).detection.score.recall == 0
 
 
+@some
 @given(texts, texts)
 def test_a_common_subsequence_is_in_both_texts_and_as_long_either_way(a, b):
     found = common(a, b)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ocrlabel.quality.curve import Curve, steps
 from ocrlabel.quality.cut import Halves
 from ocrlabel.quality.resample import in_first_half, interval, weights, wilson
+from tests.support.quality_pages import a_few
 
 scored = st.lists(st.tuples(st.integers(0, 1000), st.booleans()), min_size=1, max_size=60)
 
@@ -20,6 +21,7 @@ def curve(words, documents=5):
     return made
 
 
+@a_few
 @given(scored, st.integers(0, 1000))
 def test_a_cut_keeps_the_words_that_score_at_least_as_much(words, cut):
     kept = [right for score, right in words if score >= cut]
@@ -30,6 +32,7 @@ def test_a_cut_keeps_the_words_that_score_at_least_as_much(words, cut):
         assert point.precision == pytest.approx(sum(kept) / len(kept))
 
 
+@a_few
 @given(scored, st.floats(0.1, 1))
 def test_the_lowest_cut_keeps_most_of_those_that_are_precise_enough(words, wanted):
     made = curve(words)
@@ -50,6 +53,7 @@ def test_a_cut_that_keeps_only_a_few_lucky_words_is_not_chosen():
     assert curve(words).lowest_cut(0.95, at_least=50) is None
 
 
+@a_few
 @given(scored)
 def test_the_bins_hold_every_word_once(words):
     bins = curve(words).bins((0.0, 0.5, 0.9, 1.0))
@@ -76,6 +80,7 @@ def test_the_area_is_1_for_all_right_and_more_when_the_wrong_score_low():
     assert curve(low).areas()[0] > curve(high).areas()[0]
 
 
+@a_few
 @given(scored)
 def test_two_halves_are_the_whole(words):
     halves, whole = Halves(0), Curve(0)

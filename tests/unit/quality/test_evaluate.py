@@ -12,7 +12,7 @@ from ocrlabel.quality.counts import Counts, count
 from ocrlabel.quality.evaluate import OTHER_GROUPS, evaluate
 from ocrlabel.quality.normalise import Normalisation
 from ocrlabel.quality.pages import Level
-from tests.support.quality_pages import apart, as_truth_words, box, row, true, truth, word
+from tests.support.quality_pages import apart, as_truth_words, box, row, some, true, truth, word
 
 SAME = Normalisation()
 
@@ -21,6 +21,7 @@ def counted(true_words, read) -> Counts:
     return count(truth(true_words), read, SAME)[0]
 
 
+@some
 @given(apart())
 def test_labels_that_are_the_truth_score_1(words):
     found = counted(as_truth_words(words), words)
@@ -30,6 +31,7 @@ def test_labels_that_are_the_truth_score_1(words):
     assert not found.cer
 
 
+@some
 @given(apart(least=2), st.data())
 def test_a_word_less_lowers_recall_and_leaves_precision(words, data):
     gone = data.draw(st.integers(0, len(words) - 1))
@@ -39,6 +41,7 @@ def test_a_word_less_lowers_recall_and_leaves_precision(words, data):
     assert found.detection.precision == 1
 
 
+@some
 @given(apart(least=2), st.data())
 def test_a_misread_word_lowers_the_text_figures_and_leaves_detection(words, data):
     at = data.draw(st.integers(0, len(words) - 1))
@@ -53,6 +56,7 @@ def test_a_misread_word_lowers_the_text_figures_and_leaves_detection(words, data
     assert found.ned < 1
 
 
+@some
 @given(apart(), st.randoms(use_true_random=False))
 def test_the_order_of_words_changes_no_figure(words, chance):
     known = as_truth_words(words)
@@ -65,6 +69,7 @@ def test_the_order_of_words_changes_no_figure(words, chance):
     assert (after.matched, after.right, after.edits) == (before.matched, before.right, before.edits)
 
 
+@some
 @given(apart(), apart())
 def test_counts_of_pages_add_up(one, two):
     a, b = counted(as_truth_words(one), two), counted(as_truth_words(two), one)

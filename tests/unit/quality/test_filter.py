@@ -12,7 +12,7 @@ from ocrlabel.quality.filter_table import filter_table
 from ocrlabel.quality.filtering import Rule, doubts, dropped, ignored
 from ocrlabel.quality.normalise import Normalisation
 from ocrlabel.quality.pages import cared
-from tests.support.quality_pages import apart, row, true, truth, word
+from tests.support.quality_pages import apart, row, some, true, truth, word
 
 SAME = Normalisation()
 
@@ -47,6 +47,7 @@ def test_words_that_are_do_not_care_already_stay_so():
     assert doubtful(row([word("a", conf=0.1)], classes=("ignore",)), Rule(0.9)) == {}
 
 
+@some
 @given(apart(), st.floats(0, 1))
 def test_marking_keeps_every_word_and_dropping_keeps_the_rest(words, cut):
     page = row(words)

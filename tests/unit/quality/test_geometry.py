@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ocrlabel.labels import Polygon
 from ocrlabel.quality import geometry
 from ocrlabel.quality.geometry import ious, near, shapes
-from tests.support.quality_pages import box, polygons
+from tests.support.quality_pages import box, polygons, some
 
 
 def iou(one: Polygon, other: Polygon) -> float:
@@ -18,12 +18,14 @@ def iou(one: Polygon, other: Polygon) -> float:
     return float(found.values[0]) if len(found.values) else 0.0
 
 
+@some
 @given(polygons, polygons)
 def test_iou_is_the_same_both_ways_and_between_0_and_1(one, other):
     assert iou(one, other) == pytest.approx(iou(other, one))
     assert 0 <= iou(one, other) <= 1 + 1e-9
 
 
+@some
 @given(polygons)
 def test_a_polygon_with_area_is_itself_and_one_without_is_nothing(polygon):
     area = shapes([polygon]).areas[0]
@@ -69,6 +71,7 @@ def test_many_boxes_are_paired_by_a_tree_as_they_are_one_by_one(monkeypatch):
     assert by_tree == all_pairs
 
 
+@some
 @given(st.lists(polygons, max_size=6), st.lists(polygons, max_size=6))
 def test_a_page_of_polygons_gives_what_each_pair_gives(these, those):
     found = ious(shapes(these), shapes(those))

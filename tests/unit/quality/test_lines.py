@@ -8,7 +8,7 @@ from hypothesis import given
 
 from ocrlabel.labels import Word
 from ocrlabel.quality.lines import GAP, lines
-from tests.support.quality_pages import apart, box, word
+from tests.support.quality_pages import apart, box, some, word
 
 
 def turned(words: list[Word], degrees: float) -> list[Word]:
@@ -50,6 +50,7 @@ def test_a_wide_gap_a_step_or_another_size_ends_a_line():
     assert len(lines([word("a", 0), Word("b", box(12, -5, 20, 21), 0.9)])) == 2
 
 
+@some
 @given(apart())
 def test_no_word_is_lost_or_doubled(words):
     joined = " ".join(line.text for line in lines(words)).split()

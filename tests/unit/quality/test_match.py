@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrlabel.quality.match import Match, match
-from tests.support.quality_pages import box, polygons
+from tests.support.quality_pages import box, polygons, some
 
 GENERATED = Path(__file__).with_name("cleval_values.json")
 
@@ -91,6 +91,7 @@ def test_a_read_word_without_area_is_a_false_alarm():
     assert counts(match([box(0, 0)], [False], [box(0, 0, 0)])) == (0, 1, 1)
 
 
+@some
 @given(
     st.lists(st.tuples(polygons, st.booleans()), max_size=6),
     st.lists(polygons, max_size=6),

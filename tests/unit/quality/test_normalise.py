@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrlabel.quality.normalise import Normalisation
+from tests.support.quality_pages import some
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,7 @@ def test_texts_are_compared_by_the_rules_that_are_said(rules, text, expected):
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFKC"])
+@some
 @given(st.text())
 def test_normalising_twice_changes_nothing(form, text):
     rules = Normalisation(form=form)

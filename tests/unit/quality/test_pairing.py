@@ -9,7 +9,7 @@ from ocrlabel.quality import pairing
 from ocrlabel.quality.pages import TruthWord
 from ocrlabel.quality.pairing import Unpaired, in_pixels_of, pair
 from ocrlabel.quality.store import PageStore
-from tests.support.quality_pages import box, row, true, truth
+from tests.support.quality_pages import a_few, box, row, true, truth
 
 
 def pairs(rows, pages):
@@ -98,6 +98,7 @@ def test_the_first_few_without_partner_are_named():
     assert unpaired.to_json() == {"why": {"count": 9, "examples": [f"n{i}" for i in range(5)]}}
 
 
+@a_few
 @given(st.lists(st.builds(TruthWord, st.text(), st.just(box(1.5, -2)), st.booleans())))
 def test_a_page_comes_back_from_the_store_as_it_was(words):
     page = truth(words, key="k", path="p/a.png", sha256="f0", page=3, size=(5, 6))
