@@ -36,7 +36,7 @@ async def write_report_at_end(
         if done.place.is_local:
             return await asyncio.to_thread(_beside_the_table, source, done, settings)
         return await _into_the_bucket(done)
-    except OcrLabelError as error:
+    except (OcrLabelError, OSError) as error:
         # the labels are there; a report can be made at any time
         display.say(f"no report was written: {error}")
         return None
