@@ -151,3 +151,57 @@ class CountsCalls(_Wrapped):
     def open(self, key: str) -> BinaryIO:
         self.calls["open"] += 1
         return super().open(key)
+
+
+class TroubleAt(_Wrapped):
+    """The n-th call of any kind, reads too, ends in StoreUnavailable before or after, or is late.
+
+    delay_s: how long the n-th call hangs before it takes place; no error then.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        n: int,
+        when: When = "before",
+        *,
+        delay_s: float = 0.0,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:
+        super().__init__(store)
+        self.n, self.when, self.delay_s, self.sleep = n, when, delay_s, sleep
+        self.calls = 0
+
+    async def get(self, key: str) -> bytes:
+        return await self._call(lambda: self.store.get(key))
+
+    async def list(self, prefix: str) -> AsyncIterator[Stored]:
+        async def listed() -> list[Stored]:
+            return [stored async for stored in self.store.list(prefix)]
+
+        for stored in await self._call(listed):
+            yield stored
+
+    async def download(self, key: str, path: Path) -> None:
+        await self._call(lambda: self.store.download(key, path))
+
+    def open(self, key: str) -> BinaryIO:
+        self.calls += 1
+        if self.calls == self.n and not self.delay_s:
+            raise StoreUnavailable(f"call {self.n} fails on purpose")
+        return self.store.open(key)
+
+    async def _write(self, write: Callable[[], Awaitable[T]]) -> T:
+        return await self._call(write)
+
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        self.calls += 1
+        ours = self.calls == self.n
+        if ours and self.sleep is not None:
+            await self.sleep(self.delay_s)
+        elif ours and self.when == "before":
+            raise StoreUnavailable(f"call {self.n} fails on purpose, before it takes place")
+        result = await call()
+        if ours and self.sleep is None and self.when == "after":
+            raise StoreUnavailable(f"call {self.n} fails on purpose, after it took place")
+        return result

@@ -6,7 +6,7 @@ import http.client
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -81,9 +81,13 @@ class Fault:
 
 @dataclass
 class Proxy:
-    """Faults are used up in order, each by the next request of its method."""
+    """Faults are used up in order, each by the next request of its method.
+
+    took_place: called with method and path once the server has answered, before the client hears.
+    """
 
     url: str
+    took_place: Callable[[str, str], None] = lambda method, path: None
     faults: list[Fault] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     signatures: list[str] = field(default_factory=list)
@@ -117,6 +121,7 @@ def flaky_proxy(endpoint_url: str) -> Iterator[Proxy]:
                 time.sleep(fault.delay_s)  # noqa: TID251 -- this server's own thread waits
             if fault is None or fault.forward or fault.cut_at is not None:
                 status, headers, answer = self._forward(body)
+                proxy.took_place(self.command, self.path)
             if fault is None:
                 self._answer(status, headers, answer)
             elif fault.cut_at is not None:

@@ -185,7 +185,8 @@ def _upstage(settings: Settings, keys: Keys) -> Engine:
         base_url=keys.get("UPSTAGE_BASE_URL") or BASE_URL,
         model=settings.model,
         price_per_page_usd=settings.price_per_page,
-        timeouts=Timeouts(read_s=read_s, whole_s=read_s + 120.0),
+        # the upload comes on top of the wait for the answer
+        timeouts=Timeouts(read_s=read_s, whole_s=1.4 * read_s),
     )
 
 
