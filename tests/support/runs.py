@@ -18,6 +18,7 @@ from ocrlabel.pipeline.events import Event
 from ocrlabel.pipeline.layout import Layout, of_dataset
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.owner import Owner
+from ocrlabel.pipeline.reading import Reuse
 from ocrlabel.pipeline.run import Result, run
 from ocrlabel.pipeline.stop import Stop
 from ocrlabel.pipeline.world import World
@@ -154,6 +155,7 @@ async def go(
     layout: Layout = LAYOUT,
     told: Told | None = None,
     stop: Stop | None = None,
+    reuse: Reuse | None = None,
 ) -> Result:
     """One invocation of a run, by one worker."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -165,6 +167,7 @@ async def go(
             options or RunOptions(batch_rows=10),
             stop=stop or Stop(clock),
             scratch=Path(scratch),
+            reuse=reuse,
         )
 
 
