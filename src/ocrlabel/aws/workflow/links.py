@@ -24,7 +24,7 @@ class Console:
 
     def definition(self, arn: str) -> str:
         """A revision of a job definition."""
-        return self._page("batch", f"job-definition/detail/{quote(arn, safe=':')}")
+        return self._page("batch", f"job-definition/detail/{quote(arn, safe=':/')}")
 
     def queue(self) -> str:
         """The queues."""
