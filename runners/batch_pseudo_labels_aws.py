@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from ocrlabel.cli.ending import exit_with_a_sentence
+from ocrlabel.cli.ending import end_process_with
 
 # a container that says something at once is one that is not looked into needlessly
 print('{"event": "starting", "runner": "batch_pseudo_labels_aws"}', file=sys.stderr, flush=True)
@@ -20,7 +20,7 @@ def main() -> None:
 
     from ocrlabel.cli.bucket_run import bucket_run  # noqa: PLC0415 - after the first line
 
-    exit_with_a_sentence(lambda: typer.run(bucket_run))
+    end_process_with(lambda: typer.run(bucket_run))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from ocrlabel.errors import OcrLabelError
 
@@ -18,3 +22,24 @@ def exit_with_a_sentence(command: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         print("stopped by Ctrl-C; run the same command again to go on", file=sys.stderr)
         sys.exit(75)
+
+
+def end_process_with(command: Callable[[], object]) -> NoReturn:
+    """Run a command as all that this process does, and end the process.
+
+    The interpreter is not taken down: a thread of the object store's library (obstore 0.12) that
+    is just letting go of its last answer then aborts the process, and a run that is done ends with
+    134 instead of 0. Measured without this: 14 of 60 processes that had written to a bucket.
+    """
+    status: object = 0
+    try:
+        exit_with_a_sentence(command)
+    except SystemExit as ended:
+        status = ended.code
+    if isinstance(status, str):
+        print(status, file=sys.stderr)
+    atexit._run_exitfuncs()  # noqa: SLF001 -- what Python itself does here, and offers no other way to
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # whoever read it is gone
+            stream.flush()
+    os._exit(status if isinstance(status, int) else int(bool(status)))

@@ -22,7 +22,7 @@ from ocrlabel.cli import (
     set_live,
     status,
 )
-from ocrlabel.cli.ending import exit_with_a_sentence
+from ocrlabel.cli.ending import end_process_with
 
 app = typer.Typer(
     name="ocrlabel",
@@ -71,4 +71,4 @@ app.add_typer(aws.app, name="aws", rich_help_panel=_CLOUD)
 
 def main() -> None:
     """Run the command."""
-    exit_with_a_sentence(app)
+    end_process_with(app)

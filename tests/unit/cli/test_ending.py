@@ -1,0 +1,69 @@
+"""How the process of a command ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import atexit, os, sys
+from ocrlabel.cli.ending import end_process_with
+from ocrlabel.errors import ConfigError
+
+class Held:
+    def __del__(self):
+        os.write(2, b"the interpreter was taken down")
+
+held = Held()
+atexit.register(lambda: os.write(2, b"[at exit]"))
+
+def command():
+    print("said without a flush", end="")
+    {body}
+
+end_process_with(command)
+"""
+
+
+def ended(body: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(body=body)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("pass", 0),
+        ("sys.exit()", 0),
+        ("sys.exit(3)", 3),
+        ("raise ConfigError('no such table')", 2),
+        ("raise KeyboardInterrupt", 75),
+        ("sys.exit('a sentence')", 1),
+    ],
+)
+def test_the_status_is_the_commands_and_all_that_was_printed_arrives(body, status):
+    code, out, err = ended(body)
+    assert (code, out) == (status, "said without a flush")
+    assert "[at exit]" in err
+
+
+def test_the_interpreter_is_not_taken_down_under_the_stores_threads():
+    assert "taken down" not in ended("pass")[2]
+
+
+def test_an_error_is_a_sentence():
+    assert "ConfigError: no such table" in ended("raise ConfigError('no such table')")[2]
+    assert "a sentence" in ended("sys.exit('a sentence')")[2]
+
+
+def test_what_nobody_foresaw_keeps_its_traceback():
+    code, _, err = ended("1 / 0")
+    assert code == 1
+    assert "ZeroDivisionError" in err
