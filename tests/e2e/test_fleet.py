@@ -20,7 +20,7 @@ from tests.support.fleet import Fleet, Worker, elsewhere, fleet, now_s
 from tests.support.judge import judge_money, judge_rows, times_billed
 from tests.support.mixed import mixed
 from tests.support.process import pause, until
-from tests.support.s3 import flaky_proxy
+from tests.support.s3 import Fault, flaky_proxy
 
 FULL = os.environ.get("OCRLABEL_CAMPAIGN") == "full"  # noqa: TID251 -- the tests' own shell
 SCHEDULES = 100 if FULL else 4
@@ -223,3 +223,29 @@ def test_a_worker_stopped_between_ask_and_request_sends_nothing_when_it_wakes_up
         _judge_re_billed(entries, [(began_s, woken_s)])
         again = sum(times_billed(entries).values()) - len(times_billed(entries))
         assert again <= sent_before - start
+
+
+def test_a_bucket_that_answers_errors_or_nothing_for_a_while_changes_nothing(
+    tmp_path, s3_url, service, inputs, expected
+):
+    start = len(service.entries)
+    variables = {"UPSTAGE_BASE_URL": service.base_url, **VARIABLES, "OCRLABEL_LEASE_S": "6"}
+    with flaky_proxy(s3_url) as proxy, fleet(tmp_path, s3_url, "outage", **variables) as workers:
+        workers.put_packed("train", inputs.folder)
+        both = [workers.start(*ARGS, AWS_ENDPOINT_URL=proxy.url) for _ in range(2)]
+        until(lambda: len(service.entries) >= start + 20)
+        kinds = [(500, "InternalError"), (503, "ServiceUnavailable"), (503, "SlowDown"), (0, "")]
+        proxy.faults += [
+            # whether it took place before the error, or not, or after a while
+            Fault(method, *kinds[n % 4], forward=n % 3 == 0, delay_s=0.5 * (n % 5 == 0))
+            for n in range(60)
+            for method in ("GET", "PUT")
+        ]
+        for worker in both:
+            assert worker.ended() == 0, worker.said
+        assert len(proxy.faults) < 20, "most of the faults were met"
+        found = workers.written("train")
+        judge_rows(inputs, found)
+        assert found.timeless == expected
+        judge_money(inputs, service.entries[start:], found)
+        assert set(times_billed(service.entries[start:]).values()) == {1}

@@ -49,17 +49,20 @@ class Ceiling:
 
     rps: the believed limit of the key, all workers together. limit_rps: the rate at which 429
     last came, None while it never did. falls, and rises: how often each happened; they tell the
-    newer of two ceilings, as clocks of different machines cannot.
+    newer of two ceilings, as clocks of different machines cannot. setting: how often `--rps` was
+    changed for the live fleet before; what was found under an earlier one says nothing any more.
     """
 
     rps: float
     limit_rps: float | None = None
     falls: int = 0
     rises: int = 0
+    setting: int = 0
 
     def newer_than(self, other: Ceiling) -> bool:
         """Of two changes made at once, the lower rate counts."""
-        mine, its = (self.falls, self.rises), (other.falls, other.rises)
+        mine = (self.setting, self.falls, self.rises)
+        its = (other.setting, other.falls, other.rises)
         return (*mine, -self.rps) > (*its, -other.rps)
 
 
@@ -73,6 +76,7 @@ class Aimd:
     limit_rps: float | None = None
     falls: int = 0
     rises: int = 0
+    setting: int = 0
     documented_rps: float = 0.0
     fell_at: float = -math.inf
     storm_began_at: float = -math.inf
@@ -97,7 +101,7 @@ class Aimd:
     @property
     def ceiling(self) -> Ceiling:
         """To be remembered."""
-        return Ceiling(self.rps, self.limit_rps, self.falls, self.rises)
+        return Ceiling(self.rps, self.limit_rps, self.falls, self.rises, self.setting)
 
     def remembering(self, ceiling: Ceiling, now: float) -> Aimd:
         """With what another worker, or this run before it was cut, found out, if that is newer."""
@@ -114,6 +118,7 @@ class Aimd:
             measured=ceiling.limit_rps is not None,
             falls=ceiling.falls,
             rises=ceiling.rises,
+            setting=ceiling.setting,
             risen_at=now,
             hold_until=self._holding(rps, now) if ceiling.falls > self.falls else self.hold_until,
         )

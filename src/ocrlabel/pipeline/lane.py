@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.pipeline.aimd import Aimd, Ceiling, Rise
@@ -127,9 +127,10 @@ class LaneRate:
         if self.aimd is not None:
             self._search_goes_on(self.aimd.remembering(ceiling, now), now)
 
-    def set_cap(self, cap_rps: float, now: float) -> None:
-        """`--rps` was changed: begin again from there."""
-        self._search_goes_on(_search(self.documented_rps, cap_rps), now)
+    def set_cap(self, cap_rps: float, now: float, setting: int) -> None:
+        """`--rps` was changed, by the setting of this number: begin again from there."""
+        begun = _search(self.documented_rps, cap_rps)
+        self._search_goes_on(begun and replace(begun, setting=setting), now)
 
     def set_share(self, share: Share, now: float) -> None:
         """Our part of both budgets from now on."""

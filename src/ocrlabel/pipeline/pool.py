@@ -132,11 +132,11 @@ class RatePool:
             if name in self._rates:
                 self._rates[name].remember(ceiling, now)
 
-    def set_rps(self, rps: float | None) -> None:
-        """Change `--rps` of a run that is under way."""
+    def set_rps(self, rps: float | None, *, setting: int = 0) -> None:
+        """Change `--rps` of a run that is under way. setting: its number in the fleet's log."""
         self.rps = rps
         for name, cap in lane_caps(self.lanes, rps).items():
-            self._rates[name].set_cap(cap, self.clock())
+            self._rates[name].set_cap(cap, self.clock(), setting)
 
     def set_share(self, share: Share) -> None:
         """Our part of the fleet's rate from now on; fraction 0 sends nothing."""

@@ -125,12 +125,12 @@ class Pulse:
             return
         for number in range(self._setting + 1, newest + 1):
             found = json.loads(await self.world.store.get(setting_key(self.keys, number)))
-            self._apply(found)
+            self._apply(found, number)
         self._setting = newest
 
-    def _apply(self, found: Mapping[str, Any]) -> None:
+    def _apply(self, found: Mapping[str, Any], number: int) -> None:
         if "rps" in found:
-            self.pool.set_rps(found["rps"])
+            self.pool.set_rps(found["rps"], setting=number)
         if "max_cost_usd" in found and self.purse is not None:
             cost = found["max_cost_usd"]
             cap = None if cost is None else cap_pages(cost, self.price_per_page_usd)

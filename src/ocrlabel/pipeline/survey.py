@@ -11,6 +11,7 @@ from ocrlabel.pipeline.account import (
     Account,
     account_from_json,
     add_tallies,
+    of_attempts,
     of_outcomes,
     tally_from_json,
     tally_of,
@@ -33,7 +34,10 @@ class Survey:
 
 
 async def survey(world: World, plan: Plan, checkpoints: Checkpoints, keys: RunKeys) -> Survey:
-    """Read the footers of all checkpoints and the journals of the batches that have none."""
+    """Read the footers of all checkpoints and the journals of the batches that have none.
+
+    An image that is in two batches may count twice until it is settled in both.
+    """
     metas = await checkpoints.survey()
     tally, account = Tally(), Account()
     for (_, retry), meta in metas.items():
@@ -51,6 +55,9 @@ async def survey(world: World, plan: Plan, checkpoints: Checkpoints, keys: RunKe
             outcomes = [view.with_all_attempts(one) for one in view.outcomes.values()]
             tally = add_tallies(tally, tally_of(outcomes))
             account += of_outcomes(outcomes)
+            # what was asked and has no outcome yet: it is asked again, and may have been billed
+            for key in view.tried.keys() - view.by_key.keys():
+                account += of_attempts(view.tried[key], cause="unanswered")
     whole = Tally(
         rows=plan.rows,
         labelled=tally.labelled,

@@ -184,6 +184,21 @@ def test_in_flight_follows_rate_and_latency():
     assert wanted[-1] == 20
 
 
+def test_a_rate_that_was_raised_for_the_fleet_is_not_lowered_by_what_others_still_say():
+    async def story() -> None:
+        raised, other = (pool(Lane("key", 40.0), rps=4.0) for _ in range(2))
+        raised.set_rps(40.0, setting=1)
+        raised.adopt(other.ceilings())
+        assert raised.rate_now() == pytest.approx(40.0 * 0.9875)
+        other.adopt(raised.ceilings())
+        assert other.rate_now() == pytest.approx(4.0 * 0.9875), "its own cap, until it looks"
+        other.set_rps(40.0, setting=1)
+        other.adopt(raised.ceilings())
+        assert other.rate_now() == pytest.approx(40.0 * 0.9875)
+
+    run_virtual(story())
+
+
 def test_a_ceiling_found_before_the_run_was_cut_is_used_again():
     async def story() -> None:
         ceiling = Ceiling(7.5, limit_rps=8.0, falls=3)

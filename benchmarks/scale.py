@@ -1,0 +1,188 @@
+"""What a run in a bucket costs besides its pages: S3 requests, memory, time to resume and to merge.
+
+    python -m benchmarks.scale [--paid 500] [--rows 100000] [--batch 500]
+
+Run from the repository's root. paid: one worker of the guide's runner at 20 requests/s against the
+fake service. rows: a packed table read by the scripted engine, which costs nothing; the worker is
+killed half way and goes on. Requests are counted by the S3 server (moto, in a process of its own,
+whose speed bounds the figures of time). Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import signal
+import tempfile
+import time
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.counting_s3 import Counting, counting_s3
+from ocrlabel.engines.upstage_keys import parse_keys
+from ocrlabel.fake.server import running
+from ocrlabel.fake.settings import Latency, Settings
+from tests.support.fleet import Fleet, Worker, fleet
+from tests.support.process import pause, until
+
+USD_PER_1000 = {"PUT": 0.005, "POST": 0.005, "LIST": 0.005, "GET": 0.0004, "HEAD": 0.0004}
+"""us-east-1, S3 Standard; deletes (POST ?delete) are free and counted as if they were not."""
+
+
+def png(number: int) -> bytes:
+    """The smallest grey image there is, with a number in it: nothing looks at its pixels."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        check = zlib.crc32(name + body)
+        return len(body).to_bytes(4) + name + body + check.to_bytes(4)
+
+    header = (8).to_bytes(4) + (8).to_bytes(4) + bytes([8, 0, 0, 0, 0])
+    pixels = zlib.compress((b"\0" + number.to_bytes(8)) * 8)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+
+
+def put_rows(ws: Fleet, dataset: str, count: int) -> None:
+    held = io.BytesIO()
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    schema = pa.schema([("id", pa.string()), ("image", kind)])
+    with pq.ParquetWriter(held, schema) as writer:
+        for start in range(0, count, 500):
+            numbers = range(start, min(count, start + 500))
+            images = [{"bytes": png(n), "path": f"{n}.png"} for n in numbers]
+            writer.write_table(pa.table([[f"page_{n:08}" for n in numbers], images], schema=schema))
+    key = f"data/processed/{dataset}.parquet"
+    ws.s3.put_object(Bucket=ws.bucket, Key=key, Body=held.getvalue())
+
+
+def told(name: str, seen: Mapping[str, int], images: int) -> None:
+    usd = sum(USD_PER_1000.get(kind, 0.0) * count / 1000 for kind, count in seen.items())
+    listed = ", ".join(f"{kind} {count:,}" for kind, count in sorted(seen.items()))
+    print(
+        f"{name}: {sum(seen.values()) / images:.3f} requests an image ({listed}),"
+        f" {usd / images * 1e6:.2f} USD per million images",
+        flush=True,
+    )
+
+
+def require(true: bool, otherwise: str) -> None:
+    if not true:
+        raise SystemExit(otherwise)
+
+
+def paid(server: Counting, home: Path, images: int) -> None:
+    keys = "up_one@20/6000"
+    with (
+        running(Settings(keys=parse_keys(keys), latency=Latency(1.0, 0.3))) as fake,
+        fleet(
+            home,
+            server.url,
+            "paid",
+            UPSTAGE_API_KEYS=keys,
+            UPSTAGE_BASE_URL=fake.base_url,
+        ) as ws,
+    ):
+        put_rows(ws, "train", images)
+        server.requests()
+        status, said = ws.run("--dataset-name", "train")
+        require(status == 0, said)
+        told(f"paid, {images:,} images at 20/s, one worker", server.requests(), images)
+
+
+class Memory:
+    """Resident memory of a process, sampled."""
+
+    def __init__(self) -> None:
+        self.samples_mb: list[float] = []
+
+    def sample(self, worker: Worker) -> None:
+        """Take one."""
+        try:
+            status = Path(f"/proc/{worker.pid}/status").read_text()
+        except OSError:
+            return
+        for line in status.splitlines():
+            if line.startswith("VmRSS"):
+                self.samples_mb.append(int(line.split()[1]) / 1024)
+
+    def told(self) -> str:
+        """Near the start, near the end, and the most."""
+        tenth = max(1, len(self.samples_mb) // 10)
+        early, late = self.samples_mb[tenth : 3 * tenth], self.samples_mb[-3 * tenth : -tenth]
+        return (
+            f"memory {max(early):.0f} MB early, {max(late):.0f} MB late,"
+            f" peak {max(self.samples_mb):.0f} MB"
+        )
+
+
+def watched(worker: Worker, memory: Memory) -> None:
+    while not worker.over:
+        memory.sample(worker)
+        pause(0.5)
+
+
+def events(worker: Worker) -> list[dict]:
+    return [json.loads(line) for line in worker.said.splitlines() if line.startswith("{")]
+
+
+def free(server: Counting, home: Path, rows: int, batch: int) -> None:
+    with fleet(home, server.url, "free", OCRLABEL_ENGINE="scripted", OCRLABEL_LOG="json") as ws:
+        put_rows(ws, "big", rows)
+        seen: Counter[str] = Counter()
+        server.requests()
+        args = ("--dataset-name", "big", "--batch-size", str(batch), "--resume")
+        memory, half = Memory(), rows // batch // 2
+        first = ws.start(*args)
+        began_s = time.time()
+        until(lambda: first.said.count('"batch_saved"') >= half or first.over, within_s=36_000)
+        first.signal(signal.SIGKILL)
+        first.ended()
+        half_s = time.time() - began_s
+        seen += server.requests()
+        began_s = time.time()
+        second = ws.start(*args)
+        watched(second, memory)
+        require(second.ended() == 0, second.said[-2000:])
+        seen += server.requests()
+        told(f"free, {rows:,} packed rows in batches of {batch}", seen, rows)
+        log = events(second)
+        started_s = next(line["time"] for line in log if line["event"] == "started")
+        last_s = max(line["time"] for line in log if line["event"] == "batch_saved")
+        ended_s = ws.told("big")["ended_at_s"]
+        settled = rows - half * batch
+        print(
+            f"  {half * batch / half_s:.0f} rows/s before the kill,"
+            f" {settled / (last_s - started_s):.0f} rows/s after it; {memory.told()}\n"
+            f"  resumed in {started_s - began_s:.1f} s with {half:,} checkpoints there;"
+            f" merged in {ended_s - last_s:.1f} s",
+            flush=True,
+        )
+        began_s = time.time()
+        status, said = ws.run(*args)
+        require(status == 0, said)
+        told("  once more, nothing left to do", server.requests(), rows)
+        print(f"  which took {time.time() - began_s:.1f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--paid", type=int, default=500)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--batch", type=int, default=500)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home, counting_s3() as server:
+        if args.paid:
+            paid(server, Path(home), args.paid)
+        if args.rows:
+            free(server, Path(home), args.rows, args.batch)
+
+
+if __name__ == "__main__":
+    main()
