@@ -26,7 +26,7 @@ ENGINES: Final = ("upstage", "rapidocr")
 _WHOLE = re.compile(r"[0-9]{1,9}\Z")
 _MONEY = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?\Z")
 _DURATION = re.compile(r"(?:([0-9]{1,4})h)?(?:([0-9]{1,4})m)?(?:([0-9]{1,6})s)?\Z")
-_JOB = re.compile(r"[A-Za-z0-9_:-]{1,128}\Z")
+_JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,127}\Z")
 
 
 class OnCancel(StrEnum):
