@@ -67,3 +67,18 @@ def test_of_a_dead_workers_grant_only_what_it_asked_for_stays_spent():
     claimed, asked_by_the_next = run_virtual(story())
     assert claimed > 0
     assert claimed + asked_by_the_next == 15
+
+
+def test_a_cap_counts_what_was_spent_before_it_was_set():
+    store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01)
+
+    async def story():
+        await go(store, made(60), engine, RunOptions(batch_rows=10, limit=30))
+        with pytest.raises(PowerCut):
+            await go(DiesAfter(store, 12), made(60), engine, worker="w2")
+        options = RunOptions(batch_rows=10, max_cost_usd=0.45)
+        with pytest.raises(BudgetReached):
+            await go(store, made(60), engine, options, worker="w3")
+
+    run_virtual(story())
+    assert 30 < engine.asked.total() <= 45

@@ -18,6 +18,7 @@ from ocrlabel.pipeline.layout import RunKeys
 from ocrlabel.pipeline.world import World
 
 _GRANT_PAGES = 64
+_NO_CAP = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +125,12 @@ class Purse:
         return self.spent_pages + self._reserved
 
     async def reserve(self, pages: int) -> None:
-        """Set pages aside before a request. Raises BudgetReached when the cap does not allow it."""
+        """Set pages aside before a request. Raises BudgetReached when the cap does not allow it.
+
+        Without a cap grants are written down too: one that is set later counts them.
+        """
         async with self._turn:
-            while self.cap is not None and self._left() < pages:
+            while self._left() < pages:
                 await self._take(pages - self._left())
             self._reserved += pages
 
@@ -138,7 +142,7 @@ class Purse:
 
     async def _take(self, wanted: int) -> None:
         entries = await self._ledger.refresh()
-        cap = self.cap or 0
+        cap = _NO_CAP if self.cap is None else self.cap
         available = cap - taken_pages(entries)
         pages = grant_size(wanted=wanted, available=available, workers=self.workers)
         if pages == 0:
