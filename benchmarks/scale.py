@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import signal
 import tempfile
 import time
@@ -97,10 +98,10 @@ def paid(server: Counting, home: Path, images: int) -> None:
 
 
 class Memory:
-    """Resident memory of a process, sampled."""
+    """Resident memory of a process: (Unix s, MB) twice a second."""
 
     def __init__(self) -> None:
-        self.samples_mb: list[float] = []
+        self.samples: list[tuple[float, float]] = []
 
     def sample(self, worker: Worker) -> None:
         """Take one."""
@@ -110,16 +111,19 @@ class Memory:
             return
         for line in status.splitlines():
             if line.startswith("VmRSS"):
-                self.samples_mb.append(int(line.split()[1]) / 1024)
+                self.samples.append((time.time(), int(line.split()[1]) / 1024))
 
-    def told(self) -> str:
-        """Near the start, near the end, and the most."""
-        tenth = max(1, len(self.samples_mb) // 10)
-        early, late = self.samples_mb[tenth : 3 * tenth], self.samples_mb[-3 * tenth : -tenth]
-        return (
-            f"memory {max(early):.0f} MB early, {max(late):.0f} MB late,"
-            f" peak {max(self.samples_mb):.0f} MB"
-        )
+    def most_mb(self, since_s: float, to_s: float) -> float:
+        """Between two moments."""
+        return max((mb for at_s, mb in self.samples if since_s <= at_s <= to_s), default=0.0)
+
+    def told(self, started_s: float, merging_s: float) -> str:
+        """In the first and the last fifth of the work, and after it."""
+        fifth_s = (merging_s - started_s) / 5
+        early = self.most_mb(started_s, started_s + fifth_s)
+        late = self.most_mb(merging_s - fifth_s, merging_s)
+        merging = self.most_mb(merging_s, math.inf)
+        return f"memory {early:.0f} MB early, {late:.0f} MB late, {merging:.0f} MB merging"
 
 
 def watched(worker: Worker, memory: Memory) -> None:
@@ -159,7 +163,8 @@ def free(server: Counting, home: Path, rows: int, batch: int) -> None:
         settled = rows - half * batch
         print(
             f"  {half * batch / half_s:.0f} rows/s before the kill,"
-            f" {settled / (last_s - started_s):.0f} rows/s after it; {memory.told()}\n"
+            f" {settled / (last_s - started_s):.0f} rows/s after it;"
+            f" {memory.told(started_s, last_s)}\n"
             f"  resumed in {started_s - began_s:.1f} s with {half:,} checkpoints there;"
             f" merged in {ended_s - last_s:.1f} s",
             flush=True,

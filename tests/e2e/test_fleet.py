@@ -249,3 +249,33 @@ def test_a_bucket_that_answers_errors_or_nothing_for_a_while_changes_nothing(
         assert found.timeless == expected
         judge_money(inputs, service.entries[start:], found)
         assert set(times_billed(service.entries[start:]).values()) == {1}
+
+
+def test_workers_that_join_and_die_share_one_rate_of_which_none_is_refused(
+    tmp_path, s3_url, inputs
+):
+    keys = "up_one@8/6000"
+    settings = Settings(keys=parse_keys(keys), latency=Latency(0.4, 0.3))
+    variables = {**VARIABLES, "UPSTAGE_API_KEYS": keys}
+    with running(settings) as fake:
+        variables["UPSTAGE_BASE_URL"] = fake.base_url
+        with fleet(tmp_path, s3_url, "shared", **variables) as workers:
+            workers.put_packed("train", inputs.folder)
+            args = (*ARGS, "--rps", "8")
+            doomed = workers.start(*args)
+            until(lambda: len(fake.entries) >= 8)
+            others = [workers.start(*args, away=True) for _ in range(2)]
+            until(lambda: len(fake.entries) >= 40)
+            killed_s = now_s()
+            doomed.signal(signal.SIGKILL)
+            assert [worker.ended() for worker in others] == [0, 0], others[0].said
+            entries = fake.entries
+            judge_rows(inputs, workers.written("train"))
+    refused = sum(entry.status == 429 for entry in entries)
+    assert refused <= 0.02 * len(entries)
+    _judge_re_billed(entries, [(killed_s, killed_s)])
+    times = sorted(entry.t_s for entry in entries)
+    for window_s in (2.0, 5.0, 10.0):
+        # a busy machine may hand over late what was sent in time: a second's worth of it
+        most = max(sum(at <= one < at + window_s for one in times) for at in times)
+        assert most <= 8 * (window_s + 1)

@@ -115,6 +115,11 @@ class Model:
         if state.slow_s < self.slow_s:
             yield self._second(state, slow=True)
 
+    @property
+    def alike(self) -> bool:
+        """Whether it makes no difference which worker is which."""
+        return not self.slow_s and self.without != "leases hold durations, not times"
+
     def _gone(self, state: State, index: int, at: int) -> State:
         gone = Worker(at, seen=(None,) * self.slices)
         return state.worker(index, **gone._asdict())._replace(losses=state.losses + 1)
@@ -343,6 +348,29 @@ def _is_over(age_s: int, timeout_s: int, margin_s: int, dead: bool) -> bool:
     )
 
 
+def in_order(state: State) -> State:
+    """The same state with the workers in an order that only depends on what they do and own."""
+    marks = [
+        hash(
+            (
+                worker,
+                tuple(lease is not None and lease[1] == index for lease in state.leases),
+                tuple(owner == index for owner in state.asks),
+            )
+        )
+        for index, worker in enumerate(state.workers)
+    ]
+    order = sorted(range(len(marks)), key=marks.__getitem__)
+    if order == list(range(len(marks))):
+        return state
+    new = {old: index for index, old in enumerate(order)}
+    return state._replace(
+        workers=tuple(state.workers[old] for old in order),
+        leases=tuple(lease and (lease[0], new[lease[1]]) for lease in state.leases),
+        asks=tuple(new[owner] for owner in state.asks),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Explored:
     """What came of looking at everything. wrong: the first promise broken, "" for none."""
@@ -366,6 +394,8 @@ def explore(model: Model) -> Explored:
         if _ends_well(model, state):
             good.append(state)
         for after in model.steps(state):
+            if model.alike:
+                after = in_order(after)  # noqa: PLW2901 -- the same state, other names
             if after not in first:
                 first[after] = state
                 before[after] = []
