@@ -6,6 +6,7 @@ from math import ceil
 
 _MOST_TIMES_WIDER = 100
 _MOST_TIMES_TALLER = 8
+_NO_LETTERS_TIMES = 250
 
 
 def padded_size(width_px: int, height_px: int) -> tuple[int, int]:
@@ -21,3 +22,8 @@ def padded_size(width_px: int, height_px: int) -> tuple[int, int]:
         max(width_px, ceil(height_px / _MOST_TIMES_TALLER)),
         max(height_px, ceil(width_px / _MOST_TIMES_WIDER)),
     )
+
+
+def has_room_for_letters(width_px: int, height_px: int) -> bool:
+    """False for a hairline, of which less than 8 px are left when its length is 2,000 px."""
+    return max(width_px, height_px) <= _NO_LETTERS_TIMES * min(width_px, height_px)

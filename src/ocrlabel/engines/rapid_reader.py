@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ocrlabel.engines.page_fit import padded_size
+from ocrlabel.engines.page_fit import has_room_for_letters, padded_size
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Word
 
@@ -49,6 +49,8 @@ class RapidReader:
     def __call__(self, page: Image) -> Sequence[Word]:
         """Words line by line from the top; closes the page once its pixels are copied."""
         width_px, height_px = page.size
+        if not has_room_for_letters(width_px, height_px):
+            return ()
         lines = self._read(_blue_green_red(page)).word_results or ()
         return tuple(_words(lines, width_px, height_px))
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.engines.page_fit import padded_size
+from ocrlabel.engines.page_fit import has_room_for_letters, padded_size
 
 SIDES = st.integers(1, 40_000)
 
@@ -27,3 +27,10 @@ def test_no_page_is_left_too_thin(width, height):
 @pytest.mark.parametrize("size", [(1, 1), (463, 1013), (300, 2400), (4961, 7016), (2000, 20)])
 def test_pages_and_receipts_stay_as_they_are(size):
     assert padded_size(*size) == size
+
+
+def test_a_hairline_has_no_room_for_letters_and_a_long_line_of_text_has():
+    assert not has_room_for_letters(20_000, 2)
+    assert not has_room_for_letters(3, 1_000)
+    assert has_room_for_letters(4_000, 40)
+    assert has_room_for_letters(1, 1)
