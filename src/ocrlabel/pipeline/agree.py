@@ -29,8 +29,10 @@ async def agree(world: World, layout: Layout, wanted: Plan, options: RunOptions)
     """The plan that holds. Raises RunMismatch when another run's is there."""
     there = await existing_plan(world, layout)
     if there is None:
-        if not options.fresh:
-            await _refuse_to_overwrite(world, layout)
+        # labels first, then the plan again: another worker may have begun and ended meanwhile
+        foreign = not options.fresh and await _labels_exist(world, layout)
+        if foreign and await existing_plan(world, layout) is None:
+            raise _not_ours(world, layout)
         if await world.store.put_if_absent(layout.plan_key, encode_plan(wanted)):
             return wanted
         there = await existing_plan(world, layout)
@@ -66,14 +68,17 @@ async def _is_complete(world: World, layout: Layout, plan: Plan) -> bool:
     return bool(told.get("complete")) and told.get("run_id") == plan.run_id
 
 
-async def _refuse_to_overwrite(world: World, layout: Layout) -> None:
-    async for stored in world.store.list(layout.labels_key):
-        if stored.key == layout.labels_key:
-            raise ConfigError(
-                f"{world.store.url.rstrip('/')}/{layout.labels_key} exists, and no run that made"
-                " it is known here\n"
-                "  write to another --output, move that file away, or add --fresh to replace it"
-            )
+async def _labels_exist(world: World, layout: Layout) -> bool:
+    key = layout.labels_key
+    return any([stored.key == key async for stored in world.store.list(key)])
+
+
+def _not_ours(world: World, layout: Layout) -> ConfigError:
+    return ConfigError(
+        f"{world.store.url.rstrip('/')}/{layout.labels_key} exists, and no run that made"
+        " it is known here\n"
+        "  write to another --output, move that file away, or add --fresh to replace it"
+    )
 
 
 async def _start_afresh(
