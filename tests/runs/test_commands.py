@@ -188,3 +188,34 @@ def test_python_does_what_the_command_does_also_where_a_loop_runs(images):
 
 async def test_python_labels_from_within_a_running_loop(images):
     assert label("images/", engine="scripted", progress=False).labelled == 6
+
+
+def test_a_dry_run_of_a_run_that_has_begun_prices_what_is_left(images, monkeypatch):
+    monkeypatch.setenv("OCRLABEL_ENGINE", "scripted")
+    ocrlabel("run", "images/", "--sample", "2")
+    half = ocrlabel("run", "images/", "--dry-run")
+    assert "2 rows; they are not done again" in half.out
+    assert "4 readable, 4 pages" in half.out
+    ocrlabel("run", "images/")
+    assert "nothing" in ocrlabel("run", "images/", "--dry-run").out
+
+
+def test_a_dry_run_is_refused_where_the_run_would_be(images):
+    ocrlabel("run", "images/", "--engine", "scripted")
+    shutil.copy(images / "0.png", images / "7.png")
+    ran = ocrlabel("run", "images/", "--engine", "scripted", "--dry-run")
+    assert ran.status == 3
+    assert "--reuse-from" in ran.err
+
+
+def test_a_finished_run_leaves_no_partial_tables_behind(images, tmp_path):
+    ocrlabel("run", "images/", "--engine", "scripted", "--sample", "2")
+    ocrlabel("run", "images/", "--engine", "scripted")
+    assert not list(tmp_path.glob("*_partial.parquet"))
+
+
+def test_progress_of_a_retry_counts_the_rows_of_the_retry(images, tmp_path):
+    (images / "broken.jpg").write_bytes(b"no image")
+    ocrlabel("run", "images/", "--engine", "scripted", "--max-failures", "50%")
+    again = ocrlabel("run", "images/", "--engine", "scripted", "--retry-failed", "all")
+    assert "1 of 1 done" in again.err

@@ -44,7 +44,9 @@ class Prices:
     logs_gb: Price = field(default=Price(0.50, "GB", _KNOWN, _SEEN))
     secret_month: Price = field(default=Price(0.40, "secret-month", _KNOWN, _SEEN))
     ecr_gb_month: Price = field(default=Price(0.10, "GB-month", _KNOWN, _SEEN))
-    page: Price = field(default=Price(PAGE_USD, "page", "Upstage price list", _SEEN))
+    page: Price = field(
+        default=Price(PAGE_USD, "page", "a third party's reading of the price page", "2026-09-11")
+    )
 
 
 ARM_FARGATE: Final = {"fargate_vcpu_h": 0.03238, "fargate_gb_h": 0.00356}

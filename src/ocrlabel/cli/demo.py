@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,4 +97,5 @@ def _show_places(folder: Path, written: DemoFolder, result: LabelResult) -> None
     report = folder / "labels_report.html"
     if report.is_file():
         print(f"report  {report}")
-    print("\nNow with your own:  ocrlabel run images/ --output labels.parquet")
+    command = sys.argv[0] if sys.argv[0].endswith("ocrlabel") else "ocrlabel"
+    print(f"\nNow with your own:  {command} run images/ --output labels.parquet")

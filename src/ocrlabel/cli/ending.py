@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from ocrlabel.errors import OcrLabelError
 
+_INTERRUPTED = 130
+
 
 def exit_with_a_sentence(command: Callable[[], object]) -> None:
     """Run a command; print what stopped it on standard error and exit with its status."""
@@ -20,8 +22,17 @@ def exit_with_a_sentence(command: Callable[[], object]) -> None:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
-        print("stopped by Ctrl-C; run the same command again to go on", file=sys.stderr)
-        sys.exit(75)
+        _stopped()
+    except SystemExit as ended:
+        # the command line library's own status for Ctrl-C
+        if ended.code == _INTERRUPTED:
+            _stopped()
+        raise
+
+
+def _stopped() -> NoReturn:
+    print("stopped by Ctrl-C; run the same command again to go on", file=sys.stderr)
+    sys.exit(75)
 
 
 def end_process_with(command: Callable[[], object]) -> NoReturn:

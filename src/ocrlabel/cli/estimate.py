@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ocrlabel.cli.settings import PRICE_SOURCE, Keys, Settings
 from ocrlabel.cli.tallying import shown_duration
-from ocrlabel.cli.wiring import Place, choose_engine, make_world
+from ocrlabel.cli.wiring import Chosen, Place, choose_engine, make_world
 from ocrlabel.errors import ImageError
 from ocrlabel.labels import FailureClass, ImageRef
 from ocrlabel.pipeline.agree import existing_plan
 from ocrlabel.pipeline.checkpoint import Checkpoints
+from ocrlabel.pipeline.journal import BatchView, refresh
+from ocrlabel.pipeline.plan import refuse_other
 from ocrlabel.pipeline.preflight import absent_images, no_images
 from ocrlabel.pipeline.selection import select
-from ocrlabel.pipeline.survey import survey
 
 if TYPE_CHECKING:
     from ocrlabel.dataset.sources import Dataset
@@ -29,16 +31,21 @@ async def tell_estimate(source: str, place: Place, settings: Settings, keys: Key
 
     chosen = choose_engine(settings, keys)
     print(chosen.why)
+    if notice := getattr(chosen.engine, "notice", ""):
+        print(notice)
     dataset = await open_source(source, settings, keys)
     try:
         print(f"input             {dataset.describe()}: {dataset.rows:,} rows")
-        done = await _done_before(place)
+        done = set() if settings.fresh else await _done_before(place, dataset, chosen)
         if done:
-            print(f"done before       {done:,} rows; they are not done again")
+            print(f"done before       {len(done):,} rows; they are not done again")
         selected = select(
             dataset.rows, limit=settings.limit, sample=settings.sample, seed=settings.seed
         )
-        ordinals = selected.within(range(dataset.rows))
+        ordinals = [row for row in selected.within(range(dataset.rows)) if row not in done]
+        if not ordinals:
+            print("left              nothing")
+            return
         looked_at, absent = await absent_images(dataset)
         if absent and len(absent) == looked_at:
             print(f"images            {no_images(looked_at, absent)}")
@@ -64,14 +71,32 @@ async def tell_estimate(source: str, place: Place, settings: Settings, keys: Key
         print(f"cap               {settings.max_cost:.2f} USD will not be enough (exit 5)")
 
 
-async def _done_before(place: Place) -> int:
+async def _done_before(place: Place, dataset: Dataset, chosen: Chosen) -> set[int]:
+    """Rows that an earlier part of this run settled. Raises RunMismatch where `run` would."""
     world = make_world(place.store, lambda _: None)
     plan = await existing_plan(world, place.layout)
     if plan is None:
-        return 0
-    checkpoints = Checkpoints(world, place.layout, plan)
-    found = await survey(world, plan, checkpoints, place.layout.of_run(plan.run_id))
-    return found.tally.labelled + found.tally.failed
+        return set()
+    here = replace(
+        plan,
+        source=dataset.describe(),
+        fingerprint=dataset.fingerprint,
+        rows=dataset.rows,
+        engine=chosen.engine.name,
+        options=dict(chosen.engine.options),
+    )
+    refuse_other(plan, here, where=place.shown(place.layout.labels_key))
+    keys = place.layout.of_run(plan.run_id)
+    metas = await Checkpoints(world, place.layout, plan).survey()
+    done: set[int] = set()
+    for batch in range(plan.batches):
+        if (batch, 0) in metas:
+            done.update(plan.batch_range(batch))
+        else:
+            view = BatchView()
+            await refresh(world, keys, batch, view)
+            done.update(view.outcomes)
+    return done
 
 
 async def _look_through(dataset: Dataset, ordinals: list[int]) -> tuple[int, Counter[str]]:

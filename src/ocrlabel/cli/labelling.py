@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ocrlabel.dataset.sources import Dataset
 
 
+_GOES_ON = "all that was answered is saved: run the same command again to go on"
+
+
 @dataclass(frozen=True, slots=True)
 class Labelling:
     """A run's result and where everything lies."""
@@ -58,12 +61,12 @@ async def label_dataset(
     join: go on with an unfinished run whoever began it; else only if this very job did.
     """
     chosen = chosen or choose_engine(settings, keys)
-    display.say(chosen.why)
-    if notice := getattr(chosen.engine, "notice", ""):
-        display.say(notice)
     world = make_world(place.store, display)
     stop = Stop(world.clock)
     async with _dataset(source, settings, keys) as dataset:
+        display.say(chosen.why)
+        if notice := getattr(chosen.engine, "notice", ""):
+            display.say(notice)
         with (
             tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch,
             _signals(stop, settings, chosen, display),
@@ -122,14 +125,14 @@ def _signals(stop: Stop, settings: Settings, chosen: Chosen, display: Display) -
 
     def interrupted() -> None:
         if stop.draining:
-            stop.now("stopped at once by a second Ctrl-C")
+            stop.now(f"stopped at once by a second Ctrl-C; {_GOES_ON}")
             return
         grace_s = chosen.engine.request_timeout_s
-        stop.drain("stopped by Ctrl-C; all that was answered is saved", grace_s=grace_s)
+        stop.drain(f"stopped by Ctrl-C; {_GOES_ON}", grace_s=grace_s)
         display.say("finishing what is under way (Ctrl-C again stops at once; nothing is lost)")
 
     def terminated() -> None:
-        stop.drain("stopped by SIGTERM; all that was answered is saved", grace_s=settings.grace_s)
+        stop.drain(f"stopped by SIGTERM; {_GOES_ON}", grace_s=settings.grace_s)
         display.say(f"SIGTERM: saving what ends within {settings.grace_s:.0f} s")
 
     try:
@@ -156,7 +159,7 @@ def _deadline(stop: Stop, settings: Settings) -> Iterator[None]:
 
     def due() -> None:
         left_s = settings.grace_s - max(0.0, clocks.boot_s() - began_s - wait_s)
-        stop.drain("the deadline is near; all that was answered is saved", grace_s=left_s)
+        stop.drain(f"the deadline is near; {_GOES_ON}", grace_s=left_s)
 
     timer = asyncio.get_running_loop().call_later(wait_s, due)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -197,5 +198,6 @@ def raise_if_incomplete(done: Labelling, most_share: float) -> None:
     raise Incomplete(
         f"{told['failed']:,} of {told['rows']:,} rows failed,"
         f" more than {most_share:.0%}; see {done.failures}\n"
-        "  try them again with --retry-failed all, or allow more with --max-failures 20%"
+        "  those that may yet succeed: the same command with --retry-failed all (or one class);"
+        f" to accept them: --max-failures {math.ceil(100 * told['failed'] / told['rows'])}%"
     )

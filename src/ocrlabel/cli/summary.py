@@ -67,6 +67,8 @@ def _cost_rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("perhaps billed", f"{at_risk:,} pages, {told['at_risk_usd']:.4f} USD"))
     rate = told["requests_per_s"]
     sent = sum(n for name, n in account["requests"].items() if name != "unsent")
+    if not sent:
+        return rows
     shown_rate = f", {rate:.2f}/s" if rate else ""
     rows.append(("requests", f"{sent:,}{shown_rate} ({_classes(account['requests'])})"))
     return rows

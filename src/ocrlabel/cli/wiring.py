@@ -126,7 +126,8 @@ def choose_engine(settings: Settings, keys: Keys) -> Chosen:
         why = "a key is in the environment" if name == "upstage" else "no UPSTAGE_API_KEY is set"
     match name:
         case "upstage":
-            return Chosen(_upstage(settings, keys), f"engine upstage ({why})")
+            at = f" at {base}" if (base := keys.get("UPSTAGE_BASE_URL")) else ""
+            return Chosen(_upstage(settings, keys), f"engine upstage{at} ({why})")
         case "rapidocr":
             from ocrlabel.engines.rapid import rapid_ocr
 

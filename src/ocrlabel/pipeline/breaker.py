@@ -123,7 +123,11 @@ class Breaker:
         kinds = sorted((self._kinds or {}).items(), key=lambda kind: (-kind[1], kind[0]))
         seen = ", ".join(f"{count} x {kind}" for kind, count in kinds)
         return (
-            f"the service has answered no request for {silent_s / 60:.0f} minutes ({seen}); "
+            f"the service has answered no request for {_shown(silent_s)} ({seen}); "
             "everything is saved: run the same command again when the service is back, "
             "or wait longer with --give-up-after"
         )
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"

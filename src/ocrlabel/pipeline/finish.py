@@ -145,6 +145,7 @@ async def _merge(
     record = run_record(tools, tally, account, retries=retry, complete=True)
     data = encode_record(record, beyond=account_to_json(beyond))
     await store.put(tools.layout.run_key, data)
+    await store.delete([tools.layout.partial_labels_key, tools.layout.partial_failures_key])
     if len(account.model_versions) > 1:
         versions = ", ".join(sorted(account.model_versions))
         tools.world.emit(Notice("model_version", f"the model changed midway: {versions}"))

@@ -108,6 +108,7 @@ def refuse_other(there: Plan, here: Plan, *, where: str) -> None:
         listed = "\n".join(f"  {line}" for line in lines)
         raise RunMismatch(
             f"{where} belongs to another run\n{listed}\n"
-            "  write to another --output (or --checkpoint-prefix),"
-            f" or add --fresh to do all {here.rows:,} rows again"
+            "  write to another --output (or --checkpoint-prefix); with --reuse-from and the labels"
+            " table of a finished run it pays only for images that are new\n"
+            f"  or add --fresh to do all {here.rows:,} rows again"
         )

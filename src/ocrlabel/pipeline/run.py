@@ -127,6 +127,7 @@ async def _run(
             return _result(layout, before, already=already)
     else:
         before = None
+    _say_if_the_cap_is_gone(tools, await read_record(tools))
     found = await survey(world, plan, tools.checkpoints, tools.keys(0))
     world.emit(_started(tools, found))
     if found.tally.labelled + found.tally.failed == 0:
@@ -162,6 +163,8 @@ async def _rounds(tools: Tools, found: Survey, before: Finished | None, scratch:
             tools.world.emit(Notice("retry", "nothing has failed that could be tried again"))
         else:
             batches = await _without_checkpoint(tools, again.batches(tools.plan), again.number)
+            rows = len(again.failed_before)
+            tools.world.emit(replace(_started(tools, found), rows=rows, done=0, failed=0))
             await _work(tools, again.selection(tools.plan), batches, retry=again.number)
             before = await finish(tools, scratch, retry=again.number)
     return _result(tools.layout, before)
@@ -311,6 +314,18 @@ def tools_for(
         counters=counters or Counters(world.emit),
         reuse=reuse,
     )
+
+
+def _say_if_the_cap_is_gone(tools: Tools, before: Finished | None) -> None:
+    earlier_usd = before.told.get("max_cost_usd") if before is not None else None
+    if earlier_usd is not None and tools.options.max_cost_usd is None:
+        tools.world.emit(
+            Notice(
+                "cap",
+                f"the earlier cap of {earlier_usd:.2f} USD no longer holds:"
+                " give --max-cost to have one",
+            )
+        )
 
 
 def _started(tools: Tools, found: Survey) -> Started:
