@@ -56,8 +56,8 @@ def choose_columns(
     )
     if image is None:
         raise DatasetError(
-            f"{where} has no column with images: none of {', '.join(PATH_COLUMNS)} is there; "
-            "name yours with --image-column"
+            f"{where} has no column with images: none of {', '.join(PATH_COLUMNS)} is among "
+            f"{', '.join(names)}; name yours with --image-column"
         )
     return Columns(image, id_column or by_lower.get(ID_COLUMN))
 
