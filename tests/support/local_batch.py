@@ -72,6 +72,7 @@ class LocalBatch:
     now_s: Callable[[], float] = time.time  # noqa: TID251 -- a service has a clock of its own
     definitions: list[dict[str, Any]] = field(default_factory=list)
     jobs: dict[str, RunningJob] = field(default_factory=dict)
+    lives: list[threading.Thread] = field(default_factory=list)
 
     def handle(self, path: str, _target: str, body: str) -> Answer:
         return getattr(self, path.rsplit("/", 1)[-1])(json.loads(body or "{}"))
@@ -107,7 +108,9 @@ class LocalBatch:
         job = RunningJob(f"local-{len(self.jobs)}", request, of_name[-1])
         job.created_ms = int(self.now_s() * 1000)
         self.jobs[job.id] = job
-        threading.Thread(target=self._live, args=(job,), daemon=True).start()
+        life = threading.Thread(target=self._live, args=(job,), daemon=True)
+        self.lives.append(life)
+        life.start()
         return 200, json.dumps({"jobId": job.id, "jobName": request["jobName"]})
 
     def describejobs(self, request: dict[str, Any]) -> Answer:
@@ -137,6 +140,8 @@ class LocalBatch:
             job.terminated = True
             if job.process is not None and job.process.poll() is None:
                 job.process.kill()
+        for life in self.lives:
+            life.join(10)
 
     def _live(self, job: RunningJob) -> None:
         strategy = job.definition["retryStrategy"]

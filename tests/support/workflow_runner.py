@@ -223,7 +223,8 @@ class Runner:
             if "uses" in step:
                 good = self._use(job, step, world, outputs)
             else:
-                good = self._bash(job, step["run"], contexts, outputs, cancel)
+                script = filled(step["run"], world)
+                good = self._bash(job, script, contexts, outputs, cancel)
             conclusion = "success" if good else "failure"
             if job.state == "success":
                 job.state = conclusion
