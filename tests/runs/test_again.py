@@ -36,11 +36,12 @@ def test_a_part_is_labelled_first_and_never_asked_for_again(part):
 
     async def story():
         first = await go(store, dataset, engine, replace(TENS, **part))
+        partial = await labels(store, first.labels_key)
         asked = engine.asked.total()
         again = await go(store, dataset, engine, replace(TENS, **part), worker="w2")
         assert engine.asked.total() == asked
         whole = await go(store, dataset, engine, TENS, worker="w3")
-        return first, again, whole, await ids(store), await labels(store, first.labels_key)
+        return first, again, whole, await ids(store), partial
 
     first, again, whole, rows, partial = run_virtual(story())
     assert first.partial
