@@ -12,7 +12,7 @@ from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import Latency, Settings
 from tests.support.judge import judge_money, judge_rows, times_billed, written
 from tests.support.mixed import mixed
-from tests.support.process import Machine, ended, pause, signalled, until
+from tests.support.process import Machine, pause, quiet, signalled, until
 
 COMMAND = ("run", "images", "--engine", "upstage", "--max-failures", "50%")
 
@@ -70,16 +70,16 @@ def test_what_is_not_answered_within_the_grace_is_written_down_as_unknown(tmp_pa
 
 def test_a_second_ctrl_c_ends_it_at_once_and_what_was_answered_stays_saved(tmp_path, inputs):
     with service(tmp_path, latency_s=0.2) as (fake, machine):
-        process = machine.start(*COMMAND)
-        until(lambda: sum(entry.billed for entry in fake.entries) >= 5)
-        fake.control({"latency": "12"})
-        until(lambda: fake.stats()["in_flight"] > 3)
-        pause(1.5)  # what was answered before has arrived by now, and is saved
-        answered = [entry.sha256 for entry in fake.entries if entry.billed]
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)
-        ran = ended(process, within_s=9)
-        assert ran.status == 75
+        with quiet(machine, *COMMAND) as process:
+            until(lambda: sum(entry.billed for entry in fake.entries) >= 5)
+            fake.control({"latency": "20"})
+            until(lambda: fake.stats()["in_flight"] > 3)
+            pause(1.5)  # what was answered before has arrived by now, and is saved
+            answered = [entry.sha256 for entry in fake.entries if entry.billed]
+            process.send_signal(signal.SIGINT)
+            until(lambda: "Ctrl-C again" in (tmp_path / "err.txt").read_text())
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 75
         fake.control({"latency": "0.1"})
         judge_resumed(machine, inputs, fake)
         billed = times_billed(fake.entries[: len(answered)])
