@@ -336,7 +336,7 @@ def test_what_is_asked_of_the_fake_in_the_wrong_way_is_told():
 
 
 def test_a_wrong_path_names_the_setting_to_look_at():
-    with running(Settings(keys=KEYS)) as fake, pytest.raises(Unavailable, match="UPSTAGE_BASE_URL"):
+    with running(Settings(keys=KEYS)) as fake, pytest.raises(ConfigError, match="UPSTAGE_BASE_URL"):
         recognised(f"{fake.base_url}/wrong")
 
 
@@ -393,13 +393,13 @@ def a_server_that_says(*parts: bytes, wait_s=0.0):
         ([b"HTTP/1.1 204 No Content\r\n\r\n"], BadAnswer),
         (
             [b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"],
-            Unavailable,
+            ConfigError,
         ),
         (
             [
                 b"HTTP/1.1 307 Moved\r\nLocation: /v1/document-digitization\r\nContent-Length: 0\r\n\r\n"
             ],
-            Unavailable,
+            ConfigError,
         ),
         ([b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 11\r\n\r\nBad Gateway"], Unavailable),
         ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"], Unavailable),
