@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn
 
 from ocrlabel.errors import OcrLabelError
@@ -35,6 +37,12 @@ def _stopped() -> NoReturn:
     sys.exit(75)
 
 
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    print("stopped by SIGTERM; run the same command again to go on", file=sys.stderr)
+    sys.exit(75)
+
+
 def end_process_with(command: Callable[[], object]) -> NoReturn:
     """Run a command as all that this process does, and end the process.
 
@@ -43,6 +51,8 @@ def end_process_with(command: Callable[[], object]) -> NoReturn:
     134 instead of 0. Measured without this: 14 of 60 processes that had written to a bucket.
     """
     status: object = 0
+    # until a run listens itself: a container told to stop while it starts must say 75 as well
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         exit_with_a_sentence(command)
     except SystemExit as ended:

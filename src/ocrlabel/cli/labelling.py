@@ -63,15 +63,15 @@ async def label_dataset(
     chosen = chosen or choose_engine(settings, keys)
     world = make_world(place.store, display)
     stop = Stop(world.clock)
-    async with _dataset(source, settings, keys) as dataset:
-        display.say(chosen.why)
-        if notice := getattr(chosen.engine, "notice", ""):
-            display.say(notice)
-        with (
-            tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch,
-            _signals(stop, settings, chosen, display),
-            _deadline(stop, settings),
-        ):
+    with (
+        tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch,
+        _signals(stop, settings, chosen, display),
+        _deadline(stop, settings),
+    ):
+        async with _dataset(source, settings, keys) as dataset:
+            display.say(chosen.why)
+            if notice := getattr(chosen.engine, "notice", ""):
+                display.say(notice)
             result = await run(
                 world,
                 place.layout,
@@ -135,6 +135,7 @@ def _signals(stop: Stop, settings: Settings, chosen: Chosen, display: Display) -
         stop.drain(f"stopped by SIGTERM; {_GOES_ON}", grace_s=settings.grace_s)
         display.say(f"SIGTERM: saving what ends within {settings.grace_s:.0f} s")
 
+    before = signal.getsignal(signal.SIGTERM)
     try:
         loop.add_signal_handler(signal.SIGINT, interrupted)
         loop.add_signal_handler(signal.SIGTERM, terminated)
@@ -146,6 +147,7 @@ def _signals(stop: Stop, settings: Settings, chosen: Chosen, display: Display) -
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)  # asyncio leaves the system's own, which just kills
 
 
 @contextlib.contextmanager
