@@ -110,6 +110,16 @@ def until(done: Callable[[], bool], timeout_s: float = 60) -> None:
         threading.Event().wait(0.05)
 
 
+def environment_of_the_locks(where: Path) -> list[str | Path]:
+    """Python with all that the cloud's lock names; gives the command that installs into it."""
+    uv = Path(sys.executable).with_name("uv")
+    locks = [f"-r{ROOT}/requirements/{name}.lock" for name in ("build", "cloud-api")]
+    subprocess.run([uv, "venv", "-q", "--seed", "--python", sys.executable, where], check=True)
+    install = [uv, "pip", "install", "-q", "--python", where / "bin" / "python"]
+    subprocess.run([*install, "--require-hashes", *locks], check=True)
+    return install
+
+
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter that the stand-in for setup-python gives.
@@ -117,16 +127,21 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     It holds what the locks name already: pip still checks each version, and fetches nothing.
     """
     where = tmp_path_factory.mktemp("python") / "venv"
-    uv = Path(sys.executable).with_name("uv")
-    locks = [f"-r{ROOT}/requirements/{name}.lock" for name in ("build", "cloud-api")]
-    subprocess.run([uv, "venv", "-q", "--seed", "--python", sys.executable, where], check=True)
-    install = [uv, "pip", "install", "-q", "--python", where / "bin" / "python"]
-    subprocess.run([*install, "--require-hashes", *locks], check=True)
+    environment_of_the_locks(where)
     return where / "bin"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, tools: Path) -> Iterator[Place]:
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the workers' image holds; no workflow installs anything under a running job's feet."""
+    where = tmp_path_factory.mktemp("image") / "venv"
+    install = environment_of_the_locks(where)
+    subprocess.run([*install, "--no-deps", "--no-build-isolation", ROOT], check=True)
+    return where / "bin"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, tools: Path, image: Path) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
     (folder / "bin").mkdir()
     double = ROOT / "tests" / "support" / "docker_double.py"
@@ -139,7 +154,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, tools: Path) -> Iterator[Pla
         cloud = {"AWS_ENDPOINT_URL": moto, "UPSTAGE_BASE_URL": fake.base_url}
         container = {
             **cloud,
-            "PATH": f"{tools}:/usr/bin:/bin",
+            "PATH": f"{image}:/usr/bin:/bin",
             "AWS_ACCESS_KEY_ID": "of-the-job-role",
             "AWS_SECRET_ACCESS_KEY": "of-the-job-role",
             "AWS_REGION": "us-east-1",
