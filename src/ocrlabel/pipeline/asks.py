@@ -134,10 +134,6 @@ class Asks:
             owner_dead=certainly_dead(ask.owner, self._world.me, self._world.alive),
         )
 
-    def owner_is_dead(self, ask: ForeignAsk) -> bool:
-        """Whether the process that created it certainly no longer runs."""
-        return certainly_dead(ask.owner, self._world.me, self._world.alive)
-
     async def listed(self) -> list[ListedAsk]:
         """Every ask of the run."""
         prefix = self._keys.asks

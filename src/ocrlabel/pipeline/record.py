@@ -35,11 +35,6 @@ class RunRecord:
     settings: Mapping[str, Any] | None = None
 
     @property
-    def too_many_failed(self) -> bool:
-        """More rows failed than `--max-failures` allows."""
-        return self.tally.failed > self.max_failures_share * self.tally.rows
-
-    @property
     def requests_per_s(self) -> float | None:
         """Requests sent over the time between the first and the last one."""
         first_s, last_s = self.account.first_sent_s, self.account.last_sent_s
