@@ -23,6 +23,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this machine cannot run; where E2E_REQUIRED is set, fail instead."""
+    # tests of one group must share a process: some pairs of versions forget that in silence
+    grouped = getattr(item.config.option, "loadgroup", False)
+    if grouped and item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+        pytest.fail("this pytest-xdist does not group tests with this pytest: see pyproject.toml")
     if item.get_closest_marker("live") and not item.config.getoption("--live"):
         pytest.skip("needs a real key or account: run with --live")
     for marker, programs in NEEDS.items():

@@ -25,7 +25,11 @@ from tests.support.drawn import drawn, encoded
 from tests.support.workflow_actions import Actions
 from tests.support.workflow_runner import Event, Runner, Settings
 
-pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
+pytestmark = [
+    pytest.mark.container,
+    pytest.mark.timeout(1200),
+    pytest.mark.xdist_group("containers"),  # two at once would pull one image from another's feet
+]
 
 WORKFLOWS = Path(__file__).parents[2] / ".github" / "workflows"
 BUCKET = "labels-of-mine"
