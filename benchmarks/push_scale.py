@@ -1,49 +1,22 @@
 """What `ocrlabel push` costs: objects/s, requests an image, memory; as objects, again, and packed.
 
-    python benchmarks/push_scale.py [images, 2000] [bytes of each, 10000]
+    python -m benchmarks.push_scale [images, 2000] [bytes of each, 10000]
 
-The S3 server is moto in a process of its own, which is what limits the rate here: it is asked for
-the requests that it saw. Memory is the peak of the pushing process above its start. Linux only.
+Run from the repository's root. The S3 server is moto in a process of its own, which is what limits
+the rate here: it is asked for the requests that it saw. Memory is the peak of the pushing process
+above its start. Linux only.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
-SERVE = """
-import collections, json, sys, threading
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
-
-seen, lock = collections.Counter(), threading.Lock()
-moto = DomainDispatcherApplication(create_backend_app)
-
-class Silent(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def log(self, *args): pass
-
-def counted(environ, start_response):
-    query = environ.get("QUERY_STRING", "")
-    what = "LIST" if "list-type" in query else environ["REQUEST_METHOD"]
-    with lock:
-        seen[what] += 1
-    return moto(environ, start_response)
-
-server = make_server("127.0.0.1", 0, counted, threaded=True, request_handler=Silent)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-print(f"http://127.0.0.1:{server.server_port}", flush=True)
-for _ in sys.stdin:
-    with lock:
-        print(json.dumps(seen), flush=True)
-        seen.clear()
-"""
+from benchmarks.counting_s3 import counting_s3
 
 WORK = """
 import asyncio, resource, sys, tempfile, time
@@ -110,44 +83,26 @@ def make_bucket(url: str) -> None:
 def main() -> None:
     given = [int(argument) for argument in sys.argv[1:]]
     count, size_bytes = (given + [2_000, 10_000][len(given) :])[:2]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(
-            [sys.executable, "-c", SERVE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ) as server,
-    ):
-        url = server.stdout.readline().strip()
+    with tempfile.TemporaryDirectory() as folder, counting_s3() as server:
         began_s = time.perf_counter()
         make_images(Path(folder), count, size_bytes)
         print(f"{count:,} images of {size_bytes / 1000:.0f} kB made in ", end="")
         print(f"{time.perf_counter() - began_s:.0f} s")
-        make_bucket(url)
-        requests(server)
+        make_bucket(server.url)
+        server.requests()
         for name, kind in (("objects", "objects"), ("again", "objects"), ("packed", "packed")):
             told = subprocess.run(
-                [sys.executable, "-c", WORK, folder, url, kind],
+                [sys.executable, "-c", WORK, folder, server.url, kind],
                 check=True,
                 capture_output=True,
                 text=True,
             ).stdout
             print(f"{name:<8}{told}", end="")
-            seen = requests(server)
+            seen = server.requests()
             each = sum(seen.values()) / count
             shown = ", ".join(f"{what} {number:,}" for what, number in sorted(seen.items()))
             print(f"        {each:.4f} requests an image ({shown})")
-        server.stdin.close()
-        server.terminate()
 
 
-def requests(server: subprocess.Popen[str]) -> Counter[str]:
-    """What the server saw since it was asked last."""
-    server.stdin.write("\n")
-    server.stdin.flush()
-    return Counter(json.loads(server.stdout.readline()))
-
-
-main()
+if __name__ == "__main__":
+    main()
