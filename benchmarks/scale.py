@@ -1,10 +1,11 @@
 """What a run in a bucket costs besides its pages: S3 requests, memory, time to resume and to merge.
 
-    python -m benchmarks.scale [--paid 500] [--rows 100000] [--batch 500]
+    python -m benchmarks.scale [--paid 500] [--rows 100000] [--batch 500] [--hands N]
 
 Run from the repository's root. paid: one worker of the guide's runner at 20 requests/s against the
 fake service. rows: a packed table read by the scripted engine, which costs nothing; the worker is
-killed half way and goes on. Requests are counted by the S3 server (moto, in a process of its own,
+killed half way and goes on. hands: rows that it reads at once; what they answer meanwhile shares a
+put to the journal. Requests are counted by the S3 server (moto, in a process of its own,
 whose speed bounds the figures of time). Linux only.
 """
 
@@ -136,8 +137,11 @@ def events(worker: Worker) -> list[dict]:
     return [json.loads(line) for line in worker.said.splitlines() if line.startswith("{")]
 
 
-def free(server: Counting, home: Path, rows: int, batch: int) -> None:
-    with fleet(home, server.url, "free", OCRLABEL_ENGINE="scripted", OCRLABEL_LOG="json") as ws:
+def free(server: Counting, home: Path, rows: int, batch: int, hands: int) -> None:
+    variables = {"OCRLABEL_ENGINE": "scripted", "OCRLABEL_LOG": "json"}
+    if hands:
+        variables["OCRLABEL_CONCURRENCY"] = str(hands)
+    with fleet(home, server.url, "free", **variables) as ws:
         put_rows(ws, "big", rows)
         seen: Counter[str] = Counter()
         server.requests()
@@ -155,7 +159,7 @@ def free(server: Counting, home: Path, rows: int, batch: int) -> None:
         watched(second, memory)
         require(second.ended() == 0, second.said[-2000:])
         seen += server.requests()
-        told(f"free, {rows:,} packed rows in batches of {batch}", seen, rows)
+        told(f"free, {rows:,} packed rows in batches of {batch}, {hands or 'few'} at once", seen, rows)
         log = events(second)
         started_s = next(line["time"] for line in log if line["event"] == "started")
         last_s = max(line["time"] for line in log if line["event"] == "batch_saved")
@@ -181,12 +185,13 @@ def main() -> None:
     parser.add_argument("--paid", type=int, default=500)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--batch", type=int, default=500)
+    parser.add_argument("--hands", type=int, default=0, help="default: what the engine takes")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as home, counting_s3() as server:
         if args.paid:
             paid(server, Path(home), args.paid)
         if args.rows:
-            free(server, Path(home), args.rows, args.batch)
+            free(server, Path(home), args.rows, args.batch, args.hands)
 
 
 if __name__ == "__main__":
