@@ -10,77 +10,17 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ocrlabel.dataset.checkpoint_rows import from_row, to_row
+from ocrlabel.dataset.checkpoint_schema import CHECKPOINT_SCHEMA, CHECKPOINT_SCHEMA_VERSION
 from ocrlabel.errors import RunMismatch
-from ocrlabel.labels import (
-    Attempt,
-    AttemptResult,
-    Failed,
-    FailureClass,
-    ImageRef,
-    Labelled,
-    Outcome,
-    Page,
-    Word,
-)
+from ocrlabel.labels import ImageRef, Outcome
 
-CHECKPOINT_SCHEMA_VERSION = "v2.0"
 _META = b"ocrlabel"
-
-_ATTEMPT = pa.struct(
-    [
-        pa.field("number", pa.int32()),
-        pa.field("lane", pa.string()),
-        pa.field("sent_at", pa.timestamp("us", tz="UTC")),
-        pa.field("latency_s", pa.float64()),
-        pa.field("result", pa.string()),
-        pa.field("status", pa.int32()),
-        pa.field("message", pa.string()),
-        pa.field("billed_pages", pa.int32()),
-        pa.field("worker", pa.string()),
-        pa.field("pages", pa.int32()),
-    ]
-)
-_PAGE = pa.struct(
-    [
-        pa.field("number", pa.int32()),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("confidence", pa.float64()),
-        pa.field("texts", pa.list_(pa.string())),
-        pa.field("polygons", pa.list_(pa.list_(pa.list_(pa.float64())))),
-        pa.field("confidences", pa.list_(pa.float64())),
-    ]
-)
-_FIELDS: list[pa.Field[Any]] = [
-    pa.field("ordinal", pa.int64()),
-    pa.field("id", pa.string()),
-    pa.field("image_path", pa.string()),
-    pa.field("embedded", pa.bool_()),
-    pa.field("original_source", pa.string()),
-    pa.field("input_row", pa.string()),
-    pa.field("outcome", pa.string()),
-    pa.field("key", pa.string()),
-    pa.field("image_sha256", pa.string()),
-    pa.field("engine", pa.string()),
-    pa.field("model_version", pa.string()),
-    pa.field("at", pa.timestamp("us", tz="UTC")),
-    pa.field("latency_s", pa.float64()),
-    pa.field("billed_pages", pa.int32()),
-    pa.field("copied", pa.bool_()),
-    pa.field("failure_class", pa.string()),
-    pa.field("message", pa.string()),
-    pa.field("retryable", pa.bool_()),
-    pa.field("attempts", pa.list_(_ATTEMPT)),
-    pa.field("pages", pa.list_(_PAGE)),
-    pa.field("raw", pa.binary()),
-]
-CHECKPOINT_SCHEMA = pa.schema(_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +33,8 @@ class Settled:
 
 def encode_checkpoint(rows: Sequence[Settled], meta: Mapping[str, Any]) -> bytes:
     """The parquet file of one batch; `meta` is JSON-able and comes back from `read_meta`."""
-    table = pa.Table.from_pylist([_as_row(row) for row in rows], schema=CHECKPOINT_SCHEMA)
+    listed = [to_row(row.ref, row.outcome) for row in rows]
+    table = pa.Table.from_pylist(listed, schema=CHECKPOINT_SCHEMA)
     noted = {"schema_version": CHECKPOINT_SCHEMA_VERSION, **meta}
     table = table.replace_schema_metadata({_META: json.dumps(noted, ensure_ascii=False).encode()})
     out = io.BytesIO()
@@ -108,7 +49,7 @@ def decode_checkpoint(data: bytes, *, where: str) -> tuple[list[Settled], dict[s
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(where, error) from error
     meta = _meta_of(table.schema, where)
-    return [_from_row(row) for row in table.to_pylist()], meta
+    return [Settled(*from_row(row)) for row in table.to_pylist()], meta
 
 
 def read_meta(file: BinaryIO, *, where: str) -> dict[str, Any]:
@@ -141,144 +82,4 @@ def _unreadable(where: str, error: Exception) -> RunMismatch:
         f"{where} cannot be read ({error})\n"
         "  it holds answers that were paid for: bring it back from a backup,"
         " or use --fresh to start again"
-    )
-
-
-def _moment(at_s: float) -> datetime:
-    return datetime.fromtimestamp(at_s, UTC)
-
-
-def _as_row(settled: Settled) -> dict[str, Any]:
-    ref, outcome = settled.ref, settled.outcome
-    row: dict[str, Any] = {
-        "ordinal": ref.ordinal,
-        "id": ref.id,
-        "image_path": ref.path,
-        "embedded": ref.embedded,
-        "original_source": ref.original_source,
-        "input_row": ref.input_row,
-        "key": outcome.key,
-        "image_sha256": outcome.sha256,
-        "engine": outcome.engine,
-        "at": _moment(outcome.at_s),
-        "copied": outcome.copied,
-        "attempts": [_attempt_row(attempt) for attempt in outcome.attempts],
-    }
-    if isinstance(outcome, Failed):
-        return row | {
-            "outcome": "failed",
-            "failure_class": outcome.failure.value,
-            "message": outcome.message,
-            "retryable": outcome.retryable,
-        }
-    return row | {
-        "outcome": "labelled",
-        "model_version": outcome.model_version,
-        "latency_s": outcome.latency_s,
-        "billed_pages": outcome.billed_pages,
-        "pages": [_page_row(page) for page in outcome.pages],
-        "raw": outcome.raw or None,
-    }
-
-
-def _attempt_row(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "number": attempt.number,
-        "lane": attempt.lane,
-        "sent_at": _moment(attempt.sent_at_s),
-        "latency_s": attempt.latency_s,
-        "result": attempt.result.value,
-        "status": attempt.status,
-        "message": attempt.message,
-        "billed_pages": attempt.billed_pages,
-        "worker": attempt.worker,
-        "pages": attempt.pages,
-    }
-
-
-def _page_row(page: Page) -> dict[str, Any]:
-    return {
-        "number": page.number,
-        "width": page.width_px,
-        "height": page.height_px,
-        "confidence": page.confidence,
-        "texts": [word.text for word in page.words],
-        "polygons": [word.polygon for word in page.words],
-        "confidences": [word.confidence for word in page.words],
-    }
-
-
-def _from_row(row: dict[str, Any]) -> Settled:
-    ref = ImageRef(
-        ordinal=row["ordinal"],
-        id=row["id"],
-        path=row["image_path"],
-        embedded=row["embedded"],
-        original_source=row["original_source"],
-        input_row=row["input_row"],
-    )
-    attempts = tuple(_attempt_from(one) for one in row["attempts"])
-    if row["outcome"] == "failed":
-        return Settled(
-            ref,
-            Failed(
-                ordinal=ref.ordinal,
-                id=ref.id,
-                failure=FailureClass(row["failure_class"]),
-                message=row["message"],
-                at_s=row["at"].timestamp(),
-                key=row["key"],
-                sha256=row["image_sha256"],
-                engine=row["engine"],
-                attempts=attempts,
-                retryable=row["retryable"],
-                copied=row["copied"],
-            ),
-        )
-    return Settled(
-        ref,
-        Labelled(
-            ordinal=ref.ordinal,
-            id=ref.id,
-            key=row["key"],
-            sha256=row["image_sha256"],
-            pages=tuple(_page_from(page) for page in row["pages"]),
-            engine=row["engine"],
-            model_version=row["model_version"],
-            at_s=row["at"].timestamp(),
-            attempts=attempts,
-            latency_s=row["latency_s"],
-            billed_pages=row["billed_pages"],
-            raw=row["raw"] or b"",
-            copied=row["copied"],
-        ),
-    )
-
-
-def _attempt_from(row: dict[str, Any]) -> Attempt:
-    return Attempt(
-        number=row["number"],
-        lane=row["lane"],
-        sent_at_s=row["sent_at"].timestamp(),
-        latency_s=row["latency_s"],
-        result=AttemptResult(row["result"]),
-        status=row["status"],
-        message=row["message"],
-        billed_pages=row["billed_pages"],
-        worker=row["worker"],
-        pages=row["pages"],
-    )
-
-
-def _page_from(row: dict[str, Any]) -> Page:
-    words = zip(row["texts"], row["polygons"], row["confidences"], strict=True)
-    return Page(
-        number=row["number"],
-        width_px=row["width"],
-        height_px=row["height"],
-        words=tuple(
-            Word(text, tuple((x, y) for x, y in polygon), confidence)
-            for text, polygon, confidence in words
-        ),
-        confidence=row["confidence"],
     )
