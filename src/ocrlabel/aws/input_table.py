@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from ocrlabel.aws.doctor import Check
 from ocrlabel.aws.names import checked_dataset
 from ocrlabel.aws.session import Aws, code, translated
+from ocrlabel.dataset.parquet_file import open_parquet
 from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,10 +37,9 @@ def table_key(dataset: str) -> str:
 def read_table(source: BinaryIO, name: str) -> InputTable:
     """From the table's foot and its first rows. Raises ConfigError where it is no such table."""
     import pyarrow as pa  # noqa: PLC0415 -- slow to import, and only these commands read tables
-    import pyarrow.parquet as pq  # noqa: PLC0415 -- as above
 
     try:
-        table = pq.ParquetFile(source)
+        table = open_parquet(source)
     except pa.ArrowInvalid as error:
         raise ConfigError(f"{name} is no parquet table: {error}") from error
     columns = set(table.schema_arrow.names)

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from ocrlabel.dataset.base import hash_of
 from ocrlabel.dataset.columns import Columns, choose_columns, identity, reference
 from ocrlabel.dataset.cursor import Blocks, Cursor
+from ocrlabel.dataset.parquet_file import open_parquet
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import ImageRef
 
-_BUFFER_BYTES = 1 << 20
 _ROWS_PER_READ = 512
 _ROWS_PER_ID_READ = 4096
 _IMAGES_PER_READ = 25  # rows of a slice, which are read one after the other
@@ -35,8 +35,7 @@ class ParquetRows:
     ) -> None:
         self._file, self._where = file, where
         try:
-            # buffered, and not ahead: or a whole row group is read and held in memory, used or not
-            self._table = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+            self._table = open_parquet(file)
         except (pa.ArrowInvalid, OSError) as error:
             raise DatasetError(f"{where} is not a parquet file, or it is cut off") from error
         schema = self._table.schema_arrow

@@ -9,17 +9,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ocrlabel.dataset.columns import choose_columns
 from ocrlabel.dataset.cursor import Cursor
 from ocrlabel.dataset.opening import READERS
+from ocrlabel.dataset.parquet_file import open_parquet
 from ocrlabel.dataset.parquet_rows import holds_bytes
 from ocrlabel.dataset.push_columns import MADE, Kept, NoOthers, Others, kept_type
 from ocrlabel.dataset.roots import StoreOpener, bucket_root
 from ocrlabel.dataset.text_rows import Reader, Row
 
-_BUFFER_BYTES = 1 << 20
 _ROWS_PER_READ = 512
 _INT64 = 1 << 63
 _MOST_DIGITS = 9
@@ -54,7 +53,7 @@ class ParquetOthers:
 
     def __init__(self, file: BinaryIO, where: str, image_column: str | None) -> None:
         self._file = file
-        table = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        table = open_parquet(file)
         schema = table.schema_arrow
         images = [column.name for column in schema if holds_bytes(column.type)]
         image = choose_columns(schema.names, where, image_column=image_column, first=images).image

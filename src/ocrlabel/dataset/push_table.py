@@ -12,12 +12,12 @@ from typing import Any, BinaryIO, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ocrlabel.dataset.parquet_file import open_parquet
 from ocrlabel.dataset.push_rows import PushRows, mark, plain
 from ocrlabel.errors import ConfigError
 from ocrlabel.storage.base import NotStored, ObjectStore
 
 _DIGEST = b"push.rows_sha256"  # not under "ocrlabel.": that is how results are told from inputs
-_BUFFER_BYTES = 1 << 20
 _ROWS_PER_READ = 256
 # Pages of packed images end at about 1 MB, so that a reader may stop in the middle of a group.
 _VALUES_PER_WRITE = 4
@@ -117,7 +117,7 @@ def difference(store: ObjectStore, key: str, rows: PushRows) -> str:
 
 def images_in(table: BinaryIO, wanted: Sequence[int]) -> Iterator[tuple[int, bytes | None]]:
     """The packed bytes of these rows of a table, in ascending order. Blocks."""
-    file = pq.ParquetFile(table, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+    file = open_parquet(table)
     rows = iter(wanted)
     row, first = next(rows, None), 0
     for group in range(file.num_row_groups):
@@ -136,7 +136,7 @@ def images_in(table: BinaryIO, wanted: Sequence[int]) -> Iterator[tuple[int, byt
 
 def _opened(file: BinaryIO, store: ObjectStore, key: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        return open_parquet(file)
     except pa.ArrowInvalid as error:
         raise ConfigError(
             f"{store.url}/{key} is there and is no parquet table; move it away first"

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from ocrlabel.dataset.cursor import Blocks, Cursor
 from ocrlabel.dataset.decode import label_rows_of
+from ocrlabel.dataset.parquet_file import open_parquet
 from ocrlabel.dataset.rows import FROM_ENGINE, LabelRow
 from ocrlabel.dataset.schema import LABELS
 from ocrlabel.dataset.table import table_info
@@ -56,7 +57,7 @@ class EarlierLabels:
     """sha256 -> (model version, pages). 16 bytes a row in memory; may be called from any thread."""
 
     def __init__(self, labels: Path, engine: str) -> None:
-        self._file = pq.ParquetFile(labels, buffer_size=1 << 20)
+        self._file = open_parquet(labels)
         self._where, self._engine = str(labels), engine
         self._blocks = Blocks(Cursor(self._file, LABELS.names, _ROWS_PER_BLOCK))
         self._prefixes, self._rows = _index(self._file, engine)

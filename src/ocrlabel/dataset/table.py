@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from ocrlabel.dataset.atomic import whole_file
 from ocrlabel.dataset.decode import failure_rows_of, label_rows_of
 from ocrlabel.dataset.encode import LabelColumns, failures_batch
+from ocrlabel.dataset.parquet_file import open_parquet
 from ocrlabel.dataset.rows import FailureRow, LabelRow, failure_row, label_rows
 from ocrlabel.dataset.schema import FAILURES, LABELS, NEEDED_OF_LABELS, SCHEMA_VERSION
 from ocrlabel.errors import DatasetError
@@ -41,7 +42,6 @@ Table: TypeAlias = Path | BinaryIO
 # What the writer holds in memory until a row group is full: some 50 MB of words.
 ROWS_PER_GROUP = 5_000
 WORDS_PER_GROUP = 100_000
-_BUFFER_BYTES = 1 << 20
 _ROWS_PER_READ = 256
 _PREFIX = "ocrlabel."
 
@@ -187,7 +187,7 @@ def rewrite_labels(
 
 def _opened(table: Table) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(table, buffer_size=_BUFFER_BYTES)
+        return open_parquet(table)
     except pa.ArrowInvalid as error:
         raise DatasetError(f"{_name(table)} is not a parquet file, or it is cut off") from error
     except FileNotFoundError as error:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from ocrlabel.dataset.parquet_file import open_parquet
 from ocrlabel.dataset.rows import LabelRow
 from ocrlabel.errors import ConfigError
 
@@ -27,7 +27,7 @@ class PackedImages:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._table = pq.ParquetFile(path)
+            self._table = open_parquet(path)
         except (pa.ArrowInvalid, OSError) as error:
             raise ConfigError(f"--images {path} cannot be read as parquet: {error}") from error
         self._column = _image_column(self._table.schema_arrow, path)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ocrlabel.dataset.parquet_file import open_parquet
 from ocrlabel.dataset.rows import FROM_ENGINE
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.imports.base import Correction, number
@@ -19,11 +20,10 @@ _OPTIONAL = ("confidences", "source")
 def corrections(folder: Path) -> Iterator[Correction]:
     """Read every parquet file, a few rows at a time. Raises DatasetError that names file and id."""
     import pyarrow as pa  # noqa: PLC0415 - heavy, and only this format reads it
-    import pyarrow.parquet as pq  # noqa: PLC0415
 
     for path in files(folder, "*.parquet"):
         try:
-            table = pq.ParquetFile(path)
+            table = open_parquet(path)
         except pa.ArrowInvalid as error:
             raise DatasetError(f"{path} is no parquet file: {error}") from error
         with table:
