@@ -9,6 +9,8 @@ from ocrlabel.labels import Failed, ImageRef, Labelled, Page, Word
 
 SPLIT = "pseudo"
 WORD_CLASS = "text"
+IGNORE = "ignore"
+"""The class of a word that nobody should learn from, and no figure counts: do-not-care."""
 FROM_ENGINE = "engine"
 
 

@@ -14,9 +14,6 @@ from ocrlabel.labels import Polygon
 if TYPE_CHECKING:
     from PIL import Image
 
-IGNORE = "ignore"
-"""The word class, in the column `labels`, of a word that nobody should learn from."""
-
 
 @dataclass(frozen=True, slots=True)
 class Options:

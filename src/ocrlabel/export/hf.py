@@ -18,9 +18,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.rows import IGNORE, LabelRow
 from ocrlabel.export.base import (
-    IGNORE,
     ExportPage,
     ImageFile,
     ImageFinder,

@@ -19,9 +19,9 @@ from pathlib import Path
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.rows import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import IGNORE, ExportPage, ExportWord, ImageFinder, Options, Summary
+from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
 from ocrlabel.export.jsonfile import JsonFile
 from ocrlabel.export.session import Session
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.rows import IGNORE, LabelRow
 from ocrlabel.labels import Word
 from ocrlabel.quality.match import match
-from ocrlabel.quality.pages import IGNORE, TruthPage, group_of, name_of
+from ocrlabel.quality.pages import TruthPage, group_of, name_of
 from ocrlabel.quality.script import script
 from ocrlabel.quality.textual import compare
 

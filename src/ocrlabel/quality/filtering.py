@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ocrlabel.dataset.rows import WORD_CLASS, LabelRow
+from ocrlabel.dataset.rows import IGNORE, WORD_CLASS, LabelRow
 from ocrlabel.quality.agreement import agree_page
-from ocrlabel.quality.pages import IGNORE, TruthPage, is_ignored
+from ocrlabel.quality.pages import TruthPage, is_ignored
 
 UNCERTAIN = "uncertain"
 """The class that doubtful words have in the review queue."""

@@ -10,11 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.rows import IGNORE, LabelRow
 from ocrlabel.labels import Polygon, Word
-
-IGNORE = "ignore"
-"""The class (column `labels`) of a word that trainers and evaluation take as do-not-care."""
 
 
 class Level(StrEnum):

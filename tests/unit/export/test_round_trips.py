@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrlabel.export.base import IGNORE, Options
+from ocrlabel.dataset.rows import IGNORE
+from ocrlabel.export.base import Options
 from ocrlabel.export.formats import IMPORTS, export_of, import_of
 from ocrlabel.export.geometry import quad
 from ocrlabel.export.icdar2015 import one_line

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ocrlabel.dataset.rows import IGNORE
 from ocrlabel.errors import DatasetError
-from ocrlabel.export.base import IGNORE
 from ocrlabel.export.icdar2015 import DO_NOT_CARE
 from ocrlabel.export.imports.base import Correction, number
 from ocrlabel.export.imports.files import files, lines
