@@ -1,5 +1,6 @@
 """Deploy: look, propose a list of changes, and carry it out or discard it.
 
+    first(wanted)                         what an empty account would get, with nobody asked
     proposal = propose(aws, wanted)       only describes, and at most makes a change set
     discard(aws, proposal)                a dry run, or a no: nothing stays behind
     make(aws, wanted, proposal, tell)     the stack first, then what its jobs need
@@ -51,9 +52,19 @@ class Proposal:
     change_set: str = ""
 
 
+def first(wanted: Wanted) -> tuple[Change, ...]:
+    """What the first deployment into an empty account adds. Asks AWS nothing."""
+    return (
+        *plan_stack(None, template(), wanted.parameters).changes,
+        *plan_bucket(None, wanted.bucket, wanted.place),
+        *plan_secret(None, wanted.secret, wanted.key),
+        *plan_log_group(None),
+    )
+
+
 def propose(aws: Aws, wanted: Wanted) -> Proposal:
     """What has to change. Describes only; an update also makes a change set."""
-    present = look_stack(aws.client("cloudformation"))
+    present = look_stack(aws.client("cloudformation"), with_template=True)
     plan = plan_stack(present, template(), wanted.parameters)
     around = [
         *plan_bucket(

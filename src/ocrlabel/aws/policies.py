@@ -107,7 +107,7 @@ def instance(place: Place) -> list[Statement]:
 
 
 def github(place: Place, bucket: str) -> list[Statement]:
-    """A workflow: push the image, register, submit, follow and stop jobs, fetch results."""
+    """A workflow: push the image, ask for prices, run, follow and stop jobs, fetch results."""
     definitions = [
         place.arn("batch", f"job-definition/{DEFINITION}*"),
         place.arn("batch", f"job-queue/{QUEUE}*"),
@@ -161,6 +161,8 @@ def github(place: Place, bucket: str) -> list[Statement]:
             ],
         ),
         allow(["cloudformation:DescribeStacks"], place.arn("cloudformation", f"stack/{STACK}/*")),
+        # what the estimate in a run's summary asks; neither can be bound to a resource
+        allow(["ec2:DescribeSpotPriceHistory", "pricing:GetProducts"], "*"),
     ]
 
 

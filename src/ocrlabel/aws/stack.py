@@ -31,7 +31,7 @@ UPDATABLE = {
 
 @dataclass(frozen=True, slots=True)
 class StackState:
-    """A stack as it is."""
+    """A stack as it is. template: only where it was asked for."""
 
     id: str
     status: str
@@ -104,8 +104,13 @@ def as_list(parameters: Mapping[str, str]) -> list[dict[str, str]]:
     ]
 
 
-def look_stack(client: CloudFormationClient, name: str = STACK) -> StackState | None:
-    """The stack as it is; None where there is none."""
+def look_stack(
+    client: CloudFormationClient, name: str = STACK, *, with_template: bool = False
+) -> StackState | None:
+    """The stack as it is; None where there is none.
+
+    with_template: where it can be updated; only the deployer may read that, a workflow may not.
+    """
     with translated(f"look at stack {name}"):
         try:
             stack = client.describe_stacks(StackName=name)["Stacks"][0]
@@ -117,7 +122,7 @@ def look_stack(client: CloudFormationClient, name: str = STACK) -> StackState | 
         if status == "DELETE_COMPLETE":
             return None
         template: Any = {}
-        if status in UPDATABLE:
+        if with_template and status in UPDATABLE:
             template = client.get_template(StackName=name)["TemplateBody"]
     return StackState(
         id=stack.get("StackId", name),

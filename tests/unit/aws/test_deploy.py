@@ -99,6 +99,15 @@ def test_a_dry_run_of_a_first_deploy_writes_nothing(world):
     assert world.aws.client("secretsmanager").list_secrets()["SecretList"] == []
 
 
+def test_a_look_at_the_stack_asks_only_what_a_workflow_may(world):
+    world.deploy()
+    world.cloudformation.calls.clear()
+    stack = look_stack(world.aws.client("cloudformation"))
+    assert stack is not None
+    assert stack.outputs["JobRoleArn"]
+    assert set(world.cloudformation.calls) == {"DescribeStacks"}
+
+
 def test_a_dry_run_of_an_update_leaves_no_change_set(world):
     world.deploy()
     proposal = propose(world.aws, world.wanted(MaxVcpusFargate="128"))
