@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from ocrlabel.aws.names import GITHUB_ISSUER, Place
-from ocrlabel.aws.network_choice import Network, chosen
+from ocrlabel.aws.network_choice import OWN, Network, chosen
 from ocrlabel.aws.session import Aws, code, translated
 from ocrlabel.aws.stack import StackState
 from ocrlabel.aws.template.parameters import PARAMETERS
@@ -33,6 +33,14 @@ def parameters(
     usual["CreateGitHubProvider"] = "false" if provider_exists else "true"
     known = {name: value for name, value in before.items() if name in PARAMETERS}
     return {**usual, **known, **(network.parameters if network else {}), **said}
+
+
+def first_choices(
+    said: Mapping[str, str], *, network: str | None, subnets: Sequence[str] = ()
+) -> dict[str, str]:
+    """The same for an empty account, where nothing can be looked up; it has its default VPC."""
+    picked = OWN if network == "own" else Network("the default VPC", tuple(subnets) or ("all",))
+    return parameters(said, {}, picked, provider_exists=False)
 
 
 def look_choices(

@@ -58,6 +58,10 @@ class Aws:
         return Place(str(identity["Account"]), self.region, partition)
 
 
+class NotSignedIn(ConfigError):
+    """There are no credentials here, or no region: nothing can be asked of AWS."""
+
+
 def connect(
     *,
     region: str | None,
@@ -65,13 +69,16 @@ def connect(
     sleep: Callable[[float], None],
     now_s: Callable[[], float],
 ) -> Aws:
-    """Clients with the credentials that the AWS command line would use. Raises ConfigError."""
+    """Clients with the credentials that the AWS command line would use.
+
+    Raises ConfigError; NotSignedIn without a region. Credentials are looked for by the first call.
+    """
     try:
         session = boto3.Session(region_name=region, profile_name=profile)
     except ProfileNotFound as error:
         raise ConfigError(f"{error}: run `aws configure list-profiles`") from error
     if not session.region_name:
-        raise ConfigError(
+        raise NotSignedIn(
             "no AWS region is set: run `aws configure`, export AWS_REGION, or give --region"
         )
     config = Config(
@@ -144,7 +151,7 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except (NoCredentialsError, PartialCredentialsError) as error:
-        raise ConfigError(
+        raise NotSignedIn(
             "no AWS credentials were found: run `aws configure`, or export AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY"
         ) from error

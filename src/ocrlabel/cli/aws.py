@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ocrlabel.cli import aws_image, aws_jobs, aws_money, aws_stack, aws_workflow
+from ocrlabel.cli import aws_deploy, aws_image, aws_jobs, aws_money, aws_stack, aws_workflow
 from ocrlabel.cli.aws_wiring import Shell, variable
 from ocrlabel.errors import ConfigError
 
@@ -32,7 +32,7 @@ def options(
     context.obj = Shell(region, profile, config)
 
 
-app.command()(aws_stack.deploy)
+app.command()(aws_deploy.deploy)
 app.command()(aws_stack.destroy)
 app.command()(aws_stack.doctor)
 app.command()(aws_image.push_image)
@@ -57,8 +57,10 @@ def policy(
 ) -> None:
     """Print a role's IAM policy: what it may do, and nothing else.
 
-    Examples:
+    For example:
+
         ocrlabel aws policy deployer --account 123456789012 --region ap-northeast-2
+
         ocrlabel aws policy github > github-policy.json
     """
     from ocrlabel.aws import names, policies
@@ -90,8 +92,10 @@ def github_secrets(
 ) -> None:
     """Print the GitHub secrets that the guide lists, or set them with `gh`.
 
-    Examples:
+    For example:
+
         ocrlabel aws github-secrets
+
         ocrlabel aws github-secrets --set --repo me/my-labels
     """
     from ocrlabel.aws import github_secrets as secrets

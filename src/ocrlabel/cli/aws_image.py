@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ocrlabel.cli.aws_wiring import Shell, tell
+from ocrlabel.cli.aws_wiring import Processor, Shell, demand_boto3, tell
 
 if TYPE_CHECKING:
     from ocrlabel.aws.config_env import AwsConfig
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Vcpu = Annotated[str, typer.Option(help="vCPUs of a worker.")]
 Memory = Annotated[int, typer.Option(min=512, help="Memory of a worker.")]
 CACHE_TAG = "cache"
-Architecture = Annotated[str, typer.Option(help="X86_64 or ARM64, as the queue is.")]
+Architecture = Annotated[Processor, typer.Option(help="As the queue's machines have it.")]
 
 
 def push_image(
@@ -28,7 +28,9 @@ def push_image(
         list[str] | None,
         typer.Option(help="The tags that move to it; default: latest.", show_default=False),
     ] = None,
-    target: Annotated[str, typer.Option(help="api, or local with the engine in it.")] = "api",
+    target: Annotated[
+        Literal["api", "local"], typer.Option(help="local has the embedded engine in it.")
+    ] = "api",
     architecture: Architecture = "X86_64",
     base_image: Annotated[str, typer.Option(help="Instead of python:3.12-slim.")] = "",
     vcpu: Vcpu = "1",
@@ -46,12 +48,17 @@ def push_image(
 ) -> None:
     """Build the image, push it to ECR, and register a job definition pinned to it.
 
-    Examples:
+    For example:
+
         ocrlabel aws push-image
+
         ocrlabel aws push-image --target local --memory-mib 3500 --vcpu 2
+
         ocrlabel aws push-image --tag "$GITHUB_SHA" --tag latest --cache
+
         ocrlabel aws push-image --no-push
     """
+    demand_boto3()
     from ocrlabel.aws import image
     from ocrlabel.aws.commands import run
     from ocrlabel.aws.names import REPOSITORY
@@ -92,8 +99,10 @@ def register(
 ) -> None:
     """Register a job definition revision, pinned by the image's digest; none where it is there.
 
-    Examples:
+    For example:
+
         ocrlabel aws register
+
         ocrlabel aws register --memory-mib 4096
     """
     shell: Shell = context.obj

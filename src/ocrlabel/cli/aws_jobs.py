@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrlabel.cli.aws_progress import progress_of
-from ocrlabel.cli.aws_wiring import Shell, open_in_bucket, stamp, tell
+from ocrlabel.cli.aws_wiring import JobEngine, Shell, open_in_bucket, stamp, tell
 from ocrlabel.errors import OcrLabelError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def submit(
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Its table is data/processed/DATASET.parquet.")],
     workers: Annotated[int | None, typer.Option(help="Default: as many as help.")] = None,
-    engine: Annotated[str, typer.Option(help="upstage, or rapidocr (no key needed).")] = "upstage",
+    engine: Annotated[JobEngine, typer.Option(help="rapidocr needs no key.")] = "upstage",
     rps: Annotated[float | None, typer.Option(help="Requests/s of the whole fleet.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="USD that OCR may cost.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows of a checkpoint.")] = None,
@@ -44,9 +44,12 @@ def submit(
 ) -> None:
     """Submit one job for a dataset: an array where several workers help.
 
-    Examples:
+    For example:
+
         ocrlabel aws submit baseline_train --max-cost 10 --watch
+
         ocrlabel aws submit baseline_train --resume
+
         ocrlabel aws submit big --engine rapidocr --ec2 --workers 40
     """
     shell: Shell = context.obj
@@ -79,8 +82,10 @@ def status(
 ) -> None:
     """Say what Batch is doing, and how far a dataset is.
 
-    Examples:
+    For example:
+
         ocrlabel aws status baseline_train
+
         ocrlabel aws status baseline_train --job 1b6a... --watch
     """
     shell: Shell = context.obj
@@ -110,7 +115,8 @@ def logs(
 ) -> None:
     """Print a job's log, each line once.
 
-    Examples:
+    For example:
+
         ocrlabel aws logs 1b6a... --follow
     """
     shell: Shell = context.obj
@@ -122,7 +128,8 @@ def logs(
 def explain(context: typer.Context, job: JobId) -> None:
     """Say why a job is where it is, and what to do.
 
-    Examples:
+    For example:
+
         ocrlabel aws explain 1b6a...
     """
     shell: Shell = context.obj
@@ -136,7 +143,8 @@ def cancel(
 ) -> None:
     """Stop a job, or a whole array; what it has done is saved.
 
-    Examples:
+    For example:
+
         ocrlabel aws cancel 1b6a...
     """
     shell: Shell = context.obj
@@ -153,7 +161,8 @@ def download(
 ) -> None:
     """Fetch a dataset's labels, failures, numbers and report.
 
-    Examples:
+    For example:
+
         ocrlabel aws download baseline_train --to results/
     """
     shell: Shell = context.obj

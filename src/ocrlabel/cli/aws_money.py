@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrlabel.cli.aws_jobs import DOCUMENTED_RPS
-from ocrlabel.cli.aws_wiring import Shell
+from ocrlabel.cli.aws_wiring import JobEngine, Processor, Shell, demand_boto3, offering
 from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ocrlabel.aws.cost import CostLine
-    from ocrlabel.aws.prices import Prices
+
+WITHOUT_AN_ACCOUNT = "without an account, --offline uses listed prices, which bound the true ones"
 
 
 def cost(
@@ -29,16 +30,21 @@ def cost(
     workers: Annotated[int, typer.Option(min=1)] = 1,
     vcpu: Annotated[float, typer.Option(help="Of a worker.")] = 1,
     memory_mib: Annotated[int, typer.Option(help="Of a worker.")] = 2048,
-    architecture: Annotated[str, typer.Option(help="X86_64 or ARM64.")] = "X86_64",
-    engine: Annotated[str, typer.Option(help="upstage, or rapidocr (no bill).")] = "upstage",
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask for prices.")] = False,
+    architecture: Annotated[Processor, typer.Option(help="Of a worker.")] = "X86_64",
+    engine: Annotated[JobEngine, typer.Option(help="rapidocr has no bill.")] = "upstage",
+    offline: Annotated[bool, typer.Option("--offline", help="Listed prices; ask nobody.")] = False,
 ) -> None:
     """Say what a run costs: OCR, machines, requests and the rest.
 
-    Examples:
+    For example:
+
         ocrlabel aws cost --images 3272
+
+        ocrlabel aws cost --images 3272 --offline
+
         ocrlabel aws cost --job 1b6a... --dataset baseline_train
     """
+    demand_boto3()
     from ocrlabel.aws import cost as money
     from ocrlabel.aws import prices as price_lists
     from ocrlabel.aws.queues import children, describe
@@ -57,9 +63,11 @@ def cost(
     else:
         seconds = images / rps / workers
         used = money.Compute.planned(seconds, workers, vcpu, memory_mib)
-    prices: Prices = (
-        price_lists.listed(architecture) if offline else price_lists.live(shell.aws(), architecture)
-    )
+    if offline:
+        prices = price_lists.listed(architecture)
+    else:
+        with offering(WITHOUT_AN_ACCOUNT):
+            prices = price_lists.live(shell.aws(), architecture)
     bill = money.ocr(pages or images, prices, 0.0 if engine != "upstage" else None)
     rest = money.around(images, prices, gets=None, puts=None)
     _print([bill], "OCR")

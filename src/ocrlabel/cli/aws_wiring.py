@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import typer
 
@@ -15,10 +18,14 @@ from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:
     from ocrlabel.aws.config_env import AwsConfig
-    from ocrlabel.aws.plan import Hidden
+    from ocrlabel.aws.plan import Change, Hidden
     from ocrlabel.aws.session import Aws
 
 KEY = "UPSTAGE_API_KEY"
+Processor = Literal["X86_64", "ARM64"]
+"""AWS's names for what the machines have."""
+JobEngine = Literal["upstage", "rapidocr"]
+"""The engines that a worker's image can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +38,11 @@ class Shell:
 
     def aws(self) -> Aws:
         """Clients with the credentials that the AWS command line would use."""
-        try:
-            from ocrlabel.aws.session import connect
-        except ImportError as missing:
-            raise ConfigError("this needs boto3: pip install 'ocrlabel[aws]'") from missing
+        demand_boto3()
+        from ocrlabel.aws.session import connect
+
         return connect(
-            region=self.region or self._configured_region(),
+            region=self.known_region(),
             profile=self.profile,
             sleep=time.sleep,
             now_s=time.time,
@@ -50,10 +56,39 @@ class Shell:
             return parse(self.config_file.read_text(encoding="utf-8"), str(self.config_file))
         return from_environment(os.environ, f"the environment (no {self.config_file} here)")
 
-    def _configured_region(self) -> str | None:
+    def known_region(self) -> str | None:
+        """The option's, the environment's, config.env's; None leaves it to the AWS profile."""
+        if self.region:
+            return self.region
         if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
             return region
         return self.config().aws_region if self.config_file.is_file() else None
+
+
+def demand_boto3() -> None:
+    """Raises ConfigError where it is not installed: without it nothing in `aws` can be loaded."""
+    if find_spec("boto3") is None:
+        raise ConfigError("this needs boto3: pip install 'ocrlabel[aws]'")
+
+
+@contextmanager
+def offering(without_an_account: str) -> Iterator[None]:
+    """Add to the want of credentials what can be had without them."""
+    demand_boto3()
+    from ocrlabel.aws.session import NotSignedIn
+
+    try:
+        yield
+    except NotSignedIn as error:
+        raise ConfigError(f"{error}\n  {without_an_account}") from error
+
+
+def show(changes: Sequence[Change], nothing: str) -> None:
+    """Print what is proposed, a line each."""
+    for change in changes:
+        typer.echo(change.line)
+    if not changes:
+        typer.echo(nothing)
 
 
 def variable(name: str) -> str:

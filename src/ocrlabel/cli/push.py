@@ -77,7 +77,7 @@ def push(
 
         ocrlabel push images/ s3://bucket/
 
-        ocrlabel push train.csv s3://bucket/data/processed/baseline_train.parquet --image-root data/
+        ocrlabel push train.csv s3://bucket/sets/train.parquet --image-root data/
 
         ocrlabel push receipts/ s3://bucket/ --pack
 

@@ -141,6 +141,13 @@ def test_a_dry_run_lists_and_makes_nothing(user):
     assert user.aws.client("s3").list_buckets()["Buckets"] == []
 
 
+@pytest.mark.parametrize("network", ["", " --network own"])
+def test_offline_lists_what_a_dry_run_in_an_empty_account_lists(user, network):
+    asked = user.types(f"deploy --dry-run{network}")
+    offline = user.types(f"deploy --dry-run --offline{network}")
+    assert offline.replace("ACCOUNT", ACCOUNT) == asked
+
+
 def test_deploying_again_changes_nothing(deployed):
     assert "nothing to change" in deployed.types("deploy")
 

@@ -1,0 +1,104 @@
+"""Someone without credentials: what the next step is, and what can be had without any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+import pytest
+
+from ocrlabel.aws.image import PLATFORMS
+from ocrlabel.aws.template.parameters import PARAMETERS
+from ocrlabel.aws.workflow.inputs import ENGINES
+from ocrlabel.cli.aws_wiring import JobEngine, Processor
+from tests.support.command import Ran, ocrlabel
+
+NO_REGION: dict[str, str] = {}
+NO_KEYS = {"AWS_REGION": "us-east-1"}
+
+
+@pytest.fixture
+def types(tmp_path, monkeypatch):
+    """What a command says in an empty folder, with these variables and no others of AWS."""
+    monkeypatch.chdir(tmp_path)
+
+    def typed(line: str, variables: Mapping[str, str] = NO_REGION) -> Ran:
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            return ocrlabel(*line.split())
+
+    return typed
+
+
+@pytest.mark.parametrize("variables", [NO_REGION, NO_KEYS], ids=["no region", "no keys"])
+@pytest.mark.parametrize(
+    ("line", "way_on"),
+    [
+        ("aws deploy --dry-run", "`ocrlabel aws deploy --dry-run --offline`"),
+        ("aws deploy", "`ocrlabel aws deploy --dry-run --offline`"),
+        ("aws cost --images 10", "--offline"),
+    ],
+)
+def test_the_next_step_is_said_and_what_needs_no_account(types, line, way_on, variables):
+    ran = types(line, variables)
+    assert ran.status == 2
+    assert "run `aws configure`" in ran.err
+    assert ("AWS_ACCESS_KEY_ID" if variables else "AWS_REGION") in ran.err
+    assert way_on in ran.err.splitlines()[-1]
+
+
+def test_what_is_offered_is_there(types):
+    ran = types("aws deploy --dry-run --offline")
+    assert ran.status == 0
+    assert "+ add     AWS::Batch::JobQueue Queue\n" in ran.out
+    assert "+ add     bucket ocrlabel-ACCOUNT-REGION (private, TLS only" in ran.out
+    assert "+ add     secret upstage-api-key" in ran.out
+    assert "AWS::EC2::VPC" not in ran.out
+    assert types("aws cost --images 10 --offline").out.startswith("OCR: $0.0150")
+
+
+def test_offline_choices_change_what_is_listed(types):
+    line = "aws deploy --dry-run --offline --network own --with-ec2 --bucket mine --github me/labels"
+    listed = types(line, {"AWS_REGION": "eu-west-1", "SECRET_NAME": "other"}).out
+    for thing in (
+        "AWS::EC2::VPC Vpc",
+        "AWS::Batch::JobQueue QueueEc2",
+        "AWS::IAM::Role GitHubRole",
+        "bucket mine (",
+        "secret other (",
+    ):
+        assert f"+ add     {thing}" in listed, listed
+
+
+def test_offline_makes_nothing_so_it_needs_a_dry_run(types):
+    ran = types("aws deploy --offline")
+    assert ran.status == 2
+    assert "give --dry-run" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [
+        ("aws push-image --no-push --architecture UNKNOWN", ("X86_64", "ARM64")),
+        ("aws register --architecture x86", ("X86_64", "ARM64")),
+        ("aws deploy --architecture amd64", ("X86_64", "ARM64")),
+        ("aws cost --images 1 --offline --architecture UNKNOWN", ("X86_64", "ARM64")),
+        ("aws push-image --no-push --target all", ("api", "local")),
+        ("aws deploy --network vpc-1", ("default", "own")),
+        ("aws submit d --engine upsatge", ("upstage", "rapidocr")),
+        ("aws cost --images 1 --offline --engine upsatge", ("upstage", "rapidocr")),
+    ],
+)
+def test_a_word_that_no_option_knows_is_refused_with_those_that_it_does(types, line, allowed):
+    ran = types(line)
+    assert ran.status == 2
+    assert line.rsplit(maxsplit=2)[1] in ran.err
+    for word in allowed:
+        assert f"'{word}'" in ran.err, ran.err
+
+
+def test_the_words_of_the_options_are_those_of_what_they_choose():
+    assert set(get_args(Processor)) == set(PLATFORMS)
+    assert list(get_args(Processor)) == PARAMETERS["CpuArchitecture"]["AllowedValues"]
+    assert get_args(JobEngine) == ENGINES
