@@ -21,9 +21,9 @@ from benchmarks.counting_s3 import counting_s3
 WORK = """
 import asyncio, resource, sys, tempfile, time
 from pathlib import Path
-from ocrlabel.dataset.push import PushOptions, push
-from ocrlabel.dataset.push_columns import NoOthers
-from ocrlabel.dataset.push_target import target_of
+from ocrlabel.dataset.push.push import PushOptions, push
+from ocrlabel.dataset.push.columns import NoOthers
+from ocrlabel.dataset.push.target import target_of
 from ocrlabel.dataset.sources import open_dataset
 from ocrlabel.storage.credentials import Credentials
 from ocrlabel.storage.opening import open_store

@@ -16,8 +16,8 @@ from ocrlabel.errors import Interrupted
 if TYPE_CHECKING:
     from ocrlabel.cli.push_display import PushDisplay
     from ocrlabel.cli.settings import Keys, Settings
-    from ocrlabel.dataset.push import Pushed, PushOptions
-    from ocrlabel.dataset.push_target import Target
+    from ocrlabel.dataset.push.push import Pushed, PushOptions
+    from ocrlabel.dataset.push.target import Target
 
 
 def _option(help_: str, **more: Any) -> Any:
@@ -86,8 +86,8 @@ def push(
     from ocrlabel.cli import clocks
     from ocrlabel.cli.push_display import push_display_for
     from ocrlabel.cli.settings import Settings, from_environment
-    from ocrlabel.dataset.push import PushOptions
-    from ocrlabel.dataset.push_target import target_of
+    from ocrlabel.dataset.push.push import PushOptions
+    from ocrlabel.dataset.push.target import target_of
 
     settings = Settings.of(
         image_root=tuple(image_root) if image_root else None, image_column=image_column
@@ -117,8 +117,8 @@ async def _push(
 ) -> Pushed:
     from ocrlabel.cli.labelling import open_source
     from ocrlabel.cli.wiring import open_store
-    from ocrlabel.dataset.push import push as push_dataset
-    from ocrlabel.dataset.push_others import open_others
+    from ocrlabel.dataset.push.others import open_others
+    from ocrlabel.dataset.push.push import push as push_dataset
 
     this = asyncio.current_task()
     if this is not None:

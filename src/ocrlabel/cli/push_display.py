@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Protocol, Self
 
-from ocrlabel.dataset.push_survey import Step
+from ocrlabel.dataset.push.survey import Step
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -15,7 +15,7 @@ from ocrlabel.dataset.cursor import Cursor
 from ocrlabel.dataset.opening import READERS
 from ocrlabel.dataset.parquet_file import open_parquet
 from ocrlabel.dataset.parquet_rows import holds_bytes
-from ocrlabel.dataset.push_columns import MADE, Kept, NoOthers, Others, kept_type
+from ocrlabel.dataset.push.columns import MADE, Kept, NoOthers, Others, kept_type
 from ocrlabel.dataset.roots import StoreOpener, bucket_root
 from ocrlabel.dataset.text_rows import Reader, Row
 

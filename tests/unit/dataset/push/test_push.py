@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ocrlabel.dataset.push import PushOptions
-from ocrlabel.dataset.push_table import images_in
+from ocrlabel.dataset.push.push import PushOptions
+from ocrlabel.dataset.push.table import images_in
 from ocrlabel.errors import ConfigError, DatasetError, StoreUnavailable
 from ocrlabel.labels import FailureClass
 from ocrlabel.storage.base import ObjectStore
@@ -25,7 +25,7 @@ from tests.support.s3 import CREDENTIALS, REGION, make_bucket
 from tests.support.stores import DictStore
 from tests.unit.dataset.made import corners, saved
 from tests.unit.dataset.opened import all_refs, opened, parquet, read, refusal
-from tests.unit.dataset.pushing import Pusher, listed, stored
+from tests.unit.dataset.push.pushing import Pusher, listed, stored
 
 SHAPE = [
     "schema_version", "id", "split", "image_path", "image_filename", "width", "height",
@@ -408,7 +408,7 @@ def test_a_packed_table_that_came_to_harm_is_noticed(plain, tmp_path):
 
 
 def test_packing_stops_before_it_fills_the_disk(tmp_path):
-    from ocrlabel.dataset.push_packed import _check_room
+    from ocrlabel.dataset.push.packed import _check_room
 
     with pytest.raises(ConfigError, match="set TMPDIR to a larger disk"):
         _check_room(tmp_path, 1 << 60)

@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from ocrlabel.dataset.push_columns import IMAGE, ORIGINAL_PATH, Others, blank, pushed_schema
-from ocrlabel.dataset.push_plan import groups
-from ocrlabel.dataset.push_survey import Survey
-from ocrlabel.dataset.push_target import image_key
+from ocrlabel.dataset.push.columns import IMAGE, ORIGINAL_PATH, Others, blank, pushed_schema
+from ocrlabel.dataset.push.plan import groups
+from ocrlabel.dataset.push.survey import Survey
+from ocrlabel.dataset.push.target import image_key
 from ocrlabel.dataset.schema import PREDECESSOR_VERSION
 from ocrlabel.dataset.sources import Dataset
 from ocrlabel.labels import ImageRef

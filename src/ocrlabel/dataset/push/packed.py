@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ocrlabel.dataset.in_parallel import in_parallel
-from ocrlabel.dataset.push_objects import same_image
-from ocrlabel.dataset.push_rows import PushRows
-from ocrlabel.dataset.push_survey import Step
-from ocrlabel.dataset.push_table import TableWriter, images_in
+from ocrlabel.dataset.push.objects import same_image
+from ocrlabel.dataset.push.rows import PushRows
+from ocrlabel.dataset.push.survey import Step
+from ocrlabel.dataset.push.table import TableWriter, images_in
 from ocrlabel.errors import ConfigError, StoreUnavailable
 from ocrlabel.labels import ImageRef
 from ocrlabel.storage.base import ObjectStore

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
-from ocrlabel.dataset.push_survey import Survey
-from ocrlabel.dataset.push_target import image_key
+from ocrlabel.dataset.push.survey import Survey
+from ocrlabel.dataset.push.target import image_key
 from ocrlabel.storage.base import Stored
 
 

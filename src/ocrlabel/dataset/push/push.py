@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ocrlabel.dataset.push_columns import Others
-from ocrlabel.dataset.push_objects import Sender
-from ocrlabel.dataset.push_packed import read_back_packed, write_packed
-from ocrlabel.dataset.push_plan import plan_uploads, rows_to_check
-from ocrlabel.dataset.push_rows import PushRows, digest_of
-from ocrlabel.dataset.push_survey import Step, Survey, survey
-from ocrlabel.dataset.push_table import TableWriter, difference, look
-from ocrlabel.dataset.push_target import Target
+from ocrlabel.dataset.push.columns import Others
+from ocrlabel.dataset.push.objects import Sender
+from ocrlabel.dataset.push.packed import read_back_packed, write_packed
+from ocrlabel.dataset.push.plan import plan_uploads, rows_to_check
+from ocrlabel.dataset.push.rows import PushRows, digest_of
+from ocrlabel.dataset.push.survey import Step, Survey, survey
+from ocrlabel.dataset.push.table import TableWriter, difference, look
+from ocrlabel.dataset.push.target import Target
 from ocrlabel.dataset.sources import Dataset
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.storage.base import ObjectStore

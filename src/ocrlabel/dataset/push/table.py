@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ocrlabel.dataset.parquet_file import open_parquet
-from ocrlabel.dataset.push_rows import PushRows, mark, plain
+from ocrlabel.dataset.push.rows import PushRows, mark, plain
 from ocrlabel.errors import ConfigError
 from ocrlabel.storage.base import NotStored, ObjectStore
 
