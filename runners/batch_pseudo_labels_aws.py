@@ -10,17 +10,20 @@ import sys
 
 from ocrlabel.cli.ending import end_process_with
 
-# a container that says something at once is one that is not looked into needlessly
-print('{"event": "starting", "runner": "batch_pseudo_labels_aws"}', file=sys.stderr, flush=True)
-
 
 def main() -> None:
     """Run with the flags of the command line and the variables of the job."""
+    end_process_with(_label)
+
+
+def _label() -> None:
+    # a container that says something at once is one that is not looked into needlessly
+    print('{"event": "starting", "runner": "batch_pseudo_labels_aws"}', file=sys.stderr, flush=True)
     import typer  # noqa: PLC0415 - after the first line
 
     from ocrlabel.cli.bucket_run import bucket_run  # noqa: PLC0415 - after the first line
 
-    end_process_with(lambda: typer.run(bucket_run))
+    typer.run(bucket_run)
 
 
 if __name__ == "__main__":
