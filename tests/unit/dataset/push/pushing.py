@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ from ocrlabel.dataset.push.survey import Step
 from ocrlabel.dataset.push.target import Target, target_of
 from ocrlabel.dataset.sources import open_dataset
 from ocrlabel.storage.base import ObjectStore
+from tests.unit.dataset.made import corners, saved
+
+PAGE = saved(corners(), "PNG")
 
 
 @dataclass
@@ -81,3 +85,19 @@ def listed(store: ObjectStore, prefix: str = "") -> dict[str, int]:
 
 def stored(store: ObjectStore, key: str) -> bytes:
     return asyncio.run(store.get(key))
+
+
+def picture(number: int, format_: str = "PNG") -> bytes:
+    return saved(corners(48 + 2 * number, 32), format_)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def folder_of(tmp_path: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        path = tmp_path / "scans" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return tmp_path / "scans"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import io
 import json
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,59 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocrlabel.dataset.push.push import PushOptions
-from ocrlabel.dataset.push.table import images_in
 from ocrlabel.errors import ConfigError, DatasetError, StoreUnavailable
 from ocrlabel.labels import FailureClass
-from ocrlabel.storage.base import ObjectStore
-from ocrlabel.storage.opening import open_store
 from tests.support.faults import PowerCut
-from tests.support.s3 import CREDENTIALS, REGION, make_bucket
 from tests.support.stores import DictStore
-from tests.unit.dataset.made import corners, saved
-from tests.unit.dataset.opened import all_refs, opened, parquet, read, refusal
-from tests.unit.dataset.push.pushing import Pusher, listed, stored
-
-SHAPE = [
-    "schema_version", "id", "split", "image_path", "image_filename", "width", "height",
-    "polygons", "texts", "labels", "metadata",
-]  # fmt: skip
-PAGE = saved(corners(), "PNG")
-
-
-def picture(number: int, format_: str = "PNG") -> bytes:
-    return saved(corners(48 + 2 * number, 32), format_)
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-@pytest.fixture
-def open_s3(moto_url: str) -> Callable[[str], ObjectStore]:
-    return lambda url: open_store(
-        url, endpoint_url=moto_url, region=REGION, credentials=CREDENTIALS
-    )
-
-
-@pytest.fixture
-def pusher(moto_url, open_s3, request, tmp_path) -> Pusher:
-    bucket = "p" + sha256(request.node.nodeid.encode())[:20]
-    make_bucket(moto_url, bucket)
-    return Pusher(open_s3(f"s3://{bucket}"), bucket, tmp_path, open_s3)
-
-
-@pytest.fixture
-def plain(tmp_path) -> Pusher:
-    """To a bucket that is a dict."""
-    return Pusher(DictStore(), "dict", tmp_path)
-
-
-def folder_of(tmp_path: Path, files: dict[str, bytes]) -> Path:
-    for name, data in files.items():
-        path = tmp_path / "scans" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return tmp_path / "scans"
+from tests.unit.dataset.opened import all_refs, opened, read, refusal
+from tests.unit.dataset.push.pushing import PAGE, Pusher, folder_of, listed, picture, sha256, stored
 
 
 def test_a_folder_is_labelled_from_the_bucket_with_no_flag_at_all(pusher, open_s3, tmp_path):
@@ -311,134 +261,6 @@ def test_a_file_that_changes_while_it_is_pushed_stops_the_push(plain, tmp_path):
     assert "data/processed/scans.parquet" not in store.objects
 
 
-def test_the_predecessors_table_keeps_its_columns_and_gets_paths_that_are_found(
-    pusher, open_s3, tmp_path, shared_data
-):
-    table = pq.read_table(shared_data / "predecessor/sample_10.parquet")
-    pq.write_table(table, tmp_path / "baseline_train.parquet")
-    for number, path in enumerate(table["image_path"].to_pylist()):
-        (tmp_path / "root" / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "root" / path).write_bytes(picture(number))
-    done = pusher("baseline_train.parquet", roots=("root",))
-    assert (done.rows, done.unreadable, done.left_out) == (10, 0, ())
-    key = "data/processed/baseline_train.parquet"
-    pushed = pq.read_table(pa.BufferReader(stored(pusher.store, key)))
-    assert pushed.column_names == [*SHAPE, "original_path"]
-    for name in SHAPE:
-        if name != "image_path":
-            assert pushed[name].to_pylist() == table[name].to_pylist(), name
-    assert pushed["original_path"].to_pylist() == table["image_path"].to_pylist()
-    with opened(f"s3://{pusher.bucket}/{key}", tmp_path, store_opener=open_s3) as dataset:
-        assert [read(dataset, row) for row in range(10)] == [picture(n) for n in range(10)]
-
-
-def test_packed_images_are_in_the_table_read_back_equal_and_loaded_by_datasets(
-    pusher, open_s3, tmp_path, monkeypatch
-):
-    import datasets
-
-    files = {f"{n:03}.png": picture(n % 150) for n in range(230)} | {"bad.png": b"no image"}
-    folder_of(tmp_path, files)
-    done = pusher("scans", "packed/", packed=True, verify="all")
-    assert (done.rows, done.uploaded, done.unreadable, done.checked) == (231, 230, 1, 230)
-    assert list(listed(pusher.store)) == ["packed/scans.parquet"]
-    data = stored(pusher.store, "packed/scans.parquet")
-    table = pq.ParquetFile(pa.BufferReader(data))
-    sizes = [table.metadata.row_group(n).num_rows for n in range(table.num_row_groups)]
-    assert sizes == [100, 100, 31]
-    with opened(
-        f"s3://{pusher.bucket}/packed/scans.parquet", tmp_path / "..", store_opener=open_s3
-    ) as dataset:
-        refs = all_refs(dataset)
-        assert {ref.id: read(dataset, ref.ordinal) for ref in refs[:-1]} == {
-            name: files[name] for name in files if name != "bad.png"
-        }
-        assert refs[0].path == f"{sha256(files['000.png'])}.png"
-        assert refusal(dataset, 230).failure == FailureClass.NOT_FOUND
-        assert refs[230].path == "bad.png"
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    (tmp_path / "packed.parquet").write_bytes(data)
-    loaded = datasets.Dataset.from_parquet(
-        str(tmp_path / "packed.parquet"), cache_dir=str(tmp_path / "cache")
-    )
-    assert isinstance(loaded.features["image"], datasets.Image)
-    assert loaded[17]["image"].size == corners(48 + 2 * 17, 32).size
-    again = pusher("scans", "packed/", packed=True)
-    assert (again.uploaded, again.there, again.table) == (0, 230, "unchanged")
-
-
-class Counted(io.BytesIO):
-    """A file that counts what is read of it."""
-
-    taken = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(size)
-        self.taken += len(data)
-        return data
-
-
-def test_one_image_of_a_packed_table_is_read_without_the_rest_of_its_group(plain, tmp_path):
-    big = {f"{n:02}.png": picture(n) + bytes([n]) * 100_000 for n in range(90)}
-    folder_of(tmp_path, big)
-    plain("scans", packed=True)
-    file = Counted(plain.store.objects["data/processed/scans.parquet"])
-    assert len(file.getvalue()) > 9_000_000
-    assert list(images_in(file, [0, 7])) == [(0, big["00.png"]), (7, big["07.png"])]
-    assert file.taken < 4_000_000
-
-
-def test_a_packed_table_with_other_images_is_another_table(plain, tmp_path):
-    folder_of(tmp_path, {"a.png": picture(1), "b.png": picture(2)})
-    plain("scans", packed=True)
-    (tmp_path / "scans/b.png").write_bytes(picture(3))
-    with pytest.raises(ConfigError, match="2 rows there, 2 here: 1 with another content"):
-        plain("scans", packed=True)
-
-
-def test_a_packed_table_that_came_to_harm_is_noticed(plain, tmp_path):
-    folder_of(tmp_path, {"a.png": picture(1), "b.png": picture(2)})
-
-    class Flips(DictStore):
-        async def upload(self, key: str, path: Path) -> None:
-            self.objects[key] = path.read_bytes().replace(picture(2), picture(2)[::-1])
-
-    with pytest.raises(StoreUnavailable, match="row 2 holds another image"):
-        plain("scans", packed=True, store=Flips())
-
-
-def test_packing_stops_before_it_fills_the_disk(tmp_path):
-    from ocrlabel.dataset.push.packed import _check_room
-
-    with pytest.raises(ConfigError, match="set TMPDIR to a larger disk"):
-        _check_room(tmp_path, 1 << 60)
-
-
-def test_a_hugging_face_table_is_unpacked_and_packed_again_with_its_class_names(plain, tmp_path):
-    import datasets
-
-    features = datasets.Features(
-        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["bill", "card"])}
-    )
-    rows = {
-        "image": [{"bytes": picture(n), "path": f"{n}.png"} for n in range(4)],
-        "label": [0, 1, 1, 0],
-    }
-    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "hf.parquet")
-    done = plain("hf.parquet")
-    assert (done.rows, done.uploaded) == (4, 4)
-    table = pq.read_table(pa.BufferReader(plain.store.objects["data/processed/hf.parquet"]))
-    assert table["id"].to_pylist() == [f"{n}.png" for n in range(4)]
-    assert table["label"].to_pylist() == [0, 1, 1, 0]
-    plain("hf.parquet", "again.parquet", packed=True)
-    (tmp_path / "again.parquet").write_bytes(plain.store.objects["again.parquet"])
-    loaded = datasets.Dataset.from_parquet(
-        str(tmp_path / "again.parquet"), cache_dir=str(tmp_path / "cache")
-    )
-    assert loaded.features["label"].names == ["bill", "card"]
-    assert loaded[3]["image"].size == corners(48 + 2 * 3, 32).size
-
-
 def test_a_pushed_table_can_be_pushed_on_into_another_bucket(pusher, tmp_path):
     folder_of(tmp_path, {"a.png": picture(1), "b.png": picture(2)})
     pusher("scans")
@@ -450,71 +272,6 @@ def test_a_pushed_table_can_be_pushed_on_into_another_bucket(pusher, tmp_path):
             assert stored(pusher.store, key) == data
     table = pq.read_table(pa.BufferReader(second.store.objects["data/processed/scans.parquet"]))
     assert table["original_path"].to_pylist() == ["a.png", "b.png"]
-
-
-def test_columns_of_csv_and_jsonl_are_kept_with_the_types_of_their_values(plain, tmp_path):
-    (tmp_path / "a.png").write_bytes(PAGE)
-    (tmp_path / "b.png").write_bytes(picture(2))
-    (tmp_path / "t.csv").write_text(
-        "file_name,split,width,note,code\na.png,val,48,둘,007\nb.png,val,,x,12\n"
-    )
-    rows = [
-        {"image": "a.png", "n": 1, "x": 1, "ok": True, "texts": ["가"], "mixed": [1], "labels": 7,
-         "polygons": [[[0, 0], [1, 0], [1, 1.5]]], "metadata": {"original_source": "scan"}},
-        {"image": "b.png", "n": None, "x": 0.5, "late": "z", "mixed": "text"},
-    ]  # fmt: skip
-    (tmp_path / "t.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    plain("t.csv", "csv.parquet")
-    table = pq.read_table(pa.BufferReader(plain.store.objects["csv.parquet"]))
-    assert table.select(["split", "width", "note", "code"]).to_pydict() == {
-        "split": ["val", "val"],
-        "width": [48, None],
-        "note": ["둘", "x"],
-        "code": ["007", "12"],
-    }
-    done = plain("t.jsonl", "jsonl.parquet")
-    assert done.left_out == ("labels",)
-    table = pq.read_table(pa.BufferReader(plain.store.objects["jsonl.parquet"]))
-    kept = ["n", "x", "ok", "late", "mixed", "texts", "polygons", "labels", "metadata", "split"]
-    assert table.select(kept).to_pydict() == {
-        "n": [1, None],
-        "x": [1.0, 0.5],
-        "ok": [True, None],
-        "late": [None, "z"],
-        "mixed": ["[1]", "text"],
-        "texts": [["가"], None],
-        "polygons": [[[[0.0, 0.0], [1.0, 0.0], [1.0, 1.5]]], None],
-        "labels": [[], []],
-        "metadata": [{"original_source": "scan"}, {"original_source": ""}],
-        "split": ["train", "train"],
-    }
-
-
-def test_columns_of_parquet_keep_their_types_and_other_bytes_are_left_out(plain, tmp_path):
-    for name in ("a.png", "b.png"):
-        (tmp_path / name).write_bytes(PAGE)
-    when = pa.array([1, None], pa.timestamp("ms", tz="Asia/Seoul"))
-    columns = {
-        "path": ["a.png", "b.png"],
-        "id": pa.array([7, 8]),
-        "when": when,
-        "tags": [["x"], []],
-        "width": pa.array([1.5, 2.5]),
-        "height": pa.array([3, 4], pa.int16()),
-        "thumb": [b"\x89PNG", b""],
-    }
-    parquet(tmp_path / "t.parquet", columns)
-    done = plain("t.parquet", image_column="path")
-    assert done.left_out == ("width", "thumb")
-    table = pq.read_table(pa.BufferReader(plain.store.objects["data/processed/t.parquet"]))
-    assert table.schema.field("when").type == when.type
-    assert table.select(["id", "when", "tags", "width", "height"]).to_pydict() == {
-        "id": ["7", "8"],
-        "when": when.to_pylist(),
-        "tags": [["x"], []],
-        "width": [0, 0],
-        "height": [3, 4],
-    }
 
 
 def test_every_step_is_told_with_its_end(plain, tmp_path):
