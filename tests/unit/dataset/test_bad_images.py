@@ -146,6 +146,6 @@ def test_an_image_with_wrong_bytes_anywhere_ends_well(image, wrong):
     ends_well(bytes(broken))
 
 
-@pytest.mark.parametrize("image", SMALL)
+@pytest.mark.parametrize("image", SMALL, ids=range(len(SMALL)))  # a PDF holds the time
 def test_the_small_images_themselves_are_read(image):
     assert list(upright_pages(image, TIGHT))

@@ -50,6 +50,7 @@ def first_page(data: bytes) -> Image.Image:
         (b"<svg/>", None),
         (b"", None),
     ],
+    ids=lambda value: "" if isinstance(value, bytes) else str(value),  # a PDF holds the time
 )
 def test_an_image_is_known_by_its_content(data, name):
     assert sniff(data) == name
