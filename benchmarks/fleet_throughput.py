@@ -55,6 +55,9 @@ def measure(s3_url: str, home: Path, workers: int, limiter: str, rps: float, sec
         joined_s = time.monotonic() + 6.0
         until(lambda: all(worker.over for worker in ws.workers), within_s=900)
         statuses = [worker.ended() for worker in ws.workers]
+        for worker, status in zip(ws.workers, statuses, strict=True):
+            if status:
+                print(f"a worker ended with {status}:\n{worker.said[-3000:]}")
         entries = sorted(fake.entries, key=lambda entry: entry.t_s)
         last_s = entries[-1].t_s - 10.0
         window = [entry for entry in entries if joined_s <= entry.t_s < last_s]
