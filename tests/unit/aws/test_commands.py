@@ -2,122 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 
-from ocrlabel.cli.aws import app
 from ocrlabel.errors import ConfigError
-from tests.support.aws import ACCOUNT, aws_at, moto_process, reset
-from tests.support.s3 import moto_server
+from tests.support.aws import ACCOUNT
+from tests.support.aws_user import DEPLOY, KEY
 
 # moto says so of every resource that it does not make
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")
 
-KEY = "up_a_key_that_shows_nowhere"
 DIGEST = "sha256:" + "a" * 64
 IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/batch-processor@{DIGEST}"
 GOLDEN = Path(__file__).parents[2] / "golden" / "aws"
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
-
-
-class User:
-    """Someone at a shell: variables, a folder, and what the last command printed."""
-
-    def __init__(self, url: str) -> None:
-        self.variables = {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_REGION": "us-east-1",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "UPSTAGE_API_KEY": KEY,
-            "S3_BUCKET": "",
-            "SECRET_NAME": "",
-            "UPSTAGE_BASE_URL": "",
-        }
-        self.aws = aws_at({"*": url})
-        self.printed = ""
-
-    def types(self, line: str) -> str:
-        result = CliRunner().invoke(app, line.split(), env=self.variables)
-        self.printed += result.output
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    def put_dataset(self, name: str, rows: int) -> None:
-        s3 = self.aws.client("s3")
-        bucket = f"ocrlabel-{ACCOUNT}-us-east-1"
-        s3.delete_bucket_policy(Bucket=bucket)  # moto denies without looking at the condition
-        paths = [f"images/{n}.png" for n in range(rows)]
-        held = io.BytesIO()
-        pq.write_table(pa.table({"id": paths, "image_path": paths}), held)
-        s3.put_object(Bucket=bucket, Key=f"data/processed/{name}.parquet", Body=held.getvalue())
-        for path in paths[:30]:
-            s3.put_object(Bucket=bucket, Key=path, Body=b"png")
-
-
-def without_docker(url: str) -> None:
-    """moto's jobs are done at once, with no container."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
-    connection.request(
-        "POST",
-        "/moto-api/config",
-        json.dumps({"batch": {"use_docker": False}}),
-        {"Content-Type": "application/json"},
-    )
-    connection.getresponse().read()
-    connection.close()
-
-
-# moto makes no compute environment without a service role
-DEPLOY = f"deploy --service-role arn:aws:iam::{ACCOUNT}:role/service --network own"
-
-
-def newcomer(url: str) -> User:
-    reset(url)
-    without_docker(url)
-    someone = User(url)
-    someone.aws.client("iam").create_role(RoleName="service", AssumeRolePolicyDocument="{}")
-    return someone
-
-
-@pytest.fixture
-def user(moto, tmp_path, monkeypatch) -> User:
-    monkeypatch.chdir(tmp_path)
-    return newcomer(moto)
-
-
-@pytest.fixture(scope="module")
-def once(tmp_path_factory) -> Iterator[tuple[User, Path]]:
-    """An account of its own where everything was deployed."""
-    folder = tmp_path_factory.mktemp("project")
-    with moto_process() as url, contextlib.chdir(folder):
-        someone = newcomer(url)
-        someone.types(DEPLOY)
-        yield someone, folder
-
-
-@pytest.fixture
-def deployed(once, monkeypatch) -> User:
-    someone, folder = once
-    monkeypatch.chdir(folder)
-    return someone
 
 
 def test_deploy_writes_config_env_and_says_what_comes_next(deployed):

@@ -17,16 +17,9 @@ from ocrlabel.aws.stack import look_stack
 from ocrlabel.errors import ConfigError
 from tests.support.aws import ACCOUNT, REGION, FakeTime, Served, aws_at, reset, serving
 from tests.support.fake_cloudformation import FakeCloudFormation, Stack
-from tests.support.s3 import moto_server
 
 KEY = "up_this_is_the_key"
 PLACE = Place(ACCOUNT, REGION)
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
 
 
 @dataclass

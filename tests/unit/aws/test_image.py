@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-
 import pytest
 
 from ocrlabel.aws.commands import CommandFailed, run
@@ -13,24 +9,7 @@ from ocrlabel.aws.image import Build, build, build_argv, can_cache, engine, log_
 from ocrlabel.aws.image_in_ecr import listed
 from ocrlabel.errors import ConfigError
 from tests.support.aws import CONFIG, aws_at, reset
-from tests.support.s3 import moto_server
-
-MANIFEST = {
-    "schemaVersion": 2,
-    "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-    "config": {
-        "mediaType": "application/vnd.docker.container.image.v1+json",
-        "size": 7,
-        "digest": "sha256:" + "1" * 64,
-    },
-    "layers": [],
-}
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
+from tests.support.docker_at_ecr import Docker
 
 
 @pytest.fixture
@@ -39,25 +18,6 @@ def ecr(moto):
     client = aws_at({"*": moto}).client("ecr")
     client.create_repository(repositoryName="batch-processor")
     return client
-
-
-@dataclass
-class Docker:
-    """A container program that remembers what it was asked; a push reaches the registry."""
-
-    ecr: object
-    architecture: str = "amd64"
-    asked: list[tuple[list[str], str | None]] = field(default_factory=list)
-
-    def __call__(self, argv: Sequence[str], stdin: str | None) -> str:
-        self.asked.append((list(argv), stdin))
-        if argv[1] == "push":
-            self.ecr.put_image(
-                repositoryName="batch-processor",
-                imageManifest=json.dumps(MANIFEST),
-                imageTag=argv[2].rsplit(":", 1)[1],
-            )
-        return self.architecture + "\n" if argv[1] == "image" else ""
 
 
 def test_an_image_is_built_pushed_and_named_by_its_digest(ecr):

@@ -59,7 +59,9 @@ def test_what_is_offered_is_there(types):
 
 
 def test_offline_choices_change_what_is_listed(types):
-    line = "aws deploy --dry-run --offline --network own --with-ec2 --bucket mine --github me/labels"
+    line = (
+        "aws deploy --dry-run --offline --network own --with-ec2 --bucket mine --github me/labels"
+    )
     listed = types(line, {"AWS_REGION": "eu-west-1", "SECRET_NAME": "other"}).out
     for thing in (
         "AWS::EC2::VPC Vpc",
