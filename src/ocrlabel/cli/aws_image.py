@@ -52,7 +52,7 @@ def push_image(
 
         ocrlabel aws push-image
 
-        ocrlabel aws push-image --target local --memory-mib 3500 --vcpu 2
+        ocrlabel aws push-image --target local --memory-mib 4096 --vcpu 2
 
         ocrlabel aws push-image --tag "$GITHUB_SHA" --tag latest --cache
 

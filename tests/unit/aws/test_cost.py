@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from ocrlabel.aws.prices import fargate_prices, listed
 from ocrlabel.aws.queues import Job, Try
 
 GUIDE = 3272
+PAGE = (Path(__file__).parents[3] / "docs" / "aws.md").read_text(encoding="utf-8")
 
 
 def test_the_guides_images_cost_more_to_read_than_to_compute():
@@ -17,6 +20,23 @@ def test_the_guides_images_cost_more_to_read_than_to_compute():
     assert ocr(GUIDE, listed("X86_64")).usd == pytest.approx(4.908)
     assert bound
     assert spot == pytest.approx(0.0165, abs=0.001)
+
+
+def test_the_page_shows_the_amounts_that_the_command_says():
+    prices = listed("X86_64")
+    choices = compute_choices(Compute.planned(GUIDE / 3, 1, 1, 2048), prices)
+    rest = around(GUIDE, prices, gets=None, puts=None)
+    amounts = [
+        (ocr(GUIDE, prices).usd, False),
+        *(total(choices[name]) for name in ("Fargate Spot", "Fargate", "EC2 Spot")),
+        total(rest[:3]),
+        total(rest[3:]),
+    ]
+    table = PAGE[PAGE.index("## What it costs") : PAGE.index("The guide's $0.04")]
+    shown = re.findall(r"\| (at most )?(\d+\.\d\d) \|$", table, re.MULTILINE)
+    assert shown == [("at most " if bound else "", f"{usd:.2f}") for usd, bound in amounts]
+    assert "some three hundred times" in PAGE.replace("\n", " ")
+    assert 250 < amounts[0][0] / amounts[1][0] < 350
 
 
 def test_fargate_spot_is_marked_as_an_upper_bound_and_never_above_on_demand():
