@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -121,6 +122,27 @@ def test_many_words_end_a_row_group_as_many_rows_do(tmp_path):
     long = LabelRow("a", "p", "p", 1, 1, (Word("w", BOX, None),) * 50_000)
     path = written(tmp_path / "labels.parquet", long, long, long)
     assert pq.ParquetFile(path).num_row_groups == 2
+
+
+def test_words_that_wait_for_their_row_group_wait_as_columns():
+    columns, rows, words = LabelColumns(), 200, 50
+
+    def add() -> None:
+        for n in range(rows):
+            page = tuple(
+                Word(f"{n}-{at}", tuple((n + 0.5, at + x) for x in (0.1, 0.2, 0.3, 0.4)), 0.5)
+                for at in range(words)
+            )
+            columns.add(LabelRow(str(n), "p", "p", 1, 1, page))
+
+    add()  # what is imported by the first is not counted
+    tracemalloc.start()
+    try:
+        add()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 200 * rows * words, "as objects they are 600 bytes each"
 
 
 def test_half_a_surrogate_pair_does_not_stop_the_table(tmp_path):
