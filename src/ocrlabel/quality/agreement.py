@@ -8,8 +8,9 @@ are left out, as are words of the other table inside such a region.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ocrlabel.dataset.rows import IGNORE, LabelRow
 from ocrlabel.labels import Word
@@ -177,13 +178,14 @@ def _agreed(
 
 def _by_script(page: PageAgreement) -> dict[str, Tally]:
     """Words of the first table by their script, words only in the second by theirs."""
-    kinds: dict[str, Tally] = {}
+    first, alone = Counter[str](), Counter[str](map(script, page.alone))
+    matched, same = Counter[str](), Counter[str]()
     for word in page.words:
-        partner = word.other is not None
-        one = Tally(0, 1, int(partner), int(partner), int(word.same))
         kind = script(word.word.text)
-        kinds[kind] = kinds.get(kind, Tally()) + one
-    for text in page.alone:
-        kind = script(text)
-        kinds[kind] = kinds.get(kind, Tally()) + Tally(0, 0, 1, 0, 0)
-    return {kind: replace(tally, pages=1) for kind, tally in kinds.items()}
+        first[kind] += 1
+        matched[kind] += word.other is not None
+        same[kind] += word.same
+    return {
+        kind: Tally(1, first[kind], alone[kind] + matched[kind], matched[kind], same[kind])
+        for kind in first.keys() | alone.keys()
+    }

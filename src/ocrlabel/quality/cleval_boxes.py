@@ -50,12 +50,13 @@ class CharBoxes:
 class Held:
     """What the read boxes hold of the truth.
 
-    precision: (truth, read) to the share of the read box that lies on the truth's.
+    precision: (truth, read) to the share of the read box that lies on the truth's, rounded to
+    single precision, as the authors' code keeps it.
     inside: (truth, read) to which of the truth's points are in the read box, ascending, where
     any are.
     """
 
-    precision: dict[tuple[int, int], np.float32]
+    precision: dict[tuple[int, int], float]
     inside: dict[tuple[int, int], list[int]] = field(default_factory=dict)
 
     def points(self, truth: int, read: int) -> list[int]:
@@ -89,16 +90,14 @@ def held(truths: CharBoxes, reads: CharBoxes) -> Held:
     of_truth, of_read = quad_shapes(truths.quads), quad_shapes(reads.quads)
     shared = overlaps(of_truth, of_read)
     parts = (shared.values / of_read.areas[shared.columns]).astype(np.float32)
-    precision = {
-        (i, j): part
-        for i, j, part in zip(shared.rows.tolist(), shared.columns.tolist(), parts, strict=True)
-    }
+    places = zip(shared.rows.tolist(), shared.columns.tolist(), strict=True)
+    precision = dict(zip(places, parts.tolist(), strict=True))
     _without_words(precision, truths, of_truth, of_read)
     return Held(precision, _inside(truths, reads))
 
 
 def _without_words(
-    precision: dict[tuple[int, int], np.float32],
+    precision: dict[tuple[int, int], float],
     truths: CharBoxes,
     of_truth: Shapes,
     of_read: Shapes,
@@ -114,7 +113,7 @@ def _without_words(
         reads = np.array([j for i, j in precision if i == region], dtype=np.intp)
         areas = shapely.area(shapely.intersection(rest, solids(of_read, reads)))
         for j, area in zip(reads.tolist(), areas, strict=True):
-            precision[region, j] = np.float32(area / of_read.areas[j])
+            precision[region, j] = float(np.float32(area / of_read.areas[j]))
 
 
 def _inside(truths: CharBoxes, reads: CharBoxes) -> dict[tuple[int, int], list[int]]:

@@ -11,6 +11,9 @@ from ocrlabel.quality.cleval_boxes import CharBoxes, Held
 SHARE = 0.3
 """The share of a read box that has to lie on the truth."""
 
+_SINGLE = float(np.float32(SHARE))
+"""The same in single precision, in which the authors' code compares one share."""
+
 
 @dataclass(frozen=True, slots=True)
 class Matched:
@@ -27,7 +30,7 @@ def belong(truths: CharBoxes, reads: CharBoxes, on: Held) -> Matched:
     unread = _left_out(truths, on)
     valid_truths = tuple(i for i, ignore in enumerate(truths.ignored) if not ignore)
     valid_reads = tuple(j for j in range(len(reads)) if j not in unread)
-    strong = _by_both([pair for pair in on.inside if _share(on, pair) >= np.float32(SHARE)])
+    strong = _by_both([pair for pair in on.inside if _share(on, pair) >= _SINGLE])
     links: set[tuple[int, int]] = set()
     for i in valid_truths:
         rivals = strong.reads_of.get(i, [])
@@ -38,7 +41,7 @@ def belong(truths: CharBoxes, reads: CharBoxes, on: Held) -> Matched:
             links.update((i, j) for j in split)
     for j, holders in _by_both(list(on.inside)).truths_of.items():
         merged = [i for i in holders if not truths.ignored[i]]
-        share = sum(float(_share(on, (i, j))) for i in merged)
+        share = sum(_share(on, (i, j)) for i in merged)
         if j not in unread and len(merged) >= 2 and share >= SHARE:
             links.update((i, j) for i in merged)
     both = _by_both(sorted(links))
@@ -59,8 +62,8 @@ def _by_both(pairs: list[tuple[int, int]]) -> _Both:
     return both
 
 
-def _share(on: Held, pair: tuple[int, int]) -> np.float32:
-    return on.precision.get(pair, np.float32(0))
+def _share(on: Held, pair: tuple[int, int]) -> float:
+    return on.precision.get(pair, 0.0)
 
 
 def _left_out(truths: CharBoxes, on: Held) -> set[int]:
@@ -70,8 +73,8 @@ def _left_out(truths: CharBoxes, on: Held) -> set[int]:
     for (i, j), share in on.precision.items():
         if not truths.ignored[i]:
             continue
-        if share >= np.float32(SHARE):
+        if share >= _SINGLE:
             out.add(j)
         elif on.points(i, j):
-            sums[j] = sums.get(j, np.float32(0)) + share
+            sums[j] = sums.get(j, np.float32(0)) + np.float32(share)
     return out | {j for j, share in sums.items() if share >= np.float32(SHARE)}

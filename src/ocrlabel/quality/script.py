@@ -6,6 +6,7 @@ An engine that does not know a script invents: by script, that shows at once.
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from itertools import takewhile
 
 _RANGES = (
@@ -27,12 +28,13 @@ def script(text: str) -> str:
 
     Letters come before digits, and digits before symbols: "No.5" is latin, "(12)" is digits.
     """
-    letters = Counter(_letter(c) for c in text if c.isalpha())
+    letters = Counter(map(_letter, filter(str.isalpha, text)))
     if letters:
         return letters.most_common(1)[0][0]
     return "digits" if any(c.isnumeric() for c in text) else SYMBOLS
 
 
+@lru_cache(maxsize=4096)
 def _letter(character: str) -> str:
     code = ord(character)
     if code <= _LATIN_ENDS:
