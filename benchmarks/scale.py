@@ -159,7 +159,8 @@ def free(server: Counting, home: Path, rows: int, batch: int, hands: int) -> Non
         watched(second, memory)
         require(second.ended() == 0, second.said[-2000:])
         seen += server.requests()
-        told(f"free, {rows:,} packed rows in batches of {batch}, {hands or 'few'} at once", seen, rows)
+        what = f"free, {rows:,} packed rows in batches of {batch}, {hands or 'few'} at once"
+        told(what, seen, rows)
         log = events(second)
         started_s = next(line["time"] for line in log if line["event"] == "started")
         last_s = max(line["time"] for line in log if line["event"] == "batch_saved")
