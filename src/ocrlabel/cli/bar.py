@@ -55,13 +55,16 @@ class Bar:
 
     def _state(self) -> str:
         progress = self._progress
-        parts = [f"{progress.images_per_s:.2f} images/s"] if progress.fresh else ["getting ready"]
+        under_way = progress.images_per_s > 0
+        parts = [f"{progress.images_per_s:.2f} images/s" if under_way else "getting ready"]
         if progress.failed:
             parts.append(f"[red]{progress.failed:,} failed[/red]")
-        if progress.fresh and progress.left_s is not None:
+        if progress.left_s is not None:
             parts.append(f"{shown_duration(progress.left_s)} left")
         if progress.price_per_page_usd:
             parts.append(f"${progress.spent_usd:.2f} of ~${progress.projected_usd:.2f}")
+        if progress.others.workers:
+            parts.append(f"{1 + progress.others.workers} workers")
         return "  ".join(parts)
 
     def say(self, text: str) -> None:

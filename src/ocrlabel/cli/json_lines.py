@@ -8,7 +8,7 @@ from typing import IO, Any, Self
 
 from ocrlabel.cli.tallying import Progress
 from ocrlabel.labels import Failed
-from ocrlabel.pipeline.events import Asked, BatchSaved, Event, Notice, RowDone, Started
+from ocrlabel.pipeline.events import Asked, BatchSaved, Event, Fleet, Notice, RowDone, Started
 
 _LINE_EVERY_S = 10.0
 _METRICS_EVERY_S = 60.0
@@ -35,10 +35,13 @@ class JsonLines:
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
+        if isinstance(event, Started):
+            self._metrics()  # the counts begin anew
         self._progress.take(event)
         now_s = self._clock()
         match event:
             case Started():
+                self._metrics_at = (now_s, 0, 0, self._progress.throttled, 0)
                 self._write("started", rows=event.rows, done=event.done, engine=event.engine)
             case RowDone(outcome=Failed() as failed):
                 self._write(
@@ -57,7 +60,7 @@ class JsonLines:
                 )
             case _:
                 pass
-        if isinstance(event, RowDone) and now_s >= self._next_s:
+        if isinstance(event, RowDone | Fleet) and now_s >= self._next_s:
             self._next_s = now_s + _LINE_EVERY_S
             self._write("progress", **self._numbers())
         if now_s - self._metrics_at[0] >= _METRICS_EVERY_S:
@@ -74,27 +77,31 @@ class JsonLines:
             "rows": progress.rows,
             "done": progress.done,
             "failed": progress.failed,
+            "other_workers": progress.others.workers,
             "images_per_s": round(progress.images_per_s, 3),
             "left_s": None if left_s is None else round(left_s),
             "spent_usd": round(progress.spent_usd, 6),
         }
 
     def _metrics(self) -> None:
-        """What happened since the last metrics, in CloudWatch's embedded metric format."""
+        """What happened here since the last metrics, in CloudWatch's embedded metric format.
+
+        Of this worker alone: CloudWatch adds up what the workers of a fleet write.
+        """
         progress, now_s = self._progress, self._clock()
         since_s, done, failed, throttled, spent = self._metrics_at
         self._metrics_at = (
             now_s,
-            progress.done,
-            progress.failed,
+            progress.done_here,
+            progress.failed_here,
             progress.throttled,
-            progress.spent_pages,
+            progress.spent_here,
         )
         values = {
-            "ImagesPerSecond": (progress.done - done) / max(now_s - since_s, 1e-3),
-            "Failures": progress.failed - failed,
+            "ImagesPerSecond": (progress.done_here - done) / max(now_s - since_s, 1e-3),
+            "Failures": progress.failed_here - failed,
             "Throttled": progress.throttled - throttled,
-            "SpentUSD": (progress.spent_pages - spent) * progress.price_per_page_usd,
+            "SpentUSD": (progress.spent_here - spent) * progress.price_per_page_usd,
         }
         units = {"ImagesPerSecond": "Count/Second", "SpentUSD": "None"}
         names = [{"Name": name, "Unit": units.get(name, "Count")} for name in values]

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import IO, Self
 
 from ocrlabel.cli.tallying import Progress, progress_line
-from ocrlabel.pipeline.events import Event, Notice, RowDone, Started
+from ocrlabel.pipeline.events import Event, Fleet, Notice, RowDone, Started
+from ocrlabel.wording import counted
 
 _LINE_EVERY_S = 10.0
 
@@ -19,13 +20,14 @@ class Lines:
         self._clock = clock
         self._stream = stream
         self._next_s = 0.0
+        self._said = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._progress.fresh:
-            self.say(progress_line(self._progress))
+        if self._progress.done_here and self._said != self._progress.done:
+            self._say_progress()
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
@@ -33,14 +35,22 @@ class Lines:
         now_s = self._clock()
         match event:
             case Started(done=done) if done:
-                self.say(f"going on: {done:,} of {event.rows:,} rows were done before")
+                self.say(
+                    f"going on: {done:,} of {counted(event.rows, 'row')} were done before"
+                    if done > 1
+                    else f"going on: 1 of {counted(event.rows, 'row')} was done before"
+                )
             case Notice(message=message):
                 self.say(message)
-            case RowDone() if now_s >= self._next_s:
+            case RowDone() | Fleet() if now_s >= self._next_s:
                 self._next_s = now_s + _LINE_EVERY_S
-                self.say(progress_line(self._progress))
+                self._say_progress()
             case _:
                 pass
+
+    def _say_progress(self) -> None:
+        self._said = self._progress.done
+        self.say(progress_line(self._progress))
 
     def say(self, text: str) -> None:
         """Print a line."""

@@ -15,8 +15,10 @@ from ocrlabel.errors import ConfigError
 from ocrlabel.pipeline.agree import existing_plan
 from ocrlabel.pipeline.finish import Change
 from ocrlabel.pipeline.remake import merge_again
-from ocrlabel.pipeline.run import Result, tools_for, write_partial
+from ocrlabel.pipeline.run import Result
+from ocrlabel.pipeline.so_far import write_partial
 from ocrlabel.pipeline.stop import Stop
+from ocrlabel.pipeline.tools import tools_for
 
 
 async def merge_place(

@@ -26,7 +26,9 @@ def set_live(
 
     For example:
 
-        ocrlabel set s3://bucket/data/processed/train_pseudo_labels.parquet --rps 10 --max-cost 20
+        ocrlabel set labels.parquet --rps 10
+
+        ocrlabel set s3://bucket/labels/train.parquet --rps 10 --max-cost 20
     """
     from ocrlabel.cli.settings import Settings, from_environment
     from ocrlabel.cli.wiring import make_world, place_of_output

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrlabel.cli.tallying import shown_duration
+from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from ocrlabel.pipeline.status import Status
@@ -31,7 +32,7 @@ def status(
 
         ocrlabel status labels.parquet
 
-        ocrlabel status s3://bucket/data/processed/baseline_train_pseudo_labels.parquet
+        ocrlabel status s3://bucket/data/processed/train_pseudo_labels.parquet
     """
     from ocrlabel.cli.settings import Settings, from_environment
     from ocrlabel.cli.wiring import make_world, place_of_output
@@ -64,21 +65,25 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
         rows.append(("rate", f"{found.images_per_s:.2f} images/s{_allowed(alive)}"))
     if found.left_s is not None:
         rows.append(("time left", shown_duration(found.left_s)))
+    if found.active_s:
+        rows.append(("time", f"{shown_duration(found.active_s)} of work"))
     if account.requests:
         price = float((found.told or {}).get("price_per_page_usd") or price_per_page_usd)
         if account.billed_pages or account.at_risk_pages:
             at_risk = sum(account.at_risk_pages.values())
             perhaps = f", {at_risk:,} more perhaps" if at_risk else ""
             spent_usd = account.spent_pages * price
-            pages = f"{account.billed_pages:,} pages billed{perhaps}"
+            pages = f"{counted(account.billed_pages, 'page')} billed{perhaps}"
             rows.append(("spent", f"{spent_usd:.4f} USD ({pages})"))
         rows.append(("requests", _listed(account.requests).strip(" ()")))
     rows += [("worker", f"{worker.worker}: {_said(worker.said)}") for worker in alive]
     if lost:
         names = ", ".join(worker.worker for worker in lost[:5])
-        rows.append(("interrupted", f"{len(lost)} workers ended without a word: {names}"))
-    if found.told is not None and not found.complete and found.told.get("reason"):
-        rows.append(("last stopped", str(found.told["reason"]).splitlines()[0]))
+        ended = f"{counted(len(lost), 'worker')} ended without a word: {names}"
+        rows.append(("interrupted", ended))
+    reason = str((found.told or {}).get("reason") or "")
+    if reason and not found.complete and not found.a_part_was_asked_for:
+        rows.append(("last stopped", reason.splitlines()[0]))
     return rows
 
 
@@ -90,6 +95,7 @@ def told(found: Status, price_per_page_usd: float) -> dict[str, Any]:
         "complete": found.complete,
         **asdict(found.tally),
         "not_reached": found.tally.not_reached,
+        "active_s": round(found.active_s, 3),
         "images_per_s": found.images_per_s,
         "left_s": found.left_s,
         "account": asdict(found.account),
@@ -102,7 +108,9 @@ def _state(found: Status, alive: int) -> str:
     if found.complete:
         return "done; both tables are written"
     if alive:
-        return f"running, {alive} worker{'s' if alive > 1 else ''}"
+        return f"running, {counted(alive, 'worker')}"
+    if found.a_part_was_asked_for:
+        return "a part is done, as asked; without --limit and --sample the command does the rest"
     return "stopped; the same command goes on"
 
 

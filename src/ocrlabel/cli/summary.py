@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ocrlabel.cli.tallying import shown_duration
+from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from ocrlabel.cli.labelling import Labelling
+
+
+_PAUSE_S = 10.0
 
 
 def tell_result(done: Labelling, report_at: str | None) -> None:
@@ -21,16 +25,17 @@ def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]
     """The table's rows."""
     told, place = done.result.told, done.place
     rows = [("state", _state(done))]
-    rows.append(("labelled", f"{told['labelled']:,} of {told['rows']:,} images"))
+    images = counted(told["rows"], "image")
+    rows.append(("labelled", f"{told['labelled']:,} of {images}"))
     if told["failed"]:
         rows.append(("failed", f"{told['failed']:,} ({_classes(told['failures'])})"))
     if told["not_reached"]:
         rows.append(("not reached", f"{told['not_reached']:,}"))
-    rows.append(("found", f"{told['words']:,} words on {told['pages']:,} pages"))
+    found = f"{counted(told['words'], 'word')} on {counted(told['pages'], 'page')}"
+    rows.append(("found", found))
     rows += _cost_rows(told)
-    took_s = told["ended_at_s"] - told["created_at_s"]
     if not done.result.already:
-        rows.append(("time", shown_duration(took_s)))
+        rows.append(("time", _time(told)))
     rows.append(("labels table", done.labels))
     if told["failed"]:
         rows.append(("failures table", done.failures))
@@ -38,6 +43,15 @@ def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]
     if report_at:
         rows.append(("report", report_at))
     return rows
+
+
+def _time(told: Mapping[str, Any]) -> str:
+    """How long it was worked on; beside it how long ago it began, where there were pauses."""
+    whole_s = told["ended_at_s"] - told["created_at_s"]
+    active_s = told.get("active_s", whole_s)
+    if whole_s - active_s < _PAUSE_S:
+        return shown_duration(whole_s)
+    return f"{shown_duration(active_s)} of work, {shown_duration(whole_s)} with pauses"
 
 
 def _state(done: Labelling) -> str:
@@ -59,12 +73,13 @@ def _cost_rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     account = told["account"]
     at_risk = sum(account["at_risk_pages"].values())
     wasted = sum(account["wasted_pages"].values())
-    line = f"{account['billed_pages']:,} pages, {told['billed_usd']:.4f} USD"
+    line = f"{counted(account['billed_pages'], 'page')}, {told['billed_usd']:.4f} USD"
     if wasted:
         line += f"; {wasted:,} of them in no label"
     rows = [("billed", line)]
     if at_risk:
-        rows.append(("perhaps billed", f"{at_risk:,} pages, {told['at_risk_usd']:.4f} USD"))
+        perhaps = f"{counted(at_risk, 'page')}, {told['at_risk_usd']:.4f} USD"
+        rows.append(("perhaps billed", perhaps))
     rate = told["requests_per_s"]
     sent = sum(n for name, n in account["requests"].items() if name != "unsent")
     if not sent:

@@ -10,7 +10,7 @@ from ocrlabel.labels import Attempt, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The run begins or goes on: rows in all, rows that were done before."""
+    """The run begins or goes on: rows that this command is to do, and how many of them are done."""
 
     rows: int
     done: int
@@ -44,6 +44,21 @@ class BatchSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class Fleet:
+    """Other workers of the run: how many are at it now, and what all others did since we began."""
+
+    workers: int
+    labelled: int = 0
+    failed: int = 0
+    spent_pages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AllSettled:
+    """Every row that this command is to do has its outcome, whoever saw to it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something a person wants to know now. kind is one word for logs."""
 
@@ -51,4 +66,4 @@ class Notice:
     message: str
 
 
-Event: TypeAlias = Started | RowDone | Asked | BatchSaved | Notice
+Event: TypeAlias = Started | RowDone | Asked | BatchSaved | Fleet | AllSettled | Notice

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,7 +25,8 @@ from ocrlabel.pipeline.merge import (
     write_tables,
 )
 from ocrlabel.pipeline.record import RunRecord, encode_record
-from ocrlabel.pipeline.round import Tools
+from ocrlabel.pipeline.sessions import Session, read_sessions
+from ocrlabel.pipeline.tools import Tools
 from ocrlabel.storage.base import NotStored
 
 Change: TypeAlias = Callable[[Sequence[Settled]], list[Settled]]
@@ -142,7 +143,8 @@ async def _merge(
     store = tools.world.store
     await store.upload(tools.layout.labels_key, labels_path)
     await store.upload(tools.layout.failures_key, failures_path)
-    record = run_record(tools, tally, account, retries=retry, complete=True)
+    sessions = await sessions_of_run(tools)
+    record = run_record(tools, tally, account, sessions, retries=retry, complete=True)
     data = encode_record(record, beyond=account_to_json(beyond))
     await store.put(tools.layout.run_key, data)
     await store.delete([tools.layout.partial_labels_key, tools.layout.partial_failures_key])
@@ -163,6 +165,7 @@ def run_record(
     tools: Tools,
     tally: Tally,
     account: Account,
+    sessions: Sequence[Session],
     *,
     retries: int,
     complete: bool,
@@ -173,6 +176,7 @@ def run_record(
         plan=tools.plan,
         tally=tally,
         account=account,
+        sessions=sessions,
         complete=complete,
         reason=reason,
         ended_at_s=tools.world.wall(),
@@ -181,6 +185,16 @@ def run_record(
         max_cost_usd=tools.options.max_cost_usd,
         max_failures_share=tools.options.max_failures_share,
     )
+
+
+async def sessions_of_run(tools: Tools) -> list[Session]:
+    """When workers were at it; this one, if it is one of them, still is."""
+    return [
+        replace(session, ended_at_s=tools.world.wall())
+        if session.worker == tools.world.me.worker
+        else session
+        for session in await read_sessions(tools.world, tools.keys(0))
+    ]
 
 
 def table_info(tools: Tools) -> dict[str, str]:

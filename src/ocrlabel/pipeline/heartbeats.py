@@ -46,6 +46,9 @@ class Heartbeats:
         self._keys = keys
         self.duration_s = duration_s
         self._seen: dict[str, Beat] = {}
+        self._first_seen: dict[str, int] = {}
+        self.used = 0
+        """The highest number of this worker's own that the last look found."""
 
     async def beat(self, number: int, said: Mapping[str, Any]) -> None:
         """Write a number that was never used before; what it says is for the others."""
@@ -58,13 +61,8 @@ class Heartbeats:
 
     async def look(self) -> list[Beat]:
         """The newest heartbeat of every other worker that ever wrote one."""
-        prefix = self._keys.workers
-        newest: dict[str, int] = {}
-        async for stored in self._world.store.list(prefix):
-            worker, _, file = stored.key.removeprefix(prefix).rpartition("/")
-            number = int(file.removesuffix(".json"))
-            newest[worker] = max(number, newest.get(worker, 0))
-        newest.pop(self._world.me.worker, None)
+        newest = await _newest_numbers(self._world, self._keys)
+        self.used = newest.pop(self._world.me.worker, 0)
         fresh = [
             (worker, number)
             for worker, number in newest.items()
@@ -79,6 +77,7 @@ class Heartbeats:
         except NotStored:
             return  # it has written a newer one meanwhile
         found = json.loads(data)
+        self._first_seen.setdefault(worker, number)
         self._seen[worker] = Beat(
             owner=owner_from(found),
             number=number,
@@ -93,6 +92,41 @@ class Heartbeats:
             return False
         return self._world.clock() < beat.since_s + beat.duration_s * 1.25
 
+    def surely_lives(self, beat: Beat) -> bool:
+        """Whether that worker was seen to do something, or is a process that runs on this host.
+
+        The last heartbeat of a worker that died on another host looks alive for its duration.
+        """
+        here = self._world.me
+        seen_to_beat = beat.number > self._first_seen[beat.owner.worker]
+        on_this_host = bool(beat.owner.host) and beat.owner.host == here.host
+        return self.lives(beat) and (seen_to_beat or on_this_host)
+
     async def others_alive(self) -> list[Beat]:
         """Workers that may still do something."""
         return [beat for beat in await self.look() if self.lives(beat)]
+
+
+async def newest_beats(world: World, keys: RunKeys) -> dict[str, dict[str, Any]]:
+    """What is written in every worker's newest heartbeat, this one's own included."""
+    newest = await _newest_numbers(world, keys)
+
+    async def read(worker: str, number: int) -> dict[str, Any] | None:
+        try:
+            data = await world.store.get(keys.heartbeat(worker, number))
+        except NotStored:
+            return None  # it has written newer ones meanwhile
+        found: dict[str, Any] = json.loads(data)
+        return found
+
+    beats = await asyncio.gather(*(read(*one) for one in newest.items()))
+    return {worker: beat for worker, beat in zip(newest, beats, strict=True) if beat is not None}
+
+
+async def _newest_numbers(world: World, keys: RunKeys) -> dict[str, int]:
+    prefix = keys.workers
+    newest: dict[str, int] = {}
+    async for stored in world.store.list(prefix):
+        worker, _, file = stored.key.removeprefix(prefix).rpartition("/")
+        newest[worker] = max(int(file.removesuffix(".json")), newest.get(worker, 0))
+    return newest

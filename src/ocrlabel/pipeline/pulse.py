@@ -11,6 +11,7 @@ from typing import Any
 from ocrlabel.errors import StoreUnavailable
 from ocrlabel.pipeline.aimd import Ceiling
 from ocrlabel.pipeline.budget import Purse, cap_pages
+from ocrlabel.pipeline.company import Company
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.fleet import NOTHING, Heartbeat, Member, Share
 from ocrlabel.pipeline.heartbeats import Beat, Heartbeats
@@ -27,8 +28,9 @@ _AWAITED_S = 0.5
 class Pulse:
     """Beats until it is cancelled.
 
-    busy: whether this worker has something to send; told: its counters, for `status`. shared:
-    whether there is a rate to share; engines on one's own cores have none.
+    busy: whether this worker has something to send; told: its counters, for the others and for
+    `status`; began_at_s: when it set to work (Unix s). shared: whether there is a rate to share;
+    engines on one's own cores have none.
     """
 
     world: World
@@ -38,15 +40,18 @@ class Pulse:
     duration_s: float
     busy: Callable[[], bool]
     told: Callable[[], Mapping[str, Any]]
+    began_at_s: float
     price_per_page_usd: float
     shared: bool
     _member: Member = field(init=False)
     _heartbeats: Heartbeats = field(init=False)
+    _company: Company = field(init=False)
     _setting: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self._member = Member(self.world.me.worker, self.duration_s)
         self._heartbeats = Heartbeats(self.world, self.keys, duration_s=self.duration_s)
+        self._company = Company(self._heartbeats.surely_lives)
         self._share(NOTHING)
 
     async def run(self) -> None:
@@ -76,10 +81,14 @@ class Pulse:
         """Look at the others, take the share that is ours now, and tell them so."""
         await self._read_settings()
         beats = await self._heartbeats.look()
+        for event in self._company.seen(beats):
+            self.world.emit(event)
         others = [self._heartbeat_of(beat) for beat in beats]
         for other in others:
             self.pool.adopt(other.ceilings)
-        member = self._member.looking(others, self.world.clock())
+        # an earlier round of this process may have used numbers up
+        number = max(self._member.number, self._heartbeats.used)
+        member = replace(self._member, number=number).looking(others, self.world.clock())
         member = member.asking() if self.busy() else member.resting()
         self._member = member
         self._share(member.share())
@@ -102,7 +111,8 @@ class Pulse:
             await self._heartbeats.beat(heartbeat.number, self._said(heartbeat) | {"gone": True})
 
     def _said(self, heartbeat: Heartbeat) -> dict[str, Any]:
-        return {"heartbeat": asdict(heartbeat), **self.told()}
+        times = {"began_at_s": self.began_at_s, "at_s": self.world.wall()}
+        return {"heartbeat": asdict(heartbeat), **times, **self.told()}
 
     def _heartbeat_of(self, beat: Beat) -> Heartbeat:
         found = dict(beat.said["heartbeat"])

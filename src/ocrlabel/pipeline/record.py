@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from ocrlabel.labels import Tally
 from ocrlabel.pipeline.account import Account, account_to_json, tally_to_json
 from ocrlabel.pipeline.plan import Plan
+from ocrlabel.pipeline.sessions import Session, active_s
 
 RECORD_FORMAT = 1
 
@@ -19,7 +20,8 @@ RECORD_FORMAT = 1
 class RunRecord:
     """What run.json holds. complete: every input row is in exactly one of the two tables.
 
-    retries: retry rounds that are part of the tables. ended_at_s is Unix s.
+    retries: retry rounds that are part of the tables. ended_at_s is Unix s. sessions: when workers
+    were at it, as far as that is known.
     """
 
     plan: Plan
@@ -33,14 +35,21 @@ class RunRecord:
     max_cost_usd: float | None = None
     max_failures_share: float = 0.05
     settings: Mapping[str, Any] | None = None
+    sessions: Sequence[Session] = ()
+
+    @property
+    def active_s(self) -> float:
+        """Seconds in which a worker was at it; the whole time where nobody wrote it down."""
+        return active_s(self.sessions) or max(0.0, self.ended_at_s - self.plan.created_at_s)
 
     @property
     def requests_per_s(self) -> float | None:
-        """Requests sent over the time between the first and the last one."""
+        """Requests sent over the time from the first to the last one, without pauses."""
         first_s, last_s = self.account.first_sent_s, self.account.last_sent_s
         if first_s is None or last_s is None or last_s <= first_s:
             return None
-        return (self.account.sent - 1) / (last_s - first_s)
+        sending_s = active_s(self.sessions, first_s, last_s) or last_s - first_s
+        return (self.account.sent - 1) / sending_s
 
 
 def encode_record(record: RunRecord, *, beyond: Mapping[str, Any]) -> bytes:
@@ -76,6 +85,7 @@ def encode_record(record: RunRecord, *, beyond: Mapping[str, Any]) -> bytes:
         "ended_at": _iso(record.ended_at_s),
         "created_at_s": plan.created_at_s,
         "ended_at_s": record.ended_at_s,
+        "active_s": round(record.active_s, 3),
         "settings": dict(record.settings or {}),
     }
     return json.dumps(told, ensure_ascii=False, indent=1).encode()

@@ -11,7 +11,7 @@ from ocrlabel.engines.base import Document, Engine
 from ocrlabel.errors import BadAnswer, ConfigError
 from ocrlabel.labels import Labelled
 from ocrlabel.pipeline.finish import Change, Finished, remerge
-from ocrlabel.pipeline.round import Tools
+from ocrlabel.pipeline.tools import Tools
 
 
 async def merge_again(tools: Tools, scratch: Path, change: Change | None = None) -> Finished:

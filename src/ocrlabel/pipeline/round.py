@@ -5,100 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from ocrlabel.dataset.checkpoint_table import Settled
-from ocrlabel.engines.base import Engine
 from ocrlabel.errors import RunMismatch, StoreUnavailable
 from ocrlabel.labels import ImageRef
-from ocrlabel.pipeline.asks import Asks
-from ocrlabel.pipeline.breaker import Breaker
-from ocrlabel.pipeline.budget import Purse
-from ocrlabel.pipeline.checkpoint import Checkpoints
 from ocrlabel.pipeline.claims import Claims
-from ocrlabel.pipeline.counting import Counters
 from ocrlabel.pipeline.crew import Crew
 from ocrlabel.pipeline.events import BatchSaved
 from ocrlabel.pipeline.exchange import Exchange
 from ocrlabel.pipeline.heartbeats import Heartbeats
 from ocrlabel.pipeline.journal import JournalWriter
-from ocrlabel.pipeline.layout import Layout, RunKeys
-from ocrlabel.pipeline.lease import Leases
 from ocrlabel.pipeline.line import Line
-from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.paid import Paid
-from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.pool import RatePool
 from ocrlabel.pipeline.pulse import Pulse
-from ocrlabel.pipeline.reading import Images, Reader, Reuse
+from ocrlabel.pipeline.reading import Reader
 from ocrlabel.pipeline.recount import settle_for_the_dead, used_by_worker
 from ocrlabel.pipeline.selection import Selection
-from ocrlabel.pipeline.stop import Stop
+from ocrlabel.pipeline.tools import Tools
 from ocrlabel.pipeline.views import Views
-from ocrlabel.pipeline.world import World
-
-
-class Input(Images, Protocol):
-    """The dataset that a run works on."""
-
-    @property
-    def rows(self) -> int:
-        """How many input rows there are."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of what makes this input this input."""
-        ...
-
-    def describe(self) -> str:
-        """Where it is, for people."""
-        ...
-
-    def refs(self, start: int, stop: int) -> Sequence[ImageRef]:
-        """The references of a range of rows."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
-    """What all rounds of one worker share."""
-
-    world: World
-    layout: Layout
-    plan: Plan
-    checkpoints: Checkpoints
-    engine: Engine
-    dataset: Input
-    options: RunOptions
-    stop: Stop
-    pool: RatePool
-    breaker: Breaker
-    purse: Purse | None
-    counters: Counters
-    reuse: Reuse | None = None
-
-    def keys(self, retry: int) -> RunKeys:
-        """The keys of one round."""
-        return self.layout.of_run(self.plan.run_id, retry)
-
-    def asks(self, retry: int) -> Asks | None:
-        """The asks of one round; None for engines that cost nothing."""
-        if self.engine.price_per_page_usd <= 0:
-            return None
-        return Asks(
-            self.world,
-            self.keys(retry),
-            send_within_s=self.options.send_within_s,
-            request_timeout_s=self.engine.request_timeout_s,
-            margin_s=self.options.lease_s / 4,
-        )
-
-    def leases(self, retry: int) -> Leases:
-        """The leases of one round."""
-        return Leases(self.world, self.keys(retry), duration_s=self.options.lease_s)
 
 
 async def work_round(
@@ -174,6 +99,7 @@ async def work_round(
         duration_s=tools.options.lease_s,
         busy=lambda: crew.busy,
         told=tools.counters.told,
+        began_at_s=tools.began_at_s,
         price_per_page_usd=tools.engine.price_per_page_usd,
         shared=tools.options.rps is not None
         or any(lane.requests_per_s or lane.pages_per_minute for lane in tools.engine.lanes),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,14 @@ from ocrlabel.pipeline.checkpoint import Checkpoints
 from ocrlabel.pipeline.heartbeats import Beat, Heartbeats
 from ocrlabel.pipeline.layout import Layout
 from ocrlabel.pipeline.plan import Plan
+from ocrlabel.pipeline.sessions import active_s, session_of
+from ocrlabel.pipeline.so_far import A_PART
 from ocrlabel.pipeline.survey import survey
 from ocrlabel.pipeline.world import World
 from ocrlabel.storage.base import NotStored
+
+_ENOUGH_ROWS = 5
+"""Fewer say nothing about how long the rest takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +37,20 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A run as it stands. told: run.json where there is one. rate: images/s of live workers."""
+    """A run as it stands. told: run.json where there is one.
+
+    active_s: seconds in which a worker was at it. images_per_s: of the live workers; None where
+    there is none. steady: enough was seen to judge by how long the rest takes.
+    """
 
     plan: Plan
     tally: Tally
     account: Account
     workers: tuple[WorkerStatus, ...]
     told: Mapping[str, Any] | None
-    images_per_s: float | None
+    active_s: float = 0.0
+    images_per_s: float | None = None
+    steady: bool = False
 
     @property
     def complete(self) -> bool:
@@ -47,9 +58,16 @@ class Status:
         return self.told is not None and bool(self.told["complete"])
 
     @property
+    def a_part_was_asked_for(self) -> bool:
+        """It did all that it was asked to, which was not every row (`--limit`, `--sample`)."""
+        if self.told is None or self.told.get("reason") != A_PART:
+            return False
+        return bool(self.told["not_reached"] == self.tally.not_reached)
+
+    @property
     def left_s(self) -> float | None:
         """Seconds that the rest takes at the present rate."""
-        if self.complete or not self.images_per_s:
+        if self.complete or not self.images_per_s or not self.steady:
             return None
         return self.tally.not_reached / self.images_per_s
 
@@ -73,19 +91,43 @@ async def read_status(world: World, layout: Layout, *, watch_s: float) -> Status
     if told is not None and told["complete"]:
         tally = Tally(*(told[name] for name in Tally.__dataclass_fields__))
         account = Account(**told["account"])
-        return Status(plan, tally, account, _workers(heartbeats, beats, beats), told, None)
+        workers = _workers(heartbeats, beats, beats)
+        return Status(plan, tally, account, workers, told, _active_s(beats))
     first = await survey(world, plan, Checkpoints(world, layout, plan), keys)
     if not any(heartbeats.lives(beat) for beat in beats):
         workers = _workers(heartbeats, beats, beats)
-        return Status(plan, first.tally, first.account, workers, told, None)
+        return Status(plan, first.tally, first.account, workers, told, _active_s(beats))
     began_s = world.clock()
     await world.sleep(watch_s)
     found = await survey(world, plan, Checkpoints(world, layout, plan), keys)
     done = found.tally.labelled + found.tally.failed - first.tally.labelled - first.tally.failed
-    rate = done / max(world.clock() - began_s, 1e-3)
+    watched_s = max(world.clock() - began_s, 1e-3)
     later = await heartbeats.look()
-    workers = _workers(heartbeats, beats, later)
-    return Status(plan, found.tally, found.account, workers, told, rate)
+    if done < _ENOUGH_ROWS:
+        # too few to judge by: what the live workers did since they began tells more
+        living = [beat for beat in later if heartbeats.lives(beat)]
+        done, watched_s = max((done, watched_s), _since_they_began(living))
+    return Status(
+        plan,
+        found.tally,
+        found.account,
+        _workers(heartbeats, beats, later),
+        told,
+        _active_s(later),
+        images_per_s=done / watched_s,
+        steady=done >= _ENOUGH_ROWS,
+    )
+
+
+def _since_they_began(living: Sequence[Beat]) -> tuple[int, float]:
+    """Rows that these workers did, and the seconds in which one of them was at it."""
+    done = sum(beat.said.get("labelled", 0) + beat.said.get("failed", 0) for beat in living)
+    return done, max(_active_s(living), 1e-3)
+
+
+def _active_s(beats: Sequence[Beat]) -> float:
+    sessions = (session_of(beat.owner.worker, beat.said) for beat in beats)
+    return active_s(session for session in sessions if session is not None)
 
 
 async def _record(world: World, layout: Layout, plan: Plan) -> Mapping[str, Any] | None:

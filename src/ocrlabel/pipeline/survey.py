@@ -20,32 +20,55 @@ from ocrlabel.pipeline.checkpoint import Checkpoints
 from ocrlabel.pipeline.journal import BatchView, refresh
 from ocrlabel.pipeline.layout import RunKeys
 from ocrlabel.pipeline.plan import Plan
+from ocrlabel.pipeline.selection import Selection
 from ocrlabel.pipeline.world import World
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Counts of what is saved. metas: by (batch, retry); open_batches: those with no checkpoint."""
+    """Counts of what is saved. metas: by (batch, retry); open_batches: those with no checkpoint.
+
+    done, failed: of the rows that were asked about. Of a batch of which only a part was asked
+    about a checkpoint does not tell how many of them failed: they count as labelled.
+    """
 
     tally: Tally
     account: Account
+    done: int = 0
+    failed: int = 0
     metas: Mapping[tuple[int, int], Mapping[str, Any]] = field(default_factory=dict)
     open_batches: tuple[int, ...] = ()
 
 
-async def survey(world: World, plan: Plan, checkpoints: Checkpoints, keys: RunKeys) -> Survey:
+async def survey(
+    world: World,
+    plan: Plan,
+    checkpoints: Checkpoints,
+    keys: RunKeys,
+    selection: Selection | None = None,
+) -> Survey:
     """Read the footers of all checkpoints and the journals of the batches that have none.
+
+    selection: the rows that are asked about; None means all.
 
     An image that is in two batches may count twice until it is settled in both.
     """
     metas = await checkpoints.survey()
     tally, account = Tally(), Account()
-    for (_, retry), meta in metas.items():
+    selection = selection or Selection(plan.rows)
+    done = failed = 0
+    for (batch, retry), meta in metas.items():
         account += account_from_json(meta["account"])
         if retry == 0:
-            tally = add_tallies(tally, tally_from_json(meta["tally"]))
+            of_batch = tally_from_json(meta["tally"])
+            tally = add_tallies(tally, of_batch)
+            asked_about = len(selection.within(plan.batch_range(batch)))
+            done += asked_about
+            failed += of_batch.failed if asked_about == of_batch.rows else 0
         else:
-            tally = _with_retried(tally, tally_from_json(meta["tally"]))
+            again = tally_from_json(meta["tally"])
+            tally = _with_retried(tally, again)
+            failed -= again.labelled
     unfinished = tuple(batch for batch in range(plan.batches) if (batch, 0) not in metas)
     started = await _batches_with_journal(world, keys)
     for batch in unfinished:
@@ -54,6 +77,10 @@ async def survey(world: World, plan: Plan, checkpoints: Checkpoints, keys: RunKe
             await refresh(world, keys, batch, view)
             outcomes = [view.with_all_attempts(one) for one in view.outcomes.values()]
             tally = add_tallies(tally, tally_of(outcomes))
+            wanted = set(selection.within(plan.batch_range(batch)))
+            of_selection = tally_of(one for one in outcomes if one.ordinal in wanted)
+            done += of_selection.rows
+            failed += of_selection.failed
             account += of_outcomes(outcomes)
             # what was asked and has no outcome yet: it is asked again, and may have been billed
             for key in view.tried.keys() - view.by_key.keys():
@@ -66,7 +93,7 @@ async def survey(world: World, plan: Plan, checkpoints: Checkpoints, keys: RunKe
         words=tally.words,
         failures=tally.failures,
     )
-    return Survey(whole, account, metas, unfinished)
+    return Survey(whole, account, done, failed, metas, unfinished)
 
 
 def _with_retried(tally: Tally, again: Tally) -> Tally:

@@ -1,0 +1,178 @@
+"""What a person is told of a run: by its progress, by `status`, and by its account."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from ocrlabel.cli.status import lines
+from ocrlabel.cli.tallying import Progress
+from ocrlabel.engines.base import Lane
+from ocrlabel.errors import Interrupted
+from ocrlabel.pipeline.events import Notice, Started
+from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.pipeline.status import read_status
+from ocrlabel.pipeline.stop import Stop
+from tests.support.clock import clock, run_virtual, sleep
+from tests.support.runs import LAYOUT, BillingEngine, Told, go, made, world
+from tests.support.stores import DictStore
+
+TENS = RunOptions(batch_rows=10)
+SLOW = (Lane("key", 2.0),)
+
+
+class Watched(Told):
+    """What a display counts, at every moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.progress = Progress(clock)
+
+    def __call__(self, event):
+        super().__call__(event)
+        self.progress.take(event)
+
+    @property
+    def notices(self):
+        return [event.message for event in self.events if isinstance(event, Notice)]
+
+
+def test_two_workers_of_a_run_both_show_all_of_it_and_that_they_are_not_alone():
+    store, engine = DictStore(), BillingEngine(lanes=SLOW)
+    watched = [Watched(), Watched()]
+    halfway = []
+
+    async def look():
+        await sleep(60.0)
+        halfway.extend((one.progress.done, one.progress.done_here) for one in watched)
+
+    async def story():
+        workers = (
+            go(store, made(200), engine, TENS, worker=f"w{n}", host=f"h{n}", told=told)
+            for n, told in enumerate(watched, 1)
+        )
+        await asyncio.gather(*workers, look())
+
+    run_virtual(story())
+    done_here = sum(here for _, here in halfway)
+    assert all(here > 20 for _, here in halfway)
+    # a heartbeat is at most five seconds old, and the rate is 2/s
+    assert all(done_here - 15 <= done <= done_here + 15 for done, _ in halfway)
+    assert [one.progress.done for one in watched] == [200, 200]
+    assert "another worker is at work on this run: w2" in watched[0].notices
+    assert "another worker is at work on this run: w1" in watched[1].notices
+
+
+def stopped_and_gone_on(pause_s):
+    """run.json of a run of 80 rows at 2/s that paused after 20 s."""
+    store, engine = DictStore(), BillingEngine(lanes=SLOW)
+
+    async def interrupted():
+        stop = Stop(clock)
+        asyncio.get_running_loop().call_later(20.0, lambda: stop.drain("enough", grace_s=10.0))
+        with pytest.raises(Interrupted):
+            await go(store, made(80), engine, TENS, stop=stop)
+
+    async def story():
+        await interrupted()
+        await sleep(pause_s)
+        status = await read_status(world(store, "w3"), LAYOUT, watch_s=2.0)
+        done = await go(store, made(80), engine, TENS, worker="w2")
+        return status, done.told
+
+    return run_virtual(story())
+
+
+def test_the_pause_of_a_run_counts_neither_as_its_time_nor_in_its_rate():
+    _, soon = stopped_and_gone_on(pause_s=0.0)
+    status, late = stopped_and_gone_on(pause_s=10_000.0)
+    assert late["ended_at_s"] - late["created_at_s"] > 10_000
+    assert late["active_s"] == pytest.approx(soon["active_s"], abs=10)
+    assert late["requests_per_s"] == pytest.approx(soon["requests_per_s"], rel=0.15)
+    assert status.active_s == pytest.approx(21, abs=5)
+    assert ("state", "stopped; the same command goes on") in lines(status, 0.0015)
+
+
+@pytest.mark.parametrize("part", [{"limit": 12}, {"sample": 12}])
+def test_a_part_is_counted_against_what_was_asked_for(part):
+    store, engine = DictStore(), BillingEngine()
+    first, second = Watched(), Watched()
+
+    async def story():
+        await go(store, made(30), engine, replace(TENS, limit=5), told=first)
+        await go(store, made(30), engine, replace(TENS, **part), worker="w2", told=second)
+        return await read_status(world(store, "w3"), LAYOUT, watch_s=2.0)
+
+    found = run_virtual(story())
+    (started,) = (event for event in second.events if isinstance(event, Started))
+    assert started.rows == 12
+    assert started.done == 5 if "limit" in part else started.done < 5
+    assert second.progress.done == 12
+    assert "12 of 30 rows, as --limit and --sample ask for" in second.notices
+    state = dict(lines(found, 0.0015))["state"]
+    assert state.startswith("a part is done, as asked; without --limit and --sample")
+    assert "last stopped" not in dict(lines(found, 0.0015))
+
+
+def test_an_interrupted_run_after_a_part_says_stopped_and_not_that_its_part_is_done():
+    store, engine = DictStore(), BillingEngine(lanes=SLOW)
+
+    async def story():
+        await go(store, made(80), engine, replace(TENS, limit=10))
+        stop = Stop(clock)
+        asyncio.get_running_loop().call_later(20.0, lambda: stop.drain("enough", grace_s=10.0))
+        with pytest.raises(Interrupted):
+            await go(store, made(80), engine, TENS, worker="w2", stop=stop)
+        return await read_status(world(store, "w3"), LAYOUT, watch_s=2.0)
+
+    shown = dict(lines(run_virtual(story()), 0.0015))
+    assert shown["state"] == "stopped; the same command goes on"
+    assert shown["last stopped"] == "enough"
+
+
+def test_a_second_round_of_the_same_worker_uses_no_heartbeat_number_again():
+    store, engine = DictStore(), BillingEngine(lanes=SLOW)
+    numbers = []
+    put = store.put
+
+    async def noted(key, data):
+        if "/workers/" in key:
+            numbers.append(int(key.rpartition("/")[2].removesuffix(".json")))
+        await put(key, data)
+
+    store.put = noted
+    again = replace(TENS, retry_failed=())
+    run_virtual(go(store, made(40, absent=[3]), engine, again))
+    assert len(numbers) > 4
+    assert numbers == sorted(set(numbers))
+
+
+def test_time_left_is_not_told_from_a_handful_of_rows():
+    store, engine = DictStore(), BillingEngine(lanes=SLOW)
+
+    async def looks():
+        found = []
+        for wait_s in (3.0, 40.0):
+            await sleep(wait_s)
+            found.append(await read_status(world(store, "w3"), LAYOUT, watch_s=1.0))
+        return found
+
+    async def story():
+        work = go(store, made(150), engine, replace(TENS, rps=2.0), host="far")
+        _, found = await asyncio.gather(work, looks())
+        return found
+
+    early, later = run_virtual(story())
+    assert early.left_s is None
+    assert later.left_s is not None
+    assert later.left_s == pytest.approx(later.tally.not_reached / 2, rel=0.3)
+
+
+def test_the_account_of_a_run_says_how_long_it_was_worked_on():
+    store = DictStore()
+    done = run_virtual(go(store, made(20), BillingEngine()))
+    assert json.dumps(done.told["active_s"])
+    assert 2 <= done.told["active_s"] <= done.told["ended_at_s"] - done.told["created_at_s"]

@@ -1,0 +1,114 @@
+"""What a person sees of a run while it goes."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from ocrlabel.cli.json_lines import JsonLines
+from ocrlabel.cli.lines import Lines
+from ocrlabel.cli.tallying import Progress, progress_line
+from ocrlabel.labels import Failed, FailureClass, Labelled
+from ocrlabel.pipeline.events import AllSettled, Fleet, RowDone, Started
+
+
+class Clock:
+    """Moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def started(rows=100, done=0, failed=0):
+    return Started(rows, done, failed, "scripted", 0.0, 0)
+
+
+LABELLED = RowDone(Labelled(0, "a", "k", "s", (), "scripted", "1", 0.0))
+FAILED = RowDone(Failed(0, "a", FailureClass.EMPTY, "the file is empty", 0.0))
+
+
+def progress_of(*events, seconds=0.0):
+    """After these events, with so many seconds between two of them."""
+    clock = Clock()
+    progress = Progress(clock)
+    for event in events:
+        progress.take(event)
+        clock.now_s += seconds
+    return progress
+
+
+@pytest.mark.parametrize(("rows", "seconds"), [(4, 30.0), (20, 0.1)])
+def test_few_rows_or_little_time_say_nothing_about_how_long_the_rest_takes(rows, seconds):
+    progress = progress_of(started(), *[LABELLED] * rows, seconds=seconds)
+    assert progress.left_s is None
+    assert "left" not in progress_line(progress)
+
+
+def test_with_enough_rows_and_time_the_rest_is_judged_by_the_last_minute():
+    progress = progress_of(started(), *[LABELLED] * 9, seconds=1.0)
+    assert progress.left_s == pytest.approx(91 * 10 / 9)
+
+
+def test_what_other_workers_do_is_part_of_done_failed_and_rate():
+    events = [started(done=10, failed=1), LABELLED, FAILED]
+    progress = progress_of(*events, Fleet(2, labelled=30, failed=3), seconds=2.0)
+    assert (progress.done, progress.failed) == (45, 5)
+    assert progress.images_per_s == pytest.approx(35 / 8)
+    assert "45 of 100 done, 5 failed" in progress_line(progress)
+    assert progress_line(progress).endswith("with 2 other workers")
+
+
+def test_once_all_is_settled_all_rows_are_done_whatever_was_heard_of_the_others():
+    heard = [started(), LABELLED, Fleet(1, labelled=97)]
+    assert progress_of(*heard).done == 98
+    assert progress_of(*heard, AllSettled()).done == 100
+    assert progress_of(started(), LABELLED, Fleet(1, labelled=150)).done == 100
+
+
+def said_by_lines(*events, seconds):
+    clock, out = Clock(), io.StringIO()
+    with Lines(clock, out) as lines:
+        for event in events:
+            lines(event)
+            clock.now_s += seconds
+    return out.getvalue().splitlines()
+
+
+def test_the_last_line_of_progress_is_printed_once():
+    said = said_by_lines(started(rows=3), *[LABELLED] * 3, seconds=11.0)
+    assert [line.split(",")[0] for line in said] == [f"{n} of 3 done" for n in (1, 2, 3)]
+
+
+def test_the_last_rows_are_told_also_when_no_line_was_due():
+    said = said_by_lines(started(rows=3), *[LABELLED] * 3, seconds=0.1)
+    assert [line.split(",")[0] for line in said] == ["1 of 3 done", "3 of 3 done"]
+
+
+def test_a_worker_that_only_waits_for_the_others_shows_how_far_they_are():
+    said = said_by_lines(started(rows=9), Fleet(1, 3), Fleet(1, 8), seconds=11.0)
+    assert [line.split(",")[0] for line in said] == ["3 of 9 done", "8 of 9 done"]
+
+
+def test_what_was_done_before_is_told_in_the_singular_too():
+    assert said_by_lines(started(done=1), seconds=0.0) == [
+        "going on: 1 of 100 rows was done before"
+    ]
+    (line,) = said_by_lines(started(done=7), seconds=0.0)
+    assert line == "going on: 7 of 100 rows were done before"
+
+
+def test_metrics_are_of_this_worker_alone_for_they_are_added_up_over_a_fleet():
+    clock, out = Clock(), io.StringIO()
+    with JsonLines(clock, lambda: 0.0, out) as lines:
+        lines(started())
+        clock.now_s = 10.0
+        for event in (*[LABELLED] * 20, FAILED, Fleet(3, labelled=70, failed=7)):
+            lines(event)
+    written = [json.loads(line) for line in out.getvalue().splitlines()]
+    of_worker = [line for line in written if line["event"] == "metrics"][-1]
+    assert (of_worker["ImagesPerSecond"], of_worker["Failures"]) == (pytest.approx(2.1), 1)
