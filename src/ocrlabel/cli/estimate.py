@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ocrlabel.cli.input_line import input_line
+from ocrlabel.cli.local_pace import Pace, time_line
 from ocrlabel.cli.settings import PRICE_SOURCE, Keys, Settings
 from ocrlabel.cli.tallying import shown_duration
 from ocrlabel.cli.wiring import Chosen, Place, choose_engine, make_world
@@ -18,6 +20,7 @@ from ocrlabel.pipeline.journal import BatchView, refresh
 from ocrlabel.pipeline.plan import refuse_other
 from ocrlabel.pipeline.preflight import absent_images, no_images
 from ocrlabel.pipeline.selection import select
+from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from ocrlabel.dataset.sources import Dataset
@@ -35,10 +38,10 @@ async def tell_estimate(source: str, place: Place, settings: Settings, keys: Key
         print(notice)
     dataset = await open_source(source, settings, keys)
     try:
-        print(f"input             {dataset.describe()}: {dataset.rows:,} rows")
-        done = set() if settings.fresh else await _done_before(place, dataset, chosen)
-        if done:
-            print(f"done before       {len(done):,} rows; they are not done again")
+        print(f"input             {input_line(dataset)}")
+        before = _Before() if settings.fresh else await _done_before(place, dataset, chosen)
+        if done := before.rows:
+            print(f"done before       {counted(len(done), 'row')}; not done again")
         selected = select(
             dataset.rows, limit=settings.limit, sample=settings.sample, seed=settings.seed
         )
@@ -53,7 +56,8 @@ async def tell_estimate(source: str, place: Place, settings: Settings, keys: Key
         pages, unreadable = await _look_through(dataset, ordinals)
     finally:
         dataset.close()
-    print(f"images            {len(ordinals) - unreadable.total():,} readable, {pages:,} pages")
+    readable = len(ordinals) - unreadable.total()
+    print(f"images            {readable:,} readable, {counted(pages, 'page')}")
     if unreadable:
         shown = ", ".join(f"{name} {count:,}" for name, count in unreadable.most_common())
         print(f"unreadable        {unreadable.total():,} ({shown})")
@@ -63,20 +67,30 @@ async def tell_estimate(source: str, place: Place, settings: Settings, keys: Key
         print(f"price             {pages * price_usd:.2f} USD ({PRICE_SOURCE})")
         rate = settings.rps or sum(lane.requests_per_s or 0.0 for lane in chosen.engine.lanes)
         if rate:
-            seconds = (len(ordinals) - unreadable.total()) / rate
+            seconds = readable / rate
             print(f"time              {shown_duration(seconds)} at {rate:g} requests/s")
     else:
         print("price             nothing: this engine reads on this machine")
+        if pages and (line := time_line(chosen.engine, pages, before.pace)):
+            print(f"time              {line}")
     if settings.max_cost is not None and pages * price_usd > settings.max_cost:
         print(f"cap               {settings.max_cost:.2f} USD will not be enough (exit 5)")
 
 
-async def _done_before(place: Place, dataset: Dataset, chosen: Chosen) -> set[int]:
-    """Rows that an earlier part of this run settled. Raises RunMismatch where `run` would."""
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What an earlier part of this run settled, and how long it took."""
+
+    rows: frozenset[int] = frozenset()
+    pace: Pace = field(default_factory=Pace)
+
+
+async def _done_before(place: Place, dataset: Dataset, chosen: Chosen) -> _Before:
+    """What is there of this run. Raises RunMismatch where `run` would."""
     world = make_world(place.store, lambda _: None)
     plan = await existing_plan(world, place.layout)
     if plan is None:
-        return set()
+        return _Before()
     here = replace(
         plan,
         source=dataset.describe(),
@@ -87,16 +101,21 @@ async def _done_before(place: Place, dataset: Dataset, chosen: Chosen) -> set[in
     )
     refuse_other(plan, here, where=place.shown(place.layout.labels_key))
     keys = place.layout.of_run(plan.run_id)
-    metas = await Checkpoints(world, place.layout, plan).survey()
+    checkpoints = Checkpoints(world, place.layout, plan)
+    metas = await checkpoints.survey()
     done: set[int] = set()
+    pace = Pace()
     for batch in range(plan.batches):
         if (batch, 0) in metas:
             done.update(plan.batch_range(batch))
+            if not pace.pages:
+                pace = pace.and_of(row.outcome for row in await checkpoints.read(batch))
         else:
             view = BatchView()
             await refresh(world, keys, batch, view)
             done.update(view.outcomes)
-    return done
+            pace = pace.and_of(view.outcomes.values())
+    return _Before(frozenset(done), pace)
 
 
 async def _look_through(dataset: Dataset, ordinals: list[int]) -> tuple[int, Counter[str]]:

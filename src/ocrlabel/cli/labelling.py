@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrlabel.cli import clocks
+from ocrlabel.cli.input_line import input_line
 from ocrlabel.cli.settings import Keys, Settings
 from ocrlabel.cli.wiring import Chosen, Place, choose_engine, make_world, open_store
 from ocrlabel.errors import ConfigError
@@ -70,6 +71,8 @@ async def label_dataset(
     ):
         async with _dataset(source, settings, keys) as dataset:
             display.say(chosen.why)
+            if dataset.skipped:
+                display.say(input_line(dataset))
             if notice := getattr(chosen.engine, "notice", ""):
                 display.say(notice)
             result = await run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -26,11 +27,13 @@ _OTHER_ENDINGS = frozenset(
     )
 )  # fmt: skip
 _WILD = frozenset("*?[")
+HIDDEN, NO_ENDING = "hidden", "without an ending"
 
 
-def images_below(folder: Path) -> Iterator[tuple[str, int]]:
+def images_below(folder: Path, skipped: Counter[str]) -> Iterator[tuple[str, int]]:
     """(path relative to the folder, size in bytes) of every image, hidden ones left out.
 
+    skipped: counts what is left out, by ending; a hidden folder counts once, with all in it.
     Links to folders are not followed; links to files are rows, and are judged when they are read.
     """
     waiting = [""]
@@ -40,22 +43,33 @@ def images_below(folder: Path) -> Iterator[tuple[str, int]]:
             for entry in entries:
                 name = f"{below}/{entry.name}" if below else entry.name
                 if entry.name.startswith("."):
+                    skipped[HIDDEN] += 1
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(name)
                 elif is_row(folder / name):
                     yield name, size_of(folder / name)
+                else:
+                    skipped[_ending(entry.name)] += 1
 
 
-def images_matching(pattern: str, cwd: Path) -> tuple[Path, list[tuple[str, int]]]:
-    """The folder before the first wildcard, and what matches, relative to it."""
+def images_matching(
+    pattern: str, cwd: Path, skipped: Counter[str]
+) -> tuple[Path, list[tuple[str, int]]]:
+    """The folder before the first wildcard, and the images that match, relative to it."""
     parts = PurePosixPath(pattern).parts
     fixed = next(number for number, part in enumerate(parts) if is_wild(part))
     folder = Path(os.path.realpath(cwd / PurePosixPath(*parts[:fixed])))
     names = glob.glob(  # noqa: PTH207 -- Path.glob shows hidden files, and follows links to folders
         str(PurePosixPath(*parts[fixed:])), root_dir=folder, recursive=True
     )
-    found = [(name, size_of(folder / name)) for name in set(names) if is_row(folder / name)]
+    found = []
+    for name in set(names):
+        path = folder / name
+        if is_row(path):
+            found.append((name, size_of(path)))
+        elif not path.is_dir():
+            skipped[_ending(name)] += 1
     return folder, found
 
 
@@ -82,11 +96,20 @@ def size_of(path: Path) -> int:
         return 0
 
 
-def is_image_key(key: str) -> bool:
+def is_image_key(key: str, skipped: Counter[str]) -> bool:
     """The same for objects, by their names alone: looking into each would cost a request."""
     path = PurePosixPath(key)
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and (path.suffix.lower() in IMAGE_ENDINGS or not path.suffix)
+    if any(part.startswith(".") for part in path.parts):
+        skipped[HIDDEN] += 1
+    elif path.suffix and path.suffix.lower() not in IMAGE_ENDINGS:
+        skipped[_ending(key)] += 1
+    else:
+        return True
+    return False
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name).suffix.lower() or NO_ENDING
 
 
 def _looks_like_an_image(path: Path) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -69,31 +70,42 @@ class Named:
         return named_folder(root, self.cwd)
 
 
-async def in_bucket(url: str, named: Named) -> tuple[Rows, list[Root]]:
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Rows, where their images may be, and what lay beside them and is no image, by ending."""
+
+    rows: Rows
+    roots: Sequence[Root]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+async def in_bucket(url: str, named: Named) -> Opened:
     """A table in a bucket, or the images under a prefix of it."""
     source = bucket_root(url, named.store_opener)
     if not _is_table(url):
-        return await _objects(source, url), [source]
+        skipped: Counter[str] = Counter()
+        return Opened(await _objects(source, url, skipped), [source], skipped)
     whole = BucketRoot(source.store, source.bucket)
     beside = BucketRoot(source.store, source.bucket, source.prefix.rpartition("/")[0])
     roots = named.roots_with([whole, beside])
     rows = await asyncio.to_thread(lambda: _table(_object(source, url), url, named))
-    return rows, roots
+    return Opened(rows, roots)
 
 
-def on_disk(source: str, named: Named) -> tuple[Rows, list[Root]]:
+def on_disk(source: str, named: Named) -> Opened:
     """A table, a folder, a glob or one image. Blocks."""
     path = named.cwd / Path(source).expanduser()
+    skipped: Counter[str] = Counter()
     try:
         if path.is_file() and _is_table(source):
             roots = named.roots_with([_real(path.parent)])
-            return _table(path.open("rb"), source, named), roots
-        folder, found = _images(path, source, named.cwd)
+            return Opened(_table(path.open("rb"), source, named), roots)
+        folder, found = _images(path, source, named.cwd, skipped)
     except OSError as error:
         raise DatasetError(f"{source} cannot be read: {error}") from error
     allowed = [root for root in named.roots_with([]) if isinstance(root, FolderRoot)]
     root = FolderRoot(folder, (folder, *(other.folder for other in allowed[:-1])))
-    return ListedRows(found, source), [root]
+    return Opened(ListedRows(found, source), [root], skipped)
 
 
 def _is_table(source: str) -> bool:
@@ -116,11 +128,13 @@ def _table(file: BinaryIO, where: str, named: Named) -> Rows:
         raise
 
 
-def _images(path: Path, source: str, cwd: Path) -> tuple[Path, list[tuple[str, int]]]:
+def _images(
+    path: Path, source: str, cwd: Path, skipped: Counter[str]
+) -> tuple[Path, list[tuple[str, int]]]:
     """The folder that paths are relative to, and every image with its size."""
     if path.is_dir():
         folder = _real(path)
-        found = list(images_below(folder))
+        found = list(images_below(folder, skipped))
         if not found:
             tables = sorted(entry.name for entry in folder.iterdir() if _is_table(entry.name))
             raise DatasetError(
@@ -135,7 +149,7 @@ def _images(path: Path, source: str, cwd: Path) -> tuple[Path, list[tuple[str, i
             )
         return _real(path.parent), [(path.name, size_of(path))]
     if is_wild(source):
-        return images_matching(str(Path(source).expanduser()), cwd)
+        return images_matching(str(Path(source).expanduser()), cwd, skipped)
     raise DatasetError(f"{source}: there is no such file or folder")
 
 
@@ -146,12 +160,12 @@ def _object(source: BucketRoot, url: str) -> BinaryIO:
         raise DatasetError(f"{url}: there is no such object") from error
 
 
-async def _objects(source: BucketRoot, url: str) -> ListedRows:
+async def _objects(source: BucketRoot, url: str, skipped: Counter[str]) -> ListedRows:
     prefix = f"{source.prefix}/" if source.prefix else ""
     found = [
         (stored.key.removeprefix(prefix), stored.size_bytes)
         async for stored in source.store.list(prefix)
-        if is_image_key(stored.key.removeprefix(prefix))
+        if is_image_key(stored.key.removeprefix(prefix), skipped)
     ]
     return ListedRows(found, url)
 

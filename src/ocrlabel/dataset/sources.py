@@ -6,7 +6,7 @@ A folder, a glob, one image, a CSV, JSONL or parquet table; a table or a prefix 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -40,24 +40,26 @@ async def open_dataset(
     """
     named = Named(cwd, tuple(image_roots), store_opener, image_column, id_column)
     where = str(source)
-    rows, roots = (
+    opened = (
         await in_bucket(where, named)
         if where.startswith("s3://")
         else await asyncio.to_thread(on_disk, where, named)
     )
     try:
-        await asyncio.to_thread(_tell_apart, rows, where)
+        await asyncio.to_thread(_tell_apart, opened.rows, where)
     except BaseException:
-        rows.close()
+        opened.rows.close()
         raise
-    return Dataset(rows, Finder(roots, max_bytes), where)
+    return Dataset(opened.rows, Finder(opened.roots, max_bytes), where, opened.skipped)
 
 
 class Dataset:
     """The rows of an input. refs, read and looked may be called from any thread."""
 
-    def __init__(self, rows: Rows, finder: Finder, where: str) -> None:
+    def __init__(self, rows: Rows, finder: Finder, where: str, skipped: Mapping[str, int]) -> None:
         self._rows, self._finder, self._where = rows, finder, where
+        self.skipped = skipped
+        """How many files of a folder are no rows, by ending ("hidden", "without an ending")."""
         self._one_at_a_time = Lock()
 
     @property

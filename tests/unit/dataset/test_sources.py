@@ -50,6 +50,15 @@ def test_hidden_files_folders_and_companions_are_no_rows(tmp_path):
     (tmp_path / "folder.jpg").mkdir()
     with opened(tmp_path, tmp_path) as dataset:
         assert ids(dataset) == ["a.png"]
+        assert dataset.skipped == {"hidden": 2, ".csv": 1, ".txt": 1, ".json": 1}
+
+
+def test_what_a_glob_matches_and_is_no_image_is_counted_too(tmp_path):
+    put(tmp_path, "a.png", "b.TXT", "sub/c.png")
+    put(tmp_path, "README", data=b"no image")
+    with opened("*", tmp_path) as dataset:
+        assert ids(dataset) == ["a.png"]
+        assert dataset.skipped == {".txt": 1, "without an ending": 1}
 
 
 def test_without_a_telling_ending_the_content_decides(tmp_path):

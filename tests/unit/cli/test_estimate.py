@@ -1,0 +1,103 @@
+"""What `--dry-run` and the first lines of a run say of an input, and how long it will take."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from ocrlabel.cli.input_line import input_line
+from ocrlabel.cli.local_pace import Pace, time_line
+from ocrlabel.engines.cores import usable_cores
+from ocrlabel.engines.scripted import Scripted
+from ocrlabel.labels import Labelled, Page
+from tests.support.command import ocrlabel
+
+
+class Input:
+    """As much of a dataset as the line needs."""
+
+    def __init__(self, rows, **skipped):
+        self.rows = rows
+        self.skipped = skipped
+
+    def describe(self):
+        return "images/"
+
+
+class Local(Scripted):
+    """An engine of this machine, by name and number of processes alone."""
+
+    def __init__(self, name, parallel):
+        super().__init__(parallel=parallel)
+        self.name = name
+
+
+def read(seconds, pages=1, *, copied=False):
+    found = tuple(Page(n + 1, 10, 10) for n in range(pages))
+    return Labelled(0, "a", "k", "s", found, "e", "1", 0.0, latency_s=seconds, copied=copied)
+
+
+def test_files_that_are_left_out_are_counted_out_loud():
+    assert input_line(Input(12)) == "images/: 12 rows"
+    assert input_line(Input(1, hidden=1)) == "images/: 1 row; 1 other file skipped: 1 hidden"
+    many = Input(12, hidden=1, a=9, b=8, c=7, d=6, e=5)
+    assert input_line(many).endswith("36 other files skipped: 9 a, 8 b, 7 c, 6 d, 5 e, 1 more")
+
+
+def test_a_folders_other_files_are_told_by_a_dry_run_and_by_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (40, 30)).save("images/a.png")
+    for name in ("notes.txt", "more.txt", ".hidden"):
+        (tmp_path / "images" / name).write_text("no image")
+    line = "images/: 1 row; 3 other files skipped: 2 .txt, 1 hidden"
+    run = ("run", "images/", "--engine", "scripted")
+    assert line in ocrlabel(*run, "--dry-run").out
+    ran = ocrlabel(*run)
+    assert line in ran.err
+    assert "1 of 1 image\n" in ran.out
+
+
+def test_the_local_engines_time_is_a_rule_of_thumb_and_says_so():
+    line = time_line(Local("rapidocr", 1), 600, Pace())
+    assert line.startswith("about 20 min on 1 core (2.0 s a page, a rule of thumb")
+
+
+def test_what_earlier_pages_took_is_better_than_a_rule():
+    pace = Pace().and_of([read(6.0, pages=2), read(4.0), read(90.0, copied=True), read(0.0)])
+    assert pace == Pace(10.0, 3)
+    line = time_line(Local("rapidocr", 1), 10, pace.and_of([read(10.0, pages=2)]))
+    assert line == "about 40 s on 1 core (4.0 s a page, as the 5 pages that are done took)"
+
+
+def test_no_more_cores_are_counted_on_than_there_are():
+    line = time_line(Local("rapidocr", 1000), 4000, Pace())
+    assert f"on {usable_cores()} core" in line
+
+
+def test_an_engine_that_nobody_measured_has_no_estimate():
+    assert time_line(Local("scripted", 2), 10, Pace()) == ""
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    for number in range(8):
+        Image.new("RGB", (40, 30), (number, 0, 0)).save(f"images/{number}.png")
+
+
+@pytest.mark.usefixtures("images")
+def test_a_dry_run_of_the_local_engine_says_how_long_it_takes():
+    assert (
+        "time              about"
+        in ocrlabel("run", "images/", "--engine", "rapidocr", "--dry-run").out
+    )
+
+
+@pytest.mark.usefixtures("images")
+def test_after_a_sample_a_dry_run_goes_by_how_long_the_sample_took(monkeypatch):
+    monkeypatch.setenv("OCRLABEL_LATENCY", "0.05")
+    run = ("run", "images/", "--engine", "scripted")
+    assert ocrlabel(*run, "--sample", "6").status == 0
+    assert "as the 6 pages that are done took)" in ocrlabel(*run, "--dry-run").out
