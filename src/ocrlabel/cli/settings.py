@@ -67,7 +67,10 @@ class Settings(BaseSettings):
     @field_validator("rps", mode="before")
     @classmethod
     def _rps(cls, value: Any) -> Any:
-        return None if value == "auto" else value
+        try:
+            return None if value in {None, "auto"} else float(value)
+        except ValueError:
+            raise ValueError("write `auto`, or requests/s as a number such as 3") from None
 
     @field_validator("max_failures", mode="before")
     @classmethod

@@ -24,6 +24,7 @@ DPI = 150
 """The raster at which the Upstage API reads a PDF; ours is the same, so polygons compare."""
 
 _PASSWORD = 4  # FPDF_ERR_PASSWORD
+_WHY = {3: "its structure is damaged", 5: "it is locked in a way that is not known here"}
 _POINTS_PER_INCH = 72
 
 
@@ -54,7 +55,8 @@ def _opened(data: bytes) -> Iterator[Any]:
             raise Unreadable(
                 "the PDF is locked with a password", failure=FailureClass.ENCRYPTED
             ) from error
-        raise Unreadable(f"it is a broken PDF: {error}", failure=FailureClass.CORRUPT) from error
+        why = _WHY.get(error.err_code, "it cannot be opened")
+        raise Unreadable(f"it is a broken PDF: {why}", failure=FailureClass.CORRUPT) from error
     try:
         yield document
     finally:

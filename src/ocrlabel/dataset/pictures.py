@@ -77,6 +77,24 @@ _TURNS = {
 }
 
 
+# What decoders say, and what it means to somebody who does not know them.
+_PLAIN_WORDS = (
+    ("truncated", "its data ends early"),
+    ("incomplete", "its data ends early"),
+    ("not identified by this driver", "its header ends early, or is damaged"),
+    ("checksum", "it was damaged: a checksum is wrong"),
+    ("-bit layers", "it has more bits a pixel than can be read here"),
+    ("-layer images", "it has more colour channels than can be read here"),
+)
+
+
+def _in_plain_words(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is"
+    said = str(error).lower()
+    return next((plain for sign, plain in _PLAIN_WORDS if sign in said), "its data is damaged")
+
+
 @contextmanager
 def decoding(format_: str) -> Iterator[None]:
     """Inside, a decoder's errors become Unreadable, and its warnings are not shown."""
@@ -85,7 +103,7 @@ def decoding(format_: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except _DECODER_ERRORS as error:
-        why = "its data ends early" if "truncated" in str(error) else str(error) or repr(error)
+        why = _in_plain_words(error)
         raise Unreadable(
             f"it is broken {format_.upper()}: {why}", failure=FailureClass.CORRUPT
         ) from error

@@ -86,9 +86,10 @@ def of_answer(
     complaint = complaint_of(body)
     wait_s = retry_after_s(headers.get("retry-after"), now_s)
     if status == 429 or (complaint is not None and complaint.throttled):
-        return Throttled(_message(429, complaint), status=status, retry_after_s=wait_s)
+        return Throttled(_message(429, complaint, url), status=status, retry_after_s=wait_s)
     if status >= 500:
-        return Unavailable(_message(status, complaint), status=status, retry_after_s=wait_s)
+        message = _message(status, complaint, url)
+        return Unavailable(message, status=status, retry_after_s=wait_s)
     if status in {401, 402, 403}:
         return KeyRefused(_message(status, complaint), status=status)
     if is_elsewhere(status):
@@ -122,7 +123,7 @@ def retry_after_s(value: str | None, now_s: float) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _message(status: int, complaint: Complaint | None) -> str:
+def _message(status: int, complaint: Complaint | None, url: str = "") -> str:
     meaning = _MEANING.get(status, "the service failed" if status >= 500 else "refused")
     said = f' (it says "{complaint.message}")' if complaint and complaint.message else ""
-    return f"HTTP {status}: {meaning}{said}"
+    return f"HTTP {status}{f' from {url}' if url else ''}: {meaning}{said}"

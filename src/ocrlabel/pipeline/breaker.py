@@ -56,6 +56,7 @@ class Breaker:
     _failures: int = 0
     _no_success_since: float | None = None
     _kinds: dict[str, int] | None = None
+    _last: str = ""
     _opened_at: float | None = None
     _wait_s: float = 0.0
     _probe_at: float = 0.0
@@ -78,9 +79,15 @@ class Breaker:
         self._opened_at = self._probing_since = self._no_success_since = self._kinds = None
         self._failures = 0
 
-    def on_failure(self, now: float, kind: str, *, retry_after_s: float | None = None) -> None:
-        """A request failed in a way that may pass. kind is a word for the message, "429" say."""
+    def on_failure(
+        self, now: float, kind: str, *, retry_after_s: float | None = None, message: str = ""
+    ) -> None:
+        """A request failed in a way that may pass. kind is a word to count by, "429" say.
+
+        message: what happened, and where, in a sentence; the last one is told when giving up.
+        """
         self._failures += 1
+        self._last = message or self._last
         if self._no_success_since is None:
             self._no_success_since = now
         kinds = self._kinds = self._kinds or {}
@@ -123,8 +130,9 @@ class Breaker:
         kinds = sorted((self._kinds or {}).items(), key=lambda kind: (-kind[1], kind[0]))
         seen = ", ".join(f"{count} x {kind}" for kind, count in kinds)
         return (
-            f"the service has answered no request for {_shown(silent_s)} ({seen}); "
-            "everything is saved: run the same command again when the service is back, "
+            f"the service has answered no request for {_shown(silent_s)} ({seen})\n"
+            + (f"  the last: {self._last}\n" if self._last else "")
+            + "  everything is saved: run the same command again when the service is back, "
             "or wait longer with --give-up-after"
         )
 

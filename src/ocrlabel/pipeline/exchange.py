@@ -140,7 +140,9 @@ class Exchange:
     def _throttled(self, story: Story, slot: Slot, sent: _Sent, error: Throttled) -> None:
         self.pool.throttled(slot, error.retry_after_s)
         now_s = self.world.clock()
-        self.breaker.on_failure(now_s, "429", retry_after_s=error.retry_after_s)
+        self.breaker.on_failure(
+            now_s, "429", retry_after_s=error.retry_after_s, message=error.message
+        )
         result = AttemptResult.THROTTLED
         self._tried(story, sent.ended(result, status=error.status, message=error.message))
 
@@ -153,7 +155,9 @@ class Exchange:
             self.breaker.on_success(now_s)
         else:
             kind = str(error.status or "no answer")
-            self.breaker.on_failure(now_s, kind, retry_after_s=error.retry_after_s)
+            self.breaker.on_failure(
+                now_s, kind, retry_after_s=error.retry_after_s, message=error.message
+            )
         bad = isinstance(error, BadAnswer)
         if not error.sent:
             sent.pages = 0

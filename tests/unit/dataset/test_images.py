@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from io import BytesIO
 
@@ -258,6 +259,23 @@ def test_a_png_with_a_wrong_checksum_is_not_sent():
     data[data.index(b"IDAT") + 8] ^= 1
     with pytest.raises(Unreadable):
         prepare(bytes(data), UPSTAGE)
+
+
+def broken_header(format_):
+    data = bytearray(saved(corners(), format_))
+    data[data.index(b"IHDR") + 8 if format_ == "PNG" else 3] ^= 1
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data", [broken_header("PNG"), saved(corners(), "JPEG")[:4], b"%PDF-1.4 junk"]
+)
+def test_what_is_broken_is_said_in_plain_words_and_not_in_those_of_a_library(data):
+    with pytest.raises(Unreadable) as caught:
+        first_page(data)
+    assert caught.value.failure == FailureClass.CORRUPT
+    assert not re.search(r"b'|driver|PDFium|Error|IHDR", caught.value.message)
+    assert re.search(r": (it|its) ", caught.value.message)
 
 
 # limits

@@ -66,9 +66,11 @@ def test_a_probe_whose_worker_died_is_replaced():
 
 def test_it_gives_up_with_a_sentence_that_says_what_and_what_next():
     breaker = opened(100.0)
-    breaker.on_failure(150.0, "503")
+    breaker.on_failure(150.0, "503", message="HTTP 503 from https://ocr.test/v1: it failed")
+    breaker.on_failure(151.0, "not sent")
     assert not isinstance(breaker.gate(999.9), GiveUp)
     gate = breaker.gate(1000.0)
     assert isinstance(gate, GiveUp)
-    assert "answered no request for 15 minutes (10 x 429, 1 x 503)" in gate.message
+    assert "answered no request for 15 minutes (10 x 429, 1 x 503, 1 x not sent)" in gate.message
+    assert "the last: HTTP 503 from https://ocr.test/v1: it failed" in gate.message
     assert "run the same command again" in gate.message
