@@ -43,12 +43,15 @@ def whole_numbers(values: Sequence[int], most: int = 24) -> Bins:
     return Bins(start, width, tuple(counts))
 
 
-def moments(times_s: Sequence[float], amounts: Sequence[float], most: int = 48) -> Bins:
-    """Amounts summed by time (Unix s), in steps that clocks know."""
+def moments(
+    times_s: Sequence[float], amounts: Sequence[float], most: int = 48, *, least_s: float = 0
+) -> Bins:
+    """Amounts summed by time (Unix s), in steps that clocks know, none shorter than least_s."""
     if not times_s:
         return Bins(0, 1, ())
     first_s, last_s = min(times_s), max(times_s)
-    width = next((s for s in _STEPS_S if (last_s - first_s) / s <= most - 1), None)
+    steps_s = (step for step in _STEPS_S if step >= least_s)
+    width = next((s for s in steps_s if (last_s - first_s) / s <= most - 1), None)
     width_s = width or nice((last_s - first_s) / (most - 1))
     start_s = first_s // width_s * width_s
     counts = [0.0] * (int((last_s - start_s) // width_s) + 1)

@@ -9,7 +9,9 @@ from math import ceil, floor, log10
 
 from ocrlabel.report.bins import Bins
 from ocrlabel.report.colours import band
+from ocrlabel.wording import counted
 
+MINUTE_S = 60.0
 WIDTH, HEIGHT = 360.0, 150.0
 _TOPS = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 38.0, 8.0, 8.0, 20.0
@@ -79,17 +81,29 @@ def count_chart(title: str, says: str, bins: Bins, unit: str, what: str) -> Char
     return _chart(title, says, bins, what, across, name=name)
 
 
-def rate_chart(bins: Bins, spent: Sequence[float], says: str, line_says: str) -> Chart:
-    """Pages per minute over time; spent: what was paid up to the end of each bin, or ()."""
-    rates = Bins(bins.start, bins.width, tuple(n * 60 / bins.width for n in bins.counts))
+def time_chart(
+    bins: Bins, span_s: tuple[float, float], spent: Sequence[float], line_says: str
+) -> Chart:
+    """Pages over time: per minute, or counted where bins are shorter than one.
+
+    span_s: the times of the first and the last page; spent: what was paid up to the end of each
+    bin, or ().
+    """
+    per_minute = bins.width >= MINUTE_S
+    heights = _per_minute(bins, span_s) if per_minute else bins
     marks = range(0, len(bins.counts), max(1, -(-len(bins.counts) // 4)))
-    spelled = "%H:%M:%S" if bins.width < 60 else "%H:%M" if bins.width < 10_800 else "%d %b"
+    spelled = "%H:%M:%S" if bins.width < MINUTE_S else "%H:%M" if bins.width < 10_800 else "%d %b"
     across = [(float(place), _utc(bins.edges(place)[0], spelled)) for place in marks]
 
     def name(low: float, high: float) -> str:
-        return f"{_utc(low, '%d %b %H:%M:%S')} to {_utc(high, '%H:%M:%S')}"
+        pages = counted(round(bins.counts[round((low - bins.start) / bins.width)]), "page")
+        when = f"{_utc(low, '%d %b %H:%M:%S')} to {_utc(high, '%H:%M:%S')}"
+        return f"{when}, {pages}" if per_minute else when
 
-    chart = _chart("Pages per minute", says, rates, "pages per minute", across, name=name)
+    title = "Pages per minute" if per_minute else f"Pages every {shown_step(bins.width)}"
+    says = f"UTC, a bar is {shown_step(bins.width)}"
+    what = "pages per minute" if per_minute else "pages"
+    chart = _chart(title, says, heights, what, across, name=name)
     if not spent or not spent[-1]:
         return chart
     step = (chart.right - chart.left) / len(spent)
@@ -101,6 +115,24 @@ def rate_chart(bins: Bins, spent: Sequence[float], says: str, line_says: str) ->
     return Chart(
         chart.title, chart.says, chart.bars, chart.across, chart.up, tuple(line), line_says
     )
+
+
+def shown_step(width_s: float) -> str:
+    """A width of bins: 5 s, 10 min, 3 h, 7 days."""
+    for unit_s, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if width_s >= unit_s:
+            return "1 day" if width_s == 86_400 else f"{width_s / unit_s:g} {unit}"
+    return f"{width_s:g} s"
+
+
+def _per_minute(bins: Bins, span_s: tuple[float, float]) -> Bins:
+    """Of the part of each bin in which the run was: it began and ended in the middle of one."""
+    rates = []
+    for place, count in enumerate(bins.counts):
+        low, high = bins.edges(place)
+        there_s = max(MINUTE_S, min(high, span_s[1]) - max(low, span_s[0]))
+        rates.append(count * MINUTE_S / there_s)
+    return Bins(bins.start, bins.width, tuple(rates))
 
 
 def _chart(

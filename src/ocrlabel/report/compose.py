@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from ocrlabel.report.bins import moments, whole_numbers
-from ocrlabel.report.charts import Chart, confidence_chart, count_chart, rate_chart
+from ocrlabel.report.charts import MINUTE_S, Chart, confidence_chart, count_chart, time_chart
 from ocrlabel.report.facts import (
     dates_of,
     engines_of,
@@ -41,7 +41,7 @@ def compose(
     return Report(
         title=title,
         subtitle=tuple(filter(None, (engines_of(survey, record), dates_of(survey, record)))),
-        state=state_of(record),
+        state=state_of(record, failed),
         notices=tuple(notices(survey, record)),
         tiles=tuple(headline(survey, failed, record)),
         charts=tuple(charts_of(survey, record)),
@@ -54,11 +54,13 @@ def compose(
     )
 
 
-def state_of(record: Mapping[str, Any]) -> State | None:
+def state_of(record: Mapping[str, Any], failed: int) -> State | None:
     """The pill beside the title; none where nobody wrote down how the run ended."""
     if record.get("complete") is None:
         return None
-    return State("complete", "good") if record["complete"] else State("not complete", "bad")
+    if not record["complete"]:
+        return State("not complete", "bad")
+    return State(f"complete, {failed:,} failed", "bad") if failed else State("complete", "good")
 
 
 def sample_of(pages: int, shown: Sequence[Sampled], seed: int) -> str:
@@ -94,7 +96,10 @@ def _over_time(survey: Survey, record: Mapping[str, Any]) -> list[Chart]:
     times = survey.times_s
     if len(times) < 2 or max(times) <= min(times):
         return []
-    pages = moments(times, [1.0] * len(times))
+    # pages per minute of a run of seconds would be an extrapolation: there they are counted
+    span_s = max(times) - min(times)
+    least_s = MINUTE_S if span_s >= 2 * MINUTE_S else 0.0
+    pages = moments(times, [1.0] * len(times), least_s=least_s)
     price = price_of(record)
     spent: list[float] = []
     if survey.paid and price:
@@ -102,9 +107,8 @@ def _over_time(survey: Survey, record: Mapping[str, Any]) -> list[Chart]:
         for at_s, billed in survey.paid:
             steps[int((at_s - pages.start) // pages.width)] += billed * price
         spent = list(accumulate(steps))
-    says = "UTC"
     line = f"spent, up to ${spent[-1]:,.2f}" if spent else ""
-    return [rate_chart(pages, spent, says, line)]
+    return [time_chart(pages, (min(times), max(times)), spent, line)]
 
 
 def _line(group: FailureGroup, failed: int) -> FailureLine:

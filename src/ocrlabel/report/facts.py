@@ -11,6 +11,7 @@ from typing import Any
 from ocrlabel.engines.rapid import KOREAN_NOTICE
 from ocrlabel.report.survey import Survey
 from ocrlabel.report.text import engine_name, visible
+from ocrlabel.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +54,13 @@ def headline(survey: Survey, failed: int, record: Mapping[str, Any]) -> list[Fac
         Fact(
             "pages labelled",
             f"{survey.pages:,}",
-            "from 1 image" if survey.documents == 1 else f"from {survey.documents:,} images",
+            f"from {counted(survey.documents, 'image')}",
         ),
         Fact("words", f"{survey.words:,}", f"{per_page:,.1f} a page"),
         Fact(
             "failed",
             f"{failed:,}",
-            f"{failed / rows:.1%} of {rows:,} rows" if rows else "",
+            f"{failed / rows:.1%} of {counted(rows, 'row')}" if rows else "",
             alarming=failed > _share(record) * rows,
         ),
     ]
@@ -69,9 +70,7 @@ def headline(survey: Survey, failed: int, record: Mapping[str, Any]) -> list[Fac
         Fact(
             "mean word confidence",
             "–" if mean is None else f"{mean:.3f}",
-            f"{survey.words_without_confidence:,} words have none"
-            if survey.words_without_confidence
-            else "",
+            _without(survey.words_without_confidence) if survey.words_without_confidence else "",
         )
     )
     return facts + _money(record) + _speed(survey, record)
@@ -136,6 +135,10 @@ def settings(record: Mapping[str, Any]) -> list[Fact]:
     ]
 
 
+def _without(words: int) -> str:
+    return f"{counted(words, 'word')} {'has' if words == 1 else 'have'} none"
+
+
 def _money(record: Mapping[str, Any]) -> list[Fact]:
     price = price_of(record)
     billed = _number(record.get("billed_usd"))
@@ -147,7 +150,7 @@ def _money(record: Mapping[str, Any]) -> list[Fact]:
     pages = int(_number(account.get("billed_pages")) or 0)
     wasted = sum(int(_number(n) or 0) for n in _mapping(account.get("wasted_pages")).values())
     risk = _number(record.get("at_risk_usd")) or 0.0
-    more = [f"{pages:,} pages × ${price:g}"]
+    more = [f"{counted(pages, 'page')} × ${price:g}"]
     if wasted:
         more.append(f"{wasted:,} of them in no label")
     if risk:
@@ -158,10 +161,12 @@ def _money(record: Mapping[str, Any]) -> list[Fact]:
 def _speed(survey: Survey, record: Mapping[str, Any]) -> list[Fact]:
     rate = _number(record.get("requests_per_s"))
     if rate:
-        return [Fact("requests a second", f"{rate:,.2f}", "from the first to the last")]
+        return [Fact("requests a second", f"{rate:,.2f}", "while it ran")]
     times = survey.times_s
     if len(times) < 2 or (spent_s := max(times) - min(times)) <= 0:
         return []
+    # what nobody was there for is no part of the time that the pages took
+    spent_s = min(spent_s, _number(record.get("active_s")) or spent_s)
     return [Fact("pages a minute", f"{(len(times) - 1) * 60 / spent_s:,.1f}", "while it ran")]
 
 

@@ -49,7 +49,7 @@ def test_pages_words_and_failures_are_counted():
 
 def test_words_without_a_confidence_are_told_and_do_not_count_in_the_mean():
     found = tiles(report([row("a.jpg", [word(confidence=None), word(confidence=0.8)])]))
-    assert found["mean word confidence"] == ("0.800", "1 words have none")
+    assert found["mean word confidence"] == ("0.800", "1 word has none")
 
 
 def test_more_failures_than_the_run_allowed_are_alarming():
@@ -114,6 +114,54 @@ def test_a_run_that_is_not_complete_says_so_and_why():
     assert (found.state.name, found.state.kind) == ("not complete", "bad")
     assert any("SIGTERM" in notice for notice in found.notices)
     assert tiles(found)["not reached"][0] == "7"
+
+
+def test_a_complete_run_with_failures_says_how_many_beside_its_name():
+    whole = report([row()], record={"complete": True})
+    failed = report([row()], [failure(), failure("other.jpg")], {"complete": True})
+    assert (whole.state.name, whole.state.kind) == ("complete", "good")
+    assert (failed.state.name, failed.state.kind) == ("complete, 2 failed", "bad")
+
+
+def over_time(*seconds):
+    """The chart of pages that were read at these seconds after a full hour."""
+    hour = AT.replace(minute=0, second=0, microsecond=0)
+    times = [hour + timedelta(seconds=at) for at in seconds]
+    found = report([row(f"{n}", labelled_at=at) for n, at in enumerate(times)])
+    return found.charts[-1]
+
+
+def test_pages_per_minute_are_those_of_each_minute():
+    chart = over_time(*range(0, 60, 6), *range(60, 120, 20), 175)
+    assert chart.title == "Pages per minute"
+    assert chart.says == "UTC, a bar is 1 min"
+    assert [bar.says.partition(", ")[2] for bar in chart.bars] == [
+        "10 pages: 10 pages per minute",
+        "3 pages: 3 pages per minute",
+        "1 page: 1 pages per minute",
+    ]
+
+
+def test_a_longer_step_that_the_run_ended_in_is_not_told_as_slower():
+    # 10 pages a minute for 62 minutes: the last bar of 5 minutes has two of them
+    chart = over_time(*range(0, 62 * 60, 6))
+    assert chart.says == "UTC, a bar is 5 min"
+    heights = {bar.height for bar in chart.bars[:-1]}
+    assert len(heights) == 1
+    assert chart.bars[-1].height == pytest.approx(heights.pop(), rel=0.06)
+
+
+def test_pages_of_a_run_of_seconds_are_counted_and_not_extrapolated_to_a_minute():
+    chart = over_time(0, 1, 2, 2.5, 31)
+    assert chart.title == "Pages every 1 s"
+    assert chart.bars[2].says.endswith(":03: 2 pages")
+
+
+def test_the_pause_of_a_run_is_no_part_of_its_pages_a_minute():
+    pages = [row(f"{n}", labelled_at=AT + timedelta(seconds=n + 9000 * (n > 30)))
+             for n in range(61)]  # fmt: skip
+    assert tiles(report(pages))["pages a minute"][0] == "0.4"
+    assert tiles(report(pages, record={"active_s": 60.0}))["pages a minute"][0] == "60.0"
 
 
 def test_chinese_that_rapidocr_is_not_sure_of_brings_the_notice_about_korean():
