@@ -63,9 +63,9 @@ def bucket_run(
 
     For example:
 
-        S3_BUCKET=my-bucket python -m runners.batch_pseudo_labels_aws --dataset-name baseline_train
+        S3_BUCKET=b python -m runners.batch_pseudo_labels_aws --dataset-name train
 
-        python -m runners.batch_pseudo_labels_aws --dataset-name baseline_train --resume
+        python -m runners.batch_pseudo_labels_aws --dataset-name train --resume
     """
     from ocrlabel.cli.settings import Settings, from_environment
 

@@ -29,10 +29,11 @@ def demo(
     Receipts, forms, letters and delivery notes (tilted, noisy, badly lit; one blank, one of two
     pages), whose text is known because they are drawn here. Takes about a minute on two cores.
 
-    Examples:
-      ocrlabel demo
+    For example:
 
-      ocrlabel demo pages/ --engine tesseract --seed 7
+        ocrlabel demo
+
+        ocrlabel demo pages/ --engine tesseract --seed 7
     """
     from ocrlabel.api import label
     from ocrlabel.demo.folder import write_folder

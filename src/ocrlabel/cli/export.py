@@ -60,14 +60,15 @@ def export(
     A data card (README.md) beside every export says what it is, from where, and what is weak in
     it. Without --images only labels are written, where the format can do without.
 
-    Examples:
-      ocrlabel export labels.parquet --format paddleocr --images receipts/ --output paddle/
+    For example:
 
-      ocrlabel export labels.parquet --format coco --splits train=0.9,val=0.1 -o coco/
+        ocrlabel export labels.parquet --format paddleocr --images in/ -o paddle/
 
-      ocrlabel export labels.parquet --format lmdb --images receipts/ --ignore-below 0.9 -o rec/
+        ocrlabel export labels.parquet --format coco --splits train=.9,val=.1 -o c/
 
-      ocrlabel export labels.parquet --format labelstudio --image-url s3://bucket/receipts/ -o ls/
+        ocrlabel export labels.parquet --format lmdb --images in/ -o rec/
+
+        ocrlabel export labels.parquet --format labelstudio -o studio/
     """
     from ocrlabel.dataset.table import read_labels
     from ocrlabel.export.base import Options
@@ -119,10 +120,11 @@ def import_(
     Page by page the correction wins; its `source` says where it came from. Words and pages that
     were not changed stay as they were, with their confidences.
 
-    Examples:
-      ocrlabel import project-1.json --format labelstudio --onto labels.parquet -o corrected.parquet
+    For example:
 
-      ocrlabel import paddle/ --format paddleocr --onto labels.parquet -o corrected.parquet
+        ocrlabel import in.json --format labelstudio --onto a.parquet -o b.parquet
+
+        ocrlabel import paddle/ --format paddleocr --onto a.parquet -o b.parquet
     """
     from ocrlabel.dataset.table import LabelsWriter, read_labels, table_info
     from ocrlabel.export.formats import import_of

@@ -126,19 +126,21 @@ def fake_upstage(
     known; what is not known, and had to be chosen, is marked (assumption). It prints the two
     exports that make `ocrlabel run --engine upstage` use it.
 
-    Examples:
-      ocrlabel fake-upstage --rps 3 --fail 429:0.1,500:0.08,drop-after:0.02,html:0.03,cut-json:0.03
+    For example:
 
-      ocrlabel fake-upstage --keys k1@3,k2@1 --refuse k2@20:403 --log fake.jsonl
+        ocrlabel fake-upstage --rps 3 --fail 429:0.1,500:0.08,drop-after:0.02
 
-      ocrlabel fake-upstage --answers recorded/ --limits 2026 --limiter sliding --headers
+        ocrlabel fake-upstage --keys k1@3,k2@1 --refuse k2@20:403 --log fake.jsonl
+
+        ocrlabel fake-upstage --answers recorded/ --limits 2026 --headers
 
     While it runs:
-      curl 127.0.0.1:8080/stats
 
-      curl 127.0.0.1:8080/control -d '{"outage": "503", "for_s": 60}'
+        curl 127.0.0.1:8080/stats
 
-      curl 127.0.0.1:8080/control -d '{"rps": 10, "latency": "1,0.5", "fail": ""}'
+        curl 127.0.0.1:8080/control -d '{"outage": "503", "for_s": 60}'
+
+        curl 127.0.0.1:8080/control -d '{"rps": 10, "latency": "1,0.5", "fail": ""}'
     """
     _require_extra()
     from ocrlabel.engines.upstage_keys import parse_keys

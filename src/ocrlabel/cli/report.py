@@ -46,10 +46,11 @@ def report(
     word outlined in the colour of its confidence. Of a large table some pages are drawn at random
     and the least certain ones are shown. Without --images it holds numbers, names and failures.
 
-    Examples:
-      ocrlabel report labels.parquet --images receipts/
+    For example:
 
-      ocrlabel report labels.parquet --images receipts/ --pages 200 --seed 7 -o look.html --open
+        ocrlabel report labels.parquet --images receipts/
+
+        ocrlabel report labels.parquet --images receipts/ --pages 200 --open
     """
     need_file(labels)
     from ocrlabel.report.write import write_report
@@ -83,10 +84,11 @@ def view(
 
     Requests and answers come from the checkpoints beside the table, as long as they are there.
 
-    Examples:
-      ocrlabel view labels.parquet receipts/0001.jpg --images receipts/ --open
+    For example:
 
-      ocrlabel view labels.parquet receipts/0001.jpg -o page.html
+        ocrlabel view labels.parquet receipts/0001.jpg --images receipts/ --open
+
+        ocrlabel view labels.parquet receipts/0001.jpg -o page.html
     """
     need_file(labels)
     from ocrlabel.dataset.table import read_failures, read_labels
