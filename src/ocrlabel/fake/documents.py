@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import pypdfium2
 from PIL import Image, UnidentifiedImageError
 
+from ocrlabel.dataset.heic import stated_size
+from ocrlabel.dataset.sniff import sniff
+from ocrlabel.errors import Unreadable
 from ocrlabel.fake.settings import Limits
 
 RASTER_DPI: Final = 150
@@ -63,9 +67,12 @@ def look(data: bytes, limits: Limits) -> Looked:
         raise Refused(400, "document is empty")
     if len(data) > limits.max_bytes:
         raise Refused(413, f"file is larger than {limits.max_bytes // 1_000_000} MB")
-    kind, sizes, count = (
-        _pdf(data, limits) if data[:1024].lstrip()[:5] == b"%PDF-" else _image(data)
-    )
+    if data[:1024].lstrip()[:5] == b"%PDF-":
+        kind, sizes, count = _pdf(data, limits)
+    elif sniff(data) == "heic":
+        kind, sizes, count = _heic(data)
+    else:
+        kind, sizes, count = _image(data)
     if kind not in limits.formats:
         raise Refused(415, f"unsupported file format: {kind}")
     if count > limits.max_pages and not limits.truncates:
@@ -86,6 +93,19 @@ def _pdf(data: bytes, limits: Limits) -> tuple[str, tuple[tuple[int, int], ...],
         raise Refused(422, "the document has no pages")
     scale = RASTER_DPI / 72
     return "pdf", tuple((math.ceil(w * scale), math.ceil(h * scale)) for w, h in sizes), count
+
+
+def _heic(data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
+    """One page; of the size when upright where pillow-heif is there, else as the file states."""
+    try:
+        size_px = stated_size(data)
+        with suppress(ModuleNotFoundError):
+            import pillow_heif  # noqa: PLC0415 -- of an extra that the fake can do without
+
+            size_px = pillow_heif.open_heif(data).size
+    except (Unreadable, OSError, ValueError, RuntimeError, EOFError) as error:
+        raise Refused(422, "the image is damaged") from error
+    return "heic", (size_px,), 1
 
 
 def _image(data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
