@@ -117,3 +117,41 @@ def test_a_folder_of_images_is_labelled(installed: Path, tmp_path: Path) -> None
     rows = pq.read_table(tmp_path / "labels.parquet").to_pylist()
     assert [row["image_filename"] for row in rows] == ["0.png", "1.png", "2.png"]
     assert {(row["width"], row["height"]) for row in rows} == {(60, 40)}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "deploy --dry-run --offline",
+        "destroy --dry-run",
+        "doctor",
+        "push-image --no-push",
+        "register",
+        "submit d",
+        "status",
+        "logs J",
+        "explain J",
+        "cancel J",
+        "download d",
+        "cost --images 3 --offline",
+        "github-secrets",
+        "workflow check",
+        "workflow follow --job J",
+        "workflow stop",
+    ],
+)
+def test_without_the_extra_an_aws_command_says_which_one_it_needs(
+    installed: Path, tmp_path: Path, line: str
+) -> None:
+    env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "INPUT_DATASET": "d"}
+    command = [installed / "ocrlabel", "aws", *line.split()]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr == "ConfigError: this needs boto3: pip install 'ocrlabel[aws]'\n"
+
+
+def test_without_the_extra_the_policies_can_be_printed(installed: Path, tmp_path: Path) -> None:
+    assert "s3:GetObject" in run(installed / "ocrlabel", "aws", "policy", "job", cwd=tmp_path)
+    assert "iam:PassRole" in run(installed / "ocrlabel", "aws", "policy", "deployer", cwd=tmp_path)

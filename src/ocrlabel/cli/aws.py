@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ocrlabel.cli import aws_deploy, aws_image, aws_jobs, aws_money, aws_stack, aws_workflow
-from ocrlabel.cli.aws_wiring import Shell, variable
+from ocrlabel.cli.aws_wiring import Shell, variable, with_boto3
 from ocrlabel.errors import ConfigError
 
 app = typer.Typer(
@@ -32,18 +32,21 @@ def options(
     context.obj = Shell(region, profile, config)
 
 
-app.command()(aws_deploy.deploy)
-app.command()(aws_stack.destroy)
-app.command()(aws_stack.doctor)
-app.command()(aws_image.push_image)
-app.command()(aws_image.register)
-app.command()(aws_jobs.submit)
-app.command()(aws_jobs.status)
-app.command()(aws_jobs.logs)
-app.command()(aws_jobs.explain)
-app.command()(aws_jobs.cancel)
-app.command()(aws_jobs.download)
-app.command()(aws_money.cost)
+for _command in (
+    aws_deploy.deploy,
+    aws_stack.destroy,
+    aws_stack.doctor,
+    aws_image.push_image,
+    aws_image.register,
+    aws_jobs.submit,
+    aws_jobs.status,
+    aws_jobs.logs,
+    aws_jobs.explain,
+    aws_jobs.cancel,
+    aws_jobs.download,
+    aws_money.cost,
+):
+    app.command()(with_boto3(_command))
 app.add_typer(aws_workflow.app, name="workflow")
 
 
@@ -85,6 +88,7 @@ def policy(
 
 
 @app.command("github-secrets")
+@with_boto3
 def github_secrets(
     context: typer.Context,
     repository: Annotated[str, typer.Option("--repo", help="owner/name; default: this one")] = "",

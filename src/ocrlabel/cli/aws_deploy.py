@@ -11,7 +11,6 @@ from ocrlabel.cli.aws_wiring import (
     Processor,
     Shell,
     agreed,
-    demand_boto3,
     key,
     offering,
     show,
@@ -134,7 +133,6 @@ def _show_first(
     shell: Shell, said: Mapping[str, str], network: str | None, subnets: Sequence[str]
 ) -> None:
     """What the first deployment adds to an empty account, whoever's it is."""
-    demand_boto3()
     from ocrlabel.aws import names
     from ocrlabel.aws.choices import first_choices
     from ocrlabel.aws.deploy import Wanted, first

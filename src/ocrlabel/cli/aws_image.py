@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ocrlabel.cli.aws_wiring import Processor, Shell, demand_boto3, tell
+from ocrlabel.cli.aws_wiring import Processor, Shell, tell
 
 if TYPE_CHECKING:
     from ocrlabel.aws.config_env import AwsConfig
@@ -58,7 +58,6 @@ def push_image(
 
         ocrlabel aws push-image --no-push
     """
-    demand_boto3()
     from ocrlabel.aws import image
     from ocrlabel.aws.commands import run
     from ocrlabel.aws.names import REPOSITORY

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrlabel.cli.aws_jobs import DOCUMENTED_RPS
-from ocrlabel.cli.aws_wiring import JobEngine, Processor, Shell, demand_boto3, offering
+from ocrlabel.cli.aws_wiring import JobEngine, Processor, Shell, offering
 from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ def cost(
 
         ocrlabel aws cost --job 1b6a... --dataset baseline_train
     """
-    demand_boto3()
     from ocrlabel.aws import cost as money
     from ocrlabel.aws import prices as price_lists
     from ocrlabel.aws.queues import children, describe

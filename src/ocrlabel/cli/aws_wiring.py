@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, ParamSpec
 
 import typer
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ocrlabel.aws.config_env import AwsConfig
     from ocrlabel.aws.plan import Change, Hidden
     from ocrlabel.aws.session import Aws
+
+P = ParamSpec("P")
 
 KEY = "UPSTAGE_API_KEY"
 Processor = Literal["X86_64", "ARM64"]
@@ -38,7 +41,6 @@ class Shell:
 
     def aws(self) -> Aws:
         """Clients with the credentials that the AWS command line would use."""
-        demand_boto3()
         from ocrlabel.aws.session import connect
 
         return connect(
@@ -65,16 +67,21 @@ class Shell:
         return self.config().aws_region if self.config_file.is_file() else None
 
 
-def demand_boto3() -> None:
-    """Raises ConfigError where it is not installed: without it nothing in `aws` can be loaded."""
-    if find_spec("boto3") is None:
-        raise ConfigError("this needs boto3: pip install 'ocrlabel[aws]'")
+def with_boto3(command: Callable[P, None]) -> Callable[P, None]:
+    """The command, which says so where boto3 is not installed: it cannot load what it needs."""
+
+    @wraps(command)
+    def checked(*args: P.args, **options: P.kwargs) -> None:
+        if find_spec("boto3") is None:
+            raise ConfigError("this needs boto3: pip install 'ocrlabel[aws]'")
+        command(*args, **options)
+
+    return checked
 
 
 @contextmanager
 def offering(without_an_account: str) -> Iterator[None]:
     """Add to the want of credentials what can be had without them."""
-    demand_boto3()
     from ocrlabel.aws.session import NotSignedIn
 
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typer
 
 from ocrlabel.cli import aws_workflow_results, aws_workflow_run
+from ocrlabel.cli.aws_wiring import with_boto3
 
 app = typer.Typer(
     name="workflow",
@@ -15,9 +16,12 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-app.command()(aws_workflow_run.check)
-app.command()(aws_workflow_run.submit)
-app.command()(aws_workflow_run.follow)
-app.command()(aws_workflow_results.results)
-app.command()(aws_workflow_run.stop)
-app.command()(aws_workflow_results.deployed)
+for _step in (
+    aws_workflow_run.check,
+    aws_workflow_run.submit,
+    aws_workflow_run.follow,
+    aws_workflow_results.results,
+    aws_workflow_run.stop,
+    aws_workflow_results.deployed,
+):
+    app.command()(with_boto3(_step))
