@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrlabel.cli.quality_wiring import (
+    Case,
+    NoPunctuation,
+    Spaces,
+    UnicodeForm,
     UnicodeName,
     curve_table,
     need_file,
@@ -45,14 +49,10 @@ def agree(
         Path | None,
         typer.Option(help="Write each page's agreement and each word's partner (JSON Lines)."),
     ] = None,
-    unicode_form: Annotated[
-        UnicodeName, typer.Option("--unicode", help="NFKC also ignores full and half width.")
-    ] = UnicodeName.NFC,
-    case: Annotated[bool, typer.Option("--case", help="Upper and lower case differ.")] = False,
-    spaces: Annotated[bool, typer.Option("--spaces", help="Spaces count.")] = False,
-    no_punctuation: Annotated[
-        bool, typer.Option("--no-punctuation", help="Punctuation does not count.")
-    ] = False,
+    unicode_form: UnicodeForm = UnicodeName.NFC,
+    case: Case = False,
+    spaces: Spaces = False,
+    no_punctuation: NoPunctuation = False,
     seed: Annotated[int, typer.Option(help="Of the resamples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON.")] = False,
 ) -> None:

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrlabel.cli.quality_wiring import (
+    Case,
+    NoPunctuation,
+    Spaces,
+    UnicodeForm,
     UnicodeName,
     curve_table,
     need_file,
@@ -48,14 +52,10 @@ def evaluate(
     precision: Annotated[
         float, typer.Option(help="The share of right labels that a cut has to reach.", max=1)
     ] = 0.95,
-    unicode_form: Annotated[
-        UnicodeName, typer.Option("--unicode", help="NFKC also ignores full and half width.")
-    ] = UnicodeName.NFC,
-    case: Annotated[bool, typer.Option("--case", help="Upper and lower case differ.")] = False,
-    spaces: Annotated[bool, typer.Option("--spaces", help="Spaces count.")] = False,
-    no_punctuation: Annotated[
-        bool, typer.Option("--no-punctuation", help="Punctuation does not count.")
-    ] = False,
+    unicode_form: UnicodeForm = UnicodeName.NFC,
+    case: Case = False,
+    spaces: Spaces = False,
+    no_punctuation: NoPunctuation = False,
     seed: Annotated[int, typer.Option(help="Of the halves and the resamples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON.")] = False,
 ) -> None:

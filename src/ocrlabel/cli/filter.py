@@ -9,6 +9,10 @@ from typing import Annotated
 import typer
 
 from ocrlabel.cli.quality_wiring import (
+    Case,
+    NoPunctuation,
+    Spaces,
+    UnicodeForm,
     UnicodeName,
     need_file,
     need_quality,
@@ -41,14 +45,10 @@ def filter_(
         bool,
         typer.Option("--drop/--mark", help="Remove doubtful words, or mark them as do-not-care."),
     ] = False,
-    unicode_form: Annotated[
-        UnicodeName, typer.Option("--unicode", help="NFKC also ignores full and half width.")
-    ] = UnicodeName.NFC,
-    case: Annotated[bool, typer.Option("--case", help="Upper and lower case differ.")] = False,
-    spaces: Annotated[bool, typer.Option("--spaces", help="Spaces count.")] = False,
-    no_punctuation: Annotated[
-        bool, typer.Option("--no-punctuation", help="Punctuation does not count.")
-    ] = False,
+    unicode_form: UnicodeForm = UnicodeName.NFC,
+    case: Case = False,
+    spaces: Spaces = False,
+    no_punctuation: NoPunctuation = False,
     as_json: Annotated[bool, typer.Option("--json", help="The counts as JSON.")] = False,
 ) -> None:
     """Write a table in which only words that can be trusted are labels.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from ocrlabel.errors import ConfigError
 
@@ -23,6 +25,16 @@ class UnicodeName(StrEnum):
 
     NFC = "NFC"
     NFKC = "NFKC"
+
+
+UnicodeForm = Annotated[
+    UnicodeName, typer.Option("--unicode", help="NFKC also ignores full and half width.")
+]
+Case = Annotated[bool, typer.Option("--case", help="Upper and lower case differ.")]
+Spaces = Annotated[bool, typer.Option("--spaces", help="Spaces count.")]
+NoPunctuation = Annotated[
+    bool, typer.Option("--no-punctuation", help="Punctuation does not count.")
+]
 
 
 def need_quality() -> None:
