@@ -62,12 +62,13 @@ def agree(
     sure of. Agreement is told by script and by group; with --truth, precision against the share
     kept is shown for confidence, for agreement and for both together.
 
-    Examples:
-      ocrlabel agree upstage.parquet rapidocr.parquet
+    For example:
 
-      ocrlabel agree rapidocr.parquet tesseract.parquet --truth truth.jsonl --by lang
+        ocrlabel agree upstage.parquet rapidocr.parquet
 
-      ocrlabel agree upstage.parquet rapidocr.parquet --pages agreement.jsonl
+        ocrlabel agree upstage.parquet rapidocr.parquet --truth truth.jsonl
+
+        ocrlabel agree upstage.parquet rapidocr.parquet --pages agreement.jsonl
     """
     need_quality()
     need_file(labels)

@@ -66,12 +66,13 @@ def evaluate(
     and the cut that reaches the wanted precision, chosen on half of the documents and measured on
     the other half. Word-level and line-level truth get tables of their own.
 
-    Examples:
-      ocrlabel evaluate labels.parquet --truth truth.parquet
+    For example:
 
-      ocrlabel evaluate labels.parquet --truth truth.jsonl --by lang --no-punctuation
+        ocrlabel evaluate labels.parquet --truth truth.parquet
 
-      ocrlabel evaluate labels.parquet --truth icdar/gt/ --precision 0.98 --json
+        ocrlabel evaluate labels.parquet --truth truth.jsonl --by lang
+
+        ocrlabel evaluate labels.parquet --truth icdar/gt/ --precision 0.98 --json
     """
     need_quality()
     need_file(labels)

@@ -57,12 +57,13 @@ def filter_(
     a detector trained on words without labels learns that text is background. --drop removes them
     instead, which suits recognition sets. Both conditions together: a word has to meet both.
 
-    Examples:
-      ocrlabel filter labels.parquet --min-confidence 0.9
+    For example:
 
-      ocrlabel filter upstage.parquet --agreed-with rapidocr.parquet --review queue.parquet
+        ocrlabel filter labels.parquet --min-confidence 0.9
 
-      ocrlabel filter labels.parquet --min-confidence 0.95 --drop -o recognition.parquet
+        ocrlabel filter upstage.parquet --agreed-with rapidocr.parquet
+
+        ocrlabel filter labels.parquet --min-confidence 0.95 --drop -o sure.parquet
     """
     need_quality()
     need_file(labels)

@@ -37,18 +37,24 @@ app = typer.Typer(
 _LABEL, _LOOK, _USE, _CLOUD = "Label", "Look and measure", "Use", "Rehearse and deploy"
 
 
-@app.callback()
-def _options(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
-    ] = False,
-) -> None:
-    if version:
+def _version(wanted: bool) -> None:
+    if wanted:
         from importlib.metadata import version as installed
 
         print(installed("ocrlabel"))
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=_version
+        ),
+    ] = False,
+) -> None: ...
 
 
 app.command(rich_help_panel=_LABEL)(run.run)

@@ -1,0 +1,52 @@
+"""Every command's --help, as it stands on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from importlib.metadata import version
+
+import pytest
+from typer.main import get_command
+
+from ocrlabel.cli.main import app
+from tests.support.command import ocrlabel
+
+_EXAMPLE = re.compile(r"(?:\w+=\S+ )?(?:ocrlabel|python|curl) ")
+
+
+def walk(command, path=()):
+    """(words after `ocrlabel`, help text) of every command there is."""
+    if hasattr(command, "commands"):
+        for name, below in command.commands.items():
+            yield from walk(below, (*path, name))
+    else:
+        yield path, inspect.cleandoc(command.help or "")
+
+
+COMMANDS = dict(walk(get_command(app)))
+
+
+def examples(text):
+    return [line.strip() for line in text.splitlines() if _EXAMPLE.match(line.strip())]
+
+
+def test_all_commands_are_looked_at():
+    assert {("run",), ("status",), ("fake-upstage",), ("aws", "submit")} <= COMMANDS.keys()
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_example_of_a_command_stands_on_a_line_of_its_own(path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = [line.strip() for line in ocrlabel(*path, "--help").out.splitlines()]
+    assert [line for line in examples(COMMANDS[path]) if line not in shown] == []
+    assert "Examples:" not in COMMANDS[path]
+
+
+@pytest.mark.parametrize("path", [p for p in COMMANDS if p[0] != "aws"], ids=" ".join)
+def test_every_command_of_one_machine_shows_an_example(path):
+    assert examples(COMMANDS[path])
+
+
+def test_the_version_is_told_without_a_command():
+    assert ocrlabel("--version").out.strip() == version("ocrlabel")
