@@ -74,8 +74,8 @@ def test_it_prints_the_exports_to_use_logs_each_request_and_ends_with_a_summary(
         process.send_signal(signal.SIGINT)
         summary = process.stdout.read()
         assert process.wait(timeout=10) == 0
-    assert "1 requests: 1 answered" in summary
-    assert f"{keys[0].name}: 1 pages billed" in summary
+    assert "1 request: 1 answered" in summary
+    assert f"{keys[0].name}: 1 page billed" in summary
     (entry,) = map(json.loads, log.read_text().splitlines())
     assert (entry["key"], entry["billed"], entry["status"]) == (keys[0].name, 1, 200)
     assert "k1" not in log.read_text()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ocrlabel.wording import counted
+
 if TYPE_CHECKING:
     from ocrlabel.api import LabelResult
     from ocrlabel.demo.folder import DemoFolder
@@ -42,7 +44,8 @@ def demo(
     print(f"drawing pages into {folder / 'images'} ...", flush=True)
     written = write_folder(documents(seed), folder)
     words = sum(len(page.words) for page in written.truth.values())
-    print(f"{len(written.kinds)} documents, {len(written.truth)} pages, {words:,} words\n")
+    drawn = counted(len(written.kinds), "document"), counted(len(written.truth), "page")
+    print(f"{', '.join(drawn)}, {counted(words, 'word')}\n")
     result = label(written.images, engine=engine, output=folder / "labels.parquet")
     print()
     _show(_found_by_kind(written, result.labels_path))

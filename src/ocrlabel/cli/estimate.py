@@ -41,7 +41,8 @@ async def tell_estimate(source: str, place: Place, settings: Settings, keys: Key
         print(f"input             {input_line(dataset)}")
         before = _Before() if settings.fresh else await _done_before(place, dataset, chosen)
         if done := before.rows:
-            print(f"done before       {counted(len(done), 'row')}; not done again")
+            again = "it is not done again" if len(done) == 1 else "they are not done again"
+            print(f"done before       {counted(len(done), 'row')}; {again}")
         selected = select(
             dataset.rows, limit=settings.limit, sample=settings.sample, seed=settings.seed
         )

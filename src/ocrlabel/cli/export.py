@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrlabel.errors import ConfigError, DatasetError, Incomplete
+from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from ocrlabel.export.base import Summary
@@ -96,7 +97,7 @@ def export(
     if summary.missing:
         shown = "\n  ".join(summary.examples)
         raise Incomplete(
-            f"{summary.missing} pages are not in {output}: their images were not found\n"
+            f"not in {output}, for want of the image: {counted(summary.missing, 'page')}\n"
             f"  {shown}\n"
             "  name the folder that the table's paths start from with --images"
         )
@@ -148,8 +149,8 @@ def import_(
             table.add(row)
     counts = merge.counts
     typer.echo(
-        f"{output}: {counts[CORRECTED]} pages corrected, {counts[UNCHANGED]} came back unchanged,"
-        f" {counts[UNTOUCHED]} untouched"
+        f"{output}: {counted(counts[CORRECTED], 'page')} corrected,"
+        f" {counts[UNCHANGED]:,} came back unchanged, {counts[UNTOUCHED]:,} untouched"
     )
     for line in merge.unmatched:
         typer.echo(f"left out: {line}")
@@ -158,15 +159,18 @@ def import_(
 def _told(summary: Summary, output: Path) -> list[str]:
     splits = ", ".join(f"{name} {n}" for name, n in summary.splits.items())
     head = (
-        f"{output}: {summary.pages} pages ({splits or 'none'}), {summary.words} words,"
-        f" {summary.ignored} of them do-not-care, {summary.images} images"
+        f"{output}: {counted(summary.pages, 'page')} ({splits or 'none'}),"
+        f" {counted(summary.words, 'word')},"
+        f" {summary.ignored:,} of them do-not-care, {counted(summary.images, 'image')}"
     )
-    lines = [head, *(f"left out: {n} words, {why}" for why, n in summary.left_out.items())]
+    left_out = summary.left_out.items()
+    lines = [head, *(f"left out: {counted(n, 'word')}, {why}" for why, n in left_out)]
     if summary.changed:
-        lines.append(f"changed: {summary.changed} texts that the format cannot hold as they are")
+        changed = counted(summary.changed, "text")
+        lines.append(f"changed: {changed} that the format cannot hold as it was")
     if summary.leaks:
         lines.append(
-            f"careful: {summary.leaks} documents stand in more than one split of the table;"
+            f"careful: {counted(summary.leaks, 'document')} in more than one split of the table;"
             " --splits makes new ones"
         )
     return lines

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrlabel.errors import ConfigError
+from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from ocrlabel.fake.answers import AnswerSource
@@ -237,8 +238,9 @@ def _log_to(path: Path | None, stack: contextlib.AsyncExitStack) -> Callable[[En
 
 def _summary(stats: Mapping[str, Any]) -> str:
     causes = ", ".join(f"{count} {cause}" for cause, count in sorted(stats["causes"].items()))
-    lines = [f"\n{stats['requests']} requests: {causes or 'none'}"]
-    lines += [f"{key}: {pages} pages billed" for key, pages in stats["billed_pages_by_key"].items()]
+    lines = [f"\n{counted(stats['requests'], 'request')}: {causes or 'none'}"]
+    billed = stats["billed_pages_by_key"].items()
+    lines += [f"{key}: {counted(pages, 'page')} billed" for key, pages in billed]
     lines += [
         f"{key}: {use['used']:.1%} of the allowed rate used between first and last request"
         for key, use in stats["rates"].items()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ocrlabel.errors import Interrupted
+from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from ocrlabel.cli.push_display import PushDisplay
@@ -168,7 +169,7 @@ def told_rows(done: Pushed, target: Target, options: PushOptions) -> list[tuple[
     if done.left_out:
         rows.append(("not kept", f"columns {', '.join(done.left_out)}"))
     rest = "" if options.verify == "all" or options.packed else "; all are there, by name and size"
-    rows.append(("read back", f"{done.checked:,} images, byte for byte{rest}"))
+    rows.append(("read back", f"{counted(done.checked, 'image')}, byte for byte{rest}"))
     rows.append(("table", f"{target.url} ({done.table})"))
     rows.append(("next", f"ocrlabel run {target.url}"))
     return rows

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrlabel.errors import ConfigError, Incomplete
+from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from ocrlabel.cli.labelling import Labelling
@@ -196,7 +197,7 @@ def raise_if_incomplete(done: Labelling, most_share: float) -> None:
     if done.result.partial or told["failed"] <= most_share * told["rows"]:
         return
     raise Incomplete(
-        f"{told['failed']:,} of {told['rows']:,} rows failed,"
+        f"{told['failed']:,} of {counted(told['rows'], 'row')} failed,"
         f" more than {most_share:.0%}; see {done.failures}\n"
         "  those that may yet succeed: the same command with --retry-failed all (or one class);"
         f" to accept them: --max-failures {math.ceil(100 * told['failed'] / told['rows'])}%"

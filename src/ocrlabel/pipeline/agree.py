@@ -14,6 +14,7 @@ from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.plan import Plan, decode_plan, encode_plan, refuse_other
 from ocrlabel.pipeline.world import World
 from ocrlabel.storage.base import NotStored
+from ocrlabel.wording import counted
 
 
 async def existing_plan(world: World, layout: Layout) -> Plan | None:
@@ -48,15 +49,11 @@ async def agree(world: World, layout: Layout, wanted: Plan, options: RunOptions)
         raise RunMismatch(
             f"{where} holds an unfinished run that another job began\n"
             "  add --resume to go on with it and pay only for what is left,"
-            f" or --fresh to pay for all {there.rows:,} rows again"
+            f" or --fresh to pay for {counted(there.rows, 'row')} again"
         )
     if options.batch_rows not in {None, there.batch_rows}:
-        world.emit(
-            Notice(
-                "batch_size",
-                f"this run was planned with batches of {there.batch_rows:,} rows; it keeps them",
-            )
-        )
+        batches = f"batches of {counted(there.batch_rows, 'row')}"
+        world.emit(Notice("batch_size", f"this run was planned with {batches}; it keeps them"))
     return there
 
 
@@ -117,9 +114,8 @@ async def _refuse_while_others_work(
     working = await heartbeats.others_alive()
     waited_from_s = world.clock()
     while working and world.clock() - waited_from_s <= max(b.duration_s for b in working) * 1.3:
-        world.emit(
-            Notice("waiting", f"{len(working)} workers may still be at it; waiting to see if not")
-        )
+        others = counted(len(working), "worker")
+        world.emit(Notice("waiting", f"{others} may still be at it; waiting to see if not"))
         await world.sleep(min(5.0, options.lease_s / 4))
         working = await heartbeats.others_alive()
     if working:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ocrlabel.errors import BudgetReached
 from ocrlabel.pipeline.layout import RunKeys
 from ocrlabel.pipeline.world import World
+from ocrlabel.wording import counted
 
 _GRANT_PAGES = 64
 _NO_CAP = 2**62
@@ -154,7 +155,7 @@ class Purse:
             if self.settle_for_the_dead is not None and await self.settle_for_the_dead():
                 return
             raise BudgetReached(
-                f"the cap of {cap:,} pages ({cap * self._price_usd:.2f} USD) is reached:"
+                f"the cap of {counted(cap, 'page')} ({cap * self._price_usd:.2f} USD) is reached:"
                 f" {taken_pages(entries) - self._left():,} are spent or may have been,"
                 f" and the next request may cost {wanted:,} more than is left\n"
                 "  raise --max-cost to go on; all answers so far are saved"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 from ocrlabel.errors import RunMismatch
+from ocrlabel.wording import counted
 
 PLAN_FORMAT = 1
 DEFAULT_BATCH_ROWS = 500
@@ -110,5 +111,5 @@ def refuse_other(there: Plan, here: Plan, *, where: str) -> None:
             f"{where} belongs to another run\n{listed}\n"
             "  write to another --output (or --checkpoint-prefix); with --reuse-from and the labels"
             " table of a finished run it pays only for images that are new\n"
-            f"  or add --fresh to do all {here.rows:,} rows again"
+            f"  or add --fresh to do {counted(here.rows, 'row')} again"
         )

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ocrlabel.errors import ConfigError, ImageError
 from ocrlabel.labels import FailureClass, ImageRef
+from ocrlabel.wording import counted
 
 SAMPLE_ROWS = 20
 _ABSENT = frozenset({FailureClass.NOT_FOUND, FailureClass.NOT_ALLOWED})
@@ -76,8 +77,8 @@ def no_images(looked_at: int, absent: Sequence[Absent]) -> str:
     first = absent[0]
     places = "".join(f"\n    {place}" for place in first.looked[:8])
     return (
-        f"none of {looked_at} images looked for was found; the first is {first.ref.path!r}"
-        f" (row {first.ref.ordinal}, id {first.ref.id})"
+        f"none of {counted(looked_at, 'image')} looked for was found;"
+        f" the first is {first.ref.path!r} (row {first.ref.ordinal}, id {first.ref.id})"
         + (f"\n  looked for at:{places}" if places else f"\n  {first.message}")
         + "\n  name the folder that the paths start from with --image-root,"
         " or put table and images together with: ocrlabel push"

@@ -12,6 +12,7 @@ from ocrlabel.errors import BadAnswer, ConfigError
 from ocrlabel.labels import Labelled
 from ocrlabel.pipeline.finish import Change, Finished, remerge
 from ocrlabel.pipeline.tools import Tools
+from ocrlabel.wording import counted
 
 
 async def merge_again(tools: Tools, scratch: Path, change: Change | None = None) -> Finished:
@@ -20,7 +21,8 @@ async def merge_again(tools: Tools, scratch: Path, change: Change | None = None)
     missing = [batch for batch in range(tools.plan.batches) if (batch, 0) not in metas]
     if missing:
         raise ConfigError(
-            f"{len(missing)} of {tools.plan.batches} batches are not finished yet\n"
+            f"{len(missing):,} of {counted(tools.plan.batches, 'batch', 'batches')}"
+            f" {'is' if len(missing) == 1 else 'are'} not finished yet\n"
             "  run the same `ocrlabel run` again to finish them,"
             " or add --partial for what there is so far"
         )

@@ -47,7 +47,7 @@ def test_labels_go_out_are_corrected_and_come_back(table, tmp_path):
     path.write_text(path.read_text().replace("one", "ONE", 1))
     corrected = tmp_path / "corrected.parquet"
     told = run("import", out, "--format", "paddleocr", "--onto", table, "--output", corrected)
-    assert "1 pages corrected, 1 came back unchanged, 0 untouched" in told
+    assert "1 page corrected, 1 came back unchanged, 0 untouched" in told
     first, second = read_labels(corrected)
     assert [w.text for w in first.words] == ["ONE", "two"]
     assert (first.source, second.source) == ("paddleocr", "engine")
@@ -58,7 +58,7 @@ def test_labels_go_out_are_corrected_and_come_back(table, tmp_path):
 
 def test_a_missing_image_ends_with_a_list_and_the_rest_is_there(table, tmp_path):
     (tmp_path / "receipts" / "2.png").unlink()
-    with pytest.raises(Incomplete, match=r"1 pages are not in(.|\n)*2\.png was not found"):
+    with pytest.raises(Incomplete, match=r"want of the image: 1 page\n(.|\n)*2\.png was not found"):
         run("export", table, "--format", "coco", "--images", tmp_path / "receipts",
             "-o", tmp_path / "out")  # fmt: skip
     assert (tmp_path / "out" / "images" / "pseudo" / "1.png").is_file()
