@@ -26,7 +26,7 @@ class Lines:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._progress.done_here and self._said != self._progress.done:
+        if self._is_news:
             self._say_progress()
 
     def __call__(self, event: Event) -> None:
@@ -42,11 +42,15 @@ class Lines:
                 )
             case Notice(message=message):
                 self.say(message)
-            case RowDone() | Fleet() if now_s >= self._next_s:
+            case RowDone() | Fleet() if now_s >= self._next_s and self._is_news:
                 self._next_s = now_s + _LINE_EVERY_S
                 self._say_progress()
             case _:
                 pass
+
+    @property
+    def _is_news(self) -> bool:
+        return self._progress.images_per_s > 0 and self._said != self._progress.done
 
     def _say_progress(self) -> None:
         self._said = self._progress.done

@@ -50,7 +50,7 @@ def _time(told: Mapping[str, Any]) -> str:
     whole_s = told["ended_at_s"] - told["created_at_s"]
     active_s = told.get("active_s", whole_s)
     if whole_s - active_s < _PAUSE_S:
-        return shown_duration(whole_s)
+        return shown_duration(active_s)
     return f"{shown_duration(active_s)} of work, {shown_duration(whole_s)} with pauses"
 
 

@@ -101,10 +101,10 @@ class Progress:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that the rest takes at the present rate, None while that cannot be judged."""
-        if self._lately < _ENOUGH_ROWS or self.clock() - self.began_s < _ENOUGH_S:
-            return None
-        return (self.rows - self.done) / self.images_per_s
+        """Seconds that the rest takes at the present rate; None where nothing tells, or none is."""
+        left = self.rows - self.done
+        early = self._lately < _ENOUGH_ROWS or self.clock() - self.began_s < _ENOUGH_S
+        return None if early or not left else left / self.images_per_s
 
     @property
     def _lately(self) -> int:

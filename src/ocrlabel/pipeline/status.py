@@ -92,7 +92,7 @@ async def read_status(world: World, layout: Layout, *, watch_s: float) -> Status
         tally = Tally(*(told[name] for name in Tally.__dataclass_fields__))
         account = Account(**told["account"])
         workers = _workers(heartbeats, beats, beats)
-        return Status(plan, tally, account, workers, told, _active_s(beats))
+        return Status(plan, tally, account, workers, told, told.get("active_s", 0.0))
     first = await survey(world, plan, Checkpoints(world, layout, plan), keys)
     if not any(heartbeats.lives(beat) for beat in beats):
         workers = _workers(heartbeats, beats, beats)

@@ -94,6 +94,14 @@ def test_a_worker_that_only_waits_for_the_others_shows_how_far_they_are():
     assert [line.split(",")[0] for line in said] == ["3 of 9 done", "8 of 9 done"]
 
 
+def test_neither_a_rate_of_nothing_nor_a_rest_of_nothing_is_told():
+    assert said_by_lines(started(rows=9, done=3), Fleet(1), seconds=11.0) == [
+        "going on: 3 of 9 rows were done before"
+    ]
+    last = said_by_lines(started(rows=6), *[LABELLED] * 6, seconds=1.0)[-1]
+    assert last == "6 of 6 done, 0.86 images/s"
+
+
 def test_what_was_done_before_is_told_in_the_singular_too():
     assert said_by_lines(started(done=1), seconds=0.0) == [
         "going on: 1 of 100 rows was done before"
