@@ -27,6 +27,14 @@ MODELS: Mapping[str, str] = MappingProxyType(
 TEXT_SCORE = 0.0
 """rapidocr drops lines below 0.5 without a word; here every word is kept with its confidence."""
 
+_OPTIONS: Mapping[str, object] = MappingProxyType(
+    {
+        "Global.text_score": TEXT_SCORE,
+        "Global.return_word_box": True,
+        "Global.log_level": "critical",
+    }
+)
+
 _WHITE = 255
 _STRIP_PX = 256
 
@@ -40,10 +48,13 @@ class RapidReader:
     def __init__(self, threads: int) -> None:
         import cv2  # noqa: PLC0415 -- the extra is imported in the child only
 
+        from ocrlabel.engines.rapid_sessions import sessions  # noqa: PLC0415 -- the same
         from ocrlabel.engines.rapid_words import WordReader  # noqa: PLC0415 -- the same
 
         cv2.setNumThreads(threads)
-        self._read: Any = WordReader(params=_parameters(threads))
+        folder = _model_folder()
+        models = {part: folder / f"{name}.onnx" for part, name in MODELS.items()}
+        self._read: Any = WordReader(sessions(models, threads), _OPTIONS)
         self.about = f"rapidocr {metadata.version('rapidocr')} {MODELS['Rec'].partition('_')[0]}"
 
     def __call__(self, page: Image) -> Sequence[Word]:
@@ -53,20 +64,6 @@ class RapidReader:
             return ()
         lines = self._read(_blue_green_red(page)).word_results or ()
         return tuple(_words(lines, width_px, height_px))
-
-
-def _parameters(threads: int) -> dict[str, object]:
-    models = _model_folder()
-    return {
-        # Named by path, a model is loaded as it is; named by kind, it would be downloaded when
-        # it is missing.
-        **{f"{part}.model_path": str(models / f"{name}.onnx") for part, name in MODELS.items()},
-        "Global.text_score": TEXT_SCORE,
-        "Global.return_word_box": True,
-        "Global.log_level": "critical",
-        "EngineConfig.onnxruntime.intra_op_num_threads": threads,
-        "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-    }
 
 
 def _model_folder() -> Path:

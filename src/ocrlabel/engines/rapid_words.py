@@ -17,10 +17,11 @@ The pixels, models and lines are rapidocr's own and untouched. Four things about
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from omegaconf import flag_override
 from rapidocr import RapidOCR
 from rapidocr.cal_rec_boxes.main import Direction
 from rapidocr.ch_ppocr_rec.typings import WordInfo, WordType
@@ -32,6 +33,13 @@ class WordReader(RapidOCR):
     """RapidOCR whose `word_results` hold one tuple of (text, confidence, polygon) a line."""
 
     text_cls: Any  # the library declares the None that it begins with
+
+    def __init__(self, sessions: Mapping[str, object], options: Mapping[str, object]) -> None:
+        """sessions: of onnxruntime, by part (Det, Cls, Rec); no model is looked for or loaded."""
+        super().__init__(params=dict(options))
+        with flag_override(self.cfg, "allow_objects", values=True):
+            for part, session in sessions.items():
+                self.cfg[part].session = session
 
     def cls_and_rotate(self, img: list[Any]) -> tuple[list[Any], Any]:
         """As rapidocr does, and remember which lines were turned."""
