@@ -5,7 +5,8 @@
     python benchmarks/local_engine.py ../shared/data/ocr-dev --threads    # processes or threads
     python benchmarks/local_engine.py ../shared/data/bad --memory         # MB above the idle engine
 
-The bare loop gets pixels that are decoded already; the engine opens the files by itself.
+The bare loop gets pixels that are decoded already; the engine opens the files by itself. The memory
+is above the process that has read two pages: it keeps what it worked in for the next page.
 """
 
 from __future__ import annotations

@@ -10,16 +10,27 @@ from ocrlabel.labels import FailureClass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that is read (bytes), decoded (px of one page) and looked at (pages)."""
+    """The most that is read (bytes), decoded (px of one page) and looked at (pages).
+
+    max_pixels_per_jpeg: where JPEGs over max_pixels_per_page are decoded smaller; else 0.
+    """
 
     max_bytes: int = 50_000_000
     max_pixels_per_page: int = 200_000_000
     max_pages: int = 100
+    max_pixels_per_jpeg: int = 0
+
+    def max_pixels_of(self, format_: str) -> int:
+        """The most pixels that a page may have, as `sniff` names its format."""
+        if format_ == "jpeg":
+            return max(self.max_pixels_per_page, self.max_pixels_per_jpeg)
+        return self.max_pixels_per_page
 
 
-LOCAL = Limits(max_pixels_per_page=36_000_000)
+LOCAL = Limits(max_pixels_per_page=36_000_000, max_pixels_per_jpeg=200_000_000)
 """For engines in our own processes. Pillow holds 4 bytes a pixel, and while a page is turned it is
-there twice: 36 megapixels stay within 300 MB above the idle engine (A4 at 600 dpi has 35)."""
+there twice: 36 megapixels stay within 300 MB above the idle engine (A4 at 600 dpi has 35). A JPEG
+with more (telephones make 50) is decoded at half its size or less, and takes less memory so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ def open_pages(data: bytes, format_: str, limits: Limits) -> Iterator[ImageFile]
                 break
         pages += 1
         check_pages(pages, limits.max_pages)
-        check_pixels(*picture.size, limits.max_pixels_per_page, page=pages)
+        check_pixels(*picture.size, limits.max_pixels_of(format_), page=pages)
         yield picture
         if format_ != "tiff":
             break

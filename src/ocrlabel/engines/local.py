@@ -25,7 +25,7 @@ class LocalEngine:
     reader: makes the reader inside the process. options: what changes its answers. parallel: the
     number of processes, by default one a core. notice: what a user should know before the first
     page, "" for nothing. No memory limit is set on the processes: an address space limit would
-    count what onnxruntime reserves and never touches, and the limit on pixels bounds the rest.
+    count what onnxruntime reserves and never touches, and the limits on pixels bound the rest.
     """
 
     price_per_page_usd = 0.0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
 from ocrlabel.dataset.facts import Facts, inspect
 from ocrlabel.dataset.limits import Limits
-from ocrlabel.dataset.upright import upright_pages
+from ocrlabel.dataset.upright import sized_pages
 from ocrlabel.labels import Page, Word
 
 if TYPE_CHECKING:
@@ -57,12 +57,25 @@ class LocalWork:
         if isinstance(task, Look):
             return inspect(task.data, self._limits)
         pages: list[Page] = []
-        for image in upright_pages(task.data, self._limits, dpi=self._dpi):
-            width_px, height_px = image.size
-            words = tuple(self._reader(image))
-            pages.append(Page(len(pages) + 1, width_px, height_px, words, _mean(words)))
-            del image  # or this page's pixels stay beside the next one's
+        for page in sized_pages(task.data, self._limits, dpi=self._dpi):
+            size_px, seen_px = (page.width_px, page.height_px), page.image.size
+            words = _at_full_size(self._reader(page.image), seen_px, size_px)
+            pages.append(Page(len(pages) + 1, *size_px, words, _mean(words)))
+            del page  # or this page's pixels stay beside the next one's
         return tuple(pages)
+
+
+def _at_full_size(
+    words: Sequence[Word], seen_px: tuple[int, int], size_px: tuple[int, int]
+) -> tuple[Word, ...]:
+    """The words of a page that was read smaller than it is, in px of the page itself."""
+    if seen_px == size_px:
+        return tuple(words)
+    across, down = size_px[0] / seen_px[0], size_px[1] / seen_px[1]
+    return tuple(
+        replace(word, polygon=tuple((x * across, y * down) for x, y in word.polygon))
+        for word in words
+    )
 
 
 def _mean(words: Sequence[Word]) -> float | None:

@@ -63,3 +63,16 @@ def test_the_largest_page_a_local_engine_takes_stays_within_it_even_turned(tmp_p
         [sys.executable, "-c", measured, str(page)], check=True, capture_output=True, text=True
     )
     assert 200 < int(done.stdout) < LIMIT_MB
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
+def test_the_largest_jpeg_that_is_decoded_smaller_takes_no_more(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    page = tmp_path / "page.jpg"
+    page.write_bytes(saved(Image.new("L", (14_100, 14_100)), "JPEG", exif=exif))
+    measured = MEASURE.replace("lambda: prepare(data, accepts)", "")
+    done = subprocess.run(
+        [sys.executable, "-c", measured, str(page)], check=True, capture_output=True, text=True
+    )
+    assert int(done.stdout) < LIMIT_MB

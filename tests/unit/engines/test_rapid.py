@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ from PIL import Image
 from ocrlabel.engines.base import Engine
 from ocrlabel.engines.local import LocalEngine
 from ocrlabel.engines.rapid import KOREAN_NOTICE, rapid_ocr
-from ocrlabel.engines.rapid_reader import RapidReader
+from ocrlabel.engines.rapid_reader import MODELS, RapidReader
+from ocrlabel.engines.rapid_sessions import sessions
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Page, Word
 from tests.support.drawn import drawn, encoded
@@ -86,6 +89,32 @@ def test_a_page_without_text_is_an_empty_page():
     assert page == Page(1, 300, 200)
 
 
+def test_words_of_a_photo_of_fifty_megapixels_lie_where_they_are_in_its_own_pixels():
+    photo = Image.new("L", (8_160, 6_144), "white")
+    small = drawn("Invoice total")
+    photo.paste(small.resize((small.width * 5, small.height * 5)).convert("L"), (2_000, 4_000))
+    (page,) = pages_of(rapid_ocr(parallel=1), encoded(photo, "JPEG"))
+    assert (page.width_px, page.height_px) == photo.size
+    invoice, total = page.words
+    assert (invoice.text, total.text) == ("Invoice", "total")
+    dark = np.argwhere(np.asarray(photo) < 128)  # rows of (y, x)
+    (top, left), (bottom, right) = dark.min(axis=0), dark.max(axis=0)
+    assert abs(min(x for x, _ in invoice.polygon) - left) < 60
+    assert abs(max(x for x, _ in total.polygon) - right) < 60
+    assert abs(min(y for _, y in invoice.polygon) - top) < 100  # letters are 200 px high
+    assert abs(max(y for _, y in invoice.polygon) - bottom) < 100
+
+
+def test_a_batch_read_row_by_row_has_the_values_of_the_batch(bare):
+    folder = Path(find_spec("rapidocr").origin).parent / "models"
+    ours = sessions({"Rec": folder / f"{MODELS['Rec']}.onnx"}, threads=1)["Rec"]
+    batch = np.random.default_rng(0).uniform(-1, 1, (6, 3, 48, 400)).astype(np.float32)
+    bare(np.full((100, 400, 3), 255, np.uint8))  # makes it load its models
+    theirs = bare._load_rec_model().session
+    (name,) = theirs.get_input_names()
+    assert np.allclose(ours.run(None, {name: batch})[0], theirs(batch), atol=1e-4)
+
+
 def test_it_reads_without_a_network():
     engine = LocalEngine("rapidocr", OfflineReader, {}, parallel=1)
     (page,) = pages_of(engine, encoded(drawn("no network")))
@@ -101,6 +130,38 @@ def test_the_missing_extra_is_named_with_the_command_that_installs_it(monkeypatc
 def test_a_number_of_processes_below_one_is_refused():
     with pytest.raises(ConfigError, match="it must be 1 or more"):
         rapid_ocr(parallel=0)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
+def test_the_bad_files_that_take_most_stay_within_300_mb_above_the_idle_engine():
+    async def go() -> dict[str, int]:
+        engine = rapid_ocr(parallel=1)
+        await engine.start()
+        (pid,) = engine.pids
+        process = Path(f"/proc/{pid}")
+
+        async def peak_mb(name: str) -> int:
+            document = await engine.prepare(shared_data("bad", name).read_bytes())
+            (process / "clear_refs").write_text("5")  # forget the peak so far
+            await engine.recognise(document, "local")
+            return megabytes(process, "VmHWM")
+
+        try:
+            for _ in range(2):
+                await peak_mb("UPPER.JPG")
+            idle_mb = megabytes(process, "VmRSS")
+            return {
+                name: await peak_mb(name) - idle_mb for name in ("photo.heic", "really_png.jpg")
+            }
+        finally:
+            await engine.close()
+
+    assert max(asyncio.run(go()).values()) < 300
+
+
+def megabytes(process: Path, name: str) -> int:
+    status = (process / "status").read_text()
+    return int(status.partition(f"{name}:")[2].split()[0]) // 1024
 
 
 def test_its_korean_limits_are_said_by_the_engine_itself():
