@@ -51,8 +51,12 @@ format: $(VENV)/.dev ## put the code into its form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# those that need nothing given; each of the others says what, in its first lines
+BENCHMARKS ?= help_time install_size run_speed rate_simulation fleet_simulation fake_upstage_load \
+	throughput fleet_throughput push_scale scale evaluate_speed export_speed report_speed
+
 bench: $(VENV)/.dev ## the benchmarks, each with its figures and how to repeat them
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m "benchmarks.$$name"; done
 
 dist: $(VENV)/.boot ## build wheel and source archive (RELEASE_TAG=v1.2.3 must be the version)
 	@test -z "$$RELEASE_TAG" || grep -qxF "version = \"$${RELEASE_TAG#v}\"" pyproject.toml || \
