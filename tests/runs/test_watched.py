@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from ocrlabel.cli.status import lines
 from ocrlabel.cli.tallying import Progress
 from ocrlabel.engines.base import Lane
-from ocrlabel.errors import Interrupted
+from ocrlabel.errors import Interrupted, Rejected, Unavailable
 from ocrlabel.pipeline.events import Notice, Started
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.status import read_status
@@ -114,6 +115,47 @@ def test_a_part_is_counted_against_what_was_asked_for(part):
     state = dict(lines(found, 0.0015))["state"]
     assert state.startswith("a part is done, as asked; without --limit and --sample")
     assert "last stopped" not in dict(lines(found, 0.0015))
+
+
+def test_of_a_finished_batch_only_the_rows_that_are_asked_for_count():
+    store, engine = DictStore(), BillingEngine(trouble=never_read)
+    second = Watched()
+
+    async def story():
+        await go(store, made(30), engine, replace(TENS, limit=20))
+        await go(store, made(30), engine, replace(TENS, limit=25), worker="w2")
+        await go(store, made(30), engine, replace(TENS, limit=15), worker="w3", told=second)
+
+    run_virtual(story())
+    (started,) = (event for event in second.events if isinstance(event, Started))
+    # two rows of every batch fail; of half a batch nobody knows which
+    assert (started.rows, started.done, started.failed) == (15, 15, 2)
+
+
+def never_read(image, _attempt):
+    return Rejected("refused") if image[-1] in "34" else None
+
+
+def test_a_part_that_was_done_is_not_told_once_a_worker_died_at_the_rest():
+    store, engine = DictStore(), BillingEngine(lanes=SLOW)
+
+    async def story():
+        await go(store, made(80), engine, replace(TENS, limit=10))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(20):
+                await go(store, made(80), engine, TENS, worker="w2")
+        return await read_status(world(store, "w3"), LAYOUT, watch_s=2.0)
+
+    shown = dict(lines(run_virtual(story()), 0.0015))
+    assert shown["state"] == "stopped; the same command goes on"
+
+
+def test_who_gives_up_says_where_it_asked_and_what_it_heard_last():
+    message = "HTTP 503 from https://ocr.test/v1: the service failed"
+    engine = BillingEngine(trouble=lambda *_: Unavailable(message, status=503))
+    options = replace(TENS, give_up_after_s=60.0)
+    with pytest.raises(Interrupted, match=f"the last: {message}"):
+        run_virtual(go(DictStore(), made(20), engine, options))
 
 
 def test_an_interrupted_run_after_a_part_says_stopped_and_not_that_its_part_is_done():
