@@ -106,7 +106,7 @@ def results(record: Mapping[str, Any], machines: tuple[float, Sequence[CostLine]
     account = record.get("account", {})
     rate = record.get("requests_per_s")
     hours, compute = machines
-    took_s = float(record.get("ended_at_s", 0)) - float(record.get("created_at_s", 0))
+    took_s = float(record.get("active_s", 0))
     rows = [
         ("input rows", f"{record.get('rows', 0):,}"),
         ("labelled", f"{record.get('labelled', 0):,}"),

@@ -30,7 +30,8 @@ RECORD = {
     "billed_usd": 4.9515,
     "requests_per_s": 2.97,
     "created_at_s": 1000.0,
-    "ended_at_s": 2100.0,
+    "ended_at_s": 9000.0,  # a pause lies between
+    "active_s": 1100.0,
 }
 
 
