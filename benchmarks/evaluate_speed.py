@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ocrlabel.dataset.rows import LabelRow
+    from ocrlabel.dataset.tables.rows import LabelRow
 
 WORDS = 40
 WHAT = ("evaluate", "agree", "filter")
@@ -64,7 +64,7 @@ def work(what: str, place: Path) -> None:
 
 
 def make(place: Path, pages: int) -> None:
-    from ocrlabel.dataset.table import LabelsWriter
+    from ocrlabel.dataset.tables.table import LabelsWriter
 
     chance = random.Random(1)
     place.mkdir(parents=True)
@@ -75,7 +75,7 @@ def make(place: Path, pages: int) -> None:
 
 
 def page_row(number: int, chance: random.Random | None) -> LabelRow:
-    from ocrlabel.dataset.rows import LabelRow
+    from ocrlabel.dataset.tables.rows import LabelRow
     from ocrlabel.labels import Word
 
     words = []
@@ -107,7 +107,7 @@ def page_row(number: int, chance: random.Random | None) -> LabelRow:
 
 
 def evaluate(place: Path) -> None:
-    from ocrlabel.dataset.table import read_labels
+    from ocrlabel.dataset.tables.table import read_labels
     from ocrlabel.quality.evaluate import evaluate
     from ocrlabel.quality.normalise import Normalisation
     from ocrlabel.quality.pairing import Unpaired, pair
@@ -122,7 +122,7 @@ def evaluate(place: Path) -> None:
 
 
 def agree(place: Path) -> None:
-    from ocrlabel.dataset.table import read_labels
+    from ocrlabel.dataset.tables.table import read_labels
     from ocrlabel.quality.agreement import agree
     from ocrlabel.quality.normalise import Normalisation
     from ocrlabel.quality.pairing import Unpaired, pair

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from rapidocr import RapidOCR
 
-from ocrlabel.dataset.images import upright_pages
+from ocrlabel.dataset.pixels.images import upright_pages
 from ocrlabel.engines.cores import usable_cores
 from ocrlabel.engines.local import LocalEngine
 from ocrlabel.engines.rapid import rapid_ocr

@@ -23,7 +23,7 @@ from ocrlabel.cli.labelling import label_dataset
 from ocrlabel.cli.progress import display_for
 from ocrlabel.cli.settings import Settings, from_environment
 from ocrlabel.cli.wiring import Chosen, place_of
-from ocrlabel.dataset.table import read_labels
+from ocrlabel.dataset.tables.table import read_labels
 from ocrlabel.engines.cores import usable_cores
 from ocrlabel.engines.local import LocalEngine
 from ocrlabel.engines.rapid import rapid_ocr

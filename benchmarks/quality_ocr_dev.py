@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ocrlabel.dataset.rows import LabelRow
-from ocrlabel.dataset.table import read_labels
+from ocrlabel.dataset.tables.rows import LabelRow
+from ocrlabel.dataset.tables.table import read_labels
 from ocrlabel.quality.agreement import PageAgreement, agree
 from ocrlabel.quality.curve import CurvePoint
 from ocrlabel.quality.evaluate import LevelResult, evaluate

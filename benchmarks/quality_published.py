@@ -87,7 +87,7 @@ def _generated_page(chance: random.Random) -> dict[str, Any]:
 
 def real(labels: Path, truth: Path) -> list[dict[str, Any]]:
     """Pages of a labels table with their truth, texts normalised as `evaluate` does."""
-    from ocrlabel.dataset.table import read_labels
+    from ocrlabel.dataset.tables.table import read_labels
     from ocrlabel.quality.normalise import Normalisation
     from ocrlabel.quality.pairing import Unpaired, pair
     from ocrlabel.quality.store import PageStore

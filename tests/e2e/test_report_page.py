@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from ocrlabel.dataset.rows import FailureRow, LabelRow
-from ocrlabel.dataset.table import FailuresWriter, LabelsWriter
+from ocrlabel.dataset.tables.rows import FailureRow, LabelRow
+from ocrlabel.dataset.tables.table import FailuresWriter, LabelsWriter
 from ocrlabel.export.images import Images, places
 from ocrlabel.labels import Word
 from ocrlabel.report.single import Document, write_document

@@ -8,8 +8,8 @@ import random
 from dataclasses import dataclass, field
 
 from ocrlabel.engines.base import Lane
-from ocrlabel.pipeline.fleet import NOTHING, Heartbeat, Member
-from ocrlabel.pipeline.pool import RatePool
+from ocrlabel.pipeline.rate.fleet import NOTHING, Heartbeat, Member
+from ocrlabel.pipeline.rate.pool import RatePool
 from tests.support.clock import clock, sleep
 from tests.support.service import LIMITERS, Service, read_all
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.labels import Polygon, Word
 from ocrlabel.quality.pages import Level, PageName, TruthPage, TruthWord
 

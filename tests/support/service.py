@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ocrlabel.pipeline.breaker import Breaker, GiveUp, Go, Probe
-from ocrlabel.pipeline.pool import RatePool, Slot
+from ocrlabel.pipeline.rate.breaker import Breaker, GiveUp, Go, Probe
+from ocrlabel.pipeline.rate.pool import RatePool, Slot
 from tests.support.clock import clock, sleep
 
 

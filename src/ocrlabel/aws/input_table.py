@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from ocrlabel.aws.doctor import Check
 from ocrlabel.aws.names import checked_dataset
 from ocrlabel.aws.session import Aws, code, translated
-from ocrlabel.dataset.parquet_file import open_parquet
+from ocrlabel.dataset.tables.parquet_file import open_parquet
 from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from ocrlabel.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ocrlabel.dataset.rows import LabelRow
+    from ocrlabel.dataset.tables.rows import LabelRow
     from ocrlabel.quality.agreement import Agreement, PageAgreement, Tally
     from ocrlabel.quality.pages import TruthPage
     from ocrlabel.quality.signals import Signals
@@ -73,7 +73,7 @@ def agree(
     need_quality()
     need_file(labels)
     need_file(other)
-    from ocrlabel.dataset.table import read_labels
+    from ocrlabel.dataset.tables.table import read_labels
     from ocrlabel.quality.agreement import agree as agree_pairs
     from ocrlabel.quality.figures import agreement_figures, signal_figures
     from ocrlabel.quality.pages import as_truth
@@ -115,7 +115,7 @@ def _triples(
     labels: Path, others: PageStore, truths: PageStore
 ) -> Iterator[tuple[LabelRow, TruthPage, TruthPage]]:
     """Rows that both the other table and the truth have; those without were told already."""
-    from ocrlabel.dataset.table import read_labels
+    from ocrlabel.dataset.tables.table import read_labels
     from ocrlabel.quality.pairing import Unpaired, partner
 
     untold = Unpaired()
@@ -128,7 +128,7 @@ def _triples(
 @contextmanager
 def _writing(path: Path) -> Iterator[Callable[[LabelRow, PageAgreement], None]]:
     """A function that writes pages as JSON Lines; the file appears when all went well."""
-    from ocrlabel.dataset.atomic import whole_file
+    from ocrlabel.dataset.tables.atomic import whole_file
     from ocrlabel.quality.agreement import page_line
 
     with whole_file(path) as file:

@@ -54,7 +54,7 @@ def demo(
 
 def _found_by_kind(written: DemoFolder, labels_path: str) -> dict[str, Found]:
     """What was found, for each kind of page; pages without a label were not read at all."""
-    from ocrlabel.dataset.table import read_labels
+    from ocrlabel.dataset.tables.table import read_labels
     from ocrlabel.demo.measure import Found, measure
 
     read = {(row.image_filename, row.page): row.words for row in read_labels(Path(labels_path))}

@@ -15,15 +15,15 @@ from ocrlabel.cli.wiring import Chosen, Place, choose_engine, make_world
 from ocrlabel.errors import ImageError
 from ocrlabel.labels import FailureClass, ImageRef
 from ocrlabel.pipeline.agree import existing_plan
-from ocrlabel.pipeline.checkpoint import Checkpoints
-from ocrlabel.pipeline.journal import BatchView, refresh
 from ocrlabel.pipeline.plan import refuse_other
 from ocrlabel.pipeline.preflight import absent_images, no_images
+from ocrlabel.pipeline.saved.checkpoint import Checkpoints
+from ocrlabel.pipeline.saved.journal import BatchView, refresh
 from ocrlabel.pipeline.selection import select
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
-    from ocrlabel.dataset.sources import Dataset
+    from ocrlabel.dataset.inputs.sources import Dataset
 
 _AT_ONCE = 8
 
@@ -138,8 +138,8 @@ async def _look_through(dataset: Dataset, ordinals: list[int]) -> tuple[int, Cou
 
 
 async def _look(dataset: Dataset, ref: ImageRef) -> int | FailureClass:
-    from ocrlabel.dataset.images import inspect
-    from ocrlabel.dataset.limits import Limits
+    from ocrlabel.dataset.pixels.images import inspect
+    from ocrlabel.dataset.pixels.limits import Limits
 
     try:
         data = await dataset.read(ref)

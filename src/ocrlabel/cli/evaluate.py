@@ -76,7 +76,7 @@ def evaluate(
     """
     need_quality()
     need_file(labels)
-    from ocrlabel.dataset.table import read_labels
+    from ocrlabel.dataset.tables.table import read_labels
     from ocrlabel.quality.evaluate import evaluate as evaluate_pairs
     from ocrlabel.quality.figures import level_figures
     from ocrlabel.quality.pages import Level

@@ -71,7 +71,7 @@ def export(
 
         ocrlabel export labels.parquet --format labelstudio -o studio/
     """
-    from ocrlabel.dataset.table import read_labels
+    from ocrlabel.dataset.tables.table import read_labels
     from ocrlabel.export.base import Options
     from ocrlabel.export.charset import read_charset
     from ocrlabel.export.formats import export_of
@@ -127,7 +127,7 @@ def import_(
 
         ocrlabel import paddle/ --format paddleocr --onto a.parquet -o b.parquet
     """
-    from ocrlabel.dataset.table import LabelsWriter, read_labels, table_info
+    from ocrlabel.dataset.tables.table import LabelsWriter, read_labels, table_info
     from ocrlabel.export.formats import import_of
     from ocrlabel.export.imports.match import exported_pages
     from ocrlabel.export.imports.merge import CORRECTED, UNCHANGED, UNTOUCHED, Merge

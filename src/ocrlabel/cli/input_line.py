@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
-    from ocrlabel.dataset.sources import Dataset
+    from ocrlabel.dataset.inputs.sources import Dataset
 
 _KINDS_SHOWN = 5
 

@@ -16,13 +16,13 @@ from ocrlabel.cli.input_line import input_line
 from ocrlabel.cli.settings import Keys, Settings
 from ocrlabel.cli.wiring import Chosen, Place, choose_engine, make_world, open_store
 from ocrlabel.errors import ConfigError
-from ocrlabel.pipeline.reading import Reuse
+from ocrlabel.pipeline.reading.reader import Reuse
 from ocrlabel.pipeline.run import Result, run
 from ocrlabel.pipeline.stop import Stop
 
 if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
-    from ocrlabel.dataset.sources import Dataset
+    from ocrlabel.dataset.inputs.sources import Dataset
 
 
 _GOES_ON = "all that was answered is saved: run the same command again to go on"
@@ -99,7 +99,7 @@ async def _dataset(source: str, settings: Settings, keys: Keys) -> AsyncIterator
 
 async def open_source(source: str, settings: Settings, keys: Keys) -> Dataset:
     """The input as the run sees it. Raises DatasetError."""
-    from ocrlabel.dataset.sources import open_dataset
+    from ocrlabel.dataset.inputs.sources import open_dataset
 
     return await open_dataset(
         source,
@@ -113,7 +113,7 @@ async def open_source(source: str, settings: Settings, keys: Keys) -> Dataset:
 def _reuse(settings: Settings, chosen: Chosen) -> Reuse | None:
     if settings.reuse_from is None:
         return None
-    from ocrlabel.dataset.reuse import reusable
+    from ocrlabel.dataset.tables.reuse import reusable
 
     path = Path(settings.reuse_from).expanduser()
     if not path.is_file():

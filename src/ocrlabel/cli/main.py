@@ -8,7 +8,6 @@ import typer
 
 from ocrlabel.cli import (
     agree,
-    aws,
     demo,
     evaluate,
     export,
@@ -22,6 +21,7 @@ from ocrlabel.cli import (
     set_live,
     status,
 )
+from ocrlabel.cli.aws import group as aws
 from ocrlabel.cli.ending import end_process_with
 
 app = typer.Typer(

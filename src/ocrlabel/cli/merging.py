@@ -13,10 +13,10 @@ from ocrlabel.engines.base import Engine
 from ocrlabel.engines.saved import SavedEngine
 from ocrlabel.errors import ConfigError
 from ocrlabel.pipeline.agree import existing_plan
-from ocrlabel.pipeline.finish import Change
-from ocrlabel.pipeline.remake import merge_again
+from ocrlabel.pipeline.merging.finish import Change
+from ocrlabel.pipeline.merging.remake import merge_again
+from ocrlabel.pipeline.merging.so_far import write_partial
 from ocrlabel.pipeline.run import Result
-from ocrlabel.pipeline.so_far import write_partial
 from ocrlabel.pipeline.stop import Stop
 from ocrlabel.pipeline.tools import tools_for
 

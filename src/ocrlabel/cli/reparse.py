@@ -24,7 +24,7 @@ def reparse(
     from ocrlabel.cli.merging import merge_place
     from ocrlabel.cli.settings import Settings, from_environment
     from ocrlabel.cli.wiring import parsing_engine, place_of
-    from ocrlabel.pipeline.remake import reparsed
+    from ocrlabel.pipeline.merging.remake import reparsed
 
     settings, keys = Settings.of(output=output), from_environment()
     place = place_of(source, settings, keys)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ocrlabel.labels import Failed
-from ocrlabel.pipeline.account import pages_at_risk, pages_charged
 from ocrlabel.pipeline.events import AllSettled, Asked, Event, Fleet, RowDone, Started
+from ocrlabel.pipeline.money.account import pages_at_risk, pages_charged
 from ocrlabel.wording import counted
 
 _WINDOW_S = 60.0

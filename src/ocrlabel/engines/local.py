@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-from ocrlabel.dataset.facts import Facts
-from ocrlabel.dataset.limits import LOCAL
+from ocrlabel.dataset.pixels.facts import Facts
+from ocrlabel.dataset.pixels.limits import LOCAL
 from ocrlabel.engines.base import Answer, Document, Lane
 from ocrlabel.engines.children import ChildPool
 from ocrlabel.engines.cores import usable_cores

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
-from ocrlabel.dataset.facts import Facts, inspect
-from ocrlabel.dataset.limits import Limits
-from ocrlabel.dataset.upright import sized_pages
+from ocrlabel.dataset.pixels.facts import Facts, inspect
+from ocrlabel.dataset.pixels.limits import Limits
+from ocrlabel.dataset.pixels.upright import sized_pages
 from ocrlabel.labels import Page, Word
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from ocrlabel.dataset.limits import Accepts
-from ocrlabel.dataset.prepare import prepare
+from ocrlabel.dataset.pixels.limits import Accepts
+from ocrlabel.dataset.pixels.prepare import prepare
 from ocrlabel.engines.base import Document
 from ocrlabel.engines.children import ChildPool
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import TypeAlias
 
-from ocrlabel.dataset.facts import inspect
-from ocrlabel.dataset.limits import Limits
+from ocrlabel.dataset.pixels.facts import inspect
+from ocrlabel.dataset.pixels.limits import Limits
 from ocrlabel.engines.base import Answer, Document, Lane
 from ocrlabel.engines.scripted_words import scripted_page
 from ocrlabel.errors import BadAnswer

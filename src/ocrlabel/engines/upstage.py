@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import httpx2
 
-from ocrlabel.dataset.limits import Accepts
+from ocrlabel.dataset.pixels.limits import Accepts
 from ocrlabel.engines import upstage_errors
 from ocrlabel.engines.base import Answer, Document, Lane
 from ocrlabel.engines.upstage_address import BASE_URL, checked, is_loopback

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
 from ocrlabel.export.crops import stands_upright
 from ocrlabel.export.geometry import quad

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.export.split import SplitPlan
 from ocrlabel.labels import Polygon
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
 from ocrlabel.export.geometry import box, signed_area
 from ocrlabel.export.jsonfile import JsonFile, dumps

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocrlabel.dataset.rows import IGNORE, LabelRow
+from ocrlabel.dataset.tables.rows import IGNORE, LabelRow
 from ocrlabel.export.base import (
     ExportPage,
     ImageFile,

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.export.base import ExportWord, ImageFinder, Options, Summary
 from ocrlabel.export.charset import LINE_BREAKS
 from ocrlabel.export.geometry import quad

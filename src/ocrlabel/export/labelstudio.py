@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
-from ocrlabel.dataset.rows import IGNORE, LabelRow
+from ocrlabel.dataset.tables.rows import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
 from ocrlabel.export.jsonfile import JsonFile

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.base import ImageFinder, Options, Summary
 from ocrlabel.export.charset import write_charset

@@ -8,7 +8,7 @@ import sqlite3
 import unicodedata
 from pathlib import PurePosixPath
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 
 # Not allowed in a file name on Windows, or a separator in one of the formats.
 _UNSAFE = re.compile(r"[\\/:*?\"'<>|]")

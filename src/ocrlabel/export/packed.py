@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ocrlabel.dataset.parquet_file import open_parquet
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.parquet_file import open_parquet
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.errors import ConfigError
 
 _ROWS_PER_READ = 64

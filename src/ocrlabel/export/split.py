@@ -7,7 +7,7 @@ import math
 import sqlite3
 from dataclasses import dataclass
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.names import safe_part
 

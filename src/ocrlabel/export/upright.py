@@ -11,9 +11,9 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ocrlabel.dataset.images import Limits, inspect, sniff, upright_pages
-from ocrlabel.dataset.pdf import DPI
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.pixels.images import Limits, inspect, sniff, upright_pages
+from ocrlabel.dataset.pixels.pdf import DPI
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.errors import Unreadable
 from ocrlabel.export.base import ImageFile, NoImage
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ocrlabel.dataset.rows import IGNORE, WORD_CLASS, LabelRow
+from ocrlabel.dataset.tables.rows import IGNORE, WORD_CLASS, LabelRow
 from ocrlabel.export.base import ExportWord, Options
 from ocrlabel.export.geometry import is_region
 from ocrlabel.labels import Word

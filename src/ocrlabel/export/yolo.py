@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
 from ocrlabel.export.geometry import quad

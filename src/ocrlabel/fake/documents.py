@@ -12,8 +12,8 @@ from typing import Final
 import pypdfium2
 from PIL import Image, UnidentifiedImageError
 
-from ocrlabel.dataset.heic import stated_size
-from ocrlabel.dataset.sniff import sniff
+from ocrlabel.dataset.pixels.heic import stated_size
+from ocrlabel.dataset.pixels.sniff import sniff
 from ocrlabel.errors import Unreadable
 from ocrlabel.fake.settings import Limits
 

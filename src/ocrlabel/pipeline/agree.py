@@ -6,12 +6,12 @@ import json
 from dataclasses import replace
 
 from ocrlabel.errors import ConfigError, RunMismatch
-from ocrlabel.pipeline.checkpoint import Checkpoints
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.heartbeats import Heartbeats
 from ocrlabel.pipeline.layout import Layout
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.plan import Plan, decode_plan, encode_plan, refuse_other
+from ocrlabel.pipeline.saved.checkpoint import Checkpoints
+from ocrlabel.pipeline.workers.heartbeats import Heartbeats
 from ocrlabel.pipeline.world import World
 from ocrlabel.storage.base import NotStored
 from ocrlabel.wording import counted

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ocrlabel.labels import Labelled
-from ocrlabel.pipeline.account import pages_at_risk, pages_charged
 from ocrlabel.pipeline.events import Asked, Event, RowDone
+from ocrlabel.pipeline.money.account import pages_at_risk, pages_charged
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ from ocrlabel.labels import (
     Outcome,
     Page,
 )
-from ocrlabel.pipeline.account import pages_at_risk, pages_charged
-from ocrlabel.pipeline.asks import ForeignAsk
+from ocrlabel.pipeline.money.account import pages_at_risk, pages_charged
+from ocrlabel.pipeline.money.asks import ForeignAsk
 
 RUNS_UNTIL_QUARANTINE = 3
 

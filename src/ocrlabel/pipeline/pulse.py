@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ocrlabel.errors import StoreUnavailable
-from ocrlabel.pipeline.aimd import Ceiling
-from ocrlabel.pipeline.budget import Purse, cap_pages
-from ocrlabel.pipeline.company import Company
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.fleet import NOTHING, Heartbeat, Member, Share
-from ocrlabel.pipeline.heartbeats import Beat, Heartbeats
 from ocrlabel.pipeline.layout import RunKeys
+from ocrlabel.pipeline.money.budget import Purse, cap_pages
 from ocrlabel.pipeline.owner import certainly_dead
-from ocrlabel.pipeline.pool import RatePool
+from ocrlabel.pipeline.rate.aimd import Ceiling
+from ocrlabel.pipeline.rate.fleet import NOTHING, Heartbeat, Member, Share
+from ocrlabel.pipeline.rate.pool import RatePool
+from ocrlabel.pipeline.workers.company import Company
+from ocrlabel.pipeline.workers.heartbeats import Beat, Heartbeats
 from ocrlabel.pipeline.world import World
 
 _LONGEST_S = 5.0

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Failed, FailureClass
-from ocrlabel.pipeline.checkpoint import Checkpoints
 from ocrlabel.pipeline.layout import Layout
-from ocrlabel.pipeline.merge import overlaid
+from ocrlabel.pipeline.merging.merge import overlaid
 from ocrlabel.pipeline.plan import Plan
+from ocrlabel.pipeline.saved.checkpoint import Checkpoints
 from ocrlabel.pipeline.selection import Selection
 from ocrlabel.pipeline.world import World
 

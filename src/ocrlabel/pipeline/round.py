@@ -7,23 +7,23 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from ocrlabel.dataset.checkpoint_table import Settled
+from ocrlabel.dataset.tables.checkpoint_table import Settled
 from ocrlabel.errors import RunMismatch, StoreUnavailable
 from ocrlabel.labels import ImageRef
-from ocrlabel.pipeline.claims import Claims
-from ocrlabel.pipeline.crew import Crew
 from ocrlabel.pipeline.events import BatchSaved
-from ocrlabel.pipeline.exchange import Exchange
-from ocrlabel.pipeline.heartbeats import Heartbeats
-from ocrlabel.pipeline.journal import JournalWriter
-from ocrlabel.pipeline.line import Line
-from ocrlabel.pipeline.paid import Paid
+from ocrlabel.pipeline.leases.claims import Claims
+from ocrlabel.pipeline.merging.recount import settle_for_the_dead, used_by_worker
 from ocrlabel.pipeline.pulse import Pulse
-from ocrlabel.pipeline.reading import Reader
-from ocrlabel.pipeline.recount import settle_for_the_dead, used_by_worker
+from ocrlabel.pipeline.rate.line import Line
+from ocrlabel.pipeline.reading.crew import Crew
+from ocrlabel.pipeline.reading.exchange import Exchange
+from ocrlabel.pipeline.reading.paid import Paid
+from ocrlabel.pipeline.reading.reader import Reader
+from ocrlabel.pipeline.saved.journal import JournalWriter
+from ocrlabel.pipeline.saved.views import Views
 from ocrlabel.pipeline.selection import Selection
 from ocrlabel.pipeline.tools import Tools
-from ocrlabel.pipeline.views import Views
+from ocrlabel.pipeline.workers.heartbeats import Heartbeats
 
 
 async def work_round(

@@ -12,22 +12,22 @@ from ocrlabel.errors import Interrupted, OcrLabelError, StoreUnavailable
 from ocrlabel.pipeline.agree import agree, clear_replaced
 from ocrlabel.pipeline.counting import Counters
 from ocrlabel.pipeline.events import AllSettled, Notice, Started
-from ocrlabel.pipeline.finish import (
+from ocrlabel.pipeline.layout import Layout
+from ocrlabel.pipeline.merging.finish import (
     Finished,
     clear_journals,
     finish,
     labels_are_there,
     read_record,
 )
-from ocrlabel.pipeline.layout import Layout
+from ocrlabel.pipeline.merging.so_far import Result, say_unfinished, write_partial
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.plan import DEFAULT_BATCH_ROWS, Plan
 from ocrlabel.pipeline.preflight import refuse_without_images
-from ocrlabel.pipeline.reading import Reuse
+from ocrlabel.pipeline.reading.reader import Reuse
 from ocrlabel.pipeline.retries import retry_round
 from ocrlabel.pipeline.round import work_round
 from ocrlabel.pipeline.selection import Selection, select
-from ocrlabel.pipeline.so_far import Result, say_unfinished, write_partial
 from ocrlabel.pipeline.stop import Draining, Stop
 from ocrlabel.pipeline.survey import Survey, survey
 from ocrlabel.pipeline.tools import Dataset, Tools, tools_for

@@ -9,15 +9,15 @@ from typing import Any
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Tally
-from ocrlabel.pipeline.account import Account
 from ocrlabel.pipeline.agree import existing_plan
-from ocrlabel.pipeline.checkpoint import Checkpoints
-from ocrlabel.pipeline.heartbeats import Beat, Heartbeats
 from ocrlabel.pipeline.layout import Layout
+from ocrlabel.pipeline.merging.so_far import A_PART
+from ocrlabel.pipeline.money.account import Account
 from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.sessions import active_s, session_of
-from ocrlabel.pipeline.so_far import A_PART
+from ocrlabel.pipeline.saved.checkpoint import Checkpoints
 from ocrlabel.pipeline.survey import survey
+from ocrlabel.pipeline.workers.heartbeats import Beat, Heartbeats
+from ocrlabel.pipeline.workers.sessions import active_s, session_of
 from ocrlabel.pipeline.world import World
 from ocrlabel.storage.base import NotStored
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ocrlabel.labels import Tally
-from ocrlabel.pipeline.account import (
+from ocrlabel.pipeline.layout import RunKeys
+from ocrlabel.pipeline.money.account import (
     Account,
     account_from_json,
     add_tallies,
@@ -16,10 +17,9 @@ from ocrlabel.pipeline.account import (
     tally_from_json,
     tally_of,
 )
-from ocrlabel.pipeline.checkpoint import Checkpoints
-from ocrlabel.pipeline.journal import BatchView, refresh
-from ocrlabel.pipeline.layout import RunKeys
 from ocrlabel.pipeline.plan import Plan
+from ocrlabel.pipeline.saved.checkpoint import Checkpoints
+from ocrlabel.pipeline.saved.journal import BatchView, refresh
 from ocrlabel.pipeline.selection import Selection
 from ocrlabel.pipeline.world import World
 

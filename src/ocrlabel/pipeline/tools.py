@@ -8,18 +8,18 @@ from typing import Protocol
 
 from ocrlabel.engines.base import Engine
 from ocrlabel.labels import ImageRef
-from ocrlabel.pipeline.asks import Asks
-from ocrlabel.pipeline.breaker import Breaker
-from ocrlabel.pipeline.budget import Purse, cap_pages
-from ocrlabel.pipeline.checkpoint import Checkpoints
 from ocrlabel.pipeline.counting import Counters
 from ocrlabel.pipeline.layout import Layout, RunKeys
-from ocrlabel.pipeline.lease import Leases
+from ocrlabel.pipeline.leases.lease import Leases
+from ocrlabel.pipeline.money.asks import Asks
+from ocrlabel.pipeline.money.budget import Purse, cap_pages
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.pool import RatePool
 from ocrlabel.pipeline.preflight import Findable
-from ocrlabel.pipeline.reading import Images, Reuse
+from ocrlabel.pipeline.rate.breaker import Breaker
+from ocrlabel.pipeline.rate.pool import RatePool
+from ocrlabel.pipeline.reading.reader import Images, Reuse
+from ocrlabel.pipeline.saved.checkpoint import Checkpoints
 from ocrlabel.pipeline.stop import Stop
 from ocrlabel.pipeline.world import World
 

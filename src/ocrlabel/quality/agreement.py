@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ocrlabel.dataset.rows import IGNORE, LabelRow
+from ocrlabel.dataset.tables.rows import IGNORE, LabelRow
 from ocrlabel.labels import Word
 from ocrlabel.quality.match import match
 from ocrlabel.quality.pages import TruthPage, group_of, name_of

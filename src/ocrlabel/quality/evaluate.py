@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.quality.counts import Counts, Verdict, count
 from ocrlabel.quality.curve import Bin, CurvePoint
 from ocrlabel.quality.cut import WANTED_PRECISION, Cut, Halves

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ocrlabel.dataset.rows import LabelRow
-from ocrlabel.dataset.table import LabelsWriter, read_labels, rewrite_labels, table_info
+from ocrlabel.dataset.tables.rows import LabelRow
+from ocrlabel.dataset.tables.table import LabelsWriter, read_labels, rewrite_labels, table_info
 from ocrlabel.quality.filtering import UNCERTAIN, Rule, doubts, dropped, ignored, marked
 from ocrlabel.quality.pages import as_truth, cared
 from ocrlabel.quality.pairing import Unpaired, partner

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ocrlabel.dataset.rows import IGNORE, WORD_CLASS, LabelRow
+from ocrlabel.dataset.tables.rows import IGNORE, WORD_CLASS, LabelRow
 from ocrlabel.quality.agreement import agree_page
 from ocrlabel.quality.pages import TruthPage, is_ignored
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ocrlabel.dataset.rows import IGNORE, LabelRow
+from ocrlabel.dataset.tables.rows import IGNORE, LabelRow
 from ocrlabel.labels import Polygon, Word
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.quality.agreement import Agreed, agree_page
 from ocrlabel.quality.counts import count
 from ocrlabel.quality.curve import Curve, CurvePoint

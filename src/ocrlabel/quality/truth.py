@@ -44,7 +44,7 @@ def read_truth(path: Path, *, level: Level | None = None) -> Iterator[TruthPage]
 
 
 def _table(path: Path, level: Level) -> Iterator[TruthPage]:
-    from ocrlabel.dataset.table import read_labels  # noqa: PLC0415 -- only this form needs Arrow
+    from ocrlabel.dataset.tables.table import read_labels  # noqa: PLC0415 -- only this form needs Arrow
 
     return (as_truth(row, level) for row in read_labels(path))
 

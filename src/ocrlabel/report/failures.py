@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ocrlabel.dataset.rows import FailureRow
+from ocrlabel.dataset.tables.rows import FailureRow
 from ocrlabel.labels import FailureClass
 
 SHOWN_OF_A_CLASS = 10

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
-from ocrlabel.dataset.rows import WORD_CLASS, FailureRow, LabelRow
+from ocrlabel.dataset.tables.rows import WORD_CLASS, FailureRow, LabelRow
 from ocrlabel.labels import Polygon, Word
 from ocrlabel.report.colours import band
 from ocrlabel.report.sample import Sampled

@@ -6,7 +6,7 @@ import base64
 import io
 from typing import TYPE_CHECKING, Protocol
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,7 +7,7 @@ import heapq
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 
 Entry: TypeAlias = tuple[float, int, LabelRow]
 

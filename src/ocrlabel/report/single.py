@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from ocrlabel.dataset.atomic import whole_file
-from ocrlabel.dataset.rows import FailureRow, LabelRow
+from ocrlabel.dataset.tables.atomic import whole_file
+from ocrlabel.dataset.tables.rows import FailureRow, LabelRow
 from ocrlabel.labels import Attempt
 from ocrlabel.report.failures import FailureGroup
 from ocrlabel.report.model import Report, Table

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from math import isfinite
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 
 CONFIDENCE_BINS = 20
 UNSURE = 0.8

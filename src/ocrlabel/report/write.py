@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ocrlabel.dataset.atomic import whole_file
-from ocrlabel.dataset.rows import LabelRow
-from ocrlabel.dataset.table import read_failures, read_labels
+from ocrlabel.dataset.tables.atomic import whole_file
+from ocrlabel.dataset.tables.rows import LabelRow
+from ocrlabel.dataset.tables.table import read_failures, read_labels
 from ocrlabel.export.base import NoImage
 from ocrlabel.report.compose import compose
 from ocrlabel.report.failures import FailureGroup, group_failures

@@ -17,8 +17,11 @@ from ocrlabel.aws import image, policies
 from ocrlabel.aws.config_env import AwsConfig
 from ocrlabel.aws.names import Place
 from ocrlabel.aws.session import Aws
-from ocrlabel.cli import aws_image, aws_jobs, aws_workflow_results, aws_workflow_run
-from ocrlabel.cli.aws_wiring import Shell
+from ocrlabel.cli.aws import image as aws_image
+from ocrlabel.cli.aws import jobs as aws_jobs
+from ocrlabel.cli.aws import workflow_results as aws_workflow_results
+from ocrlabel.cli.aws import workflow_run as aws_workflow_run
+from ocrlabel.cli.aws.wiring import Shell
 from ocrlabel.errors import ConfigError
 from tests.support.aws import ACCOUNT, REGION, FakeTime
 from tests.support.docker_at_ecr import Docker

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ocrlabel.dataset.limits import Accepts
+from ocrlabel.dataset.pixels.limits import Accepts
 from ocrlabel.engines.base import Document
 from ocrlabel.engines.opener import Opener
 from ocrlabel.errors import Unreadable

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrlabel.dataset.rows import IGNORE
+from ocrlabel.dataset.tables.rows import IGNORE
 from ocrlabel.export.base import Options
 from ocrlabel.export.formats import IMPORTS, export_of, import_of
 from ocrlabel.export.geometry import quad

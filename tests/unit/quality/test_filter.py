@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.dataset.table import read_labels, table_info
+from ocrlabel.dataset.tables.table import read_labels, table_info
 from ocrlabel.errors import DatasetError
 from ocrlabel.quality.filter_table import filter_table
 from ocrlabel.quality.filtering import Rule, doubts, dropped, ignored

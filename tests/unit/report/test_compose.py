@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from ocrlabel.dataset.rows import FailureRow
+from ocrlabel.dataset.tables.rows import FailureRow
 from ocrlabel.engines.rapid import KOREAN_NOTICE
 from ocrlabel.report.compose import compose, sample_of
 from ocrlabel.report.failures import SHOWN_OF_A_CLASS, group_failures

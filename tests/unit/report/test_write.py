@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.dataset.table import FailuresWriter, LabelsWriter
+from ocrlabel.dataset.tables.table import FailuresWriter, LabelsWriter
 from ocrlabel.errors import DatasetError
 from ocrlabel.report.render import script_json
 from ocrlabel.report.write import write_report

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from ocrlabel.dataset.schema import LABELS
+from ocrlabel.dataset.tables.schema import LABELS
 
 SHAPE = tuple(LABELS.field(number) for number in range(LABELS.get_field_index("metadata") + 1))
 """The predecessor's `OCRStorageItem`, which is also what the first columns of a result are."""

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ocrlabel.dataset.in_parallel import in_parallel
+from ocrlabel.dataset.inputs.sources import Dataset
 from ocrlabel.dataset.push.plan import Stock, Uploads, missing
 from ocrlabel.dataset.push.survey import ROWS_AT_ONCE, Step, Survey
 from ocrlabel.dataset.push.target import image_key
-from ocrlabel.dataset.sources import Dataset
 from ocrlabel.errors import DatasetError, StoreUnavailable, Unreadable
 from ocrlabel.labels import ImageRef
 from ocrlabel.storage.base import NotStored, ObjectStore

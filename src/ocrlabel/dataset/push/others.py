@@ -10,14 +10,14 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from ocrlabel.dataset.columns import choose_columns
-from ocrlabel.dataset.cursor import Cursor
-from ocrlabel.dataset.opening import READERS
-from ocrlabel.dataset.parquet_file import open_parquet
-from ocrlabel.dataset.parquet_rows import holds_bytes
+from ocrlabel.dataset.inputs.columns import choose_columns
+from ocrlabel.dataset.inputs.opening import READERS
+from ocrlabel.dataset.inputs.parquet_rows import holds_bytes
+from ocrlabel.dataset.inputs.roots import StoreOpener, bucket_root
+from ocrlabel.dataset.inputs.text_rows import Reader, Row
 from ocrlabel.dataset.push.columns import MADE, Kept, NoOthers, Others, kept_type
-from ocrlabel.dataset.roots import StoreOpener, bucket_root
-from ocrlabel.dataset.text_rows import Reader, Row
+from ocrlabel.dataset.tables.cursor import Cursor
+from ocrlabel.dataset.tables.parquet_file import open_parquet
 
 _ROWS_PER_READ = 512
 _INT64 = 1 << 63

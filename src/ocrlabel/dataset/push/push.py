@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ocrlabel.dataset.inputs.sources import Dataset
 from ocrlabel.dataset.push.columns import Others
 from ocrlabel.dataset.push.objects import Sender
 from ocrlabel.dataset.push.packed import read_back_packed, write_packed
@@ -20,7 +21,6 @@ from ocrlabel.dataset.push.rows import PushRows, digest_of
 from ocrlabel.dataset.push.survey import Step, Survey, survey
 from ocrlabel.dataset.push.table import TableWriter, difference, look
 from ocrlabel.dataset.push.target import Target
-from ocrlabel.dataset.sources import Dataset
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.storage.base import ObjectStore
 

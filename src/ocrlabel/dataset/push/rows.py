@@ -14,12 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from ocrlabel.dataset.inputs.sources import Dataset
 from ocrlabel.dataset.push.columns import IMAGE, ORIGINAL_PATH, Others, blank, pushed_schema
 from ocrlabel.dataset.push.plan import groups
 from ocrlabel.dataset.push.survey import Survey
 from ocrlabel.dataset.push.target import image_key
-from ocrlabel.dataset.schema import PREDECESSOR_VERSION
-from ocrlabel.dataset.sources import Dataset
+from ocrlabel.dataset.tables.schema import PREDECESSOR_VERSION
 from ocrlabel.labels import ImageRef
 
 # A slice of a run (25 rows) reads one group's beginning or a part of it; much smaller groups make

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ocrlabel.dataset.in_parallel import in_parallel
+from ocrlabel.dataset.inputs.sources import Dataset
+from ocrlabel.dataset.pixels.sniff import known
 from ocrlabel.dataset.push.target import FORMATS, image_name
-from ocrlabel.dataset.sniff import known
-from ocrlabel.dataset.sources import Dataset
 from ocrlabel.errors import Unreadable
 from ocrlabel.labels import ImageRef
 

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ocrlabel.dataset.parquet_file import open_parquet
 from ocrlabel.dataset.push.rows import PushRows, mark, plain
+from ocrlabel.dataset.tables.parquet_file import open_parquet
 from ocrlabel.errors import ConfigError
 from ocrlabel.storage.base import NotStored, ObjectStore
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ocrlabel.dataset.listing import IMAGE_ENDINGS, is_wild
+from ocrlabel.dataset.inputs.listing import IMAGE_ENDINGS, is_wild
 from ocrlabel.errors import ConfigError
 from ocrlabel.storage.keys import checked
 

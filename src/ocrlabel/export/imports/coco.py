@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ocrlabel.dataset.rows import IGNORE
+from ocrlabel.dataset.tables.rows import IGNORE
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.imports.base import Correction, number
 from ocrlabel.export.imports.files import files, read_json

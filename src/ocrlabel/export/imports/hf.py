@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ocrlabel.dataset.parquet_file import open_parquet
-from ocrlabel.dataset.rows import FROM_ENGINE
+from ocrlabel.dataset.tables.parquet_file import open_parquet
+from ocrlabel.dataset.tables.rows import FROM_ENGINE
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.imports.base import Correction, number
 from ocrlabel.export.imports.files import files

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ocrlabel.dataset.rows import IGNORE
+from ocrlabel.dataset.tables.rows import IGNORE
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.icdar2015 import DO_NOT_CARE
 from ocrlabel.export.imports.base import Correction, number

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ocrlabel.dataset.rows import IGNORE, WORD_CLASS, LabelRow
+from ocrlabel.dataset.tables.rows import IGNORE, WORD_CLASS, LabelRow
 from ocrlabel.export.base import Options
 from ocrlabel.export.geometry import is_region, quad
 from ocrlabel.export.icdar2015 import DO_NOT_CARE, one_line

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 
-from ocrlabel.dataset.rows import LabelRow
+from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.export.base import Options
 from ocrlabel.export.imports.base import Correction
 from ocrlabel.export.imports.lay_on import lay_on

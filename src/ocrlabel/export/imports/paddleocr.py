@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ocrlabel.dataset.rows import IGNORE
+from ocrlabel.dataset.tables.rows import IGNORE
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.imports.base import Correction, number
 from ocrlabel.export.imports.files import files, lines

@@ -1,0 +1,179 @@
+"""CSV and JSONL tables: read by ranges of lines, with only the place of each row in memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import BinaryIO, Protocol, TypeAlias
+
+from ocrlabel.dataset.inputs.base import hash_of
+from ocrlabel.dataset.inputs.columns import choose_columns, reference
+from ocrlabel.errors import DatasetError
+from ocrlabel.labels import ImageRef
+
+Row: TypeAlias = Mapping[str, object]
+_BOM = b"\xef\xbb\xbf"
+
+
+class Reader(Protocol):
+    """How one kind of text table is read."""
+
+    def names(self) -> Sequence[str]:
+        """The columns. Raises DatasetError."""
+        ...
+
+    def rows(self, at: int | None) -> Iterator[tuple[int, Row]]:
+        """Each row with its place in bytes, from a place on, or from the first row (None)."""
+        ...
+
+
+class TextRows:
+    """A text table as rows."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        where: str,
+        reader: Callable[[BinaryIO, str], Reader],
+        *,
+        image_column: str | None = None,
+        id_column: str | None = None,
+    ) -> None:
+        self._file, self._where = file, where
+        self.fingerprint = hash_of(file)
+        self._reader = reader(file, where)
+        names = self._reader.names()
+        self._columns = choose_columns(names, where, image_column=image_column, id_column=id_column)
+        self._places = array("Q", (place for place, _ in self._reader.rows(None)))
+        self.count = len(self._places)
+        if not self.count:
+            raise DatasetError(f"{where} has no rows")
+
+    def ids(self) -> Iterator[str]:
+        """The id of every row; raises DatasetError for a row without one."""
+        return (ref.id for ref in self._from(0, None))
+
+    def refs(self, start: int, stop: int) -> list[ImageRef]:
+        """The rows start to stop - 1."""
+        stop = min(stop, self.count)
+        if start >= stop:
+            return []
+        return list(islice(self._from(start, self._places[start]), stop - start))
+
+    def embedded(self, _ordinal: int, /) -> bytes | None:
+        """Nothing: text holds no images."""
+        return None
+
+    def number(self) -> bool:
+        """Not here: a row is known by its path or its own id."""
+        return False
+
+    def path(self, ref: ImageRef) -> str:
+        """As it is written."""
+        return ref.path
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _from(self, start: int, place: int | None) -> Iterator[ImageRef]:
+        for ordinal, (_, row) in enumerate(self._reader.rows(place), start):
+            yield reference(row, ordinal, self._columns, self._where)
+
+
+class CsvReader:
+    """Comma, semicolon or tab, by what the header has; quoted cells may hold line ends."""
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        self._lines = _Lines(file, where)
+        self._where = where
+        header = next(iter(self._lines.read(0)), "")
+        self._delimiter = max(",;\t", key=header.count)
+        self._first = 0
+        self._names: list[str] = []
+
+    def names(self) -> Sequence[str]:
+        """The header's cells."""
+        rows = self._cells(0)
+        _, self._names = next(rows, (0, []))
+        self._first = self._lines.at
+        if not self._names:
+            raise DatasetError(f"{self._where} is empty: it has no header")
+        return self._names
+
+    def rows(self, at: int | None) -> Iterator[tuple[int, Row]]:
+        """Each row; cells that a short row lacks are "", empty lines are none."""
+        for place, cells in self._cells(self._first if at is None else at):
+            padded = cells + [""] * (len(self._names) - len(cells))
+            yield place, dict(zip(self._names, padded, strict=False))
+
+    def _cells(self, at: int) -> Iterator[tuple[int, list[str]]]:
+        rows = csv.reader(self._lines.read(at), delimiter=self._delimiter)
+        place = at
+        while True:
+            try:
+                cells = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise DatasetError(f"{self._where}: byte {place}: {error}") from error
+            if cells:
+                yield place, cells
+            place = self._lines.at
+
+
+class JsonlReader:
+    """One JSON object a line."""
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        self._lines = _Lines(file, where)
+        self._where = where
+
+    def names(self) -> Sequence[str]:
+        """The names in the first object."""
+        _, row = next(self.rows(None), (0, {}))
+        if not row:
+            raise DatasetError(f"{self._where} has no rows")
+        return list(row)
+
+    def rows(self, at: int | None) -> Iterator[tuple[int, Row]]:
+        """Each object; empty lines are none."""
+        place = at or 0
+        for line in self._lines.read(place):
+            if line.strip():
+                yield place, self._object(line, place)
+            place = self._lines.at
+
+    def _object(self, line: str, place: int) -> Row:
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DatasetError(f"{self._where}: byte {place}: not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise DatasetError(f"{self._where}: byte {place}: a line must be a JSON object")
+        return row
+
+
+class _Lines:
+    """Lines of UTF-8 text, for one reader at a time; `at` is the place behind the last line."""
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        self._file, self._where = file, where
+        self.at = 0
+
+    def read(self, at: int) -> Iterator[str]:
+        self._file.seek(at)
+        self.at = at
+        while line := self._file.readline():
+            text = line.removeprefix(_BOM) if self.at == 0 else line
+            try:
+                decoded = text.decode()
+            except UnicodeDecodeError as error:
+                raise DatasetError(
+                    f"{self._where} is not UTF-8 (byte {self.at + error.start}); save it as UTF-8"
+                ) from error
+            self.at += len(line)
+            yield decoded

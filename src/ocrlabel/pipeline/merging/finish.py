@@ -1,0 +1,220 @@
+"""The end of a run: merged once, under a lease, by whoever sees the last batch done.
+
+Tables first, then run.json, then the lease is closed, and only then are journals and asks cleared
+away: a crash anywhere in between leaves something that the next worker can do again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ocrlabel.dataset.tables.checkpoint_table import Settled
+from ocrlabel.labels import Tally
+from ocrlabel.pipeline.events import Notice
+from ocrlabel.pipeline.leases.lease import Closed, Free, Lease, Leases, LeaseState
+from ocrlabel.pipeline.merging.merge import (
+    KnownAttempts,
+    beyond_checkpoints,
+    finished_rows,
+    write_tables,
+)
+from ocrlabel.pipeline.merging.record import RunRecord, encode_record
+from ocrlabel.pipeline.money.account import Account, account_from_json, account_to_json
+from ocrlabel.pipeline.tools import Tools
+from ocrlabel.pipeline.workers.sessions import Session, read_sessions
+from ocrlabel.storage.base import NotStored
+
+Change: TypeAlias = Callable[[Sequence[Settled]], list[Settled]]
+"""What every batch passes through on its way into the tables."""
+
+_LOOK_S = 0.5
+_MERGE = "merge"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """run.json as it stands in the store."""
+
+    told: Mapping[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        """Every row is in one of the two tables."""
+        return bool(self.told["complete"])
+
+
+async def read_record(tools: Tools) -> Finished | None:
+    """run.json of this very run, None where there is none."""
+    try:
+        told = json.loads(await tools.world.store.get(tools.layout.run_key))
+    except (NotStored, ValueError):
+        return None
+    return Finished(told) if told.get("run_id") == tools.plan.run_id else None
+
+
+async def labels_are_there(tools: Tools) -> bool:
+    """Whether the labels table is."""
+    key = tools.layout.labels_key
+    return any([stored.key == key async for stored in tools.world.store.list(key)])
+
+
+async def finish(tools: Tools, scratch: Path, *, retry: int) -> Finished:
+    """Merge, or wait until somebody else has. Raises Draining when asked to stop meanwhile."""
+    leases = tools.leases(retry)
+    while True:
+        match await leases.look(_MERGE):
+            case Closed():
+                found = await read_record(tools)
+                if found is not None and found.complete and await labels_are_there(tools):
+                    return found
+                # somebody deleted what was written: it is made again from the checkpoints
+                return await _merge(tools, scratch, retry=retry)
+            case Free() as free:
+                lease = await leases.claim(_MERGE, free)
+                if lease is not None:
+                    return await _merge_under(tools, leases, lease, scratch, retry=retry)
+            case _:
+                await tools.stop.nap(tools.world.sleep, _LOOK_S)
+
+
+async def _merge_under(
+    tools: Tools, leases: Leases, lease: Lease, scratch: Path, *, retry: int
+) -> Finished:
+    async def keep() -> None:
+        while await leases.renew(lease):
+            await tools.world.sleep(leases.duration_s / 3)
+
+    keeping = asyncio.ensure_future(keep())
+    try:
+        found = await _merge(tools, scratch, retry=retry)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+    await leases.give_back(lease, LeaseState.CLOSED)
+    await clear_journals(tools, retry=retry)
+    return found
+
+
+async def remerge(tools: Tools, scratch: Path, change: Change | None) -> Finished:
+    """Write tables and run.json of a finished run again, with every row passed through change."""
+    there = await read_record(tools)
+    retry = int(there.told["retries"]) if there is not None else 0
+    return await _merge(tools, scratch, retry=retry, change=change)
+
+
+async def _merge(
+    tools: Tools, scratch: Path, *, retry: int, change: Change | None = None
+) -> Finished:
+    """Write tables and run.json. Doing it twice gives the same tables."""
+    metas = await tools.checkpoints.survey()
+    known = KnownAttempts()
+
+    def saw(of_retry: int, rows: Sequence[Settled]) -> None:
+        if of_retry == retry:
+            for row in rows:
+                known.add(row.outcome.key, row.outcome.attempts)
+
+    labels_path, failures_path = scratch / "labels.parquet", scratch / "failures.parquet"
+    tally = await write_tables(
+        _changed(finished_rows(tools.plan, tools.checkpoints, metas, saw), change),
+        table_info(tools),
+        labels_path=labels_path,
+        failures_path=failures_path,
+    )
+    beyond = await beyond_checkpoints(
+        tools.world,
+        tools.keys(retry),
+        tools.asks(retry),
+        {batch: meta["journal_objects"] for (batch, of), meta in metas.items() if of == retry},
+        known,
+    )
+    earlier = await read_record(tools)
+    if earlier is not None and earlier.complete:
+        # their asks and journals are cleared away by now: run.json is the only one to know
+        beyond += account_from_json(earlier.told["beyond_checkpoints"])
+    account = beyond
+    for meta in metas.values():
+        account += account_from_json(meta["account"])
+    store = tools.world.store
+    await store.upload(tools.layout.labels_key, labels_path)
+    await store.upload(tools.layout.failures_key, failures_path)
+    sessions = await sessions_of_run(tools)
+    record = run_record(tools, tally, account, sessions, retries=retry, complete=True)
+    data = encode_record(record, beyond=account_to_json(beyond))
+    await store.put(tools.layout.run_key, data)
+    await store.delete([tools.layout.partial_labels_key, tools.layout.partial_failures_key])
+    if len(account.model_versions) > 1:
+        versions = ", ".join(sorted(account.model_versions))
+        tools.world.emit(Notice("model_version", f"the model changed midway: {versions}"))
+    return Finished(json.loads(data))
+
+
+async def _changed(
+    batches: AsyncIterator[list[Settled]], change: Change | None
+) -> AsyncIterator[Sequence[Settled]]:
+    async for rows in batches:
+        yield rows if change is None else change(rows)
+
+
+def run_record(
+    tools: Tools,
+    tally: Tally,
+    account: Account,
+    sessions: Sequence[Session],
+    *,
+    retries: int,
+    complete: bool,
+    reason: str = "",
+) -> RunRecord:
+    """run.json's content for the run as it stands."""
+    return RunRecord(
+        plan=tools.plan,
+        tally=tally,
+        account=account,
+        sessions=sessions,
+        complete=complete,
+        reason=reason,
+        ended_at_s=tools.world.wall(),
+        retries=retries,
+        price_per_page_usd=tools.engine.price_per_page_usd,
+        max_cost_usd=tools.options.max_cost_usd,
+        max_failures_share=tools.options.max_failures_share,
+    )
+
+
+async def sessions_of_run(tools: Tools) -> list[Session]:
+    """When workers were at it; this one, if it is one of them, still is."""
+    return [
+        replace(session, ended_at_s=tools.world.wall())
+        if session.worker == tools.world.me.worker
+        else session
+        for session in await read_sessions(tools.world, tools.keys(0))
+    ]
+
+
+def table_info(tools: Tools) -> dict[str, str]:
+    """What the tables say of themselves in their metadata."""
+    return {
+        "run_id": tools.plan.run_id,
+        "engine": tools.plan.engine,
+        "engine_options": json.dumps(dict(tools.plan.options), sort_keys=True),
+        "source": tools.plan.source,
+    }
+
+
+async def clear_journals(tools: Tools, *, retry: int) -> None:
+    """Delete what the tables and run.json have taken over: journals and asks of a round."""
+    keys = tools.keys(retry)
+    for prefix in (keys.journals, keys.asks):
+        await _delete(tools, [stored.key async for stored in tools.world.store.list(prefix)])
+
+
+async def _delete(tools: Tools, keys: Collection[str]) -> None:
+    listed = list(keys)
+    for start in range(0, len(listed), 500):
+        await tools.world.store.delete(listed[start : start + 500])

@@ -1,0 +1,258 @@
+"""One request: its slot in the rate, the request itself, and what its end means.
+
+What throttling, an outage or a refused key does to a request is never held against the image.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from ocrlabel.engines.base import Engine
+from ocrlabel.errors import (
+    BadAnswer,
+    ConfigError,
+    EngineUnusable,
+    ImageError,
+    KeyRefused,
+    Throttled,
+    Unavailable,
+)
+from ocrlabel.labels import Attempt, AttemptResult, FailureClass, Outcome
+from ocrlabel.pipeline.events import Asked
+from ocrlabel.pipeline.money.account import pages_charged
+from ocrlabel.pipeline.money.asks import Ask
+from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.pipeline.outcomes import Story, failed, failed_when_sent, labelled
+from ocrlabel.pipeline.rate.backoff import wait_s
+from ocrlabel.pipeline.rate.breaker import Breaker
+from ocrlabel.pipeline.rate.line import Place
+from ocrlabel.pipeline.rate.pool import NoLanes, RatePool, Slot
+from ocrlabel.pipeline.saved.journal import JournalWriter
+from ocrlabel.pipeline.saved.records import Tried
+from ocrlabel.pipeline.stop import Draining, Stop
+from ocrlabel.pipeline.world import World
+
+_BAD_ANSWERS_PAID = 2
+"""The service says that it charged for each: a third one would hardly be better."""
+
+
+class LeaseLost(Exception):
+    """The slice is somebody else's by now; its rows are theirs."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """Sends requests for images, one at a time each, and judges how they end."""
+
+    world: World
+    engine: Engine
+    options: RunOptions
+    stop: Stop
+    pool: RatePool
+    breaker: Breaker
+    journal: JournalWriter
+
+    async def run(
+        self,
+        story: Story,
+        ask: Ask | None,
+        *,
+        pages: int,
+        valid: Callable[[], bool],
+        probing: bool,
+        place: Place | None = None,
+    ) -> Outcome | None:
+        """Send once; the outcome, or None when the image must be asked for again.
+
+        pages: the most that the request can be billed for. place: given up with the turn.
+        Raises Draining, LeaseLost, EngineUnusable when no key is left, and the engine's
+        ConfigError. Whatever happens, the attempt is written down.
+        """
+        try:
+            slot = await self.stop.or_drain(self.pool.acquire(story.document.page_count))
+        except NoLanes as error:
+            self._unsent(story)
+            raise EngineUnusable(no_keys(error.reasons)) from error
+        except (Draining, asyncio.CancelledError):
+            self._unsent(story)
+            raise
+        if place is not None:
+            place.leave()
+        if not valid():
+            self._unsent(story)
+            raise LeaseLost
+        late = ask is not None and self.world.clock() >= ask.send_by_s
+        if late or (self.breaker.is_open and not probing):
+            self._unsent(story)
+            if probing:
+                self.breaker.on_failure(self.world.clock(), "not sent")
+            return None
+        return await self._send(story, slot, pages)
+
+    async def _send(self, story: Story, slot: Slot, pages: int) -> Outcome | None:
+        sent = _Sent(self.world, story.number, slot.lane, pages)
+        try:
+            answer = await self.engine.recognise(story.document, slot.lane)
+        except asyncio.CancelledError:
+            message = "stopped while it was under way"
+            self._tried(story, sent.ended(AttemptResult.UNKNOWN, message=message))
+            raise
+        except ConfigError as error:
+            self._tried(story, sent.ended(AttemptResult.REJECTED, message=str(error)))
+            raise
+        except KeyRefused as error:
+            self._key_refused(story, slot, sent, error)
+            return None
+        except Throttled as error:
+            self._throttled(story, slot, sent, error)
+            return None
+        except Unavailable as error:
+            return self._may_pass(story, slot, sent, error)
+        except ImageError as error:
+            self.pool.failed(slot)
+            self.breaker.on_success(self.world.clock())
+            attempt = sent.ended(
+                AttemptResult.REJECTED,
+                status=getattr(error, "status", None),
+                message=error.message,
+                billed_pages=getattr(error, "billed_pages", None),
+            )
+            self._told(attempt)
+            return self._failed(story, attempt, error, retryable=False)
+        self.pool.succeeded(slot, self.world.clock() - sent.began_s)
+        self.breaker.on_success(self.world.clock())
+        attempt = sent.ended(
+            AttemptResult.ANSWERED, status=answer.status, billed_pages=answer.billed_pages
+        )
+        self._told(attempt)
+        at_s = self.world.wall()
+        return labelled(story, attempt, answer, engine=self.engine.name, at_s=at_s)
+
+    def _key_refused(self, story: Story, slot: Slot, sent: _Sent, error: KeyRefused) -> None:
+        self.breaker.on_success(self.world.clock())  # the service is there
+        result = AttemptResult.KEY_REFUSED
+        self._tried(story, sent.ended(result, status=error.status, message=error.message))
+        if not self.pool.retire(slot.lane, error.message):
+            raise EngineUnusable(no_keys(self.pool.retired())) from error
+
+    def _throttled(self, story: Story, slot: Slot, sent: _Sent, error: Throttled) -> None:
+        self.pool.throttled(slot, error.retry_after_s)
+        now_s = self.world.clock()
+        self.breaker.on_failure(
+            now_s, "429", retry_after_s=error.retry_after_s, message=error.message
+        )
+        result = AttemptResult.THROTTLED
+        self._tried(story, sent.ended(result, status=error.status, message=error.message))
+
+    def _may_pass(
+        self, story: Story, slot: Slot, sent: _Sent, error: Unavailable
+    ) -> Outcome | None:
+        self.pool.failed(slot)
+        now_s = self.world.clock()
+        if error.failure is FailureClass.INCOMPLETE:
+            self.breaker.on_success(now_s)
+        else:
+            kind = str(error.status or "no answer")
+            self.breaker.on_failure(
+                now_s, kind, retry_after_s=error.retry_after_s, message=error.message
+            )
+        bad = isinstance(error, BadAnswer)
+        if not error.sent:
+            sent.pages = 0
+        attempt = sent.ended(
+            AttemptResult.BAD_ANSWER if bad else AttemptResult.UNAVAILABLE,
+            status=error.status,
+            message=error.message,
+            billed_pages=getattr(error, "billed_pages", None),
+        )
+        story.active_s += attempt.latency_s
+        if not self.breaker.is_open:
+            story.counted += 1
+        out_of_time = story.active_s >= self.options.image_deadline_s
+        paid_badly = _paid_badly((*story.attempts, attempt)) >= _BAD_ANSWERS_PAID
+        if story.counted >= self.options.attempts or out_of_time or paid_badly:
+            self._told(attempt)
+            return self._failed(story, attempt, error, retryable=True)
+        self._tried(story, attempt)
+        story.rest_s = wait_s(max(1, story.counted), error.retry_after_s, self.world.uniform)
+        return None
+
+    def _failed(
+        self, story: Story, attempt: Attempt, error: ImageError, *, retryable: bool
+    ) -> Outcome:
+        plain = failed(
+            story.row,
+            error.failure,
+            error.message,
+            engine=self.engine.name,
+            at_s=self.world.wall(),
+            retryable=retryable,
+        )
+        return failed_when_sent(plain, story, attempt)
+
+    def _unsent(self, story: Story) -> None:
+        attempt = _Sent(self.world, story.number, "", 0).ended(AttemptResult.UNSENT)
+        story.add(attempt)
+        self.journal.note(story.row.batch, Tried(story.key, attempt))
+
+    def _tried(self, story: Story, attempt: Attempt) -> None:
+        story.add(attempt)
+        self.journal.note(story.row.batch, Tried(story.key, attempt))
+        self._told(attempt)
+
+    def _told(self, attempt: Attempt) -> None:
+        self.world.emit(Asked(attempt, self.pool.rate_now()))
+
+
+def _paid_badly(attempts: Iterable[Attempt]) -> int:
+    """Answers that were charged, and cannot be used."""
+    return sum(
+        one.result is AttemptResult.BAD_ANSWER and pages_charged(one) > 0 for one in attempts
+    )
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A request under way; `ended` makes the attempt of it."""
+
+    world: World
+    number: int
+    lane: str
+    pages: int
+    sent_at_s: float = 0.0
+    began_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.sent_at_s, self.began_s = self.world.wall(), self.world.clock()
+
+    def ended(
+        self,
+        result: AttemptResult,
+        *,
+        status: int | None = None,
+        message: str = "",
+        billed_pages: int | None = None,
+    ) -> Attempt:
+        return Attempt(
+            number=self.number,
+            lane=self.lane,
+            sent_at_s=self.sent_at_s,
+            latency_s=self.world.clock() - self.began_s,
+            result=result,
+            status=status,
+            message=message,
+            billed_pages=billed_pages,
+            worker=self.world.me.worker,
+            pages=self.pages,
+        )
+
+
+def no_keys(reasons: Mapping[str, str]) -> str:
+    """Why nothing can be sent any more, and what to do about it."""
+    listed = "\n".join(f"  {lane}: {reason}" for lane, reason in reasons.items())
+    return (
+        f"no key is left to send with\n{listed}\n"
+        "  all answers so far are saved: mend the key or its credit, then run the same command"
+    )

@@ -1,0 +1,51 @@
+"""How long a run was worked on, whatever the pauses between."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrlabel.labels import Tally
+from ocrlabel.pipeline.merging.record import RunRecord
+from ocrlabel.pipeline.money.account import Account
+from ocrlabel.pipeline.plan import Plan
+from ocrlabel.pipeline.workers.sessions import Session, active_s, session_of
+
+SPANS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=8)
+
+
+def sessions(*spans):
+    return [Session(f"w{n}", start, end) for n, (start, end) in enumerate(spans)]
+
+
+def test_pauses_do_not_count_and_workers_side_by_side_count_once():
+    assert active_s(sessions((0, 10), (5, 12), (100, 103), (101, 102))) == 15
+    assert active_s(sessions((0, 10), (100, 110)), 8, 105) == 7
+    assert active_s([]) == 0
+
+
+@given(SPANS, st.integers(0, 60), st.integers(0, 30))
+def test_active_seconds_are_those_in_which_somebody_was_there(spans, since, length):
+    whole = [(start, start + long) for start, long in spans]
+    seconds = {second for start, end in whole for second in range(start, end)}
+    wanted = seconds & set(range(since, since + length))
+    assert active_s(sessions(*whole), since, since + length) == len(wanted)
+
+
+def test_a_heartbeat_of_an_earlier_version_tells_of_no_session():
+    assert session_of("w", {"labelled": 3}) is None
+
+
+def test_time_and_rate_of_a_record_leave_the_pause_out():
+    record = RunRecord(
+        plan=Plan("id", "train", "images/", "f", 41, "upstage", created_at_s=1000.0),
+        tally=Tally(41, 41),
+        account=Account({"answered": 41}, first_sent_s=1000.0, last_sent_s=5010.0),
+        complete=True,
+        reason="",
+        ended_at_s=5010.0,
+        sessions=sessions((1000, 1010), (5000, 5010)),
+    )
+    assert record.active_s == 20
+    assert record.requests_per_s == pytest.approx(2.0)
