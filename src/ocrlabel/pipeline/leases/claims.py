@@ -9,62 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 
 from ocrlabel.errors import StoreUnavailable
 from ocrlabel.labels import ImageRef
-from ocrlabel.pipeline.leases.lease import (
-    Closed,
-    Free,
-    HeldUntil,
-    Lease,
-    Leases,
-    LeaseState,
-    Standing,
-)
+from ocrlabel.pipeline.leases.drawn import Drawn, Part, Work
+from ocrlabel.pipeline.leases.known import LOOK_AGAIN_S, KnownBatch
+from ocrlabel.pipeline.leases.lease import Free, Leases, LeaseState
 from ocrlabel.pipeline.outcomes import Row
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.saved.views import Views
 from ocrlabel.pipeline.selection import Selection
 from ocrlabel.pipeline.stop import Stop
 from ocrlabel.pipeline.world import World
-
-_LOOK_AGAIN_S = 1.0
-
-
-@dataclass(slots=True)
-class Part:
-    """A slice that this worker holds. `complete`: closing it means that every row is settled."""
-
-    batch: int
-    number: int
-    lease: Lease
-    open_rows: int
-    complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A row to read, and the slice that it comes from."""
-
-    row: Row
-    part: Part
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What this worker knows of an unfinished batch."""
-
-    number: int
-    ours: set[int] = field(default_factory=set)
-    closed: set[int] = field(default_factory=set)
-    released: set[int] = field(default_factory=set)
-    looked_at_s: float | None = None
-    standings: dict[int, Standing] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,17 +39,15 @@ class Claims:
     batch_done: Callable[[int], Awaitable[None]]
     unfinished: Sequence[int]
     retrying: bool = False
-    _batches: dict[int, _Batch] = field(init=False)
-    _queue: deque[Work] = field(init=False, default_factory=deque)
-    _later: list[tuple[float, int, Work]] = field(init=False, default_factory=list)
+    _batches: dict[int, KnownBatch] = field(init=False)
+    _drawn: Drawn = field(init=False, default_factory=Drawn)
     _held: dict[str, Part] = field(init=False, default_factory=dict)
     _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _changed: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    _order: count[int] = field(init=False, default_factory=count)
 
     def __post_init__(self) -> None:
         self._batches = {
-            number: _Batch(number)
+            number: KnownBatch(number)
             for number in self.unfinished
             if self.selection.within(self.plan.batch_range(number))
         }
@@ -100,22 +56,20 @@ class Claims:
         """The next row; None when nothing is left, or when the run is draining."""
         async with self._turn:
             while not self.stop.draining:
-                if self._later and self._later[0][0] <= self.world.clock():
-                    return heapq.heappop(self._later)[2]
-                if self._queue:
-                    return self._queue.popleft()
-                if await self._claim() or self._queue:
+                if (work := self._drawn.take(self.world.clock())) is not None:
+                    return work
+                if await self._claim() or self._drawn:
                     continue
                 if not self._held and not self._batches:
                     return None
-                await self._wait(_LOOK_AGAIN_S)
+                await self._wait(LOOK_AGAIN_S)
         return None
 
     async def _wait(self, longest_s: float) -> None:
         """Wait until something changes here, something is due, or it is time to look again."""
         until_s = self.world.clock() + longest_s
-        if self._later:
-            until_s = min(until_s, self._later[0][0])
+        if (due_s := self._drawn.due_s()) is not None:
+            until_s = min(until_s, due_s)
         self._changed.clear()
         nap_s = max(0.01, until_s - self.world.clock())
 
@@ -140,38 +94,27 @@ class Claims:
             if batch.number not in self._batches:
                 continue
             for number, rows in self.plan.slices(batch.number):
-                free = self._free(batch, number, rows)
+                if not self.selection.within(rows):
+                    continue
+                free = batch.free(number, self.world.clock())
                 if free is not None and await self._take(batch, number, rows, free):
                     return True
         return False
 
-    async def _look(self, batch: _Batch) -> None:
+    async def _look(self, batch: KnownBatch) -> None:
         """See how the slices of a batch stand, unless that was seen a moment ago."""
         now_s = self.world.clock()
-        if batch.looked_at_s is not None and now_s - batch.looked_at_s < _LOOK_AGAIN_S:
+        if batch.is_fresh(now_s):
             return
         found = await self.leases.look_at_batch(batch.number)
-        batch.looked_at_s = now_s
-        batch.standings = {int(name.rpartition("-")[2]): stands for name, stands in found.items()}
-        for number, stands in batch.standings.items():
-            if isinstance(stands, Closed):
-                batch.closed.add(number)
+        by_number = {int(name.rpartition("-")[2]): stands for name, stands in found.items()}
+        batch.see(by_number, now_s)
         await self._finish_if_done(batch)
 
-    def _free(self, batch: _Batch, number: int, rows: range) -> Free | None:
-        taken = batch.ours | batch.closed | batch.released
-        if number in taken or not self.selection.within(rows):
-            return None
-        stands = batch.standings.get(number, Free(number=1, taken_over=False))
-        if isinstance(stands, HeldUntil) and self.world.clock() >= stands.look_again_s:
-            batch.looked_at_s = None
-            return None
-        return stands if isinstance(stands, Free) else None
-
-    async def _take(self, batch: _Batch, number: int, rows: range, free: Free) -> bool:
+    async def _take(self, batch: KnownBatch, number: int, rows: range, free: Free) -> bool:
         lease = await self.leases.claim(self._name(batch.number, number), free)
         if lease is None:
-            batch.standings[number] = HeldUntil(self.world.clock() + _LOOK_AGAIN_S)
+            batch.taken_by_another(number, self.world.clock())
             return False
         view = (
             await self.views.fresh(batch.number)
@@ -189,7 +132,7 @@ class Claims:
             return True
         refs = await self.refs(todo[0], todo[-1] + 1)
         before = self.selection.failed_before
-        self._queue.extend(
+        self._drawn.add(
             Work(Row(ref, batch.number, before.get(ref.ordinal, 0)), part)
             for ref in refs
             if ref.ordinal in doing
@@ -209,7 +152,7 @@ class Claims:
 
     def put_back(self, work: Work, *, at_s: float) -> None:
         """The row has to be looked at again at this time."""
-        heapq.heappush(self._later, (at_s, next(self._order), work))
+        self._drawn.put_back(work, at_s)
         self._changed.set()
 
     def lost(self, part: Part) -> None:
@@ -218,11 +161,8 @@ class Claims:
         self._held.pop(part.lease.name, None)
         batch = self._batches.get(part.batch)
         if batch is not None:
-            batch.ours.discard(part.number)
-            batch.looked_at_s = None
-        self._queue = deque(work for work in self._queue if work.part is not part)
-        self._later = [later for later in self._later if later[2].part is not part]
-        heapq.heapify(self._later)
+            batch.lost(part.number)
+        self._drawn.drop(part)
         self._changed.set()
 
     async def _give_back(self, part: Part) -> None:
@@ -232,11 +172,7 @@ class Claims:
         batch = self._batches.get(part.batch)
         if batch is None:
             return
-        batch.ours.discard(part.number)
-        if given:
-            (batch.closed if part.complete else batch.released).add(part.number)
-        # others may have closed theirs since: the last one to close must see all closed
-        batch.looked_at_s = None
+        batch.given_back(part.number, complete=part.complete, given=given)
         if not batch.ours:
             await self._finish_if_done(batch)
 
@@ -244,19 +180,19 @@ class Claims:
         """The rows that must be settled before a slice or a batch of them is done for good."""
         return self.selection.within(rows) if self.retrying else rows
 
-    async def _finish_if_done(self, batch: _Batch) -> None:
+    async def _finish_if_done(self, batch: KnownBatch) -> None:
         """Write the checkpoint once every slice of the batch is closed, whoever closed them."""
         slices = list(self.plan.slices(batch.number))
         required = {number for number, rows in slices if self._required(rows)}
         selected = {number for number, rows in slices if self.selection.within(rows)}
-        if batch.closed >= required:
+        if batch.is_closed(required):
             if self._batches.pop(batch.number, None) is not None:
                 try:
                     await self.batch_done(batch.number)
                 except StoreUnavailable:
                     self._batches[batch.number] = batch
                     raise
-        elif batch.closed | batch.released >= selected:
+        elif batch.is_over_for_us(selected):
             self._batches.pop(batch.number, None)
 
     async def keep(self) -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from ocrlabel.errors import BudgetReached, OcrLabelError, StoreUnavailable
 from ocrlabel.pipeline.events import Notice, RowDone
-from ocrlabel.pipeline.leases.claims import Claims, Work
+from ocrlabel.pipeline.leases.claims import Claims
+from ocrlabel.pipeline.leases.drawn import Work
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.reading.exchange import LeaseLost
 from ocrlabel.pipeline.reading.paid import NotNow
