@@ -7,8 +7,13 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.s3 import moto_server
+
+# how fast an example is says something of the machine, not of the claim
+settings.register_profile("ocrlabel")
+settings.load_profile("ocrlabel")
 
 # Programs that a marker asks for: one of them is enough.
 NEEDS = {

@@ -293,7 +293,6 @@ async def test_an_empty_file_goes_up_and_down(store: ObjectStore, tmp_path: Path
 
 @settings(
     max_examples=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

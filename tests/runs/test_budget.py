@@ -28,7 +28,7 @@ def test_a_cap_is_reached_and_never_passed_and_a_higher_one_goes_on(cap):
 
 
 @given(cuts=st.lists(st.integers(1, 60), max_size=4), cap=st.integers(5, 25))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_deaths_never_make_a_run_spend_more_than_its_cap(cuts, cap):
     store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01)
     options = RunOptions(batch_rows=10, max_cost_usd=cap * 0.01)

@@ -69,8 +69,8 @@ def as_truth_words(words: Sequence[Word]) -> list[TruthWord]:
 
 
 # no deadline: a busy machine is no fault of the code
-some = settings(max_examples=60, deadline=None)
-a_few = settings(max_examples=25, deadline=None)
+some = settings(max_examples=60)
+a_few = settings(max_examples=25)
 
 texts = st.text("abcDE가나12.", min_size=1, max_size=8)
 

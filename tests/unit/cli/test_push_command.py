@@ -107,7 +107,7 @@ def test_a_bucket_that_is_not_there_is_said_before_any_image_is_read(start, imag
     assert out == ""
 
 
-def _wait_until(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def _wait_until(true: Callable[[], bool], timeout_s: float = 90.0) -> None:
     end = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < end, "it never came to that"

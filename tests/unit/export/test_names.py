@@ -64,7 +64,7 @@ def test_only_a_plain_suffix_is_kept():
 
 @pytest.mark.parametrize("name", EXPORTS)
 @given(table=rows())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_no_export_writes_outside_its_folder_or_over_itself(name, table):
     table = [row(each.image_path, [word()], id=each.id, split=each.split) for each in table]
     with tempfile.TemporaryDirectory() as folder:

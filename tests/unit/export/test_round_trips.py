@@ -24,7 +24,7 @@ from tests.support.labelled import Pictures, row, rows, word
 options = st.builds(
     Options, ignore_below=st.sampled_from([None, 0.5]), keep_untranscribed=st.booleans()
 )
-a_few = settings(max_examples=40, deadline=None)
+a_few = settings(max_examples=40)
 
 
 def submitted(folder: Path) -> None:
@@ -107,7 +107,7 @@ def test_each_format_carries_what_its_docstring_says(name, table, chosen):
 
 @pytest.mark.parametrize("name", [n for n in IMPORTS if n not in {"hf", "labelstudio"}])
 @given(table=rows())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_labels_exported_without_images_come_back_too(name, table):
     table = [replace(each, image_path=each.image_path.replace("\t", "")) for each in table]
     with tempfile.TemporaryDirectory() as folder:

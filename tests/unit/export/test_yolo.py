@@ -27,9 +27,7 @@ def verified(path, classes: int) -> np.ndarray:
 
 
 @given(table=rows())
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_label_file_is_one_that_ultralytics_takes(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("yolo") / "out"
     summary = export(iter(table), Pictures(), out, Options())

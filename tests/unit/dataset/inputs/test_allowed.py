@@ -172,7 +172,7 @@ def test_an_image_root_that_is_not_there_is_refused_at_once(home):
 parts = st.sampled_from(["..", ".", "", "a.png", "sub", "way", "secret.png", "images", "~", "\\"])
 
 
-@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=200)
+@settings(suppress_health_check=list(HealthCheck), max_examples=200)
 @given(st.lists(parts, max_size=6), st.booleans())
 def test_no_path_at_all_leads_to_the_secret(home, steps, absolute):
     way = home / "images" / "way"

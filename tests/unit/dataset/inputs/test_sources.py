@@ -217,7 +217,7 @@ cells = st.text(
 )
 
 
-@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=60)
+@settings(suppress_health_check=list(HealthCheck), max_examples=60)
 @given(st.lists(cells, min_size=1, max_size=30, unique=True), st.data())
 def test_any_range_of_a_csv_equals_that_part_of_the_whole(tmp_path, names, data):
     import csv as csv_module

@@ -121,7 +121,7 @@ def ends_well(data: bytes) -> None:
         ending(read, data)
 
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 
 
 @quick

@@ -87,7 +87,7 @@ def settled(draw) -> Settled:
     return Settled(ref, outcome)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(settled(), max_size=3))
 def test_every_outcome_comes_back_as_it_was(rows):
     found, meta = decode_checkpoint(encode_checkpoint(rows, {"run_id": "r"}), where="x")

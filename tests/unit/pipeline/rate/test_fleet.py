@@ -135,7 +135,7 @@ def never_more_than_all(fraction: float) -> None:
 @given(
     seed=st.integers(0, 2**32), workers=st.integers(1, 8), faults=st.sampled_from([0, 0.03, 0.2])
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_shares_never_sum_to_more_than_the_whole(seed, workers, faults):
     fleet(seed, workers, faults).run(200.0, never_more_than_all)
 
