@@ -1,12 +1,14 @@
 """What a run in a bucket costs besides its pages: S3 requests, memory, time to resume and to merge.
 
     python -m benchmarks.scale [--paid 500] [--rows 100000] [--batch 500] [--hands N]
+    python -m benchmarks.scale --paid 0 --rows 1000000 --hands 64 --folder
 
 Run from the repository's root. paid: one worker of the guide's runner at 20 requests/s against the
 fake service. rows: a packed table read by the scripted engine, which costs nothing; the worker is
 killed half way and goes on. hands: rows that it reads at once; what they answer meanwhile shares a
-put to the journal. Requests are counted by the S3 server (moto, in a process of its own,
-whose speed bounds the figures of time). Linux only.
+put to the journal. folder: the state in a folder, by `ocrlabel run`; moto walks through all keys
+for every list, so that a million rows take it hours. Requests are counted by the S3 server (moto,
+in a process of its own, whose speed bounds the figures of time). Linux only.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from benchmarks.counting_s3 import Counting, counting_s3
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import Latency, Settings
-from tests.support.fleet import Fleet, Worker, fleet
+from tests.support.fleet import COMMAND, RUNNER, Fleet, Worker, fleet
 from tests.support.process import pause, until
 
 USD_PER_1000 = {"PUT": 0.005, "POST": 0.005, "LIST": 0.005, "GET": 0.0004, "HEAD": 0.0004}
@@ -53,15 +55,19 @@ def png(number: int) -> bytes:
 
 def put_rows(ws: Fleet, dataset: str, count: int) -> None:
     held = io.BytesIO()
+    write_rows(held, count)
+    key = f"data/processed/{dataset}.parquet"
+    ws.s3.put_object(Bucket=ws.bucket, Key=key, Body=held.getvalue())
+
+
+def write_rows(to: io.BytesIO | Path, count: int) -> None:
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     schema = pa.schema([("id", pa.string()), ("image", kind)])
-    with pq.ParquetWriter(held, schema) as writer:
+    with pq.ParquetWriter(to, schema) as writer:
         for start in range(0, count, 500):
             numbers = range(start, min(count, start + 500))
             images = [{"bytes": png(n), "path": f"{n}.png"} for n in numbers]
             writer.write_table(pa.table([[f"page_{n:08}" for n in numbers], images], schema=schema))
-    key = f"data/processed/{dataset}.parquet"
-    ws.s3.put_object(Bucket=ws.bucket, Key=key, Body=held.getvalue())
 
 
 def told(name: str, seen: Mapping[str, int], images: int) -> None:
@@ -137,48 +143,64 @@ def events(worker: Worker) -> list[dict]:
     return [json.loads(line) for line in worker.said.splitlines() if line.startswith("{")]
 
 
-def free(server: Counting, home: Path, rows: int, batch: int, hands: int) -> None:
+def free(server: Counting, home: Path, rows: int, batch: int, hands: int, folder: bool) -> None:
     variables = {"OCRLABEL_ENGINE": "scripted", "OCRLABEL_LOG": "json"}
     if hands:
         variables["OCRLABEL_CONCURRENCY"] = str(hands)
     with fleet(home, server.url, "free", **variables) as ws:
-        put_rows(ws, "big", rows)
-        seen: Counter[str] = Counter()
-        server.requests()
-        args = ("--dataset-name", "big", "--batch-size", str(batch), "--resume")
-        memory, half = Memory(), rows // batch // 2
-        first = ws.start(*args)
-        began_s = time.time()
-        until(lambda: first.said.count('"batch_saved"') >= half or first.over, within_s=36_000)
-        first.signal(signal.SIGKILL)
-        first.ended()
-        half_s = time.time() - began_s
-        seen += server.requests()
-        began_s = time.time()
-        second = ws.start(*args)
-        watched(second, memory)
-        require(second.ended() == 0, second.said[-2000:])
-        seen += server.requests()
-        what = f"free, {rows:,} packed rows in batches of {batch}, {hands or 'few'} at once"
-        told(what, seen, rows)
-        log = events(second)
-        started_s = next(line["time"] for line in log if line["event"] == "started")
-        last_s = max(line["time"] for line in log if line["event"] == "batch_saved")
-        ended_s = ws.told("big")["ended_at_s"]
-        settled = rows - half * batch
-        print(
-            f"  {half * batch / half_s:.0f} rows/s before the kill,"
-            f" {settled / (last_s - started_s):.0f} rows/s after it;"
-            f" {memory.told(started_s, last_s)}\n"
-            f"  resumed in {started_s - began_s:.1f} s with {half:,} checkpoints there;"
-            f" merged in {ended_s - last_s:.1f} s",
-            flush=True,
-        )
-        began_s = time.time()
-        status, said = ws.run(*args)
-        require(status == 0, said)
-        told("  once more, nothing left to do", server.requests(), rows)
-        print(f"  which took {time.time() - began_s:.1f} s", flush=True)
+        size = ("--batch-size", str(batch))
+        if folder:
+            write_rows(home / "big.parquet", rows)
+            args = ("run", "big.parquet", "--output", "labels.parquet", "--no-report", *size)
+            killed_and_resumed(ws, server, rows, batch, args, COMMAND)
+        else:
+            put_rows(ws, "big", rows)
+            args = ("--dataset-name", "big", *size, "--resume")
+            killed_and_resumed(ws, server, rows, batch, args, RUNNER)
+
+
+def killed_and_resumed(
+    ws: Fleet,
+    server: Counting,
+    rows: int,
+    batch: int,
+    args: tuple[str, ...],
+    program: tuple[str, ...],
+) -> None:
+    seen: Counter[str] = Counter()
+    server.requests()
+    memory, half = Memory(), rows // batch // 2
+    first = ws.start(*args, program=program)
+    began_s = time.time()
+    until(lambda: first.said.count('"batch_saved"') >= half or first.over, within_s=36_000)
+    first.signal(signal.SIGKILL)
+    first.ended()
+    half_s = time.time() - began_s
+    seen += server.requests()
+    began_s = time.time()
+    second = ws.start(*args, program=program)
+    watched(second, memory)
+    require(second.ended() == 0, second.said[-2000:])
+    over_s = time.time()
+    seen += server.requests()
+    told(f"free, {rows:,} packed rows in batches of {batch}", seen, rows)
+    log = events(second)
+    started_s = next(line["time"] for line in log if line["event"] == "started")
+    last_s = max(line["time"] for line in log if line["event"] == "batch_saved")
+    settled = rows - half * batch
+    print(
+        f"  {half * batch / half_s:.0f} rows/s before the kill,"
+        f" {settled / (last_s - started_s):.0f} rows/s after it;"
+        f" {memory.told(started_s, last_s)}\n"
+        f"  resumed in {started_s - began_s:.1f} s with {half:,} checkpoints there;"
+        f" merged in {over_s - last_s:.1f} s",
+        flush=True,
+    )
+    began_s = time.time()
+    status, said = ws.run(*args, program=program)
+    require(status == 0, said)
+    told("  once more, nothing left to do", server.requests(), rows)
+    print(f"  which took {time.time() - began_s:.1f} s", flush=True)
 
 
 def main() -> None:
@@ -187,12 +209,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--hands", type=int, default=0, help="default: what the engine takes")
+    parser.add_argument("--folder", action="store_true", help="the state in a folder, not in S3")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as home, counting_s3() as server:
         if args.paid:
             paid(server, Path(home), args.paid)
         if args.rows:
-            free(server, Path(home), args.rows, args.batch, args.hands)
+            free(server, Path(home), args.rows, args.batch, args.hands, args.folder)
 
 
 if __name__ == "__main__":
