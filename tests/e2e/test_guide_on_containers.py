@@ -117,9 +117,9 @@ class Rehearsal:
     def job(self, job_id: str) -> dict[str, Any]:
         return self.client("batch").describe_jobs(jobs=[job_id])["jobs"][0]
 
-    def wait_for(self, job_id: str) -> dict[str, Any]:
+    def wait_for(self, job_id: str, within_s: float = 300) -> dict[str, Any]:
         """The job once it has ended."""
-        until(lambda: self.job(job_id)["status"] in {"SUCCEEDED", "FAILED"}, 300, 0.5)
+        until(lambda: self.job(job_id)["status"] in {"SUCCEEDED", "FAILED"}, within_s, 0.5)
         return self.job(job_id)
 
     def log(self) -> str:
@@ -321,7 +321,8 @@ def test_a_job_that_was_killed_goes_on_with_resume(guide, rehearsal):
     rehearsal.control(rps=20)
     overrides["command"].append("--resume")
     again = json.loads(rehearsal.bash(f"{submit}'{json.dumps(overrides)}'"))["jobId"]
-    job = rehearsal.wait_for(again)
+    # what it had sent and not heard of may be answered for as long as a request may take (300 s)
+    job = rehearsal.wait_for(again, 600)
     assert job["status"] == "SUCCEEDED", rehearsal.log()
     rows = rehearsal.labels("baseline_cut")
     assert [row["id"] for row in rows] == [f"receipt_{n:05}" for n in range(200, 240)]
