@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrlabel.errors import BudgetReached
+from ocrlabel.errors import BudgetReached, Rejected, Unavailable
 from ocrlabel.pipeline.options import RunOptions
 from tests.support.clock import run_virtual
 from tests.support.faults import DiesAfter, PowerCut
@@ -82,3 +82,30 @@ def test_a_cap_counts_what_was_spent_before_it_was_set():
 
     run_virtual(story())
     assert 30 < engine.asked.total() <= 45
+
+
+def test_the_rounds_of_one_process_share_one_cap():
+    def refused_at_first(image, attempt):
+        late = int(image.split()[1]) >= 20
+        return Rejected("no", status=400) if attempt == 1 and late else None
+
+    store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01, trouble=refused_at_first)
+    options = RunOptions(batch_rows=50, max_cost_usd=0.50, retry_failed=())
+
+    async def story():
+        with pytest.raises(BudgetReached):
+            await go(store, made(100), engine, options)
+
+    run_virtual(story())
+    assert engine.billed.total() == 50
+
+
+def test_a_second_round_does_not_spend_what_the_first_one_spent_again():
+    def lost_at_first(image, attempt):
+        early = int(image.split()[1]) < 2
+        return Unavailable("try again", status=503) if attempt == 1 and early else None
+
+    store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01, trouble=lost_at_first)
+    options = RunOptions(batch_rows=50, max_cost_usd=0.60, attempts=1, retry_failed=())
+    run_virtual(go(store, made(50), engine, options))
+    assert engine.billed.total() == 50

@@ -43,21 +43,22 @@ def taken_pages(entries: Iterable[Entry]) -> int:
 
 
 def by_worker(entries: Iterable[Entry]) -> dict[str, int]:
-    """Pages that count against the cap, by worker."""
-    granted: dict[str, int] = {}
-    settled: dict[str, int] = {}
+    """Pages that count against the cap, by worker.
+
+    Entries in their order: a settlement says what the worker used in all, and what it is granted
+    later, in another round, comes on top.
+    """
+    taken: dict[str, int] = {}
     for entry in entries:
-        if entry.kind == "settle":
-            settled[entry.worker] = entry.pages
-        else:
-            granted[entry.worker] = granted.get(entry.worker, 0) + entry.pages
-    return granted | settled
+        before = 0 if entry.kind == "settle" else taken.get(entry.worker, 0)
+        taken[entry.worker] = before + entry.pages
+    return taken
 
 
 def unsettled(entries: Iterable[Entry]) -> set[str]:
-    """Workers that hold grants and have not settled."""
-    listed = list(entries)
-    return {one.worker for one in listed} - {one.worker for one in listed if one.kind == "settle"}
+    """Workers that hold grants and have not settled since. Entries in their order."""
+    last = {one.worker: one.kind for one in entries}
+    return {worker for worker, kind in last.items() if kind != "settle"}
 
 
 def grant_size(*, wanted: int, available: int, workers: int) -> int:
@@ -170,7 +171,7 @@ class Purse:
         """Give back what is left of the grants; what is still reserved counts as spent."""
         if self._granted:
             await self._settle(self._world.me.worker, self.worker_pages)
-            self._granted = 0
+            self._granted = self.worker_pages  # a later round takes grants of its own
 
     async def settle_for(self, used: Mapping[str, int]) -> None:
         """Settle for workers that are gone: pages used, by worker."""
