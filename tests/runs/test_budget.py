@@ -109,3 +109,25 @@ def test_a_second_round_does_not_spend_what_the_first_one_spent_again():
     options = RunOptions(batch_rows=50, max_cost_usd=0.60, attempts=1, retry_failed=())
     run_virtual(go(store, made(50), engine, options))
     assert engine.billed.total() == 50
+
+
+@given(cut=st.integers(20, 70))
+@settings(max_examples=15)
+def test_a_death_in_a_retry_round_never_makes_a_run_spend_more_than_its_cap(cut):
+    def refused_at_first(image, attempt):
+        late = int(image.split()[1]) >= 10
+        return Rejected("no", status=400) if attempt == 1 and late else None
+
+    store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01, trouble=refused_at_first)
+    options = RunOptions(batch_rows=50, max_cost_usd=0.30)
+    again = RunOptions(batch_rows=50, max_cost_usd=0.30, retry_failed=())
+
+    async def story():
+        await go(store, made(40), engine, options)
+        with pytest.raises((PowerCut, BudgetReached)):
+            await go(DiesAfter(store, cut), made(40), engine, again, worker="w2")
+        with pytest.raises(BudgetReached):
+            await go(store, made(40), engine, again, worker="w3")
+
+    run_virtual(story())
+    assert engine.billed.total() <= 30

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Failed, FailureClass
-from ocrlabel.pipeline.layout import Layout
+from ocrlabel.pipeline.layout import Layout, RunKeys
 from ocrlabel.pipeline.merging.merge import overlaid
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.saved.checkpoint import Checkpoints
@@ -78,16 +78,22 @@ def _checked(classes: Collection[str]) -> frozenset[str]:
     return frozenset(classes) or frozenset(known - {FailureClass.QUARANTINED.value})
 
 
-async def _latest(world: World, layout: Layout, plan: Plan) -> RetryRound | None:
-    prefix = layout.of_run(plan.run_id).retries
+async def rounds_begun(world: World, keys: RunKeys) -> int:
+    """How many retry rounds of a run were begun, finished ones included."""
+    prefix = keys.retries
     numbers = [
         int(stored.key.removeprefix(prefix).removesuffix(".json"))
         async for stored in world.store.list(prefix)
     ]
-    if not numbers:
+    return max(numbers, default=0)
+
+
+async def _latest(world: World, layout: Layout, plan: Plan) -> RetryRound | None:
+    keys = layout.of_run(plan.run_id)
+    number = await rounds_begun(world, keys)
+    if not number:
         return None
-    number = max(numbers)
-    found = json.loads(await world.store.get(f"{prefix}{number:02d}.json"))
+    found = json.loads(await world.store.get(f"{keys.retries}{number:02d}.json"))
     before = {int(ordinal): int(runs) for ordinal, runs in found["failed_before"].items()}
     return RetryRound(number, before)
 

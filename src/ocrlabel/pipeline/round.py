@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from ocrlabel.dataset.tables.checkpoint_table import Settled
-from ocrlabel.errors import RunMismatch, StoreUnavailable
+from ocrlabel.errors import RunMismatch
 from ocrlabel.labels import ImageRef
 from ocrlabel.pipeline.events import BatchSaved
 from ocrlabel.pipeline.leases.claims import Claims
@@ -87,9 +86,8 @@ async def work_round(
     )
     if tools.purse is not None and asks is not None:
         heartbeats = Heartbeats(world, keys, duration_s=tools.options.lease_s)
-        recount = partial(used_by_worker, world, tools.plan, tools.checkpoints, keys, asks)
         tools.purse.settle_for_the_dead = partial(
-            settle_for_the_dead, world, tools.purse, heartbeats, recount
+            settle_for_the_dead, world, tools.purse, heartbeats, partial(used_by_worker, tools)
         )
     pulse = Pulse(
         world=world,
@@ -115,9 +113,8 @@ async def work_round(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(StoreUnavailable):
-            await claims.release_all()
-            await pulse.end()
+        await claims.release_all()
+        await pulse.end()
 
 
 async def _write_checkpoint(

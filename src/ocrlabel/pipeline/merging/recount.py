@@ -10,22 +10,32 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from ocrlabel.labels import Attempt
-from ocrlabel.pipeline.layout import RunKeys
 from ocrlabel.pipeline.merging.merge import KnownAttempts
 from ocrlabel.pipeline.money.account import pages_at_risk, pages_charged
 from ocrlabel.pipeline.money.asks import Asks
 from ocrlabel.pipeline.money.budget import Purse
-from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.saved.checkpoint import Checkpoints
+from ocrlabel.pipeline.retries import rounds_begun
 from ocrlabel.pipeline.saved.journal import BatchView, refresh
+from ocrlabel.pipeline.tools import Tools
 from ocrlabel.pipeline.workers.heartbeats import Heartbeats
 from ocrlabel.pipeline.world import World
 
 
-async def used_by_worker(
-    world: World, plan: Plan, checkpoints: Checkpoints, keys: RunKeys, asks: Asks
-) -> dict[str, int]:
-    """Pages that every worker was billed for, or may have been, in one round."""
+async def used_by_worker(tools: Tools) -> dict[str, int]:
+    """Pages that every worker was billed for, or may have been, in all rounds of the run."""
+    used: Counter[str] = Counter()
+    for retry in range(1 + await rounds_begun(tools.world, tools.keys(0))):
+        if (asks := tools.asks(retry)) is not None:
+            used += await _used_in_round(tools, asks, retry)
+    return dict(used)
+
+
+async def _used_in_round(tools: Tools, asks: Asks, retry: int) -> Counter[str]:
+    """The same of one round: attempts are numbered from 1 in each.
+
+    Read in the order in which things move on: an ask gets an attempt in a journal, and a journal
+    becomes a checkpoint. What moves meanwhile is seen in its later place.
+    """
     known = KnownAttempts()
     used: Counter[str] = Counter()
 
@@ -35,19 +45,20 @@ async def used_by_worker(
         for one in fresh:
             used[one.worker] += pages_charged(one) + pages_at_risk(one)
 
-    finished = {batch for batch, retry in await checkpoints.survey() if retry == 0}
-    for batch in range(plan.batches):
-        if batch in finished:
-            for row in await checkpoints.read(batch):
-                count(row.outcome.key, row.outcome.attempts)
+    listed = await asks.listed()
+    for batch in range(tools.plan.batches):
         view = BatchView()
-        await refresh(world, keys, batch, view)
+        await refresh(tools.world, tools.keys(retry), batch, view)
         for key, attempts in view.tried.items():
             count(key, attempts)
-    for listed in await asks.listed():
-        if (listed.key, listed.number) not in known and (ask := await asks.read(listed)):
+    for batch, of_retry in await tools.checkpoints.survey():
+        if of_retry == retry:
+            for row in await tools.checkpoints.read(batch, retry):
+                count(row.outcome.key, row.outcome.attempts)
+    for one in listed:
+        if (one.key, one.number) not in known and (ask := await asks.read(one)) is not None:
             used[ask.owner.worker] += ask.pages
-    return dict(used)
+    return used
 
 
 async def settle_for_the_dead(
