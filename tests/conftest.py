@@ -12,7 +12,7 @@ from hypothesis import settings
 from tests.support.s3 import moto_server
 
 # how fast an example is says something of the machine, not of the claim
-settings.register_profile("ocrlabel")
+settings.register_profile("ocrlabel", deadline=None)
 settings.load_profile("ocrlabel")
 
 # Programs that a marker asks for: one of them is enough.
