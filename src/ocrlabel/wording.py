@@ -1,4 +1,4 @@
-"""How counts are said to people."""
+"""How counts and sums of money are said to people."""
 
 from __future__ import annotations
 
@@ -6,3 +6,8 @@ from __future__ import annotations
 def counted(number: int, one: str, many: str = "") -> str:
     """1 image, 1,200 images. many: the plural where it is not made with an s."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def usd(amount: float) -> str:
+    """0.0750 USD, 12.50 USD: a page costs a fraction of a cent, so small sums keep four places."""
+    return f"{amount:,.2f} USD" if amount >= 10 else f"{amount:.4f} USD"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,17 +22,19 @@ from ocrlabel.pipeline.preflight import absent_images, no_images
 from ocrlabel.pipeline.saved.checkpoint import Checkpoints
 from ocrlabel.pipeline.saved.journal import BatchView, refresh
 from ocrlabel.pipeline.selection import select
-from ocrlabel.wording import counted
+from ocrlabel.wording import counted, usd
 
 if TYPE_CHECKING:
     from ocrlabel.dataset.inputs.sources import Dataset
+    from ocrlabel.dataset.pixels.limits import Limits
+    from ocrlabel.pipeline.reading.reader import Reuse
 
 _AT_ONCE = 8
 
 
 async def tell_estimate(source: str, place: Place, settings: Settings, keys: Keys) -> None:
     """Print the estimate."""
-    from ocrlabel.cli.labelling import open_source
+    from ocrlabel.cli.labelling import earlier_labels, open_source
 
     chosen = choose_engine(settings, keys)
     print(chosen.why)
@@ -54,28 +58,41 @@ async def tell_estimate(source: str, place: Place, settings: Settings, keys: Key
         if absent and len(absent) == looked_at:
             print(f"images            {no_images(looked_at, absent)}")
             return
-        pages, unreadable = await _look_through(dataset, ordinals)
+        reuse = earlier_labels(settings, chosen)
+        seen = await _look_through(dataset, ordinals, reuse, _limits(chosen))
     finally:
         dataset.close()
-    readable = len(ordinals) - unreadable.total()
-    print(f"images            {readable:,} readable, {counted(pages, 'page')}")
-    if unreadable:
-        shown = ", ".join(f"{name} {count:,}" for name, count in unreadable.most_common())
-        print(f"unreadable        {unreadable.total():,} ({shown})")
-    price_usd = chosen.engine.price_per_page_usd
+    for name, value in (*_images_rows(seen, settings), *_cost_rows(seen, settings, chosen, before)):
+        print(f"{name:<18}{value}")
     print(f"output            {place.shown(place.layout.labels_key)}")
-    if price_usd:
-        print(f"price             {pages * price_usd:.2f} USD ({PRICE_SOURCE})")
-        rate = settings.rps or sum(lane.requests_per_s or 0.0 for lane in chosen.engine.lanes)
-        if rate:
-            seconds = readable / rate
-            print(f"time              {shown_duration(seconds)} at {rate:g} requests/s")
-    else:
-        print("price             nothing: this engine reads on this machine")
+
+
+def _images_rows(seen: _Seen, settings: Settings) -> Iterator[tuple[str, str]]:
+    yield "images", f"{seen.readable:,} readable, {counted(seen.pages, 'page')}"
+    if seen.reused:
+        yield "reused", f"{counted(seen.reused, 'image')}, from {settings.reuse_from}"
+    if seen.copies:
+        yield "copies", f"{counted(seen.copies, 'image')}; the same bytes are read once"
+    if seen.unreadable:
+        shown = ", ".join(f"{name} {count:,}" for name, count in seen.unreadable.most_common())
+        yield "unreadable", f"{seen.unreadable.total():,} ({shown})"
+
+
+def _cost_rows(
+    seen: _Seen, settings: Settings, chosen: Chosen, before: _Before
+) -> Iterator[tuple[str, str]]:
+    pages, price_usd = seen.new_pages, chosen.engine.price_per_page_usd
+    if not price_usd:
+        yield "price", "nothing: this engine reads on this machine"
         if pages and (line := time_line(chosen.engine, pages, before.pace)):
-            print(f"time              {line}")
+            yield "time", line
+        return
+    yield "price", f"{usd(pages * price_usd)} ({PRICE_SOURCE})"
+    rate = settings.rps or sum(lane.requests_per_s or 0.0 for lane in chosen.engine.lanes)
+    if rate:
+        yield "time", f"{shown_duration(seen.to_send / rate)} at {rate:g} requests/s"
     if settings.max_cost is not None and pages * price_usd > settings.max_cost:
-        print(f"cap               {settings.max_cost:.2f} USD will not be enough (exit 5)")
+        yield "cap", f"{usd(settings.max_cost)} will not be enough (exit 5)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,31 +136,62 @@ async def _done_before(place: Place, dataset: Dataset, chosen: Chosen) -> _Befor
     return _Before(frozenset(done), pace)
 
 
-async def _look_through(dataset: Dataset, ordinals: list[int]) -> tuple[int, Counter[str]]:
-    """Pages of all readable images, and the unreadable ones by class."""
-    unreadable: Counter[str] = Counter()
-    pages = 0
+@dataclass(slots=True)
+class _Seen:
+    """What there is to do. new_pages: of images that nothing earlier and no copy answers for."""
+
+    readable: int = 0
+    pages: int = 0
+    to_send: int = 0
+    new_pages: int = 0
+    reused: int = 0
+    copies: int = 0
+    unreadable: Counter[str] = field(default_factory=Counter)
+
+
+async def _look_through(
+    dataset: Dataset, ordinals: list[int], reuse: Reuse | None, limits: Limits
+) -> _Seen:
+    seen, known = _Seen(), set[bytes]()
     for start in range(0, len(ordinals), 500):
         some = ordinals[start : start + 500]
         wanted = set(some)
         refs = [ref for ref in dataset.refs(some[0], some[-1] + 1) if ref.ordinal in wanted]
         for at in range(0, len(refs), _AT_ONCE):
-            looks = (_look(dataset, ref) for ref in refs[at : at + _AT_ONCE])
+            looks = (_look(dataset, ref, limits) for ref in refs[at : at + _AT_ONCE])
             for found in await asyncio.gather(*looks):
                 if isinstance(found, FailureClass):
-                    unreadable[found.value] += 1
+                    seen.unreadable[found.value] += 1
+                    continue
+                digest, pages = found
+                seen.readable += 1
+                seen.pages += pages
+                if reuse is not None and reuse(digest.hex()) is not None:
+                    seen.reused += 1
+                elif digest in known:
+                    seen.copies += 1
                 else:
-                    pages += found
-    return pages, unreadable
+                    known.add(digest)
+                    seen.to_send += 1
+                    seen.new_pages += pages
+    return seen
 
 
-async def _look(dataset: Dataset, ref: ImageRef) -> int | FailureClass:
+def _limits(chosen: Chosen) -> Limits:
+    from ocrlabel.dataset.pixels.limits import LOCAL, Limits
+
+    return Limits() if chosen.engine.price_per_page_usd else LOCAL
+
+
+async def _look(
+    dataset: Dataset, ref: ImageRef, limits: Limits
+) -> tuple[bytes, int] | FailureClass:
+    """The sha256 of the bytes, and their pages; or why they cannot be read."""
     from ocrlabel.dataset.pixels.images import inspect
-    from ocrlabel.dataset.pixels.limits import Limits
 
     try:
         data = await dataset.read(ref)
-        facts = await asyncio.to_thread(inspect, data, Limits())
+        facts = await asyncio.to_thread(inspect, data, limits)
     except ImageError as error:
         return error.failure
-    return facts.page_count
+    return hashlib.sha256(data).digest(), facts.page_count

@@ -83,7 +83,7 @@ async def label_dataset(
                 settings.run_options(job=job, join=join),
                 stop=stop,
                 scratch=Path(scratch),
-                reuse=_reuse(settings, chosen),
+                reuse=earlier_labels(settings, chosen),
             )
     return Labelling(result, place)
 
@@ -110,7 +110,8 @@ async def open_source(source: str, settings: Settings, keys: Keys) -> Dataset:
     )
 
 
-def _reuse(settings: Settings, chosen: Chosen) -> Reuse | None:
+def earlier_labels(settings: Settings, chosen: Chosen) -> Reuse | None:
+    """What --reuse-from names, None without it. Raises ConfigError."""
     if settings.reuse_from is None:
         return None
     from ocrlabel.dataset.tables.reuse import reusable

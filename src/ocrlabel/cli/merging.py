@@ -19,6 +19,7 @@ from ocrlabel.pipeline.merging.so_far import write_partial
 from ocrlabel.pipeline.run import Result
 from ocrlabel.pipeline.stop import Stop
 from ocrlabel.pipeline.tools import tools_for
+from ocrlabel.wording import counted
 
 
 async def merge_place(
@@ -40,7 +41,9 @@ async def merge_place(
     try:
         if dataset.fingerprint != plan.fingerprint:
             raise ConfigError(
-                f"{dataset.describe()} is not the input of this run, which was {plan.source}"
+                f"{dataset.describe()} is not what this run was begun with: {plan.source},"
+                f" {counted(plan.rows, 'row')} then, {counted(dataset.rows, 'row')} here\n"
+                "  bring the input back as it was, or name that one"
             )
         tools = tools_for(
             world,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrlabel.cli.tallying import shown_duration
-from ocrlabel.wording import counted
+from ocrlabel.wording import counted, usd
 
 if TYPE_CHECKING:
     from ocrlabel.pipeline.status import Status
@@ -68,13 +68,13 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
     if found.active_s:
         rows.append(("time", f"{shown_duration(found.active_s)} of work"))
     if account.requests:
-        price = float((found.told or {}).get("price_per_page_usd") or price_per_page_usd)
-        if account.billed_pages or account.at_risk_pages:
+        price = _price_usd(found, price_per_page_usd)
+        if price and (account.billed_pages or account.at_risk_pages):
             at_risk = sum(account.at_risk_pages.values())
             perhaps = f", {at_risk:,} more perhaps" if at_risk else ""
             spent_usd = account.spent_pages * price
             pages = f"{counted(account.billed_pages, 'page')} billed{perhaps}"
-            rows.append(("spent", f"{spent_usd:.4f} USD ({pages})"))
+            rows.append(("spent", f"{usd(spent_usd)} ({pages})"))
         rows.append(("requests", _listed(account.requests).strip(" ()")))
     rows += [("worker", f"{worker.worker}: {_said(worker.said)}") for worker in alive]
     if lost:
@@ -99,9 +99,17 @@ def told(found: Status, price_per_page_usd: float) -> dict[str, Any]:
         "images_per_s": found.images_per_s,
         "left_s": found.left_s,
         "account": asdict(found.account),
-        "spent_usd": round(found.account.spent_pages * price_per_page_usd, 6),
+        "spent_usd": round(found.account.spent_pages * _price_usd(found, price_per_page_usd), 6),
         "workers": [asdict(worker) for worker in found.workers],
     }
+
+
+def _price_usd(found: Status, price_per_page_usd: float) -> float:
+    """As the run was told; before it has said so, nothing for an engine of this machine."""
+    known = (found.told or {}).get("price_per_page_usd")
+    if known is not None:
+        return float(known)
+    return price_per_page_usd if found.plan.engine == "upstage" else 0.0
 
 
 def _state(found: Status, alive: int) -> str:

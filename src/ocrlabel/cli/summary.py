@@ -59,6 +59,8 @@ def _state(done: Labelling) -> str:
         return "a part is done; run it again without --sample and --limit to go on"
     if done.result.already:
         return "was done before; nothing was sent"
+    if failed := done.result.told["failed"]:
+        return f"every row is settled, {failed:,} without a label"
     return "done"
 
 

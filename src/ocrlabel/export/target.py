@@ -75,8 +75,8 @@ def _make_room(root: Path, *, force: bool) -> None:
         raise ConfigError(
             f"{root} is not empty: {foreign[0]!r} is not ocrlabel's\n  give --output a new folder"
         )
-    if said is None:
-        return
+    if said is None or not (said["finished"] or said["written"]):
+        return  # one that failed before its first file left nothing
     if force:
         _remove(root, said["written"])
         marker.unlink()

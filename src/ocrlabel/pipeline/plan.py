@@ -110,6 +110,7 @@ def refuse_other(there: Plan, here: Plan, *, where: str) -> None:
         raise RunMismatch(
             f"{where} belongs to another run\n{listed}\n"
             "  write to another --output (or --checkpoint-prefix); with --reuse-from and the labels"
-            " table of a finished run it pays only for images that are new\n"
+            " table of the earlier run it pays only for images that are new (of an unfinished run:"
+            " `ocrlabel merge` its input as it was, with --partial, writes one)\n"
             f"  or add --fresh to do {counted(here.rows, 'row')} again"
         )

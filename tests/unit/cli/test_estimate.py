@@ -101,3 +101,58 @@ def test_after_a_sample_a_dry_run_goes_by_how_long_the_sample_took(monkeypatch):
     run = ("run", "images/", "--engine", "scripted")
     assert ocrlabel(*run, "--sample", "6").status == 0
     assert "as the 6 pages that are done took)" in ocrlabel(*run, "--dry-run").out
+
+
+def images_in(folder, *colours):
+    folder.mkdir()
+    for number, colour in enumerate(colours):
+        Image.new("RGB", (40, 30), colour).save(folder / f"{number}.png")
+
+
+def rows_of(printed):
+    return dict(line.split(None, 1) for line in printed.splitlines() if "  " in line)
+
+
+def test_what_an_earlier_table_answers_and_what_is_there_twice_is_not_priced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images_in(tmp_path / "few", "red", "green")
+    images_in(tmp_path / "more", "red", "green", "blue", "blue", "white")
+    assert ocrlabel("run", "few/", "--engine", "scripted", "--output", "few.parquet").status == 0
+    again = ("--engine", "scripted", "--reuse-from", "few.parquet", "--output", "more.parquet")
+    told = rows_of(ocrlabel("run", "more/", *again, "--dry-run").out)
+    assert told["images"] == "5 readable, 5 pages"
+    assert told["reused"] == "2 images, from few.parquet"
+    assert told["copies"] == "1 image; the same bytes are read once"
+
+    monkeypatch.setenv("UPSTAGE_API_KEY", "up_none")
+    paid = ("--engine", "upstage", "--max-cost", "0.006", "--output", "paid.parquet")
+    told = rows_of(ocrlabel("run", "more/", *paid, "--dry-run").out)
+    assert told["price"].startswith("0.0060 USD")
+    assert "cap" not in told
+
+
+def test_a_run_with_failures_does_not_just_say_that_it_is_done(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images_in(tmp_path / "images", "red")
+    (tmp_path / "images" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    ran = ocrlabel("run", "images/", "--engine", "scripted", "--max-failures", "50%")
+    assert rows_of(ran.out)["state"] == "every row is settled, 1 without a label"
+
+
+def test_a_free_engine_costs_nothing_in_status_either(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images_in(tmp_path / "images", "red", "green")
+    assert ocrlabel("run", "images/", "--engine", "scripted", "--limit", "1").status == 0
+    assert "USD" not in ocrlabel("status", "labels.parquet").out
+
+
+def test_an_input_that_changed_is_told_with_the_way_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images_in(tmp_path / "images", "red", "green")
+    assert ocrlabel("run", "images/", "--engine", "scripted", "--limit", "1").status == 0
+    Image.new("RGB", (40, 30), "blue").save(tmp_path / "images" / "new.png")
+    refused = ocrlabel("run", "images/", "--engine", "scripted")
+    assert refused.status == 3
+    assert "`ocrlabel merge` its input as it was, with --partial, writes one" in refused.err
+    merged = ocrlabel("merge", "images/", "--output", "labels.parquet", "--partial")
+    assert "2 rows then, 3 rows here" in merged.err

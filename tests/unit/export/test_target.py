@@ -8,6 +8,7 @@ from ocrlabel.errors import ConfigError
 from ocrlabel.export.base import Options
 from ocrlabel.export.coco import export as export_coco
 from ocrlabel.export.icdar2015 import export
+from ocrlabel.export.target import Target
 from tests.support.labelled import Pictures, row, word
 
 FORCE = Options(force=True)
@@ -67,3 +68,8 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "x").write_text("")
     with pytest.raises(ConfigError, match="is a file"):
         export(iter([row()]), None, tmp_path / "x", Options())
+
+
+def test_an_export_that_failed_before_its_first_file_is_in_nobodys_way(tmp_path):
+    Target(tmp_path / "out", "coco", Options())
+    Target(tmp_path / "out", "coco", Options()).path("a.json").touch()
