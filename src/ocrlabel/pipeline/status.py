@@ -85,21 +85,23 @@ async def read_status(world: World, layout: Layout, *, watch_s: float) -> Status
             "  name the labels table that the run writes: ocrlabel status labels.parquet"
         )
     keys = layout.of_run(plan.run_id)
-    told = await _record(world, layout, plan)
     heartbeats = Heartbeats(world, keys, duration_s=60.0)
+    checkpoints = Checkpoints(world, layout, plan)
     beats = await heartbeats.look()
+    first = await survey(world, plan, checkpoints, keys)
+    # read after what it may have been made from: journals are cleared behind it
+    told = await _record(world, layout, plan)
     if told is not None and told["complete"]:
-        tally = Tally(*(told[name] for name in Tally.__dataclass_fields__))
-        account = Account(**told["account"])
-        workers = _workers(heartbeats, beats, beats)
-        return Status(plan, tally, account, workers, told, told.get("active_s", 0.0))
-    first = await survey(world, plan, Checkpoints(world, layout, plan), keys)
+        return _finished(plan, told, _workers(heartbeats, beats, beats))
     if not any(heartbeats.lives(beat) for beat in beats):
         workers = _workers(heartbeats, beats, beats)
         return Status(plan, first.tally, first.account, workers, told, _active_s(beats))
     began_s = world.clock()
     await world.sleep(watch_s)
-    found = await survey(world, plan, Checkpoints(world, layout, plan), keys)
+    found = await survey(world, plan, checkpoints, keys)
+    told = await _record(world, layout, plan)
+    if told is not None and told["complete"]:
+        return _finished(plan, told, _workers(heartbeats, beats, await heartbeats.look()))
     done = found.tally.labelled + found.tally.failed - first.tally.labelled - first.tally.failed
     watched_s = max(world.clock() - began_s, 1e-3)
     later = await heartbeats.look()
@@ -117,6 +119,12 @@ async def read_status(world: World, layout: Layout, *, watch_s: float) -> Status
         images_per_s=done / watched_s,
         steady=done >= _ENOUGH_ROWS,
     )
+
+
+def _finished(plan: Plan, told: Mapping[str, Any], workers: tuple[WorkerStatus, ...]) -> Status:
+    tally = Tally(*(told[name] for name in Tally.__dataclass_fields__))
+    account = Account(**told["account"])
+    return Status(plan, tally, account, workers, told, told.get("active_s", 0.0))
 
 
 def _since_they_began(living: Sequence[Beat]) -> tuple[int, float]:

@@ -7,6 +7,7 @@ away: a crash anywhere in between leaves something that the next worker can do a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ocrlabel.dataset.tables.checkpoint_table import Settled
+from ocrlabel.errors import StoreUnavailable
 from ocrlabel.labels import Tally
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.leases.lease import Closed, Free, Lease, Leases, LeaseState
@@ -32,8 +34,10 @@ from ocrlabel.storage.base import NotStored
 Change: TypeAlias = Callable[[Sequence[Settled]], list[Settled]]
 """What every batch passes through on its way into the tables."""
 
+MERGE = "merge"
+"""The name of the lease under which tables and run.json are written."""
+
 _LOOK_S = 0.5
-_MERGE = "merge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ async def finish(tools: Tools, scratch: Path, *, retry: int) -> Finished:
     """Merge, or wait until somebody else has. Raises Draining when asked to stop meanwhile."""
     leases = tools.leases(retry)
     while True:
-        match await leases.look(_MERGE):
+        match await leases.look(MERGE):
             case Closed():
                 found = await read_record(tools)
                 if found is not None and found.complete and await labels_are_there(tools):
@@ -75,7 +79,7 @@ async def finish(tools: Tools, scratch: Path, *, retry: int) -> Finished:
                 # somebody deleted what was written: it is made again from the checkpoints
                 return await _merge(tools, scratch, retry=retry)
             case Free() as free:
-                lease = await leases.claim(_MERGE, free)
+                lease = await leases.claim(MERGE, free)
                 if lease is not None:
                     return await _merge_under(tools, leases, lease, scratch, retry=retry)
             case _:
@@ -86,8 +90,10 @@ async def _merge_under(
     tools: Tools, leases: Leases, lease: Lease, scratch: Path, *, retry: int
 ) -> Finished:
     async def keep() -> None:
-        while await leases.renew(lease):
+        while not lease.lost:
             await tools.world.sleep(leases.duration_s / 3)
+            with contextlib.suppress(StoreUnavailable):  # the next try renews it, or it expires
+                await leases.renew(lease)
 
     keeping = asyncio.ensure_future(keep())
     try:
@@ -126,17 +132,20 @@ async def _merge(
         labels_path=labels_path,
         failures_path=failures_path,
     )
-    beyond = await beyond_checkpoints(
-        tools.world,
-        tools.keys(retry),
-        tools.asks(retry),
-        {batch: meta["journal_objects"] for (batch, of), meta in metas.items() if of == retry},
-        known,
-    )
     earlier = await read_record(tools)
+    beyond = Account()
     if earlier is not None and earlier.complete:
-        # their asks and journals are cleared away by now: run.json is the only one to know
+        # their asks and journals are cleared away: run.json is the only one to know
         beyond += account_from_json(earlier.told["beyond_checkpoints"])
+    if earlier is None or not earlier.complete or int(earlier.told["retries"]) < retry:
+        # else whoever wrote it has counted this round, even if he died before he cleared it away
+        beyond += await beyond_checkpoints(
+            tools.world,
+            tools.keys(retry),
+            tools.asks(retry),
+            {batch: meta["journal_objects"] for (batch, of), meta in metas.items() if of == retry},
+            known,
+        )
     account = beyond
     for meta in metas.values():
         account += account_from_json(meta["account"])

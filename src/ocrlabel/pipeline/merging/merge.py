@@ -60,14 +60,19 @@ async def finished_rows(
     """The rows of every batch, in order, with its retry rounds laid over it.
 
     places: (batch, retry) of every checkpoint. saw is told each checkpoint's rows with its retry.
-    Raises RunMismatch when a checkpoint does not hold exactly the rows of its batch.
+    Raises RunMismatch when a checkpoint is gone or does not hold exactly the rows of its batch.
     """
     retries_of: dict[int, list[int]] = {}
     for batch, retry in sorted(places):
         retries_of.setdefault(batch, []).append(retry)
     for batch in range(plan.batches):
         rows: list[Settled] = []
-        for retry in retries_of[batch]:
+        if 0 not in (retries := retries_of.get(batch, [])):
+            raise RunMismatch(
+                f"the checkpoint of batch {batch} is gone\n"
+                "  bring it back from a backup, or use --fresh to start again"
+            )
+        for retry in retries:
             read = await checkpoints.read(batch, retry)
             saw(retry, read)
             rows = overlaid(rows, read) if retry else read

@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from ocrlabel.dataset.tables.checkpoint_table import Settled
-from ocrlabel.errors import StoreUnavailable
-from ocrlabel.pipeline.merging.finish import read_record, run_record, sessions_of_run, table_info
+from ocrlabel.errors import OcrLabelError
+from ocrlabel.pipeline.leases.lease import Closed, Free, Leases, LeaseState
+from ocrlabel.pipeline.merging.finish import (
+    MERGE,
+    read_record,
+    run_record,
+    sessions_of_run,
+    table_info,
+)
 from ocrlabel.pipeline.merging.merge import write_tables
 from ocrlabel.pipeline.merging.record import encode_record
 from ocrlabel.pipeline.saved.journal import BatchView, refresh
@@ -23,6 +30,9 @@ A_PART = "a part of the rows"
 """run.json's reason of a run that did all it was asked to, which was not every row."""
 
 _LAST_WORDS_S = 5.0
+_LEASE_S = 2 * _LAST_WORDS_S
+"""Longer than the words may take; short, because a merger waits for it should this worker die."""
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +51,8 @@ class Result:
 
 async def say_unfinished(tools: Tools, reason: str) -> None:
     """Write run.json of an unfinished run, if there is time for it."""
-
-    async def write() -> None:
-        there = await read_record(tools)
-        if there is None or not there.complete:
-            await _write_record(tools, reason)
-
-    with contextlib.suppress(StoreUnavailable, TimeoutError):
-        await asyncio.wait_for(write(), _LAST_WORDS_S)
+    with contextlib.suppress(OcrLabelError, TimeoutError):  # what ended the run is told anyway
+        await asyncio.wait_for(_told_so_far(tools, reason), _LAST_WORDS_S)
 
 
 async def write_partial(tools: Tools, scratch: Path) -> Result:
@@ -61,20 +65,50 @@ async def write_partial(tools: Tools, scratch: Path) -> Result:
     layout = tools.layout
     await tools.world.store.upload(layout.partial_labels_key, labels_path)
     await tools.world.store.upload(layout.partial_failures_key, failures_path)
-    told = await _told_so_far(tools)
+    told = await _told_so_far(tools, A_PART)
     return Result(told, layout.partial_labels_key, layout.partial_failures_key, partial=True)
 
 
-async def _told_so_far(tools: Tools) -> Mapping[str, Any]:
-    """run.json of an unfinished run, written; of a finished one it stays as it is."""
-    there = await read_record(tools)
-    if there is not None and there.complete:
-        return there.told
-    told: Mapping[str, Any] = json.loads(await _write_record(tools, A_PART))
+async def _told_so_far(tools: Tools, reason: str) -> Mapping[str, Any]:
+    """run.json of an unfinished run, written; of a finished one it stays as it is.
+
+    It is written under the merge's lease: nobody merges between the look and the writing, so it
+    can never take the place of a finished run's.
+    """
+    data: bytes | None = None
+    leases = Leases(tools.world, tools.keys(0), duration_s=_LEASE_S)
+    while True:
+        there = await read_record(tools)
+        if there is not None and there.complete:
+            return there.told
+        if data is None:
+            data = await _record_so_far(tools, reason)
+        match await leases.look(MERGE):
+            case Closed():
+                break  # it was merged once: whoever comes next merges it again
+            case Free() as free:
+                if await _put_under_lease(tools, leases, free, data):
+                    break
+            case _:
+                await tools.world.sleep(_LOOK_S)
+    told: Mapping[str, Any] = json.loads(data)
     return told
 
 
-async def _write_record(tools: Tools, reason: str) -> bytes:
+async def _put_under_lease(tools: Tools, leases: Leases, free: Free, data: bytes) -> bool:
+    """False when somebody else was first, or has finished the run meanwhile."""
+    lease = await leases.claim(MERGE, free)
+    if lease is None:
+        return False
+    there = await read_record(tools)
+    unfinished = there is None or not there.complete
+    if written := unfinished and lease.valid(tools.world.clock()):
+        await tools.world.store.put(tools.layout.run_key, data)
+    await leases.give_back(lease, LeaseState.RELEASED)
+    return written
+
+
+async def _record_so_far(tools: Tools, reason: str) -> bytes:
     found = await survey(tools.world, tools.plan, tools.checkpoints, tools.keys(0))
     sessions = await sessions_of_run(tools)
     record = run_record(
@@ -86,9 +120,7 @@ async def _write_record(tools: Tools, reason: str) -> bytes:
         complete=False,
         reason=reason,
     )
-    data = encode_record(record, beyond={})
-    await tools.world.store.put(tools.layout.run_key, data)
-    return data
+    return encode_record(record, beyond={})
 
 
 async def _rows_so_far(tools: Tools) -> AsyncIterator[Sequence[Settled]]:

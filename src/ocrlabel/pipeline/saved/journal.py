@@ -27,6 +27,7 @@ from ocrlabel.pipeline.saved.records import (
     merge_attempts,
 )
 from ocrlabel.pipeline.world import World
+from ocrlabel.storage.base import NotStored
 
 _STORE_RETRY_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 
@@ -168,13 +169,24 @@ class BatchView:
 
 
 async def refresh(world: World, keys: RunKeys, batch: int, view: BatchView) -> None:
-    """Read the journal objects of a batch that the view has not seen yet."""
+    """Read the journal objects of a batch that the view has not seen yet.
+
+    Objects that go while they are read are passed over: only a finished merge deletes them, so
+    whoever misses something in the view finds it in the batch's checkpoint.
+    """
     listed = [stored.key async for stored in world.store.list(keys.journal_of(batch))]
     fresh = sorted(set(listed) - view.seen)
     for start in range(0, len(fresh), 16):
         some = fresh[start : start + 16]
-        for key, data in zip(
-            some, await asyncio.gather(*(world.store.get(key) for key in some)), strict=True
-        ):
-            view.add(decode_records(data, where=f"{world.store.url}/{key}"))
-            view.seen.add(key)
+        found = await asyncio.gather(*(_read(world, key) for key in some))
+        for key, data in zip(some, found, strict=True):
+            if data is not None:
+                view.add(decode_records(data, where=f"{world.store.url}/{key}"))
+                view.seen.add(key)
+
+
+async def _read(world: World, key: str) -> bytes | None:
+    try:
+        return await world.store.get(key)
+    except NotStored:
+        return None
