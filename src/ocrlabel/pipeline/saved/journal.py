@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 
-from ocrlabel.errors import StoreUnavailable
+from ocrlabel.errors import ConfigError, StoreUnavailable
 from ocrlabel.labels import Attempt, Outcome
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.layout import RunKeys
@@ -30,6 +30,9 @@ from ocrlabel.pipeline.world import World
 from ocrlabel.storage.base import NotStored
 
 _STORE_RETRY_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+# Keys that have expired or lost a right, a disk that turned read-only: elsewhere they end the run
+# at once, but they can be mended while it waits, and an answer in memory was paid for.
+_NOT_NOW = (StoreUnavailable, ConfigError)
 
 
 @dataclass(slots=True)
@@ -57,7 +60,7 @@ class JournalWriter:
         self._waiting: list[_Waiting] = []
         self._more = asyncio.Event()
         self._closing = False
-        self._broken: StoreUnavailable | None = None
+        self._broken: StoreUnavailable | ConfigError | None = None
 
     @property
     def is_broken(self) -> bool:
@@ -65,7 +68,7 @@ class JournalWriter:
         return self._broken is not None
 
     async def save(self, batch: int, record: Record) -> None:
-        """Return once the record is in the store. Raises StoreUnavailable when it cannot be."""
+        """Return once the record is in the store. Raises what the store said when it cannot be."""
         if self._broken is not None:
             raise self._broken
         saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -103,17 +106,18 @@ class JournalWriter:
         by_batch: dict[int, list[_Waiting]] = defaultdict(list)
         for one in group:
             by_batch[one.batch].append(one)
-        try:
-            for batch, ones in by_batch.items():
-                await self._put(batch, [one.record for one in ones])
-        except StoreUnavailable as error:
-            self._broken = error
-            for one in group:
-                if one.saved is not None and not one.saved.done():
-                    one.saved.set_exception(error)
-            return
+        if self._broken is None:
+            try:
+                for batch, ones in by_batch.items():
+                    await self._put(batch, [one.record for one in ones])
+            except _NOT_NOW as error:
+                self._broken = error
         for one in group:
-            if one.saved is not None and not one.saved.done():
+            if one.saved is None or one.saved.done():
+                continue
+            if self._broken is not None:
+                one.saved.set_exception(self._broken)
+            else:
                 one.saved.set_result(None)
 
     async def _put(self, batch: int, records: list[Record]) -> None:
@@ -126,7 +130,7 @@ class JournalWriter:
         for wait_s in chain(_STORE_RETRY_S, repeat(_STORE_RETRY_S[-1])):
             try:
                 await self._world.store.put(key, data)
-            except StoreUnavailable as error:
+            except _NOT_NOW as error:
                 if self._world.clock() - began > self._give_up_after_s:
                     raise
                 self._world.emit(Notice("store", f"{error}; answers wait in memory, trying again"))
