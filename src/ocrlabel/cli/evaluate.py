@@ -96,6 +96,8 @@ def evaluate(
             wanted=precision,
             seed=seed,
         )
+    if by and results and not any(any(result.groups) for result in results):
+        raise ConfigError(f"--by {by}: neither {labels} nor {truth} has a column of that name")
     if as_json:
         told = {
             "normalisation": rules.describe(),

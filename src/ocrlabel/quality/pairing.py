@@ -42,10 +42,10 @@ class Unpaired:
 
 
 NO_TRUTH = "rows without truth"
-AMBIGUOUS = "rows that fit several pages of the truth"
+AMBIGUOUS = "rows that fit several pages of the other file"
 TAKEN = "rows whose truth another row had already"
 OTHER_SHAPE = "rows whose page has another shape than the truth's"
-NO_ROW = "pages of the truth without a row"
+NO_ROW = "pages of the other file without a row"
 
 
 def pair(

@@ -54,6 +54,11 @@ def test_evaluate_prints_what_was_compared_and_how(tables):
     assert "en" in told
 
 
+def test_evaluate_by_a_column_that_nobody_has_is_an_error(tables):
+    with pytest.raises(ConfigError, match="--by nosuch: neither"):
+        said("evaluate", "labels.parquet", "--truth", "truth.parquet", "--by", "nosuch")
+
+
 def test_evaluate_gives_all_figures_as_json(tables):
     told = json.loads(said("evaluate", "labels.parquet", "--truth", "truth.parquet", "--json"))
     (level,) = told["levels"]

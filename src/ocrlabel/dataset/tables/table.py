@@ -210,4 +210,5 @@ def _demand(
 
 
 def _name(table: Table) -> str:
-    return str(table) if isinstance(table, Path) else str(getattr(table, "name", "the table"))
+    is_path = isinstance(table, str | Path)
+    return str(table) if is_path else str(getattr(table, "name", "the table"))
