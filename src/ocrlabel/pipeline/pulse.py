@@ -47,6 +47,8 @@ class Pulse:
     _heartbeats: Heartbeats = field(init=False)
     _company: Company = field(init=False)
     _setting: int = field(init=False, default=0)
+    _begun: int = field(init=False, default=0)
+    """The number of the newest heartbeat whose writing was begun."""
 
     def __post_init__(self) -> None:
         self._member = Member(self.world.me.worker, self.duration_s)
@@ -86,9 +88,7 @@ class Pulse:
         others = [self._heartbeat_of(beat) for beat in beats]
         for other in others:
             self.pool.adopt(other.ceilings)
-        # an earlier round of this process may have used numbers up
-        number = max(self._member.number, self._heartbeats.used)
-        member = replace(self._member, number=number).looking(others, self.world.clock())
+        member = self._after_every_number_used().looking(others, self.world.clock())
         member = member.asking() if self.busy() else member.resting()
         self._member = member
         self._share(member.share())
@@ -96,6 +96,7 @@ class Pulse:
             self.purse.workers = 1 + len(member.live)
         began_s = self.world.clock()
         heartbeat = member.heartbeat(self.pool.ceilings())
+        self._begun = heartbeat.number
         await self._heartbeats.beat(heartbeat.number, self._said(heartbeat))
         self._member = member.wrote(heartbeat, began_s, self.world.clock())
         self._share(self._member.share())
@@ -106,9 +107,19 @@ class Pulse:
 
     async def end(self) -> None:
         """Say goodbye: others may take the share over at once."""
-        heartbeat = self._member.resting().heartbeat(self.pool.ceilings())
+        member = self._after_every_number_used().resting()
+        heartbeat = member.heartbeat(self.pool.ceilings())
         with contextlib.suppress(StoreUnavailable):
             await self._heartbeats.beat(heartbeat.number, self._said(heartbeat) | {"gone": True})
+
+    def _after_every_number_used(self) -> Member:
+        """So that the next number is news to all, whatever became of the beats before it.
+
+        An earlier round of this process may have used numbers up, and a beat that was cut or
+        seems to have failed may have been written all the same.
+        """
+        number = max(self._member.number, self._heartbeats.used, self._begun)
+        return replace(self._member, number=number)
 
     def _said(self, heartbeat: Heartbeat) -> dict[str, Any]:
         times = {"began_at_s": self.began_at_s, "at_s": self.world.wall()}
