@@ -18,6 +18,8 @@ from ocrlabel.pipeline.rate.latency import Latency
 
 LONGEST_NAP_S = 0.5
 """How late a waiting worker sees that the rate rose, a pause ended, or its share grew."""
+NEAR_S = 5.0
+"""How long before its turn a request is made ready: longer than a put takes on a bad day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +71,24 @@ class RatePool:
         self._rates = {lane.name: LaneRate.of(lane, cap_rps=caps[lane.name]) for lane in self.lanes}
         self.adopt(self.remembered)
 
-    async def acquire(self, pages: int | None = None) -> Slot:
+    async def acquire(
+        self, pages: int | None = None, ready: Callable[[float], Awaitable[None]] | None = None
+    ) -> Slot:
         """Wait for the turn, then for the lane that can send soonest. Raises NoLanes.
 
         Whoever asked first sends first. A cancelled wait takes nothing. pages: what the document
-        will be billed for; None counts as one.
+        will be billed for; None counts as one. ready: called while the turn is near, with when it
+        comes as far as is known; what it raises ends the wait, and the turn is the next one's.
         """
         cost = max(1, pages or 1)
         async with self._turn:  # asyncio's lock is fair: a waiting worker keeps its place
             while True:
                 now = self.clock()
                 at, name = self._soonest(now, cost)
+                if ready is not None and at - now <= NEAR_S:
+                    await ready(max(at, now))
+                    now = self.clock()
+                    at, name = self._soonest(now, cost)
                 if at <= now:
                     return self._take(name, now, cost)
                 await self.sleep(min(at - now, LONGEST_NAP_S))

@@ -22,13 +22,14 @@ from ocrlabel.errors import (
 from ocrlabel.labels import Attempt, AttemptResult, FailureClass, Outcome
 from ocrlabel.pipeline.events import Asked
 from ocrlabel.pipeline.money.account import pages_charged
-from ocrlabel.pipeline.money.asks import Ask
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.outcomes import Story, failed, failed_when_sent, labelled
 from ocrlabel.pipeline.rate.backoff import wait_s
 from ocrlabel.pipeline.rate.breaker import Breaker
 from ocrlabel.pipeline.rate.line import Place
 from ocrlabel.pipeline.rate.pool import NoLanes, RatePool, Slot
+from ocrlabel.pipeline.reading.claim import Claim, Elsewhere
+from ocrlabel.pipeline.reading.sent import Sent
 from ocrlabel.pipeline.saved.journal import JournalWriter
 from ocrlabel.pipeline.saved.records import Tried
 from ocrlabel.pipeline.stop import Draining, Stop
@@ -57,7 +58,7 @@ class Exchange:
     async def run(
         self,
         story: Story,
-        ask: Ask | None,
+        claim: Claim | None,
         *,
         pages: int,
         valid: Callable[[], bool],
@@ -66,33 +67,53 @@ class Exchange:
     ) -> Outcome | None:
         """Send once; the outcome, or None when the image must be asked for again.
 
-        pages: the most that the request can be billed for. place: given up with the turn.
+        claim: None for engines that cost nothing. pages: the most that the request can be billed
+        for. place: given up with the turn.
         Raises Draining, LeaseLost, EngineUnusable when no key is left, and the engine's
         ConfigError. Whatever happens, the attempt is written down.
         """
         try:
-            slot = await self.stop.or_drain(self.pool.acquire(story.document.page_count))
+            slot = await self.stop.or_drain(self._turn(story, claim))
         except NoLanes as error:
-            self._unsent(story)
+            self._unsent(story, claim)
             raise EngineUnusable(no_keys(error.reasons)) from error
+        except Elsewhere:
+            self._not_sent(probing=probing)
+            return None
         except (Draining, asyncio.CancelledError):
-            self._unsent(story)
+            self._unsent(story, claim)
             raise
         if place is not None:
             place.leave()
         if not valid():
-            self._unsent(story)
+            self._unsent(story, claim)
             raise LeaseLost
-        late = ask is not None and self.world.clock() >= ask.send_by_s
+        late = claim is not None and self.world.clock() >= claim.send_by_s
         if late or (self.breaker.is_open and not probing):
-            self._unsent(story)
-            if probing:
-                self.breaker.on_failure(self.world.clock(), "not sent")
+            self._unsent(story, claim)
+            self._not_sent(probing=probing)
             return None
         return await self._send(story, slot, pages)
 
+    async def _turn(self, story: Story, claim: Claim | None) -> Slot:
+        """Wait for the turn; an ask that would come to it too late is replaced just before."""
+        pages = story.document.page_count
+        if claim is None:
+            return await self.pool.acquire(pages)
+
+        async def ready(at_s: float) -> None:
+            if not claim.good_at(at_s):
+                self._unsent(story, claim)
+                await claim.renew()
+
+        return await self.pool.acquire(pages, ready)
+
+    def _not_sent(self, *, probing: bool) -> None:
+        if probing:
+            self.breaker.on_failure(self.world.clock(), "not sent")
+
     async def _send(self, story: Story, slot: Slot, pages: int) -> Outcome | None:
-        sent = _Sent(self.world, story.number, slot.lane, pages)
+        sent = Sent(self.world, story.number, slot.lane, pages)
         try:
             answer = await self.engine.recognise(story.document, slot.lane)
         except asyncio.CancelledError:
@@ -130,14 +151,14 @@ class Exchange:
         at_s = self.world.wall()
         return labelled(story, attempt, answer, engine=self.engine.name, at_s=at_s)
 
-    def _key_refused(self, story: Story, slot: Slot, sent: _Sent, error: KeyRefused) -> None:
+    def _key_refused(self, story: Story, slot: Slot, sent: Sent, error: KeyRefused) -> None:
         self.breaker.on_success(self.world.clock())  # the service is there
         result = AttemptResult.KEY_REFUSED
         self._tried(story, sent.ended(result, status=error.status, message=error.message))
         if not self.pool.retire(slot.lane, error.message):
             raise EngineUnusable(no_keys(self.pool.retired())) from error
 
-    def _throttled(self, story: Story, slot: Slot, sent: _Sent, error: Throttled) -> None:
+    def _throttled(self, story: Story, slot: Slot, sent: Sent, error: Throttled) -> None:
         self.pool.throttled(slot, error.retry_after_s)
         now_s = self.world.clock()
         self.breaker.on_failure(
@@ -146,9 +167,7 @@ class Exchange:
         result = AttemptResult.THROTTLED
         self._tried(story, sent.ended(result, status=error.status, message=error.message))
 
-    def _may_pass(
-        self, story: Story, slot: Slot, sent: _Sent, error: Unavailable
-    ) -> Outcome | None:
+    def _may_pass(self, story: Story, slot: Slot, sent: Sent, error: Unavailable) -> Outcome | None:
         self.pool.failed(slot)
         now_s = self.world.clock()
         if error.failure is FailureClass.INCOMPLETE:
@@ -192,8 +211,11 @@ class Exchange:
         )
         return failed_when_sent(plain, story, attempt)
 
-    def _unsent(self, story: Story) -> None:
-        attempt = _Sent(self.world, story.number, "", 0).ended(AttemptResult.UNSENT)
+    def _unsent(self, story: Story, claim: Claim | None) -> None:
+        """Write down that an ask was not used; never one that may be somebody else's."""
+        if claim is not None and not claim.stands:
+            return
+        attempt = Sent(self.world, story.number, "", 0).ended(AttemptResult.UNSENT)
         story.add(attempt)
         self.journal.note(story.row.batch, Tried(story.key, attempt))
 
@@ -211,42 +233,6 @@ def _paid_badly(attempts: Iterable[Attempt]) -> int:
     return sum(
         one.result is AttemptResult.BAD_ANSWER and pages_charged(one) > 0 for one in attempts
     )
-
-
-@dataclass(slots=True)
-class _Sent:
-    """A request under way; `ended` makes the attempt of it."""
-
-    world: World
-    number: int
-    lane: str
-    pages: int
-    sent_at_s: float = 0.0
-    began_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.sent_at_s, self.began_s = self.world.wall(), self.world.clock()
-
-    def ended(
-        self,
-        result: AttemptResult,
-        *,
-        status: int | None = None,
-        message: str = "",
-        billed_pages: int | None = None,
-    ) -> Attempt:
-        return Attempt(
-            number=self.number,
-            lane=self.lane,
-            sent_at_s=self.sent_at_s,
-            latency_s=self.world.clock() - self.began_s,
-            result=result,
-            status=status,
-            message=message,
-            billed_pages=billed_pages,
-            worker=self.world.me.worker,
-            pages=self.pages,
-        )
 
 
 def no_keys(reasons: Mapping[str, str]) -> str:

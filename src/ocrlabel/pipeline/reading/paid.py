@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from ocrlabel.errors import BudgetReached
 from ocrlabel.labels import Outcome
-from ocrlabel.pipeline.money.asks import Asks, ForeignAsk
+from ocrlabel.pipeline.money.asks import Ask, Asks, ForeignAsk
 from ocrlabel.pipeline.money.budget import Purse
 from ocrlabel.pipeline.outcomes import Story, copy, cost_pages, never_answered
 from ocrlabel.pipeline.rate.line import Line, Place
+from ocrlabel.pipeline.reading.claim import Claim
 from ocrlabel.pipeline.reading.exchange import Exchange
 from ocrlabel.pipeline.saved.records import Tried, merge_attempts
 from ocrlabel.pipeline.saved.views import Views
@@ -62,23 +64,30 @@ class Paid:
     async def _reserved(
         self, story: Story, valid: Callable[[], bool], place: Place, *, pages: int, probing: bool
     ) -> Outcome | NotNow | None:
-        before, cost = len(story.attempts), 0
+        before = len(story.attempts)
+        cost = 0  # nobody sends under an ask whose claim failed, whether it stands or not
         try:
-            ask = await self.asks.claim(story.key, story.number, batch=story.row.batch, pages=pages)
+            ask = await self._claim(story, pages)
             if ask is None:
                 return await self._elsewhere(story, probing=probing)
-            outcome = await self.exchange.run(
-                story, ask, pages=pages, valid=valid, probing=probing, place=place
-            )
+            claim = Claim(ask, partial(self._claim, story, pages))
+            try:
+                outcome = await self.exchange.run(
+                    story, claim, pages=pages, valid=valid, probing=probing, place=place
+                )
+            except BaseException:
+                cost = cost_pages(story.attempts[before:])
+                if claim.stands and story.number == claim.ask.number:
+                    cost += pages  # perhaps sent, and no attempt was written down
+                raise
             ended = outcome.attempts if outcome is not None else story.attempts
             cost = cost_pages(ended[before:])
-        except BaseException:
-            # an ask that may stand without an attempt counts in full until somebody settles it
-            cost = cost_pages(story.attempts[before:]) if story.attempts[before:] else pages
-            raise
         finally:
             self.purse.pay(pages, cost)
         return outcome
+
+    async def _claim(self, story: Story, pages: int) -> Ask | None:
+        return await self.asks.claim(story.key, story.number, batch=story.row.batch, pages=pages)
 
     async def _elsewhere(self, story: Story, *, probing: bool) -> Outcome | NotNow | None:
         """Copy what came of the newest ask, wait for it, or go on with the next number."""
