@@ -40,14 +40,16 @@ class Cursor:
         # groups without rows start where the next one does: the last of them is the right one
         group = bisect_right(self._starts, row) - 1
         if group != self._group or row < self._first:
-            self._group, self._first = group, self._starts[group]
+            self._first = self._starts[group]
             self._batch = self._batch.slice(0, 0)
             self._batches = self._file.iter_batches(
                 self._batch_rows, row_groups=[group], columns=self._columns
             )
+        self._group = -1  # a read that fails ends the iterator: the next one begins anew
         while row >= self._first + len(self._batch):
             self._first += len(self._batch)
             self._batch = next(self._batches)
+        self._group = group
         return self._first, self._batch
 
 
