@@ -16,6 +16,7 @@ from ocrlabel.pipeline.leases.claims import Claims
 from ocrlabel.pipeline.leases.drawn import Work
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.reading.exchange import LeaseLost
+from ocrlabel.pipeline.reading.outage import Outage
 from ocrlabel.pipeline.reading.paid import NotNow
 from ocrlabel.pipeline.reading.reader import Reader
 from ocrlabel.pipeline.stop import Draining, Stop
@@ -43,12 +44,12 @@ class Crew:
     _fatal: OcrLabelError | None = None
     _exhausted: bool = False
     _looking: int = 0
+    _no_claims: Outage = field(default_factory=Outage)
+    _no_outcomes: Outage = field(default_factory=Outage)
     _had_rows_at_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._had_rows_at_s = self.world.clock()
-
-    _store_down_since_s: float | None = None
 
     @property
     def busy(self) -> bool:
@@ -112,9 +113,9 @@ class Crew:
             self._looking += 1
             try:
                 work = await self.claims.next()
-                self._store_down_since_s = None
+                self._no_claims.over()
             except StoreUnavailable as error:
-                await self._store_down(error)
+                await self._store_down(error, self._no_claims)
                 continue
             finally:
                 self._looking -= 1
@@ -134,20 +135,33 @@ class Crew:
                 return
             self.world.emit(RowDone(outcome))
             await self.claims.settled(work)
-            self._store_down_since_s = None
+            # rows that end are progress, also while no slice can be claimed
+            self._no_outcomes.over()
+            self._no_claims.over()
         except Draining:
             return
         except LeaseLost:
+            await self._regain(work)
+        except StoreUnavailable as error:
+            await self._must_wait(work, error)
+        except OcrLabelError as error:
+            self._stop_for(error)
+
+    async def _regain(self, work: Work) -> None:
+        """The lease ran out under a row: it is read again if the slice is still ours."""
+        try:
             if await self.claims.renew(work.part):
                 self.claims.put_back(work, at_s=self.world.clock())
         except StoreUnavailable as error:
-            if self.reader.exchange.journal.is_broken:
-                self._stop_for(error)
-                return
-            self.claims.put_back(work, at_s=self.world.clock() + _STORE_PAUSE_S)
-            await self._store_down(error)
-        except OcrLabelError as error:
+            await self._must_wait(work, error)
+
+    async def _must_wait(self, work: Work, error: StoreUnavailable) -> None:
+        """Put a row back that a store failed on."""
+        if self.reader.exchange.journal.is_broken:
             self._stop_for(error)
+            return
+        self.claims.put_back(work, at_s=self.world.clock() + _STORE_PAUSE_S)
+        await self._store_down(error, self._no_outcomes)
 
     def _stop_for(self, error: OcrLabelError) -> None:
         """Stop the run for good reasons; requests that are under way may still end."""
@@ -155,13 +169,15 @@ class Crew:
             self._fatal = error
         self.stop.drain(str(error), grace_s=self.reader.exchange.engine.request_timeout_s)
 
-    async def _store_down(self, error: StoreUnavailable) -> None:
-        """Wait for the store to come back, for as long as an outage of the service may last."""
-        now_s = self.world.clock()
-        if self._store_down_since_s is None:
-            self._store_down_since_s = now_s
+    async def _store_down(self, error: StoreUnavailable, outage: Outage) -> None:
+        """Wait for a store to come back, for as long as an outage of the service may last.
+
+        Claims and outcomes each have an outage of their own: rows that are drawn, or slices that
+        can be claimed, are no sign that the images or the asks are there again.
+        """
+        if outage.failed(self.world.clock()):
             self.world.emit(Notice("store", f"{error}; waiting for it"))
-        if now_s - self._store_down_since_s >= self.options.give_up_after_s:
+        if outage.tried_for_s >= self.options.give_up_after_s:
             self._stop_for(error)
             return
         try:
