@@ -58,7 +58,7 @@ class Claims:
             while not self.stop.draining:
                 if (work := self._drawn.take(self.world.clock())) is not None:
                     return work
-                if await self._claim() or self._drawn:
+                if await self._claim() or self._drawn.has_next:
                     continue
                 if not self._held and not self._batches:
                     return None
@@ -96,7 +96,7 @@ class Claims:
             for number, rows in self.plan.slices(batch.number):
                 if not self.selection.within(rows):
                     continue
-                free = batch.free(number, self.world.clock())
+                free = batch.free(number)
                 if free is not None and await self._take(batch, number, rows, free):
                     return True
         return False
@@ -116,28 +116,35 @@ class Claims:
         if lease is None:
             batch.taken_by_another(number, self.world.clock())
             return False
-        view = (
-            await self.views.fresh(batch.number)
-            if free.taken_over
-            else self.views.begin(batch.number)
-        )
-        todo = [o for o in self.selection.within(rows) if o not in view.outcomes]
-        doing = set(todo)
-        complete = all(o in doing or o in view.outcomes for o in self._required(rows))
-        part = Part(batch.number, number, lease, len(todo), complete)
+        part = Part(batch.number, number, lease)
         batch.ours.add(number)
         self._held[lease.name] = part
+        try:
+            await self._draw(part, rows, taken_over=free.taken_over)
+            if not part.open_rows:
+                await self._give_back(part)
+        except StoreUnavailable:
+            await self._let_go(part)
+            raise
+        return True
+
+    async def _draw(self, part: Part, rows: range, *, taken_over: bool) -> None:
+        """The rows of a slice that are left to read."""
+        views = self.views
+        view = await views.fresh(part.batch) if taken_over else views.begin(part.batch)
+        todo = [o for o in self.selection.within(rows) if o not in view.outcomes]
+        doing = set(todo)
+        part.complete = all(o in doing or o in view.outcomes for o in self._required(rows))
         if not todo:
-            await self._give_back(part)
-            return True
+            return
         refs = await self.refs(todo[0], todo[-1] + 1)
+        part.open_rows = len(todo)
         before = self.selection.failed_before
         self._drawn.add(
-            Work(Row(ref, batch.number, before.get(ref.ordinal, 0)), part)
+            Work(Row(ref, part.batch, before.get(ref.ordinal, 0)), part)
             for ref in refs
             if ref.ordinal in doing
         )
-        return True
 
     async def settled(self, work: Work) -> None:
         """The row's outcome is durable. Closes the slice, and the batch, with its last row."""
@@ -147,7 +154,7 @@ class Claims:
                 await self._give_back(work.part)
             except StoreUnavailable:
                 # the rows are saved: whoever looks at the slice next finds it done
-                self.lost(work.part)
+                await self._let_go(work.part)
         self._changed.set()
 
     def put_back(self, work: Work, *, at_s: float) -> None:
@@ -158,10 +165,11 @@ class Claims:
     def lost(self, part: Part) -> None:
         """The slice is somebody else's: drop its rows."""
         part.lease.lost = True
-        self._held.pop(part.lease.name, None)
-        batch = self._batches.get(part.batch)
-        if batch is not None:
-            batch.lost(part.number)
+        # it may have been claimed again by now: then another part of it is ours
+        if self._held.get(part.lease.name, part) is part:
+            self._held.pop(part.lease.name, None)
+            if (batch := self._batches.get(part.batch)) is not None:
+                batch.lost(part.number)
         self._drawn.drop(part)
         self._changed.set()
 
@@ -175,6 +183,15 @@ class Claims:
         batch.given_back(part.number, complete=part.complete, given=given)
         if not batch.ours:
             await self._finish_if_done(batch)
+
+    async def _let_go(self, part: Part) -> None:
+        """Hold a slice no longer that the store failed on: it is claimed again like any other."""
+        await self._release(part)
+        self.lost(part)
+
+    async def _release(self, part: Part) -> None:
+        with contextlib.suppress(StoreUnavailable):  # then it expires
+            await self.leases.give_back(part.lease, LeaseState.RELEASED)
 
     def _required(self, rows: range) -> Sequence[int]:
         """The rows that must be settled before a slice or a batch of them is done for good."""
@@ -205,19 +222,22 @@ class Claims:
 
     async def renew(self, part: Part) -> bool:
         """Renew one lease; False, and its rows are dropped, when it is somebody else's by now."""
-        if part.lease.name not in self._held:
+        if not self._holds(part):
             return False
         if await self.leases.renew(part.lease):
             return True
-        if part.lease.name in self._held:
+        if self._holds(part):
             self.lost(part)
         return False
 
+    def _holds(self, part: Part) -> bool:
+        return self._held.get(part.lease.name) is part
+
     async def release_all(self) -> None:
         """Give every lease back, so that others need not wait for it to expire."""
-        for part in list(self._held.values()):
-            self._held.pop(part.lease.name, None)
-            await self.leases.give_back(part.lease, LeaseState.RELEASED)
+        parts = list(self._held.values())
+        self._held.clear()
+        await asyncio.gather(*(self._release(part) for part in parts))
 
     def _name(self, batch: int, number: int) -> str:
         return f"{batch:04d}-{number:02d}"

@@ -19,8 +19,8 @@ class Part:
     batch: int
     number: int
     lease: Lease
-    open_rows: int
-    complete: bool
+    open_rows: int = 0
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Drawn:
     _later: list[tuple[float, int, Work]] = field(default_factory=list)
     _order: count[int] = field(default_factory=count)
 
-    def __bool__(self) -> bool:
+    @property
+    def has_next(self) -> bool:
         """Whether a row is there that does not have to wait."""
         return bool(self._next)
 

@@ -1,4 +1,4 @@
-"""What this worker knows of an unfinished batch, and what follows from it: values only."""
+"""What this worker knows of an unfinished batch, and what follows from it; no store in here."""
 
 from __future__ import annotations
 
@@ -34,14 +34,11 @@ class KnownBatch:
             number for number, stands in standings.items() if isinstance(stands, Closed)
         }
 
-    def free(self, number: int, now_s: float) -> Free | None:
+    def free(self, number: int) -> Free | None:
         """How a slice may be claimed; None when it may not, as far as is known."""
         if number in self.ours | self.closed | self.released:
             return None
         stands = self.standings.get(number, Free(number=1, taken_over=False))
-        if isinstance(stands, HeldUntil) and now_s >= stands.look_again_s:
-            self.looked_at_s = None
-            return None
         return stands if isinstance(stands, Free) else None
 
     def taken_by_another(self, number: int, now_s: float) -> None:

@@ -8,9 +8,10 @@ stays, because a deleted number could be written again by a worker that slept th
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ocrlabel.pipeline.layout import RunKeys
@@ -82,8 +83,9 @@ class Lease:
     name: str
     number: int
     valid_until_s: float
-    taken_over: bool
     lost: bool = False
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    """Held while its next number is written: two writers at once would take it from each other."""
 
     def valid(self, now_s: float) -> bool:
         """Whether this worker may still act on it."""
@@ -161,28 +163,37 @@ class Leases:
         if not await self._put(name, free.number, LeaseState.HELD):
             # whoever won has it from about now; the next look reads the number itself
             return None
-        lease = Lease(name, free.number, began_s + self.duration_s, free.taken_over)
+        lease = Lease(name, free.number, began_s + self.duration_s)
         self._remember(lease, LeaseState.HELD)
         return lease
 
     async def renew(self, lease: Lease) -> bool:
-        """Put the next number; False, and the lease is lost, when somebody took it over."""
-        began_s = self._world.clock()
-        if lease.lost or not await self._put(lease.name, lease.number + 1, LeaseState.HELD):
-            lease.lost = True
-            return False
-        lease.number += 1
-        lease.valid_until_s = began_s + self.duration_s
-        self._remember(lease, LeaseState.HELD)
-        return True
+        """Put the next number; False, and the lease is lost, when somebody took it over.
+
+        Nothing is put for those who waited while another hand renewed it.
+        """
+        known = lease.number
+        async with lease.turn:
+            if not lease.lost and lease.number > known:
+                return True
+            began_s = self._world.clock()
+            if not await self._put_next(lease, LeaseState.HELD):
+                return False
+            lease.valid_until_s = began_s + self.duration_s
+            return True
 
     async def give_back(self, lease: Lease, state: LeaseState) -> bool:
         """Mark it released or closed; False when it was not ours any more."""
+        async with lease.turn:
+            given = await self._put_next(lease, state)
+            lease.lost = True  # nobody holds it now
+            return given
+
+    async def _put_next(self, lease: Lease, state: LeaseState) -> bool:
         if lease.lost or not await self._put(lease.name, lease.number + 1, state):
             lease.lost = True
             return False
         lease.number += 1
-        lease.lost = True  # nobody holds it now
         self._remember(lease, state)
         return True
 
