@@ -13,11 +13,12 @@ import pytest
 
 from ocrlabel.engines.base import Answer, Document, Lane
 from ocrlabel.errors import StoreUnavailable
-from ocrlabel.labels import Page, Word
+from ocrlabel.labels import AttemptResult, Page, Word
+from ocrlabel.pipeline.events import Asked
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.outcomes import image_key
 from tests.support.clock import clock, run_virtual, sleep
-from tests.support.runs import BillingEngine, go, labels, made
+from tests.support.runs import BillingEngine, Told, go, labels, made
 from tests.support.stores import DictStore
 
 DOCUMENTED = Lane("key", 3.0, 300.0, pages_follow=True)
@@ -117,10 +118,20 @@ class ClaimedMeanwhile(DictStore):
 
 
 def test_an_ask_that_somebody_else_made_while_it_waited_is_not_sent_under():
-    store, engine = ClaimedMeanwhile(), Documents()
-    labelled_in_s(store, made(5), engine, RunOptions(batch_rows=5, rps=0.05))
-    assert set(engine.asked.values()) == {1}
-    assert len(engine.asked) == 5
+    told = Told()
+    run_virtual(
+        go(
+            ClaimedMeanwhile(),
+            made(5),
+            Documents(),
+            RunOptions(batch_rows=5, rps=0.05),
+            told=told,
+        )
+    )
+    asked = [event.attempt for event in told.events if isinstance(event, Asked)]
+    assert {attempt.result for attempt in asked} == {AttemptResult.ANSWERED}
+    assert len(asked) == 5
+    assert {attempt.number for attempt in asked} == {1, 3}
 
 
 class RefusesAsks(DictStore):
