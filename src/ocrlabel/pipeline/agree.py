@@ -8,9 +8,11 @@ from dataclasses import replace
 from ocrlabel.errors import ConfigError, RunMismatch
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.layout import Layout
+from ocrlabel.pipeline.merging.record import labels_are_there, read_record
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.plan import Plan, decode_plan, encode_plan, refuse_other
 from ocrlabel.pipeline.saved.checkpoint import Checkpoints
+from ocrlabel.pipeline.saved.clearing import delete_below
 from ocrlabel.pipeline.workers.heartbeats import Heartbeats
 from ocrlabel.pipeline.world import World
 from ocrlabel.storage.base import NotStored
@@ -31,7 +33,7 @@ async def agree(world: World, layout: Layout, wanted: Plan, options: RunOptions)
     there = await existing_plan(world, layout)
     if there is None:
         # labels first, then the plan again: another worker may have begun and ended meanwhile
-        foreign = not options.fresh and await _labels_exist(world, layout)
+        foreign = not options.fresh and await labels_are_there(world, layout)
         if foreign and await existing_plan(world, layout) is None:
             raise _not_ours(world, layout)
         if await world.store.put_if_absent(layout.plan_key, encode_plan(wanted)):
@@ -58,16 +60,8 @@ async def agree(world: World, layout: Layout, wanted: Plan, options: RunOptions)
 
 
 async def _is_complete(world: World, layout: Layout, plan: Plan) -> bool:
-    try:
-        told = json.loads(await world.store.get(layout.run_key))
-    except (NotStored, ValueError):
-        return False
-    return bool(told.get("complete")) and told.get("run_id") == plan.run_id
-
-
-async def _labels_exist(world: World, layout: Layout) -> bool:
-    key = layout.labels_key
-    return any([stored.key == key async for stored in world.store.list(key)])
+    record = await read_record(world, layout, plan)
+    return record is not None and record.complete
 
 
 def _not_ours(world: World, layout: Layout) -> ConfigError:
@@ -93,7 +87,7 @@ async def _start_afresh(
 async def clear_replaced(world: World, layout: Layout, plan: Plan) -> None:
     """Delete what replaced runs left: leases, journals, asks, heartbeats, batches and results."""
     for run_id in plan.replaces:
-        await _delete_all(world, layout.of_run(run_id).everything)
+        await delete_below(world, layout.of_run(run_id).everything)
     if not plan.replaces:
         return
     await Checkpoints(world, layout, plan).clear_replaced()
@@ -124,9 +118,3 @@ async def _refuse_while_others_work(
             f"--fresh is refused while workers of the present run are alive ({names})\n"
             "  stop them first, or write to another --output"
         )
-
-
-async def _delete_all(world: World, prefix: str) -> None:
-    keys = [stored.key async for stored in world.store.list(prefix)]
-    for start in range(0, len(keys), 500):
-        await world.store.delete(keys[start : start + 500])

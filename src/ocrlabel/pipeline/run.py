@@ -13,13 +13,8 @@ from ocrlabel.pipeline.agree import agree, clear_replaced
 from ocrlabel.pipeline.counting import Counters
 from ocrlabel.pipeline.events import AllSettled, Notice, Started
 from ocrlabel.pipeline.layout import Layout
-from ocrlabel.pipeline.merging.finish import (
-    Finished,
-    clear_journals,
-    finish,
-    labels_are_there,
-    read_record,
-)
+from ocrlabel.pipeline.merging.finish import clear_journals, finish
+from ocrlabel.pipeline.merging.record import Finished, labels_are_there, read_record
 from ocrlabel.pipeline.merging.so_far import Result, say_unfinished, write_partial
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.plan import DEFAULT_BATCH_ROWS, Plan
@@ -87,19 +82,19 @@ async def _run(
         counters=counters,
         reuse=reuse,
     )
-    before = await read_record(tools)
+    before = await read_record(world, layout, plan)
     if before is not None and before.complete:
         # run.json has their account: what a crash left of them must not be counted again
         retries = int(before.told["retries"])
         await clear_journals(tools, retry=retries)
-        already = await labels_are_there(tools)
+        already = await labels_are_there(world, layout)
         if not already:
             before = await finish(tools, scratch, retry=retries)
         if options.retry_failed is None:
             return _result(layout, before, already=already)
     else:
         before = None
-    _say_if_the_cap_is_gone(tools, await read_record(tools))
+    _say_if_the_cap_is_gone(tools, await read_record(world, layout, plan))
     selection = select(plan.rows, limit=options.limit, sample=options.sample, seed=options.seed)
     found = await survey(world, plan, tools.checkpoints, tools.keys(0), selection)
     world.emit(_started(tools, found, selection))

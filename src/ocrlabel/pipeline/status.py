@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Tally
 from ocrlabel.pipeline.agree import existing_plan
 from ocrlabel.pipeline.layout import Layout
+from ocrlabel.pipeline.merging.record import Finished, read_record
 from ocrlabel.pipeline.merging.so_far import A_PART
 from ocrlabel.pipeline.money.account import Account
 from ocrlabel.pipeline.plan import Plan
@@ -19,7 +19,6 @@ from ocrlabel.pipeline.survey import survey
 from ocrlabel.pipeline.workers.heartbeats import Beat, Heartbeats
 from ocrlabel.pipeline.workers.sessions import active_s, session_of
 from ocrlabel.pipeline.world import World
-from ocrlabel.storage.base import NotStored
 
 _ENOUGH_ROWS = 5
 """Fewer say nothing about how long the rest takes."""
@@ -85,26 +84,28 @@ async def read_status(world: World, layout: Layout, *, watch_s: float) -> Status
             "  name the labels table that the run writes: ocrlabel status labels.parquet"
         )
     keys = layout.of_run(plan.run_id)
-    heartbeats = Heartbeats(world, keys, duration_s=60.0)
     checkpoints = Checkpoints(world, layout, plan)
+    heartbeats = Heartbeats(world, keys, duration_s=60.0)
     beats = await heartbeats.look()
+    if (record := await read_record(world, layout, plan)) is not None and record.complete:
+        return _finished(plan, record, _workers(heartbeats, beats, beats))
     first = await survey(world, plan, checkpoints, keys)
-    # read after what it may have been made from: journals are cleared behind it
-    told = await _record(world, layout, plan)
-    if told is not None and told["complete"]:
-        return _finished(plan, told, _workers(heartbeats, beats, beats))
+    # again: journals that were cleared meanwhile are counted in it
+    if (record := await read_record(world, layout, plan)) is not None and record.complete:
+        return _finished(plan, record, _workers(heartbeats, beats, beats))
     if not any(heartbeats.lives(beat) for beat in beats):
         workers = _workers(heartbeats, beats, beats)
+        told = record.told if record is not None else None
         return Status(plan, first.tally, first.account, workers, told, _active_s(beats))
     began_s = world.clock()
     await world.sleep(watch_s)
     found = await survey(world, plan, checkpoints, keys)
-    told = await _record(world, layout, plan)
-    if told is not None and told["complete"]:
-        return _finished(plan, told, _workers(heartbeats, beats, await heartbeats.look()))
     done = found.tally.labelled + found.tally.failed - first.tally.labelled - first.tally.failed
     watched_s = max(world.clock() - began_s, 1e-3)
     later = await heartbeats.look()
+    workers = _workers(heartbeats, beats, later)
+    if (record := await read_record(world, layout, plan)) is not None and record.complete:
+        return _finished(plan, record, workers)
     if done < _ENOUGH_ROWS:
         # too few to judge by: what the live workers did since they began tells more
         living = [beat for beat in later if heartbeats.lives(beat)]
@@ -113,15 +114,16 @@ async def read_status(world: World, layout: Layout, *, watch_s: float) -> Status
         plan,
         found.tally,
         found.account,
-        _workers(heartbeats, beats, later),
-        told,
+        workers,
+        record.told if record is not None else None,
         _active_s(later),
         images_per_s=done / watched_s,
         steady=done >= _ENOUGH_ROWS,
     )
 
 
-def _finished(plan: Plan, told: Mapping[str, Any], workers: tuple[WorkerStatus, ...]) -> Status:
+def _finished(plan: Plan, record: Finished, workers: tuple[WorkerStatus, ...]) -> Status:
+    told = record.told
     tally = Tally(*(told[name] for name in Tally.__dataclass_fields__))
     account = Account(**told["account"])
     return Status(plan, tally, account, workers, told, told.get("active_s", 0.0))
@@ -136,14 +138,6 @@ def _since_they_began(living: Sequence[Beat]) -> tuple[int, float]:
 def _active_s(beats: Sequence[Beat]) -> float:
     sessions = (session_of(beat.owner.worker, beat.said) for beat in beats)
     return active_s(session for session in sessions if session is not None)
-
-
-async def _record(world: World, layout: Layout, plan: Plan) -> Mapping[str, Any] | None:
-    try:
-        told: Mapping[str, Any] = json.loads(await world.store.get(layout.run_key))
-    except (NotStored, ValueError):
-        return None
-    return told if told.get("run_id") == plan.run_id else None
 
 
 def _workers(

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ocrlabel.dataset.tables.checkpoint_table import Settled
 from ocrlabel.errors import StoreUnavailable
@@ -25,11 +25,17 @@ from ocrlabel.pipeline.merging.merge import (
     finished_rows,
     write_tables,
 )
-from ocrlabel.pipeline.merging.record import RunRecord, encode_record
+from ocrlabel.pipeline.merging.record import (
+    Finished,
+    RunRecord,
+    encode_record,
+    labels_are_there,
+    read_record,
+)
 from ocrlabel.pipeline.money.account import Account, account_from_json, account_to_json
+from ocrlabel.pipeline.saved.clearing import delete_below
 from ocrlabel.pipeline.tools import Tools
 from ocrlabel.pipeline.workers.sessions import Session, read_sessions
-from ocrlabel.storage.base import NotStored
 
 Change: TypeAlias = Callable[[Sequence[Settled]], list[Settled]]
 """What every batch passes through on its way into the tables."""
@@ -40,41 +46,18 @@ MERGE = "merge"
 _LOOK_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """run.json as it stands in the store."""
-
-    told: Mapping[str, Any]
-
-    @property
-    def complete(self) -> bool:
-        """Every row is in one of the two tables."""
-        return bool(self.told["complete"])
-
-
-async def read_record(tools: Tools) -> Finished | None:
-    """run.json of this very run, None where there is none."""
-    try:
-        told = json.loads(await tools.world.store.get(tools.layout.run_key))
-    except (NotStored, ValueError):
-        return None
-    return Finished(told) if told.get("run_id") == tools.plan.run_id else None
-
-
-async def labels_are_there(tools: Tools) -> bool:
-    """Whether the labels table is."""
-    key = tools.layout.labels_key
-    return any([stored.key == key async for stored in tools.world.store.list(key)])
-
-
 async def finish(tools: Tools, scratch: Path, *, retry: int) -> Finished:
     """Merge, or wait until somebody else has. Raises Draining when asked to stop meanwhile."""
     leases = tools.leases(retry)
     while True:
         match await leases.look(MERGE):
             case Closed():
-                found = await read_record(tools)
-                if found is not None and found.complete and await labels_are_there(tools):
+                found = await read_record(tools.world, tools.layout, tools.plan)
+                if (
+                    found is not None
+                    and found.complete
+                    and await labels_are_there(tools.world, tools.layout)
+                ):
                     return found
                 # somebody deleted what was written: it is made again from the checkpoints
                 return await _merge(tools, scratch, retry=retry)
@@ -108,7 +91,7 @@ async def _merge_under(
 
 async def remerge(tools: Tools, scratch: Path, change: Change | None) -> Finished:
     """Write tables and run.json of a finished run again, with every row passed through change."""
-    there = await read_record(tools)
+    there = await read_record(tools.world, tools.layout, tools.plan)
     retry = int(there.told["retries"]) if there is not None else 0
     return await _merge(tools, scratch, retry=retry, change=change)
 
@@ -132,7 +115,7 @@ async def _merge(
         labels_path=labels_path,
         failures_path=failures_path,
     )
-    earlier = await read_record(tools)
+    earlier = await read_record(tools.world, tools.layout, tools.plan)
     beyond = Account()
     if earlier is not None and earlier.complete:
         # their asks and journals are cleared away: run.json is the only one to know
@@ -220,10 +203,4 @@ async def clear_journals(tools: Tools, *, retry: int) -> None:
     """Delete what the tables and run.json have taken over: journals and asks of a round."""
     keys = tools.keys(retry)
     for prefix in (keys.journals, keys.asks):
-        await _delete(tools, [stored.key async for stored in tools.world.store.list(prefix)])
-
-
-async def _delete(tools: Tools, keys: Collection[str]) -> None:
-    listed = list(keys)
-    for start in range(0, len(listed), 500):
-        await tools.world.store.delete(listed[start : start + 500])
+        await delete_below(tools.world, prefix)

@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ocrlabel.labels import Tally
+from ocrlabel.pipeline.layout import Layout
 from ocrlabel.pipeline.money.account import Account, account_to_json, tally_to_json
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.workers.sessions import Session, active_s
+from ocrlabel.pipeline.world import World
+from ocrlabel.storage.base import NotStored
 
 RECORD_FORMAT = 1
 
@@ -89,6 +92,33 @@ def encode_record(record: RunRecord, *, beyond: Mapping[str, Any]) -> bytes:
         "settings": dict(record.settings or {}),
     }
     return json.dumps(told, ensure_ascii=False, indent=1).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """run.json as it stands in the store."""
+
+    told: Mapping[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        """Every row is in one of the two tables."""
+        return bool(self.told["complete"])
+
+
+async def read_record(world: World, layout: Layout, plan: Plan) -> Finished | None:
+    """run.json of this very run, None where there is none."""
+    try:
+        told = json.loads(await world.store.get(layout.run_key))
+    except (NotStored, ValueError):
+        return None
+    return Finished(told) if told.get("run_id") == plan.run_id else None
+
+
+async def labels_are_there(world: World, layout: Layout) -> bool:
+    """Whether the labels table is."""
+    key = layout.labels_key
+    return any([stored.key == key async for stored in world.store.list(key)])
 
 
 def _iso(at_s: float) -> str:

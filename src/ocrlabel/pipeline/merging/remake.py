@@ -10,7 +10,8 @@ from ocrlabel.dataset.tables.checkpoint_table import Settled
 from ocrlabel.engines.base import Document, Engine
 from ocrlabel.errors import BadAnswer, ConfigError
 from ocrlabel.labels import Labelled
-from ocrlabel.pipeline.merging.finish import Change, Finished, remerge
+from ocrlabel.pipeline.merging.finish import Change, remerge
+from ocrlabel.pipeline.merging.record import Finished
 from ocrlabel.pipeline.tools import Tools
 from ocrlabel.wording import counted
 

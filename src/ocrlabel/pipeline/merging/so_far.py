@@ -13,15 +13,9 @@ from typing import Any
 from ocrlabel.dataset.tables.checkpoint_table import Settled
 from ocrlabel.errors import OcrLabelError
 from ocrlabel.pipeline.leases.lease import Closed, Free, Leases, LeaseState
-from ocrlabel.pipeline.merging.finish import (
-    MERGE,
-    read_record,
-    run_record,
-    sessions_of_run,
-    table_info,
-)
+from ocrlabel.pipeline.merging.finish import MERGE, run_record, sessions_of_run, table_info
 from ocrlabel.pipeline.merging.merge import write_tables
-from ocrlabel.pipeline.merging.record import encode_record
+from ocrlabel.pipeline.merging.record import encode_record, read_record
 from ocrlabel.pipeline.saved.journal import BatchView, refresh
 from ocrlabel.pipeline.survey import survey
 from ocrlabel.pipeline.tools import Tools
@@ -78,7 +72,7 @@ async def _told_so_far(tools: Tools, reason: str) -> Mapping[str, Any]:
     data: bytes | None = None
     leases = Leases(tools.world, tools.keys(0), duration_s=_LEASE_S)
     while True:
-        there = await read_record(tools)
+        there = await read_record(tools.world, tools.layout, tools.plan)
         if there is not None and there.complete:
             return there.told
         if data is None:
@@ -100,7 +94,7 @@ async def _put_under_lease(tools: Tools, leases: Leases, free: Free, data: bytes
     lease = await leases.claim(MERGE, free)
     if lease is None:
         return False
-    there = await read_record(tools)
+    there = await read_record(tools.world, tools.layout, tools.plan)
     unfinished = there is None or not there.complete
     if written := unfinished and lease.valid(tools.world.clock()):
         await tools.world.store.put(tools.layout.run_key, data)
