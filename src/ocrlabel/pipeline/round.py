@@ -159,10 +159,10 @@ async def _while_all_live(work: Awaitable[None], tasks: Sequence[asyncio.Future[
         await asyncio.wait({main, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         if not main.done():
             for task in tasks:
-                if task.done() and task.exception() is not None:
-                    main.cancel()
-                    await asyncio.gather(main, return_exceptions=True)
+                if task.done():
                     task.result()
         await main
     finally:
+        # whoever ends it, what was under way is written down before the journal is closed
         main.cancel()
+        await asyncio.gather(main, return_exceptions=True)
