@@ -167,7 +167,7 @@ async def read_all(
         else:
             if admitted:
                 pool.succeeded(slot, clock() - slot.sent_at)
-                gate.on_success(clock())
+                gate.on_success()
                 read += 1
             else:
                 pool.throttled(slot, service.retry_after_s)

@@ -2,13 +2,18 @@
 
 closed --many failures in a row, or a few and no success for long--> open
 open   --wait, one probe, a longer wait, one probe, ...--> closed at the first success
-open   --no success for give_up_after_s--> GiveUp: the run ends with exit 75 and everything saved
+open   --no success for give_up_after_s, nor to a probe after that--> GiveUp: the run ends with
+       exit 75 and everything saved
+
+The time that counts begins with the opening, and a last probe follows it: a laptop that slept in
+an outage, or right after a failure, has not waited for the service.
 
 It has no clock: every call is told the time (seconds on a clock that never goes back).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -61,21 +66,16 @@ class Breaker:
     _wait_s: float = 0.0
     _probe_at: float = 0.0
     _probing_since: float | None = None
-    _paused_s: float = 0.0
+    _failed_probe_at: float = -math.inf
+    """When the last probe that failed, or was lost, was sent."""
 
     @property
     def is_open(self) -> bool:
         """Nothing but probes is sent."""
         return self._opened_at is not None
 
-    def paused_s(self, now: float) -> float:
-        """Seconds spent open until now: they use up no image's deadline."""
-        open_s = 0.0 if self._opened_at is None else max(0.0, now - self._opened_at)
-        return self._paused_s + open_s
-
-    def on_success(self, now: float) -> None:
+    def on_success(self) -> None:
         """A request was answered, well or badly: the service is there."""
-        self._paused_s = self.paused_s(now)
         self._opened_at = self._probing_since = self._no_success_since = self._kinds = None
         self._failures = 0
 
@@ -98,7 +98,7 @@ class Breaker:
                 self._wait_s = self.first_wait_s
                 self._probe_at = now + max(self._wait_s, retry_after_s or 0.0)
         elif self._probing_since is not None:
-            self._probing_since = None
+            self._failed_probe_at, self._probing_since = self._probing_since, None
             self._wait_s = min(2 * self._wait_s, self.longest_wait_s)
             self._probe_at = now + max(self._wait_s, retry_after_s or 0.0)
 
@@ -106,17 +106,19 @@ class Breaker:
         """What the next worker that wants to send has to do."""
         if self._opened_at is None:
             return Go()
-        since = self._opened_at if self._no_success_since is None else self._no_success_since
-        give_up_at = since + self.give_up_after_s
-        if now >= give_up_at:
-            return GiveUp(self._sentence(now - since))
+        give_up_at = self._opened_at + self.give_up_after_s
         if self._probing_since is not None:
             lost_at = self._probing_since + self.probe_timeout_s
             if now < lost_at:
                 # a closed breaker is noticed within a second
-                return Wait(min(now + 1.0, lost_at, give_up_at))
-        elif now < self._probe_at:
-            return Wait(min(now + 1.0, self._probe_at, give_up_at))
+                return Wait(min(now + 1.0, lost_at))
+            self._failed_probe_at, self._probing_since = self._probing_since, None
+        last_probe_failed = self._failed_probe_at >= give_up_at
+        longer_asked_for = self._probe_at - now > self.longest_wait_s  # by the service itself
+        if now >= give_up_at and (last_probe_failed or longer_asked_for):
+            return GiveUp(self._sentence(now))
+        if now < self._probe_at:
+            return Wait(min(now + 1.0, self._probe_at))
         self._probing_since = now
         return Probe()
 
@@ -126,7 +128,8 @@ class Breaker:
         silent_s = now - (now if self._no_success_since is None else self._no_success_since)
         return self._failures >= self.few_failures and silent_s >= self.silence_s
 
-    def _sentence(self, silent_s: float) -> str:
+    def _sentence(self, now: float) -> str:
+        silent_s = now - (now if self._no_success_since is None else self._no_success_since)
         kinds = sorted((self._kinds or {}).items(), key=lambda kind: (-kind[1], kind[0]))
         seen = ", ".join(f"{count} x {kind}" for kind, count in kinds)
         return (

@@ -88,7 +88,7 @@ class Exchange:
         if not valid():
             self._unsent(story, claim)
             raise LeaseLost
-        late = claim is not None and self.world.clock() >= claim.send_by_s
+        late = claim is not None and not claim.may_be_sent(self.world.clock())
         if late or (self.breaker.is_open and not probing):
             self._unsent(story, claim)
             self._not_sent(probing=probing)
@@ -133,7 +133,7 @@ class Exchange:
             return self._may_pass(story, slot, sent, error)
         except ImageError as error:
             self.pool.failed(slot)
-            self.breaker.on_success(self.world.clock())
+            self.breaker.on_success()
             attempt = sent.ended(
                 AttemptResult.REJECTED,
                 status=getattr(error, "status", None),
@@ -143,7 +143,7 @@ class Exchange:
             self._told(attempt)
             return self._failed(story, attempt, error, retryable=False)
         self.pool.succeeded(slot, self.world.clock() - sent.began_s)
-        self.breaker.on_success(self.world.clock())
+        self.breaker.on_success()
         attempt = sent.ended(
             AttemptResult.ANSWERED, status=answer.status, billed_pages=answer.billed_pages
         )
@@ -152,7 +152,7 @@ class Exchange:
         return labelled(story, attempt, answer, engine=self.engine.name, at_s=at_s)
 
     def _key_refused(self, story: Story, slot: Slot, sent: Sent, error: KeyRefused) -> None:
-        self.breaker.on_success(self.world.clock())  # the service is there
+        self.breaker.on_success()  # the service is there
         result = AttemptResult.KEY_REFUSED
         self._tried(story, sent.ended(result, status=error.status, message=error.message))
         if not self.pool.retire(slot.lane, error.message):
@@ -171,7 +171,7 @@ class Exchange:
         self.pool.failed(slot)
         now_s = self.world.clock()
         if error.failure is FailureClass.INCOMPLETE:
-            self.breaker.on_success(now_s)
+            self.breaker.on_success()
         else:
             kind = str(error.status or "no answer")
             self.breaker.on_failure(

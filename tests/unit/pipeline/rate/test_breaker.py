@@ -15,7 +15,7 @@ def test_single_failures_between_answers_open_nothing():
     for second in range(300):
         breaker.on_failure(second, "500")
         if second % 9 == 8:
-            breaker.on_success(second)
+            breaker.on_success()
         assert breaker.gate(second) == Go()
 
 
@@ -49,12 +49,10 @@ def test_a_probe_waits_as_long_as_the_service_asked_for():
     assert breaker.gate(121.0) == Probe()
 
 
-def test_a_success_closes_it_and_the_pause_is_known():
+def test_a_success_closes_it():
     breaker = opened(100.0)
-    assert breaker.paused_s(130.0) == 30
-    breaker.on_success(140.0)
+    breaker.on_success()
     assert breaker.gate(140.0) == Go()
-    assert breaker.paused_s(500.0) == 40
 
 
 def test_a_probe_whose_worker_died_is_replaced():
@@ -68,9 +66,48 @@ def test_it_gives_up_with_a_sentence_that_says_what_and_what_next():
     breaker = opened(100.0)
     breaker.on_failure(150.0, "503", message="HTTP 503 from https://ocr.test/v1: it failed")
     breaker.on_failure(151.0, "not sent")
-    assert not isinstance(breaker.gate(999.9), GiveUp)
-    gate = breaker.gate(1000.0)
+    assert breaker.gate(1000.0) == Probe()
+    breaker.on_failure(1001.0, "503")
+    gate = breaker.gate(1001.0)
     assert isinstance(gate, GiveUp)
-    assert "answered no request for 15 minutes (10 x 429, 1 x 503, 1 x not sent)" in gate.message
+    assert "answered no request for 15 minutes (10 x 429, 2 x 503, 1 x not sent)" in gate.message
     assert "the last: HTTP 503 from https://ocr.test/v1: it failed" in gate.message
     assert "run the same command again" in gate.message
+
+
+def test_a_laptop_that_slept_after_a_failure_has_not_waited_for_the_service():
+    breaker = Breaker()
+    for second in (0, 0.1, 0.2):
+        breaker.on_failure(second, "connection")
+    woken = 8 * 3600
+    breaker.on_failure(woken, "connection")
+    assert isinstance(breaker.gate(woken), Wait)
+    assert breaker.gate(woken + 1) == Probe()
+    breaker.on_failure(woken + 1, "connection")
+    assert not isinstance(breaker.gate(woken + 800), GiveUp)
+
+
+def test_one_that_slept_in_an_outage_asks_once_more_before_it_gives_up():
+    breaker = opened(100.0)
+    assert breaker.gate(101.0) == Probe()
+    woken = 8 * 3600
+    breaker.on_failure(woken, "connection")  # what was under way as it fell asleep
+    assert isinstance(breaker.gate(woken), Wait)
+    assert breaker.gate(woken + 2) == Probe()
+    breaker.on_failure(woken + 3, "connection")
+    assert isinstance(breaker.gate(woken + 3), GiveUp)
+
+
+def test_a_last_probe_that_is_never_answered_does_not_keep_it_waiting():
+    breaker = opened(100.0)
+    assert breaker.gate(1000.0) == Probe()
+    assert isinstance(breaker.gate(1329.0), Wait)
+    assert isinstance(breaker.gate(1330.0), GiveUp)
+
+
+def test_it_gives_up_where_the_service_asks_for_more_time_than_there_is():
+    breaker = opened(100.0)
+    assert breaker.gate(990.0) == Probe()
+    breaker.on_failure(995.0, "503", retry_after_s=3600)
+    assert isinstance(breaker.gate(999.0), Wait)
+    assert isinstance(breaker.gate(1000.0), GiveUp)
