@@ -80,6 +80,7 @@ def test_a_second_ctrl_c_ends_it_at_once_and_what_was_answered_stays_saved(tmp_p
             until(lambda: "Ctrl-C again" in (tmp_path / "err.txt").read_text())
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 75
+            assert "stopped at once by Ctrl-C" in (tmp_path / "err.txt").read_text()
         fake.control({"latency": "0.1"})
         judge_resumed(machine, inputs, fake)
         billed = times_billed(fake.entries[: len(answered)])

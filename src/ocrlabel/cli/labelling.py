@@ -129,7 +129,7 @@ def _signals(stop: Stop, settings: Settings, chosen: Chosen, display: Display) -
 
     def interrupted() -> None:
         if stop.draining:
-            stop.now(f"stopped at once by a second Ctrl-C; {_GOES_ON}")
+            stop.now(f"stopped at once by Ctrl-C; {_GOES_ON}")
             return
         grace_s = chosen.engine.request_timeout_s
         stop.drain(f"stopped by Ctrl-C; {_GOES_ON}", grace_s=grace_s)

@@ -22,7 +22,6 @@ class Stop:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._draining = asyncio.Event()
-        self._now = asyncio.Event()
         self.reason = ""
         self.grace_ends_s = 0.0
 
@@ -31,13 +30,8 @@ class Stop:
         """No new request may be sent."""
         return self._draining.is_set()
 
-    @property
-    def at_once(self) -> bool:
-        """Requests under way are given up too."""
-        return self._now.is_set()
-
     def drain(self, reason: str, *, grace_s: float) -> None:
-        """Begin to drain; a second call only ever shortens the grace."""
+        """Begin to drain; a second call only ever shortens the grace, and the first says why."""
         ends_s = self._clock() + grace_s
         if not self.draining:
             self.reason = reason
@@ -46,9 +40,9 @@ class Stop:
         self._draining.set()
 
     def now(self, reason: str) -> None:
-        """Give up what is under way as well."""
+        """Give up what is under way as well, for this reason, whatever was said before."""
         self.drain(reason, grace_s=0.0)
-        self._now.set()
+        self.reason = reason
 
     async def wait_draining(self) -> None:
         """Return once draining begins."""

@@ -27,9 +27,7 @@ class Slot:
     """Leave to send one request now, with this lane's key. sent_at is on the pool's clock."""
 
     lane: str
-    seq: int
     sent_at: float
-    pages: int
 
 
 class NoLanes(Exception):
@@ -46,7 +44,6 @@ class RatePool:
 
     rps: None asks for the limit (`--rps auto`); a number is never exceeded by all lanes (and all
     workers of the fleet) together, and is split between lanes as their own rates are.
-    remembered: ceilings by lane that this run, or other workers, found earlier.
     concurrency: the most requests in flight. wall: Unix s, only so that workers of a fleet take
     turns; None where there is one worker.
     """
@@ -55,7 +52,6 @@ class RatePool:
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     rps: float | None = None
-    remembered: Mapping[str, Ceiling] = field(default_factory=dict)
     concurrency: int | None = None
     wall: Callable[[], float] | None = None
 
@@ -64,12 +60,10 @@ class RatePool:
     _latency: Latency = field(init=False, default_factory=Latency)
     _share: Share = field(init=False, default=ALONE)
     _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
-    _seq: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         caps = lane_caps(self.lanes, self.rps)
         self._rates = {lane.name: LaneRate.of(lane, cap_rps=caps[lane.name]) for lane in self.lanes}
-        self.adopt(self.remembered)
 
     async def acquire(
         self, pages: int | None = None, ready: Callable[[float], Awaitable[None]] | None = None
@@ -118,12 +112,6 @@ class RatePool:
     def retired(self) -> Mapping[str, str]:
         """Why, by lane."""
         return dict(self._retired)
-
-    def pause_until(self, at: float, lane: str | None = None) -> None:
-        """Send nothing before `at`, with one lane or with any."""
-        for name, rate in self._rates.items():
-            if lane in {None, name}:
-                rate.pause_until(at)
 
     def rate_now(self) -> float:
         """Requests/s that this worker may send at now, all lanes; inf without a limit."""
@@ -180,8 +168,7 @@ class RatePool:
 
     def _take(self, name: str, now: float, pages: int) -> Slot:
         self._rates[name].take(now, pages)
-        self._seq += 1
-        return Slot(lane=name, seq=self._seq, sent_at=now, pages=pages)
+        return Slot(lane=name, sent_at=now)
 
 
 def lane_caps(lanes: Sequence[Lane], rps: float | None) -> dict[str, float]:

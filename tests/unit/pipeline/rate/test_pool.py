@@ -132,16 +132,6 @@ def test_a_key_that_asked_for_time_is_left_alone_and_the_other_is_not():
         assert lane == "b" or after_s >= 5.0
 
 
-def test_a_pause_stops_every_key():
-    async def story() -> float:
-        rate = pool(Lane("a", 2.0), Lane("local"))
-        start = clock()
-        rate.pause_until(start + 9)
-        return (await rate.acquire()).sent_at - start
-
-    assert run_virtual(story()) == pytest.approx(9)
-
-
 def test_a_worker_without_a_share_waits_and_goes_on_when_it_has_one():
     async def story() -> tuple[float, int]:
         rate = pool(Lane("key", 4.0), rps=4.0)
@@ -202,12 +192,8 @@ def test_a_rate_that_was_raised_for_the_fleet_is_not_lowered_by_what_others_stil
 def test_a_ceiling_found_before_the_run_was_cut_is_used_again():
     async def story() -> None:
         ceiling = Ceiling(7.5, limit_rps=8.0, falls=3)
-        rate = RatePool(
-            lanes=[Lane("key", 3.0)],
-            clock=clock,
-            sleep=sleep,
-            remembered={"key": ceiling, "gone": ceiling},
-        )
+        rate = RatePool(lanes=[Lane("key", 3.0)], clock=clock, sleep=sleep)
+        rate.adopt({"key": ceiling, "gone": ceiling})
         assert rate.ceilings() == {"key": ceiling}
         assert rate.rate_now() == pytest.approx(7.5 * 0.9875)
 
