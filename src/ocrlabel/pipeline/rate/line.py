@@ -1,6 +1,7 @@
 """Who stands right before the rate's turn: few, for each has an ask that a death would lose.
 
-An ask is claimed before its turn comes, so that no put stands between a turn and its request.
+An ask is claimed before its turn comes, so that no put stands between a turn and its request; where
+the turn is further away than an ask is good for, it is claimed again (reading/claim.py).
 The others wait behind, with their images and with nothing claimed.
 """
 
