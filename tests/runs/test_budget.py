@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ocrlabel.engines.base import Lane
 from ocrlabel.errors import BudgetReached, Rejected, Unavailable
 from ocrlabel.pipeline.options import RunOptions
-from tests.support.clock import run_virtual
-from tests.support.faults import DiesAfter, PowerCut
+from tests.support.clock import clock, run_virtual
+from tests.support.faults import DiesAfter, Frozen, PowerCut
 from tests.support.runs import BillingEngine, go, made
 from tests.support.stores import DictStore
 
@@ -131,3 +134,23 @@ def test_a_death_in_a_retry_round_never_makes_a_run_spend_more_than_its_cap(cut)
 
     run_virtual(story())
     assert engine.billed.total() <= 30
+
+
+@given(after_s=st.floats(1.0, 12.0))
+@settings(max_examples=15)
+def test_a_worker_that_was_frozen_for_minutes_never_breaks_the_cap(after_s):
+    store = DictStore()
+    engine = BillingEngine(price_per_page_usd=0.01, lanes=(Lane("key", 5.0, None),))
+    options = RunOptions(batch_rows=20, max_cost_usd=0.40)
+
+    async def story():
+        frozen = Frozen(store, from_s=clock() + after_s, to_s=clock() + 400.0)
+        ends = await asyncio.gather(
+            go(frozen, made(200), engine, options, worker="w1", host="a"),
+            go(store, made(200), engine, options, worker="w2", host="b"),
+            return_exceptions=True,
+        )
+        return {type(end) for end in ends}
+
+    assert run_virtual(story()) == {BudgetReached}
+    assert engine.billed.total() <= 40

@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal, TypeVar
 
 from ocrlabel.errors import StoreUnavailable
 from ocrlabel.storage.base import ObjectStore, Stored
+from tests.support.clock import clock, sleep
 
 T = TypeVar("T")
 When = Literal["before", "after"]
@@ -205,3 +206,28 @@ class TroubleAt(_Wrapped):
         if ours and self.sleep is None and self.when == "after":
             raise StoreUnavailable(f"call {self.n} fails on purpose, after it took place")
         return result
+
+
+class Frozen(_Wrapped):
+    """Every call that begins in a span of (virtual) time takes place only at its end."""
+
+    def __init__(self, store: ObjectStore, *, from_s: float, to_s: float) -> None:
+        super().__init__(store)
+        self.from_s, self.to_s = from_s, to_s
+
+    async def get(self, key: str) -> bytes:
+        await self._thaw()
+        return await super().get(key)
+
+    async def list(self, prefix: str) -> AsyncIterator[Stored]:
+        await self._thaw()
+        async for stored in super().list(prefix):
+            yield stored
+
+    async def _write(self, write: Callable[[], Awaitable[T]]) -> T:
+        await self._thaw()
+        return await super()._write(write)
+
+    async def _thaw(self) -> None:
+        if self.from_s <= clock() < self.to_s:
+            await sleep(self.to_s - clock())

@@ -99,6 +99,8 @@ class Pulse:
         self._begun = heartbeat.number
         await self._heartbeats.beat(heartbeat.number, self._said(heartbeat))
         self._member = member.wrote(heartbeat, began_s, self.world.clock())
+        if self.purse is not None:
+            self.purse.seen_until(self._member.valid_until)
         self._share(self._member.share())
 
     def _share(self, share: Share) -> None:

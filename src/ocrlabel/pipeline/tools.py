@@ -100,7 +100,13 @@ def tools_for(
             give_up_after_s=options.give_up_after_s,
             probe_timeout_s=engine.request_timeout_s + 30.0,
         ),
-        purse=Purse(world, layout.of_run(plan.run_id), cap=cap, price_per_page_usd=price_usd)
+        purse=Purse(
+            world,
+            layout.of_run(plan.run_id),
+            cap=cap,
+            price_per_page_usd=price_usd,
+            duration_s=options.lease_s,
+        )
         if price_usd > 0
         else None,
         counters=counters or Counters(world.emit),

@@ -7,17 +7,19 @@ count proves that less was used.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from ocrlabel.labels import Attempt
 from ocrlabel.pipeline.merging.merge import KnownAttempts
 from ocrlabel.pipeline.money.account import pages_at_risk, pages_charged
 from ocrlabel.pipeline.money.asks import Asks
-from ocrlabel.pipeline.money.budget import Purse
+from ocrlabel.pipeline.money.budget import Entry, Purse
+from ocrlabel.pipeline.owner import certainly_dead
+from ocrlabel.pipeline.rate.fleet import MARGIN
 from ocrlabel.pipeline.retries import rounds_begun
 from ocrlabel.pipeline.saved.journal import BatchView, refresh
 from ocrlabel.pipeline.tools import Tools
-from ocrlabel.pipeline.workers.heartbeats import Heartbeats
+from ocrlabel.pipeline.workers.heartbeats import Beat, Heartbeats
 from ocrlabel.pipeline.world import World
 
 
@@ -67,23 +69,44 @@ async def settle_for_the_dead(
     heartbeats: Heartbeats,
     recount: Callable[[], Awaitable[dict[str, int]]],
 ) -> bool:
-    """Settle for workers that hold grants and have ended; whether there were any.
+    """Settle for workers that hold grants and have ended; whether more may be left now.
 
     A worker of another host is only known to have ended once it was silent for its duration, so
     this waits for that long where it must, and no longer.
     """
     began_s = world.clock()
-    while holders := await purse.unsettled():
+    at_first = found = await purse.holders()
+    while at_first.keys() <= found.keys():
+        if not found:
+            return False
         beats = {beat.owner.worker: beat for beat in await heartbeats.look()}
-        living = {
-            worker for worker in holders if worker in beats and heartbeats.lives(beats[worker])
-        }
-        if dead := holders - living:
-            used = await recount()
-            await purse.settle_for({worker: used.get(worker, 0) for worker in dead})
+        gone = [
+            entry
+            for worker, entry in found.items()
+            if _has_ended(entry, beats.get(worker), world, heartbeats)
+        ]
+        if gone:
+            await purse.settle_for(gone, await recount())
             return True
-        longest_s = max(beats[worker].duration_s for worker in living) * 1.5
-        if world.clock() - began_s > longest_s:
+        if world.clock() - began_s > max(_silent_s(found, beats)) * 1.5:
             return False  # they are alive, and spend what they hold themselves
         await world.sleep(min(1.0, heartbeats.duration_s / 4))
-    return False
+        found = await purse.holders()
+    return True  # one of them has settled by itself
+
+
+def _has_ended(entry: Entry, beat: Beat | None, world: World, heartbeats: Heartbeats) -> bool:
+    """Whether a holder is gone; its newest entry is a sign of life, as a heartbeat is.
+
+    It counts by itself before the first heartbeat of a worker, and in its later rounds.
+    """
+    if beat is not None and certainly_dead(beat.owner, world.me, world.alive):
+        return True
+    if beat is not None and heartbeats.lives(beat):
+        return False
+    return world.clock() >= entry.since_s + entry.duration_s * MARGIN
+
+
+def _silent_s(entries: Mapping[str, Entry], beats: Mapping[str, Beat]) -> Iterator[float]:
+    for worker, entry in entries.items():
+        yield max(entry.duration_s, beats[worker].duration_s if worker in beats else 0.0)

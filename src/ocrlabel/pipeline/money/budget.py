@@ -3,6 +3,10 @@
 The ledger is a log of numbered objects, each put if absent, so workers of a fleet take grants
 without a server. A worker that ends settles: its grants then count as what it used. A dead
 worker's grants stay spent until somebody settles for it from its asks and attempts.
+
+A worker may spend its grants for as long as nobody can take it for dead: until a duration after it
+began to write its newest heartbeat or entry. Then it must write "hold" first, and finds out what is
+left to it. Whoever settles for it does so only if it has written nothing since it was counted.
 """
 
 from __future__ import annotations
@@ -24,12 +28,17 @@ _NO_CAP = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the ledger: a grant to a worker, or what it used in the end."""
+    """One line of the ledger: "grant" to a worker, its "hold" of them, or "settle", all it used.
+
+    duration_s: how long it is a sign of life. since_s: when it was first seen here (own clock).
+    """
 
     number: int
     kind: str
     worker: str
     pages: int
+    duration_s: float
+    since_s: float
 
 
 def cap_pages(max_cost_usd: float, price_per_page_usd: float) -> int:
@@ -55,10 +64,10 @@ def by_worker(entries: Iterable[Entry]) -> dict[str, int]:
     return taken
 
 
-def unsettled(entries: Iterable[Entry]) -> set[str]:
-    """Workers that hold grants and have not settled since. Entries in their order."""
-    last = {one.worker: one.kind for one in entries}
-    return {worker for worker, kind in last.items() if kind != "settle"}
+def holders(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """The newest entry of every worker that holds grants. Entries in their order."""
+    newest = {one.worker: one for one in entries}
+    return {worker: one for worker, one in newest.items() if one.kind != "settle"}
 
 
 def grant_size(*, wanted: int, available: int, workers: int) -> int:
@@ -75,31 +84,50 @@ def grant_size(*, wanted: int, available: int, workers: int) -> int:
 class Ledger:
     """Reads and appends the shared log."""
 
-    def __init__(self, world: World, keys: RunKeys) -> None:
+    def __init__(self, world: World, keys: RunKeys, *, duration_s: float) -> None:
         self._world = world
         self._keys = keys
-        self.entries: dict[int, Entry] = {}
+        self._duration_s = duration_s
+        self._entries: dict[int, Entry] = {}
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All that are known, in order."""
+        return [self._entries[number] for number in sorted(self._entries)]
 
     async def refresh(self) -> list[Entry]:
         """All entries, in order."""
         prefix = self._keys.budget
         async for stored in self._world.store.list(prefix):
             number = int(stored.key.removeprefix(prefix).removesuffix(".json"))
-            if number not in self.entries:
+            if number not in self._entries:
                 found = json.loads(await self._world.store.get(stored.key))
-                self.entries[number] = Entry(
-                    number, found["kind"], found["worker"], int(found["pages"])
+                self._entries[number] = Entry(
+                    number,
+                    found["kind"],
+                    found["worker"],
+                    int(found["pages"]),
+                    float(found["duration_s"]),
+                    self._world.clock(),
                 )
-        return [self.entries[number] for number in sorted(self.entries)]
+        return self.entries
 
     async def append(self, kind: str, worker: str, pages: int) -> bool:
         """Write the next number; False when somebody else just did."""
-        number = max(self.entries, default=0) + 1
-        body = {"kind": kind, "worker": worker, "pages": pages, "nonce": self._world.token()}
+        number = max(self._entries, default=0) + 1
+        body = {
+            "kind": kind,
+            "worker": worker,
+            "pages": pages,
+            "duration_s": self._duration_s,
+            "nonce": self._world.token(),
+        }
         key = f"{self._keys.budget}{number:06d}.json"
         if not await self._world.store.put_if_absent(key, json.dumps(body).encode()):
             return False
-        self.entries[number] = Entry(number, kind, worker, pages)
+        self._entries[number] = Entry(
+            number, kind, worker, pages, self._duration_s, self._world.clock()
+        )
         return True
 
 
@@ -107,10 +135,18 @@ class Purse:
     """What this worker may still spend. Every request reserves first, then pays what it cost."""
 
     def __init__(
-        self, world: World, keys: RunKeys, *, cap: int | None, price_per_page_usd: float
+        self,
+        world: World,
+        keys: RunKeys,
+        *,
+        cap: int | None,
+        price_per_page_usd: float,
+        duration_s: float,
     ) -> None:
         self._world = world
-        self._ledger = Ledger(world, keys)
+        self._ledger = Ledger(world, keys, duration_s=duration_s)
+        self._duration_s = duration_s
+        self._held_until_s = -math.inf
         self.cap = cap
         self.workers = 1
         self.settle_for_the_dead: Callable[[], Awaitable[bool]] | None = None
@@ -132,9 +168,24 @@ class Purse:
         Without a cap grants are written down too: one that is set later counts them.
         """
         async with self._turn:
+            await self._hold()
             while self._left() < pages:
                 await self._take(pages - self._left())
+                await self._hold()
             self._reserved += pages
+
+    @property
+    def covers(self) -> bool:
+        """Whether what is reserved may be spent: to be looked at right before a request.
+
+        False after a time in which this worker may have been taken for dead: reserve again.
+        """
+        return self._world.clock() < self._held_until_s and self._left() >= 0
+
+    def seen_until(self, until_s: float) -> None:
+        """A heartbeat is written: nobody takes this worker for dead until then (own clock)."""
+        if self._world.clock() < self._held_until_s:
+            self._held_until_s = max(self._held_until_s, until_s)
 
     def pay(self, reserved: int, cost: int) -> None:
         """A reserved request ended and cost this much (0: certainly nothing)."""
@@ -161,29 +212,45 @@ class Purse:
                 f" and the next request may cost {wanted:,} more than is left\n"
                 "  raise --max-cost to go on; all answers so far are saved"
             )
-        if await self._ledger.append("grant", self._world.me.worker, pages):
-            self._granted += pages
+        await self._append("grant", pages)
+
+    async def _hold(self) -> None:
+        """Find out what is left of the grants, where somebody may have settled for this worker."""
+        while self._granted > self.spent_pages and self._world.clock() >= self._held_until_s:
+            await self._ledger.refresh()
+            await self._append("hold", 0)
+
+    async def _append(self, kind: str, pages: int) -> None:
+        """Write an entry after all that are known; nothing when somebody else just wrote one."""
+        worker, began_s = self._world.me.worker, self._world.clock()
+        if await self._ledger.append(kind, worker, pages):
+            self._granted = by_worker(self._ledger.entries)[worker]
+            self._held_until_s = max(self._held_until_s, began_s + self._duration_s)
 
     def _left(self) -> int:
         return self._granted - self.worker_pages
 
     async def settle(self) -> None:
         """Give back what is left of the grants; what is still reserved counts as spent."""
+        self._held_until_s = -math.inf  # where this fails, somebody else may settle
         if self._granted:
-            await self._settle(self._world.me.worker, self.worker_pages)
+            while not await self._ledger.append("settle", self._world.me.worker, self.worker_pages):
+                await self._ledger.refresh()
             self._granted = self.worker_pages  # a later round takes grants of its own
 
-    async def settle_for(self, used: Mapping[str, int]) -> None:
-        """Settle for workers that are gone: pages used, by worker."""
-        entries = await self._ledger.refresh()
-        for worker in sorted(unsettled(entries) & set(used)):
-            await self._settle(worker, used[worker])
+    async def settle_for(self, gone: Iterable[Entry], used: Mapping[str, int]) -> None:
+        """Settle for workers that are gone: their newest entries, and pages used, by worker.
 
-    async def unsettled(self) -> set[str]:
-        """Workers, other than this one, that hold grants and have not settled."""
-        return unsettled(await self._ledger.refresh()) - {self._world.me.worker}
+        One that has written another entry by now is there after all, and is left alone.
+        """
+        for entry in gone:
+            while holders(self._ledger.entries).get(entry.worker) == entry:
+                pages = used.get(entry.worker, 0)
+                if not await self._ledger.append("settle", entry.worker, pages):
+                    await self._ledger.refresh()
 
-    async def _settle(self, worker: str, pages: int) -> None:
-        while not await self._ledger.append("settle", worker, pages):
-            if worker not in unsettled(await self._ledger.refresh()):
-                return
+    async def holders(self) -> dict[str, Entry]:
+        """The newest entry of every other worker that holds grants."""
+        found = holders(await self._ledger.refresh())
+        found.pop(self._world.me.worker, None)
+        return found

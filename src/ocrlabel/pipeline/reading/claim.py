@@ -24,21 +24,22 @@ class Elsewhere(Exception):
 class Claim:
     """An ask of ours, and how to make the next one once this one was written down as unsent.
 
-    stands: False while it is not certain that the newest ask is ours.
+    covered: whether the money that was set aside for it is still ours. stands: False while it is
+    not certain that the newest ask is ours.
     """
 
     ask: Ask
     again: Callable[[], Awaitable[Ask | None]]
+    covered: Callable[[], bool]
     stands: bool = True
-
-    @property
-    def send_by_s(self) -> float:
-        """Until when its creator may send, on the creator's clock."""
-        return self.ask.send_by_s
 
     def good_at(self, turn_s: float) -> bool:
         """Whether the ask will still be good when the turn has come."""
-        return turn_s + _TIMER_S < self.send_by_s
+        return turn_s + _TIMER_S < self.ask.send_by_s
+
+    def may_be_sent(self, now_s: float) -> bool:
+        """The last look before the request, on the creator's clock."""
+        return now_s < self.ask.send_by_s and self.covered()
 
     async def renew(self) -> None:
         """Make the next ask. Raises Elsewhere."""

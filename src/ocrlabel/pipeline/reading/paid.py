@@ -70,7 +70,7 @@ class Paid:
             ask = await self._claim(story, pages)
             if ask is None:
                 return await self._elsewhere(story, probing=probing)
-            claim = Claim(ask, partial(self._claim, story, pages))
+            claim = Claim(ask, partial(self._claim, story, pages), lambda: self.purse.covers)
             try:
                 outcome = await self.exchange.run(
                     story, claim, pages=pages, valid=valid, probing=probing, place=place
