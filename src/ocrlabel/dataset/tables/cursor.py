@@ -54,20 +54,28 @@ class Cursor:
 
 
 class Blocks:
-    """A cursor that keeps its last batches, for readers that are at several places at once."""
+    """A cursor that keeps its last batches, for readers that are at several places at once.
 
-    def __init__(self, cursor: Cursor, kept_bytes: int = 64_000_000) -> None:
-        self._cursor, self._kept_bytes = cursor, kept_bytes
+    kept: how many, so that finding one takes the same time in the largest table.
+    """
+
+    def __init__(self, cursor: Cursor, kept_bytes: int = 64_000_000, kept: int = 64) -> None:
+        self._cursor, self._most_bytes, self._most = cursor, kept_bytes, kept
         self._kept: OrderedDict[int, pa.RecordBatch] = OrderedDict()
+        self._kept_bytes = 0
 
     def around(self, row: int) -> tuple[int, pa.RecordBatch]:
         """The batch that holds a row, and the number of the batch's first row."""
-        for first, batch in self._kept.items():
+        for first in reversed(self._kept):
+            batch = self._kept[first]
             if first <= row < first + len(batch):
                 self._kept.move_to_end(first)
                 return first, batch
         first, batch = self._cursor.around(row)
         self._kept[first] = batch
-        while len(self._kept) > 1 and sum(b.nbytes for b in self._kept.values()) > self._kept_bytes:
-            self._kept.popitem(last=False)
+        self._kept_bytes += batch.nbytes
+        while len(self._kept) > self._most or (
+            len(self._kept) > 1 and self._kept_bytes > self._most_bytes
+        ):
+            self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
         return first, batch

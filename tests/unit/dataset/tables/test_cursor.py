@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ocrlabel.dataset.tables.cursor import Cursor
+from ocrlabel.dataset.tables.cursor import Blocks, Cursor
 from ocrlabel.errors import StoreUnavailable
 
 ROWS = 20_000
@@ -65,3 +65,30 @@ def test_a_read_that_failed_can_be_done_again(opened, start):
     file.gone = False
     assert ids(cursor, start, start + 2) == [start, start + 1]
     assert ids(cursor, 0, 1) == [0]
+
+
+class Counted(Cursor):
+    """Counts what is read again."""
+
+    reads = 0
+
+    def around(self, row):
+        self.reads += 1
+        return super().around(row)
+
+
+def test_the_last_blocks_are_kept_and_no_more_however_large_the_table():
+    data = io.BytesIO()
+    pq.write_table(pa.table({"id": range(ROWS)}), data)
+    with pq.ParquetFile(data) as table:
+        cursor = Counted(table, ["id"], 10)
+        blocks = Blocks(cursor, kept=64)
+        for row in range(0, ROWS, 10):
+            blocks.around(row)
+        assert cursor.reads == ROWS // 10
+        for row in range(ROWS - 640, ROWS):
+            first, batch = blocks.around(row)
+            assert batch.to_pylist()[row - first] == {"id": row}
+        assert cursor.reads == ROWS // 10
+        blocks.around(ROWS - 650)
+        assert cursor.reads == ROWS // 10 + 1
