@@ -147,15 +147,14 @@ def choose_engine(settings: Settings, keys: Keys) -> Chosen:
     return Chosen(engine, f"engine {name} ({why})")
 
 
-def upstage_keys(keys: Keys, *, rps: float | None) -> tuple[Key, ...]:
+def upstage_keys(keys: Keys) -> tuple[Key, ...]:
     """The API keys, from the first place that has any. Raises ConfigError when none has."""
     from ocrlabel.engines.upstage_keys import DOCUMENTED_REQUESTS_PER_S, keys_of_secret, parse_keys
 
-    default_rps = rps or DOCUMENTED_REQUESTS_PER_S
     if text := keys.get("UPSTAGE_API_KEYS"):
-        return parse_keys(text, default_rps)
+        return parse_keys(text, DOCUMENTED_REQUESTS_PER_S)
     if text := keys.get("UPSTAGE_API_KEY"):
-        return parse_keys(text, default_rps, where="UPSTAGE_API_KEY")
+        return parse_keys(text, DOCUMENTED_REQUESTS_PER_S, where="UPSTAGE_API_KEY")
     if arn := keys.get("AWS_SECRET_ARN"):
         from ocrlabel.aws.secret_value import fetch_secret
 
@@ -164,7 +163,7 @@ def upstage_keys(keys: Keys, *, rps: float | None) -> tuple[Key, ...]:
             endpoint_url=keys.get("AWS_ENDPOINT_URL") or None,
             region=keys.get("AWS_REGION") or keys.get("AWS_DEFAULT_REGION") or None,
         )
-        return keys_of_secret(value, default_rps, where="AWS_SECRET_ARN")
+        return keys_of_secret(value, DOCUMENTED_REQUESTS_PER_S, where="AWS_SECRET_ARN")
     raise ConfigError(
         "there is no Upstage key: set UPSTAGE_API_KEY, UPSTAGE_API_KEYS or AWS_SECRET_ARN\n"
         "  without a key: --engine rapidocr reads images on this machine,"
@@ -177,7 +176,7 @@ def _upstage(settings: Settings, keys: Keys) -> Engine:
     from ocrlabel.engines.upstage import ACCEPTS, Timeouts, UpstageEngine
     from ocrlabel.engines.upstage_address import BASE_URL
 
-    found = upstage_keys(keys, rps=None)
+    found = upstage_keys(keys)
     read_s = settings.request_timeout_s
     return UpstageEngine(
         found,

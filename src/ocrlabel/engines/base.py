@@ -28,7 +28,7 @@ class Document:
     """An image as an engine will be handed it.
 
     data: the original bytes where the engine takes them as they are, else the upright re-encoded
-    image. format: lower-case, as `dataset.images.sniff` names it ("jpeg", "pdf", ...).
+    image. format: lower-case, as `dataset.pixels.sniff` names it ("jpeg", "pdf", ...).
     page_count: pages that will be billed; None where it cannot be known beforehand.
     page_sizes_px: (width, height) of each upright page, empty where the engine decides them
     (a PDF's raster).

@@ -15,7 +15,7 @@ _MEMORY_BYTES = 3_000_000_000
 
 
 class Opener:
-    """`dataset.prepare` in processes that may die of an image without the run dying of it.
+    """`dataset.pixels.prepare` in processes that may die of an image without the run dying of it.
 
     parallel: how many images are opened at once. An image that hangs its process for timeout_s,
     kills it, or needs more memory than any good image, is Unreadable.

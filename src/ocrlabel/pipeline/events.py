@@ -22,7 +22,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class RowDone:
-    """A row's outcome is safe in the store. words and billed pages are for the counters."""
+    """A row's outcome is safe in the store."""
 
     outcome: Outcome
 

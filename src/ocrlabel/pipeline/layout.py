@@ -71,7 +71,7 @@ class RunKeys:
 
     @property
     def everything(self) -> str:
-        """Prefix of all that the run may delete once it is merged."""
+        """Prefix of all that lies under the run id: cleared when `--fresh` replaces the run."""
         return f"{self.root}/"
 
     @property
@@ -135,6 +135,11 @@ class RunKeys:
     def retries(self) -> str:
         """Prefix of the descriptions of retry rounds."""
         return f"{self.root}/retries/"
+
+
+def number_of(key: str) -> int:
+    """The number of an object of a numbered log: 12 for ".../000012.json"."""
+    return int(key.rpartition("/")[2].removesuffix(".json"))
 
 
 def beside(labels_key: str, *, prefix: str = "checkpoints") -> Layout:

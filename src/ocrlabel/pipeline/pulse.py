@@ -10,7 +10,7 @@ from typing import Any
 
 from ocrlabel.errors import StoreUnavailable
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.layout import RunKeys
+from ocrlabel.pipeline.layout import RunKeys, number_of
 from ocrlabel.pipeline.money.budget import Purse, cap_pages
 from ocrlabel.pipeline.owner import certainly_dead
 from ocrlabel.pipeline.rate.aimd import Ceiling
@@ -138,12 +138,7 @@ class Pulse:
 
     async def _read_settings(self) -> None:
         """Take over what `ocrlabel set` changed for the whole fleet."""
-        prefix = self.keys.settings
-        numbers = [
-            int(stored.key.removeprefix(prefix).removesuffix(".json"))
-            async for stored in self.world.store.list(prefix)
-        ]
-        newest = max(numbers, default=0)
+        newest = await _newest_setting(self.world, self.keys)
         if newest <= self._setting:
             return
         for number in range(self._setting + 1, newest + 1):
@@ -169,12 +164,13 @@ def setting_key(keys: RunKeys, number: int) -> str:
 
 async def change_settings(world: World, keys: RunKeys, changes: Mapping[str, Any]) -> None:
     """Append a change that every worker takes over with its next heartbeat."""
-    prefix = keys.settings
     body = json.dumps(dict(changes) | {"nonce": world.token()}).encode()
     while True:
-        numbers = [
-            int(stored.key.removeprefix(prefix).removesuffix(".json"))
-            async for stored in world.store.list(prefix)
-        ]
-        if await world.store.put_if_absent(setting_key(keys, max(numbers, default=0) + 1), body):
+        number = await _newest_setting(world, keys) + 1
+        if await world.store.put_if_absent(setting_key(keys, number), body):
             return
+
+
+async def _newest_setting(world: World, keys: RunKeys) -> int:
+    listed = world.store.list(keys.settings)
+    return max([number_of(stored.key) async for stored in listed], default=0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Failed, FailureClass
-from ocrlabel.pipeline.layout import Layout, RunKeys
+from ocrlabel.pipeline.layout import Layout, RunKeys, number_of
 from ocrlabel.pipeline.merging.merge import overlaid
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.saved.checkpoint import Checkpoints
@@ -80,12 +80,8 @@ def _checked(classes: Collection[str]) -> frozenset[str]:
 
 async def rounds_begun(world: World, keys: RunKeys) -> int:
     """How many retry rounds of a run were begun, finished ones included."""
-    prefix = keys.retries
-    numbers = [
-        int(stored.key.removeprefix(prefix).removesuffix(".json"))
-        async for stored in world.store.list(prefix)
-    ]
-    return max(numbers, default=0)
+    listed = world.store.list(keys.retries)
+    return max([number_of(stored.key) async for stored in listed], default=0)
 
 
 async def _latest(world: World, layout: Layout, plan: Plan) -> RetryRound | None:

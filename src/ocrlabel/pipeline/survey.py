@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from ocrlabel.labels import Tally
 from ocrlabel.pipeline.layout import RunKeys
@@ -26,7 +24,7 @@ from ocrlabel.pipeline.world import World
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Counts of what is saved. metas: by (batch, retry); open_batches: those with no checkpoint.
+    """Counts of what is saved. open_batches: those with no checkpoint.
 
     done, failed: of the rows that were asked about. Of a batch of which only a part was asked
     about a checkpoint does not tell how many of them failed: they count as labelled.
@@ -36,7 +34,6 @@ class Survey:
     account: Account
     done: int = 0
     failed: int = 0
-    metas: Mapping[tuple[int, int], Mapping[str, Any]] = field(default_factory=dict)
     open_batches: tuple[int, ...] = ()
 
 
@@ -93,7 +90,7 @@ async def survey(
         words=tally.words,
         failures=tally.failures,
     )
-    return Survey(whole, account, done, failed, metas, unfinished)
+    return Survey(whole, account, done, failed, unfinished)
 
 
 def _with_retried(tally: Tally, again: Tally) -> Tally:

@@ -1,6 +1,7 @@
 """The nouns of quality: a page of the truth, and what pages of two files are paired by.
 
-The other side, a page as labels tell it, is a row of the labels table (`dataset.rows.LabelRow`).
+The other side, a page as labels tell it, is a row of the labels table
+(`dataset.tables.rows.LabelRow`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ocrlabel.pipeline.layout import RunKeys
+from ocrlabel.pipeline.layout import RunKeys, number_of
 from ocrlabel.pipeline.owner import Owner, certainly_dead, owner_from
 from ocrlabel.pipeline.world import World
 from ocrlabel.storage.base import NotStored
@@ -127,6 +127,6 @@ async def _newest_numbers(world: World, keys: RunKeys) -> dict[str, int]:
     prefix = keys.workers
     newest: dict[str, int] = {}
     async for stored in world.store.list(prefix):
-        worker, _, file = stored.key.removeprefix(prefix).rpartition("/")
-        newest[worker] = max(int(file.removesuffix(".json")), newest.get(worker, 0))
+        worker = stored.key.removeprefix(prefix).rpartition("/")[0]
+        newest[worker] = max(number_of(stored.key), newest.get(worker, 0))
     return newest
