@@ -306,7 +306,7 @@ def test_a_hostile_table_is_inert(browser, tmp_path):
     failures = [failed(text[:400], text[:400], text) for text in HOSTILE]
     record = {name: HOSTILE[n % len(HOSTILE)] for n, name in enumerate(
         ["dataset", "source", "engine", "run_id", "reason", "job", "fingerprint"])}  # fmt: skip
-    record |= {"settings": dict.fromkeys(HOSTILE, HOSTILE), "complete": False}
+    record |= {"engine_options": dict.fromkeys(HOSTILE, HOSTILE), "complete": False}
     file = reported(tmp_path, rows, failures, record)
     with browser_tests.opened(browser, file) as page:
         assert page.locator("#list li").count() == len(rows) + len(failures)

@@ -126,7 +126,6 @@ def settings(record: Mapping[str, Any]) -> list[Fact]:
         "job": record.get("job"),
         "run id": record.get("run_id"),
         "input fingerprint": record.get("fingerprint"),
-        **_mapping(record.get("settings")),
     }
     return [
         Fact(visible(str(name), 100), visible(_text(value), 1_000))

@@ -103,7 +103,7 @@ def test_a_local_model_that_is_named_after_its_engine_is_named_once():
 @pytest.mark.parametrize("record", [
     {"account": None, "engine_options": 3, "failures": [], "price_per_page_usd": "free"},
     {"created_at_s": 1e300, "ended_at_s": -1e300, "rows": None, "complete": "?"},
-    {"settings": {"<b>": {"x": [1]}}, "account": {"requests": {"answered": None}}},
+    {"engine_options": {"<b>": {"x": [1]}}, "account": {"requests": {"answered": None}}},
 ])  # fmt: skip
 def test_a_run_json_of_another_shape_is_no_error(record):
     report([row()], [failure()], record)

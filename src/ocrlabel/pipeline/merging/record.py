@@ -37,7 +37,6 @@ class RunRecord:
     price_per_page_usd: float = 0.0
     max_cost_usd: float | None = None
     max_failures_share: float = 0.05
-    settings: Mapping[str, Any] | None = None
     sessions: Sequence[Session] = ()
 
     @property
@@ -89,7 +88,6 @@ def encode_record(record: RunRecord, *, beyond: Mapping[str, Any]) -> bytes:
         "created_at_s": plan.created_at_s,
         "ended_at_s": record.ended_at_s,
         "active_s": round(record.active_s, 3),
-        "settings": dict(record.settings or {}),
     }
     return json.dumps(told, ensure_ascii=False, indent=1).encode()
 
