@@ -59,7 +59,7 @@ def test_a_dry_run_with_a_price_says_what_it_costs_and_how_long_it_takes(images,
     monkeypatch.setenv("UPSTAGE_API_KEYS", "key@3")
     ran = ocrlabel("run", "images/", "--dry-run")
     assert "engine upstage (a key is in the environment)" in ran.out
-    assert "0.01 USD" in ran.out
+    assert "0.0090 USD" in ran.out
     assert "2 s at 3 requests/s" in ran.out
 
 
