@@ -13,7 +13,8 @@ from ocrlabel.labels import Attempt
 from ocrlabel.pipeline.merging.merge import KnownAttempts
 from ocrlabel.pipeline.money.account import pages_at_risk, pages_charged
 from ocrlabel.pipeline.money.asks import Asks
-from ocrlabel.pipeline.money.budget import Entry, Purse
+from ocrlabel.pipeline.money.budget import Purse
+from ocrlabel.pipeline.money.ledger import Entry
 from ocrlabel.pipeline.owner import certainly_dead
 from ocrlabel.pipeline.rate.fleet import MARGIN
 from ocrlabel.pipeline.retries import rounds_begun

@@ -1,73 +1,30 @@
-"""The cap on money: a ledger of page grants that never sum above it, and this worker's purse.
-
-The ledger is a log of numbered objects, each put if absent, so workers of a fleet take grants
-without a server. A worker that ends settles: its grants then count as what it used. A dead
-worker's grants stay spent until somebody settles for it from its asks and attempts.
+"""The cap on money: this worker's purse, filled by grants that never sum above the cap.
 
 A worker may spend its grants for as long as nobody can take it for dead: until a duration after it
 began to write its newest heartbeat or entry. Then it must write "hold" first, and finds out what is
-left to it. Whoever settles for it does so only if it has written nothing since it was counted.
+left to it. Whoever settles for it, from its asks and attempts, does so only if it has written
+nothing since it was counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from ocrlabel.errors import BudgetReached
 from ocrlabel.pipeline.layout import RunKeys
+from ocrlabel.pipeline.money.ledger import Entry, Ledger, by_worker, holders, taken_pages
 from ocrlabel.pipeline.world import World
-from ocrlabel.wording import counted
+from ocrlabel.wording import counted, usd
 
 _GRANT_PAGES = 64
 _NO_CAP = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the ledger: "grant" to a worker, its "hold" of them, or "settle", all it used.
-
-    duration_s: how long it is a sign of life. since_s: when it was first seen here (own clock).
-    """
-
-    number: int
-    kind: str
-    worker: str
-    pages: int
-    duration_s: float
-    since_s: float
-
-
 def cap_pages(max_cost_usd: float, price_per_page_usd: float) -> int:
     """How many pages a cap buys; never one more, whatever floats do."""
     return math.floor(max_cost_usd / price_per_page_usd + 1e-9)
-
-
-def taken_pages(entries: Iterable[Entry]) -> int:
-    """Pages that are spent or may still be: a settled worker counts what it used."""
-    return sum(by_worker(entries).values())
-
-
-def by_worker(entries: Iterable[Entry]) -> dict[str, int]:
-    """Pages that count against the cap, by worker.
-
-    Entries in their order: a settlement says what the worker used in all, and what it is granted
-    later, in another round, comes on top.
-    """
-    taken: dict[str, int] = {}
-    for entry in entries:
-        before = 0 if entry.kind == "settle" else taken.get(entry.worker, 0)
-        taken[entry.worker] = before + entry.pages
-    return taken
-
-
-def holders(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """The newest entry of every worker that holds grants. Entries in their order."""
-    newest = {one.worker: one for one in entries}
-    return {worker: one for worker, one in newest.items() if one.kind != "settle"}
 
 
 def grant_size(*, wanted: int, available: int, workers: int) -> int:
@@ -79,56 +36,6 @@ def grant_size(*, wanted: int, available: int, workers: int) -> int:
         return 0
     fair = available // (2 * max(1, workers))
     return max(wanted, min(_GRANT_PAGES, fair))
-
-
-class Ledger:
-    """Reads and appends the shared log."""
-
-    def __init__(self, world: World, keys: RunKeys, *, duration_s: float) -> None:
-        self._world = world
-        self._keys = keys
-        self._duration_s = duration_s
-        self._entries: dict[int, Entry] = {}
-
-    @property
-    def entries(self) -> list[Entry]:
-        """All that are known, in order."""
-        return [self._entries[number] for number in sorted(self._entries)]
-
-    async def refresh(self) -> list[Entry]:
-        """All entries, in order."""
-        prefix = self._keys.budget
-        async for stored in self._world.store.list(prefix):
-            number = int(stored.key.removeprefix(prefix).removesuffix(".json"))
-            if number not in self._entries:
-                found = json.loads(await self._world.store.get(stored.key))
-                self._entries[number] = Entry(
-                    number,
-                    found["kind"],
-                    found["worker"],
-                    int(found["pages"]),
-                    float(found["duration_s"]),
-                    self._world.clock(),
-                )
-        return self.entries
-
-    async def append(self, kind: str, worker: str, pages: int) -> bool:
-        """Write the next number; False when somebody else just did."""
-        number = max(self._entries, default=0) + 1
-        body = {
-            "kind": kind,
-            "worker": worker,
-            "pages": pages,
-            "duration_s": self._duration_s,
-            "nonce": self._world.token(),
-        }
-        key = f"{self._keys.budget}{number:06d}.json"
-        if not await self._world.store.put_if_absent(key, json.dumps(body).encode()):
-            return False
-        self._entries[number] = Entry(
-            number, kind, worker, pages, self._duration_s, self._world.clock()
-        )
-        return True
 
 
 class Purse:
@@ -207,7 +114,7 @@ class Purse:
             if self.settle_for_the_dead is not None and await self.settle_for_the_dead():
                 return
             raise BudgetReached(
-                f"the cap of {counted(cap, 'page')} ({cap * self._price_usd:.2f} USD) is reached:"
+                f"the cap of {counted(cap, 'page')} ({usd(cap * self._price_usd)}) is reached:"
                 f" {taken_pages(entries) - self._left():,} are spent or may have been,"
                 f" and the next request may cost {wanted:,} more than is left\n"
                 "  raise --max-cost to go on; all answers so far are saved"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ocrlabel.errors import BudgetReached
 from ocrlabel.pipeline.merging.recount import settle_for_the_dead
-from ocrlabel.pipeline.money.budget import Entry, Purse, by_worker, holders, taken_pages
+from ocrlabel.pipeline.money.budget import Purse
+from ocrlabel.pipeline.money.ledger import Entry, by_worker, holders, taken_pages
 from ocrlabel.pipeline.workers.heartbeats import Heartbeats
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import LAYOUT, world
