@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from ocrlabel.pipeline.leases.lease import Free, LeaseState, Seen, standing
+from ocrlabel.pipeline.leases.standing import Free, LeaseState, Seen, standing
 from ocrlabel.pipeline.money.asks import ForeignAsk, nothing_in_flight
 from ocrlabel.pipeline.owner import Owner
 

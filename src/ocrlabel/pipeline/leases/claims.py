@@ -16,7 +16,8 @@ from ocrlabel.errors import StoreUnavailable
 from ocrlabel.labels import ImageRef
 from ocrlabel.pipeline.leases.drawn import Drawn, Part, Work
 from ocrlabel.pipeline.leases.known import LOOK_AGAIN_S, KnownBatch
-from ocrlabel.pipeline.leases.lease import Free, Leases, LeaseState
+from ocrlabel.pipeline.leases.lease import Leases
+from ocrlabel.pipeline.leases.standing import Free, LeaseState
 from ocrlabel.pipeline.outcomes import Row
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.saved.views import Views

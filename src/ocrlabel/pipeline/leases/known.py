@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from ocrlabel.pipeline.leases.lease import Closed, Free, HeldUntil, Standing
+from ocrlabel.pipeline.leases.standing import Closed, Free, HeldUntil, Standing
 
 LOOK_AGAIN_S = 1.0
 

@@ -12,68 +12,12 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from ocrlabel.pipeline.layout import RunKeys
-from ocrlabel.pipeline.owner import Owner, certainly_dead, owner_from
+from ocrlabel.pipeline.layout import RunKeys, number_of
+from ocrlabel.pipeline.leases.standing import Free, LeaseState, Seen, Standing, standing
+from ocrlabel.pipeline.owner import certainly_dead, owner_from
 from ocrlabel.pipeline.world import World
 from ocrlabel.storage.base import NotStored
-
-
-class LeaseState(StrEnum):
-    """What the newest number of a lease says."""
-
-    HELD = "held"
-    RELEASED = "released"
-    CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The newest number of one lease, and since when this worker has seen it (own clock)."""
-
-    number: int
-    state: LeaseState
-    owner: Owner
-    duration_s: float
-    since_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Free:
-    """May be claimed with this number. taken_over: somebody held it and did not finish."""
-
-    number: int
-    taken_over: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HeldUntil:
-    """Somebody works on it; worth another look at this time (own clock)."""
-
-    look_again_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """Finished for good."""
-
-
-Standing = Free | HeldUntil | Closed
-
-
-def standing(seen: Seen | None, *, now_s: float, margin_s: float, owner_dead: bool) -> Standing:
-    """What may be done about a lease. A pure rule, so that it can be checked exhaustively."""
-    if seen is None:
-        return Free(number=1, taken_over=False)
-    if seen.state is LeaseState.CLOSED:
-        return Closed()
-    if seen.state is LeaseState.RELEASED or owner_dead:
-        return Free(number=seen.number + 1, taken_over=True)
-    ends_s = seen.since_s + seen.duration_s + margin_s
-    if now_s >= ends_s:
-        return Free(number=seen.number + 1, taken_over=True)
-    return HeldUntil(ends_s)
 
 
 @dataclass(slots=True)
@@ -92,6 +36,15 @@ class Lease:
         return not self.lost and now_s < self.valid_until_s
 
 
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """A number that the store has not answered about: it may be ours, may be written by others."""
+
+    number: int
+    state: LeaseState
+    data: bytes
+
+
 class Leases:
     """Looks at, claims, renews and gives back leases of one round."""
 
@@ -103,15 +56,15 @@ class Leases:
         self.duration_s = duration_s
         self._margin_s = duration_s / 4 if margin_s is None else margin_s
         self._seen: dict[str, Seen] = {}
+        self._unsure: dict[str, Unsure] = {}
 
     async def look_at_batch(self, batch: int) -> Mapping[str, Standing]:
         """The standing of every slice of a batch that somebody ever claimed, by name."""
         prefix = self._keys.leases_of(batch)
         newest: dict[str, int] = {}
         async for stored in self._world.store.list(prefix):
-            name, _, file = stored.key.removeprefix(prefix).rpartition("/")
-            number = int(file.removesuffix(".json"))
-            newest[name] = max(number, newest.get(name, 0))
+            name = stored.key.removeprefix(prefix).partition("/")[0]
+            newest[name] = max(number_of(stored.key), newest.get(name, 0))
         found = {}
         for name, number in newest.items():
             full = f"{batch:04d}-{name}"
@@ -121,12 +74,8 @@ class Leases:
 
     async def look(self, name: str) -> Standing:
         """The standing of one lease."""
-        prefix = self._keys.lease_log(name)
-        newest = 0
-        async for stored in self._world.store.list(prefix):
-            file = stored.key.removeprefix(prefix)
-            newest = max(newest, int(file.removesuffix(".json")))
-        if newest:
+        listed = self._world.store.list(self._keys.lease_log(name))
+        if newest := max([number_of(stored.key) async for stored in listed], default=0):
             await self._see(name, newest)
         return self._standing(name)
 
@@ -146,9 +95,13 @@ class Leases:
             return
         key = self._keys.lease(name, number)
         try:
-            found = json.loads(await self._world.store.get(key))
+            data = await self._world.store.get(key)
         except NotStored:
             return  # the run was merged and cleaned up between the listing and now
+        unsure = self._unsure.get(name)
+        if unsure is not None and unsure.data == data and unsure.state is LeaseState.HELD:
+            return  # ours: it may be claimed once more, or renewed
+        found = json.loads(data)
         self._seen[name] = Seen(
             number=number,
             state=LeaseState(found["state"]),
@@ -160,10 +113,15 @@ class Leases:
     async def claim(self, name: str, free: Free) -> Lease | None:
         """Put the next number; None when somebody else was first."""
         began_s = self._world.clock()
-        if not await self._put(name, free.number, LeaseState.HELD):
+        number = free.number
+        if (unsure := self._unsure_hold(name, number)) is not None:
+            if not await self._store(name, unsure):
+                return None
+            number += 1  # others may have seen ours for a while: this one is valid from now on
+        if not await self._put(name, number, LeaseState.HELD):
             # whoever won has it from about now; the next look reads the number itself
             return None
-        lease = Lease(name, free.number, began_s + self.duration_s)
+        lease = Lease(name, number, began_s + self.duration_s)
         self._remember(lease, LeaseState.HELD)
         return lease
 
@@ -190,21 +148,48 @@ class Leases:
             return given
 
     async def _put_next(self, lease: Lease, state: LeaseState) -> bool:
-        if lease.lost or not await self._put(lease.name, lease.number + 1, state):
+        """Put the next number, after one of ours that is unsure."""
+        unsure = self._unsure_hold(lease.name, lease.number + 1)
+        if unsure is not None and not await self._advance(lease, unsure):
+            return False
+        return await self._advance(lease, self._next(lease.number + 1, state))
+
+    def _unsure_hold(self, name: str, number: int) -> Unsure | None:
+        """This number, if the store did not answer when we put it, to hold the lease.
+
+        What says that a lease is given back is left alone: nothing may follow `closed`.
+        """
+        match self._unsure.get(name):
+            case Unsure(state=LeaseState.HELD) as unsure if unsure.number == number:
+                return unsure
+            case _:
+                return None
+
+    async def _advance(self, lease: Lease, put: Unsure) -> bool:
+        if lease.lost or not await self._store(lease.name, put):
             lease.lost = True
             return False
-        lease.number += 1
-        self._remember(lease, state)
+        lease.number = put.number
+        self._remember(lease, put.state)
         return True
 
     async def _put(self, name: str, number: int, state: LeaseState) -> bool:
+        return await self._store(name, self._next(number, state))
+
+    def _next(self, number: int, state: LeaseState) -> Unsure:
         body = self._world.me.as_json() | {
             "state": state.value,
             "duration_s": self.duration_s,
             "nonce": self._world.token(),
         }
-        data = json.dumps(body, sort_keys=True).encode()
-        return await self._world.store.put_if_absent(self._keys.lease(name, number), data)
+        return Unsure(number, state, json.dumps(body, sort_keys=True).encode())
+
+    async def _store(self, name: str, put: Unsure) -> bool:
+        """Put if absent. Where this raises, the same bytes may be put again."""
+        self._unsure[name] = put
+        stored = await self._world.store.put_if_absent(self._keys.lease(name, put.number), put.data)
+        self._unsure.pop(name, None)
+        return stored
 
     def _remember(self, lease: Lease, state: LeaseState) -> None:
         self._seen[lease.name] = Seen(

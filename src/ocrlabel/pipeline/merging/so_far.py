@@ -12,7 +12,8 @@ from typing import Any
 
 from ocrlabel.dataset.tables.checkpoint_table import Settled
 from ocrlabel.errors import OcrLabelError
-from ocrlabel.pipeline.leases.lease import Closed, Free, Leases, LeaseState
+from ocrlabel.pipeline.leases.lease import Leases
+from ocrlabel.pipeline.leases.standing import Closed, Free, LeaseState
 from ocrlabel.pipeline.merging.finish import MERGE, run_record, sessions_of_run, table_info
 from ocrlabel.pipeline.merging.merge import write_tables
 from ocrlabel.pipeline.merging.record import encode_record, read_record

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from ocrlabel.pipeline.layout import RunKeys
+from ocrlabel.pipeline.layout import RunKeys, number_of
 from ocrlabel.pipeline.owner import Owner, certainly_dead, owner_from
 from ocrlabel.pipeline.world import World
 from ocrlabel.storage.base import NotStored
@@ -92,10 +92,8 @@ class Asks:
 
     async def newest(self, key: str) -> ForeignAsk | None:
         """The newest ask for a key, None when there is none."""
-        prefix = self._keys.asks_of(key)
-        number = 0
-        async for stored in self._world.store.list(prefix):
-            number = max(number, int(stored.key.removeprefix(prefix).removesuffix(".json")))
+        listed = self._world.store.list(self._keys.asks_of(key))
+        number = max([number_of(stored.key) async for stored in listed], default=0)
         return await self.read(ListedAsk(key, number)) if number else None
 
     async def read(self, listed: ListedAsk) -> ForeignAsk | None:
@@ -139,6 +137,6 @@ class Asks:
         prefix = self._keys.asks
         found = []
         async for stored in self._world.store.list(prefix):
-            key, _, file = stored.key.removeprefix(prefix).rpartition("/")
-            found.append(ListedAsk(key, int(file.removesuffix(".json"))))
+            key = stored.key.removeprefix(prefix).partition("/")[0]
+            found.append(ListedAsk(key, number_of(stored.key)))
         return found

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ocrlabel.pipeline.layout import RunKeys
+from ocrlabel.pipeline.layout import RunKeys, number_of
 from ocrlabel.pipeline.world import World
 
 
@@ -69,10 +69,8 @@ class Ledger:
 
     async def refresh(self) -> list[Entry]:
         """All entries, in order."""
-        prefix = self._keys.budget
-        async for stored in self._world.store.list(prefix):
-            number = int(stored.key.removeprefix(prefix).removesuffix(".json"))
-            if number not in self._entries:
+        async for stored in self._world.store.list(self._keys.budget):
+            if (number := number_of(stored.key)) not in self._entries:
                 found = json.loads(await self._world.store.get(stored.key))
                 self._entries[number] = Entry(
                     number,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ocrlabel.pipeline.leases.claims import Claims
-from ocrlabel.pipeline.leases.lease import Free, Leases, LeaseState
+from ocrlabel.pipeline.leases.lease import Leases
+from ocrlabel.pipeline.leases.standing import Free, LeaseState
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.saved.views import Views
 from ocrlabel.pipeline.selection import Selection

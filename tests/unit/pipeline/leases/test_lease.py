@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from ocrlabel.pipeline.leases.lease import Free, Leases, LeaseState
+import pytest
+
+from ocrlabel.errors import StoreUnavailable
+from ocrlabel.pipeline.leases.lease import Leases
+from ocrlabel.pipeline.leases.standing import Closed, Free, HeldUntil, LeaseState
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import CountsCalls
 from tests.support.runs import LAYOUT, world
@@ -68,3 +72,101 @@ def test_a_lease_that_somebody_took_over_is_lost_for_every_hand_that_would_renew
         return await asyncio.gather(*(ours.renew(lease) for _ in range(3))), lease.lost
 
     assert run_virtual(story()) == ([False] * 3, True)
+
+
+class Mute(DictStore):
+    """Of one put-if-absent, the n-th, nothing is heard: it has taken place, or it has not."""
+
+    def __init__(self, n: int, *, stored: bool) -> None:
+        super().__init__()
+        self.left, self.stored = n, stored
+
+    async def put_if_absent(self, key, data):
+        self.left -= 1
+        if self.left:
+            return await super().put_if_absent(key, data)
+        if self.stored:
+            await super().put_if_absent(key, data)
+        raise StoreUnavailable(f"no answer about {key}")
+
+
+def state_of(store, worker="w9"):
+    """How the lease stands for somebody who sees it for the first time."""
+    return leases(store, worker).look(NAME)
+
+
+either_way = pytest.mark.parametrize("stored", [True, False])
+
+
+@either_way
+def test_a_claim_that_the_store_did_not_answer_is_made_again_at_once(stored):
+    async def story():
+        store = Mute(1, stored=stored)
+        ours = leases(store)
+        with pytest.raises(StoreUnavailable):
+            await ours.claim(NAME, FIRST)
+        await sleep(50.0)
+        stands = await ours.look(NAME)
+        lease = await ours.claim(NAME, stands)
+        await sleep(50.0)  # others count from the newest number, as we do
+        return stands, lease.valid(clock()), await leases(store, "w2").look(NAME)
+
+    stands, valid, for_others = run_virtual(story())
+    assert stands == FIRST
+    assert valid
+    assert isinstance(for_others, HeldUntil)
+
+
+@either_way
+def test_a_renewal_that_the_store_did_not_answer_costs_no_lease(stored):
+    async def story():
+        ours = leases(Mute(2, stored=stored))
+        lease = await ours.claim(NAME, FIRST)
+        with pytest.raises(StoreUnavailable):
+            await ours.renew(lease)
+        await sleep(70.0)
+        return await ours.renew(lease), lease.valid(clock())
+
+    assert run_virtual(story()) == (True, True)
+
+
+@either_way
+def test_a_lease_is_closed_after_a_renewal_that_was_cut_off(stored):
+    async def story():
+        store = Mute(2, stored=stored)
+        ours = leases(store)
+        lease = await ours.claim(NAME, FIRST)
+        with pytest.raises(StoreUnavailable):
+            await ours.renew(lease)
+        return await ours.give_back(lease, LeaseState.CLOSED), await state_of(store)
+
+    assert run_virtual(story()) == (True, Closed())
+
+
+@either_way
+def test_what_may_say_closed_is_never_followed_by_another_number(stored):
+    async def story():
+        store = Mute(2, stored=stored)
+        ours = leases(store)
+        lease = await ours.claim(NAME, FIRST)
+        with pytest.raises(StoreUnavailable):
+            await ours.give_back(lease, LeaseState.CLOSED)
+        await ours.give_back(lease, LeaseState.RELEASED)
+        assert await ours.claim(NAME, Free(2, taken_over=True)) is None
+        return await state_of(store)
+
+    assert run_virtual(story()) == (Closed() if stored else Free(3, taken_over=True))
+
+
+def test_a_claim_that_the_store_did_not_answer_is_left_to_whoever_was_faster():
+    async def story():
+        store = Mute(1, stored=False)
+        ours = leases(store)
+        with pytest.raises(StoreUnavailable):
+            await ours.claim(NAME, FIRST)
+        assert await leases(store, "w2").claim(NAME, FIRST)
+        return await ours.claim(NAME, FIRST), await ours.look(NAME)
+
+    lease, stands = run_virtual(story())
+    assert lease is None
+    assert isinstance(stands, HeldUntil)
