@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 
 import pytest
@@ -281,3 +282,75 @@ def test_a_renewal_that_fails_once_does_not_make_two_mergers_of_one():
     run_virtual(story())
     assert any(store.failed for store in stores)
     assert len(merged) == 1
+
+
+class Outage(DictStore):
+    """From its n-th call after the first claim of the merge on, it answers nothing for a while.
+
+    heard: whether a write that finds it so takes place all the same.
+    """
+
+    def __init__(self, n: int, lasts_s: float, *, heard: bool) -> None:
+        super().__init__()
+        self.left, self.lasts_s, self.heard = n, lasts_s, heard
+        self.merging, self.until_s = False, -1.0
+
+    def _call(self, key: str) -> bool:
+        self.merging = self.merging or "/leases/merge/" in key
+        if self.merging and self.left:
+            self.left -= 1
+            if not self.left:
+                self.until_s = clock() + self.lasts_s
+        return clock() < self.until_s
+
+    async def _write(self, key, write):
+        if not self._call(key):
+            return await write
+        if self.heard:
+            await write
+        else:
+            write.close()
+        raise StoreUnavailable(f"no answer about {key}")
+
+    async def get(self, key):
+        if self._call(key):
+            raise StoreUnavailable(f"no answer about {key}")
+        return await super().get(key)
+
+    async def list(self, prefix):
+        if self._call(prefix):
+            raise StoreUnavailable(f"no answer about {prefix}")
+        async for stored in super().list(prefix):
+            yield stored
+
+    async def put(self, key, data):
+        await self._write(key, super().put(key, data))
+
+    async def put_if_absent(self, key, data):
+        return await self._write(key, super().put_if_absent(key, data))
+
+    async def upload(self, key, path):
+        await self._write(key, super().upload(key, path))
+
+    async def delete(self, keys):
+        await self._write(keys[0], super().delete(keys))
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_store_that_is_gone_while_the_tables_are_merged_is_waited_for(heard):
+    for n in itertools.count(1):
+        store, engine = Outage(n, lasts_s=300.0, heard=heard), BillingEngine()
+        told = run_virtual(go(store, made(20), engine, TENS)).told
+        assert (told["complete"], told["labelled"], told["billed_usd"]) == (True, 20, 0.03)
+        beyond_the_end, store.left, store.until_s = store.left > 0, 0, -1.0
+        assert len(run_virtual(labels(store))) == engine.billed.total() == 20
+        assert not any("/journal/" in key or "/asks/" in key for key in store.objects)
+        if beyond_the_end:
+            break
+    assert n > 10
+
+
+def test_a_store_that_is_gone_for_good_while_the_tables_are_merged_ends_the_run():
+    store, options = Outage(3, lasts_s=9999.0, heard=False), RunOptions(give_up_after_s=120.0)
+    with pytest.raises(StoreUnavailable):
+        run_virtual(go(store, made(5), BillingEngine(), options))

@@ -18,7 +18,8 @@ from ocrlabel.dataset.tables.checkpoint_table import Settled
 from ocrlabel.errors import StoreUnavailable
 from ocrlabel.labels import Tally
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.leases.lease import Closed, Free, Lease, Leases, LeaseState
+from ocrlabel.pipeline.leases.lease import Lease, Leases
+from ocrlabel.pipeline.leases.standing import Closed, Free, LeaseState
 from ocrlabel.pipeline.merging.merge import (
     KnownAttempts,
     beyond_checkpoints,
@@ -33,6 +34,7 @@ from ocrlabel.pipeline.merging.record import (
     read_record,
 )
 from ocrlabel.pipeline.money.account import Account, account_from_json, account_to_json
+from ocrlabel.pipeline.reading.outage import Outage
 from ocrlabel.pipeline.saved.clearing import delete_below
 from ocrlabel.pipeline.tools import Tools
 from ocrlabel.pipeline.workers.sessions import Session, read_sessions
@@ -44,11 +46,27 @@ MERGE = "merge"
 """The name of the lease under which tables and run.json are written."""
 
 _LOOK_S = 0.5
+_STORE_PAUSE_S = 5.0
 
 
 async def finish(tools: Tools, scratch: Path, *, retry: int) -> Finished:
-    """Merge, or wait until somebody else has. Raises Draining when asked to stop meanwhile."""
-    leases = tools.leases(retry)
+    """Merge, or wait until somebody else has. Raises Draining when asked to stop meanwhile.
+
+    A store that does not answer is waited for, for as long as an outage may last.
+    """
+    leases, outage = tools.leases(retry), Outage()
+    while True:
+        try:
+            return await _finish(tools, leases, scratch, retry=retry)
+        except StoreUnavailable as error:
+            if outage.failed(tools.world.clock()):
+                tools.world.emit(Notice("store", f"{error}; waiting for it"))
+            if outage.tried_for_s >= tools.options.give_up_after_s:
+                raise
+            await tools.stop.nap(tools.world.sleep, _STORE_PAUSE_S)
+
+
+async def _finish(tools: Tools, leases: Leases, scratch: Path, *, retry: int) -> Finished:
     while True:
         match await leases.look(MERGE):
             case Closed():
@@ -58,6 +76,8 @@ async def finish(tools: Tools, scratch: Path, *, retry: int) -> Finished:
                     and found.complete
                     and await labels_are_there(tools.world, tools.layout)
                 ):
+                    # whoever closed it may have died, or lost the store, before he cleared up
+                    await clear_journals(tools, retry=retry)
                     return found
                 # somebody deleted what was written: it is made again from the checkpoints
                 return await _merge(tools, scratch, retry=retry)
@@ -81,10 +101,14 @@ async def _merge_under(
     keeping = asyncio.ensure_future(keep())
     try:
         found = await _merge(tools, scratch, retry=retry)
+        await leases.give_back(lease, LeaseState.CLOSED)
+    except StoreUnavailable:
+        with contextlib.suppress(StoreUnavailable):  # then it expires
+            await leases.give_back(lease, LeaseState.RELEASED)
+        raise
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
-    await leases.give_back(lease, LeaseState.CLOSED)
     await clear_journals(tools, retry=retry)
     return found
 
