@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
-from ocrlabel.cli.tallying import Progress, shown_duration
+from ocrlabel.cli.tallying import Progress, shown_duration, spent_of_projected
 from ocrlabel.pipeline.events import Event, Notice
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Bar:
         if progress.left_s is not None:
             parts.append(f"{shown_duration(progress.left_s)} left")
         if progress.price_per_page_usd:
-            parts.append(f"${progress.spent_usd:.2f} of ~${progress.projected_usd:.2f}")
+            parts.append(spent_of_projected(progress))
         if progress.others.workers:
             parts.append(f"{1 + progress.others.workers} workers")
         return "  ".join(parts)

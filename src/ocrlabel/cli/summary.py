@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ocrlabel.cli.tallying import shown_duration
-from ocrlabel.wording import counted
+from ocrlabel.wording import counted, usd
 
 if TYPE_CHECKING:
     from ocrlabel.cli.labelling import Labelling
@@ -75,12 +75,12 @@ def _cost_rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     account = told["account"]
     at_risk = sum(account["at_risk_pages"].values())
     wasted = sum(account["wasted_pages"].values())
-    line = f"{counted(account['billed_pages'], 'page')}, {told['billed_usd']:.4f} USD"
+    line = f"{counted(account['billed_pages'], 'page')}, {usd(told['billed_usd'])}"
     if wasted:
         line += f"; {wasted:,} of them in no label"
     rows = [("billed", line)]
     if at_risk:
-        perhaps = f"{counted(at_risk, 'page')}, {told['at_risk_usd']:.4f} USD"
+        perhaps = f"{counted(at_risk, 'page')}, {usd(told['at_risk_usd'])}"
         rows.append(("perhaps billed", perhaps))
     rate = told["requests_per_s"]
     sent = sum(n for name, n in account["requests"].items() if name != "unsent")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ocrlabel.labels import Failed
 from ocrlabel.pipeline.events import AllSettled, Asked, Event, Fleet, RowDone, Started
 from ocrlabel.pipeline.money.account import pages_at_risk, pages_charged
-from ocrlabel.wording import counted
+from ocrlabel.wording import counted, usd
 
 _WINDOW_S = 60.0
 _ENOUGH_ROWS = 5
@@ -134,6 +134,11 @@ def shown_duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def spent_of_projected(progress: Progress) -> str:
+    """0.0600 USD of about 0.1200 USD."""
+    return f"{usd(progress.spent_usd)} of about {usd(progress.projected_usd)}"
+
+
 def progress_line(progress: Progress) -> str:
     """The state as one line of plain text."""
     parts = [f"{progress.done:,} of {progress.rows:,} done"]
@@ -143,7 +148,7 @@ def progress_line(progress: Progress) -> str:
     if progress.left_s is not None:
         parts.append(f"{shown_duration(progress.left_s)} left")
     if progress.price_per_page_usd:
-        parts.append(f"{progress.spent_usd:.2f} of about {progress.projected_usd:.2f} USD spent")
+        parts.append(f"{spent_of_projected(progress)} spent")
     if progress.others.workers:
         parts.append(f"with {counted(progress.others.workers, 'other worker')}")
     return ", ".join(parts)

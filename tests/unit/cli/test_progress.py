@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from ocrlabel.cli.bar import Bar
 from ocrlabel.cli.json_lines import JsonLines
 from ocrlabel.cli.lines import Lines
 from ocrlabel.cli.tallying import Progress, progress_line
@@ -100,6 +101,16 @@ def test_neither_a_rate_of_nothing_nor_a_rest_of_nothing_is_told():
     ]
     last = said_by_lines(started(rows=6), *[LABELLED] * 6, seconds=1.0)[-1]
     assert last == "6 of 6 done, 0.86 images/s"
+
+
+def test_small_sums_are_told_to_a_fraction_of_a_cent_by_line_and_bar():
+    begun = Started(8, 2, 0, "upstage", 0.0015, spent_pages=2)
+    said = "0.0030 USD of about 0.0080 USD"
+    assert f"{said} spent" in progress_line(progress_of(begun, LABELLED, seconds=1.0))
+    bar = Bar(Clock())
+    for event in (begun, LABELLED):
+        bar(event)
+    assert said in bar._state()
 
 
 def test_what_was_done_before_is_told_in_the_singular_too():
