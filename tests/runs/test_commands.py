@@ -101,10 +101,22 @@ def test_too_many_failures_end_with_exit_6_and_a_failures_table(images, tmp_path
     (images / "broken.jpg").write_bytes(b"no image")
     ran = ocrlabel("run", "images/", "--engine", "scripted")
     assert ran.status == 6
-    assert "--retry-failed" in ran.err
+    assert "--max-failures 15%" in ran.err
     table = pq.read_table(tmp_path / "labels_failures.parquet").to_pylist()
     assert [(row["id"], row["failure_class"]) for row in table] == [("broken.jpg", "not_an_image")]
     assert ocrlabel("run", "images/", "--engine", "scripted", "--max-failures", "20%").status == 0
+
+
+def test_a_broken_file_of_a_folder_is_mended_and_labelled_as_the_message_advises(images, tmp_path):
+    (images / "broken.jpg").write_bytes(b"no image")
+    ran = ocrlabel("run", "images/", "--engine", "scripted")
+    assert "1 not_an_image will fail again as the files are" in ran.err
+    assert "--retry-failed" not in ran.err, "of the failures none may pass"
+    assert "another --output and --reuse-from labels.parquet" in ran.err
+    shutil.copy(images / "0.png", images / "broken.jpg")
+    again = ("--output", "more.parquet", "--reuse-from", "labels.parquet")
+    assert ocrlabel("run", "images/", "--engine", "scripted", *again).status == 0
+    assert len(list(read_labels(tmp_path / "more.parquet"))) == 7
 
 
 def test_failed_rows_are_tried_again_when_asked_and_the_label_wins(images, tmp_path):
@@ -112,10 +124,11 @@ def test_failed_rows_are_tried_again_when_asked_and_the_label_wins(images, tmp_p
     rows = [{"id": str(n), "image_path": f"images/{n}.png"} for n in range(6)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "input.parquet")
     (images / "3.png").unlink()
-    ran = ocrlabel("run", "input.parquet", "--engine", "scripted", "--max-failures", "50%")
+    ran = ocrlabel("run", "input.parquet", "--engine", "scripted")
     assert "not_found 1" in ran.out
+    assert "mend them, then the same command with --retry-failed not_found" in ran.err
     (images / "3.png").write_bytes(good)
-    again = ocrlabel("run", "input.parquet", "--engine", "scripted", "--retry-failed", "all")
+    again = ocrlabel("run", "input.parquet", "--engine", "scripted", "--retry-failed", "not_found")
     assert again.status == 0
     assert [row.id for row in read_labels(tmp_path / "labels.parquet")] == list("012345")
 

@@ -109,10 +109,10 @@ def _place(bucket: str, output_key: str, settings: Settings, keys: Keys) -> Plac
 
 def _label(source: str, place: Place, settings: Settings, keys: Keys, *, resume: bool) -> None:
     from ocrlabel.cli import clocks
+    from ocrlabel.cli.incomplete import raise_if_incomplete
     from ocrlabel.cli.labelling import label_dataset
     from ocrlabel.cli.progress import display_for
     from ocrlabel.cli.report_at_end import write_report_at_end
-    from ocrlabel.cli.run import raise_if_incomplete
     from ocrlabel.cli.summary import tell_result
 
     display = display_for(settings.log, clocks.boot_s, clocks.wall_s, sys.stderr)

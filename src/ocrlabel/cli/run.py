@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrlabel.errors import ConfigError, Incomplete
-from ocrlabel.wording import counted
+from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:
     from ocrlabel.cli.labelling import Labelling
@@ -131,6 +129,7 @@ def run(
     """
     from ocrlabel.cli import clocks
     from ocrlabel.cli.estimate import tell_estimate
+    from ocrlabel.cli.incomplete import raise_if_incomplete
     from ocrlabel.cli.labelling import label_dataset
     from ocrlabel.cli.progress import display_for
     from ocrlabel.cli.settings import Settings, from_environment
@@ -189,16 +188,3 @@ def _report(source: str, done: Labelling, settings: Settings, display: Display) 
     from ocrlabel.cli.report_at_end import write_report_at_end
 
     return asyncio.run(write_report_at_end(source, done, settings, display))
-
-
-def raise_if_incomplete(done: Labelling, most_share: float) -> None:
-    """Exit 6 when more rows failed than --max-failures allows."""
-    told = done.result.told
-    if done.result.partial or told["failed"] <= most_share * told["rows"]:
-        return
-    raise Incomplete(
-        f"{told['failed']:,} of {counted(told['rows'], 'row')} failed,"
-        f" more than {most_share:.0%}; see {done.failures}\n"
-        "  those that may yet succeed: the same command with --retry-failed all (or one class);"
-        f" to accept them: --max-failures {math.ceil(100 * told['failed'] / told['rows'])}%"
-    )

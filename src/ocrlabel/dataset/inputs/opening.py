@@ -82,7 +82,7 @@ class Opened:
 async def in_bucket(url: str, named: Named) -> Opened:
     """A table in a bucket, or the images under a prefix of it."""
     source = bucket_root(url, named.store_opener)
-    if not _is_table(url):
+    if not is_table(url):
         skipped: Counter[str] = Counter()
         return Opened(await _objects(source, url, skipped), [source], skipped)
     whole = BucketRoot(source.store, source.bucket)
@@ -97,7 +97,7 @@ def on_disk(source: str, named: Named) -> Opened:
     path = named.cwd / Path(source).expanduser()
     skipped: Counter[str] = Counter()
     try:
-        if path.is_file() and _is_table(source):
+        if path.is_file() and is_table(source):
             roots = named.roots_with([_real(path.parent)])
             return Opened(_table(path.open("rb"), source, named), roots)
         folder, found = _images(path, source, named.cwd, skipped)
@@ -108,7 +108,8 @@ def on_disk(source: str, named: Named) -> Opened:
     return Opened(ListedRows(found, source), [root], skipped)
 
 
-def _is_table(source: str) -> bool:
+def is_table(source: str) -> bool:
+    """Whether a name is a table's, by its ending; else it is a folder's or an image's."""
     return PurePosixPath(source).suffix.lower() in _TABLES
 
 
@@ -136,7 +137,7 @@ def _images(
         folder = _real(path)
         found = list(images_below(folder, skipped))
         if not found:
-            tables = sorted(entry.name for entry in folder.iterdir() if _is_table(entry.name))
+            tables = sorted(entry.name for entry in folder.iterdir() if is_table(entry.name))
             raise DatasetError(
                 f"{source}: there is no image in this folder"
                 + (f"; give the table itself: {', '.join(tables[:3])}" if tables else "")
