@@ -159,6 +159,21 @@ def test_a_key_that_is_refused_midway_leaves_the_rest_to_the_other(tmp_path, ser
     found = written(tmp_path)
     judge_rows(inputs, found)
     judge_money(inputs, fake.entries, found)
+    assert ran.err.count("it is key 1 of 2 in UPSTAGE_API_KEYS; going on with 1 other key") == 1
+    for secret in ("up_one", "up_two"):
+        assert secret not in ran.out + ran.err
+
+
+def test_when_no_key_is_left_each_is_named_by_its_place_and_none_is_shown(served, inputs):
+    keys = parse_keys("up_one@30,up_two@30")
+    served(
+        Settings(keys=keys, refusals=tuple(Refusal(key.name, 0, 401) for key in keys)),
+        keys="up_one@30,up_two@30",
+    )
+    ran = ocrlabel(*RUN)
+    assert ran.status == 4, ran.err
+    for number in (1, 2):
+        assert f"it is key {number} of 2 in UPSTAGE_API_KEYS" in ran.err
     for secret in ("up_one", "up_two"):
         assert secret not in ran.out + ran.err
 

@@ -184,6 +184,8 @@ class UpstageEngine:
         refusal = upstage_errors.of_answer(status, headers, body, now_s=self._wall(), url=self._url)
         if refusal is not None:
             refusal = self._without_secrets(refusal)
+            if isinstance(refusal, KeyRefused) and key.place:
+                raise KeyRefused(f"{refusal.message}; it is {key.place}", status=refusal.status)
             if upstage_errors.is_elsewhere(status) and not self._found:
                 raise ConfigError(refusal.message) from refusal
             raise refusal

@@ -27,7 +27,10 @@ tier, and tiers have more of both.
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One API key and what it allows. None means no limit. The secret shows in no repr."""
+    """One API key and what it allows. None means no limit. The secret shows in no repr.
+
+    place: where the user finds it, such as "key 2 of 3 in UPSTAGE_API_KEYS".
+    """
 
     name: str
     secret: str = field(repr=False)
@@ -35,6 +38,7 @@ class Key:
     pages_per_minute: float | None = None
     pages_follow: bool = False
     """pages_per_minute is not what somebody said of this key, but what is documented."""
+    place: str = ""
 
     @property
     def lane(self) -> Lane:
@@ -59,7 +63,7 @@ def parse_keys(
     entries = [entry.strip() for entry in text.split(",")]
     keys = []
     for number, entry in enumerate(entries, start=1):
-        place = where if len(entries) == 1 else f"key {number} of {where}"
+        place = _place(number, len(entries), where)
         secret, at, rates = entry.rpartition("@")
         if not at:
             keys.append(_with_pages(_key(entry, requests_per_s, place), pages_per_minute))
@@ -114,7 +118,7 @@ def _of_content(
     if isinstance(content, Sequence) and content:
         return _distinct(
             [
-                _of_entry(entry, rps, ppm, f"key {number} of {where}")
+                _of_entry(entry, rps, ppm, _place(number, len(content), where))
                 for number, entry in enumerate(content, start=1)
             ],
             where,
@@ -135,6 +139,10 @@ def _of_entry(entry: object, rps: float | None, ppm: float | None, place: str) -
     raise ConfigError(f'{place} is neither a key nor {{"key": "…", "requests_per_s": 3}}')
 
 
+def _place(number: int, of: int, where: str) -> str:
+    return where if of == 1 else f"key {number} of {of} in {where}"
+
+
 def _with_pages(key: Key, ppm: float | None) -> Key:
     """The key with the pages/min that go with its requests/s."""
     if ppm is None:
@@ -152,7 +160,7 @@ def _key(secret: str, rps: float | None, place: str) -> Key:
         raise ConfigError(f"{place} has a space or another character that no API key has")
     # Named by its hash: the same key has the same name in every worker, wherever it stands.
     digest = hashlib.sha256(b"ocrlabel lane " + secret.encode("ascii")).hexdigest()
-    return Key(f"key-{digest[:6]}", secret, rps)
+    return Key(f"key-{digest[:6]}", secret, rps, place=place)
 
 
 def _rate(value: object, place: str, unit: str) -> float | None:

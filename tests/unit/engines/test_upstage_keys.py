@@ -50,6 +50,16 @@ def test_a_key_is_named_alike_wherever_it_stands():
     assert one[1].name == two[0].name != one[0].name
 
 
+def test_a_key_knows_where_the_user_finds_it():
+    assert [key.place for key in parse_keys("up_a,up_b@2")] == [
+        "key 1 of 2 in UPSTAGE_API_KEYS",
+        "key 2 of 2 in UPSTAGE_API_KEYS",
+    ]
+    assert parse_keys("up_a", where="UPSTAGE_API_KEY")[0].place == "UPSTAGE_API_KEY"
+    listed = keys_of_secret('["up_a", {"key": "up_b"}]', where="AWS_SECRET_ARN")
+    assert listed[1].place == "key 2 of 2 in AWS_SECRET_ARN"
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -20,7 +20,7 @@ from ocrlabel.errors import (
     Unavailable,
 )
 from ocrlabel.labels import Attempt, AttemptResult, FailureClass, Outcome
-from ocrlabel.pipeline.events import Asked
+from ocrlabel.pipeline.events import Asked, Notice
 from ocrlabel.pipeline.money.account import pages_charged
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.outcomes import Story, failed, failed_when_sent, labelled
@@ -34,6 +34,7 @@ from ocrlabel.pipeline.saved.journal import JournalWriter
 from ocrlabel.pipeline.saved.records import Tried
 from ocrlabel.pipeline.stop import Draining, Stop
 from ocrlabel.pipeline.world import World
+from ocrlabel.wording import counted
 
 _BAD_ANSWERS_PAID = 2
 """The service says that it charged for each: a third one would hardly be better."""
@@ -155,8 +156,13 @@ class Exchange:
         self.breaker.on_success()  # the service is there
         result = AttemptResult.KEY_REFUSED
         self._tried(story, sent.ended(result, status=error.status, message=error.message))
-        if not self.pool.retire(slot.lane, error.message):
+        news = slot.lane in self.pool.remaining()
+        left = self.pool.retire(slot.lane, error.message)
+        if not left:
             raise EngineUnusable(no_keys(self.pool.retired())) from error
+        if news:
+            rest = f"going on with {counted(len(left), 'other key')}"
+            self.world.emit(Notice("key", f"{slot.lane}: {error.message}; {rest}"))
 
     def _throttled(self, story: Story, slot: Slot, sent: Sent, error: Throttled) -> None:
         self.pool.throttled(slot, error.retry_after_s)
