@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -8,11 +9,20 @@ from hypothesis import strategies as st
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import BudgetReached, Rejected, Unavailable
+from ocrlabel.pipeline.events import Notice
+from ocrlabel.pipeline.money.asks import Asks
+from ocrlabel.pipeline.money.ledger import Ledger
 from ocrlabel.pipeline.options import RunOptions
-from tests.support.clock import clock, run_virtual
+from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, Frozen, PowerCut
-from tests.support.runs import BillingEngine, go, made
+from tests.support.runs import LAYOUT, BillingEngine, Told, go, made, world
 from tests.support.stores import DictStore
+
+LIFTED = frozenset({"max_cost_usd"})
+
+
+def capped(usd: float | None, **more) -> RunOptions:
+    return RunOptions(batch_rows=10, max_cost_usd=usd, **more)
 
 
 @pytest.mark.parametrize("cap", [0, 1, 2, 7, 12, 19])
@@ -21,13 +31,57 @@ def test_a_cap_is_reached_and_never_passed_and_a_higher_one_goes_on(cap):
 
     async def story():
         with pytest.raises(BudgetReached):
-            await go(store, made(20), engine, RunOptions(batch_rows=10, max_cost_usd=cap * 0.01))
+            await go(store, made(20), engine, capped(cap * 0.01))
         spent = engine.billed.total()
-        await go(store, made(20), engine, worker="w2")
+        await go(store, made(20), engine, capped(0.20), worker="w2")
         return spent
 
     assert run_virtual(story()) == cap
     assert engine.billed.total() == 20
+
+
+@pytest.mark.parametrize("cut", [8, 14, 20])
+def test_a_cap_holds_for_whoever_goes_on_without_naming_one_also_after_a_death(cut):
+    store, engine, told = DictStore(), BillingEngine(price_per_page_usd=0.01), Told()
+
+    async def story():
+        with pytest.raises(PowerCut):
+            await go(DiesAfter(store, cut), made(60), engine, capped(0.30))
+        with pytest.raises(BudgetReached):
+            await go(store, made(60), engine, capped(None), worker="w2", told=told)
+        return engine.asked.total()
+
+    assert run_virtual(story()) <= 30
+    assert any("the cap of 0.3000 USD" in e.message for e in told.events if isinstance(e, Notice))
+
+
+def test_a_cap_that_is_lifted_holds_no_more():
+    store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01)
+
+    async def story():
+        with pytest.raises(BudgetReached):
+            await go(store, made(20), engine, capped(0.05))
+        return await go(store, made(20), engine, capped(None, lifted=LIFTED), worker="w2")
+
+    assert run_virtual(story()).told["max_cost_usd"] is None
+    assert engine.billed.total() == 20
+
+
+def test_a_worker_that_joins_with_a_cap_caps_the_whole_fleet():
+    store = DictStore()
+    engine = BillingEngine(price_per_page_usd=0.01, lanes=(Lane("key", 1.0, None),))
+
+    async def joins():
+        await sleep(30.0)
+        await go(store, made(400), engine, capped(0.90), worker="w2", host="b")
+
+    async def story():
+        first = go(store, made(400), engine, capped(None), worker="w1", host="a")
+        return await asyncio.gather(first, joins(), return_exceptions=True)
+
+    ended = run_virtual(story())
+    assert [type(one) for one in ended] == [BudgetReached, BudgetReached]
+    assert 80 < engine.asked.total() <= 90
 
 
 @given(cuts=st.lists(st.integers(1, 60), max_size=4), cap=st.integers(5, 25))
@@ -134,6 +188,33 @@ def test_a_death_in_a_retry_round_never_makes_a_run_spend_more_than_its_cap(cut)
 
     run_virtual(story())
     assert engine.billed.total() <= 30
+
+
+def test_a_request_that_was_lost_before_the_merge_counts_in_every_later_round():
+    def refused_at_first(image, attempt):
+        late = int(image.split()[1]) >= 10
+        return Rejected("no", status=400) if attempt == 1 and late else None
+
+    store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01, trouble=refused_at_first)
+
+    async def a_request_is_lost():
+        await sleep(0.5)
+        gone = world(store, "w8", host="gone")
+        keys = LAYOUT.of_run(json.loads(store.objects[LAYOUT.plan_key])["run_id"])
+        ledger = Ledger(gone, keys, duration_s=60.0)
+        while not await ledger.append("grant", "w8", 5):
+            await ledger.refresh()
+        times = {"send_within_s": 60.0, "request_timeout_s": 30.0, "margin_s": 15.0}
+        assert await Asks(gone, keys, **times).claim("ab" * 32, 1, batch=0, pages=1)
+
+    async def story():
+        await asyncio.gather(go(store, made(20), engine, capped(0.16)), a_request_is_lost())
+        assert engine.billed.total() == 10
+        with pytest.raises(BudgetReached):
+            await go(store, made(20), engine, capped(0.16, retry_failed=()), worker="w2")
+
+    run_virtual(story())
+    assert engine.billed.total() + 1 == 16
 
 
 @given(after_s=st.floats(1.0, 12.0))

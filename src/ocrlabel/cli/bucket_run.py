@@ -45,7 +45,7 @@ def bucket_run(
     fresh: Annotated[bool, _option("Pay for every page again.", "--fresh")] = False,
     engine: Annotated[str | None, _option("upstage, rapidocr or tesseract.")] = None,
     rps: Annotated[str | None, _option("Requests/s of the whole fleet, or auto.")] = None,
-    max_cost: Annotated[float | None, _option("The cap of the whole run in US dollars.")] = None,
+    max_cost: Annotated[str | None, _option("The run's cap in US dollars, or none.")] = None,
     max_failures: Annotated[str | None, _option("Exit 6 above this share; 5%.")] = None,
     image_root: Annotated[
         list[str] | None, _option("Where image paths start: a folder, s3://bucket/prefix.")

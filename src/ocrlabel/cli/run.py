@@ -80,7 +80,8 @@ def run(
         int | None, option("Processes that open or read images; by default the cores.", panel=_PACE)
     ] = None,
     max_cost: Annotated[
-        float | None, option("Never spend more than this many US dollars (exit 5).", panel=_PACE)
+        str | None,
+        option("Never spend more than this many US dollars (exit 5); or `none`.", panel=_PACE),
     ] = None,
     price_per_page: Annotated[
         float | None, option("US dollars; 0.0015 as of 2026-09-11.", panel=_PACE)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ocrlabel.errors import ConfigError
+from ocrlabel.wording import counted
 
 
 def set_live(
@@ -19,10 +20,12 @@ def set_live(
         str | None, typer.Option(help="Requests/s of the whole fleet, or `auto`.")
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option(min=0, help="The cap in US dollars, of the whole run.")
+        str | None, typer.Option(help="The cap in US dollars, of the whole run, or `none`.")
     ] = None,
 ) -> None:
     """Change the rate or the budget of a live run; every worker takes it over within seconds.
+
+    Of a run that was stopped it holds for whoever goes on with it.
 
     For example:
 
@@ -33,24 +36,45 @@ def set_live(
     from ocrlabel.cli.settings import Settings, from_environment
     from ocrlabel.cli.wiring import make_world, place_of_output
     from ocrlabel.pipeline.agree import existing_plan
-    from ocrlabel.pipeline.pulse import change_settings
+    from ocrlabel.pipeline.merging.record import read_record
+    from ocrlabel.pipeline.workers.heartbeats import Heartbeats
+    from ocrlabel.pipeline.workers.limits import change_limits
 
     changes: dict[str, float | None] = {}
     if rps is not None:
         changes["rps"] = Settings.of(rps=rps).rps
     if max_cost is not None:
-        changes["max_cost_usd"] = max_cost
+        changes["max_cost_usd"] = Settings.of(max_cost=max_cost).max_cost
     if not changes:
         raise ConfigError("nothing to change: give --rps or --max-cost")
     settings, keys = Settings.of(), from_environment()
     place = place_of_output(labels, settings, keys)
     world = make_world(place.store, lambda _: None)
 
-    async def change() -> None:
+    async def change() -> int:
+        """How many workers there are to take it over."""
         plan = await existing_plan(world, place.layout)
         if plan is None:
             raise ConfigError(f"there is no run at {place.shown(place.layout.plan_key)}")
-        await change_settings(world, place.layout.of_run(plan.run_id), changes)
+        run = place.layout.of_run(plan.run_id)
+        workers = len(await Heartbeats(world, run, duration_s=settings.lease_s).others_alive())
+        record = await read_record(world, place.layout, plan)
+        if record is not None and record.complete and not workers:
+            raise ConfigError(
+                f"nothing is changed: the run behind {place.shown(place.layout.labels_key)}"
+                " is finished\n"
+                "  `ocrlabel run` with --retry-failed or --fresh takes --rps and --max-cost itself"
+            )
+        await change_limits(world, run, changes)
+        return workers
 
-    asyncio.run(change())
-    print(f"changed: {', '.join(f'{name} {value}' for name, value in changes.items())}")
+    workers = asyncio.run(change())
+    changed = ", ".join(f"{name} {value}" for name, value in changes.items())
+    print(f"changed: {changed}; {_who_takes_it_over(workers)}")
+
+
+def _who_takes_it_over(workers: int) -> str:
+    if workers:
+        seen = f"{counted(workers, 'worker')} at it"
+        return f"{seen} {'takes' if workers == 1 else 'take'} it over within seconds"
+    return "no worker is at it now: it holds for whoever goes on with the run"

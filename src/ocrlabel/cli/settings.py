@@ -72,6 +72,14 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError("write `auto`, or requests/s as a number such as 3") from None
 
+    @field_validator("max_cost", mode="before")
+    @classmethod
+    def _max_cost(cls, value: Any) -> Any:
+        try:
+            return None if value in {None, "none"} else float(value)
+        except ValueError:
+            raise ValueError("write US dollars such as 5.00, or `none`") from None
+
     @field_validator("max_failures", mode="before")
     @classmethod
     def _share(cls, value: Any) -> Any:
@@ -120,6 +128,11 @@ class Settings(BaseSettings):
             concurrency=self.concurrency,
             rps=self.rps,
             max_cost_usd=self.max_cost,
+            lifted=frozenset(
+                name
+                for field, name in (("rps", "rps"), ("max_cost", "max_cost_usd"))
+                if field in self.model_fields_set and getattr(self, field) is None
+            ),
             max_failures_share=self.max_failures,
             limit=self.limit,
             sample=self.sample,

@@ -127,9 +127,13 @@ class RunKeys:
         return f"{self.root}/budget/"
 
     @property
-    def settings(self) -> str:
-        """Prefix of the settings that were changed for the live fleet."""
+    def limits(self) -> str:
+        """Prefix of the log of limits: what starts and `ocrlabel set` said of rate and budget."""
         return f"{self.root}/settings/"
+
+    def limit(self, number: int) -> str:
+        """The number-th change of the limits."""
+        return f"{self.limits}{number:06d}.json"
 
     @property
     def retries(self) -> str:

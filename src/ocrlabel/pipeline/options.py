@@ -11,13 +11,15 @@ class RunOptions:
 
     *_s are seconds, *_usd US dollars, *_share parts of one. None means automatic or no limit.
     job: the Batch job, the same for its retries and its array's children. join: go on with an
-    unfinished run that another job began.
+    unfinished run that another job began. rps and max_cost_usd: None leaves what was said of the
+    run before; `lifted` names those of them that shall not hold any more.
     """
 
     batch_rows: int | None = None
     concurrency: int | None = None
     rps: float | None = None
     max_cost_usd: float | None = None
+    lifted: frozenset[str] = frozenset()
     max_failures_share: float = 0.05
     limit: int | None = None
     sample: int | None = None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ocrlabel.errors import StoreUnavailable
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.layout import RunKeys, number_of
+from ocrlabel.pipeline.layout import RunKeys
 from ocrlabel.pipeline.money.budget import Purse, cap_pages
 from ocrlabel.pipeline.owner import certainly_dead
 from ocrlabel.pipeline.rate.aimd import Ceiling
@@ -18,6 +17,7 @@ from ocrlabel.pipeline.rate.fleet import NOTHING, Heartbeat, Member, Share
 from ocrlabel.pipeline.rate.pool import RatePool
 from ocrlabel.pipeline.workers.company import Company
 from ocrlabel.pipeline.workers.heartbeats import Beat, Heartbeats
+from ocrlabel.pipeline.workers.limits import NAMES, changes_since
 from ocrlabel.pipeline.world import World
 
 _LONGEST_S = 5.0
@@ -43,10 +43,12 @@ class Pulse:
     began_at_s: float
     price_per_page_usd: float
     shared: bool
+    known_limits: int = 0
+    """The newest entry of the log of limits that the worker began with; later ones are news."""
     _member: Member = field(init=False)
     _heartbeats: Heartbeats = field(init=False)
     _company: Company = field(init=False)
-    _setting: int = field(init=False, default=0)
+    _limits: int = field(init=False, default=0)
     _begun: int = field(init=False, default=0)
     """The number of the newest heartbeat whose writing was begun."""
 
@@ -81,7 +83,7 @@ class Pulse:
 
     async def beat(self) -> None:
         """Look at the others, take the share that is ours now, and tell them so."""
-        await self._read_settings()
+        await self._read_limits()
         beats = await self._heartbeats.look()
         for event in self._company.seen(beats):
             self.world.emit(event)
@@ -136,41 +138,19 @@ class Pulse:
             return replace(heartbeat, number=heartbeat.number + 1, sends=False)
         return heartbeat
 
-    async def _read_settings(self) -> None:
-        """Take over what `ocrlabel set` changed for the whole fleet."""
-        newest = await _newest_setting(self.world, self.keys)
-        if newest <= self._setting:
-            return
-        for number in range(self._setting + 1, newest + 1):
-            found = json.loads(await self.world.store.get(setting_key(self.keys, number)))
-            self._apply(found, number)
-        self._setting = newest
+    async def _read_limits(self) -> None:
+        """Take over what another start or `ocrlabel set` changed for the whole fleet."""
+        for number, change in await changes_since(self.world, self.keys, self._limits):
+            self._apply(change, number)
+            self._limits = number
 
-    def _apply(self, found: Mapping[str, Any], number: int) -> None:
-        if "rps" in found:
-            self.pool.set_rps(found["rps"], setting=number)
-        if "max_cost_usd" in found and self.purse is not None:
-            cost = found["max_cost_usd"]
+    def _apply(self, change: Mapping[str, Any], number: int) -> None:
+        if "rps" in change:
+            self.pool.set_rps(change["rps"], setting=number)
+        if "max_cost_usd" in change and self.purse is not None:
+            cost = change["max_cost_usd"]
             cap = None if cost is None else cap_pages(cost, self.price_per_page_usd)
             self.purse.cap = cap
-        changes = ", ".join(f"{name} {value}" for name, value in found.items() if name != "nonce")
-        self.world.emit(Notice("settings", f"changed for this run: {changes}"))
-
-
-def setting_key(keys: RunKeys, number: int) -> str:
-    """The number-th change of settings of a run."""
-    return f"{keys.settings}{number:06d}.json"
-
-
-async def change_settings(world: World, keys: RunKeys, changes: Mapping[str, Any]) -> None:
-    """Append a change that every worker takes over with its next heartbeat."""
-    body = json.dumps(dict(changes) | {"nonce": world.token()}).encode()
-    while True:
-        number = await _newest_setting(world, keys) + 1
-        if await world.store.put_if_absent(setting_key(keys, number), body):
-            return
-
-
-async def _newest_setting(world: World, keys: RunKeys) -> int:
-    listed = world.store.list(keys.settings)
-    return max([number_of(stored.key) async for stored in listed], default=0)
+        if number > self.known_limits:
+            changes = ", ".join(f"{name} {change[name]}" for name in NAMES if name in change)
+            self.world.emit(Notice("settings", f"changed for this run: {changes}"))

@@ -26,10 +26,13 @@ from ocrlabel.pipeline.selection import Selection, select
 from ocrlabel.pipeline.stop import Draining, Stop
 from ocrlabel.pipeline.survey import Survey, survey
 from ocrlabel.pipeline.tools import Dataset, Tools, tools_for
+from ocrlabel.pipeline.workers.limits import limits_of, say_limits
 from ocrlabel.pipeline.world import World
-from ocrlabel.wording import counted
+from ocrlabel.wording import counted, usd
 
 __all__ = ["Result", "run"]
+
+_CHANGE = "change or lift it by"
 
 
 async def run(
@@ -71,6 +74,9 @@ async def _run(
     world = replace(world, emit=counters)
     plan = await agree(world, layout, _wanted(world, layout, dataset, engine, options), options)
     await clear_replaced(world, layout, plan)
+    keys, given = layout.of_run(plan.run_id), options
+    limits = await limits_of(world, keys)
+    options = limits.hold_for(given)
     tools = tools_for(
         world,
         layout,
@@ -81,6 +87,7 @@ async def _run(
         stop=stop,
         counters=counters,
         reuse=reuse,
+        known_limits=limits.newest,
     )
     before = await read_record(world, layout, plan)
     if before is not None and before.complete:
@@ -94,7 +101,8 @@ async def _run(
             return _result(layout, before, already=already)
     else:
         before = None
-    _say_if_the_cap_is_gone(tools, await read_record(world, layout, plan))
+    await say_limits(world, keys, given)
+    _say_what_holds(world, given, options)
     selection = select(plan.rows, limit=options.limit, sample=options.sample, seed=options.seed)
     found = await survey(world, plan, tools.checkpoints, tools.keys(0), selection)
     world.emit(_started(tools, found, selection))
@@ -179,16 +187,14 @@ def _wanted(
     )
 
 
-def _say_if_the_cap_is_gone(tools: Tools, before: Finished | None) -> None:
-    earlier_usd = before.told.get("max_cost_usd") if before is not None else None
-    if earlier_usd is not None and tools.options.max_cost_usd is None:
-        tools.world.emit(
-            Notice(
-                "cap",
-                f"the earlier cap of {earlier_usd:.2f} USD no longer holds:"
-                " give --max-cost to have one",
-            )
-        )
+def _say_what_holds(world: World, given: RunOptions, options: RunOptions) -> None:
+    """Limits that hold though this start did not name them, or named others."""
+    if options.max_cost_usd is not None and options.max_cost_usd != given.max_cost_usd:
+        cap = f"the cap of {usd(options.max_cost_usd)}"
+        world.emit(Notice("cap", f"{cap} that this run has still holds: {_CHANGE} --max-cost"))
+    if options.rps is not None and options.rps != given.rps:
+        rate = f"the rate of {options.rps:g} requests/s"
+        world.emit(Notice("rate", f"{rate} that this run has still holds: {_CHANGE} --rps"))
 
 
 def _started(tools: Tools, found: Survey, selection: Selection) -> Started:

@@ -26,7 +26,11 @@ from ocrlabel.pipeline.world import World
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What all rounds of one worker share. began_at_s: when it set to work (Unix s)."""
+    """What all rounds of one worker share.
+
+    began_at_s: when it set to work (Unix s). known_limits: the entry of the log of limits, up to
+    which the options hold.
+    """
 
     world: World
     layout: Layout
@@ -41,6 +45,7 @@ class Tools:
     purse: Purse | None
     counters: Counters
     began_at_s: float
+    known_limits: int = 0
     reuse: Reuse | None = None
 
     def keys(self, retry: int) -> RunKeys:
@@ -75,6 +80,7 @@ def tools_for(
     stop: Stop,
     counters: Counters | None = None,
     reuse: Reuse | None = None,
+    known_limits: int = 0,
 ) -> Tools:
     """What a worker works with, put together."""
     price_usd = engine.price_per_page_usd
@@ -111,6 +117,7 @@ def tools_for(
         else None,
         counters=counters or Counters(world.emit),
         began_at_s=world.wall(),
+        known_limits=known_limits,
         reuse=reuse,
     )
 

@@ -20,12 +20,8 @@ from ocrlabel.labels import Tally
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.leases.lease import Lease, Leases
 from ocrlabel.pipeline.leases.standing import Closed, Free, LeaseState
-from ocrlabel.pipeline.merging.merge import (
-    KnownAttempts,
-    beyond_checkpoints,
-    finished_rows,
-    write_tables,
-)
+from ocrlabel.pipeline.merging.beyond import Beyond, KnownAttempts, beyond_checkpoints
+from ocrlabel.pipeline.merging.merge import finished_rows, write_tables
 from ocrlabel.pipeline.merging.record import (
     Finished,
     RunRecord,
@@ -33,10 +29,11 @@ from ocrlabel.pipeline.merging.record import (
     labels_are_there,
     read_record,
 )
-from ocrlabel.pipeline.money.account import Account, account_from_json, account_to_json
+from ocrlabel.pipeline.money.account import Account, account_from_json
 from ocrlabel.pipeline.reading.outage import Outage
 from ocrlabel.pipeline.saved.clearing import delete_below
 from ocrlabel.pipeline.tools import Tools
+from ocrlabel.pipeline.workers.limits import Limits, limits_of
 from ocrlabel.pipeline.workers.sessions import Session, read_sessions
 
 Change: TypeAlias = Callable[[Sequence[Settled]], list[Settled]]
@@ -140,10 +137,10 @@ async def _merge(
         failures_path=failures_path,
     )
     earlier = await read_record(tools.world, tools.layout, tools.plan)
-    beyond = Account()
+    beyond = Beyond()
     if earlier is not None and earlier.complete:
         # their asks and journals are cleared away: run.json is the only one to know
-        beyond += account_from_json(earlier.told["beyond_checkpoints"])
+        beyond += earlier.beyond
     if earlier is None or not earlier.complete or int(earlier.told["retries"]) < retry:
         # else whoever wrote it has counted this round, even if he died before he cleared it away
         beyond += await beyond_checkpoints(
@@ -153,15 +150,16 @@ async def _merge(
             {batch: meta["journal_objects"] for (batch, of), meta in metas.items() if of == retry},
             known,
         )
-    account = beyond
+    account = beyond.account
     for meta in metas.values():
         account += account_from_json(meta["account"])
     store = tools.world.store
     await store.upload(tools.layout.labels_key, labels_path)
     await store.upload(tools.layout.failures_key, failures_path)
     sessions = await sessions_of_run(tools)
-    record = run_record(tools, tally, account, sessions, retries=retry, complete=True)
-    data = encode_record(record, beyond=account_to_json(beyond))
+    limits = await limits_of(tools.world, tools.keys(0))
+    record = run_record(tools, tally, account, sessions, limits, retries=retry, complete=True)
+    data = encode_record(record, beyond=beyond)
     await store.put(tools.layout.run_key, data)
     await store.delete([tools.layout.partial_labels_key, tools.layout.partial_failures_key])
     if len(account.model_versions) > 1:
@@ -182,6 +180,7 @@ def run_record(
     tally: Tally,
     account: Account,
     sessions: Sequence[Session],
+    limits: Limits,
     *,
     retries: int,
     complete: bool,
@@ -198,7 +197,7 @@ def run_record(
         ended_at_s=tools.world.wall(),
         retries=retries,
         price_per_page_usd=tools.engine.price_per_page_usd,
-        max_cost_usd=tools.options.max_cost_usd,
+        max_cost_usd=limits.max_cost_usd,
         max_failures_share=tools.options.max_failures_share,
     )
 

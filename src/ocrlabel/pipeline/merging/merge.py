@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from array import array
-from bisect import bisect_left
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from ocrlabel.dataset.tables.checkpoint_table import Settled
 from ocrlabel.dataset.tables.table import FailuresWriter, LabelsWriter
 from ocrlabel.errors import RunMismatch
-from ocrlabel.labels import Attempt, Labelled, Tally
-from ocrlabel.pipeline.layout import RunKeys
-from ocrlabel.pipeline.money.account import (
-    Account,
-    add_tallies,
-    of_attempts,
-    tally_of,
-)
-from ocrlabel.pipeline.money.asks import Asks
-from ocrlabel.pipeline.outcomes import never_answered
+from ocrlabel.labels import Labelled, Tally
+from ocrlabel.pipeline.money.account import add_tallies, tally_of
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.saved.checkpoint import Checkpoints
-from ocrlabel.pipeline.saved.journal import BatchView, refresh
-from ocrlabel.pipeline.world import World
 
 
 def overlaid(base: Sequence[Settled], again: Sequence[Settled]) -> list[Settled]:
@@ -97,72 +85,3 @@ async def write_tables(
         async for rows in batches:
             await asyncio.to_thread(tables.add, rows)
     return tables.tally
-
-
-class KnownAttempts:
-    """Which (key, number) pairs have ended: 8 bytes each, for runs of any size."""
-
-    def __init__(self) -> None:
-        self._marks = array("q")
-        self._sorted = True
-
-    def add(self, key: str, attempts: Iterable[Attempt]) -> None:
-        """Take in the attempts of one image."""
-        self._marks.extend(_mark(key, attempt.number) for attempt in attempts)
-        self._sorted = False
-
-    def __contains__(self, place: tuple[str, int]) -> bool:
-        if not self._sorted:
-            self._marks = array("q", sorted(self._marks))
-            self._sorted = True
-        mark = _mark(*place)
-        at = bisect_left(self._marks, mark)
-        return at < len(self._marks) and self._marks[at] == mark
-
-
-def _mark(key: str, number: int) -> int:
-    return (int(key[:15] or "0", 16) << 2) ^ number
-
-
-async def beyond_checkpoints(
-    world: World,
-    keys: RunKeys,
-    asks: Asks | None,
-    journal_objects: Mapping[int, int],
-    known: KnownAttempts,
-) -> Account:
-    """What a round asked for and no checkpoint tells: late answers, and asks without an end.
-
-    journal_objects: by batch, how many journal objects its checkpoint was made from.
-    """
-    late = await _late_attempts(world, keys, journal_objects, known)
-    for key, attempts in late:
-        known.add(key, attempts)
-    account = of_attempts([one for _, attempts in late for one in attempts], cause="late")
-    if asks is None:
-        return account
-    lost = [
-        never_answered(ask)
-        for listed in await asks.listed()
-        if (listed.key, listed.number) not in known and (ask := await asks.read(listed))
-    ]
-    return account + of_attempts(lost, cause="unknown")
-
-
-async def _late_attempts(
-    world: World, keys: RunKeys, journal_objects: Mapping[int, int], known: KnownAttempts
-) -> list[tuple[str, list[Attempt]]]:
-    counts: dict[int, int] = {}
-    async for stored in world.store.list(keys.journals):
-        batch = int(stored.key.removeprefix(keys.journals).partition("/")[0])
-        counts[batch] = counts.get(batch, 0) + 1
-    late = []
-    for batch, count in sorted(counts.items()):
-        if count > journal_objects.get(batch, 0):
-            view = BatchView()
-            await refresh(world, keys, batch, view)
-            for key, attempts in view.tried.items():
-                fresh = [one for one in attempts if (key, one.number) not in known]
-                if fresh:
-                    late.append((key, fresh))
-    return late

@@ -20,6 +20,7 @@ from ocrlabel.pipeline.merging.record import encode_record, read_record
 from ocrlabel.pipeline.saved.journal import BatchView, refresh
 from ocrlabel.pipeline.survey import survey
 from ocrlabel.pipeline.tools import Tools
+from ocrlabel.pipeline.workers.limits import limits_of
 
 A_PART = "a part of the rows"
 """run.json's reason of a run that did all it was asked to, which was not every row."""
@@ -111,11 +112,12 @@ async def _record_so_far(tools: Tools, reason: str) -> bytes:
         found.tally,
         found.account,
         sessions,
+        await limits_of(tools.world, tools.keys(0)),
         retries=0,
         complete=False,
         reason=reason,
     )
-    return encode_record(record, beyond={})
+    return encode_record(record)
 
 
 async def _rows_so_far(tools: Tools) -> AsyncIterator[Sequence[Settled]]:

@@ -1,0 +1,77 @@
+"""`ocrlabel set` says whom a change reaches: workers at it, those to come, or nobody."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from PIL import Image
+
+from ocrlabel.cli.wiring import make_world
+from ocrlabel.pipeline.agree import existing_plan
+from ocrlabel.pipeline.layout import beside
+from ocrlabel.pipeline.workers.heartbeats import Heartbeats
+from ocrlabel.storage.folder import FolderStore
+from tests.support.command import ocrlabel
+
+LAYOUT = beside("labels.parquet")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A folder with two images, which the commands work in."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    for number in range(2):
+        Image.new("RGB", (40, 20), (number, 0, 0)).save(tmp_path / f"images/{number}.png")
+    return tmp_path
+
+
+def settings_written(folder):
+    return list(folder.glob("checkpoints/labels/*/settings/*.json"))
+
+
+def a_worker_of_another_machine_beats(folder):
+    async def beat():
+        world = make_world(FolderStore(folder), lambda _: None)
+        plan = await existing_plan(world, LAYOUT)
+        assert plan is not None
+        heartbeats = Heartbeats(world, LAYOUT.of_run(plan.run_id), duration_s=60.0)
+        await heartbeats.beat(1, {})
+
+    asyncio.run(beat())
+
+
+def test_of_a_finished_run_nothing_is_changed_and_that_is_an_error(here):
+    assert ocrlabel("run", "images/", "--engine", "scripted").status == 0
+    ran = ocrlabel("set", "labels.parquet", "--rps", "5")
+    assert ran.status == 2
+    assert "is finished" in ran.err
+    assert "--retry-failed" in ran.err
+    assert settings_written(here) == []
+
+
+def test_of_a_stopped_run_it_says_that_nobody_is_at_it_and_for_whom_it_holds(here):
+    ocrlabel("run", "images/", "--engine", "scripted", "--limit", "1")
+    ran = ocrlabel("set", "labels.parquet", "--rps", "5")
+    assert ran.status == 0
+    assert "no worker is at it now" in ran.out
+    assert "whoever goes on" in ran.out
+    assert len(settings_written(here)) == 1
+    again = ocrlabel("run", "images/", "--engine", "scripted", "--log", "lines")
+    assert "the rate of 5 requests/s" in again.err
+
+
+def test_of_a_live_run_it_says_how_many_workers_take_it_over(here):
+    ocrlabel("run", "images/", "--engine", "scripted", "--limit", "1")
+    a_worker_of_another_machine_beats(here)
+    ran = ocrlabel("set", "labels.parquet", "--rps", "5")
+    assert ran.status == 0
+    assert "1 worker at it takes it over within seconds" in ran.out
+
+
+def test_a_finished_run_that_somebody_still_works_on_can_be_changed(here):
+    ocrlabel("run", "images/", "--engine", "scripted")
+    a_worker_of_another_machine_beats(here)  # as in a round of --retry-failed
+    assert ocrlabel("set", "labels.parquet", "--rps", "5").status == 0
+    assert len(settings_written(here)) == 1
