@@ -14,12 +14,15 @@ from ocrlabel.cli.aws import jobs as aws_jobs
 from ocrlabel.cli.aws import money as aws_money
 from ocrlabel.cli.aws import stack as aws_stack
 from ocrlabel.cli.aws import workflow as aws_workflow
+from ocrlabel.cli.aws.anywhere import OptionsAnywhere
 from ocrlabel.cli.aws.wiring import Shell, variable, with_boto3
 from ocrlabel.errors import ConfigError
 
 app = typer.Typer(
     name="aws",
-    help="Label datasets with AWS Batch: deploy, push-image, submit, logs, destroy.",
+    cls=OptionsAnywhere,
+    help="Label datasets with AWS Batch: deploy, push-image, submit, logs, destroy."
+    " The options here may also stand after a command's name.",
     no_args_is_help=True,
 )
 
@@ -57,11 +60,11 @@ app.add_typer(aws_workflow.app, name="workflow")
 
 @app.command()
 def policy(
+    context: typer.Context,
     role: Annotated[str, typer.Argument(help="deployer, github, job, execution or instance")],
     account: Annotated[str, typer.Option(help="The account number.")] = "",
     bucket: Annotated[str, typer.Option(help="Default: S3_BUCKET, else deploy's.")] = "",
     secret: Annotated[str, typer.Option(help="The secret's name.")] = "",
-    region: Annotated[str, typer.Option(help="Default: AWS_REGION.")] = "",
 ) -> None:
     """Print a role's IAM policy: what it may do, and nothing else.
 
@@ -74,9 +77,10 @@ def policy(
     from ocrlabel.aws import names, policies
     from ocrlabel.aws.deployer import deployer
 
+    shell: Shell = context.obj
     place = names.Place(
         account or variable("AWS_ACCOUNT_ID") or "<AWS_ACCOUNT_ID>",
-        region or variable("AWS_REGION") or "<AWS_REGION>",
+        shell.region or variable("AWS_REGION") or "<AWS_REGION>",
     )
     in_bucket = bucket or variable("S3_BUCKET") or place.default_bucket
     named = secret or variable("SECRET_NAME") or names.SECRET
