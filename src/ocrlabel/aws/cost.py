@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -101,7 +102,23 @@ def total(lines: Sequence[CostLine]) -> tuple[float, bool]:
     return sum(line.usd for line in lines), any(line.bound for line in lines)
 
 
+def in_all(
+    choices: Mapping[str, Sequence[CostLine]], others: Sequence[CostLine]
+) -> dict[str, tuple[float, bool]]:
+    """The whole sum for each choice of machines, and whether it is an upper bound."""
+    return {name: total([*lines, *others]) for name, lines in choices.items()}
+
+
 def _line(item: str, quantity: float, price: Price, *, bound: bool = False) -> CostLine:
     source = f"; {price.source}, {price.date}" if price.date else ""
-    how = f"{quantity:,.4g} x ${price.usd:.6g} a {price.unit}{source}"
+    article = "an" if price.unit[0] in "aeiou" else "a"
+    how = f"{_written(quantity)} x ${_written(price.usd)} {article} {price.unit}{source}"
     return CostLine(item, quantity * price.usd, how, bound or price.bound)
+
+
+def _written(amount: float) -> str:
+    """7,198, 0.303 or 0.0000004: as few places as tell it, and never 4e-07."""
+    if amount >= 100:
+        return f"{amount:,.0f}"
+    places = 3 if amount == 0 else max(0, 3 - math.floor(math.log10(amount)))
+    return f"{amount:.{places}f}".rstrip("0").rstrip(".")

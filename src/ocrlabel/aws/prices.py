@@ -24,8 +24,9 @@ class Price:
     bound: bool = False
 
 
-_LIST = "AWS's price pages, us-east-1"
-_KNOWN = "as generally known, us-east-1, not looked up"
+LISTED_REGION: Final = "us-east-1"
+_LIST = f"AWS's price pages, {LISTED_REGION}"
+_KNOWN = f"as generally known, {LISTED_REGION}, not looked up"
 _SEEN = "2026-11-23"
 
 

@@ -14,6 +14,8 @@ MIN_TIMEOUT_S: Final = 15 * 60  # pulling the image and a slow start are in it
 SLICE_ROWS: Final = 25  # the unit that workers claim: more workers than slices stand idle
 WORKER_REQUESTS_PER_S: Final = 20.0  # a cautious figure for one vCPU that reads, sends and saves
 LOCAL_SECONDS_PER_IMAGE: Final = 1.4  # rapidocr 3.10 on two cores (reference: 0.74 images/s)
+LOCAL_VCPUS: Final = 2
+LOCAL_MEMORY_MIB: Final = 4096
 LOCAL_AIM_S: Final = 3600.0
 
 
@@ -49,6 +51,11 @@ def for_local(rows: int, *, max_workers: int, workers: int | None = None) -> Siz
     )
     why = f"{work_s / 3600:.1f} hours of reading on two vCPUs, over {chosen} workers"
     return _sized(max(1, chosen), work_s / max(1, chosen), why)
+
+
+def local_seconds(rows: int, *, vcpu: float) -> float:
+    """How long one worker of so many vCPUs reads."""
+    return rows * LOCAL_SECONDS_PER_IMAGE * LOCAL_VCPUS / vcpu
 
 
 def _most(rows: int) -> int:

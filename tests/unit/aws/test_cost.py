@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.aws.cost import Compute, around, compute_choices, ocr, total
+from ocrlabel.aws.cost import Compute, around, compute_choices, in_all, ocr, total
 from ocrlabel.aws.prices import fargate_prices, listed
 from ocrlabel.aws.queues import Job, Try
 
@@ -49,6 +49,27 @@ def test_every_line_says_how_it_comes_about_with_source_and_date():
     for line in [*around(GUIDE, listed("ARM64"), gets=None, puts=None), ocr(1, listed("ARM64"))]:
         assert " x $" in line.how
         assert "2026-" in line.how
+
+
+@pytest.mark.parametrize("images", [1, GUIDE, 3_000_000])
+def test_no_quantity_and_no_price_is_written_with_an_exponent(images):
+    lines = [*around(images, listed("X86_64"), gets=None, puts=None), ocr(images, listed("X86_64"))]
+    for line in lines:
+        assert not re.search(r"\de[-+]?\d", line.how), line.how
+    assert lines[0].how.startswith(
+        f"{2.2 * images:,.4g} x $0.000005 a request" if images < 9999 else "6,600,000 x"
+    )
+
+
+def test_the_whole_is_the_sum_of_the_parts_for_each_choice_of_machines():
+    prices = listed("X86_64")
+    choices = compute_choices(Compute(10, 20, 10), prices)
+    others = [ocr(GUIDE, prices), *around(GUIDE, prices, gets=1, puts=1)]
+    sums = in_all(choices, others)
+    assert list(sums) == ["Fargate Spot", "Fargate", "EC2 Spot"]
+    for name, (amount, bound) in sums.items():
+        assert amount == pytest.approx(total(choices[name])[0] + total(others)[0])
+        assert bound
 
 
 def test_arm_is_cheaper():

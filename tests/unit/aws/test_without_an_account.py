@@ -58,6 +58,27 @@ def test_what_is_offered_is_there(types):
     assert types("aws cost --images 10 --offline").out.startswith("OCR: $0.0150")
 
 
+def test_stored_prices_say_of_which_region_they_are(types):
+    line = "aws cost --images 10 --offline"
+    assert types(line).out.splitlines()[-1].startswith("Prices are those of us-east-1")
+    elsewhere = types(f"{line} --region ap-northeast-2").out.splitlines()[-1]
+    assert "us-east-1, the only ones stored here: in ap-northeast-2 they may be higher" in elsewhere
+
+
+def test_machine_hours_of_a_local_engine_follow_its_cores_and_not_the_rate(types):
+    line = "aws cost --images 3600 --offline --engine rapidocr"
+    assert "Fargate Spot, 1.40 machine hours" in types(line).out
+    assert "Fargate Spot, 1.40 machine hours" in types(f"{line} --rps 100 --workers 3").out
+    assert "Fargate Spot, 0.70 machine hours" in types(f"{line} --vcpu 4").out
+    assert "Fargate Spot, 0.33 machine hours" in types("aws cost --images 3600 --offline").out
+
+
+def test_the_last_sums_are_of_all_together(types):
+    said = types("aws cost --images 3272 --offline").out
+    assert "In all, on Fargate Spot: at most $5.3827" in said
+    assert "In all, on EC2 Spot: at most $" in said
+
+
 def test_offline_choices_change_what_is_listed(types):
     line = (
         "aws deploy --dry-run --offline --network own --with-ec2 --bucket mine --github me/labels"

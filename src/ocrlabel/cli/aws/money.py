@@ -13,7 +13,7 @@ from ocrlabel.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocrlabel.aws.cost import CostLine
+    from ocrlabel.aws.cost import Compute, CostLine
 
 WITHOUT_AN_ACCOUNT = "without an account, --offline uses listed prices, which bound the true ones"
 
@@ -26,10 +26,16 @@ def cost(
     dataset: Annotated[
         str, typer.Option(help="After a run: its name; images and billed pages are its run.json's.")
     ] = "",
-    rps: Annotated[float, typer.Option(help="Requests/s.")] = DOCUMENTED_RPS,
+    rps: Annotated[
+        float, typer.Option(help="Requests/s of upstage; rapidocr takes what its vCPUs can.")
+    ] = DOCUMENTED_RPS,
     workers: Annotated[int, typer.Option(min=1)] = 1,
-    vcpu: Annotated[float, typer.Option(help="Of a worker.")] = 1,
-    memory_mib: Annotated[int, typer.Option(help="Of a worker.")] = 2048,
+    vcpu: Annotated[
+        float | None, typer.Option(min=0.25, help="Of a worker; 1, for rapidocr 2.")
+    ] = None,
+    memory_mib: Annotated[
+        int | None, typer.Option(min=512, help="Of a worker; 2048, for rapidocr 4096.")
+    ] = None,
     architecture: Annotated[Processor, typer.Option(help="Of a worker.")] = "X86_64",
     engine: Annotated[JobEngine, typer.Option(help="rapidocr has no bill.")] = "upstage",
     offline: Annotated[bool, typer.Option("--offline", help="Listed prices; ask nobody.")] = False,
@@ -41,6 +47,8 @@ def cost(
         ocrlabel aws cost --images 3272
 
         ocrlabel aws cost --images 3272 --offline
+
+        ocrlabel aws cost --images 3272 --engine rapidocr --offline
 
         ocrlabel aws cost --job 1b6a... --dataset baseline_train
     """
@@ -60,8 +68,8 @@ def cost(
             raise ConfigError(f"AWS Batch knows no job {job}: it forgets them after 7 days")
         used = money.Compute.used(children(aws, found[0]), aws.now_s())
     else:
-        seconds = images / rps / workers
-        used = money.Compute.planned(seconds, workers, vcpu, memory_mib)
+        todo = images if engine == "upstage" else pages or images
+        used = _planned(engine, todo, rps, workers, vcpu, memory_mib)
     if offline:
         prices = price_lists.listed(architecture)
     else:
@@ -69,10 +77,56 @@ def cost(
             prices = price_lists.live(shell.aws(), architecture)
     bill = money.ocr(pages or images, prices, 0.0 if engine != "upstage" else None)
     rest = money.around(images, prices, gets=None, puts=None)
+    choices = money.compute_choices(used, prices)
     _print([bill], "OCR")
-    for name, lines in money.compute_choices(used, prices).items():
-        _print(lines, f"{name}, {used.hours:.2f} machine hours")
+    for name, lines in choices.items():
+        _print(lines, f"{name}, {used.hours:,.2f} machine hours")
     _print(rest, "Around it")
+    for name, (amount, bound) in money.in_all(choices, [bill, *rest]).items():
+        typer.echo(f"In all, on {name}: {_amount(amount, bound=bound)}")
+    if engine == "rapidocr" and not job:
+        typer.echo(_rule())
+    if offline:
+        typer.echo(_whose_prices(shell.known_region()))
+
+
+def _planned(
+    engine: JobEngine,
+    todo: int,
+    rps: float,
+    workers: int,
+    vcpu: float | None,
+    memory_mib: int | None,
+) -> Compute:
+    """Machine time before a run: of a service its rate decides, of a local engine its cores."""
+    from ocrlabel.aws import sizing
+    from ocrlabel.aws.cost import Compute
+
+    if engine == "upstage":
+        return Compute.planned(todo / rps / workers, workers, vcpu or 1, memory_mib or 2048)
+    vcpu = vcpu or sizing.LOCAL_VCPUS
+    seconds = sizing.local_seconds(todo, vcpu=vcpu) / workers
+    return Compute.planned(seconds, workers, vcpu, memory_mib or sizing.LOCAL_MEMORY_MIB)
+
+
+def _rule() -> str:
+    from ocrlabel.aws.sizing import LOCAL_SECONDS_PER_IMAGE, LOCAL_VCPUS
+
+    return (
+        f"Machine time is a rule of thumb: {LOCAL_SECONDS_PER_IMAGE:g} s a page"
+        f" on {LOCAL_VCPUS} vCPUs; big and dense pages take longer."
+    )
+
+
+def _whose_prices(region: str | None) -> str:
+    from ocrlabel.aws.prices import LISTED_REGION
+
+    if region in {None, LISTED_REGION}:
+        return f"Prices are those of {LISTED_REGION}, which are stored here; no others are."
+    return (
+        f"Prices are those of {LISTED_REGION}, the only ones stored here: in {region} they may be"
+        " higher. Without --offline AWS is asked for those of machines there."
+    )
 
 
 def _of_run(shell: Shell, dataset: str) -> tuple[int, int]:
@@ -95,6 +149,10 @@ def _print(lines: Sequence[CostLine], title: str) -> None:
     from ocrlabel.aws.cost import total
 
     amount, bound = total(lines)
-    typer.echo(f"{title}: {'at most ' if bound else ''}${amount:.4f}")
+    typer.echo(f"{title}: {_amount(amount, bound=bound)}")
     for line in lines:
         typer.echo(f"  {'<=' if line.bound else '  '} ${line.usd:.4f}  {line.item}: {line.how}")
+
+
+def _amount(amount: float, *, bound: bool) -> str:
+    return f"{'at most ' if bound else ''}${amount:,.4f}"
