@@ -55,6 +55,16 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(images, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_a_dry_run_sees_an_image_that_is_cut_off_as_the_run_would(images, ending):
+    Image.effect_noise((300, 200), 50).save(images / f"cut.{ending}")
+    whole = (images / f"cut.{ending}").read_bytes()
+    (images / f"cut.{ending}").write_bytes(whole[: len(whole) // 2])
+    ran = ocrlabel("run", "images/", "--engine", "scripted", "--dry-run")
+    assert "6 readable, 6 pages" in ran.out
+    assert "1 (corrupt 1)" in ran.out
+
+
 def test_a_dry_run_with_a_price_says_what_it_costs_and_how_long_it_takes(images, monkeypatch):
     monkeypatch.setenv("UPSTAGE_API_KEYS", "key@3")
     ran = ocrlabel("run", "images/", "--dry-run")
@@ -133,10 +143,11 @@ def test_failed_rows_are_tried_again_when_asked_and_the_label_wins(images, tmp_p
     assert [row.id for row in read_labels(tmp_path / "labels.parquet")] == list("012345")
 
 
-def test_a_table_without_its_images_is_refused_with_the_places_looked_at(tmp_path):
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["run", "dry run"])
+def test_a_table_without_its_images_is_refused_with_the_places_looked_at(tmp_path, dry):
     rows = [{"id": "a", "image_path": "data/a.png"}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "input.parquet")
-    ran = ocrlabel("run", "input.parquet", "--engine", "scripted")
+    ran = ocrlabel("run", "input.parquet", "--engine", "scripted", *dry)
     assert ran.status == 2
     assert "data/a.png" in ran.err
     assert "--image-root" in ran.err

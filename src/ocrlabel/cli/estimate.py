@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,12 @@ from ocrlabel.cli.local_pace import Pace, time_line
 from ocrlabel.cli.settings import PRICE_SOURCE, Keys, Settings
 from ocrlabel.cli.tallying import shown_duration
 from ocrlabel.cli.wiring import Chosen, Place, choose_engine, make_world
+from ocrlabel.engines.cores import usable_cores
 from ocrlabel.errors import ImageError
 from ocrlabel.labels import FailureClass, ImageRef
 from ocrlabel.pipeline.agree import existing_plan
 from ocrlabel.pipeline.plan import refuse_other
-from ocrlabel.pipeline.preflight import absent_images, no_images
+from ocrlabel.pipeline.preflight import refuse_without_images
 from ocrlabel.pipeline.saved.checkpoint import Checkpoints
 from ocrlabel.pipeline.saved.journal import BatchView, refresh
 from ocrlabel.pipeline.selection import select
@@ -26,14 +28,14 @@ from ocrlabel.wording import counted, usd
 
 if TYPE_CHECKING:
     from ocrlabel.dataset.inputs.sources import Dataset
-    from ocrlabel.dataset.pixels.limits import Limits
+    from ocrlabel.engines.looker import Looker
     from ocrlabel.pipeline.reading.reader import Reuse
 
 _AT_ONCE = 8
 
 
 async def tell_estimate(source: str, place: Place, settings: Settings, keys: Keys) -> None:
-    """Print the estimate."""
+    """Print the estimate. Raises ConfigError where the run would before its first request."""
     from ocrlabel.cli.labelling import earlier_labels, open_source
 
     chosen = choose_engine(settings, keys)
@@ -54,12 +56,11 @@ async def tell_estimate(source: str, place: Place, settings: Settings, keys: Key
         if not ordinals:
             print("left              nothing")
             return
-        looked_at, absent = await absent_images(dataset)
-        if absent and len(absent) == looked_at:
-            print(f"images            {no_images(looked_at, absent)}")
-            return
+        if not done:
+            await refuse_without_images(dataset)
         reuse = earlier_labels(settings, chosen)
-        seen = await _look_through(dataset, ordinals, reuse, _limits(chosen))
+        async with _looker(settings, chosen) as looker:
+            seen = await _look_through(dataset, ordinals, reuse, looker)
     finally:
         dataset.close()
     for name, value in (*_images_rows(seen, settings), *_cost_rows(seen, settings, chosen, before)):
@@ -150,7 +151,7 @@ class _Seen:
 
 
 async def _look_through(
-    dataset: Dataset, ordinals: list[int], reuse: Reuse | None, limits: Limits
+    dataset: Dataset, ordinals: list[int], reuse: Reuse | None, looker: Looker
 ) -> _Seen:
     seen, known = _Seen(), set[bytes]()
     for start in range(0, len(ordinals), 500):
@@ -158,7 +159,7 @@ async def _look_through(
         wanted = set(some)
         refs = [ref for ref in dataset.refs(some[0], some[-1] + 1) if ref.ordinal in wanted]
         for at in range(0, len(refs), _AT_ONCE):
-            looks = (_look(dataset, ref, limits) for ref in refs[at : at + _AT_ONCE])
+            looks = (_look(dataset, ref, looker) for ref in refs[at : at + _AT_ONCE])
             for found in await asyncio.gather(*looks):
                 if isinstance(found, FailureClass):
                     seen.unreadable[found.value] += 1
@@ -177,21 +178,26 @@ async def _look_through(
     return seen
 
 
-def _limits(chosen: Chosen) -> Limits:
+@contextlib.asynccontextmanager
+async def _looker(settings: Settings, chosen: Chosen) -> AsyncIterator[Looker]:
     from ocrlabel.dataset.pixels.limits import LOCAL, Limits
+    from ocrlabel.engines.looker import Looker
 
-    return Limits() if chosen.engine.price_per_page_usd else LOCAL
+    limits = Limits() if chosen.engine.price_per_page_usd else LOCAL
+    looker = Looker(limits, parallel=settings.processes or usable_cores())
+    try:
+        yield looker
+    finally:
+        await looker.close()
 
 
 async def _look(
-    dataset: Dataset, ref: ImageRef, limits: Limits
+    dataset: Dataset, ref: ImageRef, looker: Looker
 ) -> tuple[bytes, int] | FailureClass:
     """The sha256 of the bytes, and their pages; or why they cannot be read."""
-    from ocrlabel.dataset.pixels.images import inspect
-
     try:
         data = await dataset.read(ref)
-        facts = await asyncio.to_thread(inspect, data, limits)
+        pages = await looker.pages(data)
     except ImageError as error:
         return error.failure
-    return hashlib.sha256(data).digest(), facts.page_count
+    return hashlib.sha256(data).digest(), pages
