@@ -86,7 +86,8 @@ def agree(
     unpaired = Unpaired()
     found: Signals | None = None
     with ExitStack() as stores:
-        others = stores.enter_context(PageStore(as_truth(row) for row in read_labels(other)))
+        second = (as_truth(row) for row in read_labels(other))
+        others = stores.enter_context(PageStore(second, str(other)))
         agreement = agree_pairs(
             pair(read_labels(labels), others, unpaired),
             normalise=rules,
@@ -95,7 +96,7 @@ def agree(
         )
         if truth is not None:
             others.give_back()
-            truths = stores.enter_context(PageStore(read_truth(truth)))
+            truths = stores.enter_context(PageStore(read_truth(truth), str(truth)))
             found = signals(_triples(labels, others, truths), normalise=rules, seed=seed)
     if not agreement.total.pages:
         raise ConfigError(f"{labels} and {other} have no page in common")

@@ -88,7 +88,8 @@ def evaluate(
         raise ConfigError(f"--level {level!r}: give word or line")
     rules = normalisation(unicode_form, case=case, spaces=spaces, punctuation=not no_punctuation)
     unpaired = Unpaired()
-    with PageStore(read_truth(truth, level=Level(level) if level else None)) as store:
+    pages = read_truth(truth, level=Level(level) if level else None)
+    with PageStore(pages, str(truth)) as store:
         results = evaluate_pairs(
             pair(read_labels(labels), store, unpaired),
             normalise=rules,

@@ -76,5 +76,5 @@ def _partners(other: Path | None) -> Iterator[PageStore | None]:
     if other is None:
         yield None
         return
-    with PageStore(as_truth(row) for row in read_labels(other)) as store:
+    with PageStore((as_truth(row) for row in read_labels(other)), str(other)) as store:
         yield store

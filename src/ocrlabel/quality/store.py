@@ -39,12 +39,13 @@ _EXTENSIONS = frozenset(
 class PageStore:
     """`with PageStore(pages) as store: store.page(at) for at in store.find(name)`.
 
-    It lives in a temporary folder and is gone with the block. Raises DatasetError when two of
-    the pages have the same name.
+    It lives in a temporary folder and is gone with the block. where: what they are read from.
+    Raises DatasetError when two of the pages have the same name.
     """
 
-    def __init__(self, pages: Iterable[TruthPage]) -> None:
+    def __init__(self, pages: Iterable[TruthPage], where: str = "") -> None:
         self._pages = pages
+        self._where = where
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -115,11 +116,15 @@ class PageStore:
 
     def _refuse_doubles(self) -> None:
         double = self._sql.execute(
-            "select id, path, page from pages group by id, path, page having count(*) > 1 limit 1"
+            "select id, path, page, min(at), max(at) from pages"
+            " group by id, path, page having count(*) > 1 limit 1"
         ).fetchone()
         if double is not None:
             name = PageName(double[0], double[1], "", double[2])
-            raise DatasetError(f"{name} is there twice: pages are told apart by id and page")
+            raise DatasetError(
+                f"{self._where or 'the other file'} has {name} twice, as its pages"
+                f" {double[3]:,} and {double[4]:,}: pages are told apart by id and page"
+            )
 
 
 def _stem(path: str) -> str:

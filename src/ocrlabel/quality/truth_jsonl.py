@@ -33,8 +33,15 @@ def read_jsonl(path: Path, level: Level | None = None) -> Iterator[TruthPage]:
         for (where, line), number in zip(lines, numbers, strict=True):
             try:
                 yield _page(line, level, number + offset)
-            except (ValueError, KeyError, TypeError) as error:
-                raise DatasetError(f"{where} is not a page of truth: {error!r}") from error
+            except KeyError as error:
+                raise DatasetError(f"{where} is not a page of truth: it lacks {error}") from error
+            except ValueError as error:
+                raise DatasetError(f"{where} is not a page of truth: {error}") from error
+            except TypeError as error:
+                raise DatasetError(
+                    f'{where} is not a page of truth: write words as {{"text": "...",'
+                    ' "polygon": [[x, y], ...]}, and regions to ignore as such polygons'
+                ) from error
 
 
 def _number(line: dict[str, Any], where: str) -> int:
@@ -45,15 +52,22 @@ def _number(line: dict[str, Any], where: str) -> int:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, text in enumerate(file, 1):
-            if not text.strip():
-                continue
+    with path.open("rb") as file:
+        for number, data in enumerate(file, 1):
             where = f"{path}, line {number}"
             try:
-                line = json.loads(text)
+                text = data.decode("utf-8-sig" if number == 1 else "utf-8")
+                line = json.loads(text) if text.strip() else None
+            except UnicodeDecodeError as error:
+                raise DatasetError(f"{where} is not UTF-8; save the file as UTF-8") from error
+            except json.JSONDecodeError as error:
+                raise DatasetError(
+                    f"{where}, column {error.colno} is not JSON: {error.msg}"
+                ) from error
             except ValueError as error:
-                raise DatasetError(f"{where} is not JSON: {error}") from error
+                raise DatasetError(f"{where} cannot be read: {error}") from error
+            if line is None and not text.strip():
+                continue
             if not isinstance(line, dict):
                 raise DatasetError(f"{where} is not a JSON object")
             yield where, line

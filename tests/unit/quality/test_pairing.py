@@ -87,8 +87,8 @@ def test_pages_that_were_given_back_can_be_taken_again():
 
 
 def test_two_pages_of_one_name_are_refused():
-    with pytest.raises(DatasetError, match="a page 1 is there twice"):
-        PageStore([truth(), truth()]).__enter__()
+    with pytest.raises(DatasetError, match=r"t\.jsonl has a page 1 twice, as its pages 1 and 2"):
+        PageStore([truth(), truth()], "t.jsonl").__enter__()
 
 
 def test_the_first_few_without_partner_are_named():

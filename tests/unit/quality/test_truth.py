@@ -51,11 +51,13 @@ def test_a_level_that_is_asked_for_wins_over_none(tmp_path):
 @pytest.mark.parametrize(
     "text",
     ["{", "[]", '{"image": "a"}', '{"image": "a", "words": [{"text": "x"}]}',
-     '{"image": "a", "words": [], "level": "page"}', '{"image": "a", "words": [], "page": "two"}'],
+     '{"image": "a", "words": [], "level": "page"}', '{"image": "a", "words": [], "page": "two"}',
+     '"\udcff"', '{"image": "a", "words": [], "page": ' + "9" * 5000 + "}"],
 )  # fmt: skip
 def test_a_broken_line_is_named(tmp_path, text):
     path = tmp_path / "truth.jsonl"
-    path.write_text(json.dumps(page()) + "\n" + text, encoding="utf-8")
+    whole = json.dumps(page()) + "\n" + text
+    path.write_bytes(whole.encode("utf-8", "surrogateescape"))
     with pytest.raises(DatasetError, match=r"truth\.jsonl, line 2"):
         list(read_truth(path))
 

@@ -16,6 +16,7 @@ from ocrlabel.labels import ImageRef
 
 Row: TypeAlias = Mapping[str, object]
 _BOM = b"\xef\xbb\xbf"
+_BLOCK_BYTES = 1 << 20
 
 
 class Reader(Protocol):
@@ -119,7 +120,7 @@ class CsvReader:
             except StopIteration:
                 return
             except csv.Error as error:
-                raise DatasetError(f"{self._where}: byte {place}: {error}") from error
+                raise DatasetError(f"{self._lines.name(place)}: {error}") from error
             if cells:
                 yield place, cells
             place = self._lines.at
@@ -150,10 +151,14 @@ class JsonlReader:
     def _object(self, line: str, place: int) -> Row:
         try:
             row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DatasetError(
+                f"{self._lines.name(place)}, column {error.colno} is not JSON: {error.msg}"
+            ) from error
         except ValueError as error:
-            raise DatasetError(f"{self._where}: byte {place}: not JSON: {error}") from error
+            raise DatasetError(f"{self._lines.name(place)} cannot be read: {error}") from error
         if not isinstance(row, dict):
-            raise DatasetError(f"{self._where}: byte {place}: a line must be a JSON object")
+            raise DatasetError(f"{self._lines.name(place)} is not a JSON object")
         return row
 
 
@@ -173,7 +178,16 @@ class _Lines:
                 decoded = text.decode()
             except UnicodeDecodeError as error:
                 raise DatasetError(
-                    f"{self._where} is not UTF-8 (byte {self.at + error.start}); save it as UTF-8"
+                    f"{self.name(self.at)} is not UTF-8; save the file as UTF-8"
                 ) from error
             self.at += len(line)
             yield decoded
+
+    def name(self, place: int) -> str:
+        """The line at this place, as an editor counts it. Reads all before it: for an error."""
+        self._file.seek(0)
+        number, left = 1, place
+        while block := self._file.read(min(left, _BLOCK_BYTES)):
+            number += block.count(b"\n")
+            left -= len(block)
+        return f"{self._where}, line {number}"

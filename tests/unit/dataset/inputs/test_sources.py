@@ -248,11 +248,13 @@ def test_text_tables_that_cannot_be_used_are_refused_in_one_sentence(tmp_path):
     assert "no column with images: none of image_path" in said("a,b\n1,2\n")
     assert "has no rows" in said("image\n")
     assert "is empty" in said("")
-    assert "not UTF-8 (byte 6)" in said("image\n한글.png\n", encoding="cp949")
-    assert "byte 6: not JSON" in said("image\nx", "t.jsonl") or "not JSON" in said(
-        "image\nx", "t.jsonl"
+    assert "line 2 is not UTF-8" in said("image\n한글.png\n", encoding="cp949")
+    good = '{"image":"a"}\n'
+    assert "t.jsonl, line 4, column 11 is not JSON" in said(
+        f'{good}\n{good}{{"image": x', "t.jsonl"
     )
-    assert "must be a JSON object" in said("[1]", "t.jsonl")
+    assert "t.jsonl, line 2 is not a JSON object" in said(f"{good}[1]", "t.jsonl")
+    assert "t.jsonl, line 2 cannot be read" in said(f'{good}{{"image": {"9" * 5000}}}', "t.jsonl")
     assert "has no rows" in said("\n", "t.jsonl")
     assert "row 2 has nothing in column 'id'" in said("id,image\n1,a.png\n,b.png\n")
     assert "row 2 has nothing in column 'image'" in said('{"image":"a"}\n{"x":1}', "t.jsonl")
