@@ -219,8 +219,8 @@ def span(interval: Interval | None) -> str:
     return "-" if interval is None else f"{interval.low:.3f}-{interval.high:.3f}"
 
 
-def signed(interval: Interval) -> str:
-    return f"{interval.low:+.3f} to {interval.high:+.3f}"
+def signed(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{interval.low:+.3f} to {interval.high:+.3f}"
 
 
 def told(point: CurvePoint) -> str:

@@ -20,11 +20,13 @@ from ocrlabel.cli.quality_wiring import (
     need_file,
     need_quality,
     normalisation,
+    nothing_paired,
     plain_table,
     span,
     unpaired_lines,
 )
 from ocrlabel.errors import ConfigError
+from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -99,7 +101,15 @@ def agree(
             truths = stores.enter_context(PageStore(read_truth(truth), str(truth)))
             found = signals(_triples(labels, others, truths), normalise=rules, seed=seed)
     if not agreement.total.pages:
-        raise ConfigError(f"{labels} and {other} have no page in common")
+        raise ConfigError(
+            nothing_paired(f"{labels} and {other} have no page in common", unpaired, labels, other)
+        )
+    if truth is not None and found is None:
+        raise ConfigError(
+            f"no word of {labels} can be judged by {truth}: it takes pages that both tables and the"
+            " truth have, and truth of words with their texts, not of lines\n"
+            f"  see what pairs: ocrlabel evaluate {labels} --truth {truth}"
+        )
     if as_json:
         told = {
             "normalisation": rules.describe(),
@@ -155,16 +165,19 @@ def _show(agreement: Agreement, found: Signals | None, rules: str, unpaired: lis
     if found is None:
         return
     console.print(
-        f"\nAgainst truth: {found.words:,} words of the first table, {found.documents:,} documents."
+        f"\nAgainst truth: {counted(found.words, 'word')} of the first table,"
+        f" {counted(found.documents, 'document')}."
     )
     for signal in found.signals:
         title = f"Keep by {signal.name}: mean precision {signal.area:.3f} ({span(signal.interval)})"
         console.print(curve_table(title, signal.curve))
     for name, (gain, spread) in found.gains.items():
-        console.print(
-            f"{name} against confidence: {gain:+.3f} mean precision "
-            f"(95 %: {spread.low:+.3f} to {spread.high:+.3f})"
+        told = (
+            f"{counted(found.documents, 'document')} cannot tell how far that is chance"
+            if spread is None
+            else f"95 %: {spread.low:+.3f} to {spread.high:+.3f}"
         )
+        console.print(f"{name} against confidence: {gain:+.3f} mean precision ({told})")
 
 
 def _tallies(title: str, tallies: dict[str, Tally]) -> Table:

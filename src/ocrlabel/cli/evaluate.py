@@ -18,11 +18,13 @@ from ocrlabel.cli.quality_wiring import (
     need_file,
     need_quality,
     normalisation,
+    nothing_paired,
     plain_table,
     span,
     unpaired_lines,
 )
 from ocrlabel.errors import ConfigError
+from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,7 +99,10 @@ def evaluate(
             wanted=precision,
             seed=seed,
         )
-    if by and results and not any(any(result.groups) for result in results):
+    if not results:
+        what = f"no page of {labels} has truth in {truth}"
+        raise ConfigError(nothing_paired(what, unpaired, labels, truth))
+    if by and not any(any(result.groups) for result in results):
         raise ConfigError(f"--by {by}: neither {labels} nor {truth} has a column of that name")
     if as_json:
         told = {
@@ -108,10 +113,6 @@ def evaluate(
         typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
     else:
         _show(results, rules.describe(), unpaired_lines(unpaired))
-    if not results:
-        raise ConfigError(
-            f"no page of {labels} has truth in {truth}: they are paired by sha256, id or path"
-        )
 
 
 def _show(results: list[LevelResult], rules: str, unpaired: list[str]) -> None:
@@ -130,7 +131,8 @@ def _show_level(console: Console, result: LevelResult) -> None:
     counts = result.counts
     console.print()
     console.print(
-        f"{noun}s: {counts.pages:,} pages, {counts.truth:,} in the truth, {counts.read:,} read"
+        f"{noun}s: {counted(counts.pages, 'page')}, {counts.truth:,} in the truth,"
+        f" {counts.read:,} read"
     )
     table = plain_table(
         f"Against {noun}-level truth", "", "recall", "precision", "h-mean", "CER", "1-NED"
@@ -197,16 +199,21 @@ def _show_confidence(console: Console, result: LevelResult) -> None:
 
 
 def _cut_sentence(result: LevelResult) -> str:
+    from ocrlabel.quality.cut import AT_LEAST
+
     cut = result.cut
+    if not cut.documents_chosen_on:
+        return (
+            "No cut is chosen: documents go into halves by chance, and the half to choose on has"
+            " none. Give more documents, or another --seed."
+        )
+    chosen_on = counted(cut.documents_chosen_on, "document")
     if cut.chosen is None:
         return (
             f"No confidence reaches {cut.wanted:.0%} right on the half that it is chosen on "
-            f"({cut.documents_chosen_on} documents)."
+            f"({chosen_on}, and a cut has to keep {AT_LEAST} words)."
         )
-    chosen = (
-        f"--min-confidence {cut.chosen.cut:.4f} reaches {cut.wanted:.0%} on "
-        f"{cut.documents_chosen_on} documents"
-    )
+    chosen = f"--min-confidence {cut.chosen.cut:.4f} reaches {cut.wanted:.0%} on {chosen_on}"
     if cut.measured is None or not cut.measured.kept:
         return f"{chosen}; the other half has no words to measure it on."
     measured = cut.measured

@@ -69,6 +69,20 @@ def unpaired_lines(unpaired: Unpaired) -> list[str]:
     ]
 
 
+def nothing_paired(what: str, unpaired: Unpaired, table: Path, other: Path) -> str:
+    """What to say where not one page found its partner."""
+    from ocrlabel.quality.pairing import NO_ROW
+
+    lines = "".join(
+        f"\n  {other if reason == NO_ROW else table}: {line}"
+        for reason, line in zip(sorted(unpaired.counts), unpaired_lines(unpaired), strict=True)
+    )
+    return (
+        f"{what}{lines}\n"
+        "  they are paired by sha256, id or path: give pages the same id or file name in both"
+    )
+
+
 def curve_table(title: str, points: tuple[CurvePoint, ...]) -> Table:
     """A curve as rows."""
     table = plain_table(title, "keep from", "share kept", "words", "right", "95 %")

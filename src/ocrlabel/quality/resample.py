@@ -19,6 +19,11 @@ import numpy.typing as npt
 RESAMPLES = 200
 DEFAULT_SEED = 0
 
+FEW_DOCUMENTS = 5
+"""With fewer the bootstrap draws the same two or three again and again: too sure of itself."""
+
+_NO_WIDTH = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -44,21 +49,37 @@ def interval(
 ) -> Interval | None:
     """The interval of a share, from its counts as they are (first) and in each resample.
 
-    Where all or none are right the resamples all say the same and know no doubt: then Wilson's
-    interval with one trial a document (and no more trials than words), which is wide rather than
-    wrong. None without anything to count.
+    documents: in how many the counts can be. None without anything to count.
     """
     if not of[0]:
         return None
-    if right[0] in {0, of[0]}:
-        trials = min(documents, int(of[0]))
-        return wilson(trials if right[0] else 0, trials)
     drawn = of[1:] > 0
-    low, high = np.quantile(right[1:][drawn] / of[1:][drawn], [0.025, 0.975])
-    return Interval(float(low), float(high))
+    trials = min(_documents_in(of, documents), int(of[0]))
+    return of_share(right[0] / of[0], right[1:][drawn] / of[1:][drawn], trials)
 
 
-def wilson(right: int, of: int, z: float = 1.959964) -> Interval:
+def of_share(share: float, resampled: npt.NDArray[np.float64], documents: int) -> Interval:
+    """The interval of a share (or of a mean of shares) over so many documents.
+
+    Where the resamples all say the same, as when all or none are right, they know no doubt; and
+    the few documents of a small sample are drawn again and again, as if there were no others. Then
+    it reaches at least as far as Wilson's interval with one trial a document, which is wide rather
+    than wrong.
+    """
+    spread = _middle(resampled)
+    if not _says_little(spread, documents):
+        return spread
+    least = wilson(share * documents, documents)
+    return Interval(min(spread.low, least.low), max(spread.high, least.high))
+
+
+def of_difference(resampled: npt.NDArray[np.float64], documents: int) -> Interval | None:
+    """The interval of a difference of two shares; None where the documents are too few to tell."""
+    spread = _middle(resampled)
+    return None if _says_little(spread, documents) else spread
+
+
+def wilson(right: float, of: int, z: float = 1.959964) -> Interval:
     """Wilson's score interval of a share."""
     if not of:
         return Interval(0.0, 1.0)
@@ -66,6 +87,25 @@ def wilson(right: int, of: int, z: float = 1.959964) -> Interval:
     middle = (share + z * z / (2 * of)) / (1 + z * z / of)
     reach = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
     return Interval(max(0.0, middle - reach), min(1.0, middle + reach))
+
+
+def _middle(resampled: npt.NDArray[np.float64]) -> Interval:
+    low, high = np.nanquantile(resampled, [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
+def _says_little(spread: Interval, documents: int) -> bool:
+    return documents < FEW_DOCUMENTS or spread.high - spread.low < _NO_WIDTH
+
+
+def _documents_in(of: npt.NDArray[np.int64], documents: int) -> int:
+    """How many of the documents have something to count, told by the resamples without any.
+
+    A resample leaves k documents out with probability exp(-k). Above five or so it never does, and
+    the number does not matter much any more.
+    """
+    empty = float(np.mean(of[1:] == 0))
+    return documents if not empty else min(documents, max(1, round(-math.log(empty))))
 
 
 def _number(document: str, salt: str) -> int:

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from ocrlabel.dataset.tables.rows import LabelRow
 from ocrlabel.quality.agreement import Agreed, agree_page
 from ocrlabel.quality.counts import count
 from ocrlabel.quality.curve import Curve, CurvePoint
 from ocrlabel.quality.evaluate import SHARES
 from ocrlabel.quality.pages import Level, TruthPage, cared, is_ignored, name_of
-from ocrlabel.quality.resample import DEFAULT_SEED, Interval
+from ocrlabel.quality.resample import DEFAULT_SEED, Interval, of_difference, of_share
 
 SCORES: dict[str, Callable[[Agreed], float]] = {
     "confidence": lambda word: word.word.confidence or 0.0,
@@ -38,12 +36,15 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """All signs on the same words. gains: how much each has over confidence, with its interval."""
+    """All signs on the same words. gains: how much each has over confidence, with its interval.
+
+    There is no interval of a gain that the documents are too few, or too much alike, to tell.
+    """
 
     words: int
     documents: int
     signals: tuple[Signal, ...]
-    gains: dict[str, tuple[float, Interval]]
+    gains: dict[str, tuple[float, Interval | None]]
 
 
 def signals(
@@ -60,16 +61,22 @@ def signals(
     words = curves["confidence"].words
     if not words:
         return None
+    documents = curves["confidence"].documents
     areas = {name: curve.areas() for name, curve in curves.items()}
     return Signals(
         words=words,
-        documents=curves["confidence"].documents,
+        documents=documents,
         signals=tuple(
-            Signal(name, tuple(curve.points(SHARES)), float(areas[name][0]), _spread(areas[name]))
+            Signal(
+                name,
+                tuple(curve.points(SHARES)),
+                float(areas[name][0]),
+                of_share(float(areas[name][0]), areas[name][1:], documents),
+            )
             for name, curve in curves.items()
         ),
         gains={
-            name: (float(gain[0]), _spread(gain))
+            name: (float(gain[0]), of_difference(gain[1:], documents))
             for name, gain in ((n, areas[n] - areas["confidence"]) for n in SCORES)
             if name != "confidence"
         },
@@ -95,8 +102,3 @@ def _add_page(
         curves[name].add(
             document, [score(word) for word, _ in judged], [right for _, right in judged]
         )
-
-
-def _spread(values: np.typing.NDArray[np.float64]) -> Interval:
-    low, high = np.nanquantile(values[1:], [0.025, 0.975])
-    return Interval(float(low), float(high))

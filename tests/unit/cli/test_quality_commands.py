@@ -70,8 +70,33 @@ def test_evaluate_gives_all_figures_as_json(tables):
 def test_evaluate_says_when_nothing_has_truth(tables):
     with LabelsWriter(Path("far.parquet")) as table:
         table.add(row([word("a")], key="other", path="other.png"))
-    with pytest.raises(ConfigError, match="no page of far"):
+    with pytest.raises(ConfigError, match="no page of far") as caught:
         said("evaluate", "far.parquet", "--truth", "truth.parquet")
+    truth, table, next_step = str(caught.value).splitlines()[1:]
+    assert table == "  far.parquet: 1 rows without truth, such as other page 1"
+    assert truth.startswith("  truth.parquet: 4 pages of the other file without a row, such as 0")
+    assert "same id or file name" in next_step
+    with pytest.raises(ConfigError, match="have no page in common\n  truth"):
+        said("agree", "far.parquet", "truth.parquet")
+
+
+def test_a_half_without_documents_is_said_to_be_the_reason_that_there_is_no_cut(tables):
+    for name, text in (("one", "Totl"), ("one_truth", "Total")):
+        with LabelsWriter(Path(f"{name}.parquet")) as table:
+            table.add(row([word(text, conf=0.6), word("due", 20, conf=0.9)], key="a", path="a.png"))
+    told = [
+        said("evaluate", "one.parquet", "--truth", "one_truth.parquet", "--seed", str(seed))
+        for seed in range(8)
+    ]
+    assert any("the half to choose on has none" in one.replace("\n", " ") for one in told)
+    assert not any("0 documents" in one for one in told)
+
+
+def test_agree_with_truth_that_can_judge_nothing_is_an_error(tables):
+    with LabelsWriter(Path("far.parquet")) as table:
+        table.add(row([word("a")], key="other", path="other.png"))
+    with pytest.raises(ConfigError, match=r"no word of labels\.parquet can be judged by far"):
+        said("agree", "labels.parquet", "other.parquet", "--truth", "far.parquet")
 
 
 def test_evaluate_refuses_a_level_it_does_not_know(tables):
@@ -84,6 +109,7 @@ def test_agree_prints_scripts_and_what_each_sign_is_worth(tables):
     assert "latin" in told
     assert "0.500" in told
     assert "agreement against confidence" in told
+    assert "4 documents cannot tell how far that is chance" in told
 
 
 def test_agree_writes_each_page(tables):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ocrlabel.quality.curve import Curve, steps
 from ocrlabel.quality.cut import Halves
-from ocrlabel.quality.resample import in_first_half, interval, weights, wilson
+from ocrlabel.quality.resample import in_first_half, interval, of_difference, weights, wilson
 from tests.support.quality_pages import a_few
 
 scored = st.lists(st.tuples(st.integers(0, 1000), st.booleans()), min_size=1, max_size=60)
@@ -132,6 +132,43 @@ def test_words_of_one_document_together_make_a_wider_interval():
         together.add(f"d{number}", [0.9] * 20, [number % 2 == 0] * 20)
     widths = [c.at(0).interval.high - c.at(0).interval.low for c in (apart, together)]
     assert widths[1] > 2 * widths[0]
+
+
+def of_documents(*documents):
+    """A curve of words of score 0.5: for each document how many are right, of how many."""
+    made = Curve(0)
+    for number, (right, words) in enumerate(documents):
+        made.add(f"d{number}", [0.5] * words, [n < right for n in range(words)])
+    return made
+
+
+@pytest.mark.parametrize("documents", [1, 4, 30])
+def test_documents_that_are_all_alike_leave_doubt_as_wilson_says_of_their_number(documents):
+    found = of_documents(*[(30, 40)] * documents).at(0).interval
+    assert found == wilson(0.75 * documents, documents)
+    assert found.high - found.low > (0.29 if documents == 30 else 0.6)
+
+
+def test_a_few_documents_are_not_taken_for_all_that_there_are():
+    found = of_documents((30, 40), (32, 40), (31, 40)).at(0).interval
+    least = wilson(93 / 40, 3)
+    assert found.low <= least.low
+    assert found.high >= least.high
+
+
+def test_words_of_one_document_among_many_leave_the_doubt_of_one():
+    made = of_documents(*[(9, 10)] * 30)
+    made.add("alone", [0.9] * 40, [n < 30 for n in range(40)])
+    assert made.at(0.9).interval == wilson(0.75, 1)
+    made.add("alone", [0.95] * 40, [True] * 40)
+    assert made.at(0.95).interval == wilson(1, 1)
+
+
+def test_a_difference_that_documents_cannot_tell_has_no_interval():
+    alike, apart = np.zeros(200), np.linspace(-0.1, 0.1, 200)
+    assert of_difference(alike, 30) is None
+    assert of_difference(apart, 4) is None
+    assert of_difference(apart, 30).low == pytest.approx(-0.095)
 
 
 def test_wilson_of_known_values():
