@@ -40,12 +40,12 @@ async def tell_estimate(source: str, place: Place, settings: Settings, keys: Key
 
     chosen = choose_engine(settings, keys)
     print(chosen.why)
-    if notice := getattr(chosen.engine, "notice", ""):
-        print(notice)
     dataset = await open_source(source, settings, keys)
     try:
         print(f"input             {input_line(dataset)}")
         before = _Before() if settings.fresh else await _done_before(place, dataset, chosen)
+        if chosen.notice and not before.rows:
+            print(f"note              {chosen.notice}")
         if done := before.rows:
             again = "it is not done again" if len(done) == 1 else "they are not done again"
             print(f"done before       {counted(len(done), 'row')}; {again}")

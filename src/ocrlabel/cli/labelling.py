@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from ocrlabel.cli.input_line import input_line
 from ocrlabel.cli.settings import Keys, Settings
 from ocrlabel.cli.wiring import Chosen, Place, choose_engine, make_world, open_store
 from ocrlabel.errors import ConfigError
+from ocrlabel.pipeline.events import Event, Started
 from ocrlabel.pipeline.reading.reader import Reuse
 from ocrlabel.pipeline.run import Result, run
 from ocrlabel.pipeline.stop import Stop
@@ -62,7 +63,7 @@ async def label_dataset(
     join: go on with an unfinished run whoever began it; else only if this very job did.
     """
     chosen = chosen or choose_engine(settings, keys)
-    world = make_world(place.store, display)
+    world = make_world(place.store, _with_notice(chosen, display))
     stop = Stop(world.clock)
     with (
         tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch,
@@ -73,8 +74,6 @@ async def label_dataset(
             display.say(chosen.why)
             if dataset.skipped:
                 display.say(input_line(dataset))
-            if notice := getattr(chosen.engine, "notice", ""):
-                display.say(notice)
             result = await run(
                 world,
                 place.layout,
@@ -86,6 +85,20 @@ async def label_dataset(
                 reuse=earlier_labels(settings, chosen),
             )
     return Labelling(result, place)
+
+
+def _with_notice(chosen: Chosen, display: Display) -> Callable[[Event], None]:
+    """The display, which also tells what is to be known of the engine: once, as a run begins."""
+    untold = [chosen.notice] if chosen.notice else []
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Started) and untold:
+            notice = untold.pop()
+            if not event.done:
+                display.say(notice)
+        display(event)
+
+    return emit
 
 
 @contextlib.asynccontextmanager

@@ -116,6 +116,11 @@ class Chosen:
     engine: Engine
     why: str
 
+    @property
+    def notice(self) -> str:
+        """What a user should know of the engine before its first page, "" for nothing."""
+        return str(getattr(self.engine, "notice", ""))
+
 
 def choose_engine(settings: Settings, keys: Keys) -> Chosen:
     """The engine that was asked for; by default upstage where there is a key, else rapidocr."""
