@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,10 +98,24 @@ def _percent(share: float | None) -> str:
 
 
 def _show_places(folder: Path, written: DemoFolder, result: LabelResult) -> None:
-    print(f"labels  {result.labels_path}")
-    print(f"truth   {written.truth_path}")
     report = folder / "labels_report.html"
+    print("\nTo look at:")
     if report.is_file():
-        print(f"report  {report}")
+        print(f"  {report}  in a browser: what was read, on pictures of the pages")
+    print(f"  {result.labels_path}  the labels table, a row a page")
+    print(f"  {written.truth_path}  what was drawn")
     command = sys.argv[0] if sys.argv[0].endswith("ocrlabel") else "ocrlabel"
-    print(f"\nNow with your own:  {command} run images/ --output labels.parquet")
+    measures = all(find_spec(name) for name in ("numpy", "rapidfuzz", "shapely"))
+    after = next_command(command, result.labels_path, written.truth_path, measures=measures)
+    print(f"\nNext:  {after}")
+    print(f"Then a folder of your own:  {command} run FOLDER --output labels.parquet")
+
+
+def next_command(command: str, labels: str, truth: Path, *, measures: bool) -> str:
+    """One that works as it is written. measures: the extra `quality` is installed."""
+    if measures:
+        words = [command, "evaluate", labels, "--truth", str(truth), "--by", "kind"]
+    else:
+        coco = truth.parent / "coco"
+        words = [command, "export", labels, "--format", "coco", "--force", "-o", str(coco)]
+    return shlex.join(words)
