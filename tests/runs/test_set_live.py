@@ -67,7 +67,9 @@ def test_of_a_live_run_it_says_how_many_workers_take_it_over(here):
     a_worker_of_another_machine_beats(here)
     ran = ocrlabel("set", "labels.parquet", "--rps", "5")
     assert ran.status == 0
-    assert "1 worker at it takes it over within seconds" in ran.out
+    assert ran.out == "changed: --rps 5; 1 worker at it takes it over within seconds\n"
+    lifted = ocrlabel("set", "labels.parquet", "--rps", "auto", "--max-cost", "none")
+    assert lifted.out.startswith("changed: --rps auto, --max-cost none; ")
 
 
 def test_a_finished_run_that_somebody_still_works_on_can_be_changed(here):

@@ -69,7 +69,8 @@ def set_live(
         return workers
 
     workers = asyncio.run(change())
-    changed = ", ".join(f"{name} {value}" for name, value in changes.items())
+    given = {"--rps": rps, "--max-cost": max_cost}
+    changed = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
     print(f"changed: {changed}; {_who_takes_it_over(workers)}")
 
 
