@@ -13,7 +13,7 @@ from ocrlabel.engines.base import Engine
 from ocrlabel.engines.saved import SavedEngine
 from ocrlabel.errors import ConfigError
 from ocrlabel.pipeline.agree import existing_plan
-from ocrlabel.pipeline.merging.finish import Change
+from ocrlabel.pipeline.merging.publish import Change
 from ocrlabel.pipeline.merging.remake import merge_again
 from ocrlabel.pipeline.merging.so_far import write_partial
 from ocrlabel.pipeline.run import Result

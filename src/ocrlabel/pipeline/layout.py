@@ -136,6 +136,15 @@ class RunKeys:
         return f"{self.limits}{number:06d}.json"
 
     @property
+    def merged(self) -> str:
+        """Prefix of what every merged round asked for beyond its checkpoints."""
+        return f"{self.root}/merged/"
+
+    def merged_round(self, retry: int) -> str:
+        """The word of one merged round, put if absent."""
+        return f"{self.merged}{retry:02d}.json"
+
+    @property
     def retries(self) -> str:
         """Prefix of the descriptions of retry rounds."""
         return f"{self.root}/retries/"

@@ -10,7 +10,6 @@ from typing import Any
 
 from ocrlabel.labels import Tally
 from ocrlabel.pipeline.layout import Layout
-from ocrlabel.pipeline.merging.beyond import Beyond
 from ocrlabel.pipeline.money.account import Account, account_to_json, tally_to_json
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.workers.sessions import Session, active_s
@@ -18,7 +17,6 @@ from ocrlabel.pipeline.world import World
 from ocrlabel.storage.base import NotStored
 
 RECORD_FORMAT = 1
-_NOTHING = Beyond()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +54,8 @@ class RunRecord:
         return (self.account.sent - 1) / sending_s
 
 
-def encode_record(record: RunRecord, *, beyond: Beyond = _NOTHING) -> bytes:
-    """The bytes of run.json. beyond: the part of the account that no checkpoint tells."""
+def encode_record(record: RunRecord) -> bytes:
+    """The bytes of run.json."""
     plan, account = record.plan, record.account
     price_usd = record.price_per_page_usd
     at_risk = sum(account.at_risk_pages.values())
@@ -77,7 +75,6 @@ def encode_record(record: RunRecord, *, beyond: Beyond = _NOTHING) -> bytes:
         **tally_to_json(record.tally),
         "not_reached": record.tally.not_reached,
         "account": account_to_json(account),
-        "beyond_checkpoints": beyond.as_json(),
         "requests_per_s": record.requests_per_s,
         "price_per_page_usd": price_usd,
         "billed_usd": round(account.billed_pages * price_usd, 6),
@@ -104,11 +101,6 @@ class Finished:
     def complete(self) -> bool:
         """Every row is in one of the two tables."""
         return bool(self.told["complete"])
-
-    @property
-    def beyond(self) -> Beyond:
-        """The part of the account that no checkpoint tells, of all rounds that it covers."""
-        return Beyond.from_json(self.told["beyond_checkpoints"])
 
 
 async def read_record(world: World, layout: Layout, plan: Plan) -> Finished | None:

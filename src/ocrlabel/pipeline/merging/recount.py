@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from ocrlabel.labels import Attempt
 from ocrlabel.pipeline.merging.beyond import KnownAttempts
-from ocrlabel.pipeline.merging.record import read_record
+from ocrlabel.pipeline.merging.publish import merged_rounds
 from ocrlabel.pipeline.money.account import pages_at_risk, pages_charged
 from ocrlabel.pipeline.money.asks import Asks
 from ocrlabel.pipeline.money.budget import Purse
@@ -31,10 +31,9 @@ async def used_by_worker(tools: Tools) -> dict[str, int]:
     for retry in range(1 + await rounds_begun(tools.world, tools.keys(0))):
         if (asks := tools.asks(retry)) is not None:
             used += await _used_in_round(tools, asks, retry)
-    merged = await read_record(tools.world, tools.layout, tools.plan)
-    if merged is not None and merged.complete:
+    for beyond in (await merged_rounds(tools.world, tools.keys(0))).values():
         # of the rounds that are merged, asks and journals are cleared away
-        used += Counter(merged.beyond.pages_by_worker)
+        used += Counter(beyond.pages_by_worker)
     return dict(used)
 
 

@@ -10,7 +10,7 @@ from ocrlabel.dataset.tables.checkpoint_table import Settled
 from ocrlabel.engines.base import Document, Engine
 from ocrlabel.errors import BadAnswer, ConfigError
 from ocrlabel.labels import Labelled
-from ocrlabel.pipeline.merging.finish import Change, remerge
+from ocrlabel.pipeline.merging.publish import Change, publish
 from ocrlabel.pipeline.merging.record import Finished
 from ocrlabel.pipeline.tools import Tools
 from ocrlabel.wording import counted
@@ -27,7 +27,7 @@ async def merge_again(tools: Tools, scratch: Path, change: Change | None = None)
             "  run the same `ocrlabel run` again to finish them,"
             " or add --partial for what there is so far"
         )
-    return await remerge(tools, scratch, change)
+    return await publish(tools, scratch, change=change)
 
 
 def reparsed(engine: Engine) -> tuple[Change, list[str]]:

@@ -14,8 +14,9 @@ from ocrlabel.dataset.tables.checkpoint_table import Settled
 from ocrlabel.errors import OcrLabelError
 from ocrlabel.pipeline.leases.lease import Leases
 from ocrlabel.pipeline.leases.standing import Closed, Free, LeaseState
-from ocrlabel.pipeline.merging.finish import MERGE, run_record, sessions_of_run, table_info
+from ocrlabel.pipeline.merging.finish import MERGE
 from ocrlabel.pipeline.merging.merge import write_tables
+from ocrlabel.pipeline.merging.publish import run_record, sessions_of_run, table_info
 from ocrlabel.pipeline.merging.record import encode_record, read_record
 from ocrlabel.pipeline.saved.journal import BatchView, refresh
 from ocrlabel.pipeline.survey import survey
