@@ -13,6 +13,7 @@ from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.money.asks import Asks
 from ocrlabel.pipeline.money.ledger import Ledger
 from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.pipeline.workers.limits import change_limits
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, Frozen, PowerCut
 from tests.support.runs import LAYOUT, BillingEngine, Told, go, made, world
@@ -82,6 +83,61 @@ def test_a_worker_that_joins_with_a_cap_caps_the_whole_fleet():
     ended = run_virtual(story())
     assert [type(one) for one in ended] == [BudgetReached, BudgetReached]
     assert 80 < engine.asked.total() <= 90
+
+
+async def set_limits(store, after_s, **changes):
+    """What `ocrlabel set` does, after a while."""
+    await sleep(after_s)
+    keys = LAYOUT.of_run(json.loads(store.objects[LAYOUT.plan_key])["run_id"])
+    await change_limits(world(store, "w9"), keys, changes)
+
+
+@pytest.mark.parametrize("cap", [5, 25, 30, 40, 63, 70])
+def test_a_cap_that_is_lowered_under_a_live_fleet_holds_with_the_next_heartbeat(cap):
+    store = DictStore()
+    engine = BillingEngine(price_per_page_usd=0.01, lanes=(Lane("key", 1.0, None),))
+
+    async def story():
+        workers = [
+            go(store, made(400), engine, capped(None), worker=f"w{n}", host=f"h{n}") for n in (1, 2)
+        ]
+        setting = set_limits(store, 25.0, max_cost_usd=cap * 0.01)
+        ended = await asyncio.gather(*workers, setting, return_exceptions=True)
+        return [type(one) for one in ended]
+
+    assert run_virtual(story()) == [BudgetReached, BudgetReached, type(None)]
+    one_beat_at_1_rps = 6
+    assert engine.asked.total() <= max(cap, 25 + one_beat_at_1_rps)
+
+
+def test_a_cap_that_is_raised_reaches_a_worker_that_waits_for_one_that_may_be_dead():
+    store = DictStore()
+    engine = BillingEngine(price_per_page_usd=0.01, lanes=(Lane("key", 5.0, None),))
+
+    async def somebody_holds_a_grant():
+        await sleep(1.0)
+        keys = LAYOUT.of_run(json.loads(store.objects[LAYOUT.plan_key])["run_id"])
+        ledger = Ledger(world(store, "w7", host="b"), keys, duration_s=60.0)
+        while not await ledger.append("grant", "w7", 10):
+            await ledger.refresh()
+
+    async def story():
+        run = go(store, made(60), engine, capped(0.40), host="a")
+        raised = set_limits(store, 30.0, max_cost_usd=5.0)
+        return (await asyncio.gather(run, somebody_holds_a_grant(), raised))[0]
+
+    assert run_virtual(story()).told["labelled"] == 60
+
+
+def test_a_cap_means_nothing_where_nothing_costs_anything():
+    engine = BillingEngine(price_per_page_usd=0.0)
+    assert run_virtual(go(DictStore(), made(5), engine, capped(5.0))).told["labelled"] == 5
+
+
+def test_what_a_start_says_itself_is_no_news_to_it():
+    told, engine = Told(), BillingEngine(price_per_page_usd=0.01)
+    run_virtual(go(DictStore(), made(5), engine, capped(5.0), told=told))
+    assert not [e for e in told.events if isinstance(e, Notice) and e.kind == "settings"]
 
 
 @given(cuts=st.lists(st.integers(1, 60), max_size=4), cap=st.integers(5, 25))

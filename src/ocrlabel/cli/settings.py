@@ -40,8 +40,8 @@ class Settings(BaseSettings):
     batch_size: int | None = Field(default=None, ge=1, le=1_000_000)
     concurrency: int | None = Field(default=None, ge=1, le=10_000)
     processes: int | None = Field(default=None, ge=1, le=1_000)
-    rps: float | None = Field(default=None, gt=0)
-    max_cost: float | None = Field(default=None, ge=0)
+    rps: float | None = Field(default=None, gt=0, le=1_000_000, allow_inf_nan=False)
+    max_cost: float | None = Field(default=None, ge=0, le=1_000_000_000, allow_inf_nan=False)
     max_failures: float = Field(default=0.05, ge=0, le=1)
     price_per_page: float = Field(default=PRICE_PER_PAGE_USD, ge=0)
     model: str = "ocr"

@@ -13,7 +13,7 @@ from ocrlabel.pipeline.layout import RunKeys
 from ocrlabel.pipeline.money.budget import Purse, cap_pages
 from ocrlabel.pipeline.owner import certainly_dead
 from ocrlabel.pipeline.rate.aimd import Ceiling
-from ocrlabel.pipeline.rate.fleet import NOTHING, Heartbeat, Member, Share
+from ocrlabel.pipeline.rate.fleet import ALONE, NOTHING, Heartbeat, Member, Share
 from ocrlabel.pipeline.rate.pool import RatePool
 from ocrlabel.pipeline.workers.company import Company
 from ocrlabel.pipeline.workers.heartbeats import Beat, Heartbeats
@@ -29,8 +29,7 @@ class Pulse:
     """Beats until it is cancelled.
 
     busy: whether this worker has something to send; told: its counters, for the others and for
-    `status`; began_at_s: when it set to work (Unix s). shared: whether there is a rate to share;
-    engines on one's own cores have none.
+    `status`; began_at_s: when it set to work (Unix s).
     """
 
     world: World
@@ -42,7 +41,6 @@ class Pulse:
     told: Callable[[], Mapping[str, Any]]
     began_at_s: float
     price_per_page_usd: float
-    shared: bool
     known_limits: int = 0
     """The newest entry of the log of limits that the worker began with; later ones are news."""
     _member: Member = field(init=False)
@@ -106,8 +104,7 @@ class Pulse:
         self._share(self._member.share())
 
     def _share(self, share: Share) -> None:
-        if self.shared:
-            self.pool.set_share(share)
+        self.pool.set_share(share if self.pool.is_limited else ALONE)
 
     async def end(self) -> None:
         """Say goodbye: others may take the share over at once."""
@@ -150,7 +147,7 @@ class Pulse:
         if "max_cost_usd" in change and self.purse is not None:
             cost = change["max_cost_usd"]
             cap = None if cost is None else cap_pages(cost, self.price_per_page_usd)
-            self.purse.cap = cap
+            self.purse.change_cap(cap)
         if number > self.known_limits:
             changes = ", ".join(f"{name} {change[name]}" for name in NAMES if name in change)
             self.world.emit(Notice("settings", f"changed for this run: {changes}"))

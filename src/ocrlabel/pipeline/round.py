@@ -100,8 +100,6 @@ async def work_round(
         began_at_s=tools.began_at_s,
         price_per_page_usd=tools.engine.price_per_page_usd,
         known_limits=tools.known_limits,
-        shared=tools.options.rps is not None
-        or any(lane.requests_per_s or lane.pages_per_minute for lane in tools.engine.lanes),
     )
     tasks = [asyncio.ensure_future(work) for work in (journal.run(), claims.keep(), pulse.run())]
     try:

@@ -70,13 +70,12 @@ async def _run(
     scratch: Path,
     reuse: Reuse | None,
 ) -> Result:
-    counters = Counters(world.emit)
+    counters = Counters(world.emit, stop)
     world = replace(world, emit=counters)
     plan = await agree(world, layout, _wanted(world, layout, dataset, engine, options), options)
     await clear_replaced(world, layout, plan)
     keys, given = layout.of_run(plan.run_id), options
-    limits = await limits_of(world, keys)
-    options = limits.hold_for(given)
+    options = (await limits_of(world, keys)).hold_for(given)
     tools = tools_for(
         world,
         layout,
@@ -87,7 +86,6 @@ async def _run(
         stop=stop,
         counters=counters,
         reuse=reuse,
-        known_limits=limits.newest,
     )
     before = await read_record(world, layout, plan)
     if before is not None and before.complete:
@@ -101,7 +99,7 @@ async def _run(
             return _result(layout, before, already=already)
     else:
         before = None
-    await say_limits(world, keys, given)
+    tools = replace(tools, known_limits=await say_limits(world, keys, given))
     _say_what_holds(world, given, options)
     selection = select(plan.rows, limit=options.limit, sample=options.sample, seed=options.seed)
     found = await survey(world, plan, tools.checkpoints, tools.keys(0), selection)

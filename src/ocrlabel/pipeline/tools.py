@@ -80,11 +80,9 @@ def tools_for(
     stop: Stop,
     counters: Counters | None = None,
     reuse: Reuse | None = None,
-    known_limits: int = 0,
 ) -> Tools:
     """What a worker works with, put together."""
     price_usd = engine.price_per_page_usd
-    cap = None if options.max_cost_usd is None else cap_pages(options.max_cost_usd, price_usd)
     return Tools(
         world=world,
         layout=layout,
@@ -109,7 +107,9 @@ def tools_for(
         purse=Purse(
             world,
             layout.of_run(plan.run_id),
-            cap=cap,
+            cap=None
+            if options.max_cost_usd is None
+            else cap_pages(options.max_cost_usd, price_usd),
             price_per_page_usd=price_usd,
             duration_s=options.lease_s,
         )
@@ -117,7 +117,6 @@ def tools_for(
         else None,
         counters=counters or Counters(world.emit),
         began_at_s=world.wall(),
-        known_limits=known_limits,
         reuse=reuse,
     )
 

@@ -50,7 +50,6 @@ def pulse_of(store: DictStore) -> Pulse:
         told=dict,
         began_at_s=0.0,
         price_per_page_usd=0.0,
-        shared=True,
     )
 
 

@@ -37,8 +37,8 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsure:
-    """A number that the store has not answered about: it may be ours, may be written by others."""
+class Put:
+    """A number as we put it. Until the store has answered, it may be ours or somebody else's."""
 
     number: int
     state: LeaseState
@@ -56,7 +56,7 @@ class Leases:
         self.duration_s = duration_s
         self._margin_s = duration_s / 4 if margin_s is None else margin_s
         self._seen: dict[str, Seen] = {}
-        self._unsure: dict[str, Unsure] = {}
+        self._unsure: dict[str, Put] = {}
 
     async def look_at_batch(self, batch: int) -> Mapping[str, Standing]:
         """The standing of every slice of a batch that somebody ever claimed, by name."""
@@ -81,6 +81,9 @@ class Leases:
 
     def _standing(self, name: str) -> Standing:
         seen = self._seen.get(name)
+        ours = self._unsure_hold(name, 1 if seen is None else seen.number + 1)
+        if ours is not None:
+            return Free(ours.number, taken_over=seen is not None)
         return standing(
             seen,
             now_s=self._world.clock(),
@@ -117,22 +120,23 @@ class Leases:
         if (unsure := self._unsure_hold(name, number)) is not None:
             if not await self._store(name, unsure):
                 return None
+            self._remember(name, unsure)
             number += 1  # others may have seen ours for a while: this one is valid from now on
-        if not await self._put(name, number, LeaseState.HELD):
+        put = self._next(number, LeaseState.HELD)
+        if not await self._store(name, put):
             # whoever won has it from about now; the next look reads the number itself
             return None
-        lease = Lease(name, number, began_s + self.duration_s)
-        self._remember(lease, LeaseState.HELD)
-        return lease
+        self._remember(name, put)
+        return Lease(name, number, began_s + self.duration_s)
 
     async def renew(self, lease: Lease) -> bool:
         """Put the next number; False, and the lease is lost, when somebody took it over.
 
         Nothing is put for those who waited while another hand renewed it.
         """
-        known = lease.number
+        known_s = lease.valid_until_s
         async with lease.turn:
-            if not lease.lost and lease.number > known:
+            if not lease.lost and lease.valid_until_s > known_s:
                 return True
             began_s = self._world.clock()
             if not await self._put_next(lease, LeaseState.HELD):
@@ -154,44 +158,41 @@ class Leases:
             return False
         return await self._advance(lease, self._next(lease.number + 1, state))
 
-    def _unsure_hold(self, name: str, number: int) -> Unsure | None:
+    def _unsure_hold(self, name: str, number: int) -> Put | None:
         """This number, if the store did not answer when we put it, to hold the lease.
 
         What says that a lease is given back is left alone: nothing may follow `closed`.
         """
         match self._unsure.get(name):
-            case Unsure(state=LeaseState.HELD) as unsure if unsure.number == number:
+            case Put(state=LeaseState.HELD) as unsure if unsure.number == number:
                 return unsure
             case _:
                 return None
 
-    async def _advance(self, lease: Lease, put: Unsure) -> bool:
+    async def _advance(self, lease: Lease, put: Put) -> bool:
         if lease.lost or not await self._store(lease.name, put):
             lease.lost = True
             return False
         lease.number = put.number
-        self._remember(lease, put.state)
+        self._remember(lease.name, put)
         return True
 
-    async def _put(self, name: str, number: int, state: LeaseState) -> bool:
-        return await self._store(name, self._next(number, state))
-
-    def _next(self, number: int, state: LeaseState) -> Unsure:
+    def _next(self, number: int, state: LeaseState) -> Put:
         body = self._world.me.as_json() | {
             "state": state.value,
             "duration_s": self.duration_s,
             "nonce": self._world.token(),
         }
-        return Unsure(number, state, json.dumps(body, sort_keys=True).encode())
+        return Put(number, state, json.dumps(body, sort_keys=True).encode())
 
-    async def _store(self, name: str, put: Unsure) -> bool:
+    async def _store(self, name: str, put: Put) -> bool:
         """Put if absent. Where this raises, the same bytes may be put again."""
         self._unsure[name] = put
         stored = await self._world.store.put_if_absent(self._keys.lease(name, put.number), put.data)
         self._unsure.pop(name, None)
         return stored
 
-    def _remember(self, lease: Lease, state: LeaseState) -> None:
-        self._seen[lease.name] = Seen(
-            lease.number, state, self._world.me, self.duration_s, self._world.clock()
+    def _remember(self, name: str, put: Put) -> None:
+        self._seen[name] = Seen(
+            put.number, put.state, self._world.me, self.duration_s, self._world.clock()
         )

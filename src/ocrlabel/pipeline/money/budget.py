@@ -24,7 +24,7 @@ _NO_CAP = 2**62
 
 def cap_pages(max_cost_usd: float, price_per_page_usd: float) -> int:
     """How many pages a cap buys; never one more, whatever floats do."""
-    return math.floor(max_cost_usd / price_per_page_usd + 1e-9)
+    return math.floor(min(max_cost_usd / price_per_page_usd + 1e-9, _NO_CAP))
 
 
 def grant_size(*, wanted: int, available: int, workers: int) -> int:
@@ -55,6 +55,7 @@ class Purse:
         self._duration_s = duration_s
         self._held_until_s = -math.inf
         self.cap = cap
+        self._lowered = False
         self.workers = 1
         self.settle_for_the_dead: Callable[[], Awaitable[bool]] | None = None
         self._turn = asyncio.Lock()
@@ -69,6 +70,12 @@ class Purse:
         """Pages that this worker spent or has reserved."""
         return self.spent_pages + self._reserved
 
+    def change_cap(self, cap: int | None) -> None:
+        """Another cap holds from now on. Under a lower one, what is granted is asked for again."""
+        if cap is not None and (self.cap is None or cap < self.cap):
+            self._lowered = True
+        self.cap = cap
+
     async def reserve(self, pages: int) -> None:
         """Set pages aside before a request. Raises BudgetReached when the cap does not allow it.
 
@@ -76,6 +83,7 @@ class Purse:
         """
         async with self._turn:
             await self._hold()
+            await self._give_back_under_a_lower_cap()
             while self._left() < pages:
                 await self._take(pages - self._left())
                 await self._hold()
@@ -85,9 +93,11 @@ class Purse:
     def covers(self) -> bool:
         """Whether what is reserved may be spent: to be looked at right before a request.
 
-        False after a time in which this worker may have been taken for dead: reserve again.
+        False after a time in which this worker may have been taken for dead, and under a cap that
+        was lowered: reserve again.
         """
-        return self._world.clock() < self._held_until_s and self._left() >= 0
+        held = self._world.clock() < self._held_until_s and self._left() >= 0
+        return held and not self._lowered
 
     def seen_until(self, until_s: float) -> None:
         """A heartbeat is written: nobody takes this worker for dead until then (own clock)."""
@@ -101,8 +111,8 @@ class Purse:
         self._paid.set()
 
     async def _take(self, wanted: int) -> None:
-        entries = await self._ledger.refresh()
-        cap = _NO_CAP if self.cap is None else self.cap
+        entries, capped_at = await self._ledger.refresh(), self.cap
+        cap = _NO_CAP if capped_at is None else capped_at
         available = cap - taken_pages(entries)
         pages = grant_size(wanted=wanted, available=available, workers=self.workers)
         if pages == 0:
@@ -113,6 +123,8 @@ class Purse:
                 return
             if self.settle_for_the_dead is not None and await self.settle_for_the_dead():
                 return
+            if self.cap != capped_at:
+                return  # it was changed meanwhile
             raise BudgetReached(
                 f"the cap of {counted(cap, 'page')} ({usd(cap * self._price_usd)}) is reached:"
                 f" {taken_pages(entries) - self._left():,} are spent or may have been,"
@@ -120,6 +132,23 @@ class Purse:
                 "  raise --max-cost to go on; all answers so far are saved"
             )
         await self._append("grant", pages)
+
+    async def _give_back_under_a_lower_cap(self) -> None:
+        """Keep of the grants only what is spent or reserved, and of that only what is sent.
+
+        Until the fleet is under the cap, or nothing is reserved here, nothing more is covered.
+        """
+        while self._lowered:
+            await self._ledger.refresh()
+            kept = min(self._granted, self.worker_pages)
+            if self._granted and not await self._append_settlement(kept):
+                continue
+            self._granted = kept
+            is_over = self.cap is not None and taken_pages(self._ledger.entries) > self.cap
+            self._lowered = is_over and self._reserved > 0
+            if self._lowered:
+                self._paid.clear()
+                await self._paid.wait()
 
     async def _hold(self) -> None:
         """Find out what is left of the grants, where somebody may have settled for this worker."""
@@ -134,6 +163,9 @@ class Purse:
             self._granted = by_worker(self._ledger.entries)[worker]
             self._held_until_s = max(self._held_until_s, began_s + self._duration_s)
 
+    async def _append_settlement(self, pages: int) -> bool:
+        return await self._ledger.append("settle", self._world.me.worker, pages)
+
     def _left(self) -> int:
         return self._granted - self.worker_pages
 
@@ -141,7 +173,7 @@ class Purse:
         """Give back what is left of the grants; what is still reserved counts as spent."""
         self._held_until_s = -math.inf  # where this fails, somebody else may settle
         if self._granted:
-            while not await self._ledger.append("settle", self._world.me.worker, self.worker_pages):
+            while not await self._append_settlement(self.worker_pages):
                 await self._ledger.refresh()
             self._granted = self.worker_pages  # a later round takes grants of its own
 

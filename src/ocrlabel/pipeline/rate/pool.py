@@ -117,6 +117,12 @@ class RatePool:
         """Requests/s that this worker may send at now, all lanes; inf without a limit."""
         return sum(self._rates[name].rate_rps * self._share.fraction for name in self.remaining())
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a rate to share: engines on one's own cores have none."""
+        limits = (self.rps, *(one.requests_per_s or one.pages_per_minute for one in self.lanes))
+        return any(limits)
+
     def ceilings(self) -> Mapping[str, Ceiling]:
         """What was found out so far, for the run's memory and the heartbeat; lanes with a limit."""
         found = {name: rate.ceiling for name, rate in self._rates.items()}

@@ -84,9 +84,13 @@ async def change_limits(world: World, keys: RunKeys, changes: Mapping[str, Any])
             return
 
 
-async def say_limits(world: World, keys: RunKeys, options: RunOptions) -> None:
-    """Write down what a start says, unless another worker of the same job just has."""
+async def say_limits(world: World, keys: RunKeys, options: RunOptions) -> int:
+    """Write down what a start says, unless another worker of the same job just has.
+
+    Returns the number of the newest entry: what it says, this start knows.
+    """
     while said := (limits := await limits_of(world, keys)).said_by(options):
         body = json.dumps(said | {"nonce": world.token()}).encode()
         if await world.store.put_if_absent(keys.limit(limits.newest + 1), body):
-            return
+            return limits.newest + 1
+    return limits.newest

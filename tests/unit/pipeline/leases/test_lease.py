@@ -75,15 +75,15 @@ def test_a_lease_that_somebody_took_over_is_lost_for_every_hand_that_would_renew
 
 
 class Mute(DictStore):
-    """Of one put-if-absent, the n-th, nothing is heard: it has taken place, or it has not."""
+    """Of the n-th put-if-absent nothing is heard: it has taken place, or it has not."""
 
-    def __init__(self, n: int, *, stored: bool) -> None:
+    def __init__(self, *ns: int, stored: bool) -> None:
         super().__init__()
-        self.left, self.stored = n, stored
+        self.ns, self.calls, self.stored = ns, 0, stored
 
     async def put_if_absent(self, key, data):
-        self.left -= 1
-        if self.left:
+        self.calls += 1
+        if self.calls not in self.ns:
             return await super().put_if_absent(key, data)
         if self.stored:
             await super().put_if_absent(key, data)
@@ -170,3 +170,29 @@ def test_a_claim_that_the_store_did_not_answer_is_left_to_whoever_was_faster():
     lease, stands = run_virtual(story())
     assert lease is None
     assert isinstance(stands, HeldUntil)
+
+
+@either_way
+def test_a_claim_of_which_twice_nothing_was_heard_is_made_again_at_once(stored):
+    async def story():
+        ours = leases(Mute(1, 3, stored=stored))
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await ours.claim(NAME, await ours.look(NAME))
+        lease = await ours.claim(NAME, await ours.look(NAME))
+        return lease.valid(clock())
+
+    assert run_virtual(story())
+
+
+def test_a_hand_that_waited_for_a_renewal_that_failed_does_not_call_it_renewed():
+    async def story():
+        ours = leases(Mute(2, 4, stored=True))
+        lease = await ours.claim(NAME, FIRST)
+        with pytest.raises(StoreUnavailable):
+            await ours.renew(lease)
+        await sleep(70.0)
+        told = await asyncio.gather(*(ours.renew(lease) for _ in range(2)), return_exceptions=True)
+        return [type(one) for one in told], lease.valid(clock())
+
+    assert run_virtual(story()) == ([StoreUnavailable, bool], True)
