@@ -75,6 +75,14 @@ def test_a_cap_is_never_passed_and_a_higher_one_goes_on(tmp_path, served, inputs
     judge_money(inputs, fake.entries, found)
 
 
+def test_a_dry_run_of_the_rest_tells_the_cap_that_holds_and_what_is_spent(served, inputs):
+    served(Settings())
+    assert ocrlabel(*RUN, "--max-cost", "0.03", "--rps", "50").status == 5
+    told = ocrlabel(*RUN, "--dry-run").out
+    assert re.search(r"0\.0300 USD will not be enough after 0\.0\d+ USD that are spent", told)
+    assert "at 50 requests/s" in told
+
+
 def test_two_processes_of_one_output_share_the_work_and_nothing_is_asked_twice(
     tmp_path, served, inputs
 ):

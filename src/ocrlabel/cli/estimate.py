@@ -24,6 +24,8 @@ from ocrlabel.pipeline.preflight import refuse_without_images
 from ocrlabel.pipeline.saved.checkpoint import Checkpoints
 from ocrlabel.pipeline.saved.journal import BatchView, refresh
 from ocrlabel.pipeline.selection import select
+from ocrlabel.pipeline.survey import survey
+from ocrlabel.pipeline.workers.limits import Limits, limits_of
 from ocrlabel.wording import counted, usd
 
 if TYPE_CHECKING:
@@ -89,19 +91,24 @@ def _cost_rows(
             yield "time", line
         return
     yield "price", f"{usd(pages * price_usd)} ({PRICE_SOURCE})"
-    rate = settings.rps or sum(lane.requests_per_s or 0.0 for lane in chosen.engine.lanes)
+    holding = before.limits.hold_for(settings.run_options())
+    rate = holding.rps or sum(lane.requests_per_s or 0.0 for lane in chosen.engine.lanes)
     if rate:
         yield "time", f"{shown_duration(seen.to_send / rate)} at {rate:g} requests/s"
-    if settings.max_cost is not None and pages * price_usd > settings.max_cost:
-        yield "cap", f"{usd(settings.max_cost)} will not be enough (exit 5)"
+    spent, cap_usd = before.spent_pages * price_usd, holding.max_cost_usd
+    if cap_usd is not None and spent + pages * price_usd > cap_usd:
+        gone = f" after {usd(spent)} that are spent" if spent else ""
+        yield "cap", f"{usd(cap_usd)} will not be enough{gone} (exit 5)"
 
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What an earlier part of this run settled, and how long it took."""
+    """What an earlier part of this run settled, took and spent, and what holds for the rest."""
 
     rows: frozenset[int] = frozenset()
     pace: Pace = field(default_factory=Pace)
+    limits: Limits = field(default_factory=Limits)
+    spent_pages: int = 0
 
 
 async def _done_before(place: Place, dataset: Dataset, chosen: Chosen) -> _Before:
@@ -134,7 +141,9 @@ async def _done_before(place: Place, dataset: Dataset, chosen: Chosen) -> _Befor
             await refresh(world, keys, batch, view)
             done.update(view.outcomes)
             pace = pace.and_of(view.outcomes.values())
-    return _Before(frozenset(done), pace)
+    found = await survey(world, plan, checkpoints, keys)
+    limits = await limits_of(world, keys)
+    return _Before(frozenset(done), pace, limits, found.account.spent_pages)
 
 
 @dataclass(slots=True)
