@@ -168,11 +168,14 @@ def test_status_tells_of_a_finished_run_and_of_none(images):
 
 def test_merge_makes_lost_tables_again_without_an_engine(images, tmp_path):
     ocrlabel("run", "images/", "--engine", "scripted")
-    table = tmp_path / "labels.parquet"
-    before = list(read_labels(table))
+    table, record = tmp_path / "labels.parquet", tmp_path / "labels_run.json"
+    before, told = list(read_labels(table)), json.loads(record.read_text())
     table.unlink()
     assert ocrlabel("merge", "images/").status == 0
     assert list(read_labels(table)) == before
+    again = json.loads(record.read_text())
+    changed = {name for name in told if again[name] != told[name]}
+    assert changed <= {"ended_at", "ended_at_s", "active_s"}
 
 
 def test_a_setting_is_refused_in_one_sentence_that_names_flag_and_variable(images, monkeypatch):

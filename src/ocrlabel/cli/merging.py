@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from ocrlabel.cli.labelling import open_source
@@ -45,13 +44,14 @@ async def merge_place(
                 f" {counted(plan.rows, 'row')} then, {counted(dataset.rows, 'row')} here\n"
                 "  bring the input back as it was, or name that one"
             )
+        price_usd = settings.price_per_page if plan.engine == "upstage" else 0.0
         tools = tools_for(
             world,
             place.layout,
             plan,
             dataset,
-            engine or SavedEngine(plan.engine, plan.options, settings.price_per_page),
-            options=replace(settings.run_options(), max_cost_usd=None),
+            engine or SavedEngine(plan.engine, plan.options, price_usd),
+            options=settings.run_options(),
             stop=Stop(world.clock),
         )
         with tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:
