@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -10,6 +11,7 @@ from PIL import Image
 from ocrlabel.cli.wiring import make_world
 from ocrlabel.pipeline.agree import existing_plan
 from ocrlabel.pipeline.layout import beside
+from ocrlabel.pipeline.owner import Owner
 from ocrlabel.pipeline.workers.heartbeats import Heartbeats
 from ocrlabel.storage.folder import FolderStore
 from tests.support.command import ocrlabel
@@ -31,13 +33,16 @@ def settings_written(folder):
     return list(folder.glob("checkpoints/labels/*/settings/*.json"))
 
 
-def a_worker_of_another_machine_beats(folder):
+def a_worker_of_another_machine_beats(folder, *, ago_s=0.0):
+    """Its one heartbeat, as it is found when it was written so long ago."""
+
     async def beat():
-        world = make_world(FolderStore(folder), lambda _: None)
+        real = make_world(FolderStore(folder), lambda _: None)
+        world = replace(real, me=Owner("far", host="another machine", pid=1, started="x"))
         plan = await existing_plan(world, LAYOUT)
         assert plan is not None
         heartbeats = Heartbeats(world, LAYOUT.of_run(plan.run_id), duration_s=60.0)
-        await heartbeats.beat(1, {})
+        await heartbeats.beat(1, {"at_s": world.wall() - ago_s})
 
     asyncio.run(beat())
 
@@ -77,3 +82,19 @@ def test_a_finished_run_that_somebody_still_works_on_can_be_changed(here):
     a_worker_of_another_machine_beats(here)  # as in a round of --retry-failed
     assert ocrlabel("set", "labels.parquet", "--rps", "5").status == 0
     assert len(settings_written(here)) == 1
+
+
+def test_a_machine_that_was_lost_is_not_at_it(here):
+    ocrlabel("run", "images/", "--engine", "scripted", "--limit", "1")
+    a_worker_of_another_machine_beats(here, ago_s=86_400.0)
+    ran = ocrlabel("set", "labels.parquet", "--rps", "5")
+    assert "no worker is at it now" in ran.out
+
+
+def test_a_finished_run_that_once_lost_a_machine_is_finished(here):
+    ocrlabel("run", "images/", "--engine", "scripted")
+    a_worker_of_another_machine_beats(here, ago_s=86_400.0)
+    ran = ocrlabel("set", "labels.parquet", "--rps", "5")
+    assert ran.status == 2
+    assert "is finished" in ran.err
+    assert settings_written(here) == []

@@ -37,7 +37,7 @@ def set_live(
     from ocrlabel.cli.wiring import make_world, place_of_output
     from ocrlabel.pipeline.agree import existing_plan
     from ocrlabel.pipeline.merging.record import read_record
-    from ocrlabel.pipeline.workers.heartbeats import Heartbeats
+    from ocrlabel.pipeline.workers.attendance import working
     from ocrlabel.pipeline.workers.limits import change_limits
 
     changes: dict[str, float | None] = {}
@@ -57,7 +57,7 @@ def set_live(
         if plan is None:
             raise ConfigError(f"there is no run at {place.shown(place.layout.plan_key)}")
         run = place.layout.of_run(plan.run_id)
-        workers = len(await Heartbeats(world, run, duration_s=settings.lease_s).others_alive())
+        workers = await working(world, run)
         record = await read_record(world, place.layout, plan)
         if record is not None and record.complete and not workers:
             raise ConfigError(

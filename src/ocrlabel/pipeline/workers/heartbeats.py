@@ -98,9 +98,12 @@ class Heartbeats:
         The last heartbeat of a worker that died on another host looks alive for its duration.
         """
         here = self._world.me
-        seen_to_beat = beat.number > self._first_seen[beat.owner.worker]
         on_this_host = bool(beat.owner.host) and beat.owner.host == here.host
-        return self.lives(beat) and (seen_to_beat or on_this_host)
+        return self.lives(beat) and (self.seen_to_beat(beat) or on_this_host)
+
+    def seen_to_beat(self, beat: Beat) -> bool:
+        """Whether that worker wrote a heartbeat since this one first looked."""
+        return beat.number > self._first_seen[beat.owner.worker]
 
     async def others_alive(self) -> list[Beat]:
         """Workers that may still do something."""
