@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ocrlabel.cli.status_workers import interruption_lines, worker_lines
 from ocrlabel.cli.tallying import shown_duration
 from ocrlabel.wording import counted, usd
 
 if TYPE_CHECKING:
-    from ocrlabel.pipeline.status import Status
+    from ocrlabel.pipeline.status import Status, WorkerStatus
 
 
 def status(
@@ -26,7 +27,10 @@ def status(
         float, typer.Option(min=0, help="How long to look for the present rate.")
     ] = 2.0,
 ) -> None:
-    """Done, failed, left, rate, time left and spent; works while it runs and after.
+    """Done, failed, left, rate, time left, spent, and what interruptions cost; also per worker.
+
+    Works while it runs and after, from any machine. Who is at work is told by heartbeats: where
+    clocks differ, or a worker was lost lately, it takes 10 s to be sure.
 
     For example:
 
@@ -52,35 +56,31 @@ def status(
 def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
     """The status as a short table."""
     tally, account = found.tally, found.account
-    alive = [worker for worker in found.workers if worker.alive]
-    lost = [worker for worker in found.workers if not worker.alive and not worker.ended]
+    price_usd = _price_usd(found, price_per_page_usd)
     rows = [
         ("run", f"{found.plan.run_id}, engine {found.plan.engine}, {found.plan.source}"),
-        ("state", _state(found, len(alive))),
+        ("state", _state(found)),
         ("done", f"{tally.labelled + tally.failed:,} of {tally.rows:,}"),
         ("failed", f"{tally.failed:,}{_listed(tally.failures)}"),
         ("left", f"{tally.not_reached:,}"),
     ]
     if found.images_per_s is not None:
-        rows.append(("rate", f"{found.images_per_s:.2f} images/s{_allowed(alive)}"))
+        allowed = _allowed(_standing(found, "working"))
+        rows.append(("rate", f"{found.images_per_s:.2f} images/s{allowed}"))
     if found.left_s is not None:
         rows.append(("time left", shown_duration(found.left_s)))
     if found.active_s:
         rows.append(("time", f"{shown_duration(found.active_s)} of work"))
     if account.requests:
-        price = _price_usd(found, price_per_page_usd)
-        if price and (account.billed_pages or account.at_risk_pages):
+        if price_usd and (account.billed_pages or account.at_risk_pages):
             at_risk = sum(account.at_risk_pages.values())
             perhaps = f", {at_risk:,} more perhaps" if at_risk else ""
-            spent_usd = account.spent_pages * price
+            spent_usd = account.spent_pages * price_usd
             pages = f"{counted(account.billed_pages, 'page')} billed{perhaps}"
             rows.append(("spent", f"{usd(spent_usd)} ({pages})"))
         rows.append(("requests", _listed(account.requests).strip(" ()")))
-    rows += [("worker", f"{worker.worker}: {_said(worker.said)}") for worker in alive]
-    if lost:
-        names = ", ".join(worker.worker for worker in lost[:5])
-        ended = f"{counted(len(lost), 'worker')} ended without a word: {names}"
-        rows.append(("interrupted", ended))
+    rows += worker_lines(found.workers, price_usd)
+    rows += interruption_lines(found.workers, account, price_usd)
     reason = str((found.told or {}).get("reason") or "")
     if reason and not found.complete and not found.a_part_was_asked_for:
         rows.append(("last stopped", reason.splitlines()[0]))
@@ -89,6 +89,8 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
 
 def told(found: Status, price_per_page_usd: float) -> dict[str, Any]:
     """The status as plain values."""
+    price_usd = _price_usd(found, price_per_page_usd)
+    perhaps_pages = found.account.at_risk_pages.get("unknown", 0)
     return {
         "run_id": found.plan.run_id,
         "engine": found.plan.engine,
@@ -99,24 +101,42 @@ def told(found: Status, price_per_page_usd: float) -> dict[str, Any]:
         "images_per_s": found.images_per_s,
         "left_s": found.left_s,
         "account": asdict(found.account),
-        "spent_usd": round(found.account.spent_pages * _price_usd(found, price_per_page_usd), 6),
-        "workers": [asdict(worker) for worker in found.workers],
+        "spent_usd": round(found.account.spent_pages * price_usd, 6),
+        "interruptions": {
+            "lost": [one.worker for one in _standing(found, "lost")],
+            "stopped": {one.worker: one.stopped for one in found.workers if one.stopped},
+            "requests": found.account.requests.get("unknown", 0),
+            "perhaps_billed_pages": perhaps_pages,
+            "perhaps_billed_usd": round(perhaps_pages * price_usd, 6),
+        },
+        "workers": [
+            asdict(worker) | {"requests_per_s": worker.requests_per_s} for worker in found.workers
+        ],
     }
 
 
 def _price_usd(found: Status, price_per_page_usd: float) -> float:
-    """As the run was told; before it has said so, nothing for an engine of this machine."""
-    known = (found.told or {}).get("price_per_page_usd")
-    if known is not None:
-        return float(known)
+    """As the run was told, or its workers; else nothing for an engine of this machine."""
+    said = [found.told or {}, *(worker.said for worker in found.workers)]
+    known = [one["price_per_page_usd"] for one in said if "price_per_page_usd" in one]
+    if known:
+        return float(known[0])
     return price_per_page_usd if found.plan.engine == "upstage" else 0.0
 
 
-def _state(found: Status, alive: int) -> str:
+def _standing(found: Status, presence: str) -> list[WorkerStatus]:
+    return [worker for worker in found.workers if worker.presence == presence]
+
+
+def _state(found: Status) -> str:
+    working, quiet = len(_standing(found, "working")), len(_standing(found, "quiet"))
     if found.complete:
-        return "done; both tables are written"
-    if alive:
-        return f"running, {counted(alive, 'worker')}"
+        again = f"; {counted(working, 'worker')} at it again" if working else ""
+        return f"done; both tables are written{again}"
+    if working:
+        return f"running, {counted(working, 'worker')}"
+    if quiet:
+        return f"perhaps running: {counted(quiet, 'worker')} without a word just now"
     if found.a_part_was_asked_for:
         return "a part is done, as asked; without --limit and --sample the command does the rest"
     return "stopped; the same command goes on"
@@ -127,11 +147,7 @@ def _listed(counts: Any) -> str:
     return f" ({shown})" if shown else ""
 
 
-def _allowed(alive: list[Any]) -> str:
-    rates = [worker.said.get("rate_per_s") for worker in alive]
+def _allowed(working: list[WorkerStatus]) -> str:
+    rates = [worker.said.get("rate_per_s") for worker in working]
     known = [rate for rate in rates if rate]
     return f" of {sum(known):.2f} allowed" if known else ""
-
-
-def _said(said: Any) -> str:
-    return f"{said.get('labelled', 0):,} labelled, {said.get('failed', 0):,} failed"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Tally
 from ocrlabel.pipeline.agree import existing_plan
+from ocrlabel.pipeline.interruptions import survey_with_lost
 from ocrlabel.pipeline.layout import Layout
 from ocrlabel.pipeline.merging.record import Finished, read_record
 from ocrlabel.pipeline.merging.so_far import A_PART
@@ -16,6 +17,7 @@ from ocrlabel.pipeline.money.account import Account
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.saved.checkpoint import Checkpoints
 from ocrlabel.pipeline.survey import survey
+from ocrlabel.pipeline.workers.attendance import Presence, attend, presence, silence_s
 from ocrlabel.pipeline.workers.heartbeats import Beat, Heartbeats
 from ocrlabel.pipeline.workers.sessions import active_s, session_of
 from ocrlabel.pipeline.world import World
@@ -26,26 +28,48 @@ _ENOUGH_ROWS = 5
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """One worker, as its newest heartbeat tells. alive: it may still be at it."""
+    """One worker, as its newest heartbeat tells. silent_s: for how long nothing came from it.
+
+    perhaps_billed_pages: of requests whose answers nobody lived to save; known of a run that is
+    not finished and has lost a worker.
+    """
 
     worker: str
-    alive: bool
-    ended: bool
+    presence: Presence
+    silent_s: float
     said: Mapping[str, Any]
+    perhaps_billed_pages: int = 0
+
+    @property
+    def stopped(self) -> str:
+        """Why it ended before the work did, "" where it did not."""
+        return str(self.said.get("stopped", "")) if self.presence is Presence.ENDED else ""
+
+    @property
+    def requests_per_s(self) -> float | None:
+        """Over the last minute before its newest heartbeat; None before its first request."""
+        if (lately := self.said.get("lately")) is None:
+            return None
+        watched_s = max(float(self.said["at_s"]) - float(lately["since_s"]), 1.0)
+        return float(lately["requests"]) / watched_s
+
+
+Workers: TypeAlias = tuple[WorkerStatus, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """A run as it stands. told: run.json where there is one.
 
-    active_s: seconds in which a worker was at it. images_per_s: of the live workers; None where
-    there is none. steady: enough was seen to judge by how long the rest takes.
+    account: requests of lost workers are in it. active_s: seconds in which a worker was at it.
+    images_per_s: of the workers at it; None where there is none. steady: enough was seen to judge
+    by how long the rest takes.
     """
 
     plan: Plan
     tally: Tally
     account: Account
-    workers: tuple[WorkerStatus, ...]
+    workers: Workers
     told: Mapping[str, Any] | None
     active_s: float = 0.0
     images_per_s: float | None = None
@@ -72,7 +96,7 @@ class Status:
 
 
 async def read_status(world: World, layout: Layout, *, watch_s: float) -> Status:
-    """Look at a run. Live workers' heartbeats are looked at twice, watch_s apart, for the rate.
+    """Look at a run. While workers are at it, it is looked at twice, watch_s apart, for the rate.
 
     Raises ConfigError when there is no run.
     """
@@ -86,43 +110,51 @@ async def read_status(world: World, layout: Layout, *, watch_s: float) -> Status
     keys = layout.of_run(plan.run_id)
     checkpoints = Checkpoints(world, layout, plan)
     heartbeats = Heartbeats(world, keys, duration_s=60.0)
-    beats = await heartbeats.look()
+
+    def workers(perhaps: Mapping[str, int]) -> Workers:
+        return tuple(_worker(beat, heartbeats, world, perhaps) for beat in beats)
+
     if (record := await read_record(world, layout, plan)) is not None and record.complete:
-        return _finished(plan, record, _workers(heartbeats, beats, beats))
-    first = await survey(world, plan, checkpoints, keys)
-    # again: journals that were cleared meanwhile are counted in it
-    if (record := await read_record(world, layout, plan)) is not None and record.complete:
-        return _finished(plan, record, _workers(heartbeats, beats, beats))
-    if not any(heartbeats.lives(beat) for beat in beats):
-        workers = _workers(heartbeats, beats, beats)
+        beats = await heartbeats.look()
+        return _finished(plan, record, workers({}))
+    beats = await attend(world, heartbeats)
+    there = workers({})
+    lost = {one.worker for one in there if one.presence is Presence.LOST}
+    if not any(one.presence is Presence.WORKING for one in there):
+        found, perhaps = await survey_with_lost(world, plan, checkpoints, keys, lost)
+        # again: journals that were cleared meanwhile are counted in it
+        if (record := await read_record(world, layout, plan)) is not None and record.complete:
+            return _finished(plan, record, there)
         told = record.told if record is not None else None
-        return Status(plan, first.tally, first.account, workers, told, _active_s(beats))
+        return Status(plan, found.tally, found.account, workers(perhaps), told, _active_s(beats))
+    first = await survey(world, plan, checkpoints, keys)
     began_s = world.clock()
     await world.sleep(watch_s)
-    found = await survey(world, plan, checkpoints, keys)
+    found, perhaps = await survey_with_lost(world, plan, checkpoints, keys, lost)
     done = found.tally.labelled + found.tally.failed - first.tally.labelled - first.tally.failed
     watched_s = max(world.clock() - began_s, 1e-3)
-    later = await heartbeats.look()
-    workers = _workers(heartbeats, beats, later)
+    beats = await heartbeats.look()
+    there = workers(perhaps)
     if (record := await read_record(world, layout, plan)) is not None and record.complete:
-        return _finished(plan, record, workers)
+        return _finished(plan, record, there)
     if done < _ENOUGH_ROWS:
-        # too few to judge by: what the live workers did since they began tells more
-        living = [beat for beat in later if heartbeats.lives(beat)]
+        # too few to judge by: what the workers at it did since they began tells more
+        working = {one.worker for one in there if one.presence is Presence.WORKING}
+        living = [beat for beat in beats if beat.owner.worker in working]
         done, watched_s = max((done, watched_s), _since_they_began(living))
     return Status(
         plan,
         found.tally,
         found.account,
-        workers,
+        there,
         record.told if record is not None else None,
-        _active_s(later),
+        _active_s(beats),
         images_per_s=done / watched_s,
         steady=done >= _ENOUGH_ROWS,
     )
 
 
-def _finished(plan: Plan, record: Finished, workers: tuple[WorkerStatus, ...]) -> Status:
+def _finished(plan: Plan, record: Finished, workers: Workers) -> Status:
     told = record.told
     tally = Tally(*(told[name] for name in Tally.__dataclass_fields__))
     account = Account(**told["account"])
@@ -140,16 +172,13 @@ def _active_s(beats: Sequence[Beat]) -> float:
     return active_s(session for session in sessions if session is not None)
 
 
-def _workers(
-    heartbeats: Heartbeats, before: list[Beat], now: list[Beat]
-) -> tuple[WorkerStatus, ...]:
-    numbers = {beat.owner.worker: beat.number for beat in before}
-    return tuple(
-        WorkerStatus(
-            worker=beat.owner.worker,
-            alive=heartbeats.lives(beat) or beat.number > numbers.get(beat.owner.worker, 0),
-            ended=beat.gone,
-            said=beat.said,
-        )
-        for beat in now
+def _worker(
+    beat: Beat, heartbeats: Heartbeats, world: World, perhaps: Mapping[str, int]
+) -> WorkerStatus:
+    return WorkerStatus(
+        worker=beat.owner.worker,
+        presence=presence(beat, heartbeats, world),
+        silent_s=silence_s(beat, world),
+        said=beat.said,
+        perhaps_billed_pages=perhaps.get(beat.owner.worker, 0),
     )

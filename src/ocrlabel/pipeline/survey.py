@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ocrlabel.labels import Tally
+from ocrlabel.labels import Attempt, Tally
 from ocrlabel.pipeline.layout import RunKeys
 from ocrlabel.pipeline.money.account import (
     Account,
@@ -43,10 +44,13 @@ async def survey(
     checkpoints: Checkpoints,
     keys: RunKeys,
     selection: Selection | None = None,
+    *,
+    saw: Callable[[str, Sequence[Attempt]], None] | None = None,
 ) -> Survey:
     """Read the footers of all checkpoints and the journals of the batches that have none.
 
-    selection: the rows that are asked about; None means all.
+    selection: the rows that are asked about; None means all. saw: is given every image key of the
+    journals, and what was asked for it.
 
     An image that is in two batches may count twice until it is settled in both.
     """
@@ -72,6 +76,9 @@ async def survey(
         if batch in started:
             view = BatchView()
             await refresh(world, keys, batch, view)
+            if saw is not None:
+                for key, attempts in view.tried.items():
+                    saw(key, attempts)
             outcomes = [view.with_all_attempts(one) for one in view.outcomes.values()]
             tally = add_tallies(tally, tally_of(outcomes))
             wanted = set(selection.within(plan.batch_range(batch)))

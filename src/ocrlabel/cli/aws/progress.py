@@ -11,7 +11,10 @@ from ocrlabel.errors import ConfigError
 if TYPE_CHECKING:
     from ocrlabel.aws.config_env import AwsConfig
 
-SHOWN = ("state", "done", "failed", "rate", "time left", "spent", "interrupted", "last stopped")
+SHOWN = (
+    *("state", "done", "failed", "rate", "time left", "spent"),
+    *("interrupted", "cost of it", "last stopped"),
+)
 
 
 def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:

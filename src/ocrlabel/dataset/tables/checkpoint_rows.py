@@ -64,7 +64,7 @@ def from_row(row: dict[str, Any]) -> tuple[ImageRef, Outcome]:
         original_source=row["original_source"],
         input_row=row["input_row"],
     )
-    attempts = tuple(_attempt_from(one) for one in row["attempts"])
+    attempts = tuple(attempt_from(one) for one in row["attempts"])
     if row["outcome"] == "failed":
         return ref, Failed(
             ordinal=ref.ordinal,
@@ -123,7 +123,8 @@ def _page_row(page: Page) -> dict[str, Any]:
     }
 
 
-def _attempt_from(row: dict[str, Any]) -> Attempt:
+def attempt_from(row: dict[str, Any]) -> Attempt:
+    """One request of a row, as it was."""
     return Attempt(
         number=row["number"],
         lane=row["lane"],

@@ -15,10 +15,10 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ocrlabel.dataset.tables.checkpoint_rows import from_row, to_row
+from ocrlabel.dataset.tables.checkpoint_rows import attempt_from, from_row, to_row
 from ocrlabel.dataset.tables.checkpoint_schema import CHECKPOINT_SCHEMA, CHECKPOINT_SCHEMA_VERSION
 from ocrlabel.errors import RunMismatch
-from ocrlabel.labels import ImageRef, Outcome
+from ocrlabel.labels import Attempt, ImageRef, Outcome
 
 _META = b"ocrlabel"
 
@@ -59,6 +59,15 @@ def read_meta(file: BinaryIO, *, where: str) -> dict[str, Any]:
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(where, error) from error
     return _meta_of(schema, where)
+
+
+def read_attempts(file: BinaryIO, *, where: str) -> list[tuple[str, tuple[Attempt, ...]]]:
+    """Image keys and what was asked for them, without pages and raw answers."""
+    try:
+        table = pq.read_table(file, columns=["key", "attempts"])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(where, error) from error
+    return [(row["key"], tuple(map(attempt_from, row["attempts"]))) for row in table.to_pylist()]
 
 
 def _meta_of(schema: pa.Schema, where: str) -> dict[str, Any]:

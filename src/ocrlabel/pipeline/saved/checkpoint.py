@@ -10,9 +10,11 @@ from ocrlabel.dataset.tables.checkpoint_table import (
     Settled,
     decode_checkpoint,
     encode_checkpoint,
+    read_attempts,
     read_meta,
 )
 from ocrlabel.errors import RunMismatch
+from ocrlabel.labels import Attempt
 from ocrlabel.pipeline.layout import Layout
 from ocrlabel.pipeline.money.account import (
     account_to_json,
@@ -108,6 +110,16 @@ class Checkpoints:
         if not self._is_ours(key, meta):
             raise RunMismatch(f"{self._where(key)} is left over from a replaced run; run again")
         return rows
+
+    async def attempts(self, batch: int, retry: int = 0) -> list[tuple[str, tuple[Attempt, ...]]]:
+        """What was asked for every image key of one checkpoint, read without the answers."""
+        key = self._layout.checkpoint_key(batch, retry)
+
+        def read() -> list[tuple[str, tuple[Attempt, ...]]]:
+            with self._world.store.open(key) as file:
+                return read_attempts(file, where=self._where(key))
+
+        return await asyncio.to_thread(read)
 
     async def exists(self, batch: int, retry: int = 0) -> bool:
         """Whether the checkpoint is written, by this run."""
