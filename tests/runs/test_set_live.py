@@ -81,6 +81,7 @@ def test_a_finished_run_that_somebody_still_works_on_can_be_changed(here):
     ocrlabel("run", "images/", "--engine", "scripted")
     a_worker_of_another_machine_beats(here)  # as in a round of --retry-failed
     assert ocrlabel("set", "labels.parquet", "--rps", "5").status == 0
+    assert "tables are written; 1 worker at it again" in ocrlabel("status", "labels.parquet").out
     assert len(settings_written(here)) == 1
 
 
