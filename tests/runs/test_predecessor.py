@@ -19,12 +19,12 @@ def table(tmp_path, monkeypatch):
 
 def test_a_dry_run_says_that_its_images_are_not_to_be_had_and_where_it_looked(table, tmp_path):
     ran = ocrlabel("run", str(table), "--engine", "scripted", "--dry-run")
-    assert ran.status == 0
+    assert ran.status == 2
     assert "10 rows" in ran.out
-    assert "none of 10 images" in ran.out
+    assert "none of 10 images" in ran.err
     first = "data/datasets/images/train/drp.en_ko.in_house.selectstar_000003.jpg"
-    assert f"{tmp_path}/{first}" in ran.out
-    assert "--image-root" in ran.out
+    assert f"{tmp_path}/{first}" in ran.err
+    assert "--image-root" in ran.err
 
 
 def test_images_of_those_names_under_an_image_root_are_labelled(table, tmp_path):
