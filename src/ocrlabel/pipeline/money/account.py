@@ -117,13 +117,15 @@ def of_attempts(attempts: Iterable[Attempt], *, cause: str) -> Account:
     """The account of attempts that belong to no outcome: whatever they billed is wasted."""
     listed = list(attempts)
     charged = sum(map(pages_charged, listed))
-    risk = sum(map(pages_at_risk, listed))
+    at_risk: Counter[str] = Counter()
+    for one in listed:
+        at_risk[one.result.value] += pages_at_risk(one)
     sent = [one.sent_at_s for one in listed if one.result is not AttemptResult.UNSENT]
     return Account(
         requests=dict(Counter(one.result.value for one in listed)),
         billed_pages=charged,
         wasted_pages={cause: charged} if charged else {},
-        at_risk_pages={AttemptResult.UNKNOWN.value: risk} if risk else {},
+        at_risk_pages=dict(+at_risk),
         first_sent_s=min(sent, default=None),
         last_sent_s=max(sent, default=None),
     )
