@@ -1,4 +1,8 @@
-"""Agreeing on the plan: the first to come writes it, everybody else must match it."""
+"""Agreeing on the plan: the first to come writes it, everybody else must match it.
+
+`--fresh` replaces a run once, however many workers begin so at once: the others go on with the run
+that one of them has put in its place.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +11,33 @@ from dataclasses import replace
 
 from ocrlabel.errors import ConfigError, RunMismatch
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.layout import Layout
+from ocrlabel.pipeline.layout import Layout, RunKeys
 from ocrlabel.pipeline.merging.record import labels_are_there, read_record
 from ocrlabel.pipeline.options import RunOptions
-from ocrlabel.pipeline.plan import Plan, decode_plan, encode_plan, refuse_other
+from ocrlabel.pipeline.plan import Plan, differences, encode_plan, refuse_other
 from ocrlabel.pipeline.saved.checkpoint import Checkpoints
 from ocrlabel.pipeline.saved.clearing import delete_below
+from ocrlabel.pipeline.succession import newest, succeed, write_down, written_plan
 from ocrlabel.pipeline.workers.heartbeats import Heartbeats
 from ocrlabel.pipeline.world import World
 from ocrlabel.storage.base import NotStored
 from ocrlabel.wording import counted
 
+_AT_ONCE_S = 300.0
+"""How long after its beginning a fresh run still is what another start with `--fresh` wants."""
+
 
 async def existing_plan(world: World, layout: Layout) -> Plan | None:
-    """The plan that is there, None when this would be the first run."""
-    try:
-        data = await world.store.get(layout.plan_key)
-    except NotStored:
-        return None
-    return decode_plan(data, where=f"{world.store.url.rstrip('/')}/{layout.plan_key}")
+    """The plan that holds, None when this would be the first run."""
+    written = await written_plan(world, layout)
+    return None if written is None else await newest(world, layout, written)
 
 
 async def agree(world: World, layout: Layout, wanted: Plan, options: RunOptions) -> Plan:
     """The plan that holds. Raises RunMismatch when another run's is there."""
+    wanted = replace(wanted, fresh=options.fresh)
     there = await existing_plan(world, layout)
+    raced = there is None
     if there is None:
         # labels first, then the plan again: another worker may have begun and ended meanwhile
         foreign = not options.fresh and await labels_are_there(world, layout)
@@ -41,13 +48,19 @@ async def agree(world: World, layout: Layout, wanted: Plan, options: RunOptions)
         there = await existing_plan(world, layout)
         if there is None:
             raise RunMismatch(f"{layout.plan_key} came and went: is somebody deleting it?")
+    # a retry of the job that began the run, and its array's other children, go on with it
     same_job = bool(options.job) and there.job == options.job
-    if options.fresh and not same_job:
-        # a retry of the job that began afresh, and its array's other children, go on with it
-        return await _start_afresh(world, layout, there, wanted, options)
+    if options.fresh and not same_job and not raced:
+        there = await _afresh(world, layout, there, wanted, options)
+    if there.replaces:
+        await write_down(world, layout, there)
+        there = await newest(world, layout, there)  # this worker may have slept through more
+    if there.run_id == wanted.run_id:
+        return there
     where = f"{world.store.url.rstrip('/')}/{layout.prefix}/{layout.dataset}"
     refuse_other(there, wanted, where=where)
-    if not options.join and not same_job and not await _is_complete(world, layout, there):
+    may_join = options.join or options.fresh or same_job
+    if not may_join and not await _is_complete(world, layout, there):
         raise RunMismatch(
             f"{where} holds an unfinished run that another job began\n"
             "  add --resume to go on with it and pay only for what is left,"
@@ -72,23 +85,50 @@ def _not_ours(world: World, layout: Layout) -> ConfigError:
     )
 
 
-async def _start_afresh(
+async def _afresh(
     world: World, layout: Layout, there: Plan, wanted: Plan, options: RunOptions
 ) -> Plan:
-    """Put a new plan in place of the one that is there, then clear away what it left."""
-    await _refuse_while_others_work(world, layout, there, options)
-    plan = replace(wanted, replaces=(*there.replaces, there.run_id))
-    # the switch: from here on the old run's workers write where nobody looks
-    await world.store.put(layout.plan_key, encode_plan(plan))
-    await clear_replaced(world, layout, plan)
-    return plan
+    """Put a new plan in place of the one that is there, or find the one that another start put."""
+    if options.job and options.job in there.replaced_jobs:
+        raise RunMismatch(
+            f"the run that this job began was itself replaced by a start with --fresh, run"
+            f" {there.run_id}\n  submit again: with --resume to go on with that one,"
+            f" with --fresh to pay for {counted(wanted.rows, 'row')} once more"
+        )
+    if not await _has_just_begun(world, layout, there, wanted, options):
+        await _refuse_while_others_work(world, layout, there, options)
+        there = await succeed(world, layout, there, wanted)
+    if there.run_id != wanted.run_id:
+        text = "another start has just begun this run afresh; going on with that"
+        world.emit(Notice("fresh", text))
+    return there
+
+
+async def _has_just_begun(
+    world: World, layout: Layout, there: Plan, wanted: Plan, options: RunOptions
+) -> bool:
+    """Whether the run is as new as one that we would begin, and somebody is about to work on it.
+
+    So that of a fleet whose workers are all started with `--fresh`, within a few minutes, the
+    first one begins anew and the others join. A run that is finished or left again is replaced.
+    """
+    age_s = abs(world.wall() - there.created_at_s)
+    other_batches = options.batch_rows not in {None, there.batch_rows}
+    alike = there.job == options.job and not other_batches and not differences(there, wanted)
+    if not alike or age_s > _AT_ONCE_S:
+        return False
+    heartbeats = Heartbeats(world, layout.of_run(there.run_id), duration_s=options.lease_s)
+    beats = await heartbeats.look()
+    if not beats and not heartbeats.used:
+        return True  # nothing was done in it yet
+    return there.fresh and any(heartbeats.lives(beat) for beat in beats)
 
 
 async def clear_replaced(world: World, layout: Layout, plan: Plan) -> None:
     """Delete what replaced runs left: leases, journals, asks, heartbeats, batches and results."""
     for run_id in plan.replaces:
         await delete_below(world, layout.of_run(run_id).everything)
-    if not plan.replaces:
+    if not plan.replaces or await _works(world, layout.of_run(plan.run_id)):
         return
     await Checkpoints(world, layout, plan).clear_replaced()
     try:
@@ -99,6 +139,14 @@ async def clear_replaced(world: World, layout: Layout, plan: Plan) -> None:
         await world.store.delete(
             [layout.labels_key, layout.failures_key, layout.report_key, layout.run_key]
         )
+
+
+async def _works(world: World, keys: RunKeys) -> bool:
+    """Whether a worker of the run has got as far as its first heartbeat.
+
+    It has cleared away before that, and under the same names may now be what the new run made.
+    """
+    return bool([stored async for stored in world.store.list(keys.workers)])
 
 
 async def _refuse_while_others_work(
@@ -116,5 +164,5 @@ async def _refuse_while_others_work(
         names = ", ".join(beat.owner.worker for beat in working[:3])
         raise ConfigError(
             f"--fresh is refused while workers of the present run are alive ({names})\n"
-            "  stop them first, or write to another --output"
+            "  stop them first, or leave out --fresh to join them, or write to another --output"
         )

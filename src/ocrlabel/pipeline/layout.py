@@ -27,8 +27,12 @@ class Layout:
 
     @property
     def plan_key(self) -> str:
-        """Written once per run, put if absent."""
+        """The first run's, put if absent; then brought up to what `--fresh` put in its place."""
         return f"{self.prefix}/{self.dataset}/plan.json"
+
+    def successor_key(self, run_id: str) -> str:
+        """The plan that replaced a run: put if absent, kept when that run is cleared away."""
+        return f"{self.prefix}/{self.dataset}/replaced/{run_id}.json"
 
     def checkpoint_key(self, batch: int, retry: int = 0) -> str:
         """A finished batch; retry 0 is the run itself, retry n the n-th `--retry-failed`."""

@@ -16,7 +16,10 @@ DEFAULT_SLICE_ROWS = 25
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run's identity. `replaces` are the run ids that `--fresh` put aside."""
+    """A run's identity. fresh: it was begun with `--fresh`.
+
+    `replaces` are the run ids that `--fresh` put aside, `replaced_jobs` the jobs that began them.
+    """
 
     run_id: str
     dataset: str
@@ -29,7 +32,9 @@ class Plan:
     slice_rows: int = DEFAULT_SLICE_ROWS
     created_at_s: float = 0.0
     replaces: tuple[str, ...] = ()
+    replaced_jobs: tuple[str, ...] = ()
     job: str = ""
+    fresh: bool = False
     format: int = PLAN_FORMAT
 
     @property
@@ -63,7 +68,8 @@ def decode_plan(data: bytes, *, where: str) -> Plan:
     try:
         found = json.loads(data)
         known = {k: found[k] for k in Plan.__dataclass_fields__ if k in found}
-        plan = Plan(**known | {"replaces": tuple(found.get("replaces", ()))})
+        lists = {name: tuple(found.get(name, ())) for name in ("replaces", "replaced_jobs")}
+        plan = Plan(**known | lists)
     except (ValueError, TypeError, KeyError) as error:
         raise RunMismatch(
             f"{where} is not a plan of ocrlabel ({error})\n"

@@ -21,6 +21,7 @@ from ocrlabel.pipeline.reading.reader import Reader
 from ocrlabel.pipeline.saved.journal import JournalWriter
 from ocrlabel.pipeline.saved.views import Views
 from ocrlabel.pipeline.selection import Selection
+from ocrlabel.pipeline.succession import watch
 from ocrlabel.pipeline.tools import Tools
 from ocrlabel.pipeline.workers.heartbeats import Heartbeats
 
@@ -101,7 +102,9 @@ async def work_round(
         price_per_page_usd=tools.engine.price_per_page_usd,
         known_limits=tools.known_limits,
     )
-    tasks = [asyncio.ensure_future(work) for work in (journal.run(), claims.keep(), pulse.run())]
+    watching = watch(world, tools.layout, tools.plan, every_s=tools.options.lease_s / 3)
+    background = (journal.run(), claims.keep(), pulse.run(), watching)
+    tasks = [asyncio.ensure_future(work) for work in background]
     try:
         try:
             await _while_all_live(crew.work(), tasks)

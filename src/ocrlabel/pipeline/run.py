@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ocrlabel.engines.base import Engine
@@ -24,6 +25,7 @@ from ocrlabel.pipeline.retries import retry_round
 from ocrlabel.pipeline.round import work_round
 from ocrlabel.pipeline.selection import Selection, select
 from ocrlabel.pipeline.stop import Draining, Stop
+from ocrlabel.pipeline.succession import Replaced, refuse_if_replaced
 from ocrlabel.pipeline.survey import Survey, survey
 from ocrlabel.pipeline.tools import Dataset, Tools, tools_for
 from ocrlabel.pipeline.workers.limits import limits_of, say_limits
@@ -147,9 +149,18 @@ async def _rounds(
 
 
 async def _work(tools: Tools, selection: Selection, batches: Sequence[int], *, retry: int) -> None:
-    """One round; when it ends early, run.json says why and how far it came."""
+    """One round; when it ends early, run.json says why and how far it came.
+
+    Not so when the run was replaced: run.json is the new one's then.
+    """
+    still_holds = partial(refuse_if_replaced, tools.world, tools.layout, tools.plan)
     try:
+        await still_holds()  # nothing is paid for a run that nobody will look at
         await work_round(tools, selection, batches, retry=retry)
+        with contextlib.suppress(StoreUnavailable):  # the merge waits for the store
+            await still_holds()
+    except Replaced:
+        raise
     except OcrLabelError as error:
         await say_unfinished(tools, str(error))
         raise

@@ -24,6 +24,7 @@ from ocrlabel.pipeline.money.account import (
 )
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.world import World
+from ocrlabel.storage.base import NotStored
 
 _FOOTERS_AT_ONCE = 16
 
@@ -55,7 +56,10 @@ class Checkpoints:
         data = await asyncio.to_thread(encode_checkpoint, rows, meta)
         key = self._layout.checkpoint_key(batch, retry)
         while not await self._world.store.put_if_absent(key, data):
-            if self._is_ours(key, await self.meta(key)):
+            there = await self._meta_if_there(key)
+            if there is None:
+                continue  # it was left by a replaced run, and somebody has cleared it away
+            if self._is_ours(key, there):
                 return
             # what the replaced run left behind, or wrote while it was being replaced
             await self._world.store.delete([key])
@@ -87,9 +91,9 @@ class Checkpoints:
         order = sorted(places)
         for start in range(0, len(order), _FOOTERS_AT_ONCE):
             some = order[start : start + _FOOTERS_AT_ONCE]
-            metas = await asyncio.gather(*(self.meta(places[place]) for place in some))
-            read = dict(zip(some, metas, strict=True))
-            found |= {p: meta for p, meta in read.items() if self._is_ours(places[p], meta)}
+            metas = await asyncio.gather(*(self._meta_if_there(places[place]) for place in some))
+            read = [(p, meta) for p, meta in zip(some, metas, strict=True) if meta is not None]
+            found |= {p: meta for p, meta in read if self._is_ours(places[p], meta)}
         return found
 
     async def clear_replaced(self) -> None:
@@ -97,9 +101,10 @@ class Checkpoints:
         if not self._plan.replaces:
             return
         async for stored in self._world.store.list(self._layout.checkpoints_prefix):
-            if self._layout.parse_checkpoint(stored.key) is not None and not self._is_ours(
-                stored.key, await self.meta(stored.key)
-            ):
+            if self._layout.parse_checkpoint(stored.key) is None:
+                continue
+            meta = await self._meta_if_there(stored.key)
+            if meta is not None and not self._is_ours(stored.key, meta):
                 await self._world.store.delete([stored.key])
 
     async def read(self, batch: int, retry: int = 0) -> list[Settled]:
@@ -126,8 +131,16 @@ class Checkpoints:
         key = self._layout.checkpoint_key(batch, retry)
         async for stored in self._world.store.list(key):
             if stored.key == key:
-                return self._is_ours(key, await self.meta(key))
+                meta = await self._meta_if_there(key)
+                return meta is not None and self._is_ours(key, meta)
         return False
+
+    async def _meta_if_there(self, key: str) -> dict[str, Any] | None:
+        """None when another worker has cleared it away since it was listed."""
+        try:
+            return await self.meta(key)
+        except NotStored:
+            return None
 
     async def meta(self, key: str) -> dict[str, Any]:
         """The metadata of one checkpoint, from its footer."""
