@@ -9,8 +9,10 @@ import json
 import pytest
 
 from ocrlabel.errors import Rejected
+from ocrlabel.pipeline.merging.so_far import Result
 from ocrlabel.pipeline.money.asks import Asks
 from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.pipeline.succession import Replaced
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import LAYOUT, BillingEngine, failures, go, labels, made, world
 from tests.support.stores import DictStore
@@ -125,3 +127,28 @@ def test_run_json_that_was_deleted_is_made_again_with_every_round(merged_by):
 
     told = run_virtual(story()).told
     assert (told["retries"], told["labelled"], told["failed"]) == (2, 20, 0)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_run_that_replaced_it_while_it_slept_stands(when):
+    for n in itertools.count(1):
+        store, engine = DictStore(), BillingEngine()
+        asleep = SleepsAt(store, n, when)
+
+        async def story(store=store, engine=engine, asleep=asleep):
+            first = asyncio.ensure_future(go(asleep, made(20), engine, TENS, worker="w1", host="a"))
+            await sleep(600.0)
+            fresh = RunOptions(batch_rows=10, fresh=True)
+            new = await go(store, made(30), engine, fresh, worker="w2", host="b")
+            ended = (await asyncio.gather(first, return_exceptions=True))[0]
+            return new.told["run_id"], ended, len(await labels(store))
+
+        run_id, ended, rows = run_virtual(story())
+        if asleep.calls < n:
+            break
+        # what was merged before it fell asleep was the run that held then
+        assert isinstance(ended, Replaced | Result), f"asleep at call {n}"
+        assert rows == 30, f"asleep at call {n}"
+        told = json.loads(store.objects[LAYOUT.run_key])
+        assert (told["run_id"], told["complete"]) == (run_id, True), f"asleep at call {n}"
+    assert n > 15

@@ -32,6 +32,6 @@ def reparse(
     result = asyncio.run(merge_place(source, place, settings, keys, change=change))
     print(f"labels table    {place.shown(result.labels_key)}")
     print(f"rows            {result.told['labelled']:,} labelled")
-    if unreadable:
+    if unreadable := list(dict.fromkeys(unreadable)):
         shown = ", ".join(unreadable[:5])
         print(f"left as it was  {len(unreadable):,} answers that could not be read: {shown}")

@@ -34,10 +34,14 @@ async def survey_with_lost(
     ended = KnownAttempts()
     pages: Counter[str] = Counter()
 
+    unknown: set[tuple[str, int]] = set()
+
     def saw(key: str, attempts: Sequence[Attempt]) -> None:
         ended.add(key, attempts)
         for one in attempts:
-            if one.result is AttemptResult.UNKNOWN:
+            # of an image that is in two batches, both tell of it
+            if one.result is AttemptResult.UNKNOWN and (key, one.number) not in unknown:
+                unknown.add((key, one.number))
                 pages[one.worker] += pages_at_risk(one)
 
     found = await survey(world, plan, checkpoints, keys, saw=saw)

@@ -7,6 +7,7 @@ asked for beyond its checkpoints, and every writer looks behind its last write f
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,17 +15,21 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ocrlabel.dataset.tables.checkpoint_table import Settled
+from ocrlabel.errors import RunMismatch
 from ocrlabel.labels import Tally
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.layout import RunKeys, number_of
 from ocrlabel.pipeline.merging.beyond import Beyond, KnownAttempts, beyond_checkpoints
 from ocrlabel.pipeline.merging.merge import finished_rows, write_tables
-from ocrlabel.pipeline.merging.record import Finished, RunRecord, encode_record
+from ocrlabel.pipeline.merging.record import Finished, RunRecord, encode_record, labels_are_there
 from ocrlabel.pipeline.money.account import Account, account_from_json
+from ocrlabel.pipeline.saved.checkpoint import Checkpoints
+from ocrlabel.pipeline.succession import Replaced, newest, refuse_if_replaced
 from ocrlabel.pipeline.tools import Tools
 from ocrlabel.pipeline.workers.limits import Limits, limits_of
 from ocrlabel.pipeline.workers.sessions import Session, read_sessions
 from ocrlabel.pipeline.world import World
+from ocrlabel.storage.base import NotStored
 
 Change: TypeAlias = Callable[[Sequence[Settled]], list[Settled]]
 """What every batch passes through on its way into the tables."""
@@ -40,18 +45,46 @@ async def publish(
     while True:
         merged = await merged_rounds(tools.world, tools.keys(0))
         retry = max([retry, *merged])
-        found = await _publish(tools, scratch, merged, retry=retry, change=change)
-        if max(await merged_rounds(tools.world, tools.keys(0))) <= retry:
+        try:
+            found = await _publish(tools, scratch, merged, retry=retry, change=change)
+        except (RunMismatch, NotStored):
+            await _refuse_if_replaced(tools)  # what is missing is missing because of that
+            raise
+        try:
+            await _refuse_if_replaced(tools)
+        except Replaced:
+            await _make_good(tools, scratch)
+            raise
+        later = await merged_rounds(tools.world, tools.keys(0))
+        if max(later, default=0) <= retry and await labels_are_there(tools.world, tools.layout):
             return found
+
+
+async def _refuse_if_replaced(tools: Tools) -> None:
+    await refuse_if_replaced(tools.world, tools.layout, tools.plan)
+
+
+async def _make_good(tools: Tools, scratch: Path) -> None:
+    """Take back what was written over a run that has replaced this one meanwhile."""
+    plan = await newest(tools.world, tools.layout, tools.plan)
+    checkpoints = Checkpoints(tools.world, tools.layout, plan)
+    its = replace(tools, plan=plan, checkpoints=checkpoints)
+    same_price = plan.engine == tools.plan.engine
+    if same_price and await merged_rounds(tools.world, its.keys(0)):
+        await publish(its, scratch)
+        return
+    layout = tools.layout
+    await tools.world.store.delete([layout.run_key, layout.labels_key, layout.failures_key])
 
 
 async def merged_rounds(world: World, keys: RunKeys) -> dict[int, Beyond]:
     """What every round that is merged asked for beyond its checkpoints, by round."""
-    listed = [number_of(stored.key) async for stored in world.store.list(keys.merged)]
-    return {
-        number: Beyond.from_json(json.loads(await world.store.get(keys.merged_round(number))))
-        for number in listed
-    }
+    rounds = {}
+    for number in [number_of(stored.key) async for stored in world.store.list(keys.merged)]:
+        with contextlib.suppress(NotStored):  # the run was replaced and cleared meanwhile
+            told = json.loads(await world.store.get(keys.merged_round(number)))
+            rounds[number] = Beyond.from_json(told)
+    return rounds
 
 
 async def _publish(
@@ -83,6 +116,7 @@ async def _publish(
     account = sum((beyond.account for beyond in rounds.values()), Account())
     for meta in metas.values():
         account += account_from_json(meta["account"])
+    await _refuse_if_replaced(tools)
     store = tools.world.store
     await store.upload(tools.layout.labels_key, labels_path)
     await store.upload(tools.layout.failures_key, failures_path)

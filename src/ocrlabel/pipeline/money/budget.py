@@ -144,6 +144,9 @@ class Purse:
             if self._granted and not await self._append_settlement(kept):
                 continue
             self._granted = kept
+            if self._reserved:
+                # else nobody would find out what of it was spent, should this worker die
+                await self._append("hold", 0)
             is_over = self.cap is not None and taken_pages(self._ledger.entries) > self.cap
             self._lowered = is_over and self._reserved > 0
             if self._lowered:
