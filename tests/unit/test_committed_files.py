@@ -16,10 +16,7 @@ THIS = Path(__file__).name
 MADE_UP_ACCOUNTS = {"123456789012", "111122223333", "444455556666", "000000000000"}
 ACCOUNT = re.compile(r"(?<![\w.])\d{12}(?![\w.])")
 FORBIDDEN = {
-    "a path of one machine": re.compile(
-        r"(?<![\w.$~-])/(?:work/(?:main|shared|\.library)|root/|home/\w+/|Users/\w+/"
-        r"|opt/(?:pypi|wheels)|tmp/(?:brief|bash_jobs))"
-    ),
+    "a path of one machine": re.compile(r"(?<![\w.$~-])/(?:home|opt|root|tmp|work|Users)/[\w.]"),
     "the host of a package registry": re.compile(
         r"pythonhosted\.org|pypi\.org/simple|registry\.npmjs|deb\.debian\.org|npmmirror"
         r"|(?<!emit-)index-url|find-links",
@@ -69,8 +66,8 @@ def test_no_committed_file_holds_the_number_of_a_real_account() -> None:
 @pytest.mark.parametrize(
     ("what", "line"),
     [
-        ("a path of one machine", "see /work/main/src"),
-        ("a path of one machine", "sys.path.insert(0, '/root/x')"),
+        ("a path of one machine", "see " + "/home" + "/me/src"),
+        ("a path of one machine", "sys.path.insert(0, '/root" + "/x')"),
         ("the host of a package registry", "--index-url=https://mirror/simple"),
         ("the key of an account", "AKIA" + "ABCDEFGHIJKLMNOP"),
     ],
