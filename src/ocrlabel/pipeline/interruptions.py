@@ -33,7 +33,6 @@ async def survey_with_lost(
         return await survey(world, plan, checkpoints, keys), {}
     ended = KnownAttempts()
     pages: Counter[str] = Counter()
-
     unknown: set[tuple[str, int]] = set()
 
     def saw(key: str, attempts: Sequence[Attempt]) -> None:

@@ -59,11 +59,11 @@ class Beyond:
 
     @staticmethod
     def from_json(found: Mapping[str, Any]) -> Beyond:
-        """As it stands in run.json."""
+        """As a merged round wrote it down."""
         return Beyond(account_from_json(found["account"]), found["pages_by_worker"])
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for run.json."""
+        """Plain values, to be written down once a round is merged."""
         account = account_to_json(self.account)
         return {"account": account, "pages_by_worker": dict(self.pages_by_worker)}
 
