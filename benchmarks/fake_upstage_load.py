@@ -54,7 +54,9 @@ class NoOpener:
 
 async def send(base_url: str, documents: list[Document], in_flight: int) -> None:
     keys = parse_keys("any", None)
-    engine = UpstageEngine(keys, opener=NoOpener(), wall=time.time, base_url=base_url)
+    engine = UpstageEngine(
+        keys, opener=NoOpener(), wall=time.time, clock=time.monotonic, base_url=base_url
+    )
     await engine.start()
     todo = iter(documents)
 

@@ -41,7 +41,9 @@ def png() -> bytes:
 
 def recognised(base_url, keys):
     async def once():
-        engine = UpstageEngine(keys, opener=NoOpener(), wall=lambda: 0.0, base_url=base_url)
+        engine = UpstageEngine(
+            keys, opener=NoOpener(), wall=lambda: 0.0, clock=lambda: 0.0, base_url=base_url
+        )
         await engine.start()
         try:
             return await engine.recognise(Document(png(), "png", 1, ((60, 80),)), keys[0].name)

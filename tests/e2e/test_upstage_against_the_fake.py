@@ -43,12 +43,12 @@ class NoOpener:
     async def close(self): ...
 
 
+NEUTRAL = {"opener": NoOpener(), "wall": lambda: 0.0, "clock": lambda: 0.0}
+
+
 @asynccontextmanager
 async def engine_at(base_url, **options):
-    engine = UpstageEngine(
-        options.pop("keys", KEYS),
-        opener=NoOpener(), wall=lambda: 0.0, base_url=base_url, **options,
-    )  # fmt: skip
+    engine = UpstageEngine(base_url=base_url, **{"keys": KEYS, **NEUTRAL, **options})
     await engine.start()
     try:
         yield engine
@@ -123,7 +123,7 @@ def test_a_recorded_answer_served_by_the_fake_becomes_labels_equal_to_the_file(p
         ])
         for i, p in enumerate(truth["pages"], start=1)
     ]  # fmt: skip
-    engine = UpstageEngine(KEYS, opener=NoOpener(), wall=lambda: 0.0)
+    engine = UpstageEngine(KEYS, **NEUTRAL)
     assert shown(engine.parse(answer.raw, doc)) == shown(answer)
 
 
@@ -438,6 +438,52 @@ def test_an_answer_that_trickles_in_is_given_up_at_the_whole_time_limit():
     assert caught.value.failure is FailureClass.TIMED_OUT
 
 
+@contextmanager
+def a_server_that_reads_when_told():
+    """Gives its address, the headers' arrival, leave to read on, and all that then arrived."""
+    came, read_on, got = threading.Event(), threading.Event(), bytearray()
+
+    def serve(listener):
+        connection, _ = listener.accept()
+        with connection:
+            while b"\r\n\r\n" not in got:
+                got.extend(connection.recv(1024))
+            came.set()
+            assert read_on.wait(30)
+            while part := connection.recv(65536):
+                got.extend(part)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", came, read_on, got
+        finally:
+            read_on.set()
+            thread.join()
+
+
+def test_nothing_more_of_a_document_leaves_once_its_request_is_over():
+    now_s = [0.0]
+    large = document(b"x" * 30_000_000)
+
+    async def send(base_url, came, read_on):
+        times = Timeouts(whole_s=20)
+        async with engine_at(base_url, clock=lambda: now_s[0], timeouts=times) as engine:
+            sending = asyncio.create_task(engine.recognise(large, K1))
+            await asyncio.to_thread(came.wait)
+            now_s[0] = 20.0  # stopped meanwhile, as by SIGSTOP
+            read_on.set()
+            with pytest.raises(Unavailable) as caught:
+                await sending
+            return caught.value
+
+    with a_server_that_reads_when_told() as (base_url, came, read_on, got):
+        error = asyncio.run(send(base_url, came, read_on))
+    assert error.failure is FailureClass.TIMED_OUT
+    assert len(got) < 30_000_000
+
+
 def test_no_error_repeats_a_key_even_when_the_service_does():
     body = b'{"error": {"message": "bad key up_first", "type": "x", "code": "y"}}'
     for status in (b"401 No", b"400 No", b"500 No", b"200 OK"):
@@ -466,12 +512,12 @@ def test_no_error_repeats_a_key_even_when_the_service_does():
 )
 def test_an_address_that_cannot_be_one_is_refused_at_once(base_url):
     with pytest.raises(ConfigError, match="UPSTAGE_BASE_URL"):
-        UpstageEngine(KEYS, opener=NoOpener(), wall=lambda: 0.0, base_url=base_url)
+        UpstageEngine(KEYS, **NEUTRAL, base_url=base_url)
 
 
 def test_answers_of_another_address_are_never_taken_for_the_services_own():
     def options(**more):
-        return UpstageEngine(KEYS, opener=NoOpener(), wall=lambda: 0.0, **more).options
+        return UpstageEngine(KEYS, **NEUTRAL, **more).options
 
     assert options() == options(base_url="https://api.upstage.ai/v1/") == {"model": "ocr"}
     assert options(base_url="http://127.0.0.1:9/v1") != options()
@@ -479,7 +525,7 @@ def test_answers_of_another_address_are_never_taken_for_the_services_own():
 
 def test_an_engine_without_a_key_says_what_to_do():
     with pytest.raises(ConfigError, match="UPSTAGE_API_KEY"):
-        UpstageEngine((), opener=NoOpener(), wall=lambda: 0.0)
+        UpstageEngine((), **NEUTRAL)
 
 
 def test_what_is_sent_is_neutral_and_complete():

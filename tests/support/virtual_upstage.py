@@ -98,6 +98,7 @@ class Upstage:
             parse_keys(keys or self.keys),
             opener=InProcess(),
             wall=lambda: 1_700_000_000.0 + clock(),
+            clock=clock,
             base_url="https://fake.example/v1",
             transport=Wire(self.service),
             timeouts=Timeouts(read_s=whole_s, whole_s=whole_s),

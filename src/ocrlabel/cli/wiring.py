@@ -187,6 +187,7 @@ def _upstage(settings: Settings, keys: Keys) -> Engine:
         found,
         opener=Opener(ACCEPTS, parallel=settings.processes or 2),
         wall=clocks.wall_s,
+        clock=clocks.boot_s,
         base_url=keys.get("UPSTAGE_BASE_URL") or BASE_URL,
         model=settings.model,
         price_per_page_usd=settings.price_per_page,
@@ -205,5 +206,6 @@ def parsing_engine(settings: Settings) -> Engine:
         (Key("none", ""),),
         opener=Opener(ACCEPTS),
         wall=clocks.wall_s,
+        clock=clocks.boot_s,
         model=settings.model,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import httpx2
 
@@ -19,6 +19,7 @@ from ocrlabel.engines.base import Answer, Document, Lane
 from ocrlabel.engines.upstage_address import BASE_URL, checked, is_loopback
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import Key
+from ocrlabel.engines.upstage_sending import InTime
 from ocrlabel.errors import BadAnswer, ConfigError, ImageError, KeyRefused, Unavailable
 from ocrlabel.labels import FailureClass
 
@@ -75,8 +76,9 @@ class Timeouts:
 class UpstageEngine:
     """Engine "upstage". Each key is a lane; `recognise` sends with the key of the lane named.
 
-    wall gives Unix seconds (for a Retry-After that is a date). transport replaces the network
-    in tests. Raises ConfigError when keys or base_url cannot be used.
+    wall gives Unix seconds (for a Retry-After that is a date), clock seconds that also pass while
+    the machine sleeps. transport replaces the network in tests. Raises ConfigError when keys or
+    base_url cannot be used.
     """
 
     name = "upstage"
@@ -88,6 +90,7 @@ class UpstageEngine:
         *,
         opener: Opener,
         wall: Callable[[], float],
+        clock: Callable[[], float],
         accepts: Accepts = ACCEPTS,
         base_url: str = BASE_URL,
         model: str = MODEL,
@@ -104,6 +107,7 @@ class UpstageEngine:
         self._opener = opener
         self._accepts = accepts
         self._wall = wall
+        self._clock = clock
         self._model = model
         self._timeouts = timeouts
         self._max_body_bytes = max_body_bytes
@@ -171,9 +175,10 @@ class UpstageEngine:
         later it is an outage.
         """
         key = self._keys[lane]
+        until_s = self._clock() + self._timeouts.whole_s
         try:
             async with asyncio.timeout(self._timeouts.whole_s):
-                status, headers, body = await self._post(document, key)
+                status, headers, body = await self._post(document, key, until_s)
         except TimeoutError as error:
             raise Unavailable(
                 f"no whole answer from {self._url} within {self._timeouts.whole_s:g} s",
@@ -204,7 +209,9 @@ class UpstageEngine:
             await self._client.aclose()
             self._client = None
 
-    async def _post(self, document: Document, key: Key) -> tuple[int, Mapping[str, str], bytes]:
+    async def _post(
+        self, document: Document, key: Key, until_s: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
         if self._client is None:
             raise RuntimeError("start the engine before using it")
         name, content_type = _SENT_AS.get(
@@ -217,6 +224,8 @@ class UpstageEngine:
             data={"model": self._model},
             files={"document": (name, document.data, content_type)},
         )
+        made = cast("httpx2.AsyncByteStream", request.stream)  # the client makes it fit for both
+        request.stream = InTime(made, until_s=until_s, clock=self._clock)
         response = await self._client.send(request, stream=True)
         try:
             body = bytearray()

@@ -33,6 +33,7 @@ def one_call(secret: str, base_url: str) -> Check:
         keys_of_secret(secret)[:1],
         opener=_NoOpener(),
         wall=time.time,
+        clock=time.monotonic,
         base_url=base_url or BASE_URL,
     )
     return asyncio.run(_call(engine))
