@@ -70,15 +70,17 @@ def decode_plan(data: bytes, *, where: str) -> Plan:
         known = {k: found[k] for k in Plan.__dataclass_fields__ if k in found}
         lists = {name: tuple(found.get(name, ())) for name in ("replaces", "replaced_jobs")}
         plan = Plan(**known | lists)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise RunMismatch(
             f"{where} is not a plan of ocrlabel ({error})\n"
-            "  use another --checkpoint-prefix, or --fresh to start a new run here"
+            "  put the file back as it was to go on with its run,"
+            " or write to another --output (or --checkpoint-prefix)"
         ) from error
     if plan.format != PLAN_FORMAT:
         raise RunMismatch(
             f"{where} was written by another version of ocrlabel (format {plan.format})\n"
-            "  finish the run with that version, or start a new one with --fresh"
+            "  finish the run with that version,"
+            " or write to another --output (or --checkpoint-prefix)"
         )
     return plan
 
