@@ -22,6 +22,7 @@ from ocrlabel.report.pages import failure_view, page_view, word_classes
 from ocrlabel.report.sample import Sampled
 from ocrlabel.report.survey import Survey
 from ocrlabel.report.text import visible
+from ocrlabel.wording import usd
 
 
 def compose(
@@ -107,7 +108,7 @@ def _over_time(survey: Survey, record: Mapping[str, Any]) -> list[Chart]:
         for at_s, billed in survey.paid:
             steps[int((at_s - pages.start) // pages.width)] += billed * price
         spent = list(accumulate(steps))
-    line = f"spent, up to ${spent[-1]:,.2f}" if spent else ""
+    line = f"spent, up to {usd(spent[-1])}" if spent else ""
     return [time_chart(pages, (min(times), max(times)), spent, line)]
 
 

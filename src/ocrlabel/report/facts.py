@@ -11,7 +11,7 @@ from typing import Any
 from ocrlabel.engines.rapid import KOREAN_NOTICE
 from ocrlabel.report.survey import Survey
 from ocrlabel.report.text import engine_name, visible
-from ocrlabel.wording import counted
+from ocrlabel.wording import counted, usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +149,12 @@ def _money(record: Mapping[str, Any]) -> list[Fact]:
     pages = int(_number(account.get("billed_pages")) or 0)
     wasted = sum(int(_number(n) or 0) for n in _mapping(account.get("wasted_pages")).values())
     risk = _number(record.get("at_risk_usd")) or 0.0
-    more = [f"{counted(pages, 'page')} × ${price:g}"]
+    more = [f"{counted(pages, 'page')} × {price:g} USD"]
     if wasted:
         more.append(f"{wasted:,} of them in no label")
     if risk:
-        more.append(f"perhaps ${risk:,.2f} more for requests without an answer")
-    return [Fact("spent", f"${billed:,.2f}", "; ".join(more))]
+        more.append(f"perhaps {usd(risk)} more for requests without an answer")
+    return [Fact("spent", usd(billed), "; ".join(more))]
 
 
 def _speed(survey: Survey, record: Mapping[str, Any]) -> list[Fact]:
@@ -182,7 +182,7 @@ def _share(record: Mapping[str, Any]) -> float:
 
 def _usd(value: object) -> str:
     number = _number(value)
-    return "" if number is None else f"${number:,g}"
+    return "" if number is None else f"{number:,g} USD"
 
 
 def _listed(value: object) -> str:

@@ -65,10 +65,10 @@ def test_money_is_told_with_what_was_wasted_and_what_is_at_risk():
         "account": {"billed_pages": 1000, "wasted_pages": {"late": 4, "failed": 3}},
     }  # fmt: skip
     value, more = tiles(report([row()], record=record))["spent"]
-    assert value == "$1.50"
-    assert "1,000 pages × $0.0015" in more
+    assert value == "1.5000 USD"
+    assert "1,000 pages × 0.0015 USD" in more
     assert "7 of them in no label" in more
-    assert "$0.03 more" in more
+    assert "0.0300 USD more" in more
 
 
 def test_a_free_engine_spends_nothing():
@@ -83,7 +83,7 @@ def test_an_answer_that_rows_share_is_paid_once_in_the_curve_of_what_was_spent()
     ]
     found = report(paid, record={"price_per_page_usd": 10.0})
     rate = next(chart for chart in found.charts if chart.title == "Pages per minute")
-    assert rate.line_says == "spent, up to $20.00"
+    assert rate.line_says == "spent, up to 20.00 USD"
     assert rate.line[0][1] == rate.base
     assert rate.line[-1][1] < rate.line[1][1]
 
