@@ -98,8 +98,9 @@ async def check_it_is_whole(store, engine, *, billed):
 
 
 @BY_HAND_OR_OF_A_JOB
+@pytest.mark.parametrize("before", [True, False], ids=["replacing", "first"])
 @pytest.mark.parametrize("apart_s", [0.0, 0.03, 0.05, 0.5, 3.0])
-def test_workers_that_begin_afresh_at_once_pay_once(fresh, apart_s):
+def test_workers_that_begin_afresh_at_once_pay_once(fresh, before, apart_s):
     store, engine = FarStore(), an_engine()
 
     async def start(n):
@@ -107,28 +108,11 @@ def test_workers_that_begin_afresh_at_once_pay_once(fresh, apart_s):
         return await go(store, made(ROWS), engine, fresh, worker=f"w{n}", host=f"h{n}")
 
     async def story():
-        old = await a_finished_run(store, engine)
+        old = await a_finished_run(store, engine) if before else None
         ends = await run_ids(*(start(n) for n in (2, 3, 4)))
         assert ends == [await holding(store)] * 3
         assert ends[0] != old
-        await check_it_is_whole(store, engine, billed=2 * ROWS)
-
-    run_virtual(story())
-
-
-@BY_HAND_OR_OF_A_JOB
-@pytest.mark.parametrize("apart_s", [0.0, 0.03, 3.0])
-def test_so_they_do_where_no_run_was_before(fresh, apart_s):
-    store, engine = FarStore(), an_engine()
-
-    async def start(n):
-        await sleep(n * apart_s)
-        return await go(store, made(ROWS), engine, fresh, worker=f"w{n}", host=f"h{n}")
-
-    async def story():
-        ends = await run_ids(*(start(n) for n in (2, 3, 4)))
-        assert ends == [await holding(store)] * 3
-        await check_it_is_whole(store, engine, billed=ROWS)
+        await check_it_is_whole(store, engine, billed=2 * ROWS if before else ROWS)
 
     run_virtual(story())
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Final, Protocol, cast
 
 import httpx2
@@ -20,7 +19,7 @@ from ocrlabel.engines.base import Answer, Document, Lane
 from ocrlabel.engines.upstage_address import BASE_URL, checked, is_loopback
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import Key
-from ocrlabel.engines.upstage_sending import InTime
+from ocrlabel.engines.upstage_sending import InTime, as_file
 from ocrlabel.errors import BadAnswer, ConfigError, ImageError, KeyRefused, Unavailable
 from ocrlabel.labels import FailureClass
 
@@ -35,18 +34,6 @@ of the reference allows 100 MB, and WebP; that this holds for OCR is not confirm
 
 MAX_BODY_BYTES: Final = 100_000_000
 """A 244-word page is about 60 KB of JSON: a hundred full pages stay far below this."""
-
-# Named by what is inside: the service asks for an extension that matches. The user's own name is
-# never sent: it may be personal, longer than the service takes, or not ASCII.
-_SENT_AS: Final[Mapping[str, tuple[str, str]]] = {
-    "jpeg": ("page.jpg", "image/jpeg"),
-    "png": ("page.png", "image/png"),
-    "bmp": ("page.bmp", "image/bmp"),
-    "tiff": ("page.tiff", "image/tiff"),
-    "pdf": ("page.pdf", "application/pdf"),
-    "heic": ("page.heic", "image/heic"),
-    "webp": ("page.webp", "image/webp"),
-}
 
 
 class Opener(Protocol):
@@ -215,16 +202,12 @@ class UpstageEngine:
     ) -> tuple[int, Mapping[str, str], bytes]:
         if self._client is None:
             raise RuntimeError("start the engine before using it")
-        name, content_type = _SENT_AS.get(
-            document.format, (f"page.{document.format}", "application/octet-stream")
-        )
         request = self._client.build_request(
             "POST",
             self._url,
             headers={"Authorization": f"Bearer {key.secret}"},
             data={"model": self._model},
-            # as a file it leaves in parts of 64 KB, as bytes it would be handed over in one piece
-            files={"document": (name, BytesIO(document.data), content_type)},
+            files={"document": as_file(document)},
         )
         made = cast("httpx2.AsyncByteStream", request.stream)  # the client makes it fit for both
         request.stream = InTime(made, until_s=until_s, clock=self._clock)

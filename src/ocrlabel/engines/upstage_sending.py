@@ -1,4 +1,4 @@
-"""The body of a request, of which nothing more leaves once its time is over.
+"""The body of a request: under which name a document is sent, and until when.
 
 A process may be stopped at any moment, for longer than its request was good for, and sends from
 where it stood as soon as it goes on. Meanwhile others reckon that nothing of it is in flight, and
@@ -8,9 +8,36 @@ not received a whole document answers nothing, and bills nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from io import BytesIO
+from typing import Final
 
 import httpx2
+
+from ocrlabel.engines.base import Document
+
+# Named by what is inside: the service asks for an extension that matches. The user's own name is
+# never sent: it may be personal, longer than the service takes, or not ASCII.
+_SENT_AS: Final[Mapping[str, tuple[str, str]]] = {
+    "jpeg": ("page.jpg", "image/jpeg"),
+    "png": ("page.png", "image/png"),
+    "bmp": ("page.bmp", "image/bmp"),
+    "tiff": ("page.tiff", "image/tiff"),
+    "pdf": ("page.pdf", "application/pdf"),
+    "heic": ("page.heic", "image/heic"),
+    "webp": ("page.webp", "image/webp"),
+}
+
+
+def as_file(document: Document) -> tuple[str, BytesIO, str]:
+    """The name, bytes and type of a document in a form.
+
+    As a file it leaves in parts of 64 KB; as bytes it would be handed over in one piece.
+    """
+    name, content_type = _SENT_AS.get(
+        document.format, (f"page.{document.format}", "application/octet-stream")
+    )
+    return name, BytesIO(document.data), content_type
 
 
 class InTime(httpx2.AsyncByteStream):
