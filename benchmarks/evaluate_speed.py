@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ocrlabel.dataset.tables.rows import LabelRow
+    from ocrlabel.dataset.labels_table import LabelRow
 
 WORDS = 40
 WHAT = ("evaluate", "agree", "filter")
@@ -64,7 +64,7 @@ def work(what: str, place: Path) -> None:
 
 
 def make(place: Path, pages: int) -> None:
-    from ocrlabel.dataset.tables.table import LabelsWriter
+    from ocrlabel.dataset.labels_table import LabelsWriter
 
     chance = random.Random(1)
     place.mkdir(parents=True)
@@ -75,7 +75,7 @@ def make(place: Path, pages: int) -> None:
 
 
 def page_row(number: int, chance: random.Random | None) -> LabelRow:
-    from ocrlabel.dataset.tables.rows import LabelRow
+    from ocrlabel.dataset.labels_table import LabelRow
     from ocrlabel.labels import Word
 
     words = []
@@ -107,11 +107,10 @@ def page_row(number: int, chance: random.Random | None) -> LabelRow:
 
 
 def evaluate(place: Path) -> None:
-    from ocrlabel.dataset.tables.table import read_labels
+    from ocrlabel.dataset.labels_table import read_labels
     from ocrlabel.quality.evaluate import evaluate
-    from ocrlabel.quality.normalise import Normalisation
-    from ocrlabel.quality.pairing import Unpaired, pair
-    from ocrlabel.quality.store import PageStore
+    from ocrlabel.quality.pairing import PageStore, Unpaired, pair
+    from ocrlabel.quality.text import Normalisation
     from ocrlabel.quality.truth import read_truth
 
     with PageStore(read_truth(place / "truth.parquet")) as truth:
@@ -122,11 +121,10 @@ def evaluate(place: Path) -> None:
 
 
 def agree(place: Path) -> None:
-    from ocrlabel.dataset.tables.table import read_labels
+    from ocrlabel.dataset.labels_table import read_labels
     from ocrlabel.quality.agreement import agree
-    from ocrlabel.quality.normalise import Normalisation
-    from ocrlabel.quality.pairing import Unpaired, pair
-    from ocrlabel.quality.store import PageStore
+    from ocrlabel.quality.pairing import PageStore, Unpaired, pair
+    from ocrlabel.quality.text import Normalisation
     from ocrlabel.quality.truth import read_truth
 
     with PageStore(read_truth(place / "truth.parquet")) as other:
@@ -134,9 +132,8 @@ def agree(place: Path) -> None:
 
 
 def filter_(place: Path) -> None:
-    from ocrlabel.quality.filter_table import filter_table
-    from ocrlabel.quality.filtering import Rule
-    from ocrlabel.quality.normalise import Normalisation
+    from ocrlabel.quality.filter import Rule, filter_table
+    from ocrlabel.quality.text import Normalisation
 
     filter_table(
         place / "l.parquet",

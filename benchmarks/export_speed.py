@@ -39,8 +39,7 @@ def main() -> None:
 
 
 def write_table(path: Path, pages: int) -> None:
-    from ocrlabel.dataset.tables.rows import LabelRow
-    from ocrlabel.dataset.tables.table import LabelsWriter
+    from ocrlabel.dataset.labels_table import LabelRow, LabelsWriter
     from ocrlabel.labels import Word
 
     def words(page: int) -> Iterator[Word]:
@@ -67,7 +66,7 @@ def write_table(path: Path, pages: int) -> None:
 
 
 def child(format_name: str, table: Path) -> None:
-    from ocrlabel.dataset.tables.table import read_labels
+    from ocrlabel.dataset.labels_table import read_labels
     from ocrlabel.export.base import Options
     from ocrlabel.export.formats import export_of
 

@@ -23,16 +23,15 @@ from typing import Any
 import numpy as np
 from rapidocr import RapidOCR
 
-from ocrlabel.dataset.pixels.images import upright_pages
-from ocrlabel.engines.cores import usable_cores
+from ocrlabel.dataset.images.prepare import upright_pages
+from ocrlabel.engines.base import usable_cores
 from ocrlabel.engines.local import LocalEngine
-from ocrlabel.engines.rapid import rapid_ocr
+from ocrlabel.engines.rapidocr import rapid_ocr
 from ocrlabel.errors import ImageError
 from ocrlabel.labels import Page, Word
-from ocrlabel.quality.counts import Counts, count
-from ocrlabel.quality.normalise import Normalisation
-from ocrlabel.quality.pages import Level, TruthPage
-from ocrlabel.quality.truth_jsonl import read_jsonl
+from ocrlabel.quality.evaluate import Counts, count
+from ocrlabel.quality.text import Normalisation
+from ocrlabel.quality.truth import Level, TruthPage, read_jsonl
 
 OWN_LINES = "bare, its own lines"
 
@@ -186,7 +185,7 @@ def one_process(threads: int) -> LocalEngine:
     # as rapid_ocr(parallel=1) does, with the number of threads given
     from functools import partial
 
-    from ocrlabel.engines.rapid_reader import RapidReader
+    from ocrlabel.engines.rapidocr import RapidReader
 
     return LocalEngine("rapidocr", partial(RapidReader, threads=threads), {}, parallel=1)
 

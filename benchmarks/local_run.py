@@ -19,14 +19,13 @@ from pathlib import Path
 
 from local_engine import bare_engine, bare_words, images, pixels_of, read
 
-from ocrlabel.cli.labelling import label_dataset
 from ocrlabel.cli.progress import display_for
 from ocrlabel.cli.settings import Settings, from_environment
-from ocrlabel.cli.wiring import Chosen, place_of
-from ocrlabel.dataset.tables.table import read_labels
-from ocrlabel.engines.cores import usable_cores
+from ocrlabel.cli.wiring import Chosen, label_dataset, place_of
+from ocrlabel.dataset.labels_table import read_labels
+from ocrlabel.engines.base import usable_cores
 from ocrlabel.engines.local import LocalEngine
-from ocrlabel.engines.rapid import rapid_ocr
+from ocrlabel.engines.rapidocr import rapid_ocr
 from ocrlabel.labels import Word
 
 

@@ -22,10 +22,10 @@ WORK = """
 import asyncio, resource, sys, tempfile, time
 from pathlib import Path
 from ocrlabel.dataset.push.push import PushOptions, push
-from ocrlabel.dataset.push.columns import NoOthers
-from ocrlabel.dataset.push.target import target_of
-from ocrlabel.dataset.inputs.sources import open_dataset
-from ocrlabel.storage.credentials import Credentials
+from ocrlabel.dataset.push.table import NoOthers
+from ocrlabel.dataset.push.upload import target_of
+from ocrlabel.dataset.sources import open_dataset
+from ocrlabel.storage.refusals import Credentials
 from ocrlabel.storage.opening import open_store
 import pyarrow.parquet
 

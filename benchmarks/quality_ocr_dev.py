@@ -15,19 +15,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ocrlabel.dataset.tables.rows import LabelRow
-from ocrlabel.dataset.tables.table import read_labels
+from ocrlabel.dataset.labels_table import LabelRow, read_labels
 from ocrlabel.quality.agreement import PageAgreement, agree
-from ocrlabel.quality.curve import CurvePoint
+from ocrlabel.quality.calibration import CurvePoint, Interval
 from ocrlabel.quality.evaluate import LevelResult, evaluate
-from ocrlabel.quality.normalise import Normalisation
-from ocrlabel.quality.pages import TruthPage, as_truth
-from ocrlabel.quality.pairing import Unpaired, pair, partner
-from ocrlabel.quality.resample import Interval
-from ocrlabel.quality.script import script
+from ocrlabel.quality.pairing import PageStore, Unpaired, pair, partner
 from ocrlabel.quality.signals import signals
-from ocrlabel.quality.store import PageStore
-from ocrlabel.quality.truth import read_truth
+from ocrlabel.quality.text import Normalisation, script
+from ocrlabel.quality.truth import TruthPage, as_truth, read_truth
 
 SAME = Normalisation()
 INVENTED = {"han", "kana", "other"}

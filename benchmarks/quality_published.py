@@ -87,10 +87,9 @@ def _generated_page(chance: random.Random) -> dict[str, Any]:
 
 def real(labels: Path, truth: Path) -> list[dict[str, Any]]:
     """Pages of a labels table with their truth, texts normalised as `evaluate` does."""
-    from ocrlabel.dataset.tables.table import read_labels
-    from ocrlabel.quality.normalise import Normalisation
-    from ocrlabel.quality.pairing import Unpaired, pair
-    from ocrlabel.quality.store import PageStore
+    from ocrlabel.dataset.labels_table import read_labels
+    from ocrlabel.quality.pairing import PageStore, Unpaired, pair
+    from ocrlabel.quality.text import Normalisation
     from ocrlabel.quality.truth import read_truth
 
     same = Normalisation()

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ocrlabel.dataset.tables.rows import LabelRow
+    from ocrlabel.dataset.labels_table import LabelRow
 
 WORDS_PER_PAGE = 60
 SIZE = (1600, 2200)
@@ -49,8 +49,7 @@ def main() -> None:
 
 
 def write_tables(labels: Path, failures: Path, pages: int) -> None:
-    from ocrlabel.dataset.tables.rows import FailureRow, LabelRow
-    from ocrlabel.dataset.tables.table import FailuresWriter, LabelsWriter
+    from ocrlabel.dataset.labels_table import FailureRow, FailuresWriter, LabelRow, LabelsWriter
     from ocrlabel.labels import Word
 
     def words(page: int) -> list[Word]:

@@ -80,10 +80,9 @@ def run_here(home: Path, *, profile: bool) -> None:
     """The run itself, and what it took."""
     import asyncio
 
-    from ocrlabel.cli.labelling import label_dataset
     from ocrlabel.cli.progress import display_for
     from ocrlabel.cli.settings import Settings, from_environment
-    from ocrlabel.cli.wiring import Chosen, place_of
+    from ocrlabel.cli.wiring import Chosen, label_dataset, place_of
     from ocrlabel.engines.scripted import Scripted, look_at_nothing
 
     settings = Settings.of(output=str(home / "labels.parquet"), log="lines")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from ocrlabel.cli.ending import end_process_with
+from ocrlabel.cli.exit_codes import end_process_with
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def _label() -> None:
     print('{"event": "starting", "runner": "batch_pseudo_labels_aws"}', file=sys.stderr, flush=True)
     import typer  # noqa: PLC0415 - after the first line
 
-    from ocrlabel.cli.bucket_run import bucket_run  # noqa: PLC0415 - after the first line
+    from ocrlabel.cli.run import bucket_run  # noqa: PLC0415 - after the first line
 
     typer.run(bucket_run)
 

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from ocrlabel.aws.job_definition import file_text
-from ocrlabel.aws.template.whole import template
+from ocrlabel.aws.template import template
 
 FOLDER = Path(__file__).parents[1] / "aws"
 FILES = {

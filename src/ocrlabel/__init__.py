@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ocrlabel.api import LabelResult, label, label_async
-    from ocrlabel.dataset.tables.table import LabelRow, read_failures, read_labels
+    from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
     from ocrlabel.errors import OcrLabelError
     from ocrlabel.labels import Word
 
@@ -35,9 +35,9 @@ _WHERE = {
     "LabelResult": "ocrlabel.api",
     "label": "ocrlabel.api",
     "label_async": "ocrlabel.api",
-    "LabelRow": "ocrlabel.dataset.tables.table",
-    "read_failures": "ocrlabel.dataset.tables.table",
-    "read_labels": "ocrlabel.dataset.tables.table",
+    "LabelRow": "ocrlabel.dataset.labels_table",
+    "read_failures": "ocrlabel.dataset.labels_table",
+    "read_labels": "ocrlabel.dataset.labels_table",
     "OcrLabelError": "ocrlabel.errors",
     "Word": "ocrlabel.labels",
 }

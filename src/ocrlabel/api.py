@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ocrlabel.cli import clocks
-from ocrlabel.cli.labelling import label_dataset
 from ocrlabel.cli.progress import display_for
-from ocrlabel.cli.report_at_end import write_report_at_end
+from ocrlabel.cli.run import write_report_at_end
 from ocrlabel.cli.settings import Settings, from_environment
-from ocrlabel.cli.wiring import place_of
+from ocrlabel.cli.wiring import label_dataset, place_of
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ocrlabel.engines.base import Answer, Engine
-from ocrlabel.engines.rapid import rapid_ocr
+from ocrlabel.engines.rapidocr import rapid_ocr
 from ocrlabel.engines.scripted import Scripted
 from ocrlabel.engines.tesseract import tesseract
 from ocrlabel.errors import Unreadable

@@ -16,9 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ocrlabel.errors import ConfigError, OcrLabelError, StoreUnavailable
-from ocrlabel.storage.base import NotStored, ObjectStore
+from ocrlabel.storage.base import NotStored, ObjectStore, Patience
 from ocrlabel.storage.opening import open_store
-from ocrlabel.storage.patience import Patience
 from tests.support.s3 import (
     CREDENTIALS,
     REGION,

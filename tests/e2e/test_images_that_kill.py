@@ -8,7 +8,7 @@ from ocrlabel.cli import clocks
 from ocrlabel.engines.children import ChildPool
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.run import run
-from ocrlabel.pipeline.stop import Stop
+from ocrlabel.pipeline.runtime import Stop
 from tests.support.deadly import DeadlyWork, OpensInChildren
 from tests.support.runs import LAYOUT, MadeImages, failures, labels, world
 from tests.support.stores import DictStore

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from ocrlabel.dataset.tables.rows import FailureRow, LabelRow
-from ocrlabel.dataset.tables.table import FailuresWriter, LabelsWriter
+from ocrlabel.dataset.labels_table import FailureRow, FailuresWriter, LabelRow, LabelsWriter
 from ocrlabel.export.images import Images, places
 from ocrlabel.labels import Word
 from ocrlabel.report.single import Document, write_document

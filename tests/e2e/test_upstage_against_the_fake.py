@@ -24,9 +24,8 @@ from ocrlabel.engines.upstage import Timeouts, UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import BadAnswer, ConfigError, KeyRefused, Rejected, Throttled, Unavailable
 from ocrlabel.fake.answers import FromBytes, recorded_in
-from ocrlabel.fake.faults import parse_faults
 from ocrlabel.fake.server import running
-from ocrlabel.fake.settings import LIMITS, Latency, Refusal, Settings
+from ocrlabel.fake.settings import LIMITS, Latency, Refusal, Settings, parse_faults
 from ocrlabel.labels import FailureClass
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "upstage-recorded"

@@ -8,9 +8,8 @@ import re
 import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.faults import parse_faults
 from ocrlabel.fake.server import running
-from ocrlabel.fake.settings import Latency, Refusal, Settings
+from ocrlabel.fake.settings import Latency, Refusal, Settings, parse_faults
 from tests.support.command import ocrlabel
 from tests.support.judge import judge_money, judge_rows, times_billed, written
 from tests.support.mixed import mixed

@@ -16,7 +16,7 @@ from ocrlabel.errors import StoreUnavailable
 from ocrlabel.labels import AttemptResult, Page, Word
 from ocrlabel.pipeline.events import Asked
 from ocrlabel.pipeline.options import RunOptions
-from ocrlabel.pipeline.outcomes import image_key
+from ocrlabel.pipeline.outcome import image_key
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import BillingEngine, Told, go, labels, made
 from tests.support.stores import DictStore

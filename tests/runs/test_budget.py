@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import BudgetReached, Rejected, Unavailable
+from ocrlabel.pipeline.budget.attempts import Asks
+from ocrlabel.pipeline.budget.budget import Ledger
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.money.asks import Asks
-from ocrlabel.pipeline.money.ledger import Ledger
 from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.workers.limits import change_limits
 from tests.support.clock import clock, run_virtual, sleep

@@ -6,7 +6,7 @@ import pytest
 
 from ocrlabel.labels import AttemptResult
 from ocrlabel.pipeline.options import RunOptions
-from ocrlabel.pipeline.saved.records import Tried, decode_records
+from ocrlabel.pipeline.state.journal import Tried, decode_records
 from tests.support.clock import run_virtual, sleep
 from tests.support.runs import BillingEngine, go, made
 from tests.support.stores import DictStore

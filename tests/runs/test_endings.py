@@ -11,8 +11,8 @@ import pytest
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import Interrupted, RunMismatch, StoreUnavailable
 from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.status import read_status
-from ocrlabel.pipeline.stop import Stop
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import PowerCut
 from tests.support.runs import LAYOUT, BillingEngine, go, labels, made, world

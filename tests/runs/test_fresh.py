@@ -11,10 +11,10 @@ import pytest
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import RunMismatch
-from ocrlabel.pipeline.agree import agree, clear_replaced, existing_plan
 from ocrlabel.pipeline.events import Notice
+from ocrlabel.pipeline.join_plan import agree, clear_replaced, existing_plan
 from ocrlabel.pipeline.options import RunOptions
-from ocrlabel.pipeline.succession import Replaced, succeed, watch
+from ocrlabel.pipeline.plan import Replaced, succeed, watch
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, Frozen, PowerCut, TroubleAt
 from tests.support.runs import LAYOUT, BillingEngine, Told, go, labels, made, world

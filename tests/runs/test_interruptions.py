@@ -10,8 +10,8 @@ from ocrlabel.cli.status import lines, told
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import Interrupted
 from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.status import read_status
-from ocrlabel.pipeline.stop import Stop
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, PowerCut
 from tests.support.runs import LAYOUT, BillingEngine, go, made, world

@@ -14,7 +14,7 @@ from ocrlabel.engines.base import Lane
 from ocrlabel.errors import Interrupted, StoreUnavailable
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.options import RunOptions
-from ocrlabel.pipeline.stop import Stop
+from ocrlabel.pipeline.runtime import Stop
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import BillingEngine, MadeImages, Told, go, labels, made
 from tests.support.stores import DictStore

@@ -9,10 +9,10 @@ import json
 import pytest
 
 from ocrlabel.errors import Rejected
-from ocrlabel.pipeline.merging.so_far import Result
-from ocrlabel.pipeline.money.asks import Asks
+from ocrlabel.pipeline.budget.attempts import Asks
+from ocrlabel.pipeline.merge.partial import Result
 from ocrlabel.pipeline.options import RunOptions
-from ocrlabel.pipeline.succession import Replaced
+from ocrlabel.pipeline.plan import Replaced
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import LAYOUT, BillingEngine, failures, go, labels, made, world
 from tests.support.stores import DictStore

@@ -12,8 +12,7 @@ import pytest
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import BudgetReached, ConfigError, EngineUnusable, Interrupted
 from ocrlabel.fake.answers import FromBytes
-from ocrlabel.fake.faults import parse_faults
-from ocrlabel.fake.settings import Latency, Refusal, Settings
+from ocrlabel.fake.settings import Latency, Refusal, Settings, parse_faults
 from ocrlabel.pipeline.options import RunOptions
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import go

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from ocrlabel.cli.wiring import make_world
-from ocrlabel.pipeline.agree import existing_plan
-from ocrlabel.pipeline.layout import beside
-from ocrlabel.pipeline.owner import Owner
-from ocrlabel.pipeline.workers.heartbeats import Heartbeats
+from ocrlabel.pipeline.join_plan import existing_plan
+from ocrlabel.pipeline.runtime import Owner
+from ocrlabel.pipeline.state.layout import beside
+from ocrlabel.pipeline.workers.heartbeat import Heartbeats
 from ocrlabel.storage.folder import FolderStore
 from tests.support.command import ocrlabel
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
+from ocrlabel.cli.progress import Progress
 from ocrlabel.cli.status import lines
-from ocrlabel.cli.tallying import Progress
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import Interrupted, Rejected, Unavailable
 from ocrlabel.pipeline.events import Notice, Started
 from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.status import read_status
-from ocrlabel.pipeline.stop import Stop
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import LAYOUT, BillingEngine, Told, go, made, world
 from tests.support.stores import DictStore

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 import boto3
 from botocore.config import Config
 
-from ocrlabel.aws.config_env import AwsConfig
+from ocrlabel.aws.names import AwsConfig
 from ocrlabel.aws.session import Aws
 
 REGION = "us-east-1"

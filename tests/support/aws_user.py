@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from typer.testing import CliRunner
 
-from ocrlabel.cli.aws.group import app
+from ocrlabel.cli.aws import app
 from tests.support.aws import ACCOUNT, aws_at, reset
 
 KEY = "up_a_key_that_shows_nowhere"

@@ -6,7 +6,7 @@ import contextlib
 import io
 from dataclasses import dataclass
 
-from ocrlabel.cli.ending import exit_with_a_sentence
+from ocrlabel.cli.exit_codes import exit_with_a_sentence
 from ocrlabel.cli.main import app
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.pipeline.rate.fleet import NOTHING, Heartbeat, Member
-from ocrlabel.pipeline.rate.pool import RatePool
+from ocrlabel.pipeline.rate.limiter import RatePool
 from tests.support.clock import clock, sleep
 from tests.support.service import LIMITERS, Service, read_all
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
-from ocrlabel.aws.template.whole import made_by
+from ocrlabel.aws.template import made_by
 from tests.support.aws import Answer, form, refused, xml
 
 REPLACES = {("AWS::Batch::JobQueue", "JobQueueName"), ("AWS::ECR::Repository", "RepositoryName")}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ocrlabel.dataset.tables.table import FailureRow, LabelRow, read_failures, read_labels
+from ocrlabel.dataset.labels_table import FailureRow, LabelRow, read_failures, read_labels
 from ocrlabel.fake.ledger import Entry
 from tests.support.mixed import Mixed
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from ocrlabel.dataset.tables.rows import LabelRow
+from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.export.base import ImageFile, NoImage
 from ocrlabel.labels import Polygon, Word
 

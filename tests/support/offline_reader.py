@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ocrlabel.engines.rapid_reader import RapidReader
+from ocrlabel.engines.rapidocr import RapidReader
 from ocrlabel.labels import Word
 
 

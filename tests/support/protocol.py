@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from ocrlabel.pipeline.leases.standing import Free, LeaseState, Seen, standing
-from ocrlabel.pipeline.money.asks import ForeignAsk, nothing_in_flight
-from ocrlabel.pipeline.owner import Owner
+from ocrlabel.pipeline.budget.attempts import ForeignAsk, nothing_in_flight
+from ocrlabel.pipeline.leases.leases import Free, LeaseState, Seen, standing
+from ocrlabel.pipeline.runtime import Owner
 
 LEASE_S, MARGIN_S = 2, 1
 SEND_S, TIMEOUT_S = 1, 2

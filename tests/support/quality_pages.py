@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from ocrlabel.dataset.tables.rows import LabelRow
+from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.labels import Polygon, Word
-from ocrlabel.quality.pages import Level, PageName, TruthPage, TruthWord
+from ocrlabel.quality.truth import Level, PageName, TruthPage, TruthWord
 
 
 def box(x: float, y: float, w: float = 10, h: float = 10) -> Polygon:

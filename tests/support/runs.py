@@ -10,18 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ocrlabel.dataset.tables.table import LabelRow, read_failures, read_labels
+from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
 from ocrlabel.engines.base import Answer, Document, Lane
 from ocrlabel.errors import ImageError, Unreadable
 from ocrlabel.labels import FailureClass, ImageRef, Page, Word
 from ocrlabel.pipeline.events import Event
-from ocrlabel.pipeline.layout import Layout, of_dataset
 from ocrlabel.pipeline.options import RunOptions
-from ocrlabel.pipeline.owner import Owner
-from ocrlabel.pipeline.reading.reader import Reuse
+from ocrlabel.pipeline.requests.image_reader import Reuse
 from ocrlabel.pipeline.run import Result, run
-from ocrlabel.pipeline.stop import Stop
-from ocrlabel.pipeline.world import World
+from ocrlabel.pipeline.runtime import Owner, Stop, World
+from ocrlabel.pipeline.state.layout import Layout, of_dataset
 from ocrlabel.storage.base import ObjectStore
 from tests.support.clock import clock, sleep
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ocrlabel.pipeline.rate.breaker import Breaker, GiveUp, Go, Probe
-from ocrlabel.pipeline.rate.pool import RatePool, Slot
+from ocrlabel.pipeline.rate.limiter import RatePool, Slot
 from tests.support.clock import clock, sleep
 
 

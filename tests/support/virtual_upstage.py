@@ -22,10 +22,9 @@ from starlette.requests import Request
 from ocrlabel.engines.scripted import look_at_headers
 from ocrlabel.engines.upstage import Timeouts, UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.answers import AnswerSource, FromBytes
-from ocrlabel.fake.app import _received
+from ocrlabel.fake.answers import AnswerSource, Ending, FromBytes
 from ocrlabel.fake.ledger import Entry
-from ocrlabel.fake.replies import Ending
+from ocrlabel.fake.server import _received
 from ocrlabel.fake.service import Service
 from ocrlabel.fake.settings import Settings
 from tests.support.clock import clock, sleep

@@ -11,23 +11,44 @@ after itself; bucket, secret and log group are looked at before, so their refusa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ocrlabel.aws import change_set as change_sets
+from botocore.exceptions import ClientError
+
 from ocrlabel.aws import names
+from ocrlabel.aws import stack as change_sets
 from ocrlabel.aws.bucket import look_bucket, plan_bucket
-from ocrlabel.aws.config_env import AwsConfig
-from ocrlabel.aws.definitions import look_definition, plan_definition, wanted_definitions
-from ocrlabel.aws.follow import delete_stack, events_so_far, follow, refusal
-from ocrlabel.aws.job_definition import JobValues
-from ocrlabel.aws.log_group import look_log_group, plan_log_group
-from ocrlabel.aws.plan import Change, Hidden, carry_out
+from ocrlabel.aws.job_definition import (
+    JobValues,
+    look_definition,
+    plan_definition,
+    wanted_definitions,
+)
+from ocrlabel.aws.names import GITHUB_ISSUER, LOG_GROUP, AwsConfig, Place
+from ocrlabel.aws.plan import Call, Change, Hidden, Kind, carry_out
 from ocrlabel.aws.secret import SecretState, look_secret, plan_secret
-from ocrlabel.aws.session import Aws, AwsRefused, translated
-from ocrlabel.aws.stack import StackPlan, StackState, create_call, look_stack, plan_stack
-from ocrlabel.aws.template.whole import template
+from ocrlabel.aws.session import Aws, AwsRefused, code, translated
+from ocrlabel.aws.stack import (
+    StackPlan,
+    StackState,
+    create_call,
+    delete_stack,
+    events_so_far,
+    follow,
+    look_stack,
+    plan_stack,
+    refusal,
+)
+from ocrlabel.aws.template import PARAMETERS, template
+from ocrlabel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+RETENTION_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +222,158 @@ def _delete_leftover(aws: Aws, stack: StackState, tell: Callable[[str], None]) -
     ended = delete_stack(aws, stack, tell)
     if ended.status != "DELETE_COMPLETE":
         raise refusal(ended, "cleared away")
+
+
+def parameters(
+    said: Mapping[str, str],
+    before: Mapping[str, str],
+    network: Network | None,
+    *,
+    provider_exists: bool,
+) -> dict[str, str]:
+    """Every parameter's value, so that a second deploy without options changes nothing.
+
+    said: by option. before: the present stack's. network: None keeps the one of before.
+    provider_exists: the account has GitHub's OIDC provider, and this stack did not make it.
+    """
+    usual = {name: str(spec.get("Default", "")) for name, spec in PARAMETERS.items()}
+    usual["CreateGitHubProvider"] = "false" if provider_exists else "true"
+    known = {name: value for name, value in before.items() if name in PARAMETERS}
+    return {**usual, **known, **(network.parameters if network else {}), **said}
+
+
+def first_choices(
+    said: Mapping[str, str], *, network: str | None, subnets: Sequence[str] = ()
+) -> dict[str, str]:
+    """The same for an empty account, where nothing can be looked up; it has its default VPC."""
+    picked = OWN if network == "own" else Network("the default VPC", tuple(subnets) or ("all",))
+    return parameters(said, {}, picked, provider_exists=False)
+
+
+def look_choices(
+    aws: Aws,
+    place: Place,
+    stack: StackState | None,
+    said: Mapping[str, str],
+    *,
+    network: str | None,
+    subnets: Sequence[str] = (),
+) -> dict[str, str]:
+    """The same, with what has to be looked up. network None: as before, at first the default."""
+    before = stack.parameters if stack else {}
+    asked = network or bool(subnets) or "VpcId" not in before
+    picked = chosen(aws.client("ec2"), network or "auto", subnets) if asked else None
+    # what this stack made must not look like somebody else's, or the update would remove it
+    owned = before.get("GitHubRepository") and before.get("CreateGitHubProvider") == "true"
+    repository = said.get("GitHubRepository", before.get("GitHubRepository", ""))
+    exists = bool(repository) and not owned and provider_exists(aws.client("iam"), place)
+    settled: dict[str, Any] = dict(before)
+    if repository and not owned:
+        settled.pop("CreateGitHubProvider", None)
+    return parameters(said, settled, picked, provider_exists=exists)
+
+
+def provider_exists(iam: Any, place: Place) -> bool:
+    """Whether the account already trusts GitHub: there can be only one such provider."""
+    arn = place.global_arn("iam", f"oidc-provider/{GITHUB_ISSUER}")
+    with translated("look for GitHub's OIDC provider"):
+        try:
+            iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)
+        except ClientError as error:
+            if code(error) in {"NoSuchEntity", "NoSuchEntityException"}:
+                return False
+            raise
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A VPC and its subnets; both empty for one that the stack makes."""
+
+    vpc: str = ""
+    subnets: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """As the template takes it."""
+        return {"VpcId": self.vpc, "SubnetIds": ",".join(self.subnets)}
+
+
+OWN = Network()
+
+
+def default_network(ec2: EC2Client) -> Network | None:
+    """The account's default VPC; None where it was deleted."""
+    with translated("look for the default VPC"):
+        found = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+        if not found:
+            return None
+        vpc = str(found[0].get("VpcId"))
+        answer = ec2.describe_subnets(
+            Filters=[
+                {"Name": "vpc-id", "Values": [vpc]},
+                {"Name": "default-for-az", "Values": ["true"]},
+            ]
+        )
+    subnets = tuple(sorted(str(subnet.get("SubnetId")) for subnet in answer["Subnets"]))
+    return Network(vpc, subnets) if subnets else None
+
+
+def named_network(ec2: EC2Client, subnets: Sequence[str]) -> Network:
+    """The VPC of these subnets. Raises ConfigError where they are of several."""
+    with translated(f"look at subnets {', '.join(subnets)}"):
+        answer = ec2.describe_subnets(SubnetIds=list(subnets))
+    vpcs = {str(subnet.get("VpcId")) for subnet in answer["Subnets"]}
+    if len(vpcs) != 1:
+        raise ConfigError(
+            f"the subnets {', '.join(subnets)} are in {len(vpcs)} VPCs: name subnets of one"
+        )
+    return Network(vpcs.pop(), tuple(subnets))
+
+
+def chosen(ec2: EC2Client, choice: str, subnets: Sequence[str]) -> Network:
+    """By name: `default`, `own`, `auto` (default where there is one), or the subnets."""
+    if subnets:
+        return named_network(ec2, subnets)
+    if choice == "own":
+        return OWN
+    found = default_network(ec2)
+    if found is None and choice == "default":
+        raise ConfigError("this region has no default VPC: use --network own, or --subnets")
+    return found or OWN
+
+
+@dataclass(frozen=True, slots=True)
+class LogGroupState:
+    """A log group as it is; no retention means that it keeps logs for ever."""
+
+    retention_days: int | None
+
+
+def plan_log_group(present: LogGroupState | None) -> list[Change]:
+    """Retention is set only where there is none: another number is somebody's choice."""
+    keep = Call(
+        "logs",
+        "put_retention_policy",
+        {"logGroupName": LOG_GROUP, "retentionInDays": RETENTION_DAYS},
+    )
+    if present is None:
+        create = Call("logs", "create_log_group", {"logGroupName": LOG_GROUP})
+        detail = f"logs kept {RETENTION_DAYS} days"
+        return [Change(Kind.ADD, "log group", LOG_GROUP, detail, (create, keep))]
+    if present.retention_days is None:
+        detail = f"logs kept {RETENTION_DAYS} days instead of for ever"
+        return [Change(Kind.CHANGE, "log group", LOG_GROUP, detail, (keep,))]
+    return []
+
+
+def look_log_group(logs: CloudWatchLogsClient) -> LogGroupState | None:
+    """The group as it is; None where there is none."""
+    with translated(f"look at log group {LOG_GROUP}"):
+        for page in logs.get_paginator("describe_log_groups").paginate(
+            logGroupNamePrefix=LOG_GROUP
+        ):
+            for group in page["logGroups"]:
+                if group.get("logGroupName") == LOG_GROUP:
+                    return LogGroupState(group.get("retentionInDays"))
+    return None

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from ocrlabel.aws import names
 from ocrlabel.aws.bucket import look_bucket
-from ocrlabel.aws.follow import delete_stack, refusal
+from ocrlabel.aws.jobs import ACTIVE, jobs_in
 from ocrlabel.aws.plan import Call, Change, Kind, carry_out
-from ocrlabel.aws.queues import ACTIVE, jobs_in
 from ocrlabel.aws.secret import look_secret
 from ocrlabel.aws.session import Aws, translated
-from ocrlabel.aws.stack import StackState, look_stack
+from ocrlabel.aws.stack import StackState, delete_stack, look_stack, refusal
 from ocrlabel.errors import ConfigError
 
 DELETE_AT_ONCE = 1000  # the most that DeleteObjects takes

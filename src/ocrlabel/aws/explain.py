@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from ocrlabel.aws.queues import Job, Try
+from ocrlabel.aws.jobs import Job, Try, children
+from ocrlabel.aws.logs import tail
+from ocrlabel.aws.session import Aws
 
 STUCK_S = 15 * 60
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What happened, what to do ("" where nothing is to be done), the end of the log."""
-
-    what: str
-    remedy: str = ""
-    log: tuple[str, ...] = ()
-
-
 EXIT_STATUSES = {
     1: ("the worker failed in a way that it does not know", "read the log: ocrlabel aws logs JOB"),
     2: (
@@ -60,7 +52,6 @@ EXIT_STATUSES = {
         "submit with --resume",
     ),
 }
-
 # AWS's sentences, in lower case; the first that fits decides.
 _TEXTS = (
     (
@@ -124,6 +115,16 @@ _TEXTS = (
         "ocrlabel aws explain of that job",
     ),
 )
+LOG_TAIL: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What happened, what to do ("" where nothing is to be done), the end of the log."""
+
+    what: str
+    remedy: str = ""
+    log: tuple[str, ...] = ()
 
 
 def explain(job: Job, failed: Sequence[Job], log: Sequence[str], now_s: float) -> Explanation:
@@ -205,3 +206,10 @@ def _try_text(attempt: Try) -> str:
     if attempt.exit_code is not None:
         return f"exit status {attempt.exit_code}"
     return attempt.reason or attempt.status_reason or "no reason given"
+
+
+def explained(aws: Aws, job: Job) -> Explanation:
+    """Why it is where it is."""
+    failed = children(aws, job, only=["FAILED"]) if job.size and job.ended else []
+    shown = failed[0] if failed else job
+    return explain(job, failed, tail(aws, shown, LOG_TAIL), aws.now_s())

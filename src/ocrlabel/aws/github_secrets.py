@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ocrlabel.aws.commands import Run
-from ocrlabel.aws.config_env import AwsConfig
+from ocrlabel.aws.names import AwsConfig
 from ocrlabel.aws.plan import Hidden
+from ocrlabel.aws.session import Run
 from ocrlabel.errors import ConfigError
 
 KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ocrlabel.aws.commands import CommandFailed, Run
-from ocrlabel.aws.session import translated
+from ocrlabel.aws.session import CommandFailed, Run, translated
 from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 # AWS's names for processors, and the containers' world's
 PLATFORMS: Final = {"X86_64": "amd64", "ARM64": "arm64"}
+_TYPES: Final = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +142,28 @@ def _password(ecr: ECRClient) -> str:
     with translated("log in to ECR"):
         token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
     return base64.b64decode(token).decode().split(":", 1)[1]
+
+
+def architectures(
+    ecr: ECRClient, repository: str, digest: str, fetch: Callable[[str], bytes]
+) -> set[str]:
+    """As containers name them: amd64, arm64. fetch reads an address that ECR signs."""
+    with translated(f"read the manifest of {repository}@{digest}"):
+        answer = ecr.batch_get_image(
+            repositoryName=repository,
+            imageIds=[{"imageDigest": digest}],
+            acceptedMediaTypes=_TYPES,
+        )
+        manifest: dict[str, Any] = json.loads(answer["images"][0].get("imageManifest", "{}"))
+        if "manifests" in manifest:
+            return listed(manifest)
+        config = str(manifest["config"]["digest"])
+        url = ecr.get_download_url_for_layer(repositoryName=repository, layerDigest=config)
+    found = json.loads(fetch(url["downloadUrl"]))
+    return {str(found["architecture"])}
+
+
+def listed(index: dict[str, Any]) -> set[str]:
+    """Of an index; attestations stand in it as `unknown`."""
+    found = {str(each.get("platform", {}).get("architecture", "")) for each in index["manifests"]}
+    return found - {"unknown", ""}

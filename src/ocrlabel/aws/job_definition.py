@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ocrlabel.aws.config_env import AwsConfig
-from ocrlabel.aws.names import DEFINITION, LOG_GROUP, LOG_PREFIX, TAGS, ec2_name
+from ocrlabel.aws.names import DEFINITION, LOG_GROUP, LOG_PREFIX, TAGS, AwsConfig, ec2_name
+from ocrlabel.aws.plan import Call, Change, Kind
+from ocrlabel.aws.session import translated
+from ocrlabel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch import BatchClient
 
 COMMAND: Final = ("python", "-m", "runners.batch_pseudo_labels_aws")
 DATASET: Final = "baseline_train"
@@ -16,7 +23,6 @@ TIMEOUT_S: Final = 24 * 3600
 # The runner stops by itself before its time is up: Batch does not retry what ran into a time-out.
 STOP_BEFORE_S: Final = 300
 RUN_AGAIN: Final = 75  # the runner's "stopped early, all is saved"
-
 # What matches nothing is tried again: host loss, capacity, an image that could not be pulled.
 RETRY_RULES: Final = (
     {"onExitCode": str(RUN_AGAIN), "action": "RETRY"},
@@ -24,6 +30,23 @@ RETRY_RULES: Final = (
     {"onReason": "OutOfMemoryError*", "action": "EXIT"},
     {"onStatusReason": "Essential container in task exited*", "action": "EXIT"},
 )
+MAX_ATTEMPTS: Final = 10
+MAX_RULES: Final = 5
+MIN_TIMEOUT_S: Final = 60
+EPHEMERAL_GIB: Final = (21, 200)
+ARCHITECTURES: Final = ("X86_64", "ARM64")
+# vCPU -> memory in MiB: (least, most, step), and what 0.25 vCPU takes.
+_QUARTER: Final = (512, 1024, 2048)
+_MEMORY: Final = {
+    "0.5": (1024, 4096, 1024),
+    "1": (2048, 8192, 1024),
+    "2": (4096, 16384, 1024),
+    "4": (8192, 30720, 1024),
+    "8": (16384, 61440, 4096),
+    "16": (32768, 122880, 8192),
+}
+_GLOB = re.compile(r"[^*?]*\*?\Z")
+_EXIT_GLOB = re.compile(r"[0-9]*\*?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +168,124 @@ def _container(values: JobValues) -> dict[str, Any]:
             "options": {"awslogs-group": LOG_GROUP, "awslogs-stream-prefix": LOG_PREFIX},
         },
     }
+
+
+def plan_definition(present: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> list[Change]:
+    """A new revision where the last one is not what is wanted; AWS keeps the old ones."""
+    if present is not None and covers(present, wanted):
+        return []
+    name = str(wanted["jobDefinitionName"])
+    revision = int(present["revision"]) + 1 if present else 1
+    return [
+        Change(
+            Kind.ADD if present is None else Kind.CHANGE,
+            "job definition",
+            name,
+            f"revision {revision}, image {wanted['containerProperties']['image']}",
+            (Call("batch", "register_job_definition", dict(checked(wanted))),),
+        )
+    ]
+
+
+def wanted_definitions(values: JobValues, *, with_ec2: bool) -> list[dict[str, Any]]:
+    """The Fargate definition, and its EC2 twin where there is such a queue."""
+    return [fargate(values), *([ec2(values)] if with_ec2 else [])]
+
+
+def look_definition(batch: BatchClient, name: str) -> dict[str, Any] | None:
+    """The newest active revision; None where there is none."""
+    with translated(f"look at job definition {name}"):
+        found: list[dict[str, Any]] = [
+            dict(definition)
+            for page in batch.get_paginator("describe_job_definitions").paginate(
+                jobDefinitionName=name, status="ACTIVE"
+            )
+            for definition in page["jobDefinitions"]
+        ]
+    return max(found, key=lambda definition: int(definition["revision"]), default=None)
+
+
+def covers(present: Any, wanted: Any) -> bool:
+    """Whether everything wanted is there; AWS adds empty lists and defaults of its own."""
+    match wanted:
+        case Mapping():
+            return isinstance(present, Mapping) and all(
+                key in present and covers(_as_given(present[key], key), _as_given(value, key))
+                for key, value in wanted.items()
+            )
+        case list() | tuple():
+            return (
+                isinstance(present, Sequence)
+                and len(present) == len(wanted)
+                and all(map(covers, present, wanted))
+            )
+        case _:
+            return bool(present == wanted)
+
+
+def _as_given(value: Any, key: str) -> Any:
+    """Batch takes RETRY and retry for the same, and gives either back."""
+    return value.lower() if key == "action" and isinstance(value, str) else value
+
+
+def checked(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same definition. Raises ConfigError with everything that is wrong with it."""
+    if found := list(faults(definition)):
+        raise ConfigError("AWS Batch would not take this job definition: " + "; ".join(found))
+    return definition
+
+
+def faults(definition: Mapping[str, Any]) -> Iterator[str]:
+    """Everything that is wrong with it, in sentences."""
+    yield from _retries(definition.get("retryStrategy", {}))
+    timeout_s = definition.get("timeout", {}).get("attemptDurationSeconds", MIN_TIMEOUT_S)
+    if timeout_s < MIN_TIMEOUT_S:
+        yield f"a time-out of {timeout_s} s is below {MIN_TIMEOUT_S}"
+    container = definition["containerProperties"]
+    gib = container.get("ephemeralStorage", {}).get("sizeInGiB", EPHEMERAL_GIB[0])
+    if not EPHEMERAL_GIB[0] <= gib <= EPHEMERAL_GIB[1]:
+        yield f"{gib} GiB of storage are not within 21 to 200"
+    platform = container.get("runtimePlatform", {}).get("cpuArchitecture", ARCHITECTURES[0])
+    if platform not in ARCHITECTURES:
+        yield f"there is no processor {platform}: X86_64 or ARM64"
+    if definition.get("platformCapabilities") == ["FARGATE"]:
+        yield from _fargate(container)
+
+
+def _retries(strategy: Mapping[str, Any]) -> Iterator[str]:
+    attempts = strategy.get("attempts", 1)
+    if not 1 <= attempts <= MAX_ATTEMPTS:
+        yield f"{attempts} attempts are not within 1 to {MAX_ATTEMPTS}"
+    rules = strategy.get("evaluateOnExit", ())
+    if len(rules) > MAX_RULES:
+        yield f"{len(rules)} retry rules are more than {MAX_RULES}"
+    for rule in rules:
+        for field, value in rule.items():
+            pattern = _EXIT_GLOB if field == "onExitCode" else _GLOB
+            if field != "action" and not pattern.match(value):
+                yield f"the retry rule {value!r} may have one *, at its end"
+
+
+def _fargate(container: Mapping[str, Any]) -> Iterator[str]:
+    if not container.get("executionRoleArn"):
+        yield "Fargate needs an execution role"
+    needs = {need["type"]: str(need["value"]) for need in container["resourceRequirements"]}
+    vcpu, memory = needs["VCPU"], int(needs["MEMORY"])
+    if not _fits(vcpu, memory):
+        yield f"Fargate has no {vcpu} vCPU with {memory} MiB ({_choices(vcpu)})"
+
+
+def _fits(vcpu: str, memory: int) -> bool:
+    if vcpu == "0.25":
+        return memory in _QUARTER
+    if vcpu not in _MEMORY:
+        return False
+    least, most, step = _MEMORY[vcpu]
+    return least <= memory <= most and memory % step == 0
+
+
+def _choices(vcpu: str) -> str:
+    if vcpu not in _MEMORY:
+        return "vCPUs: 0.25, 0.5, 1, 2, 4, 8, 16"
+    least, most, step = _MEMORY[vcpu]
+    return f"{least} to {most} MiB in steps of {step}"

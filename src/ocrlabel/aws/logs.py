@@ -8,10 +8,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from ocrlabel.aws.jobs import Job, children, describe
 from ocrlabel.aws.names import LOG_GROUP
-from ocrlabel.aws.queues import Job, children, describe
-from ocrlabel.aws.session import Aws, AwsRefused, code, translated
-from ocrlabel.aws.wait import pauses_s
+from ocrlabel.aws.session import Aws, AwsRefused, code, pauses_s, translated
 
 
 @dataclass(frozen=True, slots=True)

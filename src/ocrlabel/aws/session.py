@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -21,6 +22,43 @@ from ocrlabel.aws.names import Place
 from ocrlabel.errors import ConfigError, OcrLabelError
 
 RETRIES = 8
+_REMEDIES = (
+    (
+        ("ExpiredToken", "ExpiredTokenException", "RequestExpired"),
+        "the session has ended: sign in again (`aws sso login`, or new keys by `aws configure`)",
+    ),
+    (
+        (
+            "InvalidClientTokenId",
+            "UnrecognizedClientException",
+            "SignatureDoesNotMatch",
+            "InvalidAccessKeyId",
+            "AuthFailure",
+        ),
+        "the access key is not valid: run `aws configure`, then `aws sts get-caller-identity`",
+    ),
+    (
+        (
+            "AccessDenied",
+            "AccessDeniedException",
+            "UnauthorizedOperation",
+            "403",
+        ),
+        "these credentials may not do that: `ocrlabel aws policy deployer` prints what they need",
+    ),
+    (
+        ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"),
+        "AWS is limiting the calls: try again in a minute",
+    ),
+    (
+        ("OptInRequired", "SubscriptionRequiredException"),
+        "the account is not signed up for this service, or the region is not switched on",
+    ),
+)
+Run: TypeAlias = Callable[[Sequence[str], str | None], str]
+T = TypeVar("T")
+FIRST_S = 1.0
+LONGEST_S = 15.0
 
 
 class AwsRefused(OcrLabelError):
@@ -105,41 +143,6 @@ def said(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Message", "") or error)
 
 
-_REMEDIES = (
-    (
-        ("ExpiredToken", "ExpiredTokenException", "RequestExpired"),
-        "the session has ended: sign in again (`aws sso login`, or new keys by `aws configure`)",
-    ),
-    (
-        (
-            "InvalidClientTokenId",
-            "UnrecognizedClientException",
-            "SignatureDoesNotMatch",
-            "InvalidAccessKeyId",
-            "AuthFailure",
-        ),
-        "the access key is not valid: run `aws configure`, then `aws sts get-caller-identity`",
-    ),
-    (
-        (
-            "AccessDenied",
-            "AccessDeniedException",
-            "UnauthorizedOperation",
-            "403",
-        ),
-        "these credentials may not do that: `ocrlabel aws policy deployer` prints what they need",
-    ),
-    (
-        ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"),
-        "AWS is limiting the calls: try again in a minute",
-    ),
-    (
-        ("OptInRequired", "SubscriptionRequiredException"),
-        "the account is not signed up for this service, or the region is not switched on",
-    ),
-)
-
-
 def remedy(error_code: str) -> str:
     """What to do about an error code; "" where only AWS's own sentence helps."""
     return next((text for codes, text in _REMEDIES if error_code in codes), "")
@@ -164,3 +167,47 @@ def translated(doing: str) -> Iterator[None]:
             f"AWS could not be reached to {doing}: {error}\n"
             "  check the network and the region (AWS_REGION), then run it again"
         ) from error
+
+
+"""argv and the text for its standard input -> what it printed."""
+
+
+class CommandFailed(OcrLabelError):
+    """A program that was started did not succeed."""
+
+
+def run(argv: Sequence[str], stdin: str | None = None) -> str:
+    """Run it and return its output. Raises CommandFailed with the end of what it said."""
+    try:
+        done = subprocess.run(  # noqa: S603 -- argv is ours, and no shell reads it
+            list(argv), input=stdin, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise ConfigError(f"{argv[0]} is not installed here") from error
+    if done.returncode:
+        said = "\n  ".join((done.stderr or done.stdout).strip().splitlines()[-12:])
+        raise CommandFailed(f"{' '.join(argv[:3])} failed ({done.returncode}):\n  {said}")
+    return done.stdout
+
+
+def pauses_s(first_s: float = FIRST_S, longest_s: float = LONGEST_S) -> Iterator[float]:
+    """How long to wait before each next question: half as long again each time."""
+    pause_s = first_s
+    while True:
+        yield pause_s
+        pause_s = min(longest_s, pause_s * 1.5)
+
+
+def until(aws: Aws, ask: Callable[[], T | None], *, what: str, timeout_s: float) -> T:
+    """The first answer that is not None. Raises AwsRefused when time is up."""
+    end_s = aws.now_s() + timeout_s
+    for pause_s in pauses_s():
+        if (answer := ask()) is not None:
+            return answer
+        if aws.now_s() >= end_s:
+            break
+        aws.sleep(pause_s)
+    raise AwsRefused(
+        f"{what} is not done after {timeout_s:.0f} s; it may still be going on: run it again to "
+        "follow it"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from ocrlabel.aws.names import STACK, TAGS
 from ocrlabel.aws.plan import Call, Change, Kind
-from ocrlabel.aws.session import AwsRefused, said, translated
-from ocrlabel.aws.template.whole import body, made_by
+from ocrlabel.aws.session import Aws, AwsRefused, said, translated, until
+from ocrlabel.aws.template import body, made_by
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -27,6 +27,36 @@ UPDATABLE = {
     "IMPORT_COMPLETE",
     "IMPORT_ROLLBACK_COMPLETE",
 }
+CHANGE_SET_TIMEOUT_S = 10 * 60
+_NO_CHANGE = ("didn't contain changes", "no updates are to be performed")
+STACK_TIMEOUT_S = 45 * 60
+# What AWS's sentences mean here. In lower case; the first that fits.
+_REMEDIES = (
+    (
+        ("not authorized to perform", "accessdenied", "access denied"),
+        "these credentials may not do that: `ocrlabel aws policy deployer` prints what they need",
+    ),
+    (
+        ("service-linked role", "servicelinkedrole"),
+        "make it once: aws iam create-service-linked-role --aws-service-name batch.amazonaws.com",
+    ),
+    (
+        ("already exist", "alreadyexists"),
+        "something of that name was made outside this stack: delete it, then deploy again",
+    ),
+    (
+        ("limit", "maximum number", "quota"),
+        "a quota is used up: ask for more in Service Quotas (--network default needs no VPC)",
+    ),
+    (
+        ("invalid email", "email"),
+        "give --notify-email an address that exists",
+    ),
+    (
+        ("subnet", "vpc"),
+        "the network does not fit: --network own makes one, --subnets names others",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +167,192 @@ def look_stack(
         },
         template=json.loads(template) if isinstance(template, str) else dict(template),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSet:
+    """A change set that waits to be executed or deleted."""
+
+    id: str
+    changes: tuple[Change, ...]
+
+
+def propose_update(
+    aws: Aws, stack: StackState, template: Mapping[str, Any], parameters: Mapping[str, str]
+) -> ChangeSet | None:
+    """A change set for an existing stack; None, and nothing left behind, without changes."""
+    client = aws.client("cloudformation")
+    with translated(f"work out the changes to stack {STACK}"):
+        made = client.create_change_set(
+            StackName=stack.id,
+            ChangeSetName=f"ocrlabel-{aws.now_s():.0f}",
+            ChangeSetType="UPDATE",
+            TemplateBody=body(template),
+            Parameters=as_list(parameters),
+            Capabilities=CAPABILITIES,
+            Tags=[{"Key": key, "Value": value} for key, value in TAGS.items()],
+        )
+    name = str(made["Id"])
+
+    def finished() -> dict[str, Any] | None:
+        with translated(f"read the changes to stack {STACK}"):
+            answer: dict[str, Any] = client.describe_change_set(ChangeSetName=name)
+        return None if answer["Status"].startswith(("CREATE_PENDING", "CREATE_IN")) else answer
+
+    answer = until(aws, finished, what="the change set", timeout_s=CHANGE_SET_TIMEOUT_S)
+    if answer["Status"] == "FAILED":
+        discard(aws, name)
+        reason = str(answer.get("StatusReason", ""))
+        if any(text in reason.lower() for text in _NO_CHANGE):
+            return None
+        raise AwsRefused(f"CloudFormation cannot update the stack {STACK}: {reason}")
+    return ChangeSet(name, tuple(to_change(entry) for entry in _all(client, name, answer)))
+
+
+def discard(aws: Aws, change_set: str) -> None:
+    """Delete a change set that is not wanted."""
+    with translated("delete the change set"):
+        aws.client("cloudformation").delete_change_set(ChangeSetName=change_set)
+
+
+def execute(aws: Aws, change_set: str) -> None:
+    """Start it; follow.follow tells how it goes."""
+    with translated(f"update stack {STACK}"):
+        aws.client("cloudformation").execute_change_set(ChangeSetName=change_set)
+
+
+def to_change(entry: Mapping[str, Any]) -> Change:
+    """One of CloudFormation's changes as ours. `Conditional` counts as a replacement."""
+    resource = entry["ResourceChange"]
+    kinds = {"Add": Kind.ADD, "Remove": Kind.REMOVE}
+    kind = kinds.get(resource["Action"], Kind.CHANGE)
+    if kind is Kind.CHANGE and resource.get("Replacement") in {"True", "Conditional"}:
+        kind = Kind.REPLACE
+    touched = {
+        detail["Target"].get("Name") or detail["Target"].get("Attribute", "")
+        for detail in resource.get("Details", ())
+        if "Target" in detail
+    }
+    maybe = ["perhaps replaced"] if resource.get("Replacement") == "Conditional" else []
+    return Change(
+        kind,
+        resource["ResourceType"],
+        resource["LogicalResourceId"],
+        ", ".join([*sorted(filter(None, touched)), *maybe]),
+    )
+
+
+def _all(client: Any, name: str, first: dict[str, Any]) -> list[dict[str, Any]]:
+    found = list(first["Changes"])
+    while token := first.get("NextToken"):
+        with translated(f"read the changes to stack {STACK}"):
+            first = client.describe_change_set(ChangeSetName=name, NextToken=token)
+        found.extend(first["Changes"])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class StackEvent:
+    """One line of CloudFormation's diary. reason is AWS's own sentence, often empty."""
+
+    id: str
+    resource: str
+    kind: str
+    status: str
+    reason: str = ""
+
+    @property
+    def line(self) -> str:
+        """As a person reads it."""
+        return f"{self.status:24} {self.resource}" + (f": {self.reason}" if self.reason else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How it ended, and the events of what failed first."""
+
+    status: str
+    failures: tuple[StackEvent, ...]
+
+
+def events_so_far(aws: Aws, stack: str) -> list[StackEvent]:
+    """Every event of the stack, oldest first."""
+    found: list[StackEvent] = []
+    with translated(f"read the events of stack {STACK}"):
+        pages = aws.client("cloudformation").get_paginator("describe_stack_events")
+        for page in pages.paginate(StackName=stack):
+            found.extend(
+                StackEvent(
+                    id=event["EventId"],
+                    resource=event.get("LogicalResourceId", ""),
+                    kind=event.get("ResourceType", ""),
+                    status=event.get("ResourceStatus", ""),
+                    reason=event.get("ResourceStatusReason", ""),
+                )
+                for event in page["StackEvents"]
+            )
+    return found[::-1]
+
+
+def follow(
+    aws: Aws,
+    stack: str,
+    tell: Callable[[str], None],
+    *,
+    before: Sequence[StackEvent] = (),
+    timeout_s: float = STACK_TIMEOUT_S,
+) -> Ended:
+    """Tell each new event once, until the stack stands still. `stack` is its id, not its name."""
+    told = {event.id for event in before}
+    failures: list[StackEvent] = []
+
+    def look() -> str | None:
+        status = _status(aws, stack)  # before the events, so that none of the last is missed
+        for event in events_so_far(aws, stack):
+            if event.id in told:
+                continue
+            told.add(event.id)
+            tell(event.line)
+            if event.status.endswith("_FAILED") and not _follows(event):
+                failures.append(event)
+        # just after a call the status may still be the old one: wait for a first new event
+        moving = status.endswith("_IN_PROGRESS") or len(told) == len(before)
+        return None if moving else status
+
+    status = until(aws, look, what=f"the stack {STACK}", timeout_s=timeout_s)
+    return Ended(status, tuple(failures))
+
+
+def delete_stack(aws: Aws, stack: StackState, tell: Callable[[str], None]) -> Ended:
+    """Delete it and follow that to the end."""
+    before = events_so_far(aws, stack.id)
+    with translated(f"delete stack {STACK}"):
+        aws.client("cloudformation").delete_stack(StackName=stack.id)
+    return follow(aws, stack.id, tell, before=before)
+
+
+def _status(aws: Aws, stack: str) -> str:
+    with translated(f"look at stack {STACK}"):
+        found = aws.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return str(found[0]["StackStatus"])
+
+
+def _follows(event: StackEvent) -> bool:
+    """Whether it failed only because something else did."""
+    return event.kind == "AWS::CloudFormation::Stack" or "cancelled" in event.reason.lower()
+
+
+def refusal(ended: Ended, doing: str) -> AwsRefused:
+    """The failure as a person needs it: the resource, AWS's reason, what to do."""
+    lines = [f"the stack {STACK} could not be {doing}: it is now {ended.status}"]
+    for event in ended.failures:
+        lines.append(f"  {event.resource} ({event.kind}): {event.reason or event.status}")
+        reason = event.reason.lower()
+        hint = next((text for words, text in _REMEDIES if any(w in reason for w in words)), "")
+        if hint:
+            lines.append(f"    {hint}")
+    if ended.status == "DELETE_COMPLETE":
+        lines.append("  nothing is left of it; mend the cause and run `ocrlabel aws deploy` again")
+    elif ended.status.startswith("UPDATE_ROLLBACK_COMPLETE"):
+        lines.append("  it is as it was before; mend the cause and run `ocrlabel aws deploy` again")
+    return AwsRefused("\n".join(lines))

@@ -10,7 +10,7 @@ import socket
 import time
 from pathlib import Path
 
-from ocrlabel.pipeline.owner import Owner
+from ocrlabel.pipeline.runtime import Owner
 
 
 def boot_s() -> float:

@@ -14,7 +14,7 @@ from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from ocrlabel.api import LabelResult
-    from ocrlabel.demo.folder import DemoFolder
+    from ocrlabel.demo.demo_pages import DemoFolder
     from ocrlabel.demo.measure import Found
 
 
@@ -40,8 +40,7 @@ def demo(
         ocrlabel demo pages/ --engine tesseract --seed 7
     """
     from ocrlabel.api import label
-    from ocrlabel.demo.folder import write_folder
-    from ocrlabel.demo.pages import documents
+    from ocrlabel.demo.demo_pages import documents, write_folder
 
     print(f"drawing pages into {folder / 'images'} ...", flush=True)
     written = write_folder(documents(seed), folder)
@@ -56,7 +55,7 @@ def demo(
 
 def _found_by_kind(written: DemoFolder, labels_path: str) -> dict[str, Found]:
     """What was found, for each kind of page; pages without a label were not read at all."""
-    from ocrlabel.dataset.tables.table import read_labels
+    from ocrlabel.dataset.labels_table import read_labels
     from ocrlabel.demo.measure import Found, measure
 
     read = {(row.image_filename, row.page): row.words for row in read_labels(Path(labels_path))}

@@ -6,39 +6,39 @@ import asyncio
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ocrlabel.cli.input_line import input_line
-from ocrlabel.cli.local_pace import Pace, time_line
+from ocrlabel.cli.progress import shown_duration
 from ocrlabel.cli.settings import PRICE_SOURCE, Keys, Settings
-from ocrlabel.cli.tallying import shown_duration
-from ocrlabel.cli.wiring import Chosen, Place, choose_engine, make_world
-from ocrlabel.engines.cores import usable_cores
+from ocrlabel.cli.wiring import Chosen, Place, choose_engine, input_line, make_world
+from ocrlabel.engines.base import Engine, usable_cores
 from ocrlabel.errors import ImageError
-from ocrlabel.labels import FailureClass, ImageRef
-from ocrlabel.pipeline.agree import existing_plan
+from ocrlabel.labels import FailureClass, ImageRef, Labelled, Outcome
+from ocrlabel.pipeline.join_plan import existing_plan
 from ocrlabel.pipeline.plan import refuse_other
 from ocrlabel.pipeline.preflight import refuse_without_images
-from ocrlabel.pipeline.saved.checkpoint import Checkpoints
-from ocrlabel.pipeline.saved.journal import BatchView, refresh
 from ocrlabel.pipeline.selection import select
+from ocrlabel.pipeline.state.checkpoint import Checkpoints
+from ocrlabel.pipeline.state.journal import BatchView, refresh
 from ocrlabel.pipeline.survey import survey
 from ocrlabel.pipeline.workers.limits import Limits, limits_of
 from ocrlabel.wording import counted, usd
 
 if TYPE_CHECKING:
-    from ocrlabel.dataset.inputs.sources import Dataset
-    from ocrlabel.engines.looker import Looker
-    from ocrlabel.pipeline.reading.reader import Reuse
+    from ocrlabel.dataset.sources import Dataset
+    from ocrlabel.engines.image_workers import Looker
+    from ocrlabel.pipeline.requests.image_reader import Reuse
 
 _AT_ONCE = 8
+_S_PER_PAGE = {"rapidocr": 2.0, "tesseract": 1.0}
+_ENOUGH_PAGES = 5
 
 
 async def tell_estimate(source: str, place: Place, settings: Settings, keys: Keys) -> None:
     """Print the estimate. Raises ConfigError where the run would before its first request."""
-    from ocrlabel.cli.labelling import earlier_labels, open_source
+    from ocrlabel.cli.wiring import earlier_labels, open_source
 
     chosen = choose_engine(settings, keys)
     print(chosen.why)
@@ -99,16 +99,6 @@ def _cost_rows(
     if cap_usd is not None and spent + pages * price_usd > cap_usd:
         gone = f" after {usd(spent)} that are spent" if spent else ""
         yield "cap", f"{usd(cap_usd)} will not be enough{gone} (exit 5)"
-
-
-@dataclass(frozen=True, slots=True)
-class _Before:
-    """What an earlier part of this run settled, took and spent, and what holds for the rest."""
-
-    rows: frozenset[int] = frozenset()
-    pace: Pace = field(default_factory=Pace)
-    limits: Limits = field(default_factory=Limits)
-    spent_pages: int = 0
 
 
 async def _done_before(place: Place, dataset: Dataset, chosen: Chosen) -> _Before:
@@ -189,8 +179,8 @@ async def _look_through(
 
 @contextlib.asynccontextmanager
 async def _looker(settings: Settings, chosen: Chosen) -> AsyncIterator[Looker]:
-    from ocrlabel.dataset.pixels.limits import LOCAL, Limits
-    from ocrlabel.engines.looker import Looker
+    from ocrlabel.dataset.images.identify import LOCAL, Limits
+    from ocrlabel.engines.image_workers import Looker
 
     limits = Limits() if chosen.engine.price_per_page_usd else LOCAL
     looker = Looker(limits, parallel=settings.processes or usable_cores())
@@ -210,3 +200,49 @@ async def _look(
     except ImageError as error:
         return error.failure
     return hashlib.sha256(data).digest(), pages
+
+
+"""On one core of 2026, over photographed, scanned and printed pages; benchmarks/local_engine.py
+measures it anew (0.55 images/s for rapidocr on one thread, 1.0 for tesseract). A page may take a
+quarter of it or five times as much: it follows from size and number of words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds that a page took, over so many pages that were read before."""
+
+    took_s: float = 0.0
+    pages: int = 0
+
+    def and_of(self, outcomes: Iterable[Outcome]) -> Pace:
+        """With what these outcomes tell; copies were not read."""
+        read = [one for one in outcomes if isinstance(one, Labelled) and one.latency_s > 0]
+        return Pace(
+            self.took_s + sum(one.latency_s for one in read if not one.copied),
+            self.pages + sum(len(one.pages) for one in read if not one.copied),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What an earlier part of this run settled, took and spent, and what holds for the rest."""
+
+    rows: frozenset[int] = frozenset()
+    pace: Pace = field(default_factory=Pace)
+    limits: Limits = field(default_factory=Limits)
+    spent_pages: int = 0
+
+
+def time_line(engine: Engine, pages: int, earlier: Pace) -> str:
+    """How long so many pages will take; "" where nothing tells."""
+    processes = min(engine.parallel or 1, usable_cores())
+    if earlier.pages >= _ENOUGH_PAGES:
+        per_page_s = earlier.took_s / earlier.pages
+        why = f"as the {earlier.pages:,} pages that are done took"
+    elif engine.name in _S_PER_PAGE:
+        per_page_s = _S_PER_PAGE[engine.name]
+        why = "a rule of thumb: big and dense pages take longer; --sample 20 measures it"
+    else:
+        return ""
+    whole = shown_duration(pages * per_page_s / min(processes, pages))
+    return f"about {whole} on {counted(processes, 'core')} ({per_page_s:.1f} s a page, {why})"

@@ -71,12 +71,11 @@ def export(
 
         ocrlabel export labels.parquet --format labelstudio -o studio/
     """
-    from ocrlabel.dataset.tables.table import read_labels
-    from ocrlabel.export.base import Options
-    from ocrlabel.export.charset import read_charset
+    from ocrlabel.dataset.labels_table import read_labels
+    from ocrlabel.export.base import Options, SplitPlan, parse_shares
     from ocrlabel.export.formats import export_of
     from ocrlabel.export.images import Images, places
-    from ocrlabel.export.split import SplitPlan, parse_shares
+    from ocrlabel.export.recognition import read_charset
 
     options = Options(
         ignore_below=ignore_below,
@@ -127,11 +126,10 @@ def import_(
 
         ocrlabel import paddle/ --format paddleocr --onto a.parquet -o b.parquet
     """
-    from ocrlabel.dataset.tables.table import LabelsWriter, read_labels, table_info
+    from ocrlabel.dataset.labels_table import LabelsWriter, read_labels, table_info
+    from ocrlabel.export.corrections import CORRECTED, UNCHANGED, UNTOUCHED, Merge, exported_pages
     from ocrlabel.export.formats import import_of
-    from ocrlabel.export.imports.match import exported_pages
-    from ocrlabel.export.imports.merge import CORRECTED, UNCHANGED, UNTOUCHED, Merge
-    from ocrlabel.export.target import rule_of
+    from ocrlabel.export.session import rule_of
 
     if not folder.exists():
         raise ConfigError(f"{folder}: there is no such folder or file")

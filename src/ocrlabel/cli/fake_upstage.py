@@ -145,8 +145,13 @@ def fake_upstage(
     """
     _require_extra()
     from ocrlabel.engines.upstage_keys import parse_keys
-    from ocrlabel.fake.faults import parse_faults
-    from ocrlabel.fake.settings import Settings, limits_named, parse_latency, parse_refusals
+    from ocrlabel.fake.settings import (
+        Settings,
+        limits_named,
+        parse_faults,
+        parse_latency,
+        parse_refusals,
+    )
 
     known = parse_keys(keys, None, pages_per_minute=None, where="--keys") if keys else ()
     settings = Settings(
@@ -215,8 +220,8 @@ async def _source(answers: str, stack: contextlib.AsyncExitStack) -> AnswerSourc
     if answers == "bytes":
         return FromBytes()
     if answers == "local":
-        from ocrlabel.engines.rapid import rapid_ocr
-        from ocrlabel.fake.local import FromEngine
+        from ocrlabel.engines.rapidocr import rapid_ocr
+        from ocrlabel.fake.server import FromEngine
 
         engine = rapid_ocr()
         stack.push_async_callback(engine.close)

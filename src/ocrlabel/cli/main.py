@@ -7,22 +7,18 @@ from typing import Annotated
 import typer
 
 from ocrlabel.cli import (
-    agree,
+    aws,
     demo,
-    evaluate,
     export,
     fake_upstage,
-    filter,  # noqa: A004 - the command's own name
-    merge,
     push,
-    reparse,
+    quality,
+    rebuild,
     report,
     run,
-    set_live,
     status,
 )
-from ocrlabel.cli.aws import group as aws
-from ocrlabel.cli.ending import end_process_with
+from ocrlabel.cli.exit_codes import end_process_with
 
 app = typer.Typer(
     name="ocrlabel",
@@ -59,16 +55,16 @@ def _options(
 
 app.command(rich_help_panel=_LABEL)(run.run)
 app.command(rich_help_panel=_LABEL)(status.status)
-app.command(rich_help_panel=_LABEL)(merge.merge)
-app.command(rich_help_panel=_LABEL)(reparse.reparse)
-app.command("set", rich_help_panel=_LABEL)(set_live.set_live)
+app.command(rich_help_panel=_LABEL)(rebuild.merge)
+app.command(rich_help_panel=_LABEL)(rebuild.reparse)
+app.command("set", rich_help_panel=_LABEL)(status.set_live)
 app.command(rich_help_panel=_LABEL)(push.push)
 app.command(rich_help_panel=_LABEL)(demo.demo)
 app.command(rich_help_panel=_LOOK)(report.report)
 app.command(rich_help_panel=_LOOK)(report.view)
-app.command(rich_help_panel=_LOOK)(evaluate.evaluate)
-app.command(rich_help_panel=_LOOK)(agree.agree)
-app.command("filter", rich_help_panel=_USE)(filter.filter_)
+app.command(rich_help_panel=_LOOK)(quality.evaluate)
+app.command(rich_help_panel=_LOOK)(quality.agree)
+app.command("filter", rich_help_panel=_USE)(quality.filter_)
 app.command(rich_help_panel=_USE)(export.export)
 app.command("import", rich_help_panel=_USE)(export.import_)
 app.command("fake-upstage", rich_help_panel=_CLOUD)(fake_upstage.fake_upstage)

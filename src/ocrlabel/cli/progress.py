@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
-from ocrlabel.cli.bar import Bar
-from ocrlabel.cli.json_lines import JsonLines
-from ocrlabel.cli.lines import Lines
 from ocrlabel.cli.settings import LogStyle
-from ocrlabel.pipeline.events import Event
+from ocrlabel.labels import Failed
+from ocrlabel.pipeline.budget.account import pages_at_risk, pages_charged
+from ocrlabel.pipeline.events import (
+    AllSettled,
+    Asked,
+    BatchSaved,
+    Event,
+    Fleet,
+    Notice,
+    RowDone,
+    Started,
+)
+from ocrlabel.wording import counted, usd
+
+if TYPE_CHECKING:
+    import rich.progress
+
+_LINE_EVERY_S = 10.0
+_METRICS_EVERY_S = 60.0
+_WINDOW_S = 60.0
+_ENOUGH_ROWS = 5
+_ENOUGH_S = 5.0
+_NOTHING_YET = Started(0, 0, 0, engine="", price_per_page_usd=0.0, spent_pages=0)
 
 
 class Display(Protocol):
@@ -60,3 +83,361 @@ class Quiet:
 
     def say(self, text: str) -> None:
         """Print a line between."""
+
+
+class Bar:
+    """A live bar: done, failed, images/s, time left, spent."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._progress = Progress(clock)
+        self._bar: rich.progress.Progress | None = None
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as RichProgress
+
+        self._bar = RichProgress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=Console(stderr=True),
+            refresh_per_second=8,
+        )
+        self._task = self._bar.add_task("", total=None, state="getting ready")
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take in one event."""
+        self._progress.take(event)
+        if isinstance(event, Notice):
+            self.say(event.message)
+        if self._bar is not None:
+            self._bar.update(
+                self._task,
+                total=self._progress.rows or None,
+                completed=self._progress.done,
+                state=self._state(),
+            )
+
+    def _state(self) -> str:
+        progress = self._progress
+        under_way = progress.images_per_s > 0
+        parts = [f"{progress.images_per_s:.2f} images/s" if under_way else "getting ready"]
+        if progress.failed:
+            parts.append(f"[red]{progress.failed:,} failed[/red]")
+        if progress.left_s is not None:
+            parts.append(f"{shown_duration(progress.left_s)} left")
+        if progress.price_per_page_usd:
+            parts.append(spent_of_projected(progress))
+        if progress.others.workers:
+            parts.append(f"{1 + progress.others.workers} workers")
+        return "  ".join(parts)
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        if self._bar is not None:
+            from rich.text import Text
+
+            self._bar.console.print(Text(text))
+        else:
+            print(text, file=sys.stderr)
+
+
+class Lines:
+    """A plain line every ten seconds, and one for what a person should know at once."""
+
+    def __init__(self, clock: Callable[[], float], stream: IO[str]) -> None:
+        self._progress = Progress(clock)
+        self._clock = clock
+        self._stream = stream
+        self._next_s = 0.0
+        self._said = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._is_news:
+            self._say_progress()
+
+    def __call__(self, event: Event) -> None:
+        """Take in one event."""
+        self._progress.take(event)
+        now_s = self._clock()
+        match event:
+            case Started(done=done) if done:
+                self.say(
+                    f"going on: {done:,} of {counted(event.rows, 'row')} were done before"
+                    if done > 1
+                    else f"going on: 1 of {counted(event.rows, 'row')} was done before"
+                )
+            case Notice(message=message):
+                self.say(message)
+            case RowDone() | Fleet() if now_s >= self._next_s and self._is_news:
+                self._next_s = now_s + _LINE_EVERY_S
+                self._say_progress()
+            case _:
+                pass
+
+    @property
+    def _is_news(self) -> bool:
+        return self._progress.images_per_s > 0 and self._said != self._progress.done
+
+    def _say_progress(self) -> None:
+        self._said = self._progress.done
+        self.say(progress_line(self._progress))
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        print(text, file=self._stream, flush=True)
+
+
+class JsonLines:
+    """One JSON object per line: for log collectors, with CloudWatch's embedded metrics."""
+
+    def __init__(
+        self, clock: Callable[[], float], wall: Callable[[], float], stream: IO[str]
+    ) -> None:
+        self._progress = Progress(clock)
+        self._clock = clock
+        self._wall = wall
+        self._stream = stream
+        self._next_s = 0.0
+        self._metrics_at = (clock(), 0, 0, 0, 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._metrics()
+
+    def __call__(self, event: Event) -> None:
+        """Take in one event."""
+        if isinstance(event, Started):
+            self._metrics()  # the counts begin anew
+        self._progress.take(event)
+        now_s = self._clock()
+        match event:
+            case Started():
+                self._metrics_at = (now_s, 0, 0, self._progress.throttled, 0)
+                self._write("started", rows=event.rows, done=event.done, engine=event.engine)
+            case RowDone(outcome=Failed() as failed):
+                self._write(
+                    "failed", id=failed.id, failure=failed.failure.value, message=failed.message
+                )
+            case BatchSaved():
+                self._write("batch_saved", batch=event.batch, batches=event.batches)
+            case Notice():
+                self._write(event.kind, message=event.message)
+            case Asked(attempt=attempt) if attempt.result.value not in {"answered", "unsent"}:
+                self._write(
+                    "attempt",
+                    result=attempt.result.value,
+                    status=attempt.status,
+                    message=attempt.message,
+                )
+            case _:
+                pass
+        if isinstance(event, RowDone | Fleet) and now_s >= self._next_s:
+            self._next_s = now_s + _LINE_EVERY_S
+            self._write("progress", **self._numbers())
+        if now_s - self._metrics_at[0] >= _METRICS_EVERY_S:
+            self._metrics()
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._write("said", message=text)
+
+    def _numbers(self) -> dict[str, Any]:
+        progress = self._progress
+        left_s = progress.left_s
+        return {
+            "rows": progress.rows,
+            "done": progress.done,
+            "failed": progress.failed,
+            "other_workers": progress.others.workers,
+            "images_per_s": round(progress.images_per_s, 3),
+            "left_s": None if left_s is None else round(left_s),
+            "spent_usd": round(progress.spent_usd, 6),
+        }
+
+    def _metrics(self) -> None:
+        """What happened here since the last metrics, in CloudWatch's embedded metric format.
+
+        Of this worker alone: CloudWatch adds up what the workers of a fleet write.
+        """
+        progress, now_s = self._progress, self._clock()
+        since_s, done, failed, throttled, spent = self._metrics_at
+        self._metrics_at = (
+            now_s,
+            progress.done_here,
+            progress.failed_here,
+            progress.throttled,
+            progress.spent_here,
+        )
+        values = {
+            "ImagesPerSecond": (progress.done_here - done) / max(now_s - since_s, 1e-3),
+            "Failures": progress.failed_here - failed,
+            "Throttled": progress.throttled - throttled,
+            "SpentUSD": (progress.spent_here - spent) * progress.price_per_page_usd,
+        }
+        units = {"ImagesPerSecond": "Count/Second", "SpentUSD": "None"}
+        names = [{"Name": name, "Unit": units.get(name, "Count")} for name in values]
+        self._write(
+            "metrics",
+            _aws={
+                "Timestamp": round(self._wall() * 1000),
+                "CloudWatchMetrics": [
+                    {"Namespace": "ocrlabel", "Dimensions": [[]], "Metrics": names}
+                ],
+            },
+            **values,
+        )
+
+    def _write(self, event: str, **said: Any) -> None:
+        line = {"time": round(self._wall(), 3), "event": event, **said}
+        print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
+
+
+"""Fewer rows, or less time, say nothing about how long the rest takes."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts of a run: what was done before, here, and by its other workers.
+
+    done_here, failed_here, spent_here and throttled are this process's own. Rates are over the
+    last minute.
+    """
+
+    clock: Callable[[], float]
+    done_here: int = 0
+    failed_here: int = 0
+    spent_here: int = 0
+    throttled: int = 0
+    began_s: float = 0.0
+    others: Fleet = field(default_factory=lambda: Fleet(0))
+    _start: Started = _NOTHING_YET
+    _all_settled: bool = False
+    _recent: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def take(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case Started():
+                self._start, self.others = event, Fleet(self.others.workers)
+                self.done_here = self.failed_here = self.spent_here = 0
+                self._all_settled = False
+                self.began_s = self.clock()
+                self._recent.clear()
+            case RowDone(outcome=outcome):
+                self.done_here += 1
+                self.failed_here += isinstance(outcome, Failed)
+                self._more(1)
+            case Asked(attempt=attempt):
+                self.spent_here += pages_charged(attempt) + pages_at_risk(attempt)
+                self.throttled += attempt.result.value == "throttled"
+            case Fleet():
+                before, self.others = self.others, event
+                self._more(_rows(event) - _rows(before))
+            case AllSettled():
+                self._all_settled = True
+            case _:
+                pass
+
+    def _more(self, rows: int) -> None:
+        now_s = self.clock()
+        if rows > 0:
+            self._recent.append((now_s, rows))
+        while self._recent and self._recent[0][0] < now_s - _WINDOW_S:
+            self._recent.popleft()
+
+    @property
+    def rows(self) -> int:
+        """How many rows this command is to do."""
+        return self._start.rows
+
+    @property
+    def done(self) -> int:
+        """Rows that have their outcome, whoever saw to them."""
+        known = self._start.done + self.done_here + _rows(self.others)
+        return self.rows if self._all_settled else min(self.rows, known)
+
+    @property
+    def failed(self) -> int:
+        """Those of them that have no label."""
+        return self._start.failed + self.failed_here + self.others.failed
+
+    @property
+    def price_per_page_usd(self) -> float:
+        """0 for engines that cost nothing."""
+        return self._start.price_per_page_usd
+
+    @property
+    def images_per_s(self) -> float:
+        """Images done per second over the last minute, or since the start."""
+        if not self._recent:
+            return 0.0
+        now_s = self.clock()
+        since_s = max(self.began_s, now_s - _WINDOW_S)
+        return self._lately / max(now_s - since_s, 1e-3)
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the rest takes at the present rate; None where nothing tells, or none is."""
+        left = self.rows - self.done
+        early = self._lately < _ENOUGH_ROWS or self.clock() - self.began_s < _ENOUGH_S
+        return None if early or not left else left / self.images_per_s
+
+    @property
+    def _lately(self) -> int:
+        return sum(rows for _, rows in self._recent)
+
+    @property
+    def spent_usd(self) -> float:
+        """Billed, and perhaps billed."""
+        pages = self._start.spent_pages + self.spent_here + self.others.spent_pages
+        return pages * self.price_per_page_usd
+
+    @property
+    def projected_usd(self) -> float:
+        """What the whole will have cost, if it goes on as it went."""
+        return self.spent_usd / self.done * self.rows if self.done else 0.0
+
+
+def _rows(fleet: Fleet) -> int:
+    return fleet.labelled + fleet.failed
+
+
+def shown_duration(seconds: float) -> str:
+    """A time for people: 42 s, 18 min, 2 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def spent_of_projected(progress: Progress) -> str:
+    """0.0600 USD of about 0.1200 USD."""
+    return f"{usd(progress.spent_usd)} of about {usd(progress.projected_usd)}"
+
+
+def progress_line(progress: Progress) -> str:
+    """The state as one line of plain text."""
+    parts = [f"{progress.done:,} of {progress.rows:,} done"]
+    if progress.failed:
+        parts.append(f"{progress.failed:,} failed")
+    parts.append(f"{progress.images_per_s:.2f} images/s")
+    if progress.left_s is not None:
+        parts.append(f"{shown_duration(progress.left_s)} left")
+    if progress.price_per_page_usd:
+        parts.append(f"{spent_of_projected(progress)} spent")
+    if progress.others.workers:
+        parts.append(f"with {counted(progress.others.workers, 'other worker')}")
+    return ", ".join(parts)

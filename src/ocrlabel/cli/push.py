@@ -6,19 +6,24 @@ import asyncio
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 
 import typer
 
+from ocrlabel.dataset.push.upload import Step
 from ocrlabel.errors import Interrupted
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
-    from ocrlabel.cli.push_display import PushDisplay
+    from rich.progress import Progress, TaskID
+
     from ocrlabel.cli.settings import Keys, Settings
     from ocrlabel.dataset.push.push import Pushed, PushOptions
-    from ocrlabel.dataset.push.target import Target
+    from ocrlabel.dataset.push.upload import Target
+
+_LINE_EVERY_S = 10.0
 
 
 def _option(help_: str, **more: Any) -> Any:
@@ -85,10 +90,9 @@ def push(
         ocrlabel run s3://bucket/data/processed/receipts.parquet
     """
     from ocrlabel.cli import clocks
-    from ocrlabel.cli.push_display import push_display_for
     from ocrlabel.cli.settings import Settings, from_environment
     from ocrlabel.dataset.push.push import PushOptions
-    from ocrlabel.dataset.push.target import target_of
+    from ocrlabel.dataset.push.upload import target_of
 
     settings = Settings.of(
         image_root=tuple(image_root) if image_root else None, image_column=image_column
@@ -116,10 +120,9 @@ async def _push(
     keys: Keys,
     display: PushDisplay,
 ) -> Pushed:
-    from ocrlabel.cli.labelling import open_source
-    from ocrlabel.cli.wiring import open_store
-    from ocrlabel.dataset.push.others import open_others
+    from ocrlabel.cli.wiring import open_source, open_store
     from ocrlabel.dataset.push.push import push as push_dataset
+    from ocrlabel.dataset.push.table import open_others
 
     this = asyncio.current_task()
     if this is not None:
@@ -173,3 +176,85 @@ def told_rows(done: Pushed, target: Target, options: PushOptions) -> list[tuple[
     rows.append(("table", f"{target.url} ({done.table})"))
     rows.append(("next", f"ocrlabel run {target.url}"))
     return rows
+
+
+class PushDisplay(Protocol):
+    """Takes in every step; used in a `with` block."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...
+    def __call__(self, step: Step) -> None:
+        """Take in one step."""
+
+
+def push_display_for(stream: IO[str], clock: Callable[[], float]) -> PushDisplay:
+    """A bar where a person is watching, else lines."""
+    return PushBar() if stream.isatty() else PushLines(stream, clock)
+
+
+class PushBar:
+    """A live bar for each stage."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description:<12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[size]}"),
+            console=Console(file=sys.stderr),
+        )
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, step: Step) -> None:
+        """Take in one step."""
+        if self._bar is None:
+            return
+        if step.stage not in self._tasks:
+            self._tasks[step.stage] = self._bar.add_task(step.stage, size="")
+        self._bar.update(
+            self._tasks[step.stage],
+            total=step.total or None,
+            completed=step.done,
+            size=_size(step),
+        )
+
+
+class PushLines:
+    """A line when a stage begins and when it ends, and every ten seconds between."""
+
+    def __init__(self, stream: IO[str], clock: Callable[[], float]) -> None:
+        self._stream, self._clock = stream, clock
+        self._stage, self._next_s = "", 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def __call__(self, step: Step) -> None:
+        """Take in one step."""
+        now_s = self._clock()
+        ended = step.total and step.done == step.total
+        if step.stage == self._stage and now_s < self._next_s and not ended:
+            return
+        self._stage, self._next_s = step.stage, now_s + _LINE_EVERY_S
+        of = f" of {step.total:,}" if step.total else ""
+        counted = f" {step.done:,}{of}" if step.done else ""
+        size = f", {_size(step)}" if step.size_bytes else ""
+        print(f"{step.stage}{counted}{size}", file=self._stream, flush=True)
+
+
+def _size(step: Step) -> str:
+    return f"{step.size_bytes / 1e6:,.1f} MB" if step.size_bytes else ""

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocrlabel.cli.quality_wiring import need_file
+from ocrlabel.cli.quality import need_file
 from ocrlabel.errors import ConfigError, RunMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ocrlabel.dataset.tables.rows import FailureRow
+    from ocrlabel.dataset.labels_table import FailureRow
     from ocrlabel.labels import Attempt
-    from ocrlabel.report.pictures import ImageReader
+    from ocrlabel.report.pages import ImageReader
 
 _DATASET_LABELS = "_pseudo_labels.parquet"  # how the guide names a dataset's labels
 
@@ -91,7 +91,7 @@ def view(
         ocrlabel view labels.parquet receipts/0001.jpg -o page.html
     """
     need_file(labels)
-    from ocrlabel.dataset.tables.table import read_failures, read_labels
+    from ocrlabel.dataset.labels_table import read_failures, read_labels
     from ocrlabel.report.single import Document, near_ids, write_document
 
     rows = [(n, row) for n, row in enumerate(read_labels(labels)) if row.id == image_id]
@@ -112,16 +112,16 @@ def view(
 
 
 def _ids(labels: Path, failed: list[FailureRow]) -> list[str]:
-    from ocrlabel.dataset.tables.table import read_labels
+    from ocrlabel.dataset.labels_table import read_labels
 
     return [row.id for row in read_labels(labels)] + [row.id for row in failed]
 
 
 def _from_checkpoints(labels: Path, image_id: str) -> tuple[tuple[Attempt, ...], bytes]:
     """Every request for an image, and its answer; nothing where the checkpoints are gone."""
-    from ocrlabel.dataset.tables.checkpoint_table import decode_checkpoint
+    from ocrlabel.dataset.checkpoint_table import decode_checkpoint
     from ocrlabel.labels import Labelled
-    from ocrlabel.pipeline.layout import beside
+    from ocrlabel.pipeline.state.layout import beside
 
     layout = beside(f"{_stem(labels)}.parquet")
     found = []

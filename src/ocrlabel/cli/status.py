@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrlabel.cli.status_workers import interruption_lines, worker_lines
-from ocrlabel.cli.tallying import shown_duration
+from ocrlabel.cli.progress import shown_duration
+from ocrlabel.errors import ConfigError
 from ocrlabel.wording import counted, usd
 
 if TYPE_CHECKING:
+    from ocrlabel.pipeline.budget.account import Account
     from ocrlabel.pipeline.status import Status, WorkerStatus
+
+_LISTED = 20
+_NAMED = 5
+_DAY_S = 86400.0
+_ORDER = ("working", "quiet", "lost", "ended")
 
 
 def status(
@@ -151,3 +158,153 @@ def _allowed(working: list[WorkerStatus]) -> str:
     rates = [worker.said.get("rate_per_s") for worker in working]
     known = [rate for rate in rates if rate]
     return f" of {sum(known):.2f} allowed" if known else ""
+
+
+def worker_lines(workers: Sequence[WorkerStatus], price_usd: float) -> list[tuple[str, str]]:
+    """A line each: those at work first, then those that were heard last."""
+    order = sorted(workers, key=lambda one: (_ORDER.index(one.presence), one.silent_s))
+    rows = [("worker", f"{one.worker}: {_told(one, price_usd)}") for one in order[:_LISTED]]
+    if more := len(order) - _LISTED:
+        rows += [("worker", f"and {more:,} more: --json lists all")] if more > 0 else []
+    return rows
+
+
+def interruption_lines(
+    workers: Sequence[WorkerStatus], account: Account, price_usd: float
+) -> list[tuple[str, str]]:
+    """Who was lost or stopped early, when, and what was asked then and never answered."""
+    lost = [one for one in workers if one.presence == "lost"]
+    stopped = [one for one in workers if one.stopped]
+    rows = []
+    if lost:
+        gone = f"{counted(len(lost), 'worker')} lost without a goodbye"
+        rows.append(("interrupted", f"{gone}: {_named(lost)}"))
+    if stopped:
+        early = f"{counted(len(stopped), 'worker')} stopped early"
+        rows.append(("interrupted", f"{early}: {_named(stopped)}"))
+    return [*rows, ("cost of it", _cost(account, price_usd))] if rows else []
+
+
+def _told(worker: WorkerStatus, price_usd: float) -> str:
+    said = worker.said
+    parts = [_worker_state(worker)]
+    parts += [f"{said.get('labelled', 0):,} labelled", f"{said.get('failed', 0):,} failed"]
+    if worker.presence != "ended" and worker.requests_per_s is not None:
+        lately = "" if worker.presence == "working" else " at last"
+        allowed = f" of {rate:.2f}" if (rate := said.get("rate_per_s")) else ""
+        parts.append(f"{worker.requests_per_s:.2f}{allowed} requests/s{lately}")
+    if price_usd:
+        parts.append(usd(said.get("spent_pages", 0) * price_usd))
+    if worker.perhaps_billed_pages:
+        parts.append(f"{counted(worker.perhaps_billed_pages, 'page')} more perhaps billed")
+    return ", ".join(parts)
+
+
+def _worker_state(worker: WorkerStatus) -> str:
+    if worker.presence == "working":
+        return "working"
+    if worker.presence == "ended":
+        return f"{_why(worker) or 'ended'} {_ago(worker)}"
+    silent = f"no word for {_age(worker.silent_s)}" if worker.silent_s >= 0 else "no word now"
+    return f"lost, {silent}" if worker.presence == "lost" else silent
+
+
+def _why(worker: WorkerStatus) -> str:
+    """The reason without what to do about it: "stopped by SIGTERM"."""
+    return worker.stopped.partition("\n")[0].partition(";")[0]
+
+
+def _cost(account: Account, price_usd: float) -> str:
+    requests, pages = account.requests.get("unknown", 0), account.at_risk_pages.get("unknown", 0)
+    if not requests:
+        return "no request is known to be without an answer"
+    unanswered = f"{counted(requests, 'request')} without an answer"
+    if not price_usd or not pages:
+        return f"{unanswered}, nothing to pay for"
+    return f"{unanswered}, {counted(pages, 'page')} perhaps billed: {usd(pages * price_usd)}"
+
+
+def _named(workers: Sequence[WorkerStatus]) -> str:
+    latest = sorted(workers, key=lambda one: one.silent_s)
+    names = ", ".join(f"{one.worker} {_ago(one)}" for one in latest[:_NAMED])
+    more = len(latest) - _NAMED
+    return f"{names} and {more:,} more" if more > 0 else names
+
+
+def _ago(worker: WorkerStatus) -> str:
+    return f"{_age(max(0.0, worker.silent_s))} ago"
+
+
+def _age(seconds: float) -> str:
+    days = int(seconds / _DAY_S)
+    return f"{days} days" if days >= 2 else shown_duration(seconds)
+
+
+def set_live(
+    labels: Annotated[
+        str, typer.Argument(help="The labels table that the run writes, or its s3:// address.")
+    ],
+    *,
+    rps: Annotated[
+        str | None, typer.Option(help="Requests/s of the whole fleet, or `auto`.")
+    ] = None,
+    max_cost: Annotated[
+        str | None, typer.Option(help="The cap in US dollars, of the whole run, or `none`.")
+    ] = None,
+) -> None:
+    """Change the rate or the budget of a live run; every worker takes it over within seconds.
+
+    Of a run that was stopped it holds for whoever goes on with it.
+
+    For example:
+
+        ocrlabel set labels.parquet --rps 10
+
+        ocrlabel set s3://bucket/labels/train.parquet --rps 10 --max-cost 20
+    """
+    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.wiring import make_world, place_of_output
+    from ocrlabel.pipeline.join_plan import existing_plan
+    from ocrlabel.pipeline.merge.run_record import read_record
+    from ocrlabel.pipeline.workers.heartbeat import working
+    from ocrlabel.pipeline.workers.limits import change_limits
+
+    changes: dict[str, float | None] = {}
+    if rps is not None:
+        changes["rps"] = Settings.of(rps=rps).rps
+    if max_cost is not None:
+        changes["max_cost_usd"] = Settings.of(max_cost=max_cost).max_cost
+    if not changes:
+        raise ConfigError("nothing to change: give --rps or --max-cost")
+    settings, keys = Settings.of(), from_environment()
+    place = place_of_output(labels, settings, keys)
+    world = make_world(place.store, lambda _: None)
+
+    async def change() -> int:
+        """How many workers there are to take it over."""
+        plan = await existing_plan(world, place.layout)
+        if plan is None:
+            raise ConfigError(f"there is no run at {place.shown(place.layout.plan_key)}")
+        run = place.layout.of_run(plan.run_id)
+        workers = await working(world, run)
+        record = await read_record(world, place.layout, plan)
+        if record is not None and record.complete and not workers:
+            raise ConfigError(
+                f"nothing is changed: the run behind {place.shown(place.layout.labels_key)}"
+                " is finished\n"
+                "  `ocrlabel run` with --retry-failed or --fresh takes --rps and --max-cost itself"
+            )
+        await change_limits(world, run, changes)
+        return workers
+
+    workers = asyncio.run(change())
+    given = {"--rps": rps, "--max-cost": max_cost}
+    changed = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+    print(f"changed: {changed}; {_who_takes_it_over(workers)}")
+
+
+def _who_takes_it_over(workers: int) -> str:
+    if workers:
+        seen = f"{counted(workers, 'worker')} at it"
+        return f"{seen} {'takes' if workers == 1 else 'take'} it over within seconds"
+    return "no worker is at it now: it holds for whoever goes on with the run"

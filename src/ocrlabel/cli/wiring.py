@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrlabel.cli import clocks
 from ocrlabel.cli.settings import Keys, Settings
-from ocrlabel.engines.base import Engine
+from ocrlabel.engines.base import Engine, SavedEngine
 from ocrlabel.errors import ConfigError
-from ocrlabel.pipeline.events import Event
-from ocrlabel.pipeline.layout import Layout, beside, of_dataset
-from ocrlabel.pipeline.world import World
+from ocrlabel.pipeline.events import Event, Started
+from ocrlabel.pipeline.join_plan import existing_plan
+from ocrlabel.pipeline.merge.merge import Change, merge_again
+from ocrlabel.pipeline.merge.partial import write_partial
+from ocrlabel.pipeline.requests.image_reader import Reuse
+from ocrlabel.pipeline.run import Result, run
+from ocrlabel.pipeline.run_context import tools_for
+from ocrlabel.pipeline.runtime import Stop, World
+from ocrlabel.pipeline.state.layout import Layout, beside, of_dataset
 from ocrlabel.storage.base import ObjectStore
+from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
+    from ocrlabel.cli.progress import Display
+    from ocrlabel.dataset.sources import Dataset
     from ocrlabel.engines.upstage_keys import Key
+
+_GOES_ON = "all that was answered is saved: run the same command again to go on"
+_KINDS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +150,7 @@ def choose_engine(settings: Settings, keys: Keys) -> Chosen:
             at = f" at {base}" if (base := keys.get("UPSTAGE_BASE_URL")) else ""
             return Chosen(_upstage(settings, keys), f"engine upstage{at} ({why})")
         case "rapidocr":
-            from ocrlabel.engines.rapid import rapid_ocr
+            from ocrlabel.engines.rapidocr import rapid_ocr
 
             engine: Engine = rapid_ocr(
                 parallel=settings.processes, page_timeout_s=settings.page_timeout_s
@@ -161,7 +177,7 @@ def upstage_keys(keys: Keys) -> tuple[Key, ...]:
     if text := keys.get("UPSTAGE_API_KEY"):
         return parse_keys(text, DOCUMENTED_REQUESTS_PER_S, where="UPSTAGE_API_KEY")
     if arn := keys.get("AWS_SECRET_ARN"):
-        from ocrlabel.aws.secret_value import fetch_secret
+        from ocrlabel.aws.secret import fetch_secret
 
         value = fetch_secret(
             arn,
@@ -177,9 +193,8 @@ def upstage_keys(keys: Keys) -> tuple[Key, ...]:
 
 
 def _upstage(settings: Settings, keys: Keys) -> Engine:
-    from ocrlabel.engines.opener import Opener
-    from ocrlabel.engines.upstage import ACCEPTS, Timeouts, UpstageEngine
-    from ocrlabel.engines.upstage_address import BASE_URL
+    from ocrlabel.engines.image_workers import Opener
+    from ocrlabel.engines.upstage import ACCEPTS, BASE_URL, Timeouts, UpstageEngine
 
     found = upstage_keys(keys)
     read_s = settings.request_timeout_s
@@ -198,7 +213,7 @@ def _upstage(settings: Settings, keys: Keys) -> Engine:
 
 def parsing_engine(settings: Settings) -> Engine:
     """The Upstage engine for reading raw answers again: it has no key, and sends nothing."""
-    from ocrlabel.engines.opener import Opener
+    from ocrlabel.engines.image_workers import Opener
     from ocrlabel.engines.upstage import ACCEPTS, UpstageEngine
     from ocrlabel.engines.upstage_keys import Key
 
@@ -209,3 +224,217 @@ def parsing_engine(settings: Settings) -> Engine:
         clock=clocks.boot_s,
         model=settings.model,
     )
+
+
+async def merge_place(
+    source: str,
+    place: Place,
+    settings: Settings,
+    keys: Keys,
+    *,
+    partial: bool = False,
+    change: Change | None = None,
+    engine: Engine | None = None,
+) -> Result:
+    """Write the tables of a place again, whole or partial."""
+    world = make_world(place.store, lambda _: None)
+    plan = await existing_plan(world, place.layout)
+    if plan is None:
+        raise ConfigError(f"there is no run at {place.shown(place.layout.plan_key)}")
+    dataset = await open_source(source, settings, keys)
+    try:
+        if dataset.fingerprint != plan.fingerprint:
+            raise ConfigError(
+                f"{dataset.describe()} is not what this run was begun with: {plan.source},"
+                f" {counted(plan.rows, 'row')} then, {counted(dataset.rows, 'row')} here\n"
+                "  bring the input back as it was, or name that one"
+            )
+        price_usd = settings.price_per_page if plan.engine == "upstage" else 0.0
+        tools = tools_for(
+            world,
+            place.layout,
+            plan,
+            dataset,
+            engine or SavedEngine(plan.engine, plan.options, price_usd),
+            options=settings.run_options(),
+            stop=Stop(world.clock),
+        )
+        with tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:
+            if partial:
+                return await write_partial(tools, Path(scratch))
+            finished = await merge_again(tools, Path(scratch), change)
+    finally:
+        dataset.close()
+    return Result(finished.told, place.layout.labels_key, place.layout.failures_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """A run's result and where everything lies."""
+
+    result: Result
+    place: Place
+
+    @property
+    def labels(self) -> str:
+        """Where the labels table is."""
+        return self.place.shown(self.result.labels_key)
+
+    @property
+    def failures(self) -> str:
+        """Where the failures table is."""
+        return self.place.shown(self.result.failures_key)
+
+
+async def label_dataset(
+    source: str,
+    place: Place,
+    settings: Settings,
+    keys: Keys,
+    display: Display,
+    *,
+    chosen: Chosen | None = None,
+    job: str = "",
+    join: bool = True,
+) -> Labelling:
+    """Open the input, choose the engine, run, and keep to signals and deadlines on the way.
+
+    join: go on with an unfinished run whoever began it; else only if this very job did.
+    """
+    chosen = chosen or choose_engine(settings, keys)
+    world = make_world(place.store, _with_notice(chosen, display))
+    stop = Stop(world.clock)
+    with (
+        tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch,
+        _signals(stop, settings, chosen, display),
+        _deadline(stop, settings),
+    ):
+        async with _dataset(source, settings, keys) as dataset:
+            display.say(chosen.why)
+            if dataset.skipped:
+                display.say(input_line(dataset))
+            result = await run(
+                world,
+                place.layout,
+                dataset,
+                chosen.engine,
+                settings.run_options(job=job, join=join),
+                stop=stop,
+                scratch=Path(scratch),
+                reuse=earlier_labels(settings, chosen),
+            )
+    return Labelling(result, place)
+
+
+def _with_notice(chosen: Chosen, display: Display) -> Callable[[Event], None]:
+    """The display, which also tells what is to be known of the engine: once, as a run begins."""
+    untold = [chosen.notice] if chosen.notice else []
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Started) and untold:
+            notice = untold.pop()
+            if not event.done:
+                display.say(notice)
+        display(event)
+
+    return emit
+
+
+@contextlib.asynccontextmanager
+async def _dataset(source: str, settings: Settings, keys: Keys) -> AsyncIterator[Dataset]:
+    dataset = await open_source(source, settings, keys)
+    try:
+        yield dataset
+    finally:
+        dataset.close()
+
+
+async def open_source(source: str, settings: Settings, keys: Keys) -> Dataset:
+    """The input as the run sees it. Raises DatasetError."""
+    from ocrlabel.dataset.sources import open_dataset
+
+    return await open_dataset(
+        source,
+        cwd=Path.cwd(),
+        image_roots=settings.image_root,
+        store_opener=lambda root: open_store(root, keys),
+        image_column=settings.image_column,
+    )
+
+
+def earlier_labels(settings: Settings, chosen: Chosen) -> Reuse | None:
+    """What --reuse-from names, None without it. Raises ConfigError."""
+    if settings.reuse_from is None:
+        return None
+    from ocrlabel.dataset.reuse import reusable
+
+    path = Path(settings.reuse_from).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"--reuse-from {settings.reuse_from}: there is no such file")
+    return reusable(path, engine=chosen.engine.name, options=chosen.engine.options)
+
+
+@contextlib.contextmanager
+def _signals(stop: Stop, settings: Settings, chosen: Chosen, display: Display) -> Iterator[None]:
+    """Ctrl-C drains and a second one stops at once; SIGTERM drains within the grace."""
+    loop = asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        if stop.draining:
+            stop.now(f"stopped at once by Ctrl-C; {_GOES_ON}")
+            return
+        grace_s = chosen.engine.request_timeout_s
+        stop.drain(f"stopped by Ctrl-C; {_GOES_ON}", grace_s=grace_s)
+        display.say("finishing what is under way (Ctrl-C again stops at once; nothing is lost)")
+
+    def terminated() -> None:
+        stop.drain(f"stopped by SIGTERM; {_GOES_ON}", grace_s=settings.grace_s)
+        display.say(f"SIGTERM: saving what ends within {settings.grace_s:.0f} s")
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        loop.add_signal_handler(signal.SIGINT, interrupted)
+        loop.add_signal_handler(signal.SIGTERM, terminated)
+    except (RuntimeError, ValueError, NotImplementedError):
+        yield  # not the main thread (a notebook's): whoever runs us handles signals
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)  # asyncio leaves the system's own, which just kills
+
+
+@contextlib.contextmanager
+def _deadline(stop: Stop, settings: Settings) -> Iterator[None]:
+    """Drain early enough that everything is saved before --deadline."""
+    if settings.deadline is None:
+        yield
+        return
+    wait_s = max(0.0, settings.deadline - settings.grace_s - 5.0)
+    began_s = clocks.boot_s()
+
+    def due() -> None:
+        left_s = settings.grace_s - max(0.0, clocks.boot_s() - began_s - wait_s)
+        stop.drain(f"the deadline is near; {_GOES_ON}", grace_s=left_s)
+
+    timer = asyncio.get_running_loop().call_later(wait_s, due)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def input_line(dataset: Dataset) -> str:
+    """The line: images/: 12 rows; 3 other files skipped: 2 .txt, 1 hidden."""
+    line = f"{dataset.describe()}: {counted(dataset.rows, 'row')}"
+    skipped = Counter(dataset.skipped)
+    if not skipped:
+        return line
+    kinds = sorted(skipped.items(), key=lambda kind: (-kind[1], kind[0]))
+    shown = [f"{count:,} {kind}" for kind, count in kinds[:_KINDS_SHOWN]]
+    if rest := sum(count for _, count in kinds[_KINDS_SHOWN:]):
+        shown.append(f"{rest:,} more")
+    others = counted(skipped.total(), "other file")
+    return f"{line}; {others} skipped: {', '.join(shown)}"

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ocrlabel.demo.overlap import iou
-from ocrlabel.labels import Word
+from ocrlabel.labels import Point, Word
 
 _IOU = 0.5
 
@@ -61,3 +60,48 @@ def measure(written: Sequence[Word], read: Sequence[Word]) -> Found:
         matched_read.add(found)
         right += written[truth].text.casefold() == read[found].text.casefold()
     return Found(len(written), len(read), right)
+
+
+def iou(first: Sequence[Point], second: Sequence[Point]) -> float:
+    """0 where they do not touch; corners clockwise (y points down)."""
+    if not _boxes_meet(first, second):
+        return 0.0
+    shared = area(_clipped(first, second))
+    whole = area(first) + area(second) - shared
+    return shared / whole if whole > 0 else 0.0
+
+
+def area(polygon: Sequence[Point]) -> float:
+    """Of a polygon whose corners run clockwise; 0 for fewer than three."""
+    following = (*polygon[1:], *polygon[:1])
+    return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(polygon, following, strict=True)) / 2
+
+
+def _boxes_meet(first: Sequence[Point], second: Sequence[Point]) -> bool:
+    return all(
+        max(min(p[axis] for p in first), min(p[axis] for p in second))
+        < min(max(p[axis] for p in first), max(p[axis] for p in second))
+        for axis in (0, 1)
+    )
+
+
+def _clipped(subject: Sequence[Point], window: Sequence[Point]) -> list[Point]:
+    """What of the subject lies in the window: cut by one of its edges after the other."""
+    left = list(subject)
+    for start, end in zip(window, (*window[1:], window[0]), strict=True):
+        before, left = left, []
+        for here, after in zip(before, (*before[1:], *before[:1]), strict=True):
+            d0, d1 = _side(start, end, here), _side(start, end, after)
+            if d0 >= 0:
+                left.append(here)
+            if (d0 > 0 > d1) or (d0 < 0 < d1):
+                share = d0 / (d0 - d1)
+                left.append(
+                    (here[0] + share * (after[0] - here[0]), here[1] + share * (after[1] - here[1]))
+                )
+    return left
+
+
+def _side(start: Point, end: Point, point: Point) -> float:
+    """Above 0 on the inner side of an edge."""
+    return (end[0] - start[0]) * (point[1] - start[1]) - (end[1] - start[1]) * (point[0] - start[0])

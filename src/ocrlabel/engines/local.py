@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-from ocrlabel.dataset.pixels.facts import Facts
-from ocrlabel.dataset.pixels.limits import LOCAL
-from ocrlabel.engines.base import Answer, Document, Lane
+from ocrlabel.dataset.images.identify import LOCAL
+from ocrlabel.dataset.images.prepare import Facts
+from ocrlabel.engines.base import Answer, Document, Lane, usable_cores
+from ocrlabel.engines.child_main import LocalWork, Look, PageReader, Read
 from ocrlabel.engines.children import ChildPool
-from ocrlabel.engines.cores import usable_cores
-from ocrlabel.engines.local_work import LocalWork, Look, PageReader, Read
 from ocrlabel.errors import BadAnswer, ConfigError
 from ocrlabel.labels import Page
 

@@ -8,19 +8,24 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import TypeAlias
 
-from ocrlabel.dataset.pixels.facts import inspect
-from ocrlabel.dataset.pixels.limits import Limits
+from ocrlabel.dataset.images.identify import Limits
+from ocrlabel.dataset.images.prepare import inspect
 from ocrlabel.engines.base import Answer, Document, Lane
-from ocrlabel.engines.scripted_words import scripted_page
 from ocrlabel.errors import BadAnswer
+from ocrlabel.labels import Page, Word
 
 Fault: TypeAlias = BaseException | float | None
-"""Raised; or waited for in seconds before the answer; or nothing."""
 Faults: TypeAlias = Mapping[tuple[str, int], Fault] | Callable[[str, int], Fault]
-"""By the sha256 of the bytes and the number of the attempt, from 1."""
-
 _MODEL_VERSION = "scripted 1"
 _UNKNOWN_SIZE_PX = (1240, 1754)
+_VOCABULARY = (
+    "invoice", "total", "12.50", "date", "합계", "영수증", "paid", "card", "감사합니다", "No.",
+    "4711", "Seoul", "서울", "tax", "10%", "thank", "you", "quantity", "price", "2026-11-24",
+)  # fmt: skip
+_ROWS = 8
+_EMPTY_EVERY = 16
+"""Raised; or waited for in seconds before the answer; or nothing."""
+"""By the sha256 of the bytes and the number of the attempt, from 1."""
 """A4 at 150 dpi: for documents whose pages have no size before they are drawn (PDF, HEIC)."""
 
 
@@ -122,3 +127,25 @@ def look_at_headers(data: bytes) -> Document:
 def look_at_nothing(data: bytes) -> Document:
     """One page of A4, whatever the bytes are: for measuring everything but the engine."""
     return Document(data, "png", 1, (_UNKNOWN_SIZE_PX,))
+
+
+def scripted_page(key: str, number: int, width_px: int, height_px: int) -> Page:
+    """A page of up to 15 words in two columns, inside the page; one page in 16 has none."""
+    digest = sha256(f"{key}/{number}".encode()).digest()
+    if digest[0] % _EMPTY_EVERY == 0:
+        return Page(number, width_px, height_px)
+    count = 1 + digest[1] % (2 * _ROWS - 1)
+    words = tuple(_word(digest, place, width_px, height_px) for place in range(count))
+    confidences = [word.confidence for word in words if word.confidence is not None]
+    return Page(number, width_px, height_px, words, round(sum(confidences) / len(words), 5))
+
+
+def _word(digest: bytes, place: int, width_px: int, height_px: int) -> Word:
+    chosen = digest[2 + place]
+    row, column = divmod(place, 2)
+    left = width_px * (0.05 + 0.45 * column)
+    right = left + width_px * (0.1 + 0.3 * chosen / 255)
+    top = height_px * (row + 0.25) / _ROWS
+    bottom = height_px * (row + 0.75) / _ROWS
+    polygon = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return Word(_VOCABULARY[chosen % len(_VOCABULARY)], polygon, 1 - digest[17 + place % 15] / 512)

@@ -7,32 +7,42 @@ first; so redirects are not followed and the transport makes no retries of its o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import ipaddress
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Final, Protocol, cast
 
 import httpx2
 
-from ocrlabel.dataset.pixels.limits import Accepts
-from ocrlabel.engines import upstage_errors
+from ocrlabel.dataset.images.identify import Accepts
+from ocrlabel.engines import upstage_protocol
 from ocrlabel.engines.base import Answer, Document, Lane
-from ocrlabel.engines.upstage_address import BASE_URL, checked, is_loopback
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import Key
-from ocrlabel.engines.upstage_sending import InTime, as_file
 from ocrlabel.errors import BadAnswer, ConfigError, ImageError, KeyRefused, Unavailable
 from ocrlabel.labels import FailureClass
 
 MODEL: Final = "ocr"
 PRICE_PER_PAGE_USD: Final = 0.0015
+ACCEPTS: Final = Accepts(frozenset({"jpeg", "png", "bmp", "tiff", "pdf", "heic"}))
+MAX_BODY_BYTES: Final = 100_000_000
+# Named by what is inside: the service asks for an extension that matches. The user's own name is
+# never sent: it may be personal, longer than the service takes, or not ASCII.
+_SENT_AS: Final[Mapping[str, tuple[str, str]]] = {
+    "jpeg": ("page.jpg", "image/jpeg"),
+    "png": ("page.png", "image/png"),
+    "bmp": ("page.bmp", "image/bmp"),
+    "tiff": ("page.tiff", "image/tiff"),
+    "pdf": ("page.pdf", "application/pdf"),
+    "heic": ("page.heic", "image/heic"),
+    "webp": ("page.webp", "image/webp"),
+}
+BASE_URL: Final = "https://api.upstage.ai/v1"
 """Document OCR. Source: upstage.ai/pricing as quoted by a third party on 2026-09-11; not
 confirmed on an official page, so it is a setting."""
-
-ACCEPTS: Final = Accepts(frozenset({"jpeg", "png", "bmp", "tiff", "pdf", "heic"}))
 """Sent as they are, in any colour mode: 50 MB, 100 pages, 200 megapixels per page. The newest page
 of the reference allows 100 MB, and WebP; that this holds for OCR is not confirmed."""
-
-MAX_BODY_BYTES: Final = 100_000_000
 """A 244-word page is about 60 KB of JSON: a hundred full pages stay far below this."""
 
 
@@ -172,14 +182,16 @@ class UpstageEngine:
                 f"no whole answer from {self._url} within {self._timeouts.whole_s:g} s",
                 failure=FailureClass.TIMED_OUT,
             ) from error
-        except upstage_errors.TRANSLATED as error:
-            raise upstage_errors.of_transport(error, self._url) from error
-        refusal = upstage_errors.of_answer(status, headers, body, now_s=self._wall(), url=self._url)
+        except upstage_protocol.TRANSLATED as error:
+            raise upstage_protocol.of_transport(error, self._url) from error
+        refusal = upstage_protocol.of_answer(
+            status, headers, body, now_s=self._wall(), url=self._url
+        )
         if refusal is not None:
             refusal = self._without_secrets(refusal)
             if isinstance(refusal, KeyRefused) and key.place:
                 raise KeyRefused(f"{refusal.message}; it is {key.place}", status=refusal.status)
-            if upstage_errors.is_elsewhere(status) and not self._found:
+            if upstage_protocol.is_elsewhere(status) and not self._found:
                 raise ConfigError(refusal.message) from refusal
             raise refusal
         answer = self._read(body, document, status)
@@ -238,3 +250,70 @@ class UpstageEngine:
             error.message = error.message.replace(key.secret, f"[{key.name}]")
         error.args = (error.message,)
         return error
+
+
+def as_file(document: Document) -> tuple[str, BytesIO, str]:
+    """The name, bytes and type of a document in a form.
+
+    As a file it leaves in parts of 64 KB; as bytes it would be handed over in one piece.
+    """
+    name, content_type = _SENT_AS.get(
+        document.format, (f"page.{document.format}", "application/octet-stream")
+    )
+    return name, BytesIO(document.data), content_type
+
+
+class InTime(httpx2.AsyncByteStream):
+    """Another body, cut off by a TimeoutError at `until_s` on the clock.
+
+    clock counts seconds that also pass while the machine sleeps. What the system's own buffers
+    have taken is past recall.
+    """
+
+    def __init__(
+        self, body: httpx2.AsyncByteStream, *, until_s: float, clock: Callable[[], float]
+    ) -> None:
+        self._body = body
+        self._until_s = until_s
+        self._clock = clock
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The parts of the body. Raises TimeoutError in place of the first that comes too late."""
+        async for part in self._body:
+            if self._clock() >= self._until_s:
+                raise TimeoutError
+            yield part
+
+    async def aclose(self) -> None:
+        """Close the other body."""
+        await self._body.aclose()
+
+
+def checked(base_url: str) -> str:
+    """The address without a slash at the end. Raises ConfigError."""
+    try:
+        url = httpx2.URL(base_url.strip())
+    except httpx2.InvalidURL as error:
+        raise ConfigError(f"UPSTAGE_BASE_URL is no address: {error}") from None
+    if url.userinfo:
+        raise ConfigError("UPSTAGE_BASE_URL holds a name or password: only host and path, please")
+    if url.scheme not in {"http", "https"} or not _reachable(url) or url.query or url.fragment:
+        raise ConfigError(f"UPSTAGE_BASE_URL is {base_url!r}: give an address such as {BASE_URL}")
+    return str(url).rstrip("/")
+
+
+def is_loopback(base_url: str) -> bool:
+    """No proxy reaches a server on this machine."""
+    host = httpx2.URL(base_url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reachable(url: httpx2.URL) -> bool:
+    """Host and port are such as the resolver takes; it would raise errors of other kinds."""
+    try:
+        return bool(url.host.encode("idna")) and (url.port or 0) < 65536
+    except UnicodeError:
+        return False

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ocrlabel.engines.base import Answer, Document
-from ocrlabel.engines.upstage_body import NotJson, complaint_in, json_of
+from ocrlabel.engines.upstage_protocol import NotJson, complaint_in, json_of
 from ocrlabel.errors import BadAnswer, Throttled
 from ocrlabel.labels import FailureClass, Page, Point, Polygon, Word
 

@@ -19,13 +19,23 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-from ocrlabel.dataset.tables.rows import LabelRow
-from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
-from ocrlabel.export.crops import stands_upright
-from ocrlabel.export.geometry import quad
-from ocrlabel.export.jsonfile import JsonFile
+from ocrlabel.dataset.labels_table import IGNORE, LabelRow
+from ocrlabel.errors import DatasetError
+from ocrlabel.export.base import (
+    ExportPage,
+    ExportWord,
+    ImageFinder,
+    JsonFile,
+    Options,
+    Summary,
+    quad,
+)
+from ocrlabel.export.import_files import Correction, files, number, read_json
+from ocrlabel.export.recognition import stands_upright
 from ocrlabel.export.session import Session, labels_name
+from ocrlabel.labels import Word
 
 
 def export(
@@ -62,7 +72,9 @@ class _Files:
         self._csv.writerow(("filename", "polygons"))
 
     def add(self, page: ExportPage, name: str) -> None:
-        words = {f"{number:04d}": _word(word) for number, word in enumerate(page.words, start=1)}
+        words = {
+            f"{number:04d}": _encode_word(word) for number, word in enumerate(page.words, start=1)
+        }
         item = {"words": words, "img_w": page.row.width_px, "img_h": page.row.height_px}
         self._json.add(item, key=name)
         polygons = (
@@ -73,7 +85,7 @@ class _Files:
         self._csv.writerow((name, "|".join(polygons)))
 
 
-def _word(word: ExportWord) -> dict[str, object]:
+def _encode_word(word: ExportWord) -> dict[str, object]:
     upright = stands_upright(word.text, quad(word.polygon))
     return {
         "transcription": word.text if word.text or not word.ignored else None,
@@ -90,3 +102,33 @@ def _language(text: str) -> list[str] | None:
     found = ["ko"] if "HANGUL" in scripts else []
     found += ["ja"] if scripts & {"HIRAGANA", "KATAKANA"} else []
     return found or None
+
+
+def corrections(folder: Path) -> Iterator[Correction]:
+    """Read every JSON. Raises DatasetError that names file, image and word."""
+    for path in files(folder, "*.json"):
+        said = read_json(path)
+        if not isinstance(said, dict) or not isinstance(said.get("images"), dict):
+            raise DatasetError(f"{path} is not in AI Stages' format: it has no images")
+        for name, image in said["images"].items():
+            words: list[Word] = []
+            classes: list[str] = []
+            for key, item in image.get("words", {}).items():
+                try:
+                    word, label = _decode_word(item)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise DatasetError(f"{path}, {name}, word {key}: {error}") from error
+                words.append(word)
+                classes.append(label)
+            yield Correction(name, tuple(words), tuple(classes), "aistages")
+
+
+def _decode_word(item: dict[str, Any]) -> tuple[Word, str]:
+    text, confidence = item.get("transcription"), item.get("confidence")
+    polygon = tuple((number(x), number(y)) for x, y in item["points"])
+    word = Word(
+        "" if text is None else str(text),
+        polygon,
+        None if confidence is None else number(confidence),
+    )
+    return word, IGNORE if item.get("illegibility") else ""

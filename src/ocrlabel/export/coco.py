@@ -10,15 +10,28 @@ Source: cocodataset.org's data format, pycocotools/coco.py.
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-from ocrlabel.dataset.tables.rows import LabelRow
-from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
-from ocrlabel.export.geometry import box, signed_area
-from ocrlabel.export.jsonfile import JsonFile, dumps
+from ocrlabel.dataset.labels_table import IGNORE, LabelRow
+from ocrlabel.errors import DatasetError
+from ocrlabel.export.base import (
+    ExportPage,
+    ExportWord,
+    ImageFinder,
+    JsonFile,
+    Options,
+    Summary,
+    box,
+    dumps,
+    signed_area,
+)
+from ocrlabel.export.import_files import Correction, files, number, read_json
 from ocrlabel.export.session import Session
+from ocrlabel.labels import Word
 
 
 def export(
@@ -108,3 +121,51 @@ class _Instances:
             shutil.copyfileobj(waiting, out)
             out.write(f'],"categories":{dumps(categories)}}}\n'.encode())
         self._waiting.unlink()
+
+
+def corrections(folder: Path) -> Iterator[Correction]:
+    """Read every JSON. Raises DatasetError that names file and annotation."""
+    for path in files(folder, "*.json"):
+        said = read_json(path)
+        if not isinstance(said, dict) or not {"images", "annotations"} <= said.keys():
+            raise DatasetError(f"{path} is no COCO file: it has no images and annotations")
+        yield from _of_file(path, said)
+
+
+def _of_file(path: Path, said: dict[str, Any]) -> Iterator[Correction]:
+    names = {item["id"]: item["name"] for item in said.get("categories", [])}
+    by_image: defaultdict[object, list[tuple[Word, str]]] = defaultdict(list)
+    for annotation in said["annotations"]:
+        try:
+            by_image[annotation["image_id"]].append(_word(annotation, names))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(
+                f"{path}, annotation {annotation.get('id')}: {error}\n"
+                "  every annotation needs a polygon and attributes.text"
+            ) from error
+    for image in said["images"]:
+        found = by_image[image["id"]]
+        yield Correction(
+            file=str(image["file_name"]),
+            words=tuple(word for word, _ in found),
+            classes=tuple(label for _, label in found),
+            source="coco",
+            id=str(image.get("ocrlabel_id", "")),
+            page=int(image.get("page", 1)),
+        )
+
+
+def _word(annotation: dict[str, Any], names: dict[object, str]) -> tuple[Word, str]:
+    segmentation = annotation["segmentation"]
+    if not isinstance(segmentation, list) or len(segmentation) != 1:
+        raise ValueError("the segmentation is not one polygon")
+    flat = [number(v) for v in segmentation[0]]
+    attributes = annotation["attributes"]
+    confidence = attributes.get("confidence")
+    word = Word(
+        str(attributes["text"]),
+        tuple(zip(flat[::2], flat[1::2], strict=True)),
+        None if confidence is None else number(confidence),
+    )
+    label = str(attributes.get("label") or names.get(annotation["category_id"], ""))
+    return word, IGNORE if annotation.get("iscrowd") else label

@@ -8,7 +8,7 @@ from typing import cast
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.base import Export
-from ocrlabel.export.imports.base import Import
+from ocrlabel.export.import_files import Import
 
 EXPORTS: Mapping[str, str] = {
     "paddleocr": "paddleocr",
@@ -39,7 +39,7 @@ def import_of(name: str) -> Import:
     """Return the format's `corrections`. Raises ConfigError for one that cannot come back."""
     if name not in IMPORTS:
         raise _unknown(name, IMPORTS)
-    return cast("Import", import_module(f"ocrlabel.export.imports.{name}").corrections)
+    return cast("Import", import_module(f"ocrlabel.export.{name}").corrections)
 
 
 def _unknown(name: str, known: Iterable[str]) -> ConfigError:

@@ -16,17 +16,15 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ocrlabel.dataset.tables.rows import IGNORE, LabelRow
-from ocrlabel.export.base import (
-    ExportPage,
-    ImageFile,
-    ImageFinder,
-    Options,
-    Summary,
-)
+from ocrlabel.dataset.labels_table import FROM_ENGINE, IGNORE, LabelRow
+from ocrlabel.dataset.parquet_io import open_parquet
+from ocrlabel.errors import DatasetError
+from ocrlabel.export.base import ExportPage, ImageFile, ImageFinder, Options, Summary
+from ocrlabel.export.import_files import Correction, files, number
 from ocrlabel.export.session import Session, labels_name, referred
+from ocrlabel.labels import Word
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +33,8 @@ if TYPE_CHECKING:
 _GROUP_ROWS = 100
 _GROUP_BYTES = 32 * 2**20  # image bytes held in memory before they are written
 _SHARD_BYTES = 400 * 2**20
+_NEEDED = ("id", "page", "texts", "polygons", "labels")
+_OPTIONAL = ("confidences", "source")
 
 
 def export(
@@ -165,4 +165,47 @@ def _card_head(splits: tuple[str, ...]) -> str:
         "tags:\n- ocr\n- pseudo-labels\n"
         f"configs:\n- config_name: default\n{data_files}"
         "---\n\n"
+    )
+
+
+def corrections(folder: Path) -> Iterator[Correction]:
+    """Read every parquet file, a few rows at a time. Raises DatasetError that names file and id."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy, and only this format reads it
+
+    for path in files(folder, "*.parquet"):
+        try:
+            table = open_parquet(path)
+        except pa.ArrowInvalid as error:
+            raise DatasetError(f"{path} is no parquet file: {error}") from error
+        with table:
+            there = set(table.schema_arrow.names)
+            if missing := [name for name in _NEEDED if name not in there]:
+                raise DatasetError(f"{path} has no column {', '.join(missing)}")
+            columns = [name for name in (*_NEEDED, *_OPTIONAL) if name in there]
+            for batch in table.iter_batches(batch_size=100, columns=columns):
+                for record in batch.to_pylist():
+                    yield _correction(path, record)
+
+
+def _correction(path: Path, record: dict[str, Any]) -> Correction:
+    if len(record["labels"]) != len(record["texts"]):
+        raise DatasetError(f"{path}, id {record['id']}: labels and texts differ in number")
+    try:
+        confidences = record.get("confidences") or [None] * len(record["texts"])
+        words = tuple(
+            Word(text, tuple((number(x), number(y)) for x, y in polygon), confidence)
+            for text, polygon, confidence in zip(
+                record["texts"], record["polygons"], confidences, strict=True
+            )
+        )
+    except (ValueError, TypeError) as error:
+        raise DatasetError(f"{path}, id {record['id']}: {error}") from error
+    source = record.get("source") or FROM_ENGINE
+    return Correction(
+        file=str(record["id"]),
+        words=words,
+        classes=tuple(record["labels"]),
+        source="hf" if source == FROM_ENGINE else source,
+        id=str(record["id"]),
+        page=int(record["page"]),
     )

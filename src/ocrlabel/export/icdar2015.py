@@ -15,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ocrlabel.dataset.tables.rows import LabelRow
-from ocrlabel.export.base import ExportWord, ImageFinder, Options, Summary
-from ocrlabel.export.charset import LINE_BREAKS
-from ocrlabel.export.geometry import quad
+from ocrlabel.dataset.labels_table import IGNORE, LabelRow
+from ocrlabel.errors import DatasetError
+from ocrlabel.export.base import ExportWord, ImageFinder, Options, Summary, quad
+from ocrlabel.export.import_files import Correction, files, lines, number
+from ocrlabel.export.recognition import LINE_BREAKS
 from ocrlabel.export.session import Session
+from ocrlabel.labels import Word
 
 DO_NOT_CARE = "###"
 _TO_SPACE = str.maketrans(dict.fromkeys(LINE_BREAKS, " "))
@@ -55,3 +57,31 @@ def one_line(text: str) -> str:
 def _line(word: ExportWord) -> str:
     corners = ",".join(f"{round(x)},{round(y)}" for x, y in quad(word.polygon))
     return f"{corners},{DO_NOT_CARE if word.ignored else one_line(word.text)}\n"
+
+
+def corrections(folder: Path) -> Iterator[Correction]:
+    """Read every gt_*.txt. Raises DatasetError that names file and line."""
+    for path in files(folder, "gt_*.txt"):
+        words: list[Word] = []
+        classes: list[str] = []
+        for at, line in lines(path):
+            try:
+                word, label = _word(line)
+            except ValueError as error:
+                raise DatasetError(
+                    f"{path}, line {at}: not x1,y1,x2,y2,x3,y3,x4,y4,text ({error})"
+                ) from error
+            words.append(word)
+            classes.append(label)
+        name = path.name if path == folder else path.relative_to(folder).as_posix()
+        yield Correction(name, tuple(words), tuple(classes), "icdar2015")
+
+
+def _word(line: str) -> tuple[Word, str]:
+    parts = line.split(",", 8)
+    if len(parts) != 9:
+        raise ValueError(f"{len(parts)} parts")
+    x1, y1, x2, y2, x3, y3, x4, y4 = (number(float(part)) for part in parts[:8])
+    ignored = parts[8] == DO_NOT_CARE
+    polygon = ((x1, y1), (x2, y2), (x3, y3), (x4, y4))
+    return Word("" if ignored else parts[8], polygon, None), IGNORE if ignored else ""

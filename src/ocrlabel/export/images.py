@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ocrlabel.dataset.tables.rows import LabelRow
-from ocrlabel.errors import ConfigError
+import pyarrow as pa
+
+from ocrlabel.dataset.images.pdf import DPI
+from ocrlabel.dataset.images.prepare import Limits, inspect, sniff, upright_pages
+from ocrlabel.dataset.labels_table import LabelRow
+from ocrlabel.dataset.parquet_io import open_parquet
+from ocrlabel.errors import ConfigError, Unreadable
 from ocrlabel.export.base import ImageFile, NoImage
-from ocrlabel.export.upright import OpenDocument
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL.Image import Image
+
+_ROWS_PER_READ = 64
+_AS_THEY_ARE = {"jpeg": ".jpg", "png": ".png"}
+# It was labelled once, so it may be as large as any engine takes.
+_LIMITS = Limits(max_bytes=500_000_000, max_pages=1000)
 
 
 class Place(Protocol):
@@ -40,7 +51,7 @@ class Images:
         """Return the upright page as a file, byte for byte where it is that. Raises NoImage."""
         return self._document(row).file(row)
 
-    def pixels(self, row: LabelRow) -> Image.Image:
+    def pixels(self, row: LabelRow) -> Image:
         """Return the upright page in RGB. Raises NoImage."""
         return self._document(row).pixels(row)
 
@@ -99,9 +110,143 @@ def places(paths: Sequence[Path]) -> list[Place]:
         if path.is_dir():
             found.append(Folder(path))
         elif path.is_file() and path.suffix == ".parquet":
-            from ocrlabel.export.packed import PackedImages  # noqa: PLC0415 - loads pyarrow
-
             found.append(PackedImages(path))
         else:
             raise ConfigError(f"--images {path} is neither a folder nor a parquet file with images")
     return found
+
+
+class PackedImages:
+    """The images of one table, found by their sha256, whatever the table calls them.
+
+    The table is read through once to see where each image lies; what is remembered of that is in a
+    temporary file of SQLite's. Labels come in the table's order, so it is read once more, a few
+    rows in memory at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._table = open_parquet(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ConfigError(f"--images {path} cannot be read as parquet: {error}") from error
+        self._column = _image_column(self._table.schema_arrow, path)
+        self._where = sqlite3.connect("")
+        self._where.execute("CREATE TABLE found (sha256 TEXT PRIMARY KEY, grp INT, row INT)")
+        for group in range(self._table.num_row_groups):
+            for number, data in enumerate(self._bytes_of(group)):
+                sha256 = hashlib.sha256(data).hexdigest()
+                self._where.execute(
+                    "INSERT OR IGNORE INTO found VALUES (?, ?, ?)", (sha256, group, number)
+                )
+        self._group, self._next = -1, 0
+        self._ahead: Iterator[bytes] = iter(())
+
+    def candidates(self, row: LabelRow) -> Iterator[bytes]:
+        """Return the image with the row's sha256; nothing for rows that have none."""
+        found = self._where.execute(
+            "SELECT grp, row FROM found WHERE sha256 = ?", (row.image_sha256,)
+        ).fetchone()
+        if found is None:
+            return
+        group, number = found
+        if group != self._group or number < self._next:
+            self._group, self._next, self._ahead = group, 0, self._bytes_of(group)
+        for at, data in enumerate(self._ahead, start=self._next):
+            self._next = at + 1
+            if at == number:
+                yield data
+                return
+
+    def _bytes_of(self, group: int) -> Iterator[bytes]:
+        for batch in self._table.iter_batches(
+            batch_size=_ROWS_PER_READ, row_groups=[group], columns=[self._column]
+        ):
+            for value in batch.column(0).to_pylist():
+                yield _bytes(value)
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, dict):
+        value = value.get("bytes")
+    return value or b""
+
+
+def _image_column(schema: pa.Schema, path: Path) -> str:
+    for field in schema:
+        kind = field.type
+        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            return str(field.name)
+    for field in schema:
+        if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+            return str(field.name)
+    raise ConfigError(
+        f"--images {path} has no column with image bytes\n  name the folder that holds the images"
+    )
+
+
+class OpenDocument:
+    """One document, decoded page by page; pages asked for in order are decoded once."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._dpi: float = DPI
+        self._rewind()
+
+    def file(self, row: LabelRow) -> ImageFile:
+        """Return the row's page as a file. Raises NoImage."""
+        if suffix := self._suffix_as_is(row):
+            return ImageFile(self._data, suffix)
+        out = io.BytesIO()
+        self.pixels(row).save(out, "PNG")
+        return ImageFile(out.getvalue(), ".png")
+
+    def pixels(self, row: LabelRow) -> Image:
+        """Return the row's page in RGB. Raises NoImage when it is not the one labelled."""
+        page = self._page(row)
+        if row.width_px <= 0 or page.size == (row.width_px, row.height_px):
+            return page
+        if sniff(self._data) == "pdf" and _is_same_shape(page, row):
+            return self._redrawn(page, row)
+        raise NoImage(
+            f"{row.image_path or row.id} is {page.width}x{page.height} px,"
+            f" the labels are for {row.width_px}x{row.height_px}"
+        )
+
+    def _suffix_as_is(self, row: LabelRow) -> str:
+        """Return the suffix if the bytes can be handed on, else "". Only reads the headers."""
+        try:
+            facts = inspect(self._data, _LIMITS)
+        except Unreadable as error:
+            raise NoImage(f"{row.image_path or row.id}: {error}") from error
+        fits = row.width_px <= 0 or (row.width_px, row.height_px) in facts.page_sizes_px
+        as_it_is = fits and not facts.turned and facts.page_count == row.page == 1
+        return _AS_THEY_ARE.get(facts.format, "") if as_it_is else ""
+
+    def _redrawn(self, page: Image, row: LabelRow) -> Image:
+        """Return a PDF's page at the raster of the labels; drawing may round by a pixel."""
+        if abs(page.width - row.width_px) > 1 or abs(page.height - row.height_px) > 1:
+            self._dpi *= row.width_px / page.width
+            self._rewind()
+            page = self._page(row)
+        return page.resize((row.width_px, row.height_px))
+
+    def _page(self, row: LabelRow) -> Image:
+        if row.page < self._next:
+            self._rewind()
+        try:
+            for page in self._pages:
+                self._next += 1
+                if self._next == row.page + 1:
+                    return page
+        except Unreadable as error:
+            raise NoImage(f"{row.image_path or row.id}: {error}") from error
+        raise NoImage(f"{row.image_path or row.id} has no page {row.page}")
+
+    def _rewind(self) -> None:
+        self._next = 1
+        self._pages: Iterator[Image] = upright_pages(self._data, _LIMITS, dpi=self._dpi)
+
+
+def _is_same_shape(page: Image, row: LabelRow) -> bool:
+    wanted = row.height_px / row.width_px
+    return abs(page.height / page.width - wanted) < 0.01 * wanted

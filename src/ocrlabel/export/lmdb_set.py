@@ -15,11 +15,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ocrlabel.dataset.tables.rows import LabelRow
+from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.base import ImageFinder, Options, Summary
-from ocrlabel.export.charset import write_charset
-from ocrlabel.export.crops import check_vertical, recognition_crops
+from ocrlabel.export.recognition import check_vertical, recognition_crops, write_charset
 from ocrlabel.export.session import Session, needs_images
 
 _BATCH = 1000  # samples of one transaction

@@ -13,18 +13,21 @@ Source: ppocr/data/simple_dataset.py and imaug/label_ops.py (DetLabelEncode) of 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
-from ocrlabel.dataset.tables.rows import LabelRow
-from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
-from ocrlabel.export.jsonfile import dumps
+from ocrlabel.dataset.labels_table import IGNORE, LabelRow
+from ocrlabel.errors import ConfigError, DatasetError
+from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary, dumps
+from ocrlabel.export.import_files import Correction, files, lines, number
 from ocrlabel.export.session import Session
+from ocrlabel.labels import Word
 
 DO_NOT_CARE = "###"
+_DO_NOT_CARE = {"###", "*"}
 
 
 def export(
@@ -66,3 +69,31 @@ def _one_field(name: str, page: ExportPage) -> str:
             "  give --images: then images are copied under names that it can"
         )
     return name
+
+
+def corrections(folder: Path) -> Iterator[Correction]:
+    """Read every Label.txt. Raises DatasetError that names file and line."""
+    for path in files(folder, "Label.txt"):
+        for at, line in lines(path):
+            name, _, rest = line.partition("\t")
+            try:
+                words, classes = _words(json.loads(rest))
+            except (ValueError, KeyError, TypeError) as error:
+                raise DatasetError(
+                    f"{path}, line {at}: no line of PaddleOCR's ({error})"
+                ) from error
+            yield Correction(name, words, classes, "paddleocr")
+
+
+def _words(items: list[dict[str, object]]) -> tuple[tuple[Word, ...], tuple[str, ...]]:
+    words: list[Word] = []
+    classes: list[str] = []
+    for item in items:
+        text, points = item["transcription"], item["points"]
+        if not isinstance(text, str) or not isinstance(points, list):
+            raise TypeError("transcription is a text and points are a list")
+        ignored = text in _DO_NOT_CARE or bool(item.get("difficult", False))
+        polygon = tuple((number(x), number(y)) for x, y in points)
+        words.append(Word("" if text in _DO_NOT_CARE else text, polygon, None))
+        classes.append(IGNORE if ignored else "")
+    return tuple(words), tuple(classes)

@@ -3,34 +3,59 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ocrlabel.dataset.tables.rows import LabelRow
+from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.base import (
     ExportPage,
     ImageFile,
     ImageFinder,
+    Leaks,
+    Names,
     NoImage,
     Options,
     Summary,
+    export_words,
+    split_of,
+    suffix,
 )
-from ocrlabel.export.card import card
-from ocrlabel.export.names import Names, suffix
-from ocrlabel.export.split import Leaks, split_of
-from ocrlabel.export.target import Target
-from ocrlabel.export.words import export_words
 
 PAGES_FILE = "ocrlabel_pages.jsonl"
-"""One line a page: the file as the format names it, and the id and page that it stands for."""
-
 CARD_FILE = "README.md"
 _EXAMPLES = 10
+WEAKNESSES: Mapping[str, str] = {
+    "rapidocr": (
+        "rapidocr's standard model reads Latin letters, digits and Chinese. It reads no Hangul:"
+        " Korean comes out as Chinese characters that are not there, often with a high confidence."
+    ),
+    "tesseract": (
+        "tesseract is made for scanned print. On photographs, receipts at an angle and curved text"
+        " it misses words, and its boxes are never rotated."
+    ),
+    "upstage": (
+        "The service's boxes are in pixels of the image as it was sent; very small and handwritten"
+        " words are where it errs most."
+    ),
+    "scripted": "The labels are a script's, made for tests. They say nothing about the images.",
+}
+_INTRODUCTION = (
+    "Pseudo-labels: an OCR engine wrote them, and people saw only the pages whose source says so."
+    " Made by `ocrlabel export`."
+)
+_ABOUT_CONFIDENCES = (
+    "- The confidences are the engine's own and not calibrated; check them with"
+    " `ocrlabel evaluate` on pages with known text."
+)
+_MOST = 50  # lines of one list; a table of annotators or models may be longer
+MARKER = ".ocrlabel-export.json"
+"""One line a page: the file as the format names it, and the id and page that it stands for."""
 
 
 class Session:
@@ -179,3 +204,156 @@ def needs_images(format_name: str) -> ConfigError:
     return ConfigError(
         f"--format {format_name} is made of the images\n  name their folder with --images"
     )
+
+
+"""By engine, what is known to go wrong. Measured in docs/quality.md."""
+
+
+def card(summary: Summary, options: Options) -> str:
+    """Return the card as Markdown. Equal exports have equal cards: it holds no time of its own."""
+    first, last = summary.labelled
+    return "\n".join(
+        [
+            f"# OCR labels ({summary.format})",
+            "",
+            _INTRODUCTION,
+            "",
+            "## What",
+            *_list({"pages": summary.pages, "words": summary.words, "images": summary.images}),
+            f"- do-not-care among the words: {summary.ignored}{_rule(options)}",
+            *(f"- words left out, {why}: {n}" for why, n in summary.left_out.items()),
+            *_if(summary.changed, "texts that this format cannot hold as they are, changed"),
+            *_if(summary.missing, "pages left out because their image was not found"),
+            "",
+            "## Splits",
+            *_list(summary.splits),
+            _made(options),
+            *_if(summary.leaks, "documents that stand in more than one of these splits"),
+            "",
+            "## From where",
+            *_list(summary.engines, unit="pages"),
+            *(f"- source `{_plain(name)}`: {n} pages" for name, n in _first(summary.sources)),
+            f"- labelled from {first or 'unknown'} to {last or 'unknown'}",
+            "- polygons are in pixels of the upright page",
+            "",
+            "## Known weaknesses",
+            _ABOUT_CONFIDENCES,
+            *(f"- {text}" for text in _known(summary)),
+            "",
+        ]
+    )
+
+
+def _known(summary: Summary) -> list[str]:
+    named = {engine.split(" ", 1)[0] for engine in summary.engines}
+    return [text for engine, text in WEAKNESSES.items() if engine in named]
+
+
+def _rule(options: Options) -> str:
+    if options.ignore_below is None:
+        return ""
+    return f" (confidence below {options.ignore_below:g} counts as do-not-care)"
+
+
+def _made(options: Options) -> str:
+    if not options.splits.shares:
+        return "- kept as the table has them"
+    shares = ", ".join(f"{name} {share:g}" for name, share in options.splits.shares)
+    return f"- made by document ({shares}): all pages and copies of a document are on one side"
+
+
+def _if(number: int, what: str) -> list[str]:
+    return [f"- {what}: {number}"] if number else []
+
+
+def _list(numbers: Mapping[str, int], *, unit: str = "") -> list[str]:
+    return [f"- {_plain(name)}: {n} {unit}".rstrip() for name, n in _first(numbers)]
+
+
+def _first(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(numbers.items(), key=lambda item: (-item[1], item[0]))[:_MOST]
+
+
+def _plain(name: str) -> str:
+    """One line, whatever the table says."""
+    return " ".join(name.replace("`", "'").split()) or "unknown"
+
+
+class Target:
+    """The output folder. Every path is asked for here, so that the marker knows it."""
+
+    def __init__(self, root: Path, format_name: str, options: Options) -> None:
+        self.root = root
+        self._format = format_name
+        self._options = options
+        self._written: list[str] = []
+        self._folders: set[tuple[str, ...]] = set()
+        _make_room(root, force=options.force)
+        self._mark(finished=False)
+
+    def path(self, *parts: str) -> Path:
+        """Return the path of a file to write; its folder is there."""
+        if parts[0] not in self._written:
+            self._written.append(parts[0])
+            self._mark(finished=False)
+        if parts[:-1] not in self._folders:
+            self.root.joinpath(*parts[:-1]).mkdir(parents=True, exist_ok=True)
+            self._folders.add(parts[:-1])
+        return self.root.joinpath(*parts)
+
+    def finish(self) -> None:
+        """Say that everything is written."""
+        self._mark(finished=True)
+
+    def _mark(self, *, finished: bool) -> None:
+        marker = {
+            "format": self._format,
+            "finished": finished,
+            "written": self._written,
+            "ignore_below": self._options.ignore_below,
+            "keep_untranscribed": self._options.keep_untranscribed,
+        }
+        (self.root / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
+
+
+def rule_of(root: Path) -> Options:
+    """Return by which rule the export in `root` called words do-not-care; the default if none."""
+    marker = root / MARKER
+    if not marker.is_file():
+        return Options()
+    said = json.loads(marker.read_text(encoding="utf-8"))
+    return Options(ignore_below=said["ignore_below"], keep_untranscribed=said["keep_untranscribed"])
+
+
+def _make_room(root: Path, *, force: bool) -> None:
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root} is a file\n  give --output a folder")
+    root.mkdir(parents=True, exist_ok=True)
+    marker = root / MARKER
+    said = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else None
+    ours = {MARKER, *said["written"]} if said else set()
+    foreign = sorted(entry.name for entry in root.iterdir() if entry.name not in ours)
+    if foreign:
+        raise ConfigError(
+            f"{root} is not empty: {foreign[0]!r} is not ocrlabel's\n  give --output a new folder"
+        )
+    if said is None or not (said["finished"] or said["written"]):
+        return  # one that failed before its first file left nothing
+    if force:
+        _remove(root, said["written"])
+        marker.unlink()
+        return
+    finished = said["finished"]
+    raise ConfigError(
+        f"{root} holds {'an' if finished else 'an unfinished'} export already\n"
+        "  give --output a new folder, or replace it with --force"
+    )
+
+
+def _remove(root: Path, names: list[str]) -> None:
+    for name in names:
+        entry = root / Path(name).name
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)

@@ -15,10 +15,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ocrlabel.dataset.tables.rows import LabelRow
+from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary
-from ocrlabel.export.geometry import quad
+from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary, quad
 from ocrlabel.export.session import Session
 
 IGNORED = "do_not_care"

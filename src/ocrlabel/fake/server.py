@@ -6,24 +6,43 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from json import JSONDecodeError
+from typing import Final, TypeVar
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ocrlabel.errors import ConfigError, OcrLabelError
-from ocrlabel.fake.answers import AnswerSource, FromBytes
-from ocrlabel.fake.app import CuttableProtocol, application
+from ocrlabel.engines.base import Engine
+from ocrlabel.errors import ConfigError, ImageError, OcrLabelError
+from ocrlabel.fake.answers import (
+    AnswerSource,
+    Ending,
+    FromBytes,
+    Looked,
+    Refused,
+    Reply,
+    answer_of,
+    encoded,
+)
 from ocrlabel.fake.ledger import Entry
-from ocrlabel.fake.service import Service
+from ocrlabel.fake.service import Received, Service
 from ocrlabel.fake.settings import Settings
 
 HOST = "127.0.0.1"
-
 _T = TypeVar("_T")
+PATH: Final = "/v1/document-digitization"
+_ABORT: Final = "ocrlabel.abort"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +139,125 @@ def listening(port: int) -> socket.socket:
         raise ConfigError(f"port {port} cannot be had ({error.strerror}): give --port") from error
     sock.listen(1024)
     return sock
+
+
+def application(service: Service) -> Starlette:
+    """POST /v1/document-digitization, GET /stats, POST /control."""
+
+    async def digitize(request: Request) -> Response:
+        reply = await service.digitize(await _received(request))
+        return _Answer(reply, lambda: service.left(reply))
+
+    async def stats(_: Request) -> Response:
+        return JSONResponse(service.stats())
+
+    async def control(request: Request) -> Response:
+        try:
+            changes = await request.json()
+            if not isinstance(changes, dict):
+                raise HTTPException(400, "send one JSON object")
+            service.control(changes)
+        except (JSONDecodeError, ConfigError) as error:
+            raise HTTPException(400, str(error)) from error
+        return JSONResponse({})
+
+    async def refused(_: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return _Answer(service.error(status, str(getattr(error, "detail", error))), lambda: None)
+
+    return Starlette(
+        routes=[
+            Route(PATH, digitize, methods=["POST"]),
+            Route("/stats", stats),
+            Route("/control", control, methods=["POST"]),
+        ],
+        exception_handlers={HTTPException: refused},
+    )
+
+
+class CuttableProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1, whose applications may abort the connection they answer on."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
+        """Wrap the application for this connection."""
+        super().connection_made(transport)
+        inner = self.app
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await inner({**scope, _ABORT: transport.abort}, receive, send)
+
+        self.app = app
+
+
+class _Answer(Response):
+    """Puts a Reply on the wire, as far as it goes."""
+
+    def __init__(self, reply: Reply, left: Callable[[], None]) -> None:
+        super().__init__(
+            reply.body,
+            reply.status or 200,
+            headers=dict(reply.headers),
+            media_type=reply.content_type,
+        )
+        self._reply = reply
+        self._left = left
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._reply.ending is Ending.WHOLE:
+            await super().__call__(scope, receive, send)
+            return
+        if self._reply.ending is Ending.CUT:
+            if self._reply.body:
+                await self._send_half(send)
+            scope[_ABORT]()
+        # either it was just cut, or it hangs until the client has had enough
+        await _gone(receive)
+        self._left()
+
+    async def _send_half(self, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self.status_code}
+        await send({**start, "headers": self.raw_headers})
+        half = self._reply.body[: len(self._reply.body) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+
+
+async def _gone(receive: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        message = await receive()
+        if isinstance(message, dict) and message["type"] == "http.disconnect":
+            return
+
+
+async def _received(request: Request) -> Received:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    async with request.form() as form:
+        document, model, schema = (form.get(name) for name in ("document", "model", "schema"))
+        return Received(
+            key=key if scheme.lower() == "bearer" else None,
+            model=await _text(model),
+            document=await document.read() if isinstance(document, UploadFile) else None,
+            schema=await _text(schema),
+        )
+
+
+async def _text(part: UploadFile | str | None) -> str | None:
+    """A field may come as a part with or without a file name; both are in official samples."""
+    if isinstance(part, UploadFile):
+        return (await part.read()).decode("utf-8", "replace")
+    return part
+
+
+@dataclass(frozen=True, slots=True)
+class FromEngine:
+    """The engine is started and closed by whoever made it."""
+
+    engine: Engine
+
+    async def body(self, data: bytes, looked: Looked, model_version: str) -> bytes:
+        """What the engine reads, in the service's shape. Raises Refused (422)."""
+        try:
+            document = await self.engine.prepare(data)
+            answer = await self.engine.recognise(document, self.engine.lanes[0].name)
+        except ImageError as error:
+            raise Refused(422, error.message) from error
+        return encoded(answer_of(answer.pages[: len(looked.page_sizes_px)], model_version))

@@ -12,20 +12,36 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError
-from ocrlabel.fake.answers import AnswerSource
-from ocrlabel.fake.control import changed
-from ocrlabel.fake.documents import Documents, Looked, Refused
-from ocrlabel.fake.faults import Fault, draw, fault_named
-from ocrlabel.fake.gate import Gate
-from ocrlabel.fake.ledger import Entry, Ledger
-from ocrlabel.fake.replies import GATEWAY_PAGE, Ending, Reply, error_body, retry_after
-from ocrlabel.fake.settings import Settings
+from ocrlabel.fake.answers import (
+    GATEWAY_PAGE,
+    AnswerSource,
+    Documents,
+    Ending,
+    Looked,
+    Refused,
+    Reply,
+    error_body,
+    retry_after,
+)
+from ocrlabel.fake.ledger import Entry, Ledger, RateUse
+from ocrlabel.fake.limiter import Limiter, limiter
+from ocrlabel.fake.settings import (
+    Fault,
+    Settings,
+    draw,
+    fault_named,
+    limits_named,
+    parse_faults,
+    parse_latency,
+    parse_refusals,
+)
 
 _SNAPSHOT: Final = re.compile(r"ocr-(\d{6}|\d+\.\d+\.\d+)")
+Change = Callable[[Settings, Any], Settings]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,3 +258,118 @@ class Service:
     ) -> Reply:
         body = error_body(status, message, self._settings.error_shape)
         return Reply(status, body, headers={**self._headers(), **(headers or {})}, cause=cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Over a limit, and when there is room again."""
+
+    cause: str
+    wait_s: float
+
+
+class Gate:
+    """Requests/s and pages/min of one key; a refused request uses up neither (assumption)."""
+
+    def __init__(self, name: str, settings: Settings, use: RateUse, now_s: float) -> None:
+        own = next((key for key in settings.keys if key.name == name), None)
+        rps = own.requests_per_s if own else None
+        ppm = own.pages_per_minute if own else None
+        self._requests: Limiter | None = None
+        self._pages: Limiter | None = None
+        self._use = use
+        rps = settings.requests_per_s if rps is None else rps
+        ppm = settings.pages_per_minute if ppm is None else ppm
+        if rps is not None:
+            self._requests = limiter(settings.limiter, rps, 1.0, settings.burst)
+        if ppm is not None:
+            self._pages = limiter(settings.limiter, ppm, 60.0, None)
+        use.allowed_from(now_s, rps)
+
+    def enter(self, now_s: float, pages: int) -> Over | None:
+        """None when the request may pass."""
+        for cause, limit, cost in (("rps", self._requests, 1), ("ppm", self._pages, pages)):
+            if limit is not None and (wait_s := limit.wait_s(now_s, cost)) > 0:
+                self._use.throttled()
+                return Over(cause, wait_s)
+        if self._requests is not None:
+            self._requests.take(now_s)
+        if self._pages is not None:
+            self._pages.take(now_s, pages)
+        self._use.passed(now_s)
+        return None
+
+
+def changed(settings: Settings, changes: Mapping[str, object]) -> Settings:
+    """The settings with these changes. Raises ConfigError; then nothing is changed."""
+    for name, value in changes.items():
+        if name not in _CHANGES:
+            raise ConfigError(f"no setting is called {name!r}: {', '.join(sorted(_CHANGES))}")
+        try:
+            settings = _CHANGES[name](settings, value)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(f"{name} cannot be {value!r}") from error
+    return settings
+
+
+def _rps(settings: Settings, value: Any) -> Settings:
+    if not isinstance(value, Mapping):
+        rate = _positive(value)
+        keys = tuple(replace(key, requests_per_s=rate) for key in settings.keys)
+        return replace(settings, requests_per_s=rate, keys=keys)
+    known = {name for key in settings.keys for name in (key.name, key.secret)}
+    if unknown := set(value) - known:
+        raise ConfigError(f"no key is called {min(unknown)!r}")
+    return replace(
+        settings,
+        keys=tuple(
+            replace(key, requests_per_s=_positive(value[name]))
+            if (name := key.name if key.name in value else key.secret) in value
+            else key
+            for key in settings.keys
+        ),
+    )
+
+
+def _pages_per_minute(settings: Settings, value: Any) -> Settings:
+    rate = _positive(value)
+    keys = tuple(replace(key, pages_per_minute=rate) for key in settings.keys)
+    return replace(settings, pages_per_minute=rate, keys=keys)
+
+
+def _limiter(settings: Settings, value: Any) -> Settings:
+    if value not in {"bucket", "fixed", "sliding"}:
+        raise ValueError(value)
+    return replace(settings, limiter=value)
+
+
+def _error_shape(settings: Settings, value: Any) -> Settings:
+    if value not in {"nested", "flat"}:
+        raise ValueError(value)
+    return replace(settings, error_shape=value)
+
+
+def _positive(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not 0 < (rate := float(value)) < 1e6:
+        raise ValueError(value)
+    return rate
+
+
+_CHANGES: Final[Mapping[str, Change]] = {
+    "fail": lambda settings, value: replace(settings, faults=parse_faults(value)),
+    "latency": lambda settings, value: replace(settings, latency=parse_latency(str(value))),
+    "limits": lambda settings, value: replace(settings, limits=limits_named(str(value))),
+    "headers": lambda settings, value: replace(settings, headers=bool(value)),
+    "credit": lambda settings, value: replace(
+        settings, credit_pages=None if value is None else int(value)
+    ),
+    "refuse": lambda settings, value: replace(
+        settings, refusals=parse_refusals(value, settings.keys)
+    ),
+    "rps": _rps,
+    "pages_per_minute": _pages_per_minute,
+    "limiter": _limiter,
+    "error_shape": _error_shape,
+}

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ocrlabel.labels import Attempt, Tally
-from ocrlabel.pipeline.layout import RunKeys
-from ocrlabel.pipeline.money.account import (
+from ocrlabel.pipeline.budget.account import (
     Account,
     account_from_json,
     add_tallies,
@@ -17,10 +16,11 @@ from ocrlabel.pipeline.money.account import (
     tally_of,
 )
 from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.saved.checkpoint import Checkpoints
-from ocrlabel.pipeline.saved.journal import BatchView, refresh
+from ocrlabel.pipeline.runtime import World
 from ocrlabel.pipeline.selection import Selection
-from ocrlabel.pipeline.world import World
+from ocrlabel.pipeline.state.checkpoint import Checkpoints
+from ocrlabel.pipeline.state.journal import BatchView, refresh
+from ocrlabel.pipeline.state.layout import RunKeys
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ocrlabel.dataset.tables.rows import IGNORE, LabelRow
+from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.labels import Word
 from ocrlabel.quality.match import match
-from ocrlabel.quality.pages import TruthPage, group_of, name_of
-from ocrlabel.quality.script import script
-from ocrlabel.quality.textual import compare
+from ocrlabel.quality.text import compare, script
+from ocrlabel.quality.truth import TruthPage, group_of, name_of
 
 
 @dataclass(frozen=True, slots=True)

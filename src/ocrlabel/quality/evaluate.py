@@ -5,20 +5,91 @@ Word-level and line-level truth never meet in one figure: each level has its own
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
 
-from ocrlabel.dataset.tables.rows import LabelRow
-from ocrlabel.quality.counts import Counts, Verdict, count
-from ocrlabel.quality.curve import Bin, CurvePoint
-from ocrlabel.quality.cut import WANTED_PRECISION, Cut, Halves
-from ocrlabel.quality.pages import Level, TruthPage, cared, group_of, name_of
-from ocrlabel.quality.resample import DEFAULT_SEED
+from ocrlabel.dataset.labels_table import LabelRow
+from ocrlabel.labels import Word
+from ocrlabel.quality.calibration import (
+    DEFAULT_SEED,
+    WANTED_PRECISION,
+    Bin,
+    CurvePoint,
+    Cut,
+    Halves,
+)
+from ocrlabel.quality.cleval import Cleval, cleval
+from ocrlabel.quality.match import lines, match
+from ocrlabel.quality.text import Score, compare
+from ocrlabel.quality.truth import Level, TruthPage, cared, group_of, name_of
 
 EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 MOST_GROUPS = 1_000
 OTHER_GROUPS = "(other)"
+
+
+def evaluate(
+    pairs: Iterable[tuple[LabelRow, TruthPage]],
+    *,
+    normalise: Callable[[str], str],
+    by: str | None = None,
+    wanted: float = WANTED_PRECISION,
+    seed: int = DEFAULT_SEED,
+) -> list[LevelResult]:
+    """Go through the pairs once; one result for each level that came, words first."""
+    levels: dict[Level, _LevelSums] = {}
+    for row, truth in pairs:
+        if truth.level not in levels:
+            levels[truth.level] = _LevelSums(Halves(seed))
+        sums = levels[truth.level]
+        counts, verdicts = count(truth, cared(row), normalise)
+        group = None if by is None else group_of(by, row, truth)
+        sums.add(name_of(row).document, counts, verdicts, group)
+    return [levels[level].result(level, wanted) for level in Level if level in levels]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Sums over pages. `*_with_text`: those that the text figures are of."""
+
+    pages: int = 0
+    truth: int = 0
+    read: int = 0
+    matched: int = 0
+    truth_with_text: int = 0
+    read_with_text: int = 0
+    matched_with_text: int = 0
+    right: int = 0
+    edits: int = 0
+    truth_characters: int = 0
+    likeness: float = 0.0
+    characters: Cleval = field(default_factory=Cleval)
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        )
+
+    @property
+    def detection(self) -> Score:
+        """Boxes only: recall, precision and their harmonic mean."""
+        return Score.of(self.matched, self.truth, self.read)
+
+    @property
+    def end_to_end(self) -> Score:
+        """Box and text: recall is the word accuracy, precision the share of right labels."""
+        return Score.of(self.right, self.truth_with_text, self.read_with_text)
+
+    @property
+    def cer(self) -> float | None:
+        """Character error rate over matched pairs; None where no pair has a text."""
+        return self.edits / self.truth_characters if self.truth_characters else None
+
+    @property
+    def ned(self) -> float | None:
+        """Mean 1 - normalised edit distance over matched pairs; None where there are none."""
+        return self.likeness / self.matched_with_text if self.matched_with_text else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +115,6 @@ class LevelResult:
         words = sum(b.words for b in self.bins)
         gaps = sum(abs(b.mean_score - b.precision) * b.words for b in self.bins)
         return gaps / words if words else None
-
-
-def evaluate(
-    pairs: Iterable[tuple[LabelRow, TruthPage]],
-    *,
-    normalise: Callable[[str], str],
-    by: str | None = None,
-    wanted: float = WANTED_PRECISION,
-    seed: int = DEFAULT_SEED,
-) -> list[LevelResult]:
-    """Go through the pairs once; one result for each level that came, words first."""
-    levels: dict[Level, _LevelSums] = {}
-    for row, truth in pairs:
-        if truth.level not in levels:
-            levels[truth.level] = _LevelSums(Halves(seed))
-        sums = levels[truth.level]
-        counts, verdicts = count(truth, cared(row), normalise)
-        group = None if by is None else group_of(by, row, truth)
-        sums.add(name_of(row).document, counts, verdicts, group)
-    return [levels[level].result(level, wanted) for level in Level if level in levels]
 
 
 @dataclass(slots=True)
@@ -98,3 +149,73 @@ class _LevelSums:
             cut=self.halves.cut(wanted),
             without_confidence=self.without_confidence,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one read word (or line): right, wrong, or not to be told.
+
+    at: its place among the words that were given; for line-level truth, among the lines.
+    """
+
+    at: int
+    word: Word
+    right: bool | None
+
+
+def count(
+    truth: TruthPage, words: Sequence[Word], normalise: Callable[[str], str]
+) -> tuple[Counts, tuple[Verdict, ...]]:
+    """Hold one page against its truth; a verdict for each read word outside do-not-care."""
+    read = lines(words) if truth.level is Level.LINE else tuple(words)
+    found = match(
+        [word.polygon for word in truth.words],
+        [word.ignore for word in truth.words],
+        [word.polygon for word in read],
+    )
+    there = [normalise(word.text) for word in truth.words]
+    got = [normalise(word.text) for word in read]
+    has_text = [bool(word.text) for word in truth.words]
+    verdicts = dict.fromkeys(found.cared_read, False)
+    pairs = []
+    for i, j, _ in found.pairs:
+        if not has_text[i]:
+            del verdicts[j]
+            continue
+        pair = compare(there[i], got[j])
+        verdicts[j] = pair.same
+        pairs.append(pair)
+    counts = Counts(
+        pages=1,
+        truth=len(found.cared_truth),
+        read=len(found.cared_read),
+        matched=len(found.pairs),
+        truth_with_text=sum(has_text[i] for i in found.cared_truth),
+        read_with_text=len(verdicts),
+        matched_with_text=len(pairs),
+        right=sum(verdicts.values()),
+        edits=sum(pair.edits for pair in pairs),
+        truth_characters=sum(pair.truth_characters for pair in pairs),
+        likeness=sum(pair.likeness for pair in pairs),
+        characters=_characters(truth, there, read, got),
+    )
+    told = tuple(Verdict(j, read[j], verdicts.get(j)) for j in found.cared_read)
+    return counts, told
+
+
+def _characters(
+    truth: TruthPage, there: Sequence[str], read: Sequence[Word], got: Sequence[str]
+) -> Cleval:
+    """CLEval of the page; boxes without a text have no characters to count: do-not-care."""
+    return cleval(
+        [
+            (text, word.polygon, word.ignore or not text)
+            for word, text in zip(truth.words, there, strict=True)
+            if len(word.polygon) >= 4
+        ],
+        [
+            (text, word.polygon)
+            for word, text in zip(read, got, strict=True)
+            if len(word.polygon) >= 4
+        ],
+    )

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from ocrlabel.quality.agreement import Agreement, Tally
+from ocrlabel.quality.calibration import Bin, CurvePoint, Interval
 from ocrlabel.quality.cleval import CharCounts
-from ocrlabel.quality.counts import Counts
-from ocrlabel.quality.curve import Bin, CurvePoint
-from ocrlabel.quality.evaluate import LevelResult
-from ocrlabel.quality.resample import Interval
-from ocrlabel.quality.scores import Score
+from ocrlabel.quality.evaluate import Counts, LevelResult
 from ocrlabel.quality.signals import Signals
+from ocrlabel.quality.text import Score
 
 
 def level_figures(result: LevelResult) -> dict[str, object]:

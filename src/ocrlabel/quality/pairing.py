@@ -8,15 +8,45 @@ numbers have to be equal. What found no partner is counted, with the first few n
 
 from __future__ import annotations
 
+import json
+import sqlite3
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
 
-from ocrlabel.dataset.tables.rows import LabelRow
-from ocrlabel.quality.pages import TruthPage, TruthWord, name_of
-from ocrlabel.quality.store import PageStore
+from ocrlabel.dataset.labels_table import LabelRow
+from ocrlabel.errors import DatasetError
+from ocrlabel.quality.truth import Level, PageName, TruthPage, TruthWord, name_of
 
 _NAMED = 5
+NO_TRUTH = "rows without truth"
+AMBIGUOUS = "rows that fit several pages of the other file"
+TAKEN = "rows whose truth another row had already"
+OTHER_SHAPE = "rows whose page has another shape than the truth's"
+NO_ROW = "pages of the other file without a row"
+_SCHEMA = """
+create table pages (
+  at integer primary key, id text, path text, stem text, sha256 text, page integer,
+  taken integer default 0, content text
+);
+create index by_id on pages (id, page);
+create index by_stem on pages (stem, page);
+create index by_sha256 on pages (sha256, page);
+"""
+_BY_SHA256 = "select at from pages where sha256 = ? and page = ?"
+_BY_ID = "select at from pages where id = ? and page = ?"
+_EXTENSIONS = frozenset(
+    f".{name}"
+    for name in (
+        *("bmp", "gif", "heic", "heif", "jp2", "jpeg", "jpg"),
+        *("json", "pdf", "png", "ppm", "tif", "tiff", "webp"),
+    )
+)
 
 
 @dataclass(slots=True)
@@ -39,13 +69,6 @@ class Unpaired:
             reason: {"count": count, "examples": self.examples[reason]}
             for reason, count in sorted(self.counts.items())
         }
-
-
-NO_TRUTH = "rows without truth"
-AMBIGUOUS = "rows that fit several pages of the other file"
-TAKEN = "rows whose truth another row had already"
-OTHER_SHAPE = "rows whose page has another shape than the truth's"
-NO_ROW = "pages of the other file without a row"
 
 
 def pair(
@@ -95,3 +118,154 @@ def in_pixels_of(row: LabelRow, page: TruthPage) -> TruthPage | None:
         for word in page.words
     )
     return replace(page, width_px=row.width_px, height_px=row.height_px, words=words)
+
+
+class PageStore:
+    """`with PageStore(pages) as store: store.page(at) for at in store.find(name)`.
+
+    It lives in a temporary folder and is gone with the block. where: what they are read from.
+    Raises DatasetError when two of the pages have the same name.
+    """
+
+    def __init__(self, pages: Iterable[TruthPage], where: str = "") -> None:
+        self._pages = pages
+        self._where = where
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            folder = opening.enter_context(tempfile.TemporaryDirectory(prefix="ocrlabel-"))
+            path = Path(folder) / "pages.sqlite"
+            self._sql = opening.enter_context(closing(sqlite3.connect(path)))
+            # nothing in it outlives the block: no journal, no fsync
+            self._sql.executescript("pragma journal_mode=off; pragma synchronous=off;")
+            self._sql.executescript(_SCHEMA)
+            self._sql.executemany(
+                "insert into pages (id, path, stem, sha256, page, content) values (?,?,?,?,?,?)",
+                (_record(page) for page in self._pages),
+            )
+            self._refuse_doubles()
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, traceback)
+
+    def find(self, name: PageName) -> list[int]:
+        """Where the pages that fit this name are: one when all is well."""
+        found: list[int] = []
+        if name.sha256:
+            found = self._at(_BY_SHA256, name.sha256, name.page)
+        if len(found) != 1 and name.id:
+            found = self._at(_BY_ID, name.id, name.page) or found
+        return found if len(found) == 1 else self._by_path(name) or found
+
+    def page(self, at: int) -> TruthPage:
+        """The page itself."""
+        (content,) = self._sql.execute("select content from pages where at = ?", (at,)).fetchone()
+        return _page(content)
+
+    def take(self, at: int) -> bool:
+        """Mark it as used; False when it was used before."""
+        done = self._sql.execute("update pages set taken = 1 where at = ? and taken = 0", (at,))
+        return done.rowcount == 1
+
+    def give_back(self) -> None:
+        """Nothing is marked as used any more: for another pass."""
+        self._sql.execute("update pages set taken = 0")
+
+    def left(self) -> Iterator[PageName]:
+        """Names of the pages that nobody took, in the order of the input."""
+        rows = self._sql.execute(
+            "select id, path, sha256, page from pages where taken = 0 order by at"
+        )
+        return (PageName(*row) for row in rows)
+
+    def _at(self, query: str, value: str, page: int) -> list[int]:
+        return [at for (at,) in self._sql.execute(query, (value, page))]
+
+    def _by_path(self, name: PageName) -> list[int]:
+        path = name.path or name.id
+        rows = self._sql.execute(
+            "select at, path from pages where stem = ? and page = ?", (_stem(path), name.page)
+        )
+        common = {at: _common(path, other) for at, other in rows}
+        best = max(common.values(), default=0)
+        return [at for at, length in common.items() if length == best] if best else []
+
+    def _refuse_doubles(self) -> None:
+        double = self._sql.execute(
+            "select id, path, page, min(at), max(at) from pages"
+            " group by id, path, page having count(*) > 1 limit 1"
+        ).fetchone()
+        if double is not None:
+            name = PageName(double[0], double[1], "", double[2])
+            raise DatasetError(
+                f"{self._where or 'the other file'} has {name} twice, as its pages"
+                f" {double[3]:,} and {double[4]:,}: pages are told apart by id and page"
+            )
+
+
+def _stem(path: str) -> str:
+    """The file name without an image's extension: a truth's name may have none, but dots."""
+    name = path.replace("\\", "/").rsplit("/", 1)[-1]
+    extension = _extension(path)
+    return name.removesuffix(extension) if extension else name
+
+
+def _extension(path: str) -> str:
+    suffix = PurePosixPath(path).suffix
+    return suffix if suffix.lower() in _EXTENSIONS else ""
+
+
+def _common(path: str, other: str) -> int:
+    """How many names two paths have in common at their end; 0 when the extensions differ.
+
+    The file name alone is enough: `a/x.png` and `b/x.png` may be one file moved.
+    """
+    one, two = _extension(path).lower(), _extension(other).lower()
+    if one and two and one != two:
+        return 0
+    these, those = (PurePosixPath(p.replace("\\", "/")).parts[-2::-1] for p in (path, other))
+    length = 1
+    for here, there in zip(these, those, strict=False):
+        if here != there:
+            break
+        length += 1
+    return length
+
+
+def _record(page: TruthPage) -> tuple[str, str, str, str, int, str]:
+    name = page.name
+    words = [
+        [word.text, [value for point in word.polygon for value in point], int(word.ignore)]
+        for word in page.words
+    ]
+    content = json.dumps(
+        [
+            [name.id, name.path, name.sha256, name.page],
+            [page.width_px, page.height_px, page.level.value, dict(page.fields)],
+            words,
+        ]
+    )
+    return (name.id, name.path, _stem(name.path or name.id), name.sha256, name.page, content)
+
+
+def _page(content: str) -> TruthPage:
+    name, (width_px, height_px, level, fields), words = json.loads(content)
+    return TruthPage(
+        PageName(*name),
+        width_px,
+        height_px,
+        Level(level),
+        tuple(
+            TruthWord(text, tuple(zip(flat[::2], flat[1::2], strict=True)), bool(ignore))
+            for text, flat, ignore in words
+        ),
+        fields,
+    )

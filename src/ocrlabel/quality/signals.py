@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ocrlabel.dataset.tables.rows import LabelRow
+from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.quality.agreement import Agreed, agree_page
-from ocrlabel.quality.counts import count
-from ocrlabel.quality.curve import Curve, CurvePoint
-from ocrlabel.quality.evaluate import SHARES
-from ocrlabel.quality.pages import Level, TruthPage, cared, is_ignored, name_of
-from ocrlabel.quality.resample import DEFAULT_SEED, Interval, of_difference, of_share
+from ocrlabel.quality.calibration import (
+    DEFAULT_SEED,
+    Curve,
+    CurvePoint,
+    Interval,
+    of_difference,
+    of_share,
+)
+from ocrlabel.quality.evaluate import SHARES, count
+from ocrlabel.quality.truth import Level, TruthPage, cared, is_ignored, name_of
 
 SCORES: dict[str, Callable[[Agreed], float]] = {
     "confidence": lambda word: word.word.confidence or 0.0,

@@ -13,14 +13,21 @@ that is the truth then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
-from ocrlabel.quality.pages import Level, TruthPage, as_truth
-from ocrlabel.quality.truth_funsd import read_funsd
-from ocrlabel.quality.truth_icdar import read_icdar
-from ocrlabel.quality.truth_jsonl import read_jsonl
+from ocrlabel.labels import Polygon, Word
+
+_DO_NOT_CARE = "###"
+_OWN = frozenset({"image", "width", "height", "words", "ignore", "page", "level", "id", "sha256"})
+_COLUMNS = frozenset({"engine", "model_version", "split", "original_source", "page_count"})
 
 
 def read_truth(path: Path, *, level: Level | None = None) -> Iterator[TruthPage]:
@@ -44,7 +51,7 @@ def read_truth(path: Path, *, level: Level | None = None) -> Iterator[TruthPage]
 
 
 def _table(path: Path, level: Level) -> Iterator[TruthPage]:
-    from ocrlabel.dataset.tables.table import read_labels  # noqa: PLC0415 -- only this form needs Arrow
+    from ocrlabel.dataset.labels_table import read_labels  # noqa: PLC0415 -- only this form needs Arrow
 
     return (as_truth(row, level) for row in read_labels(path))
 
@@ -55,3 +62,245 @@ def _folder(path: Path, level: Level) -> Iterator[TruthPage]:
     if next(path.glob("*.json"), None) is not None:
         return read_funsd(path, level)
     raise DatasetError(f"no truth in {path}: neither gt_*.txt (ICDAR 2015) nor *.json (FUNSD)")
+
+
+def _icdar_word(line: str, where: str) -> TruthWord:
+    parts = line.split(",", 8)
+    try:
+        numbers = [float(part) for part in parts[:8]]
+    except ValueError as error:
+        raise DatasetError(f"{where}: eight numbers were expected before the text") from error
+    if len(numbers) < 8:
+        raise DatasetError(f"{where}: {len(numbers)} numbers, expected x1,y1,...,x4,y4")
+    text = parts[8].strip() if len(parts) > 8 else ""
+    ignore = text == _DO_NOT_CARE
+    polygon = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    return TruthWord("" if ignore else text, polygon, ignore)
+
+
+def _items(entity: Any, level: Level) -> list[Any]:
+    if level is Level.LINE:
+        return [entity]
+    words: list[Any] = entity["words"]
+    return words
+
+
+def _funsd_word(item: Any) -> TruthWord:
+    left, top, right, bottom = (float(edge) for edge in item["box"])
+    text = str(item["text"]).strip()
+    polygon = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return TruthWord(text, polygon, ignore=not text)
+
+
+def read_jsonl(path: Path, level: Level | None = None) -> Iterator[TruthPage]:
+    """Pages in the order of the file. Raises DatasetError with file and line."""
+    for _, group in groupby(_lines(path), key=lambda line: line[1].get("image")):
+        lines = list(group)
+        numbers = [_number(line, where) for where, line in lines]
+        offset = 1 if min(numbers) == 0 else 0
+        for (where, line), number in zip(lines, numbers, strict=True):
+            try:
+                yield _page(line, level, number + offset)
+            except KeyError as error:
+                raise DatasetError(f"{where} is not a page of truth: it lacks {error}") from error
+            except ValueError as error:
+                raise DatasetError(f"{where} is not a page of truth: {error}") from error
+            except TypeError as error:
+                raise DatasetError(
+                    f'{where} is not a page of truth: write words as {{"text": "...",'
+                    ' "polygon": [[x, y], ...]}, and regions to ignore as such polygons'
+                ) from error
+
+
+def _number(line: dict[str, Any], where: str) -> int:
+    number = line.get("page", 1)
+    if not isinstance(number, int) or number < 0:
+        raise DatasetError(f"{where}: page is {number!r}, not a number from 0 or 1")
+    return number
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open("rb") as file:
+        for number, data in enumerate(file, 1):
+            where = f"{path}, line {number}"
+            try:
+                text = data.decode("utf-8-sig" if number == 1 else "utf-8")
+                line = json.loads(text) if text.strip() else None
+            except UnicodeDecodeError as error:
+                raise DatasetError(f"{where} is not UTF-8; save the file as UTF-8") from error
+            except json.JSONDecodeError as error:
+                raise DatasetError(
+                    f"{where}, column {error.colno} is not JSON: {error.msg}"
+                ) from error
+            except ValueError as error:
+                raise DatasetError(f"{where} cannot be read: {error}") from error
+            if line is None and not text.strip():
+                continue
+            if not isinstance(line, dict):
+                raise DatasetError(f"{where} is not a JSON object")
+            yield where, line
+
+
+def _page(line: dict[str, Any], level: Level | None, page: int) -> TruthPage:
+    words = tuple(
+        TruthWord(str(word["text"]), _polygon(word["polygon"]), bool(word.get("ignore", False)))
+        for word in line["words"]
+    )
+    regions = tuple(
+        TruthWord("", _polygon(region), ignore=True) for region in line.get("ignore", ())
+    )
+    return TruthPage(
+        name=PageName(
+            str(line.get("id", "")),
+            str(line["image"]),
+            str(line.get("sha256", "")),
+            page,
+        ),
+        width_px=int(line.get("width", 0)),
+        height_px=int(line.get("height", 0)),
+        level=level or Level(line.get("level", Level.WORD)),
+        words=words + regions,
+        fields={
+            key: str(value)
+            for key, value in line.items()
+            if key not in _OWN and isinstance(value, (str, int, float, bool))
+        },
+    )
+
+
+def _polygon(points: Any) -> Polygon:
+    return tuple((float(x), float(y)) for x, y in points)
+
+
+class Level(StrEnum):
+    """What one polygon of the truth holds. Figures of the two are never added up."""
+
+    WORD = "word"
+    LINE = "line"
+
+
+def read_icdar(folder: Path, level: Level = Level.WORD) -> Iterator[TruthPage]:
+    """A page a file, in order of the names. Raises DatasetError with file and line."""
+    for file in sorted(folder.glob("gt_*.txt")):
+        name = file.stem.removeprefix("gt_")
+        text = file.read_text(encoding="utf-8-sig")
+        words = tuple(
+            _icdar_word(line, f"{file}, line {number}")
+            for number, line in enumerate(text.splitlines(), 1)
+            if line.strip()
+        )
+        yield TruthPage(PageName(name, name, "", 1), 0, 0, level, words)
+
+
+def read_funsd(folder: Path, level: Level = Level.WORD) -> Iterator[TruthPage]:
+    """A page a file, in order of the names. Raises DatasetError with the file.
+
+    level line takes the entities' own boxes and texts instead of their words.
+    """
+    for file in sorted(folder.glob("*.json")):
+        try:
+            form = json.loads(file.read_text(encoding="utf-8"))["form"]
+            words = tuple(_funsd_word(item) for entity in form for item in _items(entity, level))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(
+                f"{file} is no FUNSD annotation: expected form > words > box, text ({error!r})"
+            ) from error
+        yield TruthPage(PageName(file.stem, file.stem, "", 1), 0, 0, level, words)
+
+
+@dataclass(frozen=True, slots=True)
+class PageName:
+    """Which page of which image. id, path, sha256 are "" where unknown; page counts from 1."""
+
+    id: str
+    path: str
+    sha256: str
+    page: int
+
+    @property
+    def document(self) -> str:
+        """What the pages of one document, and copies of it, have in common."""
+        return self.sha256 or self.id or self.path
+
+    def __str__(self) -> str:
+        return f"{self.id or self.path} page {self.page}"
+
+
+@dataclass(frozen=True, slots=True)
+class TruthWord:
+    """One word or line of the truth. text is "" where nobody wrote it down (boxes only)."""
+
+    text: str
+    polygon: Polygon
+    ignore: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TruthPage:
+    """One page of the truth; sizes are 0 where unknown; fields are what it can be grouped by."""
+
+    name: PageName
+    width_px: int
+    height_px: int
+    level: Level
+    words: tuple[TruthWord, ...]
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def name_of(row: LabelRow) -> PageName:
+    """The page that a row of a labels table is about."""
+    return PageName(row.id, row.image_path or row.image_filename, row.image_sha256, row.page)
+
+
+def is_ignored(row: LabelRow, at: int) -> bool:
+    """Whether the word at this place of a row is marked as do-not-care."""
+    return at < len(row.classes) and row.classes[at] == IGNORE
+
+
+def cared(row: LabelRow) -> tuple[Word, ...]:
+    """The words of a row that are labels: not those marked as do-not-care."""
+    if IGNORE not in row.classes:
+        return row.words
+    return tuple(word for at, word in enumerate(row.words) if not is_ignored(row, at))
+
+
+def as_truth(row: LabelRow, level: Level = Level.WORD) -> TruthPage:
+    """A row of a labels table taken as the truth (or as the partner in a comparison)."""
+    return TruthPage(
+        name=name_of(row),
+        width_px=row.width_px,
+        height_px=row.height_px,
+        level=level,
+        words=tuple(
+            TruthWord(word.text, word.polygon, is_ignored(row, at))
+            for at, word in enumerate(row.words)
+        ),
+        fields=_scalars(row.input_row),
+    )
+
+
+def group_of(by: str, row: LabelRow, truth: TruthPage | None = None) -> str:
+    """The value of a column: of the labels table, else of its input row, else of the truth.
+
+    "" where none of them has it.
+    """
+    if by in _COLUMNS:
+        return str(getattr(row, by))
+    own = _scalars(row.input_row)
+    if by in own:
+        return own[by]
+    return truth.fields.get(by, "") if truth is not None else ""
+
+
+def _scalars(input_row: str) -> dict[str, str]:
+    try:
+        values = json.loads(input_row)
+    except ValueError:
+        return {}
+    if not isinstance(values, dict):
+        return {}
+    return {str(key): str(value) for key, value in values.items() if _is_scalar(value)}
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, (str, int, float, bool))

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import heapq
+import io
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from ocrlabel.dataset.tables.rows import WORD_CLASS, FailureRow, LabelRow
-from ocrlabel.labels import Polygon, Word
-from ocrlabel.report.colours import band
-from ocrlabel.report.sample import Sampled
-from ocrlabel.report.survey import page_confidence
-from ocrlabel.report.text import engine_name, visible
+from ocrlabel.dataset.labels_table import WORD_CLASS, FailureRow, LabelRow
+from ocrlabel.labels import FailureClass, Polygon, Word
+from ocrlabel.report.charts import band
+from ocrlabel.report.facts import engine_name, page_confidence, visible
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 WORDS_PER_PAGE = 2_000
 CHARACTERS_PER_PAGE = 40_000
 _NAME = 200
 _LONG = 2_000
 _LARGEST_PX = 1e7
+BUDGET_BYTES = 24_000_000
+# The longest side in px and JPEG's quality, from the best to what is still worth a look.
+_LADDER = ((1800, 80), (1400, 72), (1100, 66), (800, 60), (560, 50), (320, 40))
+Entry: TypeAlias = tuple[float, int, LabelRow]
+SHOWN_OF_A_CLASS = 10
+_CLASSES = 40
+# Decoding an image that killed its reader, or that no reader could open, is not tried again here.
+_MAY_BE_OPENED = frozenset(
+    {
+        FailureClass.REJECTED,
+        FailureClass.INCOMPLETE,
+        FailureClass.BAD_ANSWER,
+        FailureClass.UNAVAILABLE,
+    }
+)
 
 
 def page_view(sampled: Sampled) -> dict[str, Any]:
@@ -160,3 +182,145 @@ def _rounded(number: float | None, digits: int) -> float | None:
 def word_classes(pages: Iterable[dict[str, Any]]) -> list[str]:
     """The classes, besides "text", that the shown words have."""
     return sorted({word[4] for page in pages for word in page["words"] if len(word) > 4})
+
+
+class ImageReader(Protocol):
+    """Finds the image of a page; `export.images.Images` is one."""
+
+    def pixels(self, row: LabelRow) -> Image:
+        """The upright page in RGB. Raises NoImage."""
+        ...
+
+
+class Pictures:
+    """Hands out what is left of a number of bytes, page by page.
+
+    pages: how many are still to come; each may take an equal share of what is left, so that pages
+    of little detail leave room for the others.
+    """
+
+    def __init__(self, pages: int, budget_bytes: int = BUDGET_BYTES) -> None:
+        self._pages = pages
+        self._left_bytes = budget_bytes * 3 // 4  # base64 writes 4 characters for 3 bytes
+        self._start = 0
+
+    def without(self) -> None:
+        """A page has no image: its share goes to the others."""
+        self._pages -= 1
+
+    def data_uri(self, page: Image) -> str | None:
+        """The page as a JPEG, shrunk to its share; None where even the smallest is too large."""
+        share = self._left_bytes // max(1, self._pages)
+        self._pages -= 1
+        for rung in range(self._start, len(_LADDER)):
+            data = _jpeg(page, *_LADDER[rung])
+            if len(data) <= share:
+                self._left_bytes -= len(data)
+                self._start = max(0, rung - 1)  # pages of one table are alike: encode few times
+                return "data:image/jpeg;base64," + base64.b64encode(data).decode()
+        return None
+
+
+def _jpeg(page: Image, side_px: int, quality: int) -> bytes:
+    from PIL.Image import Resampling  # noqa: PLC0415 - a report of numbers loads no Pillow
+
+    shrink = side_px / max(page.size)
+    if shrink < 1:
+        size = (max(1, round(page.width * shrink)), max(1, round(page.height * shrink)))
+        # HAMMING is as sharp as text needs, in half the time of Pillow's default
+        page = page.resize(size, Resampling.HAMMING, reducing_gap=2.0)
+    out = io.BytesIO()
+    page.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A page that is shown. number: its row in the table, from 0. unsure: not drawn at random."""
+
+    number: int
+    row: LabelRow
+    unsure: bool = False
+
+
+class Sample:
+    """Keeps a bounded number of the rows that pass by; the same seed keeps the same rows.
+
+    A row's place in the draw is a hash of seed, id and page, so that the order of the table does
+    not matter. A fifth of the places go to the pages of the lowest confidence, whatever the draw
+    says: they are what a reader looks for. Where everything fits, everything is kept.
+    """
+
+    def __init__(self, places: int, seed: int) -> None:
+        self._places = places
+        self._unsure_places = places // 5
+        self._seed = seed
+        self._drawn: list[Entry] = []
+        self._unsure: list[Entry] = []
+        self._seen = 0
+
+    def add(self, row: LabelRow, confidence: float | None) -> None:
+        """Take in the next row of the table."""
+        number, self._seen = self._seen, self._seen + 1
+        _keep(self._drawn, (-_draw(self._seed, row), number, row), self._places)
+        if confidence is not None:
+            _keep(self._unsure, (-confidence, number, row), self._unsure_places)
+
+    def rows(self) -> list[Sampled]:
+        """The rows that were kept, in the order of the table."""
+        drawn = sorted(self._drawn, reverse=True)
+        if self._seen <= self._places:
+            unsure: dict[int, Sampled] = {}
+        else:
+            unsure = {number: Sampled(number, row, unsure=True) for _, number, row in self._unsure}
+        free = self._places - len(unsure)
+        others = [Sampled(number, row) for _, number, row in drawn if number not in unsure]
+        return sorted([*unsure.values(), *others[:free]], key=lambda kept: kept.number)
+
+
+def _keep(heap: list[Entry], entry: Entry, places: int) -> None:
+    """Keep the greatest first values; numbers are unique, so that rows are never compared."""
+    if len(heap) < places:
+        heapq.heappush(heap, entry)
+    elif places:
+        heapq.heappushpop(heap, entry)
+
+
+def _draw(seed: int, row: LabelRow) -> float:
+    told = f"{seed}\0{row.id}\0{row.page}".encode("utf-8", "replace")
+    return int.from_bytes(hashlib.blake2b(told, digest_size=6).digest()) / 2**48
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Failures of one class: all are counted, the first few are kept."""
+
+    name: str
+    count: int
+    retryable: int
+    examples: tuple[FailureRow, ...]
+
+    @property
+    def may_be_opened(self) -> bool:
+        """The image itself is sound: it may be shown."""
+        return self.name in _MAY_BE_OPENED
+
+
+def group_failures(rows: Iterable[FailureRow]) -> list[FailureGroup]:
+    """The classes, the most frequent first; a table with absurdly many is cut."""
+    counts: Counter[str] = Counter()
+    retryable: Counter[str] = Counter()
+    examples: dict[str, list[FailureRow]] = {}
+    for row in rows:
+        name = row.failure_class
+        if name not in counts and len(counts) >= _CLASSES:
+            name = "other"
+        counts[name] += 1
+        retryable[name] += row.retryable
+        kept = examples.setdefault(name, [])
+        if len(kept) < SHOWN_OF_A_CLASS:
+            kept.append(row)
+    return [
+        FailureGroup(name, count, retryable[name], tuple(examples[name]))
+        for name, count in counts.most_common()
+    ]

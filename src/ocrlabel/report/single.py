@@ -11,17 +11,19 @@ from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from ocrlabel.dataset.tables.atomic import whole_file
-from ocrlabel.dataset.tables.rows import FailureRow, LabelRow
+from ocrlabel.dataset.labels_table import FailureRow, LabelRow
+from ocrlabel.dataset.parquet_io import whole_file
 from ocrlabel.labels import Attempt
-from ocrlabel.report.failures import FailureGroup
-from ocrlabel.report.model import Report, Table
-from ocrlabel.report.pages import failure_view, page_view, word_classes
-from ocrlabel.report.pictures import ImageReader
-from ocrlabel.report.render import html, need_jinja, picture_json
-from ocrlabel.report.sample import Sampled
-from ocrlabel.report.text import engine_name, visible
-from ocrlabel.report.write import embedded
+from ocrlabel.report.facts import engine_name, visible
+from ocrlabel.report.pages import (
+    FailureGroup,
+    ImageReader,
+    Sampled,
+    failure_view,
+    page_view,
+    word_classes,
+)
+from ocrlabel.report.write import Report, Table, embedded, html, need_jinja, picture_json
 
 RAW_LENGTH = 200_000
 _ALIKE = 0.5

@@ -2,24 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata, resources
+from importlib.util import find_spec
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from ocrlabel.dataset.tables.atomic import whole_file
-from ocrlabel.dataset.tables.rows import LabelRow
-from ocrlabel.dataset.tables.table import read_failures, read_labels
+from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
+from ocrlabel.dataset.parquet_io import whole_file
+from ocrlabel.errors import ConfigError
 from ocrlabel.export.base import NoImage
-from ocrlabel.report.compose import compose
-from ocrlabel.report.failures import FailureGroup, group_failures
-from ocrlabel.report.pages import as_label_row
-from ocrlabel.report.pictures import BUDGET_BYTES, ImageReader, Pictures
-from ocrlabel.report.render import html, need_jinja, picture_json
-from ocrlabel.report.sample import Sample, Sampled
-from ocrlabel.report.survey import Survey, page_confidence
-from ocrlabel.report.text import visible
+from ocrlabel.report.charts import (
+    BANDS,
+    MINUTE_S,
+    UNKNOWN,
+    Chart,
+    confidence_chart,
+    count_chart,
+    moments,
+    time_chart,
+    whole_numbers,
+)
+from ocrlabel.report.facts import (
+    Fact,
+    Survey,
+    dates_of,
+    engines_of,
+    headline,
+    notices,
+    page_confidence,
+    price_of,
+    settings,
+    visible,
+)
+from ocrlabel.report.pages import (
+    BUDGET_BYTES,
+    FailureGroup,
+    ImageReader,
+    Pictures,
+    Sample,
+    Sampled,
+    as_label_row,
+    failure_view,
+    group_failures,
+    page_view,
+    word_classes,
+)
+from ocrlabel.wording import usd
 
 MAX_PAGES = 100
+_UNSAFE_IN_A_SCRIPT = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def write_report(
@@ -93,3 +130,218 @@ def _picture(row: LabelRow, images: ImageReader, pictures: Pictures) -> str:
 def _title(labels: Path, record: Mapping[str, Any]) -> str:
     dataset = record.get("dataset")
     return visible(dataset if isinstance(dataset, str) and dataset else labels.stem, 200)
+
+
+def compose(
+    survey: Survey,
+    groups: Sequence[FailureGroup],
+    record: Mapping[str, Any],
+    *,
+    title: str,
+    pages: Sequence[Sampled],
+    with_pages: bool,
+    seed: int,
+) -> Report:
+    """The report on a whole table. with_pages: False leaves everything out that was read."""
+    failed = sum(group.count for group in groups)
+    views = [page_view(page) for page in pages] if with_pages else []
+    failures = [failure_view(row) for group in groups for row in group.examples]
+    return Report(
+        title=title,
+        subtitle=tuple(filter(None, (engines_of(survey, record), dates_of(survey, record)))),
+        state=state_of(record, failed),
+        notices=tuple(notices(survey, record)),
+        tiles=tuple(headline(survey, failed, record)),
+        charts=tuple(charts_of(survey, record)),
+        failures=tuple(_line(group, failed) for group in groups),
+        pages=[*views, *failures] if with_pages else [],
+        sample=sample_of(survey.pages, pages, seed),
+        failure_classes=tuple(visible(group.name, 60) for group in groups),
+        word_classes=tuple(word_classes(views)),
+        settings=tuple(settings(record)),
+    )
+
+
+def state_of(record: Mapping[str, Any], failed: int) -> State | None:
+    """The pill beside the title; none where nobody wrote down how the run ended."""
+    if record.get("complete") is None:
+        return None
+    if not record["complete"]:
+        return State("not complete", "bad")
+    return State(f"complete, {failed:,} failed", "bad") if failed else State("complete", "good")
+
+
+def sample_of(pages: int, shown: Sequence[Sampled], seed: int) -> str:
+    """Which of the pages are shown."""
+    if len(shown) >= pages:
+        return f"all {pages:,} pages" if pages != 1 else "the only page"
+    unsure = sum(page.unsure for page in shown)
+    said = f"showing {len(shown):,} of {pages:,} pages: {len(shown) - unsure:,} drawn at random"
+    return f"{said} (seed {seed})" + (f" and the {unsure:,} least certain" if unsure else "")
+
+
+def charts_of(survey: Survey, record: Mapping[str, Any]) -> list[Chart]:
+    """The distributions that there are numbers for."""
+    found = []
+    known = survey.words - survey.words_without_confidence
+    if known:
+        sure = sum(survey.confidences[-len(survey.confidences) // 20 :])
+        found.append(confidence_chart(survey.confidences, f"{sure / known:.0%} at 0.95 or above"))
+    if survey.pages:
+        words = whole_numbers(survey.words_per_page)
+        middle = sorted(survey.words_per_page)[survey.pages // 2]
+        found.append(count_chart("Words a page", f"median {middle:,}", words, "words", "pages"))
+        sizes = [side for side in survey.long_sides_px if side]
+        if sizes:
+            middle = sorted(sizes)[len(sizes) // 2]
+            bins = whole_numbers(sizes)
+            says = f"longer side, median {middle:,} px"
+            found.append(count_chart("Page sizes", says, bins, "px", "pages"))
+    return found + _over_time(survey, record)
+
+
+def _over_time(survey: Survey, record: Mapping[str, Any]) -> list[Chart]:
+    times = survey.times_s
+    if len(times) < 2 or max(times) <= min(times):
+        return []
+    # pages per minute of a run of seconds would be an extrapolation: there they are counted
+    span_s = max(times) - min(times)
+    least_s = MINUTE_S if span_s >= 2 * MINUTE_S else 0.0
+    pages = moments(times, [1.0] * len(times), least_s=least_s)
+    price = price_of(record)
+    spent: list[float] = []
+    if survey.paid and price:
+        steps = [0.0] * len(pages.counts)
+        for at_s, billed in survey.paid:
+            steps[int((at_s - pages.start) // pages.width)] += billed * price
+        spent = list(accumulate(steps))
+    line = f"spent, up to {usd(spent[-1])}" if spent else ""
+    return [time_chart(pages, (min(times), max(times)), spent, line)]
+
+
+def _line(group: FailureGroup, failed: int) -> FailureLine:
+    return FailureLine(
+        name=visible(group.name, 60),
+        count=f"{group.count:,}",
+        share=round(100 * group.count / failed, 2),
+        retryable=f"{group.retryable:,} worth another try" if group.retryable else "",
+        examples=tuple(
+            FailureExample(visible(row.image_path or row.id, 200), visible(row.message))
+            for row in group.examples
+        ),
+        beyond=f"{group.count:,}" if group.count > len(group.examples) else "",
+    )
+
+
+def need_jinja() -> None:
+    """Raises ConfigError where the extra is not installed."""
+    if find_spec("jinja2") is None:
+        raise ConfigError("the report needs jinja2: pip install 'ocrlabel[report]'")
+
+
+def html(report: Report, pictures: Iterable[str] = ()) -> Iterator[bytes]:
+    """The page, in pieces. pictures: what `picture_json` made for each page, asked for in order."""
+    need_jinja()
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - an extra
+    from markupsafe import Markup  # noqa: PLC0415 - comes with it
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    template = environment.from_string(_file("report.html.j2"))
+    style, script = _file("report.css"), _file("report.js")
+    data = {
+        "items": report.pages,
+        "failures": report.failure_classes,
+        "classes": report.word_classes,
+    }
+    pieces = template.generate(
+        report=report,
+        bands=(*BANDS, UNKNOWN),
+        version=metadata.version("ocrlabel"),
+        # Our own two files, and JSON that script_json made safe: the only things not escaped.
+        style=Markup(style),  # noqa: S704 - a file of ours
+        script=Markup(script),  # noqa: S704 - a file of ours
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        data=Markup(script_json(data)),  # noqa: S704 - made safe
+        pictures=(Markup(one) for one in pictures),  # noqa: S704 - made safe by picture_json
+    )
+    for piece in pieces:
+        yield piece.encode("utf-8", "replace")
+
+
+def picture_json(source: str, why: str = "") -> str:
+    """One picture as the viewer reads it: a data URI, or why there is none."""
+    return script_json({"src": source} if source else {"why": why})
+
+
+def script_json(value: Any) -> str:
+    """JSON that nothing inside can break out of a <script> with. Raises ValueError for NaN."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.translate(_UNSAFE_IN_A_SCRIPT)
+
+
+def _file(name: str) -> str:
+    return resources.files("ocrlabel.report").joinpath("page", name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a run ended. kind: "good" or "bad"."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureExample:
+    """One failed row, ready to be shown."""
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLine:
+    """One class of failures. share: 0..100. beyond: how many failed where not all are shown."""
+
+    name: str
+    count: str
+    share: float
+    retryable: str
+    examples: tuple[FailureExample, ...]
+    beyond: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A plain table."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole page but for its pictures. pages: JSON values for the viewer, () for none."""
+
+    title: str
+    subtitle: tuple[str, ...] = ()
+    state: State | None = None
+    notices: tuple[str, ...] = ()
+    tiles: tuple[Fact, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    failures: tuple[FailureLine, ...] = ()
+    pages: Sequence[Mapping[str, Any]] = ()
+    pages_title: str = "Pages"
+    sample: str = ""
+    failure_classes: tuple[str, ...] = ()
+    word_classes: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    raw: str = ""
+    raw_says: str = ""
+    settings: tuple[Fact, ...] = ()

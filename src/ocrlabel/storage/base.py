@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+from ocrlabel.errors import ConfigError
+
+MAX_KEY_BYTES = 1024  # S3's own limit
+MAX_NAME_BYTES = 255  # of every common file system; a folder must hold the same keys
 
 
 class NotStored(Exception):
@@ -67,3 +72,61 @@ class ObjectStore(Protocol):
     def open(self, key: str) -> BinaryIO:
         """A seekable reader that fetches ranges as they are read. Raises NotStored."""
         ...
+
+
+def checked(key: str) -> str:
+    """The key itself. Raises ConfigError for one that some store cannot hold as it is.
+
+    Refused: empty or absolute keys, "." and ".." and empty parts, control characters, text that
+    is not Unicode, and names that are too long.
+    """
+    try:
+        size_bytes = len(key.encode())
+    except UnicodeEncodeError:
+        raise _unusable(key, "it is not valid Unicode") from None
+    if size_bytes > MAX_KEY_BYTES:
+        raise _unusable(key, f"it is longer than {MAX_KEY_BYTES} bytes")
+    if any(ord(character) < 32 or ord(character) == 127 for character in key):
+        raise _unusable(key, "it holds a control character")
+    for part in key.split("/"):
+        if part in {"", ".", ".."}:
+            raise _unusable(key, f"a part of it is {part!r}")
+        if len(part.encode()) > MAX_NAME_BYTES:
+            raise _unusable(key, f"a part of it is longer than {MAX_NAME_BYTES} bytes")
+    return key
+
+
+def folder_of(prefix: str) -> str:
+    """The part of a prefix before its last "/": stores list whole folders. "" is the top."""
+    return prefix.rpartition("/")[0]
+
+
+def _unusable(key: str, reason: str) -> ConfigError:
+    return ConfigError(f"cannot store under the name {key!r}: {reason}; choose another name")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Limits of one operation, in seconds; the defaults are far below a lease of 60 s.
+
+    limit_s: all attempts and waits together. attempt_s: one attempt. Both grow with the bytes
+    that an operation moves, at slowest_bytes_per_s, so that a large object on a slow line is not
+    taken for a dead store.
+    """
+
+    limit_s: float = 10.0
+    attempt_s: float = 4.0
+    first_wait_s: float = 0.1
+    longest_wait_s: float = 2.0
+    slowest_bytes_per_s: float = 256 * 1024
+
+    def extra_s(self, size_bytes: int) -> float:
+        """The time that size_bytes may take on the slowest line that is still served."""
+        return size_bytes / self.slowest_bytes_per_s
+
+    def waits_s(self) -> Iterator[float]:
+        """The longest wait before each further attempt: doubling, without end."""
+        wait_s = self.first_wait_s
+        while True:
+            yield wait_s
+            wait_s = min(wait_s * 2, self.longest_wait_s)

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import MemoryStore, S3Store
 
-from ocrlabel.errors import ConfigError
-from ocrlabel.storage.credentials import Credentials, found_by_boto3
-from ocrlabel.storage.keys import checked
-from ocrlabel.storage.patience import Patience
-from ocrlabel.storage.ranges import PART_BYTES
-from ocrlabel.storage.remote import RemoteStore
+from ocrlabel.errors import ConfigError, StoreUnavailable
+from ocrlabel.storage.base import NotStored, Patience, Stored, checked, folder_of
+from ocrlabel.storage.ranges import PART_BYTES, range_reader
+from ocrlabel.storage.refusals import Credentials, found_by_boto3, last_words, meaning, reason
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 _HOUR = timedelta(hours=1)
+T = TypeVar("T")
+_PAGE_KEYS = 1000
+_MOST_PARTS = 10_000  # of one object, by S3's rules
+_UPLOADS_AT_ONCE = 4  # parts of PART_BYTES each: what a large upload holds in memory
 
 
 def open_bucket(
@@ -80,3 +90,214 @@ def _retry(patience: Patience) -> RetryConfig:
             "base": 2,
         },
     }
+
+
+class _Sleep(Protocol):
+    def __call__(self, seconds: float, /) -> Awaitable[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStore:
+    """Objects of one native obstore store.
+
+    native: without retries of its own. bulk: the same store with retries, for uploads in parts
+    and for `open`, where a whole operation would be too much to repeat.
+    """
+
+    native: S3Store | MemoryStore
+    bulk: S3Store | MemoryStore
+    url: str
+    patience: Patience = field(default_factory=Patience)
+    clock: Callable[[], float] = time.monotonic
+    sleep: _Sleep = asyncio.sleep
+    uniform: Callable[[float, float], float] = SystemRandom().uniform
+
+    async def get(self, key: str) -> bytes:
+        """The whole object. Raises NotStored."""
+        return await self._trying(key, "read", lambda: self._get(checked(key)))
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Write or replace; all or nothing."""
+
+        async def attempt() -> None:
+            await obstore.put_async(self.native, checked(key), data, use_multipart=False)
+
+        await self._trying(key, "written", attempt, size_bytes=len(data))
+
+    async def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write unless the key exists; True when the object there is `data`.
+
+        An attempt whose answer got lost may have written: so "already exists" is settled by
+        reading. S3 says the same while another's write is under way (409); then nothing is there
+        to read yet, or never will be, and it is tried again.
+        """
+
+        async def attempt() -> bool:
+            try:
+                await obstore.put_async(self.native, checked(key), data, mode="create")
+            except AlreadyExistsError:
+                try:
+                    return await self._get(key) == data
+                except FileNotFoundError as error:
+                    raise _StillUndecided from error
+            return True
+
+        return await self._trying(key, "written", attempt, size_bytes=len(data))
+
+    async def list(self, prefix: str) -> AsyncIterator[Stored]:
+        """Every object whose key starts with prefix; a page of keys in memory at a time."""
+        # Stores list by folder. Starting just before the prefix and stopping behind it skips
+        # what lies beside it: `train_batch_` does not read through all of `train/asks/`.
+        folder = folder_of(prefix) or None
+        last = _just_before(prefix)
+        while True:
+
+            async def attempt(after: str | None = last) -> Sequence[Stored]:
+                return await self._page(folder, after)
+
+            page = await self._trying(prefix, "listed", attempt)
+            for stored in page:
+                if stored.key.startswith(prefix):
+                    if stored.size_bytes or await self._is_object(stored.key):
+                        yield stored
+                elif stored.key > prefix:
+                    return
+            if len(page) < _PAGE_KEYS:
+                return
+            last = page[-1].key
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete; keys that do not exist are no error."""
+        wanted = [checked(key) for key in keys]
+        for start in range(0, len(wanted), _PAGE_KEYS):
+            some = wanted[start : start + _PAGE_KEYS]
+
+            async def attempt(some: Sequence[str] = some) -> None:
+                await obstore.delete_async(self.native, some)
+
+            await self._trying(some[0], "deleted", attempt)
+
+    async def upload(self, key: str, path: Path) -> None:
+        """Write or replace from a file, in parts, without holding it in memory."""
+        size_bytes = (await asyncio.to_thread(path.stat)).st_size
+
+        async def attempt() -> None:
+            await obstore.put_async(
+                self.bulk,
+                checked(key),
+                path,
+                chunk_size=max(PART_BYTES, -(-size_bytes // _MOST_PARTS)),
+                max_concurrency=_UPLOADS_AT_ONCE,
+            )
+
+        await self._trying(key, "written", attempt, size_bytes=size_bytes)
+
+    async def download(self, key: str, path: Path) -> None:
+        """Copy an object into a file, part by part; a part that fails is asked for again."""
+        part = path.with_name(f".{path.name}.part")
+        try:
+            with part.open("wb") as file:
+                head = await self._trying(key, "read", lambda: self._head(checked(key)))
+                for start in range(0, head.size_bytes, PART_BYTES):
+                    end = min(start + PART_BYTES, head.size_bytes)
+
+                    async def attempt(start: int = start, end: int = end) -> bytes:
+                        return await self._get(key, (start, end), head.e_tag)
+
+                    data = await self._trying(key, "read", attempt, size_bytes=end - start)
+                    await asyncio.to_thread(file.write, data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def open(self, key: str) -> BinaryIO:
+        """A seekable reader that fetches ranges as they are read. Raises NotStored."""
+        return range_reader(self.bulk, checked(key), self.url)
+
+    async def _get(
+        self, key: str, span: tuple[int, int] | None = None, e_tag: str | None = None
+    ) -> bytes:
+        """One attempt; the body gets the time that its size needs."""
+        result = await (
+            obstore.get_async(self.native, key, options={"range": span, "if_match": e_tag})
+            if span
+            else obstore.get_async(self.native, key)
+        )
+        size_bytes = span[1] - span[0] if span else result.meta["size"]
+        async with asyncio.timeout(self.patience.attempt_s + self.patience.extra_s(size_bytes)):
+            return bytes(await result.bytes_async())
+
+    async def _head(self, key: str) -> _Head:
+        meta = await obstore.head_async(self.native, key)
+        return _Head(meta["size"], meta["e_tag"])
+
+    async def _is_object(self, key: str) -> bool:
+        """False for the empty "folder/" that S3's console makes and obstore lists as "folder"."""
+        try:
+            await self._trying(key, "read", lambda: self._head(key))
+        except NotStored:
+            return False
+        return True
+
+    async def _page(self, folder: str | None, after: str | None) -> Sequence[Stored]:
+        """Up to _PAGE_KEYS objects of a folder, sorted, after a key."""
+        stream = obstore.list(self.native, folder, offset=after, chunk_size=_PAGE_KEYS)
+        async for chunk in stream:
+            return [Stored(found["path"], found["size"]) for found in chunk]
+        return []
+
+    async def _trying(
+        self, key: str, done: str, attempt: Callable[[], Awaitable[T]], *, size_bytes: int = 0
+    ) -> T:
+        """The attempt's result, tried again while its error may pass and there is time."""
+        extra_s = self.patience.extra_s(size_bytes)
+        end = self.clock() + self.patience.limit_s + extra_s
+        for longest_wait_s in self.patience.waits_s():
+            try:
+                left_s = max(end - self.clock(), 0.0)
+                async with asyncio.timeout(min(self.patience.attempt_s + extra_s, left_s)):
+                    return await attempt()
+            except (BaseError, OSError, _StillUndecided) as error:
+                verdict = _verdict(error, key, self.url)
+                if verdict is not None:
+                    raise verdict from error
+                wait_s = self.uniform(0.0, longest_wait_s)
+                if self.clock() + wait_s >= end:
+                    raise self._gave_up(error, key, done, extra_s) from error
+            await self.sleep(wait_s)
+        raise AssertionError("waits never end")
+
+    def _gave_up(self, error: Exception, key: str, done: str, extra_s: float) -> Exception:
+        limit_s = self.patience.limit_s + extra_s
+        return last_words(error, self.url) or StoreUnavailable(
+            f"{self.url}: {key!r} could not be {done} within {limit_s:.0f} s: {reason(error)}; "
+            f"what was saved stays saved: run the same command again to go on"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    size_bytes: int
+    e_tag: str | None
+
+
+class _StillUndecided(Exception):
+    """The key exists and cannot be read: a write of it is under way."""
+
+    def __str__(self) -> str:
+        return "409 ConditionalRequestConflict: another write of it is under way"
+
+
+def _verdict(error: Exception, key: str, url: str) -> Exception | None:
+    if isinstance(error, PreconditionError):
+        return StoreUnavailable(f"{url}: {key!r} was replaced while it was read; run it again")
+    return meaning(error, key, url)
+
+
+def _just_before(prefix: str) -> str | None:
+    """A key after which a listing may start so that no key with this prefix is skipped."""
+    folder, _, name = prefix.rpartition("/")
+    shorter = name[:-1]
+    if shorter in {"", ".", ".."}:  # such a part is no key
+        return None
+    return f"{folder}/{shorter}" if folder else shorter

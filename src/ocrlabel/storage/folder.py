@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ocrlabel.errors import ConfigError, StoreUnavailable
-from ocrlabel.storage.base import NotStored, Stored
-from ocrlabel.storage.keys import checked, folder_of
+from ocrlabel.storage.base import NotStored, Stored, checked, folder_of
 
 _PART = re.compile(r"\.~[0-9a-f]{16}\.part")  # half-written; a killed process leaves one behind
 _LISTED_AT_ONCE = 1000

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.storage.base import ObjectStore
-from ocrlabel.storage.credentials import Credentials
+from ocrlabel.storage.base import ObjectStore, Patience
 from ocrlabel.storage.folder import FolderStore
-from ocrlabel.storage.patience import Patience
+from ocrlabel.storage.refusals import Credentials
 
 
 def open_store(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.aws.config_env import NAMES, AwsConfig, from_environment, parse, render
+from ocrlabel.aws.names import NAMES, AwsConfig, from_environment, parse, render
 from ocrlabel.errors import ConfigError
 from tests.support.aws import CONFIG
 

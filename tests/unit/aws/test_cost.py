@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.aws.cost import Compute, around, compute_choices, in_all, ocr, total
-from ocrlabel.aws.prices import fargate_prices, listed
-from ocrlabel.aws.queues import Job, Try
+from ocrlabel.aws.cost import (
+    Compute,
+    around,
+    compute_choices,
+    fargate_prices,
+    in_all,
+    listed,
+    ocr,
+    total,
+)
+from ocrlabel.aws.jobs import Job, Try
 
 GUIDE = 3272
 PAGE = (Path(__file__).parents[3] / "docs" / "aws.md").read_text(encoding="utf-8")

@@ -4,8 +4,7 @@ import copy
 
 import pytest
 
-from ocrlabel.aws.definition_rules import checked, faults
-from ocrlabel.aws.job_definition import PLACEHOLDERS, ec2, fargate
+from ocrlabel.aws.job_definition import PLACEHOLDERS, checked, ec2, fargate, faults
 from ocrlabel.errors import ConfigError
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ocrlabel.aws.choices import look_choices
-from ocrlabel.aws.deploy import Wanted, discard, make, propose
+from ocrlabel.aws.deploy import Wanted, discard, look_choices, make, propose
 from ocrlabel.aws.destroy import propose_removal, remove
 from ocrlabel.aws.names import Place
 from ocrlabel.aws.plan import Hidden, Kind

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from ocrlabel.aws.commands import CommandFailed, run
-from ocrlabel.aws.image import Build, build, build_argv, can_cache, engine, log_in, pinned, push
-from ocrlabel.aws.image_in_ecr import listed
+from ocrlabel.aws.image import (
+    Build,
+    build,
+    build_argv,
+    can_cache,
+    engine,
+    listed,
+    log_in,
+    pinned,
+    push,
+)
+from ocrlabel.aws.session import CommandFailed, run
 from ocrlabel.errors import ConfigError
 from tests.support.aws import CONFIG, aws_at, reset
 from tests.support.docker_at_ecr import Docker

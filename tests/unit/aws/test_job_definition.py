@@ -3,8 +3,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ocrlabel.aws.definitions import covers, plan_definition
-from ocrlabel.aws.job_definition import PLACEHOLDERS, JobValues, ec2, fargate, file_text, values_of
+from ocrlabel.aws.job_definition import (
+    PLACEHOLDERS,
+    JobValues,
+    covers,
+    ec2,
+    fargate,
+    file_text,
+    plan_definition,
+    values_of,
+)
 from ocrlabel.errors import Interrupted
 from tests.support.aws import CONFIG
 

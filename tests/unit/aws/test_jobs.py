@@ -7,11 +7,19 @@ from collections.abc import Iterator
 import pytest
 
 from ocrlabel.aws.explain import explain
-from ocrlabel.aws.queues import ACTIVE, children, describe, jobs_in
+from ocrlabel.aws.jobs import (
+    ACTIVE,
+    JobSettings,
+    Sizing,
+    cancel,
+    children,
+    describe,
+    jobs_in,
+    request,
+    submit,
+    watch,
+)
 from ocrlabel.aws.session import AwsRefused
-from ocrlabel.aws.sizing import Sizing
-from ocrlabel.aws.submit import JobSettings, cancel, request, submit
-from ocrlabel.aws.watch import watch
 from tests.support.aws import FakeTime, Served, aws_at, serving
 from tests.support.fake_batch import FakeBatch
 

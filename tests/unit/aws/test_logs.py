@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ocrlabel.aws.jobs import describe
 from ocrlabel.aws.logs import read, tail
-from ocrlabel.aws.queues import describe
 from ocrlabel.aws.session import AwsRefused
 from tests.support.aws import Served, aws_at, serving
 from tests.support.fake_batch import FakeBatch

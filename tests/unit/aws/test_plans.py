@@ -5,14 +5,13 @@ import json
 import pytest
 
 from ocrlabel.aws.bucket import LIFECYCLE, NOTHING_PUBLIC, BucketState, plan_bucket, tls_only
-from ocrlabel.aws.change_set import to_change
-from ocrlabel.aws.log_group import LogGroupState, plan_log_group
+from ocrlabel.aws.deploy import LogGroupState, plan_log_group
 from ocrlabel.aws.names import TAGS, Place
 from ocrlabel.aws.plan import Change, Hidden, Kind, loses_something
 from ocrlabel.aws.secret import SecretState, plan_secret
 from ocrlabel.aws.session import AwsRefused
-from ocrlabel.aws.stack import StackState, plan_stack
-from ocrlabel.aws.template.whole import template
+from ocrlabel.aws.stack import StackState, plan_stack, to_change
+from ocrlabel.aws.template import template
 from ocrlabel.errors import ConfigError
 
 SEOUL = Place("123456789012", "ap-northeast-2")

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.aws import policies
-from ocrlabel.aws.deployer import deployer
+from ocrlabel.aws import iam
+from ocrlabel.aws.iam_deployer import deployer
 from ocrlabel.aws.names import Place
-from ocrlabel.aws.template.functions import filled
+from ocrlabel.aws.template import filled
 from tests.support.iam import allowed
 
 TABLE = Path(__file__).parents[3] / "docs" / "aws-roles.md"
 PLACE = Place("123456789012", "us-east-1")
 ROLES = {
-    "job": policies.job(PLACE, "labels"),
-    "execution": policies.execution(PLACE, "upstage-api-key"),
-    "instance": policies.instance(PLACE),
-    "github": policies.github(PLACE, "labels"),
+    "job": iam.job(PLACE, "labels"),
+    "execution": iam.execution(PLACE, "upstage-api-key"),
+    "instance": iam.instance(PLACE),
+    "github": iam.github(PLACE, "labels"),
     "deployer": deployer(PLACE, "labels", "upstage-api-key"),
 }
 
@@ -127,7 +127,7 @@ def test_listing_has_no_prefix_condition_so_that_a_missing_key_is_404():
 
 
 def test_github_is_trusted_for_main_and_one_environment_of_one_repository():
-    document = policies.trust_github(PLACE, "me/labels", "aws")
+    document = iam.trust_github(PLACE, "me/labels", "aws")
     condition = document["Statement"][0]["Condition"]["StringEquals"]
     assert condition["token.actions.githubusercontent.com:sub"] == [
         "repo:me/labels:ref:refs/heads/main",
@@ -138,7 +138,7 @@ def test_github_is_trusted_for_main_and_one_environment_of_one_repository():
 
 def test_in_the_template_the_same_statements_name_the_place_by_reference():
     here = Place("${AWS::AccountId}", "${AWS::Region}", "${AWS::Partition}")
-    text = json.dumps(filled(policies.document(policies.job(here, "${BucketName}"))))
+    text = json.dumps(filled(iam.document(iam.job(here, "${BucketName}"))))
     assert '{"Fn::Sub": "arn:${AWS::Partition}:s3:::${BucketName}"}' in text
     assert text.count("${") == text.count("Fn::Sub") * 2
 
@@ -147,4 +147,4 @@ def test_the_evaluator_refuses_what_it_does_not_know():
     with pytest.raises(ValueError, match="not evaluated"):
         allowed([{"Effect": "Allow", "NotAction": "x", "Action": "*", "Resource": "*"}], "a", "b")
     with pytest.raises(ValueError, match="not evaluated"):
-        allowed([policies.allow(["a"], "*", {"IpAddress": {"aws:SourceIp": "1"}})], "a", "b")
+        allowed([iam.allow(["a"], "*", {"IpAddress": {"aws:SourceIp": "1"}})], "a", "b")

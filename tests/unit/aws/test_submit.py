@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.aws.sizing import MAX_TIMEOUT_S, for_local, for_service
-from ocrlabel.aws.submit import JobSettings, argv, job_name, request
+from ocrlabel.aws.jobs import (
+    MAX_TIMEOUT_S,
+    JobSettings,
+    argv,
+    for_local,
+    for_service,
+    job_name,
+    request,
+)
 from ocrlabel.errors import ConfigError
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.aws.template.parameters import CONDITIONS, PARAMETERS
-from ocrlabel.aws.template.whole import body, made_by, template
+from ocrlabel.aws.template import CONDITIONS, PARAMETERS, body, made_by, template
 from tests.support.template_rules import template_faults
 
 ROOT = Path(__file__).parents[3]

@@ -8,9 +8,9 @@ from typing import get_args
 import pytest
 
 from ocrlabel.aws.image import PLATFORMS
-from ocrlabel.aws.template.parameters import PARAMETERS
-from ocrlabel.aws.workflow.inputs import ENGINES
-from ocrlabel.cli.aws.wiring import JobEngine, Processor
+from ocrlabel.aws.template import PARAMETERS
+from ocrlabel.aws.workflow import ENGINES
+from ocrlabel.cli.aws_wiring import JobEngine, Processor
 from tests.support.command import Ran, ocrlabel
 
 NO_REGION: dict[str, str] = {}

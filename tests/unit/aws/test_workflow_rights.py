@@ -13,15 +13,14 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from ocrlabel.aws import image, policies
-from ocrlabel.aws.config_env import AwsConfig
-from ocrlabel.aws.names import Place
+from ocrlabel.aws import iam, image
+from ocrlabel.aws.names import AwsConfig, Place
 from ocrlabel.aws.session import Aws
-from ocrlabel.cli.aws import image as aws_image
-from ocrlabel.cli.aws import jobs as aws_jobs
-from ocrlabel.cli.aws import workflow_results as aws_workflow_results
-from ocrlabel.cli.aws import workflow_run as aws_workflow_run
-from ocrlabel.cli.aws.wiring import Shell
+from ocrlabel.cli import aws_jobs
+from ocrlabel.cli import aws_stack as aws_image
+from ocrlabel.cli import aws_workflow as aws_workflow_results
+from ocrlabel.cli import aws_workflow as aws_workflow_run
+from ocrlabel.cli.aws_wiring import Shell
 from ocrlabel.errors import ConfigError
 from tests.support.aws import ACCOUNT, REGION, FakeTime
 from tests.support.docker_at_ecr import Docker
@@ -96,7 +95,7 @@ def test_every_call_of_the_two_workflows_is_one_that_their_role_may_make(
 
     may = {
         action
-        for statement in policies.github(Place(ACCOUNT, REGION), config.s3_bucket)
+        for statement in iam.github(Place(ACCOUNT, REGION), config.s3_bucket)
         for action in statement["Action"]
     }
     assert watched.asked - NAMES_NO_RIGHT <= may

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrlabel.cli.aws.anywhere import brought_forward
+from ocrlabel.cli.aws import brought_forward
 from tests.support.command import ocrlabel
 
 OPTIONS = ("--region", "--config")

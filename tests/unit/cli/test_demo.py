@@ -8,9 +8,8 @@ from typer.testing import CliRunner
 from ocrlabel import label
 from ocrlabel.cli.demo import next_command
 from ocrlabel.cli.main import app
-from ocrlabel.demo.folder import write_folder
-from ocrlabel.demo.pages import documents
-from ocrlabel.quality.truth_jsonl import read_jsonl
+from ocrlabel.demo.demo_pages import documents, write_folder
+from ocrlabel.quality.truth import read_jsonl
 from tests.support.command import ocrlabel
 
 

@@ -9,7 +9,7 @@ import pytest
 
 SCRIPT = """
 import atexit, os, sys
-from ocrlabel.cli.ending import end_process_with
+from ocrlabel.cli.exit_codes import end_process_with
 from ocrlabel.errors import ConfigError
 
 class Held:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from ocrlabel.cli.input_line import input_line
-from ocrlabel.cli.local_pace import Pace, time_line
-from ocrlabel.engines.cores import usable_cores
+from ocrlabel.cli.estimate import Pace, time_line
+from ocrlabel.cli.wiring import input_line
+from ocrlabel.engines.base import usable_cores
 from ocrlabel.engines.scripted import Scripted
 from ocrlabel.labels import Labelled, Page
 from tests.support.command import ocrlabel

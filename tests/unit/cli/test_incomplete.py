@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocrlabel.cli.incomplete import what_helps
+from ocrlabel.cli.run import what_helps
 
 
 def test_another_try_is_advised_for_those_failures_alone_that_may_pass():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrlabel.cli.labelling import _with_notice
-from ocrlabel.cli.wiring import Chosen
+from ocrlabel.cli.wiring import Chosen, _with_notice
 from ocrlabel.engines.scripted import Scripted
 from ocrlabel.pipeline.events import AllSettled, Started
 

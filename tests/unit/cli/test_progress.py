@@ -7,10 +7,7 @@ import json
 
 import pytest
 
-from ocrlabel.cli.bar import Bar
-from ocrlabel.cli.json_lines import JsonLines
-from ocrlabel.cli.lines import Lines
-from ocrlabel.cli.tallying import Progress, progress_line
+from ocrlabel.cli.progress import Bar, JsonLines, Lines, Progress, progress_line
 from ocrlabel.labels import Failed, FailureClass, Labelled
 from ocrlabel.pipeline.events import AllSettled, Fleet, RowDone, Started
 

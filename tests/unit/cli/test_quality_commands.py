@@ -7,10 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ocrlabel.cli.agree import agree
-from ocrlabel.cli.evaluate import evaluate
-from ocrlabel.cli.filter import filter_
-from ocrlabel.dataset.tables.table import LabelsWriter, read_labels
+from ocrlabel.cli.quality import agree, evaluate, filter_
+from ocrlabel.dataset.labels_table import LabelsWriter, read_labels
 from ocrlabel.errors import ConfigError, OcrLabelError
 from tests.support.quality_pages import row, word
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ocrlabel.cli.status_workers import interruption_lines, worker_lines
-from ocrlabel.pipeline.money.account import Account
+from ocrlabel.cli.status import interruption_lines, worker_lines
+from ocrlabel.pipeline.budget.account import Account
 from ocrlabel.pipeline.status import WorkerStatus
-from ocrlabel.pipeline.workers.attendance import Presence
+from ocrlabel.pipeline.workers.heartbeat import Presence
 
 
 def worker(name, presence=Presence.WORKING, silent_s=1.0, **said):

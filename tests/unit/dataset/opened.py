@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ocrlabel.dataset.inputs.sources import Dataset, open_dataset
+from ocrlabel.dataset.sources import Dataset, open_dataset
 from ocrlabel.errors import DatasetError, Unreadable
 from ocrlabel.labels import ImageRef
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.demo.measure import Found, measure
-from ocrlabel.demo.overlap import area, iou
+from ocrlabel.demo.measure import Found, area, iou, measure
 from ocrlabel.labels import Polygon, Word
 
 SIDE = st.integers(0, 60)

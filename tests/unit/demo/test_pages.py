@@ -7,10 +7,15 @@ from random import Random
 import pytest
 from PIL import Image, ImageStat
 
-from ocrlabel.demo.folder import write_folder
-from ocrlabel.demo.pages import DemoDocument, documents
-from ocrlabel.demo.sheet import Sheet
-from ocrlabel.demo.wear import Wear, turned, worn
+from ocrlabel.demo.demo_pages import (
+    DemoDocument,
+    Sheet,
+    Wear,
+    documents,
+    turned,
+    worn,
+    write_folder,
+)
 
 
 @pytest.fixture(scope="module")

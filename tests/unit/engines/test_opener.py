@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from ocrlabel.dataset.pixels.limits import Accepts
+from ocrlabel.dataset.images.identify import Accepts
 from ocrlabel.engines.base import Document
-from ocrlabel.engines.opener import Opener
+from ocrlabel.engines.image_workers import Opener
 from ocrlabel.errors import Unreadable
 from ocrlabel.labels import FailureClass
 from tests.support.drawn import drawn, encoded

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.engines.page_fit import has_room_for_letters, padded_size
+from ocrlabel.engines.rapidocr import has_room_for_letters, padded_size
 
 SIDES = st.integers(1, 40_000)
 

@@ -12,9 +12,7 @@ from PIL import Image
 
 from ocrlabel.engines.base import Engine
 from ocrlabel.engines.local import LocalEngine
-from ocrlabel.engines.rapid import KOREAN_NOTICE, rapid_ocr
-from ocrlabel.engines.rapid_reader import MODELS, RapidReader
-from ocrlabel.engines.rapid_sessions import sessions
+from ocrlabel.engines.rapidocr import KOREAN_NOTICE, MODELS, RapidReader, rapid_ocr, sessions
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Page, Word
 from tests.support.drawn import drawn, encoded

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ocrlabel.engines.base import Answer, Engine
-from ocrlabel.engines.scripted import Scripted, look_at_nothing
-from ocrlabel.engines.scripted_words import scripted_page
+from ocrlabel.engines.scripted import Scripted, look_at_nothing, scripted_page
 from ocrlabel.errors import BadAnswer, Throttled, Unreadable
 
 

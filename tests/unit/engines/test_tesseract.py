@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ocrlabel.engines.tesseract import tesseract
-from ocrlabel.engines.tesseract_reader import TesseractReader, words_of
+from ocrlabel.engines.tesseract import TesseractReader, tesseract, words_of
 from ocrlabel.errors import ConfigError, Rejected, Unreadable
 from ocrlabel.labels import FailureClass, Word
 from tests.support.drawn import drawn, encoded

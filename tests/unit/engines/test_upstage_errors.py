@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.engines import upstage_errors
+from ocrlabel.engines import upstage_protocol
 from ocrlabel.errors import ImageError, KeyRefused, Rejected, Throttled, Unavailable
 from ocrlabel.labels import FailureClass
 
@@ -36,8 +36,8 @@ def made(cls):
 
 @pytest.mark.parametrize("cls", everything_httpx2_raises())
 def test_every_exception_of_the_http_client_is_translated(cls):
-    assert issubclass(cls, upstage_errors.TRANSLATED), f"{cls.__name__} would end the run"
-    error = upstage_errors.of_transport(made(cls), URL)
+    assert issubclass(cls, upstage_protocol.TRANSLATED), f"{cls.__name__} would end the run"
+    error = upstage_protocol.of_transport(made(cls), URL)
     assert isinstance(error, Unavailable)
     assert cls.__name__ in error.message
 
@@ -46,7 +46,7 @@ def test_only_what_surely_never_left_counts_as_not_sent():
     unsent = {
         c.__name__
         for c in everything_httpx2_raises()
-        if not upstage_errors.of_transport(made(c), URL).sent
+        if not upstage_protocol.of_transport(made(c), URL).sent
     }
     assert unsent == {
         "ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError",
@@ -56,19 +56,20 @@ def test_only_what_surely_never_left_counts_as_not_sent():
 
 def test_silence_is_timed_out():
     assert (
-        upstage_errors.of_transport(httpx2.ReadTimeout("x"), URL).failure is FailureClass.TIMED_OUT
+        upstage_protocol.of_transport(httpx2.ReadTimeout("x"), URL).failure
+        is FailureClass.TIMED_OUT
     )
 
 
 def test_an_unreachable_address_names_the_setting_to_look_at():
     assert (
         "UPSTAGE_BASE_URL"
-        in upstage_errors.of_transport(httpx2.ConnectError("refused"), URL).message
+        in upstage_protocol.of_transport(httpx2.ConnectError("refused"), URL).message
     )
 
 
 def judged(status, body=b"", now_s=0.0, **headers):
-    return upstage_errors.of_answer(status, headers, body, now_s=now_s, url=URL)
+    return upstage_protocol.of_answer(status, headers, body, now_s=now_s, url=URL)
 
 
 @pytest.mark.parametrize(
@@ -150,12 +151,12 @@ def test_retry_after_is_heard_on_a_server_error_too():
     | st.from_regex(r"\w{3}, \d+ \w{3} \d+ \d+:\d+:\d+ [+-]?\w+", fullmatch=True)
 )
 def test_any_retry_after_header_is_a_wait_or_nothing(header):
-    wait_s = upstage_errors.retry_after_s(header, 0.0)
+    wait_s = upstage_protocol.retry_after_s(header, 0.0)
     assert wait_s is None or wait_s >= 0
 
 
 @given(st.integers(200, 599), st.binary(max_size=60), st.none() | st.text(max_size=10))
 def test_any_answer_is_judged_never_a_crash(status, body, retry_after):
     headers = {} if retry_after is None else {"retry-after": retry_after}
-    error = upstage_errors.of_answer(status, headers, body, now_s=0.0, url=URL)
+    error = upstage_protocol.of_answer(status, headers, body, now_s=0.0, url=URL)
     assert error is None or isinstance(error, ImageError | KeyRefused)

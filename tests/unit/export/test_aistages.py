@@ -7,9 +7,8 @@ import json
 import numpy as np
 import pandas as pd
 
-from ocrlabel.export.aistages import export
+from ocrlabel.export.aistages import corrections, export
 from ocrlabel.export.base import Options
-from ocrlabel.export.imports.aistages import corrections
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import Options
-from ocrlabel.export.charset import read_charset, why_unfit, write_charset
+from ocrlabel.export.base import Options, parse_shares
 from ocrlabel.export.formats import EXPORTS, export_of
-from ocrlabel.export.split import parse_shares
+from ocrlabel.export.recognition import read_charset, why_unfit, write_charset
 from tests.support.labelled import NoPictures, Pictures, row, word
 
 

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from ocrlabel.cli.export import export, import_
-from ocrlabel.dataset.tables.table import LabelsWriter, read_labels, table_info
+from ocrlabel.dataset.labels_table import LabelsWriter, read_labels, table_info
 from ocrlabel.errors import ConfigError, DatasetError, Incomplete
 from tests.support.labelled import Pictures, row, word
 

@@ -9,11 +9,9 @@ import pytest
 
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.base import Options
+from ocrlabel.export.corrections import Merge, exported_pages, lay_on
 from ocrlabel.export.formats import IMPORTS, import_of
-from ocrlabel.export.imports.base import Correction
-from ocrlabel.export.imports.lay_on import lay_on
-from ocrlabel.export.imports.match import exported_pages
-from ocrlabel.export.imports.merge import Merge
+from ocrlabel.export.import_files import Correction
 from ocrlabel.labels import Word
 from tests.support.labelled import row, word
 

@@ -6,8 +6,7 @@ import pytest
 
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.base import Options
-from ocrlabel.export.icdar2015 import export
-from ocrlabel.export.imports.icdar2015 import corrections
+from ocrlabel.export.icdar2015 import corrections, export
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word
 

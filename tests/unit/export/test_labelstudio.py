@@ -9,8 +9,7 @@ from label_studio_converter import Converter
 
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.export.base import Options
-from ocrlabel.export.imports.labelstudio import corrections
-from ocrlabel.export.labelstudio import address, export
+from ocrlabel.export.labelstudio import address, corrections, export
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from ocrlabel.export.base import Options
+from ocrlabel.export.base import Names, Options, safe_part, suffix
 from ocrlabel.export.formats import EXPORTS, export_of
-from ocrlabel.export.names import Names, safe_part, suffix
 from tests.support.labelled import Pictures, row, rows, word
 
 

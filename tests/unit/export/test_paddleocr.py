@@ -10,8 +10,7 @@ import pytest
 
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.export.base import Options
-from ocrlabel.export.imports.paddleocr import corrections
-from ocrlabel.export.paddleocr import export
+from ocrlabel.export.paddleocr import corrections, export
 from ocrlabel.export.paddleocr_rec import export as export_rec
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word

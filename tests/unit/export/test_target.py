@@ -8,7 +8,7 @@ from ocrlabel.errors import ConfigError
 from ocrlabel.export.base import Options
 from ocrlabel.export.coco import export as export_coco
 from ocrlabel.export.icdar2015 import export
-from ocrlabel.export.target import Target
+from ocrlabel.export.session import Target
 from tests.support.labelled import Pictures, row, word
 
 FORCE = Options(force=True)

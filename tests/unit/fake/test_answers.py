@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.fake.answers import FromBytes, answer_of, encoded, recorded_in
-from ocrlabel.fake.documents import Looked
+from ocrlabel.fake.answers import FromBytes, Looked, answer_of, encoded, recorded_in
 from ocrlabel.labels import Page, Word
 
 RECORDED = Path(__file__).parents[4] / "shared" / "data" / "upstage-recorded"

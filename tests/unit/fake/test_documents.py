@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ocrlabel.fake.documents import Looked, Refused, look
+from ocrlabel.fake.answers import Looked, Refused, look
 from ocrlabel.fake.settings import LIMITS
 from tests.support.shared_data import shared_data
 

@@ -4,9 +4,17 @@ import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError
-from ocrlabel.fake.control import changed
-from ocrlabel.fake.faults import draw, fault_named, parse_faults
-from ocrlabel.fake.settings import Latency, Settings, limits_named, parse_latency, parse_refusals
+from ocrlabel.fake.service import changed
+from ocrlabel.fake.settings import (
+    Latency,
+    Settings,
+    draw,
+    fault_named,
+    limits_named,
+    parse_faults,
+    parse_latency,
+    parse_refusals,
+)
 
 KEYS = parse_keys("k1@3,k2@1")
 

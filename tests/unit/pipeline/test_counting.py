@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from ocrlabel.labels import Attempt, AttemptResult
-from ocrlabel.pipeline.counting import Counters
+from ocrlabel.pipeline.counters import Counters
 from ocrlabel.pipeline.events import Asked, Started
-from ocrlabel.pipeline.stop import Stop
+from ocrlabel.pipeline.runtime import Stop
 
 
 def asked(at_s, *, latency_s=1.0, result=AttemptResult.ANSWERED, billed=1):

@@ -8,9 +8,9 @@ import pytest
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import StoreUnavailable
-from ocrlabel.pipeline.pulse import Pulse
-from ocrlabel.pipeline.rate.pool import RatePool
-from ocrlabel.pipeline.workers.heartbeats import Heartbeats
+from ocrlabel.pipeline.rate.limiter import RatePool
+from ocrlabel.pipeline.workers.heartbeat import Heartbeats
+from ocrlabel.pipeline.workers.heartbeat_loop import Pulse
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import LAYOUT, world
 from tests.support.stores import DictStore

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ocrlabel.pipeline.stop import Stop
+from ocrlabel.pipeline.runtime import Stop
 
 
 def test_the_first_reason_to_drain_is_told_and_a_second_one_only_shortens_the_grace():

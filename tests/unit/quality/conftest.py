@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.dataset.tables.rows import LabelRow
-from ocrlabel.dataset.tables.table import LabelsWriter
+from ocrlabel.dataset.labels_table import LabelRow, LabelsWriter
 
 OCR_DEV = Path(__file__).parents[4] / "shared" / "data" / "ocr-dev" / "labels.jsonl"
 

@@ -7,10 +7,9 @@ from hypothesis import given
 
 from ocrlabel.labels import Word
 from ocrlabel.quality.agreement import agree, agree_page, page_line
-from ocrlabel.quality.normalise import Normalisation
-from ocrlabel.quality.pages import Level, as_truth
-from ocrlabel.quality.script import script
 from ocrlabel.quality.signals import signals
+from ocrlabel.quality.text import Normalisation, script
+from ocrlabel.quality.truth import Level, as_truth
 from tests.support.quality_pages import apart, box, row, some, true, truth, word
 
 SAME = Normalisation()

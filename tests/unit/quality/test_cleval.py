@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from ocrlabel.quality.cleval import Cleval, cleval
-from ocrlabel.quality.cleval_text import common
+from ocrlabel.quality.cleval import Cleval, cleval, common
 from tests.support.quality_pages import apart, box, some, texts
 
 VALUES = Path(__file__).with_name("cleval_values.json")

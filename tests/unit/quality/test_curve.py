@@ -5,9 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.quality.curve import Curve, steps
-from ocrlabel.quality.cut import Halves
-from ocrlabel.quality.resample import in_first_half, interval, of_difference, weights, wilson
+from ocrlabel.quality.calibration import (
+    Curve,
+    Halves,
+    in_first_half,
+    interval,
+    of_difference,
+    steps,
+    weights,
+    wilson,
+)
 from tests.support.quality_pages import a_few
 
 scored = st.lists(st.tuples(st.integers(0, 1000), st.booleans()), min_size=1, max_size=60)

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from ocrlabel.labels import Word
 from ocrlabel.quality import evaluate as module
-from ocrlabel.quality.counts import Counts, count
-from ocrlabel.quality.evaluate import OTHER_GROUPS, evaluate
-from ocrlabel.quality.normalise import Normalisation
-from ocrlabel.quality.pages import Level
+from ocrlabel.quality.evaluate import OTHER_GROUPS, Counts, count, evaluate
+from ocrlabel.quality.text import Normalisation
+from ocrlabel.quality.truth import Level
 from tests.support.quality_pages import apart, as_truth_words, box, row, some, true, truth, word
 
 SAME = Normalisation()

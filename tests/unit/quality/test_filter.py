@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.dataset.tables.table import read_labels, table_info
+from ocrlabel.dataset.labels_table import read_labels, table_info
 from ocrlabel.errors import DatasetError
-from ocrlabel.quality.filter_table import filter_table
-from ocrlabel.quality.filtering import Rule, doubts, dropped, ignored
-from ocrlabel.quality.normalise import Normalisation
-from ocrlabel.quality.pages import cared
+from ocrlabel.quality.filter import Rule, doubts, dropped, filter_table, ignored
+from ocrlabel.quality.text import Normalisation
+from ocrlabel.quality.truth import cared
 from tests.support.quality_pages import apart, row, some, true, truth, word
 
 SAME = Normalisation()

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrlabel.labels import Polygon
-from ocrlabel.quality import geometry
-from ocrlabel.quality.geometry import ious, near, shapes
+from ocrlabel.quality import match
+from ocrlabel.quality.match import ious, near, shapes
 from tests.support.quality_pages import box, polygons, some
 
 
@@ -66,7 +66,7 @@ def test_many_boxes_are_paired_by_a_tree_as_they_are_one_by_one(monkeypatch):
     low = chance.uniform(0, 100, (40, 2))
     bounds = np.hstack((low, low + chance.uniform(0, 20, (40, 2))))
     all_pairs = set(zip(*(axis.tolist() for axis in near(bounds, bounds)), strict=True))
-    monkeypatch.setattr(geometry, "_ALL_PAIRS", 0)
+    monkeypatch.setattr(match, "_ALL_PAIRS", 0)
     by_tree = set(zip(*(axis.tolist() for axis in near(bounds, bounds)), strict=True))
     assert by_tree == all_pairs
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from ocrlabel.labels import Word
-from ocrlabel.quality.lines import GAP, lines
+from ocrlabel.quality.match import GAP, lines
 from tests.support.quality_pages import apart, box, some, word
 
 

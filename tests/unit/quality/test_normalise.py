@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.quality.normalise import Normalisation
+from ocrlabel.quality.text import Normalisation
 from tests.support.quality_pages import some
 
 

@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from ocrlabel.errors import DatasetError
 from ocrlabel.quality import pairing
-from ocrlabel.quality.pages import TruthWord
-from ocrlabel.quality.pairing import Unpaired, in_pixels_of, pair
-from ocrlabel.quality.store import PageStore
+from ocrlabel.quality.pairing import PageStore, Unpaired, in_pixels_of, pair
+from ocrlabel.quality.truth import TruthWord
 from tests.support.quality_pages import a_few, box, row, true, truth
 
 

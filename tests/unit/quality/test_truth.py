@@ -5,8 +5,7 @@ import json
 import pytest
 
 from ocrlabel.errors import DatasetError
-from ocrlabel.quality.pages import Level
-from ocrlabel.quality.truth import read_truth
+from ocrlabel.quality.truth import Level, read_truth
 from tests.support.quality_pages import box, row, word
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.report.bins import moments, nice, whole_numbers
+from ocrlabel.report.charts import moments, nice, whole_numbers
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=200))

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ocrlabel.cli.main import app
-from ocrlabel.dataset.tables.checkpoint_table import Settled, encode_checkpoint
-from ocrlabel.dataset.tables.table import FailuresWriter, LabelsWriter
+from ocrlabel.dataset.checkpoint_table import Settled, encode_checkpoint
+from ocrlabel.dataset.labels_table import FailuresWriter, LabelsWriter
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import (
     Attempt,

@@ -8,14 +8,18 @@ from datetime import timedelta
 
 import pytest
 
-from ocrlabel.dataset.tables.rows import FailureRow
-from ocrlabel.engines.rapid import KOREAN_NOTICE
-from ocrlabel.report.compose import compose, sample_of
-from ocrlabel.report.failures import SHOWN_OF_A_CLASS, group_failures
-from ocrlabel.report.pages import CHARACTERS_PER_PAGE, WORDS_PER_PAGE, page_view
-from ocrlabel.report.render import script_json
-from ocrlabel.report.sample import Sampled
-from ocrlabel.report.survey import Survey
+from ocrlabel.dataset.labels_table import FailureRow
+from ocrlabel.engines.rapidocr import KOREAN_NOTICE
+from ocrlabel.report.facts import Survey
+from ocrlabel.report.pages import (
+    CHARACTERS_PER_PAGE,
+    SHOWN_OF_A_CLASS,
+    WORDS_PER_PAGE,
+    Sampled,
+    group_failures,
+    page_view,
+)
+from ocrlabel.report.write import compose, sample_of, script_json
 from tests.support.labelled import AT, row, word
 
 

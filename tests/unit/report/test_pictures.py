@@ -6,7 +6,7 @@ import io
 import pytest
 from PIL import Image
 
-from ocrlabel.report.pictures import Pictures
+from ocrlabel.report.pages import Pictures
 
 
 def noise(side_px: int = 700) -> Image.Image:

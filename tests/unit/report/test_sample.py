@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ocrlabel.report.sample import Sample
+from ocrlabel.report.pages import Sample
 from tests.support.labelled import row
 
 

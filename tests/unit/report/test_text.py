@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.report.text import visible
+from ocrlabel.report.facts import visible
 
 
 def test_a_mark_that_turns_the_reading_direction_is_written_out():

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.dataset.tables.table import FailuresWriter, LabelsWriter
+from ocrlabel.dataset.labels_table import FailuresWriter, LabelsWriter
 from ocrlabel.errors import DatasetError
-from ocrlabel.report.render import script_json
-from ocrlabel.report.write import write_report
+from ocrlabel.report.write import script_json, write_report
 from tests.support.labelled import AT, NoPictures, Pictures, row, word
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from ocrlabel.storage.patience import Patience
+from ocrlabel.storage.base import Patience
 
 
 def test_waits_double_up_to_the_longest() -> None:

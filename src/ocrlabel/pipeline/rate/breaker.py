@@ -14,8 +14,12 @@ It has no clock: every call is told the time (seconds on a clock that never goes
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
+
+BASE_S = 1.0
+CAP_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +146,23 @@ class Breaker:
 
 def _shown(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def wait_s(
+    attempt: int,
+    retry_after_s: float | None,
+    uniform: Callable[[float, float], float],
+    *,
+    base_s: float = BASE_S,
+    cap_s: float = CAP_S,
+) -> float:
+    """Seconds to wait after the n-th failure, n from 1.
+
+    max(retry_after_s, uniform(0, min(cap_s, base_s * 2 ** (n - 1))))
+
+    Full jitter: images that failed together do not come back together. Never less than the
+    service asked for, also where that is more than cap_s.
+    """
+    # the exponent is bounded because 2.0 ** 1024 is an error, not infinity
+    most_s = min(cap_s, base_s * 2.0 ** min(max(attempt, 1) - 1, 60))
+    return max(retry_after_s or 0.0, uniform(0.0, most_s))

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ocrlabel.pipeline.layout import RunKeys, number_of
 from ocrlabel.pipeline.options import RunOptions
-from ocrlabel.pipeline.world import World
+from ocrlabel.pipeline.runtime import World
+from ocrlabel.pipeline.state.layout import RunKeys, number_of
 
 NAMES = ("rps", "max_cost_usd")
 

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ocrlabel.dataset.inputs.sources import open_dataset
-from ocrlabel.dataset.push.others import open_others
 from ocrlabel.dataset.push.push import Pushed, PushOptions, push
-from ocrlabel.dataset.push.survey import Step
-from ocrlabel.dataset.push.target import Target, target_of
+from ocrlabel.dataset.push.table import open_others
+from ocrlabel.dataset.push.upload import Step, Target, target_of
+from ocrlabel.dataset.sources import open_dataset
 from ocrlabel.storage.base import ObjectStore
 from tests.unit.dataset.made import corners, saved
 

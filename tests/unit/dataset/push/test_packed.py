@@ -94,7 +94,7 @@ def test_a_packed_table_that_came_to_harm_is_noticed(plain, tmp_path):
 
 
 def test_packing_stops_before_it_fills_the_disk(tmp_path):
-    from ocrlabel.dataset.push.packed import _check_room
+    from ocrlabel.dataset.push.push import _check_room
 
     with pytest.raises(ConfigError, match="set TMPDIR to a larger disk"):
         _check_room(tmp_path, 1 << 60)

@@ -8,10 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.dataset.in_parallel import in_parallel
-from ocrlabel.dataset.push.plan import Stock, groups, missing, plan_uploads, rows_to_check
-from ocrlabel.dataset.push.survey import Survey
-from ocrlabel.dataset.push.target import Target, image_key, name_of, target_of
+from ocrlabel.dataset.push.upload import (
+    Stock,
+    Survey,
+    Target,
+    groups,
+    image_key,
+    in_parallel,
+    missing,
+    name_of,
+    plan_uploads,
+    rows_to_check,
+    target_of,
+)
 from ocrlabel.errors import ConfigError
 from ocrlabel.storage.base import Stored
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from ocrlabel.pipeline.leases.claims import Claims
-from ocrlabel.pipeline.leases.lease import Leases
-from ocrlabel.pipeline.leases.standing import Free, LeaseState
+from ocrlabel.pipeline.leases.leases import Free, Leases, LeaseState
+from ocrlabel.pipeline.leases.scheduler import Claims
 from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.saved.views import Views
+from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.selection import Selection
-from ocrlabel.pipeline.stop import Stop
+from ocrlabel.pipeline.state.journal import Views
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import LAYOUT, made, world
 from tests.support.stores import DictStore

@@ -7,8 +7,7 @@ import asyncio
 import pytest
 
 from ocrlabel.errors import StoreUnavailable
-from ocrlabel.pipeline.leases.lease import Leases
-from ocrlabel.pipeline.leases.standing import Closed, Free, HeldUntil, LeaseState
+from ocrlabel.pipeline.leases.leases import Closed, Free, HeldUntil, Leases, LeaseState
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import CountsCalls
 from tests.support.runs import LAYOUT, world

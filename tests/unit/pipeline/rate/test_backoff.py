@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.pipeline.rate.backoff import wait_s
+from ocrlabel.pipeline.rate.breaker import wait_s
 
 
 def most(low: float, high: float) -> float:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.pipeline.rate.gcra import Gcra
+from ocrlabel.pipeline.rate.limiter import Gcra
 
 costs = st.lists(st.tuples(st.floats(0, 3), st.integers(1, 40)), min_size=1, max_size=60)
 

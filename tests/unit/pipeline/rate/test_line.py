@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from ocrlabel.pipeline.rate.line import Line, places
+from ocrlabel.pipeline.requests.request import Line, places
 
 
 @pytest.mark.parametrize(("rate", "ready"), [(0.0, 2), (3.0, 3), (40.0, 12), (math.inf, 1002)])

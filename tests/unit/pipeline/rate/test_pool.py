@@ -7,7 +7,7 @@ import pytest
 from ocrlabel.engines.base import Lane
 from ocrlabel.pipeline.rate.aimd import Ceiling
 from ocrlabel.pipeline.rate.fleet import NOTHING, Share
-from ocrlabel.pipeline.rate.pool import NoLanes, RatePool, Slot
+from ocrlabel.pipeline.rate.limiter import NoLanes, RatePool, Slot
 from tests.support.clock import clock, run_virtual, sleep
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.pipeline.rate.breaker import Breaker
-from ocrlabel.pipeline.rate.pool import RatePool
+from ocrlabel.pipeline.rate.limiter import RatePool
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.crowd import Crowd, key_service
 from tests.support.service import LIMITERS, Figures, Service, figures, read_all

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from ocrlabel.pipeline.owner import Owner
-from ocrlabel.pipeline.workers.attendance import Presence, attend, presence, working
-from ocrlabel.pipeline.workers.heartbeats import Heartbeats
+from ocrlabel.pipeline.runtime import Owner
+from ocrlabel.pipeline.workers.heartbeat import Heartbeats, Presence, attend, presence, working
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import LAYOUT, world
 from tests.support.stores import DictStore

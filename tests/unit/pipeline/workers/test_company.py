@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ocrlabel.pipeline.events import Fleet, Notice
-from ocrlabel.pipeline.owner import Owner
-from ocrlabel.pipeline.workers.company import Company
-from ocrlabel.pipeline.workers.heartbeats import Beat
+from ocrlabel.pipeline.runtime import Owner
+from ocrlabel.pipeline.workers.heartbeat import Beat
+from ocrlabel.pipeline.workers.heartbeat_loop import Company
 
 
 def beat(worker, number, **said):

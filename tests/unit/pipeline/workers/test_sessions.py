@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrlabel.labels import Tally
-from ocrlabel.pipeline.merging.record import RunRecord
-from ocrlabel.pipeline.money.account import Account
+from ocrlabel.pipeline.budget.account import Account
+from ocrlabel.pipeline.merge.run_record import RunRecord
 from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.workers.sessions import Session, active_s, session_of
+from ocrlabel.pipeline.workers.heartbeat import Session, active_s, session_of
 
 SPANS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=8)
 

@@ -1,0 +1,381 @@
+"""Jobs as Batch lists and describes them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from ocrlabel.aws.job_definition import COMMAND, deadline
+from ocrlabel.aws.names import DEFINITION, QUEUE, TAGS, checked_dataset, ec2_name
+from ocrlabel.aws.session import Aws, AwsRefused, code, pauses_s, said, translated
+from ocrlabel.errors import ConfigError
+
+ACTIVE = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
+ENDED = ("SUCCEEDED", "FAILED")
+DESCRIBE_AT_ONCE = 100
+MAX_NAME = 128
+UNSEEN_S = 120.0
+LABELS: Final = "_pseudo_labels.parquet"
+TABLES: Final = (LABELS, "_failures.parquet", "_run.json")
+RESULTS: Final = (*TABLES, "_report.html")
+MAX_ARRAY: Final = 10_000
+MAX_TIMEOUT_S: Final = 24 * 3600
+MIN_TIMEOUT_S: Final = 15 * 60  # pulling the image and a slow start are in it
+SLICE_ROWS: Final = 25  # the unit that workers claim: more workers than slices stand idle
+WORKER_REQUESTS_PER_S: Final = 20.0  # a cautious figure for one vCPU that reads, sends and saves
+LOCAL_SECONDS_PER_IMAGE: Final = 1.4  # rapidocr 3.10 on two cores (reference: 0.74 images/s)
+LOCAL_VCPUS: Final = 2
+LOCAL_MEMORY_MIB: Final = 4096
+LOCAL_AIM_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt of a job. Times are Unix seconds, None where it never got so far."""
+
+    exit_code: int | None = None
+    reason: str = ""
+    status_reason: str = ""
+    stream: str = ""
+    started_s: float | None = None
+    stopped_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job, or a whole array of them. children counts an array's jobs by status."""
+
+    id: str
+    name: str
+    status: str
+    reason: str = ""
+    queue: str = ""
+    created_s: float | None = None
+    started_s: float | None = None
+    stopped_s: float | None = None
+    tries: tuple[Try, ...] = ()
+    children: Mapping[str, int] = field(default_factory=dict)
+    size: int = 0
+    index: int | None = None
+    vcpu: float = 0.0
+    memory_mib: float = 0.0
+    command: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """No further attempt will be made."""
+        return self.status in ENDED
+
+
+def to_job(answer: Mapping[str, Any]) -> Job:
+    """One of describe-jobs' or list-jobs' answers."""
+    container = answer.get("container") or {}
+    array = answer.get("arrayProperties") or {}
+    tries = [_to_try(each) for each in answer.get("attempts", ())]
+    if container and not any(each.stream == container.get("logStreamName") for each in tries):
+        # the attempt that is running is described by the job itself
+        tries.append(_to_try({**answer, "container": container}))
+    needs = {need["type"]: need["value"] for need in container.get("resourceRequirements", ())}
+    return Job(
+        id=str(answer["jobId"]),
+        name=str(answer.get("jobName", "")),
+        status=str(answer.get("status", "")),
+        reason=str(answer.get("statusReason") or ""),
+        queue=str(answer.get("jobQueue", "")).rsplit("/", 1)[-1],
+        created_s=_seconds(answer.get("createdAt")),
+        started_s=_seconds(answer.get("startedAt")),
+        stopped_s=_seconds(answer.get("stoppedAt")),
+        tries=tuple(tries),
+        children={key: int(n) for key, n in (array.get("statusSummary") or {}).items() if n},
+        size=int(array.get("size") or 0),
+        index=array.get("index"),
+        vcpu=float(needs.get("VCPU", container.get("vcpus") or 0)),
+        memory_mib=float(needs.get("MEMORY", container.get("memory") or 0)),
+        command=tuple(container.get("command", ())),
+    )
+
+
+def _to_try(answer: Mapping[str, Any]) -> Try:
+    container = answer.get("container") or {}
+    return Try(
+        exit_code=container.get("exitCode"),
+        reason=str(container.get("reason") or ""),
+        status_reason=str(answer.get("statusReason") or ""),
+        stream=str(container.get("logStreamName") or ""),
+        started_s=_seconds(answer.get("startedAt")),
+        stopped_s=_seconds(answer.get("stoppedAt")),
+    )
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return milliseconds / 1000 if milliseconds else None
+
+
+def describe(aws: Aws, ids: Sequence[str]) -> list[Job]:
+    """These jobs, those that Batch knows; just after SubmitJob that may be none yet."""
+    found: list[Job] = []
+    for start in range(0, len(ids), DESCRIBE_AT_ONCE):
+        with translated("describe jobs"):
+            answer = aws.client("batch").describe_jobs(jobs=ids[start : start + DESCRIBE_AT_ONCE])
+        found.extend(map(to_job, answer["jobs"]))
+    return found
+
+
+def known(aws: Aws, job_id: str) -> Job:
+    """This job. Raises ConfigError where Batch knows none of that id."""
+    found = describe(aws, [job_id])
+    if not found:
+        raise ConfigError(
+            f"AWS Batch knows no job {job_id}: it forgets jobs 7 days after their end; "
+            "`ocrlabel aws status` lists those it knows"
+        )
+    return found[0]
+
+
+def children(aws: Aws, job: Job, only: Iterable[str] = ()) -> list[Job]:
+    """An array's jobs, or those with one of these statuses, described; one that is none: itself."""
+    if not job.size:
+        return [job]
+    wanted = set(only)
+    if not wanted:
+        return describe(aws, [f"{job.id}:{index}" for index in range(job.size)])
+    ids: list[str] = []
+    for status in sorted(wanted):
+        with translated("list an array's jobs"):
+            pages = aws.client("batch").get_paginator("list_jobs")
+            for page in pages.paginate(arrayJobId=job.id, jobStatus=status):
+                ids.extend(each["jobId"] for each in page["jobSummaryList"])
+    return describe(aws, ids)
+
+
+def jobs_in(aws: Aws, queue: str, statuses: Iterable[str]) -> list[Job]:
+    """A queue's jobs of these statuses; none where there is no such queue."""
+    found: list[Job] = []
+    for status in statuses:
+        with translated(f"list the jobs of {queue}"):
+            try:
+                pages = aws.client("batch").get_paginator("list_jobs")
+                for page in pages.paginate(jobQueue=queue, jobStatus=status):
+                    found.extend(to_job({"jobQueue": queue, **e}) for e in page["jobSummaryList"])
+            except ClientError as error:
+                if "does not exist" in said(error) or "not found" in said(error).lower():
+                    return []
+                raise
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """What the runner is told; None leaves its own default."""
+
+    dataset: str
+    resume: bool = False
+    fresh: bool = False
+    batch_size: int | None = None
+    concurrency: int | None = None
+    engine: str | None = None
+    rps: float | None = None
+    max_cost_usd: float | None = None
+
+
+def argv(settings: JobSettings) -> list[str]:
+    """The worker's command, as the guide writes it."""
+    command = [*COMMAND, "--dataset-name", checked_dataset(settings.dataset)]
+    for flag, value in (
+        ("--batch-size", settings.batch_size),
+        ("--concurrency", settings.concurrency),
+        ("--engine", settings.engine),
+        ("--rps", settings.rps),
+        ("--max-cost", settings.max_cost_usd),
+    ):
+        if value is not None:
+            command += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+    command += ["--resume"] if settings.resume else []
+    command += ["--fresh"] if settings.fresh else []
+    return command
+
+
+def job_name(dataset: str, stamp: str) -> str:
+    """As the guide names jobs: pseudo-label-DATASET-STAMP, in Batch's letters."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", f"pseudo-label-{dataset}-{stamp}")[:MAX_NAME]
+
+
+def request(settings: JobSettings, sizing: Sizing, *, stamp: str, on_ec2: bool) -> dict[str, Any]:
+    """SubmitJob's parameters."""
+    return {
+        "jobName": job_name(settings.dataset, stamp),
+        "jobQueue": ec2_name(QUEUE) if on_ec2 else QUEUE,
+        "jobDefinition": ec2_name(DEFINITION) if on_ec2 else DEFINITION,
+        "containerOverrides": {
+            "command": argv(settings),
+            "environment": [deadline(sizing.timeout_s)],
+        },
+        "timeout": {"attemptDurationSeconds": sizing.timeout_s},
+        "propagateTags": True,
+        "tags": {**TAGS, "Dataset": settings.dataset},
+        **({"arrayProperties": {"size": sizing.workers}} if sizing.workers > 1 else {}),
+    }
+
+
+def submit(aws: Aws, parameters: dict[str, Any]) -> str:
+    """Submit it and return the job's id."""
+    with translated(f"submit job {parameters['jobName']}"):
+        return str(aws.client("batch").submit_job(**parameters)["jobId"])
+
+
+def cancel(aws: Aws, job_id: str, reason: str) -> None:
+    """Stop a job, waiting or running; an array with all of its jobs."""
+    with translated(f"stop job {job_id}"):
+        aws.client("batch").terminate_job(jobId=job_id, reason=reason)
+
+
+"""describe-jobs may answer with no jobs just after submit-job: for this long it is no error."""
+
+
+def watch(
+    aws: Aws,
+    job_id: str,
+    progress: Callable[[], str],
+    tell: Callable[[str], None],
+    *,
+    until_s: float | None = None,
+) -> Job:
+    """Tell what is new until the job ends, or until the clock says until_s; the job as last seen.
+
+    progress gives one line on the work done, or "" where nothing is known yet. Raises AwsRefused
+    where Batch knows no such job.
+    """
+    since_s = aws.now_s()
+    last = ""
+    job: Job | None = None
+    for pause_s in pauses_s(2.0, 15.0):
+        seen = describe(aws, [job_id])
+        job = seen[0] if seen else job
+        if job is None and aws.now_s() - since_s > UNSEEN_S:
+            raise AwsRefused(
+                f"AWS Batch knows no job {job_id}: it forgets jobs 7 days after their end\n"
+                "  `ocrlabel aws status` lists those it knows"
+            )
+        line = line_of(job, progress()) if job else "submitted, not listed yet"
+        if line != last:
+            tell(line)
+            last = line
+        if job is not None and (job.ended or (until_s is not None and aws.now_s() >= until_s)):
+            return job
+        aws.sleep(pause_s)
+    raise AssertionError
+
+
+def line_of(job: Job, progress: str) -> str:
+    """One line: the job's state, its array's, how often it was tried, what is done."""
+    parts = [job.status]
+    if job.children:
+        parts.append(", ".join(f"{n} {status.lower()}" for status, n in job.children.items()))
+    if len(job.tries) > 1:
+        parts.append(f"attempt {len(job.tries)}")
+    if job.reason and job.status != "RUNNING":
+        parts.append(job.reason)
+    return " · ".join([*parts, *([progress] if progress else [])])
+
+
+def download(
+    aws: Aws, bucket: str, dataset: str, folder: Path, endings: Sequence[str] = RESULTS
+) -> list[Path]:
+    """Labels, failures, numbers and report, as far as they are there; or these endings' files.
+
+    A file appears under its name only when it is whole. Raises ConfigError without labels.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = [
+        path
+        for ending in endings
+        if (
+            path := _fetch(
+                aws, bucket, f"data/processed/{checked_dataset(dataset)}{ending}", folder
+            )
+        )
+    ]
+    if not any(path.name.endswith(LABELS) for path in found):
+        raise ConfigError(
+            f"s3://{bucket}/data/processed/{dataset}{LABELS} is not there: the run has not ended\n"
+            "  `ocrlabel aws status` says how far it is; `ocrlabel merge --partial` makes a table "
+            "of what is done"
+        )
+    return found
+
+
+def _fetch(aws: Aws, bucket: str, key: str, folder: Path) -> Path | None:
+    path = folder / key.rsplit("/", 1)[-1]
+    with translated(f"download s3://{bucket}/{key}"):
+        try:
+            aws.client("s3").download_file(bucket, key, str(path))
+        except ClientError as error:
+            if code(error) in {"404", "NoSuchKey"}:
+                return None
+            raise
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """Workers, expected seconds, the time-out of each attempt, and why."""
+
+    workers: int
+    seconds: float
+    timeout_s: int
+    why: str
+
+
+def for_service(rows: int, *, requests_per_s: float, workers: int | None = None) -> Sizing:
+    """A service limits the fleet as a whole: more workers than fill its rate add nothing."""
+    enough = max(1, math.ceil(requests_per_s / WORKER_REQUESTS_PER_S))
+    chosen = _checked(workers, rows) if workers is not None else min(enough, _most(rows))
+    why = (
+        f"{'one worker saturates' if enough == 1 else f'{enough} workers saturate'} "
+        f"{requests_per_s:g} requests/s"
+    )
+    if chosen > enough:
+        why += f"; {chosen} share that rate, so they are not faster, only safer against spot losses"
+    return _sized(chosen, rows / requests_per_s, why)
+
+
+def for_local(rows: int, *, max_workers: int, workers: int | None = None) -> Sizing:
+    """A local engine is as fast as its cores: enough workers to be done in about an hour."""
+    work_s = rows * LOCAL_SECONDS_PER_IMAGE
+    wanted = max(1, math.ceil(work_s / LOCAL_AIM_S))
+    chosen = (
+        _checked(workers, rows) if workers is not None else min(wanted, max_workers, _most(rows))
+    )
+    why = f"{work_s / 3600:.1f} hours of reading on two vCPUs, over {chosen} workers"
+    return _sized(max(1, chosen), work_s / max(1, chosen), why)
+
+
+def local_seconds(rows: int, *, vcpu: float) -> float:
+    """How long one worker of so many vCPUs reads."""
+    return rows * LOCAL_SECONDS_PER_IMAGE * LOCAL_VCPUS / vcpu
+
+
+def _most(rows: int) -> int:
+    return max(1, min(MAX_ARRAY, math.ceil(rows / SLICE_ROWS)))
+
+
+def _checked(workers: int, rows: int) -> int:
+    if not 1 <= workers <= MAX_ARRAY:
+        raise ConfigError(f"--workers {workers}: AWS Batch takes 1 to {MAX_ARRAY:,} of them")
+    if workers > _most(rows):
+        raise ConfigError(
+            f"--workers {workers}: {rows:,} rows are {_most(rows)} slices of {SLICE_ROWS}, so at "
+            f"most {_most(rows)} workers have something to do"
+        )
+    return workers
+
+
+def _sized(workers: int, seconds: float, why: str) -> Sizing:
+    timeout_s = min(MAX_TIMEOUT_S, max(MIN_TIMEOUT_S, math.ceil(3 * seconds)))
+    return Sizing(workers, seconds, timeout_s, why)

@@ -1,0 +1,592 @@
+"""Compute environments and queues: Fargate Spot before Fargate, and EC2 Spot by choice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ocrlabel.aws import iam, names
+from ocrlabel.aws.iam import document
+from ocrlabel.aws.names import GITHUB_ISSUER, QUEUE, REPOSITORY, STACK, TAGS, Place
+
+# Current families of two makers, so that Spot has pools to choose from.
+FAMILIES_X86 = ["c7i", "m7i", "c6i", "m6i", "c7a", "m7a", "c6a", "m6a"]
+FAMILIES_ARM = ["c7g", "m7g", "c6g", "m6g"]
+# The Spot notice becomes SIGTERM for the containers; without this they die with the machine.
+USER_DATA = """\
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="==OCRLABEL=="
+
+--==OCRLABEL==
+Content-Type: text/x-shellscript; charset="us-ascii"
+
+#!/bin/bash
+echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config
+
+--==OCRLABEL==--
+"""
+# A job that cannot start is cancelled with a reason instead of waiting for ever.
+STUCK = [
+    {
+        "Action": "CANCEL",
+        "State": "RUNNABLE",
+        "Reason": reason,
+        "MaxTimeSeconds": seconds,
+    }
+    for reason, seconds in (
+        ("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE", 600),
+        ("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT", 600),
+        ("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", 4 * 3600),
+    )
+]
+# Tags move (the guide pushes :latest again and again), job definitions are pinned by digest.
+# Only untagged images expire, long after any job that was registered with them.
+_EXPIRY = {
+    "rules": [
+        {
+            "rulePriority": 1,
+            "description": "untagged images go after 90 days",
+            "selection": {
+                "tagStatus": "untagged",
+                "countType": "sinceImagePushed",
+                "countUnit": "days",
+                "countNumber": 90,
+            },
+            "action": {"type": "expire"},
+        }
+    ]
+}
+ZONES = {"SubnetA": (0, "10.42.0.0/20"), "SubnetB": (1, "10.42.16.0/20")}
+_YES_NO = ["true", "false"]
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "BucketName": {
+        "Type": "String",
+        "Description": "The bucket with datasets and results; made outside this stack",
+        "AllowedPattern": "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+    },
+    "SecretName": {
+        "Type": "String",
+        "Description": "The secret with the Upstage key; made outside this stack",
+        "Default": names.SECRET,
+    },
+    "CpuArchitecture": {
+        "Type": "String",
+        "Description": "Of the image and of the EC2 machines",
+        "Default": "X86_64",
+        "AllowedValues": ["X86_64", "ARM64"],
+    },
+    "MaxVcpusFargate": {
+        "Type": "Number",
+        "Description": "The most vCPUs of Fargate Spot, and again of Fargate on demand",
+        "Default": 64,
+        "MinValue": 1,
+    },
+    "WithEc2": {
+        "Type": "String",
+        "Description": "Also an EC2 Spot queue, for the local engine",
+        "Default": "false",
+        "AllowedValues": _YES_NO,
+    },
+    "MaxVcpusEc2": {
+        "Type": "Number",
+        "Description": "The most vCPUs of EC2 Spot",
+        "Default": 128,
+        "MinValue": 1,
+    },
+    "VpcId": {
+        "Type": "String",
+        "Description": "An existing VPC; empty for one of its own with an S3 gateway endpoint",
+        "Default": "",
+    },
+    "SubnetIds": {
+        "Type": "CommaDelimitedList",
+        "Description": "Subnets of that VPC with a way to the internet; empty with an own VPC",
+        "Default": "",
+    },
+    "ServiceRoleArn": {
+        "Type": "String",
+        "Description": "Empty for Batch's service-linked role (updates in place need that one)",
+        "Default": "",
+    },
+    "NotifyEmail": {
+        "Type": "String",
+        "Description": "Who hears of failed jobs and of the budget; empty for nobody",
+        "Default": "",
+    },
+    "MonthlyBudgetUsd": {
+        "Type": "Number",
+        "Description": "An alarm at 80 % of this much a month; 0 for none",
+        "Default": 0,
+        "MinValue": 0,
+    },
+    "GitHubRepository": {
+        "Type": "String",
+        "Description": "owner/name that may push and run through OIDC; empty for none",
+        "Default": "",
+        "AllowedPattern": "^$|^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$",
+    },
+    "GitHubEnvironment": {
+        "Type": "String",
+        "Description": "The GitHub environment whose jobs are trusted beside main",
+        "Default": "aws",
+        "AllowedPattern": "^[A-Za-z0-9._-]+$",
+    },
+    "CreateGitHubProvider": {
+        "Type": "String",
+        "Description": "false where the account already has GitHub's OIDC provider",
+        "Default": "true",
+        "AllowedValues": _YES_NO,
+    },
+}
+HERE = Place("${AWS::AccountId}", "${AWS::Region}", "${AWS::Partition}")
+NO_VALUE = {"Ref": "AWS::NoValue"}
+
+
+def compute() -> dict[str, Any]:
+    """Names are left to CloudFormation where a change may mean a replacement."""
+    return {
+        "FargateSpot": _fargate("FARGATE_SPOT"),
+        "Fargate": _fargate("FARGATE"),
+        "Queue": _queue(names.QUEUE, ["FargateSpot", "Fargate"]),
+        "Ec2LaunchTemplate": {
+            "Type": "AWS::EC2::LaunchTemplate",
+            "Condition": "Ec2Wanted",
+            "Properties": {
+                "LaunchTemplateData": {
+                    # containers must not reach the machine's own role
+                    "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+                    "UserData": {"Fn::Base64": USER_DATA},
+                }
+            },
+        },
+        "Ec2Spot": _ec2_spot(),
+        "QueueEc2": {
+            "Condition": "Ec2Wanted",
+            **_queue(names.ec2_name(names.QUEUE), ["Ec2Spot"]),
+        },
+    }
+
+
+def _environment(resources: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Type": "AWS::Batch::ComputeEnvironment",
+        "Properties": {
+            "Type": "MANAGED",
+            "State": "ENABLED",
+            "ServiceRole": either("HasServiceRole", ref("ServiceRoleArn"), NO_VALUE),
+            # change in place: a replacement would stop what runs
+            "ReplaceComputeEnvironment": False,
+            "ComputeResources": {
+                **resources,
+                "Subnets": SUBNETS,
+                "SecurityGroupIds": SECURITY_GROUPS,
+            },
+            "Tags": names.TAGS,
+        },
+    }
+
+
+def _fargate(kind: str) -> dict[str, Any]:
+    return _environment({"Type": kind, "MaxvCpus": ref("MaxVcpusFargate")})
+
+
+def _ec2_spot() -> dict[str, Any]:
+    environment = _environment(
+        {
+            "Type": "SPOT",
+            "AllocationStrategy": "SPOT_PRICE_CAPACITY_OPTIMIZED",
+            "MinvCpus": 0,
+            "MaxvCpus": ref("MaxVcpusEc2"),
+            "InstanceRole": attribute("InstanceProfile", "Arn"),
+            "InstanceTypes": either("IsArm", FAMILIES_ARM, FAMILIES_X86),
+            "Ec2Configuration": [{"ImageType": "ECS_AL2023"}],
+            "LaunchTemplate": {
+                "LaunchTemplateId": ref("Ec2LaunchTemplate"),
+                "Version": attribute("Ec2LaunchTemplate", "LatestVersionNumber"),
+            },
+            "Tags": names.TAGS,
+        }
+    )
+    environment["Properties"]["UpdatePolicy"] = {
+        "TerminateJobsOnUpdate": False,
+        "JobExecutionTimeoutMinutes": 60,
+    }
+    return {"Condition": "Ec2Wanted", **environment}
+
+
+def _queue(name: str, environments: list[str]) -> dict[str, Any]:
+    return {
+        "Type": "AWS::Batch::JobQueue",
+        "Properties": {
+            "JobQueueName": name,
+            "Priority": 1,
+            "State": "ENABLED",
+            "ComputeEnvironmentOrder": [
+                {"Order": order, "ComputeEnvironment": ref(environment)}
+                for order, environment in enumerate(environments, start=1)
+            ],
+            "JobStateTimeLimitActions": STUCK,
+            "Tags": names.TAGS,
+        },
+    }
+
+
+def template() -> dict[str, Any]:
+    """The template as a value. It names no account, no region and no secret's value."""
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "ocrlabel: OCR pseudo-labels with AWS Batch on Fargate Spot and EC2 Spot",
+        "Parameters": PARAMETERS,
+        "Conditions": CONDITIONS,
+        "Resources": {**registry(), **roles(), **network(), **compute(), **alarms()},
+        "Outputs": _outputs(),
+    }
+
+
+def body(value: Mapping[str, Any]) -> str:
+    """As it is sent: CloudFormation takes at most 51,200 bytes inline."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+def _outputs() -> dict[str, Any]:
+    return {
+        "RepositoryUri": {"Value": attribute("Repository", "RepositoryUri")},
+        "JobRoleArn": {"Value": attribute("JobRole", "Arn")},
+        "ExecutionRoleArn": {"Value": attribute("ExecutionRole", "Arn")},
+        "ComputeEnvironment": {"Value": ref("FargateSpot")},
+        "JobQueue": {"Value": ref("Queue")},
+        "NoticesTopicArn": {"Value": ref("Notices")},
+        "GitHubRoleArn": {
+            "Condition": "HasGitHub",
+            "Value": attribute("GitHubRole", "Arn"),
+        },
+    }
+
+
+def made_by(value: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, str]:
+    """Logical id -> type of every resource that these parameters make, in the template's order."""
+    given = {
+        name: parameters.get(name, str(spec.get("Default", "")))
+        for name, spec in value["Parameters"].items()
+    }
+    return {
+        name: resource["Type"]
+        for name, resource in value["Resources"].items()
+        if "Condition" not in resource or holds(value, resource["Condition"], given)
+    }
+
+
+def holds(value: Mapping[str, Any], condition: str, given: Mapping[str, str]) -> bool:
+    """Whether a condition of the template holds for these parameter values."""
+    return _true(value, value["Conditions"][condition], given)
+
+
+def _true(value: Mapping[str, Any], rule: Mapping[str, Any], given: Mapping[str, str]) -> bool:
+    ((function, arguments),) = rule.items()
+    match function:
+        case "Condition":
+            return holds(value, arguments, given)
+        case "Fn::Not":
+            return not _true(value, arguments[0], given)
+        case "Fn::And":
+            return all(_true(value, part, given) for part in arguments)
+        case "Fn::Equals":
+            left, right = (
+                given[side["Ref"]] if isinstance(side, dict) else str(side) for side in arguments
+            )
+            return left == right
+        case _:
+            raise ValueError(f"the template uses {function}, which is not evaluated here")
+
+
+def registry() -> dict[str, Any]:
+    """One mutable repository, scanned on push; it goes with the stack, images and all."""
+    return {
+        "Repository": {
+            "Type": "AWS::ECR::Repository",
+            "DeletionPolicy": "Delete",
+            "UpdateReplacePolicy": "Delete",
+            "Properties": {
+                "RepositoryName": REPOSITORY,
+                "ImageTagMutability": "MUTABLE",
+                "ImageScanningConfiguration": {"ScanOnPush": True},
+                "EmptyOnDelete": True,
+                "LifecyclePolicy": {"LifecyclePolicyText": json.dumps(_EXPIRY)},
+            },
+        }
+    }
+
+
+def roles() -> dict[str, Any]:
+    """The job's and the execution role; with conditions the instance's and GitHub's."""
+    bucket, secret = "${BucketName}", "${SecretName}"
+    tasks = iam.trust(iam.TASKS, HERE.account)
+    return {
+        "JobRole": _role(tasks, "data", iam.job(HERE, bucket)),
+        "ExecutionRole": _role(tasks, "start", iam.execution(HERE, secret)),
+        "InstanceRole": {
+            "Condition": "Ec2Wanted",
+            **_role(iam.trust("ec2.amazonaws.com"), "agent", iam.instance(HERE)),
+        },
+        "InstanceProfile": {
+            "Type": "AWS::IAM::InstanceProfile",
+            "Condition": "Ec2Wanted",
+            "Properties": {"Roles": [ref("InstanceRole")]},
+        },
+        "GitHubProvider": {
+            "Type": "AWS::IAM::OIDCProvider",
+            "Condition": "MakeGitHubProvider",
+            # one a account, shared by every repository: not this stack's to delete
+            "DeletionPolicy": "Retain",
+            "UpdateReplacePolicy": "Retain",
+            "Properties": {
+                "Url": f"https://{GITHUB_ISSUER}",
+                "ClientIdList": ["sts.amazonaws.com"],
+            },
+        },
+        "GitHubRole": _github_role(bucket),
+    }
+
+
+def _github_role(bucket: str) -> dict[str, Any]:
+    trust = iam.trust_github(HERE, "${GitHubRepository}", "${GitHubEnvironment}")
+    role = _role(trust, "push-and-run", iam.github(HERE, bucket))
+    # a run that is followed for hours outlives the default session of one hour
+    role["Properties"]["MaxSessionDuration"] = 6 * 3600
+    return {"Condition": "HasGitHub", **role}
+
+
+def _role(trust: dict[str, Any], policy: str, statements: list[iam.Statement]) -> dict[str, Any]:
+    return {
+        "Type": "AWS::IAM::Role",
+        "Properties": {
+            "AssumeRolePolicyDocument": filled(trust),
+            "Policies": [
+                {
+                    "PolicyName": policy,
+                    "PolicyDocument": filled(iam.document(statements)),
+                }
+            ],
+        },
+    }
+
+
+def network() -> dict[str, Any]:
+    """Public subnets with no way in: a NAT gateway would cost more than the compute.
+
+    The S3 gateway endpoint is free, and keeps images and checkpoints off the internet.
+    """
+    own = {
+        "Vpc": {
+            "Type": "AWS::EC2::VPC",
+            "Properties": {
+                "CidrBlock": "10.42.0.0/16",
+                "EnableDnsHostnames": True,
+                "EnableDnsSupport": True,
+            },
+        },
+        "InternetGateway": {"Type": "AWS::EC2::InternetGateway", "Properties": {}},
+        "GatewayAttachment": {
+            "Type": "AWS::EC2::VPCGatewayAttachment",
+            "Properties": {"VpcId": ref("Vpc"), "InternetGatewayId": ref("InternetGateway")},
+        },
+        "RouteTable": {"Type": "AWS::EC2::RouteTable", "Properties": {"VpcId": ref("Vpc")}},
+        "DefaultRoute": {
+            "Type": "AWS::EC2::Route",
+            "DependsOn": "GatewayAttachment",
+            "Properties": {
+                "RouteTableId": ref("RouteTable"),
+                "DestinationCidrBlock": "0.0.0.0/0",
+                "GatewayId": ref("InternetGateway"),
+            },
+        },
+        "S3Endpoint": {
+            "Type": "AWS::EC2::VPCEndpoint",
+            "Properties": {
+                "VpcId": ref("Vpc"),
+                "VpcEndpointType": "Gateway",
+                "ServiceName": {"Fn::Sub": "com.amazonaws.${AWS::Region}.s3"},
+                "RouteTableIds": [ref("RouteTable")],
+            },
+        },
+        **_subnets(),
+    }
+    return {
+        **{name: {**body, "Condition": "OwnNetwork"} for name, body in own.items()},
+        "JobSecurityGroup": {
+            "Type": "AWS::EC2::SecurityGroup",
+            "Properties": {
+                "GroupDescription": "OCR jobs: HTTPS out, nothing in",
+                "VpcId": either("OwnNetwork", ref("Vpc"), ref("VpcId")),
+                "SecurityGroupEgress": [
+                    {
+                        "Description": "HTTPS to ECR, S3, Secrets Manager, CloudWatch and the OCR",
+                        "IpProtocol": "tcp",
+                        "FromPort": 443,
+                        "ToPort": 443,
+                        "CidrIp": "0.0.0.0/0",
+                    }
+                ],
+            },
+        },
+    }
+
+
+def _subnets() -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, (zone, cidr) in ZONES.items():
+        made[name] = {
+            "Type": "AWS::EC2::Subnet",
+            "Properties": {
+                "VpcId": ref("Vpc"),
+                "CidrBlock": cidr,
+                "AvailabilityZone": {"Fn::Select": [zone, {"Fn::GetAZs": ""}]},
+                "MapPublicIpOnLaunch": True,
+            },
+        }
+        made[f"{name}Route"] = {
+            "Type": "AWS::EC2::SubnetRouteTableAssociation",
+            "Properties": {"SubnetId": ref(name), "RouteTableId": ref("RouteTable")},
+        }
+    return made
+
+
+def alarms() -> dict[str, Any]:
+    """A topic, a rule on failed jobs of our queues, and a monthly budget by choice."""
+    return {
+        "Notices": {
+            "Type": "AWS::SNS::Topic",
+            "Properties": {"TopicName": f"{STACK}-notices"},
+        },
+        "NoticesPolicy": {
+            "Type": "AWS::SNS::TopicPolicy",
+            "Properties": {
+                "Topics": [ref("Notices")],
+                "PolicyDocument": document(
+                    [_may_publish("events.amazonaws.com"), _may_publish("budgets.amazonaws.com")]
+                ),
+            },
+        },
+        "NoticesEmail": {
+            "Type": "AWS::SNS::Subscription",
+            "Condition": "HasEmail",
+            "Properties": {
+                "TopicArn": ref("Notices"),
+                "Protocol": "email",
+                "Endpoint": ref("NotifyEmail"),
+            },
+        },
+        "FailedJobs": {
+            "Type": "AWS::Events::Rule",
+            "Properties": {
+                "Name": f"{STACK}-failed-jobs",
+                "Description": "A job of our queues failed for good",
+                "State": "ENABLED",
+                "EventPattern": {
+                    "source": ["aws.batch"],
+                    "detail-type": ["Batch Job State Change"],
+                    "detail": {
+                        "status": ["FAILED"],
+                        "jobQueue": [
+                            {"prefix": filled(HERE.arn("batch", f"job-queue/{QUEUE}"))},
+                        ],
+                    },
+                },
+                "Targets": [{"Id": "notices", "Arn": ref("Notices")}],
+            },
+        },
+        "Budget": {
+            "Type": "AWS::Budgets::Budget",
+            "Condition": "HasBudget",
+            "Properties": {
+                "Budget": {
+                    "BudgetName": f"{STACK}-monthly",
+                    "BudgetType": "COST",
+                    "TimeUnit": "MONTHLY",
+                    "BudgetLimit": {"Amount": ref("MonthlyBudgetUsd"), "Unit": "USD"},
+                    "CostFilters": {"TagKeyValue": [f"user:Project${TAGS['Project']}"]},
+                },
+                "NotificationsWithSubscribers": [
+                    {
+                        "Notification": {
+                            "NotificationType": "ACTUAL",
+                            "ComparisonOperator": "GREATER_THAN",
+                            "Threshold": 80,
+                        },
+                        "Subscribers": [{"SubscriptionType": "SNS", "Address": ref("Notices")}],
+                    }
+                ],
+            },
+        },
+    }
+
+
+def _may_publish(service: str) -> dict[str, Any]:
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sns:Publish",
+        "Resource": ref("Notices"),
+        "Condition": {"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}},
+    }
+
+
+def _is(name: str, value: str) -> dict[str, Any]:
+    return {"Fn::Equals": [{"Ref": name}, value]}
+
+
+def _is_not(name: str, value: str) -> dict[str, Any]:
+    return {"Fn::Not": [_is(name, value)]}
+
+
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "OwnNetwork": _is("VpcId", ""),
+    "HasServiceRole": _is_not("ServiceRoleArn", ""),
+    "Ec2Wanted": _is("WithEc2", "true"),
+    "IsArm": _is("CpuArchitecture", "ARM64"),
+    "HasEmail": _is_not("NotifyEmail", ""),
+    "HasBudget": _is_not("MonthlyBudgetUsd", "0"),
+    "HasGitHub": _is_not("GitHubRepository", ""),
+    "MakeGitHubProvider": {
+        "Fn::And": [
+            _is_not("GitHubRepository", ""),
+            _is("CreateGitHubProvider", "true"),
+        ]
+    },
+}
+"""The place a template is deployed to, for builders that want a Place."""
+
+
+def ref(name: str) -> dict[str, str]:
+    """A parameter's value or a resource's own id."""
+    return {"Ref": name}
+
+
+def attribute(resource: str, name: str) -> dict[str, list[str]]:
+    """An attribute of a resource."""
+    return {"Fn::GetAtt": [resource, name]}
+
+
+SECURITY_GROUPS = [attribute("JobSecurityGroup", "GroupId")]
+
+
+def either(condition: str, then: Any, otherwise: Any) -> dict[str, list[Any]]:
+    """One value where the condition holds, another where not."""
+    return {"Fn::If": [condition, then, otherwise]}
+
+
+SUBNETS = either("OwnNetwork", [ref("SubnetA"), ref("SubnetB")], ref("SubnetIds"))
+
+
+def filled(value: Any) -> Any:
+    """The same value with every string that names `${...}` filled in by CloudFormation."""
+    match value:
+        case str() if "${" in value:
+            return {"Fn::Sub": value}
+        case dict():
+            return {key: filled(inner) for key, inner in value.items()}
+        case list():
+            return [filled(inner) for inner in value]
+        case _:
+            return value

@@ -1,1 +1,0 @@
-"""The steps of the GitHub workflows: inputs checked, summaries written, nothing left to bash."""

@@ -1,0 +1,168 @@
+"""`ocrlabel aws`: what AWS Batch needs, up and down, and the jobs that run there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from ocrlabel.cli import (
+    aws_jobs,
+    aws_stack,
+    aws_workflow,
+)
+from ocrlabel.cli import (
+    aws_jobs as aws_money,
+)
+from ocrlabel.cli import (
+    aws_stack as aws_deploy,
+)
+from ocrlabel.cli import (
+    aws_stack as aws_image,
+)
+from ocrlabel.cli.aws_wiring import Shell, variable, with_boto3
+from ocrlabel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typer._click import Context
+
+
+class OptionsAnywhere(TyperGroup):
+    """Takes the group's own options out of a command's words."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """The group's options first, the rest as it was written."""
+        own = [name for param in self.params for name in param.opts if name != "--help"]
+        return super().parse_args(ctx, brought_forward(own, args))
+
+
+app = typer.Typer(
+    name="aws",
+    cls=OptionsAnywhere,
+    help="Label datasets with AWS Batch: deploy, push-image, submit, logs, destroy."
+    " The options here may also stand after a command's name.",
+    no_args_is_help=True,
+)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    region: Annotated[str | None, typer.Option(help="Default: AWS_REGION, config.env.")] = None,
+    profile: Annotated[str | None, typer.Option(help="A profile of `aws configure`.")] = None,
+    config: Annotated[
+        Path, typer.Option(help="The file that deploy writes and the others read.")
+    ] = Path("aws/config.env"),
+) -> None:
+    """Options of every aws command."""
+    context.obj = Shell(region, profile, config)
+
+
+for _command in (
+    aws_deploy.deploy,
+    aws_stack.destroy,
+    aws_stack.doctor,
+    aws_image.push_image,
+    aws_image.register,
+    aws_jobs.submit,
+    aws_jobs.status,
+    aws_jobs.logs,
+    aws_jobs.explain,
+    aws_jobs.cancel,
+    aws_jobs.download,
+    aws_money.cost,
+):
+    app.command()(with_boto3(_command))
+app.add_typer(aws_workflow.app, name="workflow")
+
+
+@app.command()
+def policy(
+    context: typer.Context,
+    role: Annotated[str, typer.Argument(help="deployer, github, job, execution or instance")],
+    account: Annotated[str, typer.Option(help="The account number.")] = "",
+    bucket: Annotated[str, typer.Option(help="Default: S3_BUCKET, else deploy's.")] = "",
+    secret: Annotated[str, typer.Option(help="The secret's name.")] = "",
+) -> None:
+    """Print a role's IAM policy: what it may do, and nothing else.
+
+    For example:
+
+        ocrlabel aws policy deployer --account 123456789012 --region ap-northeast-2
+
+        ocrlabel aws policy github > github-policy.json
+    """
+    from ocrlabel.aws import iam, names
+    from ocrlabel.aws.iam_deployer import deployer
+
+    shell: Shell = context.obj
+    place = names.Place(
+        account or variable("AWS_ACCOUNT_ID") or "<AWS_ACCOUNT_ID>",
+        shell.region or variable("AWS_REGION") or "<AWS_REGION>",
+    )
+    in_bucket = bucket or variable("S3_BUCKET") or place.default_bucket
+    named = secret or variable("SECRET_NAME") or names.SECRET
+    documents = {
+        "deployer": lambda: deployer(place, in_bucket, named),
+        "github": lambda: iam.github(place, in_bucket),
+        "job": lambda: iam.job(place, in_bucket),
+        "execution": lambda: iam.execution(place, named),
+        "instance": lambda: iam.instance(place),
+    }
+    if role not in documents:
+        raise ConfigError(f"there is no role {role!r}: one of {', '.join(documents)}")
+    typer.echo(json.dumps(iam.document(documents[role]()), indent=2))
+
+
+@app.command("github-secrets")
+@with_boto3
+def github_secrets(
+    context: typer.Context,
+    repository: Annotated[str, typer.Option("--repo", help="owner/name; default: this one")] = "",
+    set_them: Annotated[bool, typer.Option("--set", help="Set them with `gh`.")] = False,
+) -> None:
+    """Print the GitHub secrets that the guide lists, or set them with `gh`.
+
+    For example:
+
+        ocrlabel aws github-secrets
+
+        ocrlabel aws github-secrets --set --repo me/my-labels
+    """
+    from ocrlabel.aws import github_secrets as secrets
+    from ocrlabel.aws.plan import Hidden
+    from ocrlabel.aws.session import run
+
+    shell: Shell = context.obj
+    keys = {name: Hidden(value) for name in secrets.KEYS if (value := variable(name))}
+    values = secrets.secrets(shell.config(), keys)
+    if not set_them:
+        typer.echo(secrets.table(values))
+        return
+    done = secrets.set_with_gh(run, repository, values)
+    typer.echo(f"{len(done)} secrets set: {', '.join(done)}")
+
+
+def brought_forward(options: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The words with these options, and the value that each has, before all others."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word == "--":
+            return [*first, *rest, word, *left]
+        name, has_value, _ = word.partition("=")
+        if name not in options:
+            rest.append(word)
+        elif has_value:
+            first.append(word)
+        else:
+            value = list(islice(left, 1))
+            # without a value it stays, to be complained of
+            (rest if not value or value[0].startswith("-") else first).extend([word, *value])
+    return [*first, *rest]

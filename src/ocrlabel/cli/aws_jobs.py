@@ -1,0 +1,411 @@
+"""`ocrlabel aws submit`, `status`, `logs`, `explain`, `cancel` and `download`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrlabel.cli.aws_wiring import (
+    JobEngine,
+    Processor,
+    Shell,
+    offering,
+    open_in_bucket,
+    stamp,
+    tell,
+)
+from ocrlabel.errors import ConfigError, OcrLabelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ocrlabel.aws.cost import Compute, CostLine
+    from ocrlabel.aws.explain import Explanation
+    from ocrlabel.aws.jobs import Job, Sizing
+    from ocrlabel.aws.logs import Line
+    from ocrlabel.aws.names import AwsConfig
+    from ocrlabel.aws.session import Aws
+
+DOCUMENTED_RPS = 3.0
+JobId = Annotated[str, typer.Argument(help="The job's id, as submit prints it.")]
+SHOWN = (
+    *("state", "done", "failed", "rate", "time left", "spent"),
+    *("interrupted", "cost of it", "last stopped"),
+)
+WITHOUT_AN_ACCOUNT = "without an account, --offline uses listed prices, which bound the true ones"
+
+
+class JobFailed(OcrLabelError):
+    """The job that was watched did not succeed."""
+
+
+def submit(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(help="Its table is data/processed/DATASET.parquet.")],
+    workers: Annotated[int | None, typer.Option(help="Default: as many as help.")] = None,
+    engine: Annotated[JobEngine, typer.Option(help="rapidocr needs no key.")] = "upstage",
+    rps: Annotated[float | None, typer.Option(help="Requests/s of the whole fleet.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="USD that OCR may cost.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows of a checkpoint.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="At most so many at once.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, and pay again.")] = False,
+    ec2: Annotated[bool, typer.Option("--ec2", help="On the EC2 Spot queue.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+) -> None:
+    """Submit one job for a dataset: an array where several workers help.
+
+    For example:
+
+        ocrlabel aws submit baseline_train --max-cost 10 --watch
+
+        ocrlabel aws submit baseline_train --resume
+
+        ocrlabel aws submit big --engine rapidocr --ec2 --workers 40
+    """
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    from ocrlabel.aws import jobs
+
+    sizing = sizing_of(aws, rows_of(config, dataset), engine, rps, workers)
+    tell(f"{sizing.workers} worker(s), about {_minutes(sizing.seconds)}: {sizing.why}")
+    settings = jobs.JobSettings(
+        dataset=dataset,
+        resume=resume,
+        fresh=fresh,
+        batch_size=batch_size,
+        concurrency=concurrency,
+        engine=None if engine == "upstage" else engine,
+        rps=rps,
+        max_cost_usd=max_cost,
+    )
+    job_id = jobs.submit(aws, jobs.request(settings, sizing, stamp=stamp(), on_ec2=ec2))
+    typer.echo(job_id)
+    if watch:
+        _watch(aws, config, job_id, dataset)
+
+
+def status(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(help="Also how far this dataset is.")] = "",
+    job: Annotated[str, typer.Option(help="Only this job.")] = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")] = False,
+) -> None:
+    """Say what Batch is doing, and how far a dataset is.
+
+    For example:
+
+        ocrlabel aws status baseline_train
+
+        ocrlabel aws status baseline_train --job 1b6a... --watch
+    """
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    from ocrlabel.aws import names
+    from ocrlabel.aws.jobs import ACTIVE, describe, jobs_in, line_of
+
+    if job and watch:
+        _watch(aws, config, job, dataset)
+        return
+    queues = (names.QUEUE, names.ec2_name(names.QUEUE))
+    found = [each for queue in queues for each in jobs_in(aws, queue, ACTIVE)]
+    for each in describe(aws, [job] if job else [other.id for other in found]):
+        typer.echo(f"{each.id}  {each.name}  {line_of(each, '')}")
+    if not found and not job:
+        typer.echo("no job is waiting or running")
+    if dataset:
+        line = progress_of(config, dataset)()
+        typer.echo(f"{dataset}: {line or 'nothing saved yet'}")
+
+
+def logs(
+    context: typer.Context,
+    job: JobId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends.")] = False,
+) -> None:
+    """Print a job's log, each line once.
+
+    For example:
+
+        ocrlabel aws logs 1b6a... --follow
+    """
+    shell: Shell = context.obj
+    from ocrlabel.aws.logs import read
+
+    read(shell.aws(), job, _print_line, follow=follow)
+
+
+def explain(context: typer.Context, job: JobId) -> None:
+    """Say why a job is where it is, and what to do.
+
+    For example:
+
+        ocrlabel aws explain 1b6a...
+    """
+    shell: Shell = context.obj
+    _explain(shell.aws(), job)
+
+
+def cancel(
+    context: typer.Context,
+    job: JobId,
+    reason: Annotated[str, typer.Option(help="Kept with the job.")] = "stopped by ocrlabel",
+) -> None:
+    """Stop a job, or a whole array; what it has done is saved.
+
+    For example:
+
+        ocrlabel aws cancel 1b6a...
+    """
+    shell: Shell = context.obj
+    from ocrlabel.aws.jobs import cancel as stop
+
+    stop(shell.aws(), job, reason)
+    typer.echo(f"{job} is being stopped; `ocrlabel aws submit DATASET --resume` goes on later")
+
+
+def download(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(help="The dataset's name.")],
+    to: Annotated[Path, typer.Option(help="The folder.")] = Path(),
+) -> None:
+    """Fetch a dataset's labels, failures, numbers and report.
+
+    For example:
+
+        ocrlabel aws download baseline_train --to results/
+    """
+    shell: Shell = context.obj
+    from ocrlabel.aws.jobs import download as fetch
+
+    for path in fetch(shell.aws(), shell.config().s3_bucket, dataset, to):
+        typer.echo(str(path))
+
+
+def _watch(aws: Aws, config: AwsConfig, job_id: str, dataset: str) -> None:
+    from ocrlabel.aws.jobs import watch
+
+    progress = progress_of(config, dataset) if dataset else str
+    job = watch(aws, job_id, progress, tell)
+    if job.status != "SUCCEEDED":
+        _explain(aws, job_id)
+        raise JobFailed(f"job {job_id} failed: see above")
+    typer.echo(
+        f"{job_id} succeeded; fetch the labels: ocrlabel aws download {dataset or 'DATASET'}"
+    )
+
+
+def _explain(aws: Aws, job_id: str) -> None:
+    from ocrlabel.aws.explain import explained
+    from ocrlabel.aws.jobs import known
+
+    job = known(aws, job_id)
+    show_explanation(job, explained(aws, job))
+
+
+def show_explanation(job: Job, explanation: Explanation) -> None:
+    """What happened, what to do, and the end of the log."""
+    typer.echo(f"{job.name} ({job.id}): {explanation.what}")
+    if explanation.remedy:
+        typer.echo(f"what to do: {explanation.remedy}")
+    for line in explanation.log:
+        typer.echo(f"  | {line}")
+
+
+def rows_of(config: AwsConfig, dataset: str) -> int:
+    """The rows of a dataset's table in the bucket. Raises ConfigError where there is none."""
+    from ocrlabel.aws.doctor import read_table, table_key
+
+    object_key = table_key(dataset)
+    with open_in_bucket(config.s3_bucket, object_key, config.aws_region) as source:
+        return read_table(source, f"s3://{config.s3_bucket}/{object_key}").rows
+
+
+def sizing_of(aws: Aws, rows: int, engine: str, rps: float | None, workers: int | None) -> Sizing:
+    """How many workers for how long."""
+    from ocrlabel.aws import jobs
+    from ocrlabel.aws.stack import look_stack
+
+    if engine == "upstage":
+        return jobs.for_service(rows, requests_per_s=rps or DOCUMENTED_RPS, workers=workers)
+    stack = look_stack(aws.client("cloudformation"))
+    vcpus = int(stack.parameters.get("MaxVcpusFargate", "64")) if stack else 64
+    return jobs.for_local(rows, max_workers=max(1, vcpus // 2), workers=workers)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
+
+
+def _print_line(line: Line) -> None:
+    at = datetime.fromtimestamp(line.at_s, tz=UTC).strftime("%H:%M:%S")
+    worker = "" if line.worker is None else f"[{line.worker}] "
+    typer.echo(f"{at} {worker}{line.text}")
+
+
+def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
+    """A function that looks into the bucket each time it is called; "" before a run began."""
+    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.status import lines
+    from ocrlabel.cli.wiring import make_world, place_of_output
+    from ocrlabel.pipeline.status import read_status
+
+    settings, keys = Settings.of(), from_environment()
+    labels = f"s3://{config.s3_bucket}/data/processed/{dataset}_pseudo_labels.parquet"
+    place = place_of_output(labels, settings, keys)
+    world = make_world(place.store, lambda _: None)
+
+    def look() -> str:
+        try:
+            found = asyncio.run(read_status(world, place.layout, watch_s=1.0))
+        except ConfigError:
+            return ""  # no plan yet: the first worker is still on its way
+        rows = lines(found, settings.price_per_page)
+        return ", ".join(f"{name} {value}" for name, value in rows if name in SHOWN)
+
+    return look
+
+
+def cost(
+    context: typer.Context,
+    images: Annotated[int | None, typer.Option(min=1, help="Before a run: how many.")] = None,
+    pages: Annotated[int | None, typer.Option(min=1, help="Billed pages; default: images.")] = None,
+    job: Annotated[str, typer.Option(help="After a run: the job's id.")] = "",
+    dataset: Annotated[
+        str, typer.Option(help="After a run: its name; images and billed pages are its run.json's.")
+    ] = "",
+    rps: Annotated[
+        float, typer.Option(help="Requests/s of upstage; rapidocr takes what its vCPUs can.")
+    ] = DOCUMENTED_RPS,
+    workers: Annotated[int, typer.Option(min=1)] = 1,
+    vcpu: Annotated[
+        float | None, typer.Option(min=0.25, help="Of a worker; 1, for rapidocr 2.")
+    ] = None,
+    memory_mib: Annotated[
+        int | None, typer.Option(min=512, help="Of a worker; 2048, for rapidocr 4096.")
+    ] = None,
+    architecture: Annotated[Processor, typer.Option(help="Of a worker.")] = "X86_64",
+    engine: Annotated[JobEngine, typer.Option(help="rapidocr has no bill.")] = "upstage",
+    offline: Annotated[bool, typer.Option("--offline", help="Listed prices; ask nobody.")] = False,
+) -> None:
+    """Say what a run costs: OCR, machines, requests and the rest.
+
+    For example:
+
+        ocrlabel aws cost --images 3272
+
+        ocrlabel aws cost --images 3272 --offline
+
+        ocrlabel aws cost --images 3272 --engine rapidocr --offline
+
+        ocrlabel aws cost --job 1b6a... --dataset baseline_train
+    """
+    from ocrlabel.aws import cost as money
+    from ocrlabel.aws import cost as price_lists
+    from ocrlabel.aws.jobs import children, describe
+
+    shell: Shell = context.obj
+    if dataset:
+        images, pages = _of_run(shell, dataset)
+    if images is None:
+        raise ConfigError("say how many images: --images 3272, or after a run --dataset NAME")
+    if job:
+        aws = shell.aws()
+        found = describe(aws, [job])
+        if not found:
+            raise ConfigError(f"AWS Batch knows no job {job}: it forgets them after 7 days")
+        used = money.Compute.used(children(aws, found[0]), aws.now_s())
+    else:
+        todo = images if engine == "upstage" else pages or images
+        used = _planned(engine, todo, rps, workers, vcpu, memory_mib)
+    if offline:
+        prices = price_lists.listed(architecture)
+    else:
+        with offering(WITHOUT_AN_ACCOUNT):
+            prices = price_lists.live(shell.aws(), architecture)
+    bill = money.ocr(pages or images, prices, 0.0 if engine != "upstage" else None)
+    rest = money.around(images, prices, gets=None, puts=None)
+    choices = money.compute_choices(used, prices)
+    _print([bill], "OCR")
+    for name, lines in choices.items():
+        _print(lines, f"{name}, {used.hours:,.2f} machine hours")
+    _print(rest, "Around it")
+    for name, (amount, bound) in money.in_all(choices, [bill, *rest]).items():
+        typer.echo(f"In all, on {name}: {_amount(amount, bound=bound)}")
+    if engine == "rapidocr" and not job:
+        typer.echo(_rule())
+    if offline:
+        typer.echo(_whose_prices(shell.known_region()))
+
+
+def _planned(
+    engine: JobEngine,
+    todo: int,
+    rps: float,
+    workers: int,
+    vcpu: float | None,
+    memory_mib: int | None,
+) -> Compute:
+    """Machine time before a run: of a service its rate decides, of a local engine its cores."""
+    from ocrlabel.aws import jobs
+    from ocrlabel.aws.cost import Compute
+
+    if engine == "upstage":
+        return Compute.planned(todo / rps / workers, workers, vcpu or 1, memory_mib or 2048)
+    vcpu = vcpu or jobs.LOCAL_VCPUS
+    seconds = jobs.local_seconds(todo, vcpu=vcpu) / workers
+    return Compute.planned(seconds, workers, vcpu, memory_mib or jobs.LOCAL_MEMORY_MIB)
+
+
+def _rule() -> str:
+    from ocrlabel.aws.jobs import LOCAL_SECONDS_PER_IMAGE, LOCAL_VCPUS
+
+    return (
+        f"Machine time is a rule of thumb: {LOCAL_SECONDS_PER_IMAGE:g} s a page"
+        f" on {LOCAL_VCPUS} vCPUs; big and dense pages take longer."
+    )
+
+
+def _whose_prices(region: str | None) -> str:
+    from ocrlabel.aws.cost import LISTED_REGION
+
+    if region in {None, LISTED_REGION}:
+        return f"Prices are those of {LISTED_REGION}, which are stored here; no others are."
+    return (
+        f"Prices are those of {LISTED_REGION}, the only ones stored here: in {region} they may be"
+        " higher. Without --offline AWS is asked for those of machines there."
+    )
+
+
+def _of_run(shell: Shell, dataset: str) -> tuple[int, int]:
+    """Images and billed pages of a run, from its run.json in the bucket."""
+    import json
+    import tempfile
+    from pathlib import Path
+
+    from ocrlabel.aws.jobs import download
+
+    with tempfile.TemporaryDirectory(prefix="ocrlabel-") as folder:
+        bucket = shell.config().s3_bucket
+        found = download(shell.aws(), bucket, dataset, Path(folder))
+        told = next(path for path in found if path.name.endswith("_run.json"))
+        record = json.loads(told.read_bytes())
+    return int(record["rows"]), int(record["account"]["billed_pages"])
+
+
+def _print(lines: Sequence[CostLine], title: str) -> None:
+    from ocrlabel.aws.cost import total
+
+    amount, bound = total(lines)
+    typer.echo(f"{title}: {_amount(amount, bound=bound)}")
+    for line in lines:
+        typer.echo(f"  {'<=' if line.bound else '  '} ${line.usd:.4f}  {line.item}: {line.how}")
+
+
+def _amount(amount: float, *, bound: bool) -> str:
+    return f"{'at most ' if bound else ''}${amount:,.4f}"

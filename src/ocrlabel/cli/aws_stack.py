@@ -1,0 +1,390 @@
+"""`ocrlabel aws deploy`: make or update what jobs need, or only say what that would be."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ocrlabel.cli.aws_wiring import (
+    Processor,
+    Shell,
+    agreed,
+    key,
+    offering,
+    open_in_bucket,
+    show,
+    tell,
+    variable,
+)
+from ocrlabel.errors import ConfigError, OcrLabelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ocrlabel.aws.doctor import Check
+    from ocrlabel.aws.names import AwsConfig
+    from ocrlabel.aws.session import Aws
+
+WITHOUT_AN_ACCOUNT = "without an account, `ocrlabel aws deploy --dry-run --offline` lists it all"
+Vcpu = Annotated[str, typer.Option(help="vCPUs of a worker.")]
+Memory = Annotated[int, typer.Option(min=512, help="Memory of a worker.")]
+CACHE_TAG = "cache"
+Architecture = Annotated[Processor, typer.Option(help="As the queue's machines have it.")]
+
+
+def deploy(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="With --dry-run: of an empty account, asking nobody.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Replace and remove unasked.")] = False,
+    bucket: Annotated[
+        str, typer.Option(help="Default: S3_BUCKET, else ocrlabel-ACCOUNT-REGION.")
+    ] = "",
+    architecture: Annotated[
+        Processor | None, typer.Option(help="Of the machines that jobs run on.")
+    ] = None,
+    with_ec2: Annotated[
+        bool | None,
+        typer.Option("--with-ec2/--without-ec2", help="Also a queue on EC2 Spot, for rapidocr."),
+    ] = None,
+    max_vcpus: Annotated[int | None, typer.Option(min=1, help="Of Fargate at once.")] = None,
+    max_vcpus_ec2: Annotated[int | None, typer.Option(min=1, help="Of EC2 at once.")] = None,
+    network: Annotated[
+        Literal["default", "own"] | None,
+        typer.Option(help="The account's default VPC, or one of its own."),
+    ] = None,
+    subnets: Annotated[str, typer.Option(help="Existing subnets, with commas.")] = "",
+    service_role: Annotated[
+        str | None, typer.Option(help="A role for Batch instead of its service-linked one.")
+    ] = None,
+    notify_email: Annotated[str | None, typer.Option(help="Hears of failed jobs.")] = None,
+    budget: Annotated[
+        int | None, typer.Option(min=0, help="Alarm at 80 % of so many USD a month.")
+    ] = None,
+    github: Annotated[
+        str | None, typer.Option(help="owner/name that may push and run by OIDC.")
+    ] = None,
+    github_environment: Annotated[str | None, typer.Option(help="Its environment.")] = None,
+) -> None:
+    """Make or update everything that jobs need, and write aws/config.env.
+
+    Running it again is harmless: what is there stays, and options given before are kept.
+
+    For example:
+
+        ocrlabel aws deploy --dry-run
+
+        ocrlabel aws deploy --dry-run --offline
+
+        UPSTAGE_API_KEY=up_... ocrlabel aws deploy
+
+        ocrlabel aws deploy --with-ec2 --budget 50 --notify-email me@example.org
+    """
+    shell: Shell = context.obj
+    said = _said(
+        BucketName=bucket or variable("S3_BUCKET") or None,
+        SecretName=variable("SECRET_NAME") or None,
+        CpuArchitecture=architecture,
+        WithEc2=None if with_ec2 is None else str(with_ec2).lower(),
+        MaxVcpusFargate=max_vcpus,
+        MaxVcpusEc2=max_vcpus_ec2,
+        ServiceRoleArn=service_role,
+        NotifyEmail=notify_email,
+        MonthlyBudgetUsd=budget,
+        GitHubRepository=github,
+        GitHubEnvironment=github_environment,
+    )
+    named = [subnet for subnet in subnets.split(",") if subnet]
+    if offline:
+        if not dry_run:
+            raise ConfigError("--offline can only say what would be made: give --dry-run with it")
+        _show_first(shell, said, network, named)
+        return
+    with offering(WITHOUT_AN_ACCOUNT):
+        aws = shell.aws()
+        place = aws.place()
+    from ocrlabel.aws import names
+    from ocrlabel.aws.deploy import Wanted, discard, look_choices, make, propose
+    from ocrlabel.aws.names import render
+    from ocrlabel.aws.plan import loses_something
+    from ocrlabel.aws.stack import look_stack
+
+    stack = look_stack(aws.client("cloudformation"))
+    settled = {
+        "BucketName": place.default_bucket,
+        "SecretName": names.SECRET,
+        **(stack.parameters if stack else {}),
+        **said,
+    }
+    in_bucket = names.checked_bucket(settled["BucketName"])
+    secret = names.checked_secret(settled["SecretName"])
+    said |= {"BucketName": in_bucket, "SecretName": secret}
+    parameters = look_choices(aws, place, stack, said, network=network, subnets=named)
+    wanted = Wanted(place, in_bucket, secret, key(), parameters)
+    proposal = propose(aws, wanted)
+    show(proposal.changes, "nothing to change")
+    losses = loses_something(proposal.changes)
+    if dry_run or not (not losses or agreed(f"{len(losses)} things go or are replaced", yes=yes)):
+        discard(aws, proposal)
+        tell("nothing was changed")
+        return
+    config = make(aws, wanted, proposal, tell)
+    _write(shell.config_file, render(config))
+    typer.echo(f"wrote {shell.config_file}; next: source {shell.config_file}")
+
+
+def _show_first(
+    shell: Shell, said: Mapping[str, str], network: str | None, subnets: Sequence[str]
+) -> None:
+    """What the first deployment adds to an empty account, whoever's it is."""
+    from ocrlabel.aws import names
+    from ocrlabel.aws.deploy import Wanted, first, first_choices
+    from ocrlabel.aws.plan import Hidden
+
+    place = names.Place("ACCOUNT", shell.known_region() or "REGION")
+    bucket = said.get("BucketName", place.default_bucket)
+    secret = said.get("SecretName", names.SECRET)
+    parameters = first_choices(said, network=network, subnets=subnets)
+    # nothing is carried out, so the key's place may be empty
+    show(first(Wanted(place, bucket, secret, key() or Hidden(""), parameters)), "nothing to add")
+    tell("this is what an empty account would get; --dry-run alone compares with what is there")
+
+
+def _said(**values: str | int | None) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def destroy(
+    context: typer.Context,
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Also the bucket, with everything in it.")
+    ] = False,
+    delete_secret: Annotated[
+        bool, typer.Option("--delete-secret", help="Also the secret (7 days to undo it).")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Unasked, the data excepted.")] = False,
+    type_bucket: Annotated[
+        str, typer.Option(help="With --delete-data: the bucket's name, typed.")
+    ] = "",
+) -> None:
+    """Remove what deploy made; bucket, secret and logs stay unless told otherwise.
+
+    For example:
+
+        ocrlabel aws destroy --dry-run
+
+        ocrlabel aws destroy --delete-data --delete-secret
+    """
+    shell: Shell = context.obj
+    aws = shell.aws()
+    from ocrlabel.aws import names
+    from ocrlabel.aws.destroy import propose_removal, remove
+
+    place = aws.place()
+    removal = propose_removal(
+        aws,
+        bucket=variable("S3_BUCKET") or _known_bucket(shell) or place.default_bucket,
+        secret=variable("SECRET_NAME") or names.SECRET,
+        delete_data=delete_data,
+        delete_secret=delete_secret,
+    )
+    show(removal.changes, "nothing to remove")
+    if dry_run or not removal.changes:
+        return
+    typed = type_bucket
+    if removal.data and not typed:
+        typed = typer.prompt(f"All data goes. Type {removal.data}")
+    if removal.data or agreed(f"remove these {len(removal.changes)}", yes=yes):
+        remove(aws, removal, typed, tell)
+
+
+def doctor(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(help="Also look at this dataset.")] = "",
+    call: Annotated[
+        bool, typer.Option("--call", help="Also one OCR request of one page (it costs $0.0015).")
+    ] = False,
+) -> None:
+    """Check everything before money is spent; each line says what mends it.
+
+    For example:
+
+        ocrlabel aws doctor
+
+        ocrlabel aws doctor baseline_train --call
+    """
+    shell: Shell = context.obj
+    aws = shell.aws()
+    config = shell.config()
+    from ocrlabel.aws.doctor import Outside, examine
+
+    outside = Outside(
+        fetch=_fetch,
+        dataset=(lambda: _dataset_check(aws, config, dataset)) if dataset else None,
+        call=_one_call if call else None,
+    )
+    failed = 0
+    for check in examine(aws, config, outside):
+        failed += not check.ok
+        mend = f"\n        mend it: {check.mend}" if check.mend and not check.ok else ""
+        typer.echo(f"{'ok    ' if check.ok else 'NOT OK'}  {check.name}: {check.why}{mend}")
+    if failed:
+        raise ConfigError(f"{failed} checks failed: see above for what mends each")
+
+
+def _known_bucket(shell: Shell) -> str:
+    return shell.config().s3_bucket if shell.config_file.is_file() else ""
+
+
+def _dataset_check(aws: Aws, config: AwsConfig, dataset: str) -> Check:
+    from ocrlabel.aws.doctor import check_images, read_table, table_key
+
+    object_key = table_key(dataset)
+    with open_in_bucket(config.s3_bucket, object_key, config.aws_region) as source:
+        table = read_table(source, f"s3://{config.s3_bucket}/{object_key}")
+    return check_images(aws, config.s3_bucket, dataset, table)
+
+
+def _fetch(url: str) -> bytes:
+    import httpx2
+
+    try:
+        return httpx2.get(url, timeout=30).raise_for_status().content
+    except httpx2.HTTPError as error:
+        raise OcrLabelError(f"ECR's own download did not answer: {error}") from error
+
+
+def _one_call(secret: str) -> Check:
+    from ocrlabel.cli.aws_probe import one_call
+
+    return one_call(secret, variable("UPSTAGE_BASE_URL"))
+
+
+def push_image(
+    context: typer.Context,
+    root: Annotated[Path, typer.Option(help="The project's folder.")] = Path(),
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="The tags that move to it; default: latest.", show_default=False),
+    ] = None,
+    target: Annotated[
+        Literal["api", "local"], typer.Option(help="local has the embedded engine in it.")
+    ] = "api",
+    architecture: Architecture = "X86_64",
+    base_image: Annotated[str, typer.Option(help="Instead of python:3.12-slim.")] = "",
+    vcpu: Vcpu = "1",
+    memory_mib: Memory = 2048,
+    cache: Annotated[
+        bool,
+        typer.Option("--cache", help="Keep all layers in ECR for the next build (docker buildx)."),
+    ] = False,
+    push_it: Annotated[
+        bool, typer.Option("--push/--no-push", help="Or only build it; needs no AWS.")
+    ] = True,
+    register_it: Annotated[
+        bool, typer.Option("--register/--no-register", help="Make jobs use it.")
+    ] = True,
+) -> None:
+    """Build the image, push it to ECR, and register a job definition pinned to it.
+
+    For example:
+
+        ocrlabel aws push-image
+
+        ocrlabel aws push-image --target local --memory-mib 4096 --vcpu 2
+
+        ocrlabel aws push-image --tag "$GITHUB_SHA" --tag latest --cache
+
+        ocrlabel aws push-image --no-push
+    """
+    from ocrlabel.aws import image
+    from ocrlabel.aws.names import REPOSITORY
+    from ocrlabel.aws.session import run
+
+    program = image.engine(shutil.which)
+    name = f"{REPOSITORY}:latest"
+    dockerfile = str(root / "scripts" / "cloud" / "Dockerfile.batch")
+    wanted = image.Build(str(root), dockerfile, name, architecture, target, base_image)
+    if not push_it:
+        tell(f"building {name} with {program}")
+        image.build(run, program, wanted)
+        typer.echo(name)
+        return
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    image.log_in(run, program, aws.client("ecr"), config.ecr_uri)
+    if cache and image.can_cache(run, program):
+        wanted = replace(wanted, cache=f"{config.ecr_uri}:{CACHE_TAG}")
+    elif cache:
+        tell(f"{program} has no buildx builder that can keep layers in ECR: built without")
+    tell(f"building {name} with {program}")
+    image.build(run, program, wanted)
+    tags = tag or ["latest"]
+    tell(f"pushing to {config.ecr_uri}: {', '.join(tags)}")
+    pinned = image.push(run, program, aws.client("ecr"), name=name, uri=config.ecr_uri, tags=tags)
+    typer.echo(pinned)
+    if register_it:
+        _register(aws, config, pinned, architecture, vcpu, memory_mib)
+
+
+def register(
+    context: typer.Context,
+    image: Annotated[str, typer.Option(help="URI@sha256:...; default: the tag in ECR.")] = "",
+    tag: Annotated[str, typer.Option(help="The tag to look up.")] = "latest",
+    architecture: Architecture = "X86_64",
+    vcpu: Vcpu = "1",
+    memory_mib: Memory = 2048,
+) -> None:
+    """Register a job definition revision, pinned by the image's digest; none where it is there.
+
+    For example:
+
+        ocrlabel aws register
+
+        ocrlabel aws register --memory-mib 4096
+    """
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    from ocrlabel.aws.image import pinned
+
+    uri = image or pinned(aws.client("ecr"), config.ecr_uri, tag)
+    _register(aws, config, uri, architecture, vcpu, memory_mib)
+
+
+def _register(
+    aws: Aws, config: AwsConfig, image: str, architecture: str, vcpu: str, memory_mib: int
+) -> None:
+    from ocrlabel.aws import names
+    from ocrlabel.aws.job_definition import (
+        look_definition,
+        plan_definition,
+        values_of,
+        wanted_definitions,
+    )
+    from ocrlabel.aws.plan import carry_out
+    from ocrlabel.aws.stack import look_stack
+
+    stack = look_stack(aws.client("cloudformation"))
+    values = values_of(
+        config, image, architecture=architecture, vcpu=vcpu, memory_mib=str(memory_mib)
+    )
+    with_ec2 = stack is not None and stack.parameters.get("WithEc2") == "true"
+    for wanted in wanted_definitions(values, with_ec2=with_ec2):
+        present = look_definition(aws.client("batch"), wanted["jobDefinitionName"])
+        changes = plan_definition(present, wanted)
+        carry_out(aws, changes, tell)
+        if not changes:
+            tell(f"{wanted['jobDefinitionName']}: revision {(present or {})['revision']} is it")
+    tell(f"submit with: ocrlabel aws submit DATASET, to {names.QUEUE}")

@@ -1,0 +1,146 @@
+"""What the aws commands need of the world: clients, clock, configuration, confirmation."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import wraps
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, ParamSpec
+
+import typer
+
+from ocrlabel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ocrlabel.aws.names import AwsConfig
+    from ocrlabel.aws.plan import Change, Hidden
+    from ocrlabel.aws.session import Aws
+
+P = ParamSpec("P")
+KEY = "UPSTAGE_API_KEY"
+Processor = Literal["X86_64", "ARM64"]
+JobEngine = Literal["upstage", "rapidocr"]
+"""AWS's names for what the machines have."""
+"""The engines that a worker's image can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """The options before the command's name."""
+
+    region: str | None
+    profile: str | None
+    config_file: Path
+
+    def aws(self) -> Aws:
+        """Clients with the credentials that the AWS command line would use."""
+        from ocrlabel.aws.session import connect
+
+        return connect(
+            region=self.known_region(),
+            profile=self.profile,
+            sleep=time.sleep,
+            now_s=time.time,
+        )
+
+    def config(self) -> AwsConfig:
+        """aws/config.env; without it the same variables of the environment."""
+        from ocrlabel.aws.names import from_environment, parse
+
+        if self.config_file.is_file():
+            return parse(self.config_file.read_text(encoding="utf-8"), str(self.config_file))
+        return from_environment(os.environ, f"the environment (no {self.config_file} here)")
+
+    def known_region(self) -> str | None:
+        """The option's, the environment's, config.env's; None leaves it to the AWS profile."""
+        if self.region:
+            return self.region
+        if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+            return region
+        return self.config().aws_region if self.config_file.is_file() else None
+
+
+def with_boto3(command: Callable[P, None]) -> Callable[P, None]:
+    """The command, which says so where boto3 is not installed: it cannot load what it needs."""
+
+    @wraps(command)
+    def checked(*args: P.args, **options: P.kwargs) -> None:
+        if find_spec("boto3") is None:
+            raise ConfigError("this needs boto3: pip install 'ocrlabel[aws]'")
+        command(*args, **options)
+
+    return checked
+
+
+@contextmanager
+def offering(without_an_account: str) -> Iterator[None]:
+    """Add to the want of credentials what can be had without them."""
+    from ocrlabel.aws.session import NotSignedIn
+
+    try:
+        yield
+    except NotSignedIn as error:
+        raise ConfigError(f"{error}\n  {without_an_account}") from error
+
+
+def show(changes: Sequence[Change], nothing: str) -> None:
+    """Print what is proposed, a line each."""
+    for change in changes:
+        typer.echo(change.line)
+    if not changes:
+        typer.echo(nothing)
+
+
+def variable(name: str) -> str:
+    """A variable of the environment, "" where it is not set."""
+    return os.environ.get(name, "").strip()
+
+
+def key() -> Hidden | None:
+    """The OCR key of the environment, wrapped before anything can print it."""
+    from ocrlabel.aws.plan import Hidden
+
+    value = variable(KEY)
+    return Hidden(value) if value else None
+
+
+def stamp() -> str:
+    """Now, for names: 20261124-093000, in UTC."""
+    return datetime.now(tz=UTC).strftime("%Y%m%d-%H%M%S")
+
+
+def tell(line: str) -> None:
+    """Progress goes to standard error: standard output is for results."""
+    typer.echo(line, err=True)
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Whether the user agrees; with no terminal and no --yes the answer is an error."""
+    if yes:
+        return True
+    if not os.isatty(0):
+        raise ConfigError(f"{question}: there is no terminal to ask at; give --yes")
+    return typer.confirm(question)
+
+
+def open_in_bucket(bucket: str, object_key: str, region: str) -> BinaryIO:
+    """A seekable reader of one object. Raises ConfigError where it is not there."""
+    from ocrlabel.storage.base import NotStored
+    from ocrlabel.storage.opening import open_store
+
+    store = open_store(
+        f"s3://{bucket}", region=region, endpoint_url=variable("AWS_ENDPOINT_URL") or None
+    )
+    try:
+        return store.open(object_key)
+    except NotStored as error:
+        raise ConfigError(
+            f"s3://{bucket}/{object_key} is not there\n"
+            "  upload it with `ocrlabel push`, or with `aws s3 cp`"
+        ) from error

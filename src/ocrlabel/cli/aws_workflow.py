@@ -1,0 +1,314 @@
+"""`ocrlabel aws workflow check`, `submit`, `follow` and `stop`: the job, from form to end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocrlabel.cli.aws_jobs import JobFailed, rows_of, show_explanation, sizing_of
+from ocrlabel.cli.aws_wiring import Shell, tell, variable, with_boto3
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ocrlabel.aws.cost import CostLine
+    from ocrlabel.aws.jobs import Job, Sizing
+    from ocrlabel.aws.names import AwsConfig
+    from ocrlabel.aws.session import Aws
+    from ocrlabel.aws.workflow import Console, RunInputs, StepFiles
+    from ocrlabel.aws.workflow_summary import Followed
+
+app = typer.Typer(
+    name="workflow",
+    help="The steps of the GitHub workflows; their inputs come in variables (INPUT_DATASET, ...).",
+    no_args_is_help=True,
+)
+
+
+def check(context: typer.Context) -> None:
+    """Check the form's fields, look for the dataset, and write the estimate to the summary.
+
+    Reads INPUT_DATASET, INPUT_RESUME, INPUT_BATCH_SIZE, INPUT_CONCURRENCY, INPUT_WORKERS,
+    INPUT_ENGINE, INPUT_MAX_COST, INPUT_ON_CANCEL and INPUT_PICK_UP.
+
+    For example:
+
+        INPUT_DATASET=baseline_train ocrlabel aws workflow check
+    """
+    inputs = workflow_inputs()
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    sizing, rows = _size(aws, config, inputs)
+    if inputs.pick_up:
+        from ocrlabel.aws.jobs import known
+
+        job = known(aws, inputs.pick_up)
+        typer.echo(f"{inputs.dataset}: {rows:,} rows; job {job.id} is {job.status}")
+        return
+    from ocrlabel.aws import workflow_summary
+
+    text = workflow_summary.estimate(inputs, rows, sizing, _bills(aws, inputs, rows, sizing))
+    workflow_files().summarise(text)
+    typer.echo(text)
+
+
+def submit(context: typer.Context) -> None:
+    """Submit the job, or pick up the one in INPUT_PICK_UP; its id is the output job-id.
+
+    For example:
+
+        INPUT_DATASET=baseline_train GITHUB_RUN_ID=1 ocrlabel aws workflow submit
+    """
+    inputs = workflow_inputs()
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    from ocrlabel.aws import jobs, workflow_summary
+    from ocrlabel.aws import workflow as workflow_job
+
+    job_id = inputs.pick_up
+    if not job_id:
+        sizing, _ = _size(aws, config, inputs)
+        settings = workflow_job.settings(inputs)
+        job_id = jobs.submit(aws, jobs.request(settings, sizing, stamp=stamp(), on_ec2=False))
+    workflow_files().put("job-id", job_id)
+    text = workflow_summary.submitted(
+        followed(inputs.dataset, job_id), picked_up=bool(inputs.pick_up)
+    )
+    workflow_files().summarise(text)
+    typer.echo(job_id)
+
+
+def follow(
+    context: typer.Context,
+    job: Annotated[str, typer.Option(envvar="JOB_ID", help="The job's id.")],
+    hand_over_after: Annotated[
+        str, typer.Option(envvar="HAND_OVER_AFTER", help="Let the job go on alone after that.")
+    ] = "5h30m",
+) -> None:
+    """Follow the job; the output outcome is succeeded, failed or handed-over.
+
+    Ends with status 1 where the job failed, after saying why. GitHub ends a job of its own after
+    6 hours: before that the workflow hands over, and AWS Batch goes on.
+
+    For example:
+
+        JOB_ID=1b6a... INPUT_DATASET=baseline_train ocrlabel aws workflow follow
+    """
+    from ocrlabel.aws import workflow_summary
+    from ocrlabel.aws.explain import explained
+    from ocrlabel.aws.jobs import line_of, watch
+    from ocrlabel.aws.workflow import checked_job, duration_s
+    from ocrlabel.cli.aws_jobs import progress_of
+
+    inputs, files = workflow_inputs(), workflow_files()
+    limit_s = duration_s(hand_over_after)
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    progress = progress_of(config, inputs.dataset)
+    until_s = aws.now_s() + limit_s
+    seen = watch(aws, checked_job(job), progress, tell, until_s=until_s)
+    place = followed(inputs.dataset, seen.id)
+    if not seen.ended:
+        files.put("outcome", "handed-over")
+        files.summarise(workflow_summary.handed_over(place, line_of(seen, progress()), limit_s))
+        typer.echo(f"job {seen.id} goes on; the summary says how to pick it up")
+        return
+    if seen.status == "SUCCEEDED":
+        files.put("outcome", "succeeded")
+        typer.echo(f"job {seen.id} succeeded")
+        return
+    files.put("outcome", "failed")
+    why = explained(aws, seen)
+    files.summarise(workflow_summary.failed(place, why))
+    show_explanation(seen, why)
+    raise JobFailed(f"job {seen.id} failed: see above")
+
+
+def stop(
+    context: typer.Context,
+    job: Annotated[str, typer.Option(envvar="JOB_ID", help="The job's id, where known.")] = "",
+) -> None:
+    """After the workflow was cancelled: keep the job or stop it, as INPUT_ON_CANCEL says.
+
+    For example:
+
+        INPUT_DATASET=d INPUT_ON_CANCEL=stop ocrlabel aws workflow stop --job 1b6a...
+    """
+    from ocrlabel.aws import workflow_summary
+    from ocrlabel.aws.jobs import cancel
+    from ocrlabel.aws.workflow import OnCancel, checked_job, find
+
+    inputs = workflow_inputs()
+    shell: Shell = context.obj
+    aws = shell.aws()
+    job_id = checked_job(job) if job else inputs.pick_up or find(aws, inputs.dataset, stamp())
+    stopped = bool(job_id) and inputs.on_cancel is OnCancel.STOP
+    if stopped:
+        cancel(aws, job_id, "the workflow was cancelled")
+    text = workflow_summary.cancelled(inputs.dataset, job_id, stopped=stopped)
+    workflow_files().summarise(text)
+    typer.echo(text)
+
+
+def _size(aws: Aws, config: AwsConfig, inputs: RunInputs) -> tuple[Sizing, int]:
+    rows = rows_of(config, inputs.dataset)
+    return sizing_of(aws, rows, inputs.engine, None, inputs.workers), rows
+
+
+def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, Sequence[CostLine]]:
+    from ocrlabel.aws import cost
+    from ocrlabel.aws.job_definition import PLACEHOLDERS
+
+    worker = PLACEHOLDERS
+    known = cost.live(aws, worker.architecture)
+    planned = cost.Compute.planned(
+        sizing.seconds, sizing.workers, float(worker.vcpu), float(worker.memory_mib)
+    )
+    page_usd = None if inputs.engine == "upstage" else 0.0
+    return {
+        f"OCR of {rows:,} pages (more where documents have several)": [
+            cost.ocr(rows, known, page_usd)
+        ],
+        "machines (Fargate Spot)": cost.compute_choices(planned, known)["Fargate Spot"],
+        "requests, logs, secret, image": cost.around(rows, known, gets=None, puts=None),
+    }
+
+
+def results(
+    context: typer.Context,
+    job: Annotated[str, typer.Option(envvar="JOB_ID", help="The job's id.")],
+    to: Annotated[Path, typer.Option(help="The folder.")] = Path("results"),
+) -> None:
+    """Fetch labels, failures and run.json, make a report of numbers, and write the summary.
+
+    No image is fetched, and none is in the report. The output found is true where there are any:
+    after a job that failed, tables of an earlier run are none.
+
+    For example:
+
+        JOB_ID=1b6a... INPUT_DATASET=d ocrlabel aws workflow results --to out/
+    """
+    import json
+
+    from ocrlabel.aws import workflow_summary
+    from ocrlabel.aws.jobs import TABLES, download, known
+    from ocrlabel.aws.workflow import checked_job, wrote_results
+
+    inputs, files = workflow_inputs(), workflow_files()
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    done = known(aws, checked_job(job))
+    if not wrote_results(aws, config.s3_bucket, inputs.dataset, done):
+        files.put("found", "false")
+        typer.echo("this job wrote no tables; what it has done is in the checkpoints")
+        return
+    found = download(aws, config.s3_bucket, inputs.dataset, to, TABLES)
+    record = json.loads((to / f"{inputs.dataset}_run.json").read_bytes())
+    found.append(_numbers(to / f"{inputs.dataset}_pseudo_labels.parquet", record))
+    files.put("found", "true")
+    files.summarise(workflow_summary.results(record, _machines(aws, done)))
+    for path in found:
+        typer.echo(str(path))
+
+
+def deployed(
+    context: typer.Context,
+    commit: Annotated[str, typer.Option(envvar="GITHUB_SHA", help="The image's tag in ECR.")],
+) -> None:
+    """Write the summary of a deployment: image, job definition, and links.
+
+    For example:
+
+        GITHUB_SHA=4f2c... ocrlabel aws workflow deployed
+    """
+    from ocrlabel.aws import names, workflow_summary
+    from ocrlabel.aws.image import pinned
+    from ocrlabel.aws.job_definition import look_definition
+    from ocrlabel.aws.workflow import Repository
+    from ocrlabel.errors import ConfigError
+
+    shell: Shell = context.obj
+    aws, config = shell.aws(), shell.config()
+    image = pinned(aws.client("ecr"), config.ecr_uri, commit)
+    definition = look_definition(aws.client("batch"), names.DEFINITION)
+    registered = (definition or {}).get("containerProperties", {}).get("image")
+    if definition is None or registered != image:
+        raise ConfigError(
+            f"job definition {names.DEFINITION} does not use {image}, but {registered}\n"
+            "  `ocrlabel aws register` makes it do so"
+        )
+    here = Repository(
+        variable("GITHUB_SERVER_URL") or "https://github.com", variable("GITHUB_REPOSITORY")
+    )
+    text = workflow_summary.deployed(image, definition, commit, console(), here)
+    workflow_files().summarise(text)
+    typer.echo(text)
+
+
+for _step in (
+    check,
+    submit,
+    follow,
+    results,
+    stop,
+    deployed,
+):
+    app.command()(with_boto3(_step))
+
+
+def _machines(aws: Aws, job: Job) -> tuple[float, Sequence[CostLine]]:
+    from ocrlabel.aws import cost
+    from ocrlabel.aws.job_definition import PLACEHOLDERS
+    from ocrlabel.aws.jobs import children
+
+    used = cost.Compute.used(children(aws, job), aws.now_s())
+    known = cost.live(aws, PLACEHOLDERS.architecture)
+    return used.hours, cost.compute_choices(used, known)["Fargate Spot"]
+
+
+def _numbers(labels: Path, record: dict[str, Any]) -> Path:
+    from ocrlabel.report.write import write_report
+
+    stem = labels.name.removesuffix("_pseudo_labels.parquet")
+    failures = labels.with_name(f"{stem}_failures.parquet")
+    page = labels.with_name(f"{stem}_report.html")
+    write_report(labels, failures if failures.is_file() else None, record, page)
+    return page
+
+
+def workflow_inputs() -> RunInputs:
+    """The form's fields, checked. Raises ConfigError with every one that is refused."""
+    from ocrlabel.aws.workflow import run_inputs
+
+    return run_inputs(os.environ)
+
+
+def workflow_files() -> StepFiles:
+    """Where outputs and the summary go; nowhere outside of GitHub."""
+    from ocrlabel.aws.workflow import StepFiles
+
+    return StepFiles.of(os.environ)
+
+
+def stamp() -> str:
+    """This run's own part of a job's name, by which a later step finds the job."""
+    from ocrlabel.aws import workflow
+
+    return workflow.stamp(variable("GITHUB_RUN_ID"), variable("GITHUB_RUN_ATTEMPT"))
+
+
+def console() -> Console:
+    """Links into AWS's console, of the region that is no secret."""
+    from ocrlabel.aws.workflow import Console
+
+    return Console(variable("LINK_REGION"))
+
+
+def followed(dataset: str, job_id: str) -> Followed:
+    """A dataset's job, with the links that a summary shows."""
+    from ocrlabel.aws.workflow_summary import Followed
+
+    return Followed(dataset, job_id, console())

@@ -1,0 +1,553 @@
+"""`ocrlabel evaluate`: how right labels are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrlabel.errors import ConfigError
+from ocrlabel.wording import counted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ocrlabel.dataset.labels_table import LabelRow
+    from ocrlabel.quality.agreement import Agreement, PageAgreement, Tally
+    from ocrlabel.quality.calibration import CurvePoint, Interval
+    from ocrlabel.quality.evaluate import Counts, LevelResult
+    from ocrlabel.quality.pairing import PageStore, Unpaired
+    from ocrlabel.quality.signals import Signals
+    from ocrlabel.quality.text import Normalisation
+    from ocrlabel.quality.truth import TruthPage
+
+_MOST_GROUPS = 40
+Case = Annotated[bool, typer.Option("--case", help="Upper and lower case differ.")]
+Spaces = Annotated[bool, typer.Option("--spaces", help="Spaces count.")]
+NoPunctuation = Annotated[
+    bool, typer.Option("--no-punctuation", help="Punctuation does not count.")
+]
+
+
+def _show_scores(results: list[LevelResult], rules: str, unpaired: list[str]) -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.print(f"Texts are compared so: {rules}.")
+    for line in unpaired:
+        console.print(line, markup=False)
+    for result in results:
+        _show_level(console, result)
+
+
+def _show_level(console: Console, result: LevelResult) -> None:
+    noun = result.level.value
+    counts = result.counts
+    console.print()
+    console.print(
+        f"{noun}s: {counted(counts.pages, 'page')}, {counts.truth:,} in the truth,"
+        f" {counts.read:,} read"
+    )
+    table = plain_table(
+        f"Against {noun}-level truth", "", "recall", "precision", "h-mean", "CER", "1-NED"
+    )
+    for name, row in _rows(counts):
+        table.add_row(name, *row)
+    console.print(table)
+    if result.groups:
+        console.print(_groups(result))
+    if result.bins:
+        _show_confidence(console, result)
+
+
+def _rows(counts: Counts) -> list[tuple[str, list[str]]]:
+    scores = [("detection", counts.detection)]
+    if counts.truth_with_text:
+        scores.append(("end to end", counts.end_to_end))
+        scores.append(("CLEval detection", counts.characters.detection.score))
+        scores.append(("CLEval end to end", counts.characters.end_to_end.score))
+    return [
+        (
+            name,
+            [
+                *(f"{share:.3f}" for share in (score.recall, score.precision, score.hmean)),
+                *((_share(counts.cer), _share(counts.ned)) if name == "end to end" else ()),
+            ],
+        )
+        for name, score in scores
+    ]
+
+
+def _groups(result: LevelResult) -> Table:
+    table = plain_table(
+        "By group", "group", "pages", "truth", "det. h", "e2e recall", "e2e precision", "CER"
+    )
+    for name, counts in list(result.groups.items())[:_MOST_GROUPS]:
+        table.add_row(
+            name or "(none)",
+            f"{counts.pages:,}",
+            f"{counts.truth:,}",
+            f"{counts.detection.hmean:.3f}",
+            f"{counts.end_to_end.recall:.3f}",
+            f"{counts.end_to_end.precision:.3f}",
+            _share(counts.cer),
+        )
+    if len(result.groups) > _MOST_GROUPS:
+        table.caption = f"{len(result.groups) - _MOST_GROUPS} more groups: --json has them"
+    return table
+
+
+def _show_confidence(console: Console, result: LevelResult) -> None:
+    table = plain_table("How right a confidence is", "confidence", "words", "mean", "right", "95 %")
+    for one in result.bins:
+        table.add_row(
+            f"{one.low:.2f}-{one.high:.2f}",
+            f"{one.words:,}",
+            f"{one.mean_score:.3f}",
+            f"{one.precision:.1%}",
+            span(one.interval),
+        )
+    console.print(table)
+    console.print(curve_table("Keep the most confident", result.curve))
+    console.print(_cut_sentence(result))
+
+
+def _cut_sentence(result: LevelResult) -> str:
+    from ocrlabel.quality.calibration import AT_LEAST
+
+    cut = result.cut
+    if not cut.documents_chosen_on:
+        return (
+            "No cut is chosen: documents go into halves by chance, and the half to choose on has"
+            " none. Give more documents, or another --seed."
+        )
+    chosen_on = counted(cut.documents_chosen_on, "document")
+    if cut.chosen is None:
+        return (
+            f"No confidence reaches {cut.wanted:.0%} right on the half that it is chosen on "
+            f"({chosen_on}, and a cut has to keep {AT_LEAST} words)."
+        )
+    chosen = f"--min-confidence {cut.chosen.cut:.4f} reaches {cut.wanted:.0%} on {chosen_on}"
+    if cut.measured is None or not cut.measured.kept:
+        return f"{chosen}; the other half has no words to measure it on."
+    measured = cut.measured
+    return (
+        f"{chosen}; on the other {cut.documents_measured_on} it keeps {measured.kept_share:.0%} "
+        f"of the words, {measured.precision:.1%} of them right (95 %: {span(measured.interval)})."
+    )
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _triples(
+    labels: Path, others: PageStore, truths: PageStore
+) -> Iterator[tuple[LabelRow, TruthPage, TruthPage]]:
+    """Rows that both the other table and the truth have; those without were told already."""
+    from ocrlabel.dataset.labels_table import read_labels
+    from ocrlabel.quality.pairing import Unpaired, partner
+
+    untold = Unpaired()
+    for row in read_labels(labels):
+        second, true = partner(row, others, untold), partner(row, truths, untold)
+        if second is not None and true is not None:
+            yield row, second, true
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Callable[[LabelRow, PageAgreement], None]]:
+    """A function that writes pages as JSON Lines; the file appears when all went well."""
+    from ocrlabel.dataset.parquet_io import whole_file
+    from ocrlabel.quality.agreement import page_line
+
+    with whole_file(path) as file:
+
+        def write(row: LabelRow, page: PageAgreement) -> None:
+            line = json.dumps(page_line(row, page), ensure_ascii=False)
+            file.write(line.encode("utf-8", "replace") + b"\n")
+
+        yield write
+
+
+def _show_agreement(
+    agreement: Agreement, found: Signals | None, rules: str, unpaired: list[str]
+) -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.print(f"Texts are compared so: {rules}.")
+    for line in unpaired:
+        console.print(line, markup=False)
+    console.print()
+    console.print(_tallies("By script", {"all": agreement.total, **agreement.scripts}))
+    if agreement.groups:
+        console.print(_tallies("By group", agreement.groups))
+    if found is None:
+        return
+    console.print(
+        f"\nAgainst truth: {counted(found.words, 'word')} of the first table,"
+        f" {counted(found.documents, 'document')}."
+    )
+    for signal in found.signals:
+        title = f"Keep by {signal.name}: mean precision {signal.area:.3f} ({span(signal.interval)})"
+        console.print(curve_table(title, signal.curve))
+    for name, (gain, spread) in found.gains.items():
+        told = (
+            f"{counted(found.documents, 'document')} cannot tell how far that is chance"
+            if spread is None
+            else f"95 %: {spread.low:+.3f} to {spread.high:+.3f}"
+        )
+        console.print(f"{name} against confidence: {gain:+.3f} mean precision ({told})")
+
+
+def _tallies(title: str, tallies: dict[str, Tally]) -> Table:
+    table = plain_table(
+        title, "", "pages", "first", "second", "same place", "same text", "agreement"
+    )
+    for name, tally in tallies.items():
+        table.add_row(
+            name or "(none)",
+            f"{tally.pages:,}",
+            f"{tally.first:,}",
+            f"{tally.second:,}",
+            f"{tally.matched:,}",
+            f"{tally.same:,}",
+            f"{tally.agreement:.3f}",
+        )
+    return table
+
+
+class UnicodeName(StrEnum):
+    """The Unicode forms that texts can be compared in."""
+
+    NFC = "NFC"
+    NFKC = "NFKC"
+
+
+def evaluate(
+    labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
+    truth: Annotated[
+        Path,
+        typer.Option(
+            help="A labels table, JSON Lines, or a folder of FUNSD .json or ICDAR gt_*.txt."
+        ),
+    ],
+    *,
+    by: Annotated[
+        str, typer.Option(help="Figures by group too: a column of the table or of the truth.")
+    ] = "",
+    level: Annotated[
+        str, typer.Option(help="What the truth's boxes hold, where it does not say: word or line.")
+    ] = "",
+    precision: Annotated[
+        float, typer.Option(help="The share of right labels that a cut has to reach.", max=1)
+    ] = 0.95,
+    unicode_form: UnicodeForm = UnicodeName.NFC,
+    case: Case = False,
+    spaces: Spaces = False,
+    no_punctuation: NoPunctuation = False,
+    seed: Annotated[int, typer.Option(help="Of the halves and the resamples.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON.")] = False,
+) -> None:
+    """Measure labels against truth.
+
+    Detection at IoU 0.5 (ICDAR 2015 protocol, do-not-care regions), word accuracy end to end, CER
+    and 1-NED of matched words, CLEval, and what confidences are worth: how often they are right,
+    and the cut that reaches the wanted precision, chosen on half of the documents and measured on
+    the other half. Word-level and line-level truth get tables of their own.
+
+    For example:
+
+        ocrlabel evaluate labels.parquet --truth truth.parquet
+
+        ocrlabel evaluate labels.parquet --truth truth.jsonl --by lang
+
+        ocrlabel evaluate labels.parquet --truth icdar/gt/ --precision 0.98 --json
+    """
+    need_quality()
+    need_file(labels)
+    from ocrlabel.dataset.labels_table import read_labels
+    from ocrlabel.quality.evaluate import evaluate as evaluate_pairs
+    from ocrlabel.quality.figures import level_figures
+    from ocrlabel.quality.pairing import PageStore, Unpaired, pair
+    from ocrlabel.quality.truth import Level, read_truth
+
+    if level not in {"", *Level}:
+        raise ConfigError(f"--level {level!r}: give word or line")
+    rules = normalisation(unicode_form, case=case, spaces=spaces, punctuation=not no_punctuation)
+    unpaired = Unpaired()
+    pages = read_truth(truth, level=Level(level) if level else None)
+    with PageStore(pages, str(truth)) as store:
+        results = evaluate_pairs(
+            pair(read_labels(labels), store, unpaired),
+            normalise=rules,
+            by=by or None,
+            wanted=precision,
+            seed=seed,
+        )
+    if not results:
+        what = f"no page of {labels} has truth in {truth}"
+        raise ConfigError(nothing_paired(what, unpaired, labels, truth))
+    if by and not any(any(result.groups) for result in results):
+        raise ConfigError(f"--by {by}: neither {labels} nor {truth} has a column of that name")
+    if as_json:
+        told = {
+            "normalisation": rules.describe(),
+            "unpaired": unpaired.to_json(),
+            "levels": [level_figures(result) for result in results],
+        }
+        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+    else:
+        _show_scores(results, rules.describe(), unpaired_lines(unpaired))
+
+
+def agree(
+    labels: Annotated[Path, typer.Argument(help="The labels table whose words are judged.")],
+    other: Annotated[Path, typer.Argument(help="A table of another engine on the same images.")],
+    *,
+    by: Annotated[str, typer.Option(help="By group too: a column of the table.")] = "",
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Word-level truth: shows which sign is worth more, and how much."),
+    ] = None,
+    pages: Annotated[
+        Path | None,
+        typer.Option(help="Write each page's agreement and each word's partner (JSON Lines)."),
+    ] = None,
+    unicode_form: UnicodeForm = UnicodeName.NFC,
+    case: Case = False,
+    spaces: Spaces = False,
+    no_punctuation: NoPunctuation = False,
+    seed: Annotated[int, typer.Option(help="Of the resamples.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON.")] = False,
+) -> None:
+    """Compare two tables of the same images, word by word.
+
+    Two engines rarely invent the same word: what both say is right more often than what one is
+    sure of. Agreement is told by script and by group; with --truth, precision against the share
+    kept is shown for confidence, for agreement and for both together.
+
+    For example:
+
+        ocrlabel agree upstage.parquet rapidocr.parquet
+
+        ocrlabel agree upstage.parquet rapidocr.parquet --truth truth.jsonl
+
+        ocrlabel agree upstage.parquet rapidocr.parquet --pages agreement.jsonl
+    """
+    need_quality()
+    need_file(labels)
+    need_file(other)
+    from ocrlabel.dataset.labels_table import read_labels
+    from ocrlabel.quality.agreement import agree as agree_pairs
+    from ocrlabel.quality.figures import agreement_figures, signal_figures
+    from ocrlabel.quality.pairing import PageStore, Unpaired, pair
+    from ocrlabel.quality.signals import signals
+    from ocrlabel.quality.truth import as_truth, read_truth
+
+    rules = normalisation(unicode_form, case=case, spaces=spaces, punctuation=not no_punctuation)
+    unpaired = Unpaired()
+    found: Signals | None = None
+    with ExitStack() as stores:
+        second = (as_truth(row) for row in read_labels(other))
+        others = stores.enter_context(PageStore(second, str(other)))
+        agreement = agree_pairs(
+            pair(read_labels(labels), others, unpaired),
+            normalise=rules,
+            by=by or None,
+            each=stores.enter_context(_writing(pages)) if pages is not None else None,
+        )
+        if truth is not None:
+            others.give_back()
+            truths = stores.enter_context(PageStore(read_truth(truth), str(truth)))
+            found = signals(_triples(labels, others, truths), normalise=rules, seed=seed)
+    if not agreement.total.pages:
+        raise ConfigError(
+            nothing_paired(f"{labels} and {other} have no page in common", unpaired, labels, other)
+        )
+    if truth is not None and found is None:
+        raise ConfigError(
+            f"no word of {labels} can be judged by {truth}: it takes pages that both tables and the"
+            " truth have, and truth of words with their texts, not of lines\n"
+            f"  see what pairs: ocrlabel evaluate {labels} --truth {truth}"
+        )
+    if as_json:
+        told = {
+            "normalisation": rules.describe(),
+            "unpaired": unpaired.to_json(),
+            **agreement_figures(agreement),
+            "against_truth": found and signal_figures(found),
+        }
+        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+    else:
+        _show_agreement(agreement, found, rules.describe(), unpaired_lines(unpaired))
+
+
+def filter_(
+    labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The table to write. Default: LABELS_filtered.parquet"),
+    ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(help="Doubt words below it, and those without any.", min=0, max=1),
+    ] = None,
+    agreed_with: Annotated[
+        Path | None,
+        typer.Option(help="Doubt words that this table does not say at the same place."),
+    ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option(help='Write pages with doubtful words (class "uncertain"), worst first.'),
+    ] = None,
+    drop: Annotated[
+        bool,
+        typer.Option("--drop/--mark", help="Remove doubtful words, or mark them as do-not-care."),
+    ] = False,
+    unicode_form: UnicodeForm = UnicodeName.NFC,
+    case: Case = False,
+    spaces: Spaces = False,
+    no_punctuation: NoPunctuation = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The counts as JSON.")] = False,
+) -> None:
+    """Write a table in which only words that can be trusted are labels.
+
+    Doubtful words are marked as do-not-care (class "ignore"): the ink is still in the image, and
+    a detector trained on words without labels learns that text is background. --drop removes them
+    instead, which suits recognition sets. Both conditions together: a word has to meet both.
+
+    For example:
+
+        ocrlabel filter labels.parquet --min-confidence 0.9
+
+        ocrlabel filter upstage.parquet --agreed-with rapidocr.parquet
+
+        ocrlabel filter labels.parquet --min-confidence 0.95 --drop -o sure.parquet
+    """
+    need_quality()
+    need_file(labels)
+    if min_confidence is None and agreed_with is None:
+        raise ConfigError("nothing to filter by: give --min-confidence, --agreed-with, or both")
+    if agreed_with is not None:
+        need_file(agreed_with)
+    from ocrlabel.quality.filter import Rule, filter_table
+
+    target = output or labels.with_name(f"{labels.stem}_filtered.parquet")
+    inputs = {path.resolve() for path in (labels, agreed_with) if path is not None}
+    written = [path.resolve() for path in (target, review) if path is not None]
+    if inputs & set(written) or len(set(written)) < len(written):
+        raise ConfigError("the tables that are read and written must be different files")
+    done = filter_table(
+        labels,
+        target,
+        Rule(min_confidence, agreed=agreed_with is not None),
+        normalise=normalisation(
+            unicode_form, case=case, spaces=spaces, punctuation=not no_punctuation
+        ),
+        other=agreed_with,
+        review=review,
+        drop=drop,
+    )
+    if as_json:
+        typer.echo(json.dumps({"output": str(target), **done.to_json()}, indent=2))
+        return
+    share = done.doubtful / done.words if done.words else 0.0
+    what = "removed" if drop else "marked as do-not-care"
+    typer.echo(
+        f"{target}: {done.pages:,} pages; {done.doubtful:,} of {done.words:,} words "
+        f"({share:.1%}) {what}"
+    )
+    for line in unpaired_lines(done.unpaired):
+        typer.echo(f"  {line}: all of its words are doubtful")
+    if review is not None:
+        typer.echo(f"{review}: {done.pages_to_review:,} pages to look at, the most doubtful first")
+
+
+UnicodeForm = Annotated[
+    UnicodeName, typer.Option("--unicode", help="NFKC also ignores full and half width.")
+]
+
+
+def need_quality() -> None:
+    """Refuse with a sentence where the extra is not installed."""
+    missing = [name for name in ("numpy", "rapidfuzz", "shapely") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"this command needs {', '.join(missing)}: pip install 'ocrlabel[quality]'"
+        )
+
+
+def need_file(path: Path) -> None:
+    """Refuse a labels table that is not there."""
+    if not path.is_file():
+        raise ConfigError(f"no labels table at {path}")
+
+
+def normalisation(
+    form: UnicodeName, *, case: bool, spaces: bool, punctuation: bool
+) -> Normalisation:
+    """The rules that the options ask for."""
+    from ocrlabel.quality.text import Normalisation
+
+    return Normalisation(form.value, case=case, spaces=spaces, punctuation=punctuation)
+
+
+def unpaired_lines(unpaired: Unpaired) -> list[str]:
+    """What found no partner, a line a reason."""
+    return [
+        f"{count} {reason}, such as {', '.join(unpaired.examples[reason][:3])}"
+        for reason, count in sorted(unpaired.counts.items())
+    ]
+
+
+def nothing_paired(what: str, unpaired: Unpaired, table: Path, other: Path) -> str:
+    """What to say where not one page found its partner."""
+    from ocrlabel.quality.pairing import NO_ROW
+
+    lines = "".join(
+        f"\n  {other if reason == NO_ROW else table}: {line}"
+        for reason, line in zip(sorted(unpaired.counts), unpaired_lines(unpaired), strict=True)
+    )
+    return (
+        f"{what}{lines}\n"
+        "  they are paired by sha256, id or path: give pages the same id or file name in both"
+    )
+
+
+def curve_table(title: str, points: tuple[CurvePoint, ...]) -> Table:
+    """A curve as rows."""
+    table = plain_table(title, "keep from", "share kept", "words", "right", "95 %")
+    for point in points:
+        table.add_row(
+            f"{point.cut:.4f}",
+            f"{point.kept_share:.1%}",
+            f"{point.kept:,}",
+            f"{point.precision:.1%}",
+            span(point.interval),
+        )
+    return table
+
+
+def plain_table(title: str, *columns: str) -> Table:
+    """A table without lines: the first column to the left, numbers to the right."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for at, column in enumerate(columns):
+        table.add_column(column, justify="left" if at == 0 else "right")
+    return table
+
+
+def span(interval: Interval | None) -> str:
+    """An interval in per cent, "-" where there is none."""
+    return "-" if interval is None else f"{interval.low:.1%}-{interval.high:.1%}"

@@ -1,0 +1,71 @@
+"""`ocrlabel merge`: make tables from what is saved."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+
+def merge(
+    source: Annotated[str, typer.Argument(help="The input of the run, as given to `run`.")],
+    *,
+    output: Annotated[
+        str | None, typer.Option(help="The labels table of the run.", show_default=False)
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option(help="Write what there is so far, marked incomplete.")
+    ] = False,
+    image_root: Annotated[
+        list[str] | None, typer.Option(help="As given to `run`.", show_default=False)
+    ] = None,
+) -> None:
+    """Make the tables again from the checkpoints, without asking an engine for anything.
+
+    For example:
+
+        ocrlabel merge images/ --output labels.parquet
+
+        ocrlabel merge images/ --output labels.parquet --partial
+    """
+    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.wiring import merge_place, place_of
+
+    settings = Settings.of(output=output, image_root=tuple(image_root) if image_root else None)
+    keys = from_environment()
+    place = place_of(source, settings, keys)
+    result = asyncio.run(merge_place(source, place, settings, keys, partial=partial))
+    print(f"labels table    {place.shown(result.labels_key)}")
+    print(f"failures table  {place.shown(result.failures_key)}")
+    told = result.told
+    left = f", {told['not_reached']:,} not reached" if told["not_reached"] else ""
+    print(f"rows            {told['labelled']:,} labelled, {told['failed']:,} failed{left}")
+
+
+def reparse(
+    source: Annotated[str, typer.Argument(help="The input of the run, as given to `run`.")],
+    *,
+    output: Annotated[
+        str | None, typer.Option(help="The labels table of the run.", show_default=False)
+    ] = None,
+) -> None:
+    """Make the labels again from the raw answers in the checkpoints; nothing is sent or paid.
+
+    For example:
+
+        ocrlabel reparse receipts/ --output labels.parquet
+    """
+    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.wiring import merge_place, parsing_engine, place_of
+    from ocrlabel.pipeline.merge.merge import reparsed
+
+    settings, keys = Settings.of(output=output), from_environment()
+    place = place_of(source, settings, keys)
+    change, unreadable = reparsed(parsing_engine(settings))
+    result = asyncio.run(merge_place(source, place, settings, keys, change=change))
+    print(f"labels table    {place.shown(result.labels_key)}")
+    print(f"rows            {result.told['labelled']:,} labelled")
+    if unreadable := list(dict.fromkeys(unreadable)):
+        shown = ", ".join(unreadable[:5])
+        print(f"left as it was  {len(unreadable):,} answers that could not be read: {shown}")

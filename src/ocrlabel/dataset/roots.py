@@ -1,0 +1,195 @@
+"""Where images may be: named folders and parts of buckets, and nowhere else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import unicodedata
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeAlias
+
+from ocrlabel.dataset.images.identify import check_bytes
+from ocrlabel.errors import ConfigError, DatasetError, Unreadable
+from ocrlabel.labels import FailureClass
+from ocrlabel.storage.base import NotStored, ObjectStore
+
+StoreOpener: TypeAlias = Callable[[str], ObjectStore]
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
+_LINKED = frozenset({errno.ELOOP, errno.EMLINK})
+"""From "s3://bucket" to the store of the whole bucket."""
+
+
+class Root(Protocol):
+    """A place that was named."""
+
+    def places(self, path: str) -> list[str]:
+        """Where in here the path is looked for, as a person would write it; [] for nowhere."""
+        ...
+
+    def read(self, path: str, max_bytes: int) -> bytes | None:
+        """The bytes, None when they are not here. Blocks. Raises Unreadable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRoot:
+    """A folder without links in its own path. allowed: all named folders, links may lead there."""
+
+    folder: Path
+    allowed: tuple[Path, ...]
+
+    def places(self, path: str) -> list[str]:
+        """Below the folder; an absolute path only if it lies there."""
+        if "://" in path:
+            return []
+        where = self.folder / path
+        return [str(where)] if not path.startswith("/") or self._holds(where) else []
+
+    def read(self, path: str, max_bytes: int) -> bytes | None:
+        """The file, also under the other ways to write its name."""
+        if not self.places(path):
+            return None
+        for name in _spellings(path):
+            data = read_inside(self.folder / name, self.allowed, max_bytes)
+            if data is not None:
+                return data
+        return None
+
+    def _holds(self, path: Path) -> bool:
+        return Path(os.path.realpath(path)).is_relative_to(self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRoot:
+    """What lies in a bucket under a prefix ("" is all of it)."""
+
+    store: ObjectStore
+    bucket: str
+    prefix: str = ""
+
+    def places(self, path: str) -> list[str]:
+        """Below the prefix; an s3:// path only if it lies there."""
+        key = self._key(path)
+        return [] if key is None else [f"s3://{self.bucket}/{key}"]
+
+    def read(self, path: str, max_bytes: int) -> bytes | None:
+        """The object. Its size is asked for before it is read."""
+        key = self._key(path)
+        if key is None:
+            return None
+        try:
+            file = self.store.open(key)
+        except (NotStored, ConfigError):  # ConfigError: no object can have this name
+            return None
+        with file:
+            check_bytes(file.seek(0, os.SEEK_END), max_bytes)
+            file.seek(0)
+            return file.read()
+
+    def _key(self, path: str) -> str | None:
+        whole = f"s3://{self.bucket}/"
+        if path.startswith(whole):
+            key = path.removeprefix(whole)
+            return key if not self.prefix or key.startswith(f"{self.prefix}/") else None
+        if "://" in path or path.startswith("/"):
+            return None
+        return str(PurePosixPath(self.prefix, path))
+
+
+def named_folder(root: str | Path, cwd: Path) -> Path:
+    """The folder that an --image-root names, without links in it. Raises DatasetError."""
+    folder = Path(os.path.realpath(cwd / Path(root).expanduser()))
+    if not folder.is_dir():
+        raise DatasetError(f"image root {root}: there is no such folder")
+    return folder
+
+
+def bucket_root(url: str, open_store: StoreOpener | None) -> BucketRoot:
+    """s3://bucket or s3://bucket/prefix. Raises DatasetError where buckets cannot be opened."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise DatasetError(f"{url}: the bucket's name is missing; write s3://bucket/prefix")
+    if open_store is None:
+        raise DatasetError(f"{url}: buckets cannot be opened here")
+    return BucketRoot(open_store(f"s3://{bucket}"), bucket, prefix.strip("/"))
+
+
+def _spellings(path: str) -> list[str]:
+    """The path, then as macOS and as everyone else writes Hangul, then with Windows' slashes."""
+    forms = [path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)]
+    if "\\" in path:
+        forms.append(path.replace("\\", "/"))
+    return list(dict.fromkeys(forms))
+
+
+def read_inside(path: Path, roots: Sequence[Path], max_bytes: int) -> bytes | None:
+    """The bytes of a regular file under one of the roots; None when there is no such file.
+
+    path: absolute. roots: absolute, without links. Raises Unreadable: NOT_ALLOWED for what lies
+    elsewhere or is no regular file, EMPTY, TOO_LARGE (nothing is read then).
+    """
+    try:
+        real = Path(os.path.realpath(path))
+        if not real.exists():
+            return None
+        root = next((root for root in roots if real.is_relative_to(root)), None)
+        if root is None:
+            raise _refused(f"{path} leads to {real}, outside every folder that was named")
+        return _read(root, real.relative_to(root).parts, max_bytes)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise _translated(error, path) from error
+    except ValueError:  # a NUL, or half a surrogate pair: no file system has such a name
+        return None
+
+
+def _read(root: Path, parts: Sequence[str], max_bytes: int) -> bytes:
+    if not parts:
+        raise _not_a_file(stat.S_IFDIR)
+    with ExitStack() as handles:
+        folder = _held(handles, os.open(root, os.O_RDONLY | os.O_DIRECTORY))
+        for part in parts[:-1]:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+            folder = _held(handles, os.open(part, flags, dir_fd=folder))
+        # Opening a pipe waits and opening a device may do things, so first look, then open.
+        kind = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False).st_mode
+        if not stat.S_ISREG(kind):
+            raise _not_a_file(kind)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        handle = _held(handles, os.open(parts[-1], flags, dir_fd=folder))
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_a_file(status.st_mode)
+        check_bytes(status.st_size, max_bytes)
+        with open(handle, "rb", buffering=0, closefd=False) as file:
+            data = file.read(max_bytes + 1) or b""
+    check_bytes(len(data), max_bytes)
+    return data
+
+
+def _held(handles: ExitStack, handle: int) -> int:
+    handles.callback(os.close, handle)
+    return handle
+
+
+def _not_a_file(mode: int) -> Unreadable:
+    if stat.S_ISDIR(mode):
+        return Unreadable("it is a folder", failure=FailureClass.NOT_AN_IMAGE)
+    return _refused("it is no regular file (a pipe, a device or a link)")
+
+
+def _translated(error: OSError, path: Path) -> Unreadable:
+    if isinstance(error, PermissionError):
+        return _refused(f"{path} may not be read: permission denied")
+    if error.errno in _LINKED:
+        return _refused(f"{path} is a link that was changed while it was opened")
+    return Unreadable(f"{path} cannot be read: {error}", failure=FailureClass.UNAVAILABLE)
+
+
+def _refused(message: str) -> Unreadable:
+    return Unreadable(message, failure=FailureClass.NOT_ALLOWED)

@@ -1,0 +1,239 @@
+"""Which page of a labels table a file of corrections is about."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path, PurePosixPath
+
+from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow
+from ocrlabel.errors import DatasetError
+from ocrlabel.export.base import Options, is_ignored, is_region, quad
+from ocrlabel.export.icdar2015 import DO_NOT_CARE, one_line
+from ocrlabel.export.import_files import Correction
+from ocrlabel.export.session import PAGES_FILE, referred
+from ocrlabel.labels import Polygon, Word
+
+# What a name is compared with, the surest first.
+_AS_EXPORTED, _PATH, _FILENAME, _STEM = range(4)
+CORRECTED, UNCHANGED, UNTOUCHED = "corrected", "unchanged", "untouched"
+_SAME_PX = 0.51  # ICDAR rounds corners to whole pixels
+
+
+class Pages:
+    """The table's pages by every name that a file may have; kept in a temporary file of SQLite's.
+
+    The surest kind of name that is known decides: the id that the format carries, the name under
+    which ocrlabel exported the page, the table's path, the file name, the file name without its
+    suffix. The last two only help files that ocrlabel did not export itself.
+    """
+
+    def __init__(self, rows: Iterable[LabelRow], exported: Iterable[tuple[str, str, int]]) -> None:
+        self._names = sqlite3.connect("")
+        self._names.execute("CREATE TABLE ids (id TEXT, page INT, PRIMARY KEY (id, page))")
+        self._names.execute("CREATE TABLE names (kind INT, name TEXT, id TEXT, page INT)")
+        for row in rows:
+            self._names.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (row.id, row.page))
+            self._add(_PATH, referred(row), row.id, row.page)
+            if row.page_count <= 1:
+                name = _last_part(row.image_filename or row.image_path or row.id)
+                self._add(_FILENAME, name, row.id, row.page)
+                self._add(_STEM, PurePosixPath(name).stem, row.id, row.page)
+        for file, row_id, page in exported:
+            self._add(_AS_EXPORTED, file, row_id, page)
+        self._names.execute("CREATE INDEX by_name ON names (kind, name)")
+
+    def find(self, correction: Correction) -> list[tuple[str, int]]:
+        """Return (id, page) of the pages that it may be about: exactly one when it is clear."""
+        if correction.id:
+            return self._known([(correction.id, correction.page)])
+        name = _last_part(correction.file)
+        wanted = (
+            (_AS_EXPORTED, correction.file),
+            (_PATH, correction.file),
+            (_FILENAME, name),
+            (_STEM, PurePosixPath(name).stem.removeprefix("gt_")),
+        )
+        for kind, text in wanted:
+            found = self._names.execute(
+                "SELECT DISTINCT id, page FROM names WHERE kind = ? AND name = ? LIMIT 100",
+                (kind, unicodedata.normalize("NFC", text)),
+            ).fetchall()
+            if found:
+                return self._known(found)
+        return []
+
+    def close(self) -> None:
+        """Give the temporary file back."""
+        self._names.close()
+
+    def _add(self, kind: int, name: str, row_id: str, page: int) -> None:
+        key = unicodedata.normalize("NFC", name)
+        self._names.execute("INSERT INTO names VALUES (?, ?, ?, ?)", (kind, key, row_id, page))
+
+    def _known(self, pages: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Return those that are in this table: an export may be of a larger one."""
+        query = "SELECT id, page FROM ids WHERE id = ? AND page = ?"
+        return [found for page in pages if (found := self._names.execute(query, page).fetchone())]
+
+
+def exported_pages(folder: Path) -> Iterator[tuple[str, str, int]]:
+    """Read (file, id, page) as an export wrote them down; nothing where it is not ocrlabel's."""
+    path = folder / PAGES_FILE
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                said = json.loads(line)
+                yield str(said["file"]), str(said["id"]), int(said["page"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise DatasetError(
+                    f"{path}, line {number}: not a line of an export ({error})\n"
+                    "  take the file as the export wrote it, or remove it"
+                ) from error
+
+
+def _last_part(path: str) -> str:
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+class Merge:
+    """A labels table and the corrections to it.
+
+    unmatched: what could not be laid on any page, one sentence each; ask before `rows`.
+    counts: pages corrected, unchanged (they came back as they were) and untouched (no correction);
+    complete once `rows` is exhausted.
+    """
+
+    def __init__(
+        self,
+        read_rows: Callable[[], Iterator[LabelRow]],
+        corrections: Iterable[Correction],
+        exported: Iterable[tuple[str, str, int]],
+        rule: Options,
+    ) -> None:
+        self._read_rows, self._rule = read_rows, rule
+        self.unmatched: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self._waiting = sqlite3.connect("")
+        self._waiting.execute(
+            "CREATE TABLE waiting (id TEXT, page INT, correction TEXT, PRIMARY KEY (id, page))"
+        )
+        pages = Pages(read_rows(), exported)
+        for correction in corrections:
+            self._gather(correction, pages)
+        pages.close()
+
+    def rows(self) -> Iterator[LabelRow]:
+        """Return every row of the table in its order, corrected where there is a correction."""
+        for row in self._read_rows():
+            found = self._waiting.execute(
+                "SELECT correction FROM waiting WHERE id = ? AND page = ?", (row.id, row.page)
+            ).fetchone()
+            if found is None:
+                self.counts[UNTOUCHED] += 1
+                yield row
+                continue
+            merged = lay_on(row, _thawed(found[0]), self._rule)
+            self.counts[UNCHANGED if merged.words == row.words else CORRECTED] += 1
+            yield merged
+        self._waiting.close()
+
+    def _gather(self, correction: Correction, pages: Pages) -> None:
+        found = pages.find(correction)
+        if len(found) != 1:
+            what = "is no page of the table" if not found else f"may be {len(found)} pages"
+            self.unmatched.append(f"{correction.file}: {what}")
+            return
+        cursor = self._waiting.execute(
+            "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)", (*found[0], _frozen(correction))
+        )
+        if cursor.rowcount == 0:
+            self.unmatched.append(f"{correction.file}: the page is corrected twice")
+
+
+def _frozen(correction: Correction) -> str:
+    return json.dumps(asdict(correction))
+
+
+def _thawed(text: str) -> Correction:
+    said = json.loads(text)
+    words = tuple(
+        Word(w["text"], tuple((x, y) for x, y in w["polygon"]), w["confidence"])
+        for w in said.pop("words")
+    )
+    return Correction(words=words, classes=tuple(said.pop("classes")), **said)
+
+
+def lay_on(row: LabelRow, correction: Correction, rule: Options) -> LabelRow:
+    """Return the corrected page, or `row` itself where nothing was changed or reviewed."""
+    words, classes = _with_classes(row)
+    sent = [n for n, word in enumerate(words) if is_region(word.polygon)]
+    kept: list[int] = []
+    result: list[tuple[Word, str]] = []
+    left = list(sent)
+    for word, label in zip(correction.words, correction.classes, strict=True):
+        found = _find(word.polygon, left, words)
+        if found is None:
+            result.append((word, label or WORD_CLASS))
+            continue
+        left.remove(found)
+        before, old_label = words[found], classes[found]
+        if _is_same(word, label, before, old_label, rule):
+            kept.append(found)
+            result.append((before, old_label))
+        else:
+            result.append(_changed(word, label, before, old_label))
+    if kept == sent and len(result) == len(kept):
+        return replace(row, source=correction.source) if correction.reviewed else row
+    return replace(
+        row,
+        words=tuple(word for word, _ in result),
+        classes=tuple(label for _, label in result),
+        source=correction.source,
+    )
+
+
+def _with_classes(row: LabelRow) -> tuple[tuple[Word, ...], tuple[str, ...]]:
+    missing = ("",) * (len(row.words) - len(row.classes))
+    return row.words, tuple(label or WORD_CLASS for label in (*row.classes, *missing))
+
+
+def _find(polygon: Polygon, left: list[int], words: tuple[Word, ...]) -> int | None:
+    """Return the first word left with this polygon; nearly always the very next one."""
+    return next((n for n in left if _is_at(polygon, words[n].polygon)), None)
+
+
+def _is_at(a: Polygon, b: Polygon) -> bool:
+    if len(a) != len(b):
+        b = quad(b)  # a format with four corners only
+    return len(a) == len(b) and all(
+        abs(p[0] - q[0]) <= _SAME_PX and abs(p[1] - q[1]) <= _SAME_PX
+        for p, q in zip(a, b, strict=True)
+    )
+
+
+def _is_same(word: Word, label: str, before: Word, old_label: str, rule: Options) -> bool:
+    sent_ignored = is_ignored(before, old_label, rule)
+    if label == IGNORE:
+        # a text that reads like the mark for do-not-care went out as one
+        sent_ignored = sent_ignored or before.text in {DO_NOT_CARE, "*"}
+        return sent_ignored and word.text in {"", before.text}
+    if sent_ignored:
+        return False
+    return word.text in {before.text, one_line(before.text)} and label in {"", old_label}
+
+
+def _changed(word: Word, label: str, before: Word, old_label: str) -> tuple[Word, str]:
+    """Return the word as corrected, with the table's own corners and, where not said, its class."""
+    if not label:
+        label = WORD_CLASS if old_label == IGNORE else old_label
+    text = word.text or (before.text if label == IGNORE else "")
+    # the engine's confidence says nothing about what a person wrote
+    confidence = None if word.confidence == before.confidence else word.confidence
+    return Word(text, before.polygon, confidence), label

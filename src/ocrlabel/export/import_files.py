@@ -1,0 +1,89 @@
+"""The files of a folder that is imported, and clear words for those that cannot be read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ocrlabel.errors import DatasetError
+from ocrlabel.labels import Word
+
+
+def files(folder: Path, *patterns: str) -> list[Path]:
+    """Return the files of the folder, or the one file given, in a fixed order.
+
+    Raises DatasetError when nothing is there that the format would have written.
+    """
+    if folder.is_file():
+        return [folder]
+    found = sorted({path for pattern in patterns for path in folder.rglob(pattern)})
+    found = [path for path in found if not path.name.startswith(".")]
+    if not found:
+        raise DatasetError(
+            f"{folder} holds no {' or '.join(patterns)}\n"
+            "  name the folder that holds the corrections, and their --format"
+        )
+    return found
+
+
+def read_json(path: Path) -> Any:
+    """Return the file's content. Raises DatasetError when it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DatasetError(
+            f"{path} is no JSON: {error}\n  export it again from its tool"
+        ) from error
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Return the numbered lines of a UTF-8 file that hold anything; only a line feed ends one."""
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            try:
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise DatasetError(f"{path}, line {number}: not UTF-8 ({error})") from error
+            line = text.removesuffix("\n").removesuffix("\r")
+            if line:
+                yield number, line
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """The words of one page as corrected.
+
+    file: the page as the format names it. id and page: what it stands for, where the format says
+    so itself. classes: one a word, IGNORE for do-not-care, "" where the format does not say.
+    source: what the labels table will say of it, such as "labelstudio:kim@example.com". reviewed:
+    a person saw the page even if nothing was changed.
+    """
+
+    file: str
+    words: tuple[Word, ...]
+    classes: tuple[str, ...]
+    source: str
+    id: str = ""
+    page: int = 1
+    reviewed: bool = False
+
+
+class Import(Protocol):
+    """What a format's module offers as `corrections`."""
+
+    def __call__(self, folder: Path) -> Iterator[Correction]:
+        """Read every page, in the files' order. Raises DatasetError that names file and line."""
+        ...
+
+
+def number(value: object) -> float:
+    """Return a coordinate. Raises TypeError or ValueError for what is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number")
+    if not math.isfinite(value):
+        raise ValueError(f"{value!r} is not finite")
+    return float(value)

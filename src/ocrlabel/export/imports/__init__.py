@@ -1,1 +1,0 @@
-"""Corrections that people made in a labelling tool, back onto a labels table."""

@@ -1,0 +1,200 @@
+"""Recognition crops: each word cut out of its page and set upright, whatever way it stood."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocrlabel.errors import ConfigError
+from ocrlabel.export.base import (
+    ExportPage,
+    ExportWord,
+    ImageFinder,
+    NoImage,
+    Options,
+    box,
+    is_convex,
+    quad,
+    rectangle,
+    sides,
+)
+from ocrlabel.export.session import Session
+from ocrlabel.labels import Polygon
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+IGNORED = "do_not_care"
+NO_TEXT = "no_text"
+TOO_SMALL = "too_small"
+OUTSIDE = "outside_the_page"
+UPRIGHT = "vertical"
+VERTICAL = ("turn", "keep", "leave-out")
+_JPEG_QUALITY = 95
+LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+TOO_LONG = "too_long"
+NOT_IN_CHARSET = "not_in_charset"
+LINE_BREAK = "line_break_or_tab"
+"""What becomes of a crop taller than 1.5 times its width: turned as PaddleOCR does, or not."""
+
+
+def recognition_crops(
+    session: Session, page: ExportPage, images: ImageFinder, options: Options
+) -> Iterator[tuple[ExportWord, bytes]]:
+    """Return the page's words that a recogniser can learn from, each with its crop as JPEG.
+
+    The others are counted with the reason. A page whose image is missing has none.
+    """
+    fit: list[ExportWord] = []
+    for word in page.words:
+        why = _why_not(word, page, options)
+        if why is None:
+            fit.append(word)
+        else:
+            session.left_out[why] += 1
+    if not fit:
+        return
+    try:
+        pixels = images.pixels(page.row)
+    except NoImage as error:
+        session.missing(page, str(error))
+        return
+    for word in fit:
+        image = crop(pixels, word.polygon)
+        if options.vertical == "turn" and stands_upright(word.text, quad(word.polygon)):
+            image = _turned(image)
+        yield word, _jpeg(image)
+
+
+def crop(pixels: Image.Image, polygon: Polygon) -> Image.Image:
+    """Return the polygon's text line lying level, at the size that it has on the page.
+
+    The corners are moved by a perspective, from the polygon's first point as the top left; a shape
+    that no perspective maps (crossed or hollow) is cut out by its smallest rotated rectangle.
+    """
+    from PIL import Image  # noqa: PLC0415 - only exports of crops need it
+
+    corners = quad(polygon)
+    if not is_convex(corners):
+        corners = rectangle(polygon)
+    width, height = (max(1, round(side)) for side in sides(corners))
+    return pixels.transform(
+        (width, height),
+        Image.Transform.PERSPECTIVE,
+        _perspective(corners, width, height),
+        resample=Image.Resampling.BICUBIC,
+    )
+
+
+def stands_upright(text: str, corners: Polygon) -> bool:
+    """Whether this is a column of characters: more than one of them, and much taller than wide."""
+    width, height = sides(corners)
+    return len(text) > 1 and height >= 1.5 * width
+
+
+def check_vertical(policy: str) -> None:
+    """Raise ConfigError for a word that is no policy."""
+    if policy not in VERTICAL:
+        raise ConfigError(f"--vertical {policy} is none of: {', '.join(VERTICAL)}")
+
+
+def _why_not(word: ExportWord, page: ExportPage, options: Options) -> str | None:
+    if word.ignored:
+        return IGNORED
+    if not word.text.strip():
+        return NO_TEXT
+    corners = quad(word.polygon)
+    if min(sides(corners)) < options.min_crop_px:
+        return TOO_SMALL
+    if not _is_on(page, word.polygon):
+        return OUTSIDE
+    if options.vertical == "leave-out" and stands_upright(word.text, corners):
+        return UPRIGHT
+    return why_unfit(word.text, options)
+
+
+def _is_on(page: ExportPage, polygon: Polygon) -> bool:
+    """The box is mostly on the page; also keeps a crop from being larger than a page can be."""
+    row = page.row
+    left, top, width, height = box(polygon)
+    on_page = 0 <= left + width / 2 <= row.width_px and 0 <= top + height / 2 <= row.height_px
+    return on_page and math.hypot(width, height) <= math.hypot(row.width_px, row.height_px)
+
+
+def _perspective(corners: Polygon, width: int, height: int) -> tuple[float, ...]:
+    """Return Pillow's eight coefficients that map the crop's pixels to the page's.
+
+    The map of the unit square onto a quadrilateral (Heckbert 1989, section 2.2.3).
+    """
+    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = corners
+    dx1, dx2, sx = x1 - x2, x3 - x2, x0 - x1 + x2 - x3
+    dy1, dy2, sy = y1 - y2, y3 - y2, y0 - y1 + y2 - y3
+    area = dx1 * dy2 - dx2 * dy1
+    g = (sx * dy2 - dx2 * sy) / area
+    h = (dx1 * sy - sx * dy1) / area
+    return (
+        (x1 - x0 + g * x1) / width,
+        (x3 - x0 + h * x3) / height,
+        x0,
+        (y1 - y0 + g * y1) / width,
+        (y3 - y0 + h * y3) / height,
+        y0,
+        g / width,
+        h / height,
+    )
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    from PIL import Image  # noqa: PLC0415 - only exports of crops need it
+
+    return image.transpose(Image.Transpose.ROTATE_90)
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=_JPEG_QUALITY)
+    return out.getvalue()
+
+
+"""All that some reader takes for the end of a line (`str.splitlines`)."""
+
+
+def why_unfit(text: str, options: Options) -> str | None:
+    """Why a recognition set leaves this text out; None when it fits.
+
+    Its label files are lines with tabs, so a text with either has no place in them.
+    """
+    if any(c in text for c in LINE_BREAKS + "\t"):
+        return LINE_BREAK
+    if len(text) > options.max_length:
+        return TOO_LONG
+    if options.charset is not None and not options.charset.issuperset(text):
+        return NOT_IN_CHARSET
+    return None
+
+
+def read_charset(path: Path) -> frozenset[str]:
+    """Read a charset file: one character a line, or all on one line. A space always counts.
+
+    Raises ConfigError when the file cannot be read or holds nothing.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--charset {path} cannot be read: {error}") from error
+    characters = frozenset(text) - {"\n", "\r", "\t"}
+    if not characters:
+        raise ConfigError(f"--charset {path} holds no characters\n  write one a line, in UTF-8")
+    return characters | {" "}
+
+
+def write_charset(path: Path, characters: Iterable[str]) -> None:
+    """Write one character a line, in code point order, as PaddleOCR's character_dict_path wants.
+
+    The space is not written: PaddleOCR adds it itself (use_space_char).
+    """
+    lines = [f"{c}\n" for c in sorted(set(characters) - {" "})]
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")

@@ -1,0 +1,149 @@
+"""The story of one image: its bytes, its key, its asks, the requests, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeAlias
+
+from ocrlabel.errors import ImageError, Interrupted
+from ocrlabel.labels import Failed, ImageRef, Outcome, Page
+from ocrlabel.pipeline.outcome import Row, Story, copy, failed, image_key, reused
+from ocrlabel.pipeline.rate.breaker import GiveUp, Probe, Wait
+from ocrlabel.pipeline.requests.request import Exchange, NotNow, Paid
+
+_HASH_IN_THREAD_BYTES = 2**20
+Reuse: TypeAlias = Callable[[str], tuple[str, tuple[Page, ...]] | None]
+
+
+class Images(Protocol):
+    """Where the bytes of an image reference come from."""
+
+    async def read(self, ref: ImageRef) -> bytes:
+        """The bytes. Raises ImageError."""
+        ...
+
+
+"""sha256 -> (model version, pages) of an earlier labels table, None where it has none."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Reader:
+    """Reads rows, each to an outcome that is durable when `read` returns it.
+
+    paid is None for engines that cost nothing. resting: hands that wait to send an image again.
+    """
+
+    exchange: Exchange
+    images: Images
+    paid: Paid | None = None
+    reuse: Reuse | None = None
+    resting: int = 0
+    _under_way: dict[str, asyncio.Future[Outcome | None]] = field(default_factory=dict)
+
+    async def read(self, row: Row, *, valid: Callable[[], bool]) -> Outcome | NotNow:
+        """Read one row and save what became of it.
+
+        valid: whether the row is still this worker's. Raises Draining, LeaseLost, and whatever
+        stops the run.
+        """
+        try:
+            data = await self.images.read(row.ref)
+        except ImageError as error:
+            return await self._save(row, self._failed(row, error))
+        sha256 = await _sha256(data)
+        engine = self.exchange.engine
+        key = image_key(sha256, engine.name, engine.options)
+        if (same := self._under_way.get(key)) is not None:
+            outcome = await asyncio.shield(same)
+            if outcome is None:
+                return NotNow(self.exchange.world.clock())
+            return await self._save(row, copy(row, outcome))
+        future: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
+        self._under_way[key] = future
+        outcome = None
+        try:
+            found = await self._first(row, key, sha256, data, valid)
+            outcome = None if isinstance(found, NotNow) else found
+            return found
+        finally:
+            del self._under_way[key]
+            future.set_result(outcome)
+
+    async def _first(
+        self, row: Row, key: str, sha256: str, data: bytes, valid: Callable[[], bool]
+    ) -> Outcome | NotNow:
+        """Read an image that nobody else of this process is reading."""
+        exchange = self.exchange
+        if self.reuse is not None and (found := self.reuse(sha256)) is not None:
+            at_s = exchange.world.wall()
+            known = reused(row, key, sha256, found, engine=exchange.engine.name, at_s=at_s)
+            return await self._save(row, known)
+        try:
+            document = await exchange.stop.or_drain(exchange.engine.prepare(data))
+        except ImageError as error:
+            unreadable = replace(self._failed(row, error), key=key, sha256=sha256)
+            return await self._save(row, unreadable)
+        story = Story(row, key, sha256, document)
+        while True:
+            probing = await self._wait_for_service()
+            try:
+                outcome = await self._ask(story, valid, probing=probing)
+            except BaseException:
+                if probing:
+                    exchange.breaker.on_failure(exchange.world.clock(), "not sent")
+                raise
+            if isinstance(outcome, NotNow):
+                return outcome
+            if outcome is not None:
+                return await self._save(row, outcome)
+            await self._rest(story)
+
+    async def _wait_for_service(self) -> bool:
+        """Return when a request may be sent; True when it is the one probe of an outage."""
+        breaker, world = self.exchange.breaker, self.exchange.world
+        while True:
+            match breaker.gate(world.clock()):
+                case Wait(until):
+                    nap_s = max(0.05, until - world.clock())
+                    await self.exchange.stop.nap(world.sleep, nap_s)
+                case GiveUp(message):
+                    raise Interrupted(message)
+                case gate:
+                    return isinstance(gate, Probe)
+
+    async def _rest(self, story: Story) -> None:
+        if story.rest_s:
+            rest_s, story.rest_s = story.rest_s, 0.0
+            self.resting += 1
+            try:
+                await self.exchange.stop.nap(self.exchange.world.sleep, rest_s)
+            finally:
+                self.resting -= 1
+            story.active_s += rest_s
+
+    async def _ask(
+        self, story: Story, valid: Callable[[], bool], *, probing: bool
+    ) -> Outcome | NotNow | None:
+        """One request; None when it must be asked for again."""
+        pages = story.document.page_count or self.exchange.engine.max_pages
+        if self.paid is None:
+            return await self.exchange.run(story, None, pages=pages, valid=valid, probing=probing)
+        return await self.paid.ask(story, valid, pages=pages, probing=probing)
+
+    def _failed(self, row: Row, error: ImageError) -> Failed:
+        engine, at_s = self.exchange.engine.name, self.exchange.world.wall()
+        return failed(row, error.failure, error.message, engine=engine, at_s=at_s)
+
+    async def _save(self, row: Row, outcome: Outcome) -> Outcome:
+        # once an answer is here it is saved, whatever else is being stopped
+        await asyncio.shield(self.exchange.journal.save(row.batch, outcome))
+        return outcome
+
+
+async def _sha256(data: bytes) -> str:
+    if len(data) < _HASH_IN_THREAD_BYTES:
+        return hashlib.sha256(data).hexdigest()
+    return await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())

@@ -1,0 +1,140 @@
+"""How a run is asked to end early: drain (finish what was sent), or now (write down the rest)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ocrlabel.pipeline.events import Event
+from ocrlabel.storage.base import ObjectStore
+
+T = TypeVar("T")
+Alive = Callable[[int, str], bool]
+
+
+class Draining(Exception):
+    """Nothing new is sent any more; whoever waits for its turn gives up its place."""
+
+
+class Stop:
+    """Set by signals, deadlines and fatal errors; read by every part of the run.
+
+    grace_s: how long requests under way may take once draining began.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._draining = asyncio.Event()
+        self.reason = ""
+        self.grace_ends_s = 0.0
+
+    @property
+    def draining(self) -> bool:
+        """No new request may be sent."""
+        return self._draining.is_set()
+
+    def drain(self, reason: str, *, grace_s: float) -> None:
+        """Begin to drain; a second call only ever shortens the grace, and the first says why."""
+        ends_s = self._clock() + grace_s
+        if not self.draining:
+            self.reason = reason
+            self.grace_ends_s = ends_s
+        self.grace_ends_s = min(self.grace_ends_s, ends_s)
+        self._draining.set()
+
+    def now(self, reason: str) -> None:
+        """Give up what is under way as well, for this reason, whatever was said before."""
+        self.drain(reason, grace_s=0.0)
+        self.reason = reason
+
+    async def wait_draining(self) -> None:
+        """Return once draining begins."""
+        await self._draining.wait()
+
+    async def or_drain(self, work: Coroutine[Any, Any, T]) -> T:
+        """The work's result, or Draining as soon as draining begins (the work is cancelled)."""
+        if self.draining:
+            work.close()
+            raise Draining
+        task = asyncio.ensure_future(work)
+        waiter = asyncio.ensure_future(self._draining.wait())
+        try:
+            await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise Draining
+        finally:
+            waiter.cancel()
+            task.cancel()
+            await asyncio.wait({task, waiter})
+
+    async def nap(self, sleep: Callable[[float], Awaitable[None]], wait_s: float) -> None:
+        """Sleep, or raise Draining as soon as draining begins."""
+
+        async def sleeping() -> None:
+            await sleep(wait_s)
+
+        await self.or_drain(sleeping())
+
+
+"""(pid, start mark) -> whether that very process still runs on this host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A worker and the process it is: enough to tell, on the same host, that it has died.
+
+    host is empty where a process cannot be told apart (no /proc): then only time decides.
+    """
+
+    worker: str
+    host: str = ""
+    pid: int = 0
+    started: str = ""
+
+    def as_json(self) -> dict[str, str | int]:
+        """Plain values for a JSON object."""
+        return {
+            "worker": self.worker,
+            "host": self.host,
+            "pid": self.pid,
+            "started": self.started,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """clock: seconds that also pass while the machine sleeps (CLOCK_BOOTTIME); wall: Unix s.
+
+    token gives a fresh random hex string; me is this worker; emit takes what is worth showing.
+    """
+
+    store: ObjectStore
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    uniform: Callable[[float, float], float]
+    token: Callable[[], str]
+    me: Owner
+    alive: Alive
+    emit: Callable[[Event], None]
+
+
+def owner_from(found: dict[str, object]) -> Owner:
+    """The owner that a JSON object names."""
+    pid = found.get("pid")
+    return Owner(
+        worker=str(found.get("worker", "")),
+        host=str(found.get("host", "")),
+        pid=pid if isinstance(pid, int) else 0,
+        started=str(found.get("started", "")),
+    )
+
+
+def certainly_dead(owner: Owner, here: Owner, alive: Alive) -> bool:
+    """True only for a process of this host that no longer runs."""
+    if not owner.host or owner.host != here.host or owner.worker == here.worker:
+        return False
+    return not alive(owner.pid, owner.started)

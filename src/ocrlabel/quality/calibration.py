@@ -1,0 +1,296 @@
+"""Precision against the share of words kept, for any score from 0 to 1, with intervals.
+
+Words go into 10,001 steps of the score, so memory does not grow with their number, and a cut is a
+number with four digits: words with a score of at least the cut are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+STEPS = 10_000
+WANTED_PRECISION = 0.95
+AT_LEAST = 50
+RESAMPLES = 200
+DEFAULT_SEED = 0
+FEW_DOCUMENTS = 5
+_NO_WIDTH = 1e-9
+
+
+class Curve:
+    """Counts of kept and right words at each step of the score, in each resample."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._kept = np.zeros((STEPS + 1, RESAMPLES + 1), dtype=np.int32)
+        self._right = np.zeros((STEPS + 1, RESAMPLES + 1), dtype=np.int32)
+        self._last: str | None = None
+        self.documents = 0
+        """How many documents are in it, told by their change: pages of one stand together."""
+
+    @property
+    def words(self) -> int:
+        """How many words are in it."""
+        return int(self._kept[:, 0].sum())
+
+    def add(self, document: str, scores: Sequence[float], right: Sequence[bool]) -> None:
+        """Add words of one document; a document may come in parts."""
+        if not scores:
+            return
+        self.documents += document != self._last
+        self._last = document
+        drawn = weights(document, self._seed)
+        at, count = np.unique(steps(scores), return_counts=True)
+        self._kept[at] += count[:, None].astype(np.int32) * drawn.astype(np.int32)
+        good = np.asarray(right, dtype=np.bool_)
+        if good.any():
+            at, count = np.unique(steps(scores)[good], return_counts=True)
+            self._right[at] += count[:, None].astype(np.int32) * drawn.astype(np.int32)
+
+    def plus(self, other: Curve) -> Curve:
+        """Both together; their documents are taken to be different ones."""
+        both = Curve(self._seed)
+        both._kept = self._kept + other._kept
+        both._right = self._right + other._right
+        both.documents = self.documents + other.documents
+        return both
+
+    def at(self, cut: float) -> CurvePoint:
+        """Keep what scores at least `cut`."""
+        first = int(steps([cut])[0])
+        kept = self._kept[first:].sum(axis=0, dtype=np.int64)
+        right = self._right[first:].sum(axis=0, dtype=np.int64)
+        return CurvePoint(
+            cut=first / STEPS,
+            kept_share=float(kept[0]) / self.words if self.words else 0.0,
+            kept=int(kept[0]),
+            precision=float(right[0] / kept[0]) if kept[0] else 1.0,
+            interval=interval(right, kept, self.documents),
+        )
+
+    def points(self, shares: Sequence[float]) -> list[CurvePoint]:
+        """The highest cut that keeps at least each share; cuts that serve two are there once."""
+        if not self.words:
+            return []
+        kept = np.cumsum(self._kept[::-1, 0])[::-1]
+        cuts = [np.flatnonzero(kept >= share * self.words)[-1] for share in shares]
+        return [self.at(int(cut) / STEPS) for cut in sorted(set(cuts), reverse=True)]
+
+    def lowest_cut(self, precision: float, *, at_least: int) -> float | None:
+        """The cut that keeps most of those that reach the precision; None where none does.
+
+        Cuts that keep fewer than `at_least` words are not asked: by luck one of them is right.
+        """
+        kept = np.cumsum(self._kept[::-1, 0])[::-1]
+        right = np.cumsum(self._right[::-1, 0])[::-1]
+        reached = np.flatnonzero((kept >= at_least) & (right >= precision * kept))
+        return float(reached[0]) / STEPS if len(reached) else None
+
+    def bins(self, edges: Sequence[float]) -> list[Bin]:
+        """The reliability curve: words by score; the last bin holds its upper edge too."""
+        limits = [*steps(edges[:-1]).tolist(), STEPS + 1]
+        found = []
+        for low, high, first, last in zip(edges, edges[1:], limits, limits[1:], strict=False):
+            kept = self._kept[first:last].sum(axis=0, dtype=np.int64)
+            right = self._right[first:last].sum(axis=0, dtype=np.int64)
+            if kept[0]:
+                claimed = np.arange(first, last) @ self._kept[first:last, 0] / STEPS
+                found.append(
+                    Bin(
+                        low,
+                        high,
+                        int(kept[0]),
+                        float(claimed / kept[0]),
+                        float(right[0] / kept[0]),
+                        interval(right, kept, self.documents),
+                    )
+                )
+        return found
+
+    def areas(self) -> npt.NDArray[np.float64]:
+        """Mean precision over all shares kept: as it is, then in each resample.
+
+        1 when every right word scores higher than every wrong one and none is wrong; two scores
+        of the same words are compared resample by resample. NaN where nothing was drawn.
+        """
+        kept = np.cumsum(self._kept[::-1], axis=0, dtype=np.int64)
+        right = np.cumsum(self._right[::-1], axis=0, dtype=np.int64)
+        precision = np.divide(right, kept, out=np.zeros(kept.shape), where=kept > 0)
+        total = kept[-1].astype(np.float64)
+        summed = (precision * self._kept[::-1]).sum(axis=0)
+        areas = np.full(total.shape, np.nan)
+        np.divide(summed, total, out=areas, where=total > 0)
+        return areas
+
+
+def steps(scores: Sequence[float]) -> npt.NDArray[np.int64]:
+    """The step of each score. The small number undoes the rounding of, say, 0.973 * 10,000."""
+    values = np.clip(np.asarray(scores, dtype=np.float64), 0.0, 1.0)
+    return np.floor(values * STEPS + 1e-7).astype(np.int64)
+
+
+"""The fewest words that a cut has to keep where it is chosen."""
+
+
+class Halves:
+    """Scores in two halves, by document."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._first = Curve(seed)
+        self._second = Curve(seed)
+
+    @property
+    def whole(self) -> Curve:
+        """Both halves as one."""
+        return self._first.plus(self._second)
+
+    def add(self, document: str, scores: Sequence[float], right: Sequence[bool]) -> None:
+        """Add words of one document."""
+        half = self._first if in_first_half(document, self._seed) else self._second
+        half.add(document, scores, right)
+
+    def cut(self, wanted: float = WANTED_PRECISION) -> Cut:
+        """Choose on the first half, measure on the second."""
+        at = self._first.lowest_cut(wanted, at_least=AT_LEAST)
+        measurable = at is not None and self._second.words > 0
+        return Cut(
+            wanted=wanted,
+            chosen=None if at is None else self._first.at(at),
+            measured=self._second.at(at) if at is not None and measurable else None,
+            documents_chosen_on=self._first.documents,
+            documents_measured_on=self._second.documents,
+        )
+
+
+"""With fewer the bootstrap draws the same two or three again and again: too sure of itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """Keep what scores at least `cut`: this share of the words stays, this share of it is right."""
+
+    cut: float
+    kept_share: float
+    kept: int
+    precision: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Words with a score in [low, high): how many, what they claim and what they are."""
+
+    low: float
+    high: float
+    words: int
+    mean_score: float
+    precision: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """chosen: on the first half; None where no cut reaches the wanted precision there.
+
+    measured: the same cut on the other half, with its interval.
+    """
+
+    wanted: float
+    chosen: CurvePoint | None
+    measured: CurvePoint | None
+    documents_chosen_on: int
+    documents_measured_on: int
+
+
+def weights(document: str, seed: int) -> npt.NDArray[np.int64]:
+    """How often the document counts: once as it is, then in each of `RESAMPLES` resamples."""
+    drawn = np.random.default_rng(_number(document, f"{seed}:resample")).poisson(1.0, RESAMPLES)
+    return np.concatenate((np.ones(1, dtype=np.int64), drawn))
+
+
+def in_first_half(document: str, seed: int) -> bool:
+    """Which of two halves a document is in."""
+    return _number(document, f"{seed}:half") % 2 == 0
+
+
+def interval(
+    right: npt.NDArray[np.int64], of: npt.NDArray[np.int64], documents: int
+) -> Interval | None:
+    """The interval of a share, from its counts as they are (first) and in each resample.
+
+    documents: in how many the counts can be. None without anything to count.
+    """
+    if not of[0]:
+        return None
+    drawn = of[1:] > 0
+    trials = min(_documents_in(of, documents), int(of[0]))
+    return of_share(right[0] / of[0], right[1:][drawn] / of[1:][drawn], trials)
+
+
+def of_share(share: float, resampled: npt.NDArray[np.float64], documents: int) -> Interval:
+    """The interval of a share (or of a mean of shares) over so many documents.
+
+    Where the resamples all say the same, as when all or none are right, they know no doubt; and
+    the few documents of a small sample are drawn again and again, as if there were no others. Then
+    it reaches at least as far as Wilson's interval with one trial a document, which is wide rather
+    than wrong.
+    """
+    spread = _middle(resampled)
+    if not _says_little(spread, documents):
+        return spread
+    least = wilson(share * documents, documents)
+    return Interval(min(spread.low, least.low), max(spread.high, least.high))
+
+
+def of_difference(resampled: npt.NDArray[np.float64], documents: int) -> Interval | None:
+    """The interval of a difference of two shares; None where the documents are too few to tell."""
+    spread = _middle(resampled)
+    return None if _says_little(spread, documents) else spread
+
+
+def wilson(right: float, of: int, z: float = 1.959964) -> Interval:
+    """Wilson's score interval of a share."""
+    if not of:
+        return Interval(0.0, 1.0)
+    share = right / of
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    reach = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    return Interval(max(0.0, middle - reach), min(1.0, middle + reach))
+
+
+def _middle(resampled: npt.NDArray[np.float64]) -> Interval:
+    low, high = np.nanquantile(resampled, [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
+def _says_little(spread: Interval, documents: int) -> bool:
+    return documents < FEW_DOCUMENTS or spread.high - spread.low < _NO_WIDTH
+
+
+def _documents_in(of: npt.NDArray[np.int64], documents: int) -> int:
+    """How many of the documents have something to count, told by the resamples without any.
+
+    A resample leaves k documents out with probability exp(-k). Above five or so it never does, and
+    the number does not matter much any more.
+    """
+    empty = float(np.mean(of[1:] == 0))
+    return documents if not empty else min(documents, max(1, round(-math.log(empty))))
+
+
+def _number(document: str, salt: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{salt}:{document}".encode()).digest()[:8], "big")

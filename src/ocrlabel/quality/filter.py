@@ -1,0 +1,220 @@
+"""Which words of a labels table to trust, and what becomes of the others.
+
+A word is doubtful when its confidence is below the cut (or unknown, where a cut is asked for), or
+when the other table does not say the same at the same place. Doubtful words are **marked as
+do-not-care by default, not removed**: their ink is still in the image, and a detector that is
+trained on an image with unlabelled words learns that text is background. Exports write marked
+words as do-not-care where the format knows that. Removing is right for recognition sets, or when
+the images are cut into words.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ocrlabel.dataset.labels_table import (
+    IGNORE,
+    WORD_CLASS,
+    LabelRow,
+    LabelsWriter,
+    read_labels,
+    rewrite_labels,
+    table_info,
+)
+from ocrlabel.quality.agreement import agree_page
+from ocrlabel.quality.pairing import PageStore, Unpaired, partner
+from ocrlabel.quality.truth import TruthPage, as_truth, cared, is_ignored
+
+UNCERTAIN = "uncertain"
+"""The class that doubtful words have in the review queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is asked of a word. min_confidence None asks nothing; agreed asks for a partner."""
+
+    min_confidence: float | None = None
+    agreed: bool = False
+
+
+def doubts(
+    row: LabelRow, other: TruthPage | None, rule: Rule, normalise: Callable[[str], str]
+) -> dict[int, float]:
+    """Doubtful words by their place in the row, each with how doubtful it is, 0..1.
+
+    A doubtful word's doubt is what it lacks of certainty: 1 - confidence (1 where unknown), or
+    1 - likeness to its partner (1 without one), whichever is more. Words that are do-not-care
+    already are left alone. other None, where agreement is asked for: nobody agrees.
+    """
+    found: dict[int, float] = {}
+    agreed = _likeness(row, other, normalise) if rule.agreed else {}
+    for at, word in enumerate(row.words):
+        if is_ignored(row, at):
+            continue
+        reasons = []
+        confidence = word.confidence if word.confidence is not None else 0.0
+        if rule.min_confidence is not None and (
+            word.confidence is None or confidence < rule.min_confidence
+        ):
+            reasons.append(1 - confidence)
+        if rule.agreed and agreed.get(at, 0.0) < 1:
+            reasons.append(1 - agreed.get(at, 0.0))
+        if reasons:
+            found[at] = max(reasons)
+    return found
+
+
+def marked(row: LabelRow, doubtful: Sequence[int] | dict[int, float], kind: str) -> LabelRow:
+    """The row with these words' class set."""
+    if not doubtful:
+        return row
+    classes = row.classes or (WORD_CLASS,) * len(row.words)
+    return replace(
+        row, classes=tuple(kind if at in doubtful else own for at, own in enumerate(classes))
+    )
+
+
+def ignored(row: LabelRow, doubtful: dict[int, float]) -> LabelRow:
+    """The row with the doubtful words as do-not-care."""
+    return marked(row, doubtful, IGNORE)
+
+
+def dropped(row: LabelRow, doubtful: dict[int, float]) -> LabelRow:
+    """The row without the doubtful words. A page may be left without any."""
+    if not doubtful:
+        return row
+    classes = row.classes or (WORD_CLASS,) * len(row.words)
+    kept = [at for at in range(len(row.words)) if at not in doubtful]
+    return replace(
+        row,
+        words=tuple(row.words[at] for at in kept),
+        classes=tuple(classes[at] for at in kept),
+    )
+
+
+def _likeness(
+    row: LabelRow, other: TruthPage | None, normalise: Callable[[str], str]
+) -> dict[int, float]:
+    if other is None:
+        return {}
+    told = agree_page(row, other, normalise).words
+    # equal texts, not nearly equal ones: a likeness of 1 is only reached by them
+    return {word.at: word.likeness for word in told}
+
+
+@dataclass(slots=True)
+class Filtered:
+    """What a filter did. doubtful: words marked or dropped, of `words` that were labels."""
+
+    pages: int = 0
+    words: int = 0
+    doubtful: int = 0
+    pages_to_review: int = 0
+    unpaired: Unpaired = field(default_factory=Unpaired)
+
+    def to_json(self) -> dict[str, object]:
+        """The counts as a JSON object."""
+        return {**asdict(self), "unpaired": self.unpaired.to_json()}
+
+
+def filter_table(
+    source: Path,
+    target: Path,
+    rule: Rule,
+    *,
+    normalise: Callable[[str], str],
+    other: Path | None = None,
+    review: Path | None = None,
+    drop: bool = False,
+) -> Filtered:
+    """Copy `source` to `target`, page by page; the files appear only when all went well.
+
+    other is the table whose agreement the rule asks for. review gets the pages with doubtful
+    words, these as class "uncertain", the most doubtful page first. Raises DatasetError.
+    """
+    done = Filtered()
+    with ExitStack() as open_files:
+        queue = open_files.enter_context(ReviewQueue())
+        others = open_files.enter_context(_partners(other))
+
+        def change(row: LabelRow) -> LabelRow:
+            page = partner(row, others, done.unpaired) if others is not None else None
+            doubtful = doubts(row, page, rule, normalise)
+            done.pages += 1
+            done.words += len(cared(row))
+            done.doubtful += len(doubtful)
+            if doubtful and review is not None:
+                done.pages_to_review += 1
+                queue.add(marked(row, doubtful, UNCERTAIN), sum(doubtful.values()))
+            return dropped(row, doubtful) if drop else ignored(row, doubtful)
+
+        rewrite_labels(source, target, change, changed_by="ocrlabel filter")
+        if review is not None:
+            info = {**table_info(source), "changed_by": "ocrlabel filter --review"}
+            with LabelsWriter(review, info) as table:
+                for row in queue.rows():
+                    table.add(row)
+    return done
+
+
+@contextmanager
+def _partners(other: Path | None) -> Iterator[PageStore | None]:
+    if other is None:
+        yield None
+        return
+    with PageStore((as_truth(row) for row in read_labels(other)), str(other)) as store:
+        yield store
+
+
+class ReviewQueue:
+    """Rows set aside on disk with their doubt: `with ReviewQueue() as queue`.
+
+    The doubt of a page is the sum over its doubtful words, so about the number of wrong words
+    that a reviewer finds there; equal pages stay in the order of the table.
+    """
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            folder = opening.enter_context(tempfile.TemporaryDirectory(prefix="ocrlabel-"))
+            self._sql = opening.enter_context(
+                closing(sqlite3.connect(Path(folder) / "queue.sqlite"))
+            )
+            self._sql.executescript("pragma journal_mode=off; pragma synchronous=off;")
+            self._sql.execute(
+                "create table rows (at integer primary key, doubt real, content blob)"
+            )
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, traceback)
+
+    def add(self, row: LabelRow, doubt: float) -> None:
+        """Set a row aside."""
+        self._sql.execute(
+            "insert into rows (doubt, content) values (?, ?)", (doubt, pickle.dumps(row))
+        )
+
+    def rows(self) -> Iterator[LabelRow]:
+        """All rows, the most doubtful first."""
+        # sorted by SQLite, which spills to disk what does not fit
+        rows = self._sql.execute("select content from rows order by doubt desc, at")
+        for (content,) in rows:
+            row: LabelRow = pickle.loads(content)  # noqa: S301 -- our own file, written just now
+            yield row

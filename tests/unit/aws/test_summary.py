@@ -1,0 +1,161 @@
+"""Summaries and the files they go to."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrlabel.aws import workflow_summary
+from ocrlabel.aws.cost import CostLine
+from ocrlabel.aws.explain import Explanation
+from ocrlabel.aws.jobs import for_service
+from ocrlabel.aws.workflow import (
+    Console,
+    Repository,
+    RunInputs,
+    StepFiles,
+    code_span,
+    fenced,
+    plain,
+    table,
+)
+from ocrlabel.errors import ConfigError
+
+JOB = workflow_summary.Followed("baseline_train", "1b6a", Console("ap-northeast-2"))
+RECORD = {
+    "dataset": "baseline_train",
+    "rows": 3272,
+    "labelled": 3270,
+    "failed": 2,
+    "not_reached": 0,
+    "words": 40_000,
+    "pages": 3301,
+    "failures": {"rejected": 1, "not_an_image": 1},
+    "account": {"billed_pages": 3301},
+    "billed_usd": 4.9515,
+    "requests_per_s": 2.97,
+    "created_at_s": 1000.0,
+    "ended_at_s": 9000.0,  # a pause lies between
+    "active_s": 1100.0,
+}
+
+
+def test_an_estimate_says_what_will_be_paid_before_it_is():
+    bills = {"OCR": [CostLine("OCR", 4.908, "")], "machines": [CostLine("m", 0.02, "", bound=True)]}
+    text = workflow_summary.estimate(
+        RunInputs("baseline_train", max_cost_usd=10),
+        3272,
+        for_service(3272, requests_per_s=3),
+        bills,
+    )
+    assert "| images | 3,272 |" in text
+    assert "about 18 min" in text
+    assert "| OCR | $4.9080 |" in text
+    assert "| machines | at most $0.0200 |" in text
+    assert "| cap on OCR | $10.00 |" in text
+
+
+def test_results_are_counts_failures_rate_time_and_cost():
+    text = workflow_summary.results(RECORD, (0.31, [CostLine("vCPUs", 0.0139, "", bound=True)]))
+    for line in (
+        "| labelled | 3,270 |",
+        "| failed | 2 |",
+        "| requests/s | 2.97 |",
+        "| time | 18 min |",
+        "| OCR | $4.9515 |",
+        "| machines | at most $0.0139 for 0.31 hours |",
+        "| `not_an_image` | 1 |",
+    ):
+        assert line in text
+
+
+def test_a_run_that_is_handed_over_says_how_to_pick_it_up():
+    text = workflow_summary.handed_over(JOB, "RUNNING · done 6 of 18", 19_800)
+    assert "Handed over after 5 h 30 min: the job goes on" in text
+    assert "`1b6a` in *pick up*" in text
+    assert "`ocrlabel aws status baseline_train --job 1b6a --watch`" in text
+
+
+def test_a_failure_shows_reason_remedy_and_the_log_which_stays_in_its_box():
+    log = ("{}", "```", "# not a heading", "\x1b[31mred")
+    text = workflow_summary.failed(JOB, Explanation("it failed: no credit", "pay", log))
+    assert "it failed: no credit" in text
+    assert "**What to do:** pay" in text
+    assert "\n````text\n{}\n```\n# not a heading\n" in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("job", "stopped", "says"),
+    [
+        ("", False, "before a job was submitted"),
+        ("1b6a", False, "goes on"),
+        ("1b6a", True, "is being stopped"),
+    ],
+)
+def test_a_cancelled_run_says_what_became_of_its_job(job, stopped, says):
+    assert says in workflow_summary.cancelled("baseline_train", job, stopped=stopped)
+
+
+def test_a_deployment_links_commit_image_and_revision():
+    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/batch-processor@sha256:ab"
+    definition = {
+        "jobDefinitionName": "p",
+        "revision": 7,
+        "jobDefinitionArn": "arn:aws:batch:r:1:j/p:7",
+    }
+    text = workflow_summary.deployed(
+        image, definition, "4f2c1e0d9b8a7f", Console(), Repository("https://github.com", "me/it")
+    )
+    assert "https://github.com/me/it/commit/4f2c1e0d9b8a7f" in text
+    assert "ecr/repositories/private/123456789012/batch-processor)" in text
+    assert "[p:7](https://console.aws.amazon.com/batch/home#job-definition/detail/arn:" in text
+
+
+def test_a_region_that_github_would_mask_is_left_out_of_a_link():
+    assert "region" not in Console("").job("1b6a")
+    assert "?region=eu-west-1#jobs/detail/1b6a" in Console("eu-west-1").job("1b6a")
+
+
+@given(st.text())
+def test_no_text_can_break_out_of_a_cell_or_become_markup(text):
+    for cell in (plain(text), code_span(text)):
+        line = table(("a", "b"), [(cell, "c")]).splitlines()[-1]
+        assert "\n" not in line
+        assert line.replace("\\|", "").count("|") == 3
+    assert "`" not in code_span(text)[1:-1]
+    assert "<" not in plain(text).replace("\\<", "")
+
+
+@given(st.lists(st.text(alphabet="`a \n")))
+def test_no_line_of_a_log_closes_its_fence(lines):
+    fence, *inner, end = fenced(lines).split("\n")
+    assert fence == f"{end}text"
+    assert not [line for line in inner if line.strip() == end]
+
+
+def test_outputs_and_summaries_are_appended(tmp_path):
+    files = StepFiles.of(
+        {"GITHUB_OUTPUT": str(tmp_path / "o"), "GITHUB_STEP_SUMMARY": str(tmp_path / "s")}
+    )
+    files.put("job-id", "1b6a")
+    files.put("outcome", "failed")
+    files.summarise("# one")
+    files.summarise("two\n\n")
+    assert (tmp_path / "o").read_text() == "job-id=1b6a\noutcome=failed\n"
+    assert (tmp_path / "s").read_text() == "# one\n\ntwo\n\n"
+
+
+@pytest.mark.parametrize("value", ["1b6a\nfound=true", "a\rb"])
+def test_an_output_cannot_pose_as_another_one(tmp_path, value):
+    files = StepFiles(tmp_path / "o", None)
+    with pytest.raises(ConfigError, match="not one line"):
+        files.put("job-id", value)
+    assert not (tmp_path / "o").exists()
+
+
+def test_outside_of_github_nothing_is_written():
+    files = StepFiles.of({})
+    files.put("job-id", "1b6a")
+    files.summarise("x")
