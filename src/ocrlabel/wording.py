@@ -1,4 +1,4 @@
-"""How counts and sums of money are said to people."""
+"""How counts, sums of money and times are said to people."""
 
 from __future__ import annotations
 
@@ -11,3 +11,11 @@ def counted(number: int, one: str, many: str = "") -> str:
 def usd(amount: float) -> str:
     """0.0750 USD, 12.50 USD: a page costs a fraction of a cent, so small sums keep four places."""
     return f"{amount:,.2f} USD" if amount >= 10 else f"{amount:.4f} USD"
+
+
+def duration(seconds: float) -> str:
+    """42 s, 18 min, 2 h 05 min."""
+    if seconds < 90:
+        return f"{max(0.0, seconds):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -19,6 +19,7 @@ from ocrlabel.aws.workflow import (
     plain,
     table,
 )
+from ocrlabel.wording import duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def estimate(
     asked = [
         ("images", f"{rows:,}"),
         ("workers", f"{sizing.workers} ({plain(sizing.why)})"),
-        ("time", f"about {span(sizing.seconds)}"),
+        ("time", f"about {duration(sizing.seconds)}"),
         ("engine", plain(inputs.engine)),
         ("rows of a checkpoint", _or_default(inputs.batch_size)),
         ("requests at once", _or_default(inputs.concurrency, "automatic")),
@@ -66,14 +67,14 @@ def handed_over(job: Followed, state: str, after_s: float) -> str:
     """The workflow's time is up; the job's is not."""
     watch = f"ocrlabel aws status {job.dataset} --job {job.job_id} --watch"
     fetch = f"ocrlabel aws download {job.dataset}"
-    return f"""## Handed over after {span(after_s)}: the job goes on
+    return f"""## Handed over after {duration(after_s)}: the job goes on
 
 {code_span(job.dataset)} is not done yet; the job's last state: {plain(state)}
 
 Nothing is lost. To pick it up:
 
-* here: start this workflow again with the same dataset, and {code_span(job.job_id)} in *pick up*: it
-  follows this job and submits none, or
+* here: start this workflow again with the same dataset, and {code_span(job.job_id)} in *pick up*:
+  it follows this job and submits none, or
 * on a machine: {code_span(watch)}, then {code_span(fetch)}
 """
 
@@ -102,8 +103,8 @@ def cancelled(dataset: str, job_id: str, *, stopped: bool) -> str:
             f"start the workflow again for {code_span(dataset)} with *resume* to go on."
         )
     return (
-        f"## Cancelled: job {code_span(job_id)} goes on\n\nIt was to be kept. To follow it again, start "
-        "the workflow with its id in *pick up*; to stop it: "
+        f"## Cancelled: job {code_span(job_id)} goes on\n\nIt was to be kept. To follow it again, "
+        "start the workflow with its id in *pick up*; to stop it: "
         f"{code_span(f'ocrlabel aws cancel {job_id}')}"
     )
 
@@ -121,7 +122,7 @@ def results(record: Mapping[str, Any], machines: tuple[float, Sequence[CostLine]
         ("not reached", f"{record.get('not_reached', 0):,}"),
         ("words, pages", f"{record.get('words', 0):,}, {record.get('pages', 0):,}"),
         ("requests/s", f"{rate:.2f}" if rate else "none were sent"),
-        ("time", span(took_s)),
+        ("time", duration(took_s)),
         ("billed pages", f"{account.get('billed_pages', 0):,}"),
         ("OCR", f"${record.get('billed_usd', 0):,.4f}"),
         ("machines", f"{usd(compute)} for {hours:.2f} hours"),
@@ -157,14 +158,6 @@ def deployed(
     return "\n\n".join(
         ["## The batch processor is deployed", table(("", ""), rows), f"Start a run: {start}"]
     )
-
-
-def span(seconds: float) -> str:
-    """A time for people."""
-    if seconds < 90:
-        return f"{max(0.0, seconds):.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def usd(lines: Sequence[CostLine]) -> str:

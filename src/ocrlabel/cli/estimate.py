@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ocrlabel.cli.progress import shown_duration
 from ocrlabel.cli.settings import PRICE_SOURCE, Keys, Settings
 from ocrlabel.cli.wiring import Chosen, Place, choose_engine, input_line, make_world
 from ocrlabel.engines.base import Engine, usable_cores
@@ -24,7 +23,7 @@ from ocrlabel.pipeline.state.checkpoint import Checkpoints
 from ocrlabel.pipeline.state.journal import BatchView, refresh
 from ocrlabel.pipeline.survey import survey
 from ocrlabel.pipeline.workers.limits import Limits, limits_of
-from ocrlabel.wording import counted, usd
+from ocrlabel.wording import counted, duration, usd
 
 if TYPE_CHECKING:
     from ocrlabel.dataset.sources import Dataset
@@ -94,7 +93,7 @@ def _cost_rows(
     holding = before.limits.hold_for(settings.run_options())
     rate = holding.rps or sum(lane.requests_per_s or 0.0 for lane in chosen.engine.lanes)
     if rate:
-        yield "time", f"{shown_duration(seen.to_send / rate)} at {rate:g} requests/s"
+        yield "time", f"{duration(seen.to_send / rate)} at {rate:g} requests/s"
     spent, cap_usd = before.spent_pages * price_usd, holding.max_cost_usd
     if cap_usd is not None and spent + pages * price_usd > cap_usd:
         gone = f" after {usd(spent)} that are spent" if spent else ""
@@ -244,5 +243,5 @@ def time_line(engine: Engine, pages: int, earlier: Pace) -> str:
         why = "a rule of thumb: big and dense pages take longer; --sample 20 measures it"
     else:
         return ""
-    whole = shown_duration(pages * per_page_s / min(processes, pages))
+    whole = duration(pages * per_page_s / min(processes, pages))
     return f"about {whole} on {counted(processes, 'core')} ({per_page_s:.1f} s a page, {why})"

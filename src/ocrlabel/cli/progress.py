@@ -23,7 +23,7 @@ from ocrlabel.pipeline.events import (
     RowDone,
     Started,
 )
-from ocrlabel.wording import counted, usd
+from ocrlabel.wording import counted, duration, usd
 
 if TYPE_CHECKING:
     import rich.progress
@@ -132,7 +132,7 @@ class Bar:
         if progress.failed:
             parts.append(f"[red]{progress.failed:,} failed[/red]")
         if progress.left_s is not None:
-            parts.append(f"{shown_duration(progress.left_s)} left")
+            parts.append(f"{duration(progress.left_s)} left")
         if progress.price_per_page_usd:
             parts.append(spent_of_projected(progress))
         if progress.others.workers:
@@ -415,14 +415,6 @@ def _rows(fleet: Fleet) -> int:
     return fleet.labelled + fleet.failed
 
 
-def shown_duration(seconds: float) -> str:
-    """A time for people: 42 s, 18 min, 2 h 05 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def spent_of_projected(progress: Progress) -> str:
     """0.0600 USD of about 0.1200 USD."""
     return f"{usd(progress.spent_usd)} of about {usd(progress.projected_usd)}"
@@ -435,7 +427,7 @@ def progress_line(progress: Progress) -> str:
         parts.append(f"{progress.failed:,} failed")
     parts.append(f"{progress.images_per_s:.2f} images/s")
     if progress.left_s is not None:
-        parts.append(f"{shown_duration(progress.left_s)} left")
+        parts.append(f"{duration(progress.left_s)} left")
     if progress.price_per_page_usd:
         parts.append(f"{spent_of_projected(progress)} spent")
     if progress.others.workers:

@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 
 import typer
 
-from ocrlabel.dataset.push.upload import Step
 from ocrlabel.errors import Interrupted
 from ocrlabel.wording import counted
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from ocrlabel.cli.settings import Keys, Settings
     from ocrlabel.dataset.push.push import Pushed, PushOptions
-    from ocrlabel.dataset.push.upload import Target
+    from ocrlabel.dataset.push.upload import Step, Target
 
 _LINE_EVERY_S = 10.0
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrlabel.cli.progress import shown_duration
 from ocrlabel.errors import ConfigError, Incomplete, OcrLabelError
-from ocrlabel.wording import counted, usd
+from ocrlabel.wording import counted, duration, usd
 
 if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
@@ -404,8 +403,8 @@ def _time(told: Mapping[str, Any]) -> str:
     whole_s = told["ended_at_s"] - told["created_at_s"]
     active_s = told.get("active_s", whole_s)
     if whole_s - active_s < _PAUSE_S:
-        return shown_duration(active_s)
-    return f"{shown_duration(active_s)} of work, {shown_duration(whole_s)} with pauses"
+        return duration(active_s)
+    return f"{duration(active_s)} of work, {duration(whole_s)} with pauses"
 
 
 def _state(done: Labelling) -> str:

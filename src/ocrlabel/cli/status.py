@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrlabel.cli.progress import shown_duration
 from ocrlabel.errors import ConfigError
-from ocrlabel.wording import counted, usd
+from ocrlabel.wording import counted, duration, usd
 
 if TYPE_CHECKING:
     from ocrlabel.pipeline.budget.account import Account
@@ -75,9 +74,9 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
         allowed = _allowed(_standing(found, "working"))
         rows.append(("rate", f"{found.images_per_s:.2f} images/s{allowed}"))
     if found.left_s is not None:
-        rows.append(("time left", shown_duration(found.left_s)))
+        rows.append(("time left", duration(found.left_s)))
     if found.active_s:
-        rows.append(("time", f"{shown_duration(found.active_s)} of work"))
+        rows.append(("time", f"{duration(found.active_s)} of work"))
     if account.requests:
         if price_usd and (account.billed_pages or account.at_risk_pages):
             at_risk = sum(account.at_risk_pages.values())
@@ -237,7 +236,7 @@ def _ago(worker: WorkerStatus) -> str:
 
 def _age(seconds: float) -> str:
     days = int(seconds / _DAY_S)
-    return f"{days} days" if days >= 2 else shown_duration(seconds)
+    return f"{days} days" if days >= 2 else duration(seconds)
 
 
 def set_live(
