@@ -154,11 +154,12 @@ async def go(
     told: Told | None = None,
     stop: Stop | None = None,
     reuse: Reuse | None = None,
+    in_world: World | None = None,
 ) -> Result:
-    """One invocation of a run, by one worker."""
+    """One invocation of a run, by one worker; in_world: in a world made for it."""
     with tempfile.TemporaryDirectory() as scratch:
         return await run(
-            world(store, worker, told, host),
+            in_world or world(store, worker, told, host),
             layout,
             dataset,
             engine,
