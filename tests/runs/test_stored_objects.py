@@ -70,7 +70,7 @@ def there(store, number: int, host: str = "here"):
         world(getattr(store, "store", store), f"w{number}", host=host),
         store=store,
         uniform=lambda least, most: (least + most) / 2,
-        token=lambda: f"{number:012x}{next(count):020x}",
+        token=lambda: f"a{number:011x}{next(count):020x}",
     )
 
 

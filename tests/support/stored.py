@@ -1,8 +1,8 @@
 """Everything a run ever stored, as one text that a reader can follow, and back into a store.
 
 Objects are told byte by byte, but for what no two machines need to have alike: a nonce is told as
-zeros, a journal object is told without its gzip and by a number in place of its digest, and a
-parquet file as its schema and its rows.
+zeros, a journal object without its gzip, its lines sorted and named by their digest, and a parquet
+file as its schema and its rows.
 """
 
 from __future__ import annotations
@@ -86,13 +86,18 @@ def _named(key: str, data: bytes) -> str:
         return key
     stem, _, digest = key.rpartition("-")
     assert digest == _digest(data), "a journal object is named by its bytes"
-    return f"{stem}-{hashlib.sha256(gzip.decompress(data)).hexdigest()[:12]}"
+    return f"{stem}-{hashlib.sha256(_lines(data).encode()).hexdigest()[:12]}"
+
+
+def _lines(data: bytes) -> str:
+    """In an order of their own: records that come at once are written in any order."""
+    return "\n".join(sorted(gzip.decompress(data).decode().split("\n")))
 
 
 def _shown(key: str, data: bytes) -> str:
     if "/journal/" in key:
         assert data[:8] == b"\x1f\x8b\x08\x00" + bytes(4), "gzip, with no time and no name"
-        return gzip.decompress(data).decode()
+        return _lines(data)
     if key.endswith(".parquet"):
         table = pq.read_table(io.BytesIO(data))
         noted = {name.decode(): value.decode() for name, value in table.schema.metadata.items()}
