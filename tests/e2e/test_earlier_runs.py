@@ -93,12 +93,13 @@ def test_it_is_finished_and_what_was_answered_is_not_asked_for_again(name, left,
             assert sum(entry.billed for entry in entries) <= 24
 
 
-def test_a_cap_that_was_reached_holds_over_what_was_spent_before(left):
+@pytest.mark.parametrize("options", [("--max-cost", price_of(8)), ()])
+def test_a_cap_that_was_reached_holds_whether_it_is_said_again_or_not(options, left):
     run, ws, fake = left("folder_cap_reached")
     assert run.command.options == ("--max-cost", price_of(8))
-    before = sum(entry.billed for entry in run.entries)
-    status, said = go_on(ws, run.command)
+    status, said = go_on(ws, replace(run.command, options=options))
     assert status == 5, said
+    before = sum(entry.billed for entry in run.entries)
     assert 0 < before + sum(entry.billed for entry in fake.entries) <= 8
 
 
