@@ -41,6 +41,65 @@ def test_hands_that_renew_a_lease_at_once_write_one_number_and_all_keep_it():
     assert run_virtual(story()) == ([True] * 5, True, 2)
 
 
+class Slower(DictStore):
+    """A put-if-absent takes place at once, but its answer takes 20 s."""
+
+    async def put_if_absent(self, key, data):
+        stored = await super().put_if_absent(key, data)
+        await sleep(20.0)
+        return stored
+
+
+def test_a_lease_is_valid_from_before_it_was_put_since_others_may_have_seen_it_from_then():
+    async def story():
+        ours = leases(Slower())
+        began_s = clock()
+        lease = await ours.claim(NAME, FIRST)
+        claimed_for_s = lease.valid_until_s - began_s
+        renewed_s = clock()
+        assert await ours.renew(lease)
+        return claimed_for_s, lease.valid_until_s - renewed_s
+
+    assert run_virtual(story()) == (60.0, 60.0)
+
+
+def test_a_lease_of_another_host_is_taken_over_a_duration_and_a_quarter_after_it_was_first_seen():
+    async def story():
+        store = DictStore()
+        assert await leases(store).claim(NAME, FIRST)
+        await sleep(1000.0)
+        others = leases(store, "w2")
+        first = await others.look(NAME)
+        await sleep(74.9)
+        still = await others.look(NAME)
+        await sleep(0.1)
+        return first, still, await others.look(NAME)
+
+    held = HeldUntil(2075.0)
+    assert run_virtual(story()) == (held, held, Free(2, taken_over=True))
+
+
+def test_a_batch_shows_how_the_newest_number_of_each_of_its_slices_stands():
+    async def story():
+        store = DictStore()
+        ours = leases(store)
+        lease = await ours.claim("0000-00", FIRST)
+        assert await ours.renew(lease)
+        assert await ours.renew(lease)
+        assert await ours.give_back(lease, LeaseState.CLOSED)
+        assert await ours.claim("0000-01", FIRST)
+        lease = await ours.claim("0000-02", FIRST)
+        assert await ours.give_back(lease, LeaseState.RELEASED)
+        assert await ours.claim("0001-00", FIRST)
+        return await leases(store, "w2").look_at_batch(0)
+
+    assert run_virtual(story()) == {
+        "0000-00": Closed(),
+        "0000-01": HeldUntil(1075.0),
+        "0000-02": Free(3, taken_over=True),
+    }
+
+
 def test_a_lease_is_renewed_anew_each_time_it_is_due():
     async def story():
         ours = leases(Slow())
