@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from ocrlabel.errors import RunMismatch
-from ocrlabel.pipeline.plan import PLAN_FORMAT, Plan, decode_plan, encode_plan
+from ocrlabel.pipeline.plan import (
+    PLAN_FORMAT,
+    Plan,
+    decode_plan,
+    differences,
+    encode_plan,
+    refuse_other,
+)
 
 WHERE = "s3://bucket/checkpoints/train/plan.json"
 PLAN = Plan("run-1", "train", "train.parquet", "ab" * 32, 5, "upstage", {"model": "ocr"})
+
+THERE = "train.parquet (sha256 abababababab…)"
 
 
 def test_a_plan_that_was_written_down_is_read_back():
@@ -34,3 +44,77 @@ def test_a_plan_of_another_version_is_not_read_as_one_of_ours():
     written = json.loads(encode_plan(PLAN)) | {"format": PLAN_FORMAT + 1}
     with pytest.raises(RunMismatch, match=rf"{WHERE} was written by another version"):
         decode_plan(json.dumps(written).encode(), where=WHERE)
+
+
+def test_every_row_is_in_one_slice_of_one_batch_in_input_order():
+    plan = replace(PLAN, rows=53, batch_rows=20, slice_rows=8)
+    assert plan.batches == 3
+    assert [plan.batch_range(batch) for batch in range(3)] == [
+        range(20),
+        range(20, 40),
+        range(40, 53),
+    ]
+    assert list(plan.slices(1)) == [(0, range(20, 28)), (1, range(28, 36)), (2, range(36, 40))]
+    assert list(plan.slices(2)) == [(0, range(40, 48)), (1, range(48, 53))]
+    for batch in range(3):
+        assert {plan.batch_of(ordinal) for ordinal in plan.batch_range(batch)} == {batch}
+
+
+@pytest.mark.parametrize(("rows", "batches"), [(0, 0), (1, 1), (500, 1), (501, 2)])
+def test_a_run_has_as_many_batches_as_its_rows_fill(rows, batches):
+    assert replace(PLAN, rows=rows).batches == batches
+
+
+def test_every_field_of_a_plan_is_written_down_as_text_that_people_can_read():
+    plan = replace(
+        PLAN, source="이미지", replaces=("r1", "r2"), replaced_jobs=("j",), job="k", fresh=True
+    )
+    written = encode_plan(plan)
+    assert decode_plan(written, where=WHERE) == plan
+    assert '\n "source": "이미지"' in written.decode()
+    assert list(json.loads(written)) == sorted(Plan.__dataclass_fields__)
+
+
+def test_two_plans_of_the_same_input_engine_and_options_are_one_run():
+    other = replace(
+        PLAN, run_id="other", dataset="d", source="s", batch_rows=7, created_at_s=9.0, job="j"
+    )
+    assert differences(PLAN, other) == []
+    refuse_other(PLAN, other, where=WHERE)
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        ({"rows": 6}, ["rows: there 5, here 6"]),
+        ({"engine": "rapidocr"}, ["engine: there upstage, here rapidocr"]),
+        (
+            {"engine": "rapidocr", "options": {"model": "x"}},
+            ["engine: there upstage, here rapidocr"],
+        ),
+        ({"options": {}}, ["upstage option model: there ocr, here unset"]),
+        (
+            {"options": {"model": "new", "a": "1"}},
+            [
+                "upstage option a: there unset, here 1",
+                "upstage option model: there ocr, here new",
+            ],
+        ),
+        (
+            {"fingerprint": "cd" * 32, "source": "other.parquet", "rows": 6},
+            [
+                f"input: there {THERE}, here other.parquet (sha256 cdcdcdcdcdcd…)",
+                "rows: there 5, here 6",
+            ],
+        ),
+    ],
+)
+def test_whatever_makes_another_run_is_named_and_refused_with_both_ways_on(change, lines):
+    other = replace(PLAN, **change)
+    assert differences(PLAN, other) == lines
+    with pytest.raises(RunMismatch) as caught:
+        refuse_other(PLAN, other, where=WHERE)
+    first, *told = str(caught.value).splitlines()
+    assert first == f"{WHERE} belongs to another run"
+    assert told[: len(lines)] == [f"  {line}" for line in lines]
+    assert f"add --fresh to do {other.rows} rows again" in told[-1]
