@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 
 import pytest
 
@@ -254,3 +256,87 @@ def test_a_hand_that_waited_for_a_renewal_that_failed_does_not_call_it_renewed()
         return [type(one) for one in told], lease.valid(clock())
 
     assert run_virtual(story()) == ([StoreUnavailable, bool], True)
+
+
+def test_a_lease_is_written_under_its_number_with_its_state_owner_duration_and_a_nonce():
+    async def story():
+        store = DictStore()
+        ours = leases(store)
+        lease = await ours.claim(NAME, FIRST)
+        await ours.renew(lease)
+        await ours.give_back(lease, LeaseState.CLOSED)
+        return store.objects
+
+    objects = run_virtual(story())
+    keys = LAYOUT.of_run("r")
+    assert list(objects) == [keys.lease(NAME, number) for number in (1, 2, 3)]
+    states = []
+    for data in objects.values():
+        told = json.loads(data)
+        assert data == json.dumps(told, sort_keys=True).encode()
+        states.append(told.pop("state"))
+        assert len(told.pop("nonce")) == 32
+        assert told == {"worker": "w1", "host": "w1", "pid": 1, "started": "x", "duration_s": 60.0}
+    assert states == ["held", "held", "closed"]
+
+
+def test_what_a_worker_wrote_itself_stands_as_it_does_for_everybody_else():
+    async def story():
+        ours = leases(DictStore())
+        lease = await ours.claim(NAME, FIRST)
+        held = await ours.look(NAME)
+        await sleep(75.0)
+        lapsed = await ours.look(NAME)
+        await ours.renew(lease)
+        again = await ours.look(NAME)
+        await ours.give_back(lease, LeaseState.RELEASED)
+        return held, lapsed, again, await ours.look(NAME)
+
+    assert run_virtual(story()) == (
+        HeldUntil(1075.0),
+        Free(2, taken_over=True),
+        HeldUntil(1150.0),
+        Free(4, taken_over=True),
+    )
+
+
+def test_what_nobody_ever_claimed_is_free_and_only_looked_for_once():
+    async def story():
+        store = CountsCalls(DictStore())
+        return await leases(store).look(NAME), store.calls["get"]
+
+    assert run_virtual(story()) == (FIRST, 0)
+
+
+@pytest.mark.parametrize(("runs", "stands"), [(True, HeldUntil), (False, Free)])
+def test_a_lease_of_a_process_of_this_host_is_free_at_once_if_that_does_not_run(runs, stands):
+    async def story():
+        store = DictStore()
+        asked = []
+
+        def alive(pid, started):
+            asked.append((pid, started))
+            return runs
+
+        lender, us = (world(store, worker, host="here") for worker in ("w7", "w1"))
+        keys = LAYOUT.of_run("r")
+        assert await Leases(lender, keys, duration_s=60.0).claim(NAME, FIRST)
+        ours = Leases(replace(us, alive=alive), keys, duration_s=60.0)
+        return await ours.look(NAME), asked
+
+    found, asked = run_virtual(story())
+    assert isinstance(found, stands)
+    assert asked == [(7, "x")]
+
+
+def test_a_renewal_after_one_that_another_worker_took_is_lost_and_nothing_follows_it():
+    async def story():
+        store = Mute(2, stored=False)
+        ours = leases(store)
+        lease = await ours.claim(NAME, FIRST)
+        with pytest.raises(StoreUnavailable):
+            await ours.renew(lease)
+        assert await leases(store, "w2").claim(NAME, Free(2, taken_over=True))
+        return await ours.give_back(lease, LeaseState.CLOSED), len(store.objects)
+
+    assert run_virtual(story()) == (False, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import itertools
 from dataclasses import replace
@@ -149,3 +150,27 @@ def test_a_journal_object_that_cannot_be_read_is_never_taken_for_an_empty_one(da
     with pytest.raises(RunMismatch, match="journal/7 cannot be read") as caught:
         decode_records(data, where="journal/7")
     assert "--fresh" in str(caught.value)
+
+
+def test_a_journal_object_is_lines_of_short_json_gzipped_without_a_time():
+    data = encode_records([EVERYTHING[2], EVERYTHING[0], failure(copied=True)])
+    text = (
+        '{"o":3,"id":"id","key":"k","sha":"s","engine":"engine","at":5.0,"attempts":[],'
+        '"copied":false,"t":"labelled","pages":[],"model":"m","latency":2.0,"billed":1,'
+        '"raw":{"base64":"//4="}}\n'
+        '{"t":"tried","key":"k","attempt":[4,"lane",1.5,0.25,"answered",502,"bad",7,"w3",9]}\n'
+        '{"o":3,"id":"id","key":"","sha":"","engine":"","at":5.0,"attempts":[],"copied":true,'
+        '"t":"failed","failure":"not_found","message":"gone","retryable":false}'
+    )
+    assert gzip.decompress(data).decode() == text
+    assert data == gzip.compress(text.encode(), compresslevel=1, mtime=0)
+
+
+def test_text_is_kept_as_people_read_it():
+    korean = replace(failure(), message="한글")
+    assert "한글" in gzip.decompress(encode_records([korean])).decode()
+
+
+def test_an_empty_journal_object_says_that_it_is_empty():
+    with pytest.raises(RunMismatch, match=r"\(EOFError: it is empty\)"):
+        decode_records(b"", where="x")
