@@ -1,0 +1,258 @@
+"""When one key may send next: values in, times out, no waiting."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from ocrlabel.engines.base import Lane
+from ocrlabel.pipeline.rate.aimd import Aimd, Ceiling
+from ocrlabel.pipeline.rate.fleet import ALONE, NOTHING, Share
+from ocrlabel.pipeline.rate.limiter import MARGIN, STORM_LONGEST_S, LaneRate
+
+INTERVAL_S = 1 / (MARGIN * 4.0)
+NOW = 1000.0
+
+
+def lane(cap_rps: float = 4.0, **limits) -> LaneRate:
+    return LaneRate.of(Lane("key", 4.0, **limits), cap_rps=cap_rps)
+
+
+def sent(rate: LaneRate, now: float, pages: int = 1) -> float:
+    """Send, and say when the next one may go."""
+    rate.take(now, pages)
+    return rate.next_at(now, 1)
+
+
+def test_a_lane_begins_at_its_documented_rate_or_at_the_one_that_was_named():
+    found = LaneRate.of(Lane("key", 3.0, 300.0, pages_follow=True), cap_rps=math.inf)
+    assert found.aimd == Aimd.starting(3.0)
+    assert (found.documented_rps, found.pages_per_s, found.pages_follow) == (3.0, 5.0, True)
+    assert found.rate_rps == MARGIN * 3.0
+    assert LaneRate.of(Lane("key", 3.0), cap_rps=7.0).aimd == Aimd.starting(7.0, 7.0)
+    assert LaneRate.of(Lane("key"), cap_rps=7.0).aimd == Aimd.starting(7.0, 7.0)
+
+
+def test_a_lane_without_any_limit_waits_only_for_its_pause():
+    free = LaneRate.of(Lane("key"), cap_rps=math.inf)
+    assert (free.aimd, free.rate_rps, free.ceiling) == (None, math.inf, None)
+    free.share = NOTHING
+    assert sent(free, NOW, 100) == NOW
+    free.throttled(NOW, NOW, 5.0)
+    free.answered(NOW)
+    free.remember(Ceiling(1.0), NOW)
+    assert free.next_at(NOW, 100) == NOW + 5.0
+    assert free.next_at(NOW + 6.0, 100) == NOW + 6.0
+
+
+def test_a_worker_without_a_share_never_sends_and_one_with_a_share_only_until_it_ends():
+    rate = lane()
+    rate.set_share(NOTHING, NOW)
+    assert rate.next_at(NOW, 1) == math.inf
+    rate.set_share(Share(until=NOW + 60.0), NOW)
+    assert rate.next_at(NOW + 59.9, 1) == NOW + 59.9
+    assert rate.next_at(NOW + 60.0, 1) == math.inf
+
+
+def test_requests_are_an_interval_apart_and_none_is_saved_up():
+    rate = lane()
+    assert rate.next_at(NOW, 1) == NOW
+    assert sent(rate, NOW) == pytest.approx(NOW + INTERVAL_S)
+    assert sent(rate, NOW + 100.0) == pytest.approx(NOW + 100.0 + INTERVAL_S)
+
+
+@pytest.mark.parametrize(("late_s", "keeps_step"), [(0.01, True), (0.03, False), (0.2, False)])
+def test_a_timer_that_fires_a_little_late_costs_no_rate(late_s, keeps_step):
+    rate = lane()
+    due_s = sent(rate, NOW)
+    begun_s = due_s if keeps_step else due_s + late_s
+    assert sent(rate, due_s + late_s) == pytest.approx(begun_s + INTERVAL_S)
+
+
+def test_at_a_high_rate_a_timer_may_be_late_by_half_an_interval_and_not_more():
+    fast = LaneRate.of(Lane("key", 100.0), cap_rps=100.0)
+    interval_s = 1 / (MARGIN * 100.0)
+    due_s = sent(fast, NOW)
+    assert sent(fast, due_s + 0.004) == pytest.approx(due_s + interval_s)
+    due_s = fast.next_at(NOW, 1)
+    assert sent(fast, due_s + 0.006) == pytest.approx(due_s + 0.006 + interval_s)
+
+
+def test_only_a_request_that_waited_for_the_rate_shows_that_a_higher_one_is_worth_a_try():
+    for late_s, rises in ((0.0, 1), (0.05, 1), (0.07, 0), (5.0, 0)):
+        rate = lane(math.inf)
+        due_s = sent(rate, NOW)
+        before = rate.aimd.rises
+        rate.take(due_s + late_s, 1)
+        assert rate.aimd.rises - before == rises, late_s
+        assert rate.last_at == due_s + late_s
+
+
+def test_pages_are_taken_from_a_budget_of_their_own_with_a_burst_of_a_second():
+    rate = lane(pages_per_minute=600.0)
+    per_s = MARGIN * 10.0
+    assert sent(rate, NOW, 5) == pytest.approx(NOW + INTERVAL_S)
+    rate.take(NOW + 1.0, 30)
+    full_s = NOW + 1.0 + 30 / per_s
+    assert rate.next_at(NOW + 1.0, 1) == pytest.approx(full_s - (per_s - 1) / per_s)
+    assert rate.next_at(NOW + 1.0, 100) == pytest.approx(full_s)
+
+
+def test_pages_follow_the_rate_that_a_key_turns_out_to_bear_where_they_are_said_to():
+    for follows, factor in ((True, 2.0), (False, 1.0)):
+        rate = LaneRate.of(Lane("key", 4.0, 600.0, pages_follow=follows), cap_rps=8.0)
+        rate.take(NOW, 100)
+        assert rate.next_at(NOW, 10**6) == pytest.approx(NOW + 100 / (MARGIN * 10.0 * factor))
+    slower = LaneRate.of(Lane("key", 4.0, 600.0, pages_follow=True), cap_rps=2.0)
+    slower.take(NOW, 100)
+    assert slower.next_at(NOW, 10**6) == pytest.approx(NOW + 100 / (MARGIN * 10.0))
+
+
+def test_a_budget_of_pages_alone_holds_where_requests_have_no_limit():
+    rate = LaneRate.of(Lane("key", None, 600.0, pages_follow=True), cap_rps=math.inf)
+    assert sent(rate, NOW, 1) == NOW
+    rate.take(NOW, 100)
+    assert rate.next_at(NOW, 10**6) == pytest.approx(NOW + 101 / (MARGIN * 10.0))
+    rate.set_share(Share(members=2, fraction=0.5), NOW)
+    assert rate.next_at(NOW, 10**6) == pytest.approx(NOW + 101 / (MARGIN * 5.0))
+    rate.set_share(NOTHING, NOW)
+    assert rate.next_at(NOW, 1) == math.inf
+
+
+def test_a_small_share_of_pages_still_lets_one_page_through_at_once():
+    rate = LaneRate.of(Lane("key", None, 6.0), cap_rps=math.inf)
+    rate.take(NOW, 1)
+    assert rate.next_at(NOW, 1) == pytest.approx(NOW + 10.0 / MARGIN)
+
+
+def test_what_is_owed_stays_owed_when_the_share_or_the_rate_changes():
+    rate = lane(pages_per_minute=600.0)
+    rate.take(NOW, 100)
+    requests_s, pages_s = rate.requests_full_at - NOW, rate.pages_full_at - NOW
+    rate.set_share(Share(fraction=0.5), NOW)
+    assert rate.requests_full_at == pytest.approx(NOW + 2 * requests_s)
+    assert rate.pages_full_at == pytest.approx(NOW + 2 * pages_s)
+    rate.set_cap(8.0, NOW, setting=3)
+    assert rate.requests_full_at == pytest.approx(NOW + requests_s)
+    assert rate.pages_full_at == pytest.approx(NOW + 2 * pages_s)
+    assert rate.aimd == Aimd(8.0, 8.0, 8.0, setting=3, documented_rps=8.0)
+    assert rate.ceiling == Ceiling(8.0, setting=3)
+    rate.set_cap(math.inf, NOW, setting=4)
+    assert rate.aimd == Aimd(4.0, 4.0, setting=4, documented_rps=4.0)
+
+
+def test_a_cap_may_be_set_and_lifted_where_nothing_was_documented():
+    free = LaneRate.of(Lane("key"), cap_rps=math.inf)
+    free.set_cap(4.0, NOW, setting=1)
+    assert sent(free, NOW) == pytest.approx(NOW + INTERVAL_S)
+    free.set_cap(math.inf, NOW, setting=2)
+    assert free.aimd is None
+
+
+def test_a_pause_is_never_shortened():
+    rate = lane()
+    rate.pause_until(NOW + 5.0)
+    rate.pause_until(NOW + 1.0)
+    assert rate.next_at(NOW, 1) == NOW + 5.0
+
+
+def test_the_first_429_lowers_the_rate_at_once_and_makes_it_wait_as_long_as_was_asked():
+    rate = lane(math.inf)
+    rate.take(NOW, 1)
+    rate.throttled(NOW + 1.0, NOW, 7.0)
+    assert rate.next_at(NOW + 1.0, 1) == NOW + 8.0
+    assert rate.rate_rps == pytest.approx(MARGIN * 3.0)
+    assert rate.ceiling.falls == 1
+    assert rate.aimd.empty_at == NOW + 8.0, "a pause is no time to measure in"
+
+
+def test_where_nothing_gets_through_pauses_double_until_something_does():
+    rate = lane()
+    now, pauses = NOW, []
+    for _ in range(10):
+        rate.throttled(now, now, None)
+        pauses.append(max(0.0, rate.paused_until - now))
+        now += 100.0
+    assert pauses == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, *[STORM_LONGEST_S] * 3]
+    rate.throttled(now, NOW - 1.0, None)
+    assert rate.paused_until < now, "it was sent before the rate fell: the same burst"
+    rate.answered(now)
+    assert rate.storm_s == 0.5
+    rate.throttled(now, now, None)
+    assert rate.paused_until < now
+    rate.throttled(now, now, None)
+    assert rate.paused_until == now + 0.5
+
+
+def test_a_429_of_one_of_many_workers_is_weighed_by_its_share():
+    for share, near in ((ALONE, 0.98), (Share(members=4, fraction=0.25), 0.99), (NOTHING, 0.98)):
+        rate = lane(math.inf)
+        rate.set_share(share, NOW)
+        rate.throttled(NOW, NOW, None)
+        assert rate.aimd.rps == pytest.approx(near * 4.0)
+
+
+def test_what_another_worker_found_out_is_taken_over_if_it_is_newer():
+    rate = lane(math.inf)
+    rate.take(NOW, 1)
+    rate.remember(Ceiling(2.0, 2.5, falls=1), NOW)
+    assert rate.rate_rps == MARGIN * 2.0
+    assert rate.aimd.risen_at == NOW
+    assert rate.next_at(NOW, 1) == pytest.approx(NOW + 2 * INTERVAL_S)
+    rate.remember(Ceiling(9.0), NOW)
+    assert rate.rate_rps == MARGIN * 2.0
+
+
+@pytest.mark.parametrize("rank", range(4))
+def test_in_a_fleet_each_worker_sends_at_its_own_turns_of_the_clock_that_all_share(rank):
+    rate = lane()
+    rate.set_share(Share(rank=rank, members=4, fraction=0.25), NOW)
+    offset_s = 12345.0
+    for now in (NOW, NOW + 10.3, NOW + 21.7):
+        at = rate.next_at(now, 1, offset_s)
+        turns = (at + offset_s) / INTERVAL_S - rank
+        assert now <= at <= now + 4 * INTERVAL_S + 1e-6
+        assert turns / 4 == pytest.approx(round(turns / 4), abs=1e-4) or at == now
+        rate.take(at, 1)
+        following = rate.next_at(at, 1, offset_s)
+        assert following == pytest.approx(at + 4 * INTERVAL_S, abs=4 * INTERVAL_S * 0.5 + 1e-6)
+
+
+def test_a_turn_that_a_timer_missed_by_a_quarter_of_an_interval_is_still_ours():
+    rate = lane()
+    rate.set_share(Share(rank=1, members=4, fraction=0.25), NOW)
+    at = rate.next_at(NOW + 10 * INTERVAL_S, 1)
+    for late, still in ((0.2, True), (0.3, False)):
+        now = at + late * INTERVAL_S
+        expected = now if still else at + 4 * INTERVAL_S
+        assert rate.next_at(now, 1) == pytest.approx(expected)
+
+
+def test_a_turn_waits_for_the_pause_and_for_what_is_owed():
+    rate = lane(pages_per_minute=600.0)
+    rate.set_share(Share(rank=1, members=4, fraction=0.25), NOW)
+    rate.pause_until(NOW + 50.0)
+    assert NOW + 50.0 <= rate.next_at(NOW, 1) <= NOW + 50.0 + 4 * INTERVAL_S
+    rate.take(NOW, 1000)
+    owed_s = 1000 / (MARGIN * 2.5)
+    assert NOW + owed_s - 1.0 <= rate.next_at(NOW, 1) <= NOW + owed_s + 4 * INTERVAL_S
+
+
+def test_a_worker_of_a_fleet_may_send_half_a_turn_early_when_turns_move():
+    rate = lane()
+    rate.set_share(Share(members=2, fraction=0.5), NOW)
+    rate.take(NOW, 1)
+    rate.take(NOW + 0.01, 1)
+    assert rate.requests_full_at == pytest.approx(NOW + 2 * 2 * INTERVAL_S)
+    earliest = rate.requests_full_at - 0.5 * 2 * INTERVAL_S
+    assert earliest <= rate.next_at(NOW, 1) <= earliest + 2 * INTERVAL_S
+
+
+@pytest.mark.parametrize(("rank", "rises"), [(0, 1), (1, 0)])
+def test_in_a_fleet_only_the_first_worker_looks_for_a_higher_rate(rank, rises):
+    rate = lane(math.inf)
+    rate.set_share(Share(rank=rank, members=2, fraction=0.5), NOW)
+    rate.take(NOW, 1)
+    rate.take(NOW + INTERVAL_S, 1)  # half a turn early: the first time that it may
+    assert rate.aimd.rises == rises
