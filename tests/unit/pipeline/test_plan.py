@@ -27,6 +27,13 @@ def test_a_plan_that_was_written_down_is_read_back():
     assert decode_plan(encode_plan(PLAN), where=WHERE) == PLAN
 
 
+def test_a_field_that_an_earlier_version_did_not_know_has_its_default():
+    written = json.loads(encode_plan(PLAN))
+    for name in ("replaces", "replaced_jobs", "job", "fresh"):
+        del written[name]
+    assert decode_plan(json.dumps(written).encode(), where=WHERE) == PLAN
+
+
 def test_a_field_of_a_later_version_is_passed_over():
     written = json.loads(encode_plan(PLAN)) | {"colour": "blue"}
     assert decode_plan(json.dumps(written).encode(), where=WHERE) == PLAN

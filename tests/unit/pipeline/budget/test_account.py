@@ -135,6 +135,7 @@ def test_an_account_shows_what_every_page_became_and_copies_cost_nothing():
 
 def test_an_account_of_nothing_is_empty():
     assert of_outcomes([]) == of_attempts([], cause="c") == Account()
+    assert Account() + Account() == Account()
     assert (Account().sent, Account().spent_pages) == (0, 0)
 
 

@@ -9,6 +9,7 @@ import pytest
 from ocrlabel.pipeline.budget.attempts import Ask, Asks, ForeignAsk, ListedAsk, nothing_in_flight
 from ocrlabel.pipeline.runtime import Owner
 from tests.support.clock import clock, run_virtual, sleep
+from tests.support.faults import CountsCalls
 from tests.support.runs import LAYOUT, world
 from tests.support.stores import DictStore
 
@@ -80,9 +81,10 @@ def test_an_ask_says_who_made_it_when_and_how_many_pages_it_may_cost():
 
 def test_the_newest_ask_of_a_key_is_the_one_with_the_highest_number():
     async def story():
-        store = DictStore()
+        store = CountsCalls(DictStore())
         ours = asks(store)
         nothing = await ours.newest(KEY)
+        assert store.calls["get"] == 0
         for number in (1, 12, 2):
             await ours.claim(KEY, number, batch=0, pages=number)
         await ours.claim(OTHER, 20, batch=0, pages=1)
