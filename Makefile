@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check cloud cover format bench dist lock clean
+.PHONY: help setup demo test mutants check cloud cover format bench dist lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -25,6 +25,12 @@ demo: $(VENV)/.run ## render some pages, label them with the embedded engine, sh
 
 test: $(VENV)/.dev ## all tests, on all cores
 	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadgroup $(ARGS)
+
+mutants: $(VENV)/.dev ## break the promise's modules line by line: tests must notice (SEED=7: a tenth)
+	rm -rf mutants
+	nice $(BIN)/mutmut run --max-children $(JOBS) $(if $(SEED),'*__mutmut_*$(SEED)') >mutants.log || \
+		{ tail -n 40 mutants.log; exit 1; }
+	$(BIN)/python tests/mutants/judge.py
 
 check: $(VENV)/.dev ## lint, types, and who may import whom
 	$(BIN)/ruff check
@@ -75,7 +81,7 @@ lock: $(VENV)/.boot ## pin every dependency again (LOCK_FLAGS=--upgrade for newe
 
 clean: ## remove the virtual environment and all caches
 	rm -rf $(VENV) dist build .coverage* .hypothesis .pytest_cache .mypy_cache .ruff_cache \
-		.import_linter_cache
+		.import_linter_cache mutants mutants.log
 
 # Each stamp says that a stage was done with the files that it depends on, so a second run takes
 # no time and a changed lock is installed by the next command.

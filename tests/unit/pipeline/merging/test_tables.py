@@ -71,11 +71,13 @@ def test_batches_come_in_input_order_with_every_retry_round_over_them_the_last_o
     assert told == [(0, [0, 1]), (0, [2, 3]), (1, [2, 3]), (2, [2]), (0, [4])]
 
 
+@pytest.mark.parametrize("retried", [True, False])
 @pytest.mark.parametrize("missing", [0, 1, 2])
-def test_a_checkpoint_that_is_gone_is_never_an_empty_batch(missing):
+def test_a_checkpoint_that_is_gone_is_never_an_empty_batch(missing, retried):
     batches = {(0, 0): [failed(0), failed(1)], (1, 0): [failed(2), failed(3)], (2, 0): [failed(4)]}
     batches = {place: rows for place, rows in batches.items() if place[0] != missing}
-    batches[missing, 1] = [labelled(2 * missing)]
+    if retried:
+        batches[missing, 1] = [labelled(2 * missing)]
     with pytest.raises(RunMismatch, match=f"^the checkpoint of batch {missing} is gone\n"):
         run_virtual(merged(batches))
 
