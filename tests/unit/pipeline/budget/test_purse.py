@@ -386,3 +386,72 @@ def test_a_settlement_is_written_behind_whatever_others_wrote_first():
         return log(store)[3:]
 
     assert run_virtual(story()) == [("settle", "w1", 1)]
+
+
+def test_a_cap_that_is_just_reached_covers_what_is_under_way_and_nothing_more():
+    async def story():
+        ours = purse(DictStore())
+        await ours.reserve(10)
+        ours.change_cap(10)
+        waiting = asyncio.ensure_future(ours.reserve(1))
+        await sleep(1.0)
+        covered = ours.covers
+        waiting.cancel()
+        return covered
+
+    assert run_virtual(story())
+
+
+def test_one_page_under_way_is_enough_to_wait_for_under_a_cap_that_is_passed():
+    async def story():
+        store = DictStore()
+        await write(store, ("grant", "w2", 50))
+        ours = purse(store)
+        await ours.reserve(1)
+        ours.change_cap(20)
+        waiting = asyncio.ensure_future(ours.reserve(1))
+        await sleep(1.0)
+        covered, early = ours.covers, waiting.done()
+        ours.pay(1, 1)
+        with pytest.raises(BudgetReached):
+            await waiting
+        return covered, early
+
+    assert run_virtual(story()) == (False, False)
+
+
+def test_a_worker_with_nothing_under_way_is_told_at_once_that_a_lower_cap_is_passed():
+    async def story():
+        store = DictStore()
+        await write(store, ("grant", "w2", 50))
+        ours = purse(store)
+        ours.change_cap(20)
+        with pytest.raises(BudgetReached):
+            await asyncio.wait_for(ours.reserve(1), 5.0)
+
+    run_virtual(story())
+
+
+def test_grants_go_back_under_a_lower_cap_also_where_somebody_writes_at_the_same_time():
+    class Busy(DictStore):
+        """Another worker is faster, once."""
+
+        faster = False
+
+        async def put_if_absent(self, key, data):
+            if self.faster:
+                self.faster = False
+                await write(self, ("grant", "w2", 5))
+            return await super().put_if_absent(key, data)
+
+    async def story():
+        store = Busy()
+        ours = purse(store)
+        await ours.reserve(10)
+        ours.change_cap(40)
+        store.faster = True
+        await ours.reserve(1)
+        return log(store)[1:4], ours.covers
+
+    entries = [("grant", "w2", 5), ("settle", "w1", 10), ("hold", "w1", 0)]
+    assert run_virtual(story()) == (entries, True)
