@@ -167,6 +167,7 @@ def test_a_view_says_the_same_in_whatever_order_records_come(shift):
 def test_an_outcome_gets_every_attempt_for_its_key_and_a_copy_none():
     view = BatchView()
     view.add(RECORDS)
+    assert set(view.outcomes) == {0, 1, 2}
     assert view.with_all_attempts(RECORDS[5]).attempts == view.tried["k"]
     for as_it_was in (
         outcome(0, copied=True),
@@ -304,6 +305,7 @@ def test_only_objects_that_were_not_seen_yet_are_read_and_those_that_went_are_pa
         await store.put(KEYS.journal(1, "w1", "other"), encode_records([tried(99)]))
         view = BatchView(seen={keys[7]})
         await refresh(world(store), KEYS, 0, view)
+        assert view.seen == set(keys)
         await refresh(world(store), KEYS, 0, view)
         return store.calls, [one.number for one in view.tried["ab" * 32]], view.seen, set(keys)
 
@@ -323,3 +325,14 @@ def test_a_journal_object_that_cannot_be_read_is_named_by_its_place_in_the_store
         return str(caught.value).startswith(f"{store.url}/{key} cannot be read")
 
     assert run_virtual(story())
+
+
+def test_a_writer_that_is_stopped_before_it_had_anything_to_write_just_ends():
+    async def story():
+        writing = asyncio.ensure_future(writer(DictStore()).run())
+        await sleep(1.0)
+        writing.cancel()
+        (end,) = await asyncio.gather(writing, return_exceptions=True)
+        return type(end)
+
+    assert run_virtual(story()) is asyncio.CancelledError
