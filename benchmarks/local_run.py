@@ -20,13 +20,14 @@ from pathlib import Path
 from local_engine import bare_engine, bare_words, images, pixels_of, read
 
 from ocrlabel.cli.progress import display_for
-from ocrlabel.cli.settings import Settings, from_environment
+from ocrlabel.cli.settings import from_environment
 from ocrlabel.cli.wiring import Chosen, label_dataset, place_of
 from ocrlabel.dataset.labels_table import read_labels
 from ocrlabel.engines.base import usable_cores
 from ocrlabel.engines.local import LocalEngine
 from ocrlabel.engines.rapidocr import rapid_ocr
 from ocrlabel.labels import Word
+from ocrlabel.options import Options
 
 
 class StaysOpen:
@@ -46,8 +47,8 @@ class StaysOpen:
 
 
 async def label_folder(folder: Path, output: Path, engine: LocalEngine) -> None:
-    settings = Settings.of(output=str(output), log="quiet")
     keys = from_environment()
+    settings = Options.of(keys.variables, output=str(output), log="quiet")
     display = display_for("quiet", time.monotonic, time.time, sys.stderr)
     chosen = Chosen(StaysOpen(engine), "rapidocr")  # type: ignore[arg-type] -- it hands all on
     await label_dataset(

@@ -81,12 +81,13 @@ def run_here(home: Path, *, profile: bool) -> None:
     import asyncio
 
     from ocrlabel.cli.progress import display_for
-    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.wiring import Chosen, label_dataset, place_of
     from ocrlabel.engines.scripted import Scripted, look_at_nothing
+    from ocrlabel.options import Options
 
-    settings = Settings.of(output=str(home / "labels.parquet"), log="lines")
     keys = from_environment()
+    settings = Options.of(keys.variables, output=str(home / "labels.parquet"), log="lines")
     source = str(home / "input.parquet")
     engine = Scripted(look=look_at_nothing, parallel=64, keep_asked=False)
     display = display_for("lines", time.monotonic, time.time, sys.stderr)

@@ -8,13 +8,15 @@ import threading
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from ocrlabel.cli import clocks
 from ocrlabel.cli.progress import display_for
 from ocrlabel.cli.run import write_report_at_end
-from ocrlabel.cli.settings import Settings, from_environment
+from ocrlabel.cli.settings import from_environment
 from ocrlabel.cli.wiring import label_dataset, place_of
+from ocrlabel.keywords import Keywords
+from ocrlabel.options import Options
 
 T = TypeVar("T")
 
@@ -50,38 +52,33 @@ class LabelResult:
 def label(
     source: str | Path,
     *,
-    engine: str | None = None,
     output: str | Path = "labels.parquet",
     progress: bool = True,
-    **settings: Any,
+    **options: Unpack[Keywords],
 ) -> LabelResult:
     """Label a dataset, or go on with it. Works in a notebook too, where a loop runs already.
 
-    source: a folder, a glob, an image, a table, or s3://... . engine: "upstage", "rapidocr",
-    "tesseract" or "scripted"; by default upstage where a key is in the environment. settings: as
-    the options of `ocrlabel run` (max_cost=5.0, image_root=("data/",), sample=20, ...).
+    source: a folder, a glob, an image, a table, or s3://... . options: those of `ocrlabel run`
+    (engine="rapidocr", max_cost=5.0, image_root=("data/",), sample=20, ...); docs/options.md.
     Raises OcrLabelError: ConfigError for what can be mended, Interrupted, BudgetReached and
     EngineUnusable for a run that stopped early with everything saved; the same call goes on.
     Rows that failed do not raise: look at `failed` and `failures`.
     """
-    return _outside_any_loop(
-        label_async(source, engine=engine, output=output, progress=progress, **settings)
-    )
+    return _outside_any_loop(label_async(source, output=output, progress=progress, **options))
 
 
 async def label_async(
     source: str | Path,
     *,
-    engine: str | None = None,
     output: str | Path = "labels.parquet",
     progress: bool = True,
-    **settings: Any,
+    **options: Unpack[Keywords],
 ) -> LabelResult:
     """`label` for code that runs in an event loop."""
-    chosen = Settings.of(
-        engine=engine, output=str(output), log=None if progress else "quiet", **settings
-    )
     keys = from_environment()
+    chosen = Options.of(
+        keys.variables, output=str(output), log=None if progress else "quiet", **options
+    )
     place = place_of(str(source), chosen, keys)
     with display_for(chosen.log, clocks.boot_s, clocks.wall_s, sys.stderr) as display:
         done = await label_dataset(str(source), place, chosen, keys, display)

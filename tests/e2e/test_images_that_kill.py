@@ -6,7 +6,7 @@ from functools import partial
 
 from ocrlabel.cli import clocks
 from ocrlabel.engines.children import ChildPool
-from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.options import Options
 from ocrlabel.pipeline.run import run
 from ocrlabel.pipeline.runtime import Stop
 from tests.support.deadly import DeadlyWork, OpensInChildren
@@ -29,7 +29,7 @@ def test_only_images_that_kill_their_process_alone_have_crashed_it(tmp_path):
             LAYOUT,
             MadeImages(contents),
             engine,
-            RunOptions(),
+            Options(),
             stop=Stop(clocks.boot_s),
             scratch=tmp_path,
         )

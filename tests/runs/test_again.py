@@ -11,13 +11,13 @@ import pytest
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import ConfigError, Rejected, RunMismatch, StoreUnavailable, Unavailable
 from ocrlabel.labels import Page
-from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.options import Options
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, FailsAt, PowerCut
 from tests.support.runs import LAYOUT, BillingEngine, failures, go, labels, made, timeless
 from tests.support.stores import DictStore
 
-TENS = RunOptions(batch_rows=10)
+TENS = Options(batch_size=10)
 
 
 def never(images):
@@ -247,7 +247,7 @@ def test_a_journal_that_cannot_be_read_is_refused_and_not_paid_for_again(garbage
 
     async def story():
         with pytest.raises(PowerCut):
-            await go(DiesAfter(store, 40), made(20), engine, RunOptions(batch_rows=20))
+            await go(DiesAfter(store, 40), made(20), engine, Options(batch_size=20))
         asked = engine.asked.total()
         journals = [key for key in store.objects if "/journal/" in key]
         assert journals
@@ -255,7 +255,7 @@ def test_a_journal_that_cannot_be_read_is_refused_and_not_paid_for_again(garbage
         for damaged in (garbage, whole[:-9], whole[:20] + b"\x00" * 12 + whole[32:]):
             store.objects[journals[0]] = damaged
             with pytest.raises(RunMismatch, match="cannot be read"):
-                await go(store, made(20), engine, RunOptions(batch_rows=20), worker="w2")
+                await go(store, made(20), engine, Options(batch_size=20), worker="w2")
         return asked
 
     asked = run_virtual(story())
@@ -307,7 +307,7 @@ def test_images_that_pass_only_in_the_end_use_up_no_more_than_their_attempts():
     async def story(attempts):
         # the others show that the service is there
         store, engine = DictStore(), BillingEngine(trouble=trouble, lanes=(Lane("key", 1.0),))
-        await go(store, made(400), engine, replace(TENS, batch_rows=400, attempts=attempts))
+        await go(store, made(400), engine, replace(TENS, batch_size=400, attempts=attempts))
         return await failures(store), engine.asked["image 3"]
 
     assert run_virtual(story(8)) == ([], 8)

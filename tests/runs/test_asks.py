@@ -14,8 +14,8 @@ import pytest
 from ocrlabel.engines.base import Answer, Document, Lane
 from ocrlabel.errors import StoreUnavailable
 from ocrlabel.labels import AttemptResult, Page, Word
+from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Asked
-from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.outcome import image_key
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import BillingEngine, Told, go, labels, made
@@ -79,7 +79,7 @@ def labelled_in_s(store, dataset, engine, options, *, workers: int = 1) -> float
 @pytest.mark.parametrize("rps", [0.06, 0.05, 0.004])
 def test_at_a_rate_slower_than_asks_last_every_turn_is_used_under_an_ask_that_is_good(rps, claim_s):
     store, engine = WatchedAsks(claim_s), Documents()
-    options = RunOptions(batch_rows=10, rps=rps)
+    options = Options(batch_size=10, rps=rps)
     took_s = labelled_in_s(store, made(10), engine, options)
     assert took_s < 10 / rps / 0.9875 + 30
     assert set(engine.billed.values()) == {1}
@@ -94,14 +94,14 @@ def test_at_a_rate_slower_than_asks_last_every_turn_is_used_under_an_ask_that_is
 
 def test_documents_of_a_hundred_pages_are_read_at_the_documented_rate():
     engine = Documents(pages=100)
-    took_s = labelled_in_s(WatchedAsks(), made(20), engine, RunOptions(batch_rows=10))
+    took_s = labelled_in_s(WatchedAsks(), made(20), engine, Options(batch_size=10))
     assert took_s < 20 * 100 / 5 + 30
     assert engine.billed.total() == 20
 
 
 def test_so_are_those_of_a_fleet_in_which_each_worker_waits_long_for_its_turn():
     engine = Documents(pages=30)
-    options = RunOptions(batch_rows=10)
+    options = Options(batch_size=10)
     took_s = labelled_in_s(WatchedAsks(), made(80), engine, options, workers=8)
     assert took_s < 1.5 * 80 * 30 / 5
     assert engine.billed.total() == 80
@@ -124,7 +124,7 @@ def test_an_ask_that_somebody_else_made_while_it_waited_is_not_sent_under():
             ClaimedMeanwhile(),
             made(5),
             Documents(),
-            RunOptions(batch_rows=5, rps=0.05),
+            Options(batch_size=5, rps=0.05),
             told=told,
         )
     )
@@ -145,6 +145,6 @@ class RefusesAsks(DictStore):
 
 def test_asks_that_could_not_be_made_use_nothing_of_the_cap():
     engine = Documents(price_per_page_usd=0.01)
-    options = RunOptions(batch_rows=60, max_cost_usd=0.60)
+    options = Options(batch_size=60, max_cost=0.60)
     labelled_in_s(RefusesAsks(), made(60), engine, options)
     assert engine.asked.total() == 60

@@ -9,21 +9,21 @@ from hypothesis import strategies as st
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import BudgetReached, Rejected, Unavailable
+from ocrlabel.options import Options
 from ocrlabel.pipeline.budget.attempts import Asks
 from ocrlabel.pipeline.budget.budget import Ledger
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.workers.limits import change_limits
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, Frozen, PowerCut
 from tests.support.runs import LAYOUT, BillingEngine, Told, go, made, world
 from tests.support.stores import DictStore
 
-LIFTED = frozenset({"max_cost_usd"})
+LIFTED = frozenset({"max_cost"})
 
 
-def capped(usd: float | None, **more) -> RunOptions:
-    return RunOptions(batch_rows=10, max_cost_usd=usd, **more)
+def capped(usd: float | None, **more) -> Options:
+    return Options(batch_size=10, max_cost=usd, **more)
 
 
 @pytest.mark.parametrize("cap", [0, 1, 2, 7, 12, 19])
@@ -144,7 +144,7 @@ def test_what_a_start_says_itself_is_no_news_to_it():
 @settings(max_examples=25)
 def test_deaths_never_make_a_run_spend_more_than_its_cap(cuts, cap):
     store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01)
-    options = RunOptions(batch_rows=10, max_cost_usd=cap * 0.01)
+    options = Options(batch_size=10, max_cost=cap * 0.01)
 
     async def story():
         for number, cut in enumerate(cuts):
@@ -166,7 +166,7 @@ def test_deaths_never_make_a_run_spend_more_than_its_cap(cuts, cap):
 
 def test_of_a_dead_workers_grant_only_what_it_asked_for_stays_spent():
     store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01)
-    options = RunOptions(batch_rows=10, max_cost_usd=0.15)
+    options = Options(batch_size=10, max_cost=0.15)
 
     async def story():
         with pytest.raises(PowerCut):
@@ -186,10 +186,10 @@ def test_a_cap_counts_what_was_spent_before_it_was_set():
     store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01)
 
     async def story():
-        await go(store, made(60), engine, RunOptions(batch_rows=10, limit=30))
+        await go(store, made(60), engine, Options(batch_size=10, limit=30))
         with pytest.raises(PowerCut):
             await go(DiesAfter(store, 12), made(60), engine, worker="w2")
-        options = RunOptions(batch_rows=10, max_cost_usd=0.45)
+        options = Options(batch_size=10, max_cost=0.45)
         with pytest.raises(BudgetReached):
             await go(store, made(60), engine, options, worker="w3")
 
@@ -203,7 +203,7 @@ def test_the_rounds_of_one_process_share_one_cap():
         return Rejected("no", status=400) if attempt == 1 and late else None
 
     store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01, trouble=refused_at_first)
-    options = RunOptions(batch_rows=50, max_cost_usd=0.50, retry_failed=())
+    options = Options(batch_size=50, max_cost=0.50, retry_failed=())
 
     async def story():
         with pytest.raises(BudgetReached):
@@ -219,7 +219,7 @@ def test_a_second_round_does_not_spend_what_the_first_one_spent_again():
         return Unavailable("try again", status=503) if attempt == 1 and early else None
 
     store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01, trouble=lost_at_first)
-    options = RunOptions(batch_rows=50, max_cost_usd=0.60, attempts=1, retry_failed=())
+    options = Options(batch_size=50, max_cost=0.60, attempts=1, retry_failed=())
     run_virtual(go(store, made(50), engine, options))
     assert engine.billed.total() == 50
 
@@ -232,8 +232,8 @@ def test_a_death_in_a_retry_round_never_makes_a_run_spend_more_than_its_cap(cut)
         return Rejected("no", status=400) if attempt == 1 and late else None
 
     store, engine = DictStore(), BillingEngine(price_per_page_usd=0.01, trouble=refused_at_first)
-    options = RunOptions(batch_rows=50, max_cost_usd=0.30)
-    again = RunOptions(batch_rows=50, max_cost_usd=0.30, retry_failed=())
+    options = Options(batch_size=50, max_cost=0.30)
+    again = Options(batch_size=50, max_cost=0.30, retry_failed=())
 
     async def story():
         await go(store, made(40), engine, options)
@@ -278,7 +278,7 @@ def test_a_request_that_was_lost_before_the_merge_counts_in_every_later_round():
 def test_a_worker_that_was_frozen_for_minutes_never_breaks_the_cap(after_s):
     store = DictStore()
     engine = BillingEngine(price_per_page_usd=0.01, lanes=(Lane("key", 5.0, None),))
-    options = RunOptions(batch_rows=20, max_cost_usd=0.40)
+    options = Options(batch_size=20, max_cost=0.40)
 
     async def story():
         frozen = Frozen(store, from_s=clock() + after_s, to_s=clock() + 400.0)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ocrlabel.labels import AttemptResult
-from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.options import Options
 from ocrlabel.pipeline.state.journal import Tried, decode_records
 from tests.support.clock import run_virtual, sleep
 from tests.support.runs import BillingEngine, go, made
@@ -17,7 +17,7 @@ def test_a_run_that_a_notebook_cancels_writes_down_every_request_under_way():
 
     async def story():
         running = asyncio.ensure_future(
-            go(store, made(20), engine, RunOptions(batch_rows=20, concurrency=8))
+            go(store, made(20), engine, Options(batch_size=20, concurrency=8))
         )
         await sleep(3.0)
         in_flight = engine.asked.total()

@@ -10,7 +10,7 @@ import pytest
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import Interrupted, RunMismatch, StoreUnavailable
-from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.options import Options
 from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.status import read_status
 from tests.support.clock import clock, run_virtual, sleep
@@ -18,8 +18,8 @@ from tests.support.faults import PowerCut
 from tests.support.runs import LAYOUT, BillingEngine, go, labels, made, world
 from tests.support.stores import DictStore
 
-FIFTIES = RunOptions(batch_rows=50)
-TENS = RunOptions(batch_rows=10)
+FIFTIES = Options(batch_size=50)
+TENS = Options(batch_size=10)
 
 
 class View(DictStore):
@@ -98,7 +98,7 @@ class DiesBehindTheRecord(View):
 def test_a_journal_that_is_merged_and_cleared_while_it_is_read_is_no_error():
     shared, engine = DictStore(), BillingEngine(latency_s=1.0)
     late = ListsLate(shared)
-    options = RunOptions(batch_rows=50, concurrency=4)
+    options = Options(batch_size=50, concurrency=4)
 
     async def second():
         await sleep(0.1)
@@ -126,7 +126,7 @@ def test_the_status_of_a_run_that_is_merged_meanwhile_is_that_of_the_finished_ru
                 yield stored
 
     async def story():
-        working = asyncio.ensure_future(go(shared, made(200), engine, RunOptions(batch_rows=200)))
+        working = asyncio.ensure_future(go(shared, made(200), engine, Options(batch_size=200)))
         await sleep(3.0)
         assert any("/journal/" in key for key in shared.objects)
         status = await read_status(world(MergedMeanwhile(shared), "w9"), LAYOUT, watch_s=1.0)
@@ -351,6 +351,6 @@ def test_a_store_that_is_gone_while_the_tables_are_merged_is_waited_for(heard):
 
 
 def test_a_store_that_is_gone_for_good_while_the_tables_are_merged_ends_the_run():
-    store, options = Outage(3, lasts_s=9999.0, heard=False), RunOptions(give_up_after_s=120.0)
+    store, options = Outage(3, lasts_s=9999.0, heard=False), Options(give_up_after=120.0)
     with pytest.raises(StoreUnavailable):
         run_virtual(go(store, made(5), BillingEngine(), options))

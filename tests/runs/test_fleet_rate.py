@@ -10,7 +10,7 @@ import pytest
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import Throttled
-from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.options import Options
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, PowerCut
 from tests.support.runs import BillingEngine, go, labels, made
@@ -18,7 +18,7 @@ from tests.support.service import LIMITERS, Limiter
 from tests.support.stores import DictStore
 
 RATE = 10.0
-OPTIONS = RunOptions(batch_rows=100, rps=RATE, lease_s=15.0)
+OPTIONS = Options(batch_size=100, rps=RATE, lease_s=15.0)
 
 
 @dataclass

@@ -8,13 +8,13 @@ import contextlib
 import pytest
 
 from ocrlabel.engines.base import Lane
-from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.options import Options
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, PowerCut
 from tests.support.runs import BillingEngine, failures, go, labels, made, timeless
 from tests.support.stores import DictStore
 
-OPTIONS = RunOptions(batch_rows=50, lease_s=6.0)
+OPTIONS = Options(batch_size=50, lease_s=6.0)
 
 
 @pytest.mark.parametrize("workers", [2, 8])
@@ -57,7 +57,7 @@ def test_a_fleet_together_stays_within_the_rate_and_uses_it(workers):
                     store,
                     made(400),
                     engine,
-                    RunOptions(batch_rows=100, rps=10.0),
+                    Options(batch_size=100, rps=10.0),
                     worker=f"w{n}",
                     host=f"h{n}",
                 )

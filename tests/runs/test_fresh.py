@@ -11,9 +11,9 @@ import pytest
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import RunMismatch
+from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.join_plan import agree, clear_replaced, existing_plan
-from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.plan import Replaced, succeed, watch
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, Frozen, PowerCut, TroubleAt
@@ -21,8 +21,8 @@ from tests.support.runs import LAYOUT, BillingEngine, Told, go, labels, made, wo
 from tests.support.stores import DictStore
 
 ROWS = 20
-OLD = RunOptions(batch_rows=10, job="old")
-FRESH = RunOptions(batch_rows=10, fresh=True)
+OLD = Options(batch_size=10, job="old")
+FRESH = Options(batch_size=10, fresh=True)
 OF_A_JOB = replace(FRESH, job="new")
 BY_HAND_OR_OF_A_JOB = pytest.mark.parametrize("fresh", [FRESH, OF_A_JOB], ids=["hand", "job"])
 
@@ -90,7 +90,7 @@ async def holding(store):
 
 async def check_it_is_whole(store, engine, *, billed):
     """The run that holds is finished, its tables are there, and nothing more is paid for them."""
-    ended = await go(store, made(ROWS), engine, replace(OLD, job="", join=True), worker="w99")
+    ended = await go(store, made(ROWS), engine, replace(OLD, job="", resume=True), worker="w99")
     assert ended.told["run_id"] == await holding(store)
     assert ended.told["complete"]
     assert len(await labels(store)) == ROWS
@@ -148,7 +148,7 @@ def test_different_jobs_that_begin_afresh_at_once_pay_once():
                     store,
                     made(ROWS),
                     engine,
-                    replace(FRESH, job=job, join=False),
+                    replace(FRESH, job=job, resume=False),
                     worker=worker,
                     host=job,
                 )
@@ -298,10 +298,10 @@ def test_another_input_or_batch_size_is_not_what_was_just_begun():
         result = await go(store, made(rows), engine, options, worker="w2")
         assert result.told["run_id"] != begun
         assert result.told["rows"] == rows
-        assert result.told["batch_rows"] == options.batch_rows
+        assert result.told["batch_rows"] == options.batch_size
 
     run_virtual(story(FRESH, ROWS + 1))
-    run_virtual(story(replace(FRESH, batch_rows=20), ROWS))
+    run_virtual(story(replace(FRESH, batch_size=20), ROWS))
 
 
 def test_who_joins_is_told():

@@ -9,7 +9,7 @@ import pytest
 from ocrlabel.cli.status import lines, told
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import Interrupted
-from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.options import Options
 from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.status import read_status
 from tests.support.clock import clock, run_virtual, sleep
@@ -39,7 +39,7 @@ async def dies(store, images, engine, *, worker, after, options=None):
 @pytest.mark.parametrize("batch_rows", [4, 50])
 def test_of_machines_that_were_lost_yesterday_it_says_so_and_what_they_cost(batch_rows):
     store, engine, images = DictStore(), BillingEngine(lanes=SLOW), made(100)
-    options = RunOptions(batch_rows=batch_rows)
+    options = Options(batch_size=batch_rows)
 
     async def story():
         for worker in ("w1", "w2"):
@@ -72,7 +72,7 @@ def test_of_machines_that_were_lost_yesterday_it_says_so_and_what_they_cost(batc
 
 def test_of_a_fleet_that_lost_a_machine_and_works_on_it_says_both():
     store, engine, images = DictStore(), BillingEngine(lanes=SLOW), made(1200)
-    options = RunOptions(batch_rows=10, rps=3.0)
+    options = Options(batch_size=10, rps=3.0)
 
     async def story():
         await dies(store, images, engine, worker="w1", after=90, options=options)

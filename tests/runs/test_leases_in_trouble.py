@@ -12,8 +12,8 @@ import pytest
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import Interrupted, StoreUnavailable
+from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.runtime import Stop
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import BillingEngine, MadeImages, Told, go, labels, made
@@ -103,7 +103,7 @@ class Mute(DictStore):
 def test_a_write_of_a_lease_that_took_place_unheard_costs_no_wait():
     for n in itertools.count(1):
         store, engine = Mute(n), BillingEngine(latency_s=25.0)  # each lease is renewed once
-        took_s = finished(store, made(12), engine, RunOptions(batch_rows=4), within_s=EXPIRY_S)
+        took_s = finished(store, made(12), engine, Options(batch_size=4), within_s=EXPIRY_S)
         assert took_s < 45, f"write {n}"
         assert engine.billed.total() == len(engine.billed) == 12
         if store.left > 0:
@@ -128,7 +128,7 @@ class InputGone(MadeImages):
 def test_a_slice_whose_rows_could_not_be_read_is_claimed_again_at_once(times):
     store, engine = DictStore(), BillingEngine()
     dataset = InputGone(made(30).contents, gone=times)
-    finished(store, dataset, engine, RunOptions(batch_rows=30), within_s=EXPIRY_S)
+    finished(store, dataset, engine, Options(batch_size=30), within_s=EXPIRY_S)
     assert engine.billed.total() == 30
 
 
@@ -148,7 +148,7 @@ class JournalGone(DictStore):
 
 def test_a_slice_taken_over_whose_journal_could_not_be_read_is_claimed_again_at_once():
     store, engine = JournalGone(), BillingEngine(lanes=(Lane("key", 3.0, None),))
-    options = RunOptions(batch_rows=25)
+    options = Options(batch_size=25)
 
     async def cut() -> None:
         stop = Stop(clock)
@@ -184,7 +184,7 @@ def test_hands_that_find_their_lease_run_out_after_a_sleep_renew_it_once_and_go_
                 asyncio.get_running_loop().jump(100.0)
 
             began_s, jumping = clock(), asyncio.ensure_future(suspended())
-            options = RunOptions(batch_rows=100, concurrency=8)
+            options = Options(batch_size=100, concurrency=8)
             await go(store, made(200), engine, options)
             await jumping
             return clock() - began_s - 100.0
@@ -204,7 +204,7 @@ def test_a_lease_that_ran_out_and_cannot_be_renewed_for_a_moment_does_not_end_th
             trouble.n = 4
 
         jumping = asyncio.ensure_future(suspended())
-        await go(store, made(60), engine, RunOptions(batch_rows=60, concurrency=4))
+        await go(store, made(60), engine, Options(batch_size=60, concurrency=4))
         await jumping
 
     run_virtual(story())
@@ -217,7 +217,7 @@ def test_a_release_that_fails_leaves_neither_the_others_nor_the_goodbye_undone()
 
     async def story() -> None:
         stop = Stop(clock)
-        options = RunOptions(batch_rows=200, concurrency=60)
+        options = Options(batch_size=200, concurrency=60)
         working = asyncio.ensure_future(go(store, made(200), engine, options, stop=stop))
         await sleep(2.0)
         stop.drain("SIGTERM", grace_s=0.0)
@@ -265,7 +265,7 @@ def test_a_store_that_is_gone_for_good_ends_the_run_after_give_up_after_and_is_t
     store = Refuses(AsksGone()) if what == "asks" else DictStore()
     dataset = ImagesGone(made(3000).contents) if what == "images" else made(3000)
     engine, told = BillingEngine(lanes=(Lane("key", 3.0, None),)), Told()
-    options = RunOptions(batch_rows=100, give_up_after_s=300.0)
+    options = Options(batch_size=100, give_up_after=300.0)
 
     async def story() -> float:
         async with asyncio.timeout(1200.0):
@@ -282,5 +282,5 @@ def test_a_store_that_is_gone_for_good_ends_the_run_after_give_up_after_and_is_t
 def test_an_outage_shorter_than_give_up_after_ends_nothing():
     dataset = ImagesGone(made(100).contents, until_s=1010.0 + 280.0)
     store, engine = DictStore(), BillingEngine(lanes=(Lane("key", 3.0, None),))
-    finished(store, dataset, engine, RunOptions(give_up_after_s=300.0), within_s=600.0)
+    finished(store, dataset, engine, Options(give_up_after=300.0), within_s=600.0)
     assert engine.billed.total() == 100

@@ -6,8 +6,8 @@ import gc
 import tracemalloc
 
 from ocrlabel.engines.base import Lane
+from ocrlabel.options import Options
 from ocrlabel.pipeline.events import BatchSaved
-from ocrlabel.pipeline.options import RunOptions
 from tests.support.clock import run_virtual
 from tests.support.runs import BillingEngine, go, made
 from tests.support.stores import DictStore
@@ -31,7 +31,7 @@ def test_after_thirty_batches_a_worker_holds_what_it_held_after_ten():
 
     tracemalloc.start()
     try:
-        run_virtual(go(store, made(ROWS), engine, RunOptions(batch_rows=BATCH), told=told))
+        run_virtual(go(store, made(ROWS), engine, Options(batch_size=BATCH), told=told))
     finally:
         tracemalloc.stop()
     assert len(held) == 21

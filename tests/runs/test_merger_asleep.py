@@ -9,16 +9,16 @@ import json
 import pytest
 
 from ocrlabel.errors import Rejected
+from ocrlabel.options import Options
 from ocrlabel.pipeline.budget.attempts import Asks
 from ocrlabel.pipeline.merge.partial import Result
-from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.plan import Replaced
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import LAYOUT, BillingEngine, failures, go, labels, made, world
 from tests.support.stores import DictStore
 
-TENS = RunOptions(batch_rows=10)
-AGAIN = RunOptions(batch_rows=10, retry_failed=())
+TENS = Options(batch_size=10)
+AGAIN = Options(batch_size=10, retry_failed=())
 HOUR_S = 3600.0
 
 
@@ -138,7 +138,7 @@ def test_a_run_that_replaced_it_while_it_slept_stands(when):
         async def story(store=store, engine=engine, asleep=asleep):
             first = asyncio.ensure_future(go(asleep, made(20), engine, TENS, worker="w1", host="a"))
             await sleep(600.0)
-            fresh = RunOptions(batch_rows=10, fresh=True)
+            fresh = Options(batch_size=10, fresh=True)
             new = await go(store, made(30), engine, fresh, worker="w2", host="b")
             ended = (await asyncio.gather(first, return_exceptions=True))[0]
             return new.told["run_id"], ended, len(await labels(store))

@@ -13,13 +13,13 @@ from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import BudgetReached, ConfigError, EngineUnusable, Interrupted
 from ocrlabel.fake.answers import FromBytes
 from ocrlabel.fake.settings import Latency, Refusal, Settings, parse_faults
-from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.options import Options
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import go
 from tests.support.stores import DictStore
 from tests.support.virtual_upstage import Upstage, images, stored, told
 
-BATCHES = RunOptions(batch_rows=50)
+BATCHES = Options(batch_size=50)
 CHAOS = parse_faults(
     "500:0.08,503:0.05,429:0.10,drop-before:0.02,drop-after:0.02,html:0.03,cut-json:0.03"
 )
@@ -121,7 +121,7 @@ def test_an_outage_that_comes_with_the_last_image_does_not_fail_it():
 
 def test_an_outage_longer_than_allowed_ends_with_everything_saved():
     upstage, store = Upstage(Settings(latency=Latency(1.0)), keys="up_one@5"), DictStore()
-    options = replace(BATCHES, give_up_after_s=300.0)
+    options = replace(BATCHES, give_up_after=300.0)
 
     async def story():
         async def outage():
@@ -216,7 +216,7 @@ def test_a_cap_holds_to_the_page_in_chaos_with_documents_of_several_pages(cap):
     chaos = parse_faults("500:0.1,drop-after:0.05,drop-before:0.03,cut-json:0.05,502-after:0.03")
     upstage = Upstage(Settings(faults=chaos, latency=Latency(0.5), seed=cap), keys="up_one@20")
     store, dataset = DictStore(), images(30, pages=(3, 7, 2, 4))
-    options = replace(BATCHES, batch_rows=20, max_cost_usd=cap * 0.0015)
+    options = replace(BATCHES, batch_size=20, max_cost=cap * 0.0015)
 
     async def story():
         for worker in ("w1", "w2"):
@@ -224,7 +224,7 @@ def test_a_cap_holds_to_the_page_in_chaos_with_documents_of_several_pages(cap):
                 await go(store, dataset, upstage.engine(), options, worker=worker)
             assert upstage.billed_pages <= cap
         first = told(store)
-        lifted = replace(BATCHES, lifted=frozenset({"max_cost_usd"}))
+        lifted = replace(BATCHES, lifted=frozenset({"max_cost"}))
         await go(store, dataset, upstage.engine(), lifted, worker="w3")
         return first
 
@@ -240,7 +240,7 @@ def test_a_cap_that_is_just_enough_is_enough_although_there_are_copies():
     upstage, store = Upstage(Settings(latency=Latency(0.5)), keys="up_one@20"), DictStore()
     dataset = images(40)
     dataset.contents = [*dataset.contents, *dataset.contents[:10]]
-    options = RunOptions(batch_rows=10, max_cost_usd=40 * 0.0015)
+    options = Options(batch_size=10, max_cost=40 * 0.0015)
     run_virtual(go(store, dataset, upstage.engine(), options))
     assert stored(store).told["labelled"] == 50
     assert upstage.billed_pages == 40

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from ocrlabel.errors import StoreUnavailable
-from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.options import Options
 from tests.support.clock import run_virtual, sleep
 from tests.support.faults import TroubleAt
 from tests.support.runs import BillingEngine, failures, go, labels, made, timeless
@@ -17,7 +17,7 @@ from tests.support.stores import DictStore
 FULL = os.environ.get("OCRLABEL_CAMPAIGN") == "full"  # noqa: TID251 -- the tests' own shell
 STRIDE = 1 if FULL else 3
 DATASET = made(12, same={7: 3, 11: 3}, absent=[5])
-OPTIONS = RunOptions(batch_rows=5, lease_s=6.0)
+OPTIONS = Options(batch_size=5, lease_s=6.0)
 DISTINCT = 9
 MOST_TRIES = 3
 """A fault while a run begins or merges ends it with 75: "run the same command again"."""

@@ -12,15 +12,15 @@ from ocrlabel.cli.progress import Progress
 from ocrlabel.cli.status import lines
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import Interrupted, Rejected, Unavailable
+from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice, Started
-from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.status import read_status
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import LAYOUT, BillingEngine, Told, go, made, world
 from tests.support.stores import DictStore
 
-TENS = RunOptions(batch_rows=10)
+TENS = Options(batch_size=10)
 SLOW = (Lane("key", 2.0),)
 
 
@@ -153,7 +153,7 @@ def test_a_part_that_was_done_is_not_told_once_a_worker_died_at_the_rest():
 def test_who_gives_up_says_where_it_asked_and_what_it_heard_last():
     message = "HTTP 503 from https://ocr.test/v1: the service failed"
     engine = BillingEngine(trouble=lambda *_: Unavailable(message, status=503))
-    options = replace(TENS, give_up_after_s=60.0)
+    options = replace(TENS, give_up_after=60.0)
     with pytest.raises(Interrupted, match=f"the last: {message}"):
         run_virtual(go(DictStore(), made(20), engine, options))
 

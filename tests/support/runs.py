@@ -14,8 +14,8 @@ from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
 from ocrlabel.engines.base import Answer, Document, Lane
 from ocrlabel.errors import ImageError, Unreadable
 from ocrlabel.labels import FailureClass, ImageRef, Page, Word
+from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Event
-from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.requests.image_reader import Reuse
 from ocrlabel.pipeline.run import Result, run
 from ocrlabel.pipeline.runtime import Owner, Stop, World
@@ -146,7 +146,7 @@ async def go(
     store: ObjectStore,
     dataset: MadeImages,
     engine: BillingEngine,
-    options: RunOptions | None = None,
+    options: Options | None = None,
     *,
     worker: str = "w1",
     host: str = "here",
@@ -163,7 +163,7 @@ async def go(
             layout,
             dataset,
             engine,
-            options or RunOptions(batch_rows=10),
+            options or Options(batch_size=10),
             stop=stop or Stop(clock),
             scratch=Path(scratch),
             reuse=reuse,

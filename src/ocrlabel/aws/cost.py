@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from ocrlabel.aws.jobs import Job
 from ocrlabel.aws.session import Aws, AwsRefused, translated
+from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE
 
 # Per image, at most: one read of the image; an ask before and a journal after each answer.
 S3_GETS_PER_IMAGE: Final = 1.2
 S3_PUTS_PER_IMAGE: Final = 2.2
 LOG_BYTES_PER_IMAGE: Final = 400
 IMAGE_GB: Final = 0.2  # compressed, in ECR
-PAGE_USD: Final = 0.0015
 LISTED_REGION: Final = "us-east-1"
 _LIST = f"AWS's price pages, {LISTED_REGION}"
 _KNOWN = f"as generally known, {LISTED_REGION}, not looked up"
@@ -163,9 +163,7 @@ class Prices:
     logs_gb: Price = field(default=Price(0.50, "GB", _KNOWN, _SEEN))
     secret_month: Price = field(default=Price(0.40, "secret-month", _KNOWN, _SEEN))
     ecr_gb_month: Price = field(default=Price(0.10, "GB-month", _KNOWN, _SEEN))
-    page: Price = field(
-        default=Price(PAGE_USD, "page", "a third party's reading of the price page", "2026-09-11")
-    )
+    page: Price = field(default=Price(PRICE_PER_PAGE_USD, "page", PRICE_SOURCE, PRICE_DATE))
 
 
 def listed(architecture: str) -> Prices:

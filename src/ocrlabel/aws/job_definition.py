@@ -12,12 +12,12 @@ from ocrlabel.aws.names import DEFINITION, LOG_GROUP, LOG_PREFIX, TAGS, AwsConfi
 from ocrlabel.aws.plan import Call, Change, Kind
 from ocrlabel.aws.session import translated
 from ocrlabel.errors import ConfigError
+from ocrlabel.options import DATASET
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
 COMMAND: Final = ("python", "-m", "runners.batch_pseudo_labels_aws")
-DATASET: Final = "baseline_train"
 ATTEMPTS: Final = 10
 TIMEOUT_S: Final = 24 * 3600
 # The runner stops by itself before its time is up: Batch does not retry what ran into a time-out.

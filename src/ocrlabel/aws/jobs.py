@@ -15,6 +15,7 @@ from ocrlabel.aws.job_definition import COMMAND, deadline
 from ocrlabel.aws.names import DEFINITION, QUEUE, TAGS, checked_dataset, ec2_name
 from ocrlabel.aws.session import Aws, AwsRefused, code, pauses_s, said, translated
 from ocrlabel.errors import ConfigError
+from ocrlabel.options import SLICE_ROWS, argv
 
 ACTIVE = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 ENDED = ("SUCCEEDED", "FAILED")
@@ -27,7 +28,6 @@ RESULTS: Final = (*TABLES, "_report.html")
 MAX_ARRAY: Final = 10_000
 MAX_TIMEOUT_S: Final = 24 * 3600
 MIN_TIMEOUT_S: Final = 15 * 60  # pulling the image and a slow start are in it
-SLICE_ROWS: Final = 25  # the unit that workers claim: more workers than slices stand idle
 WORKER_REQUESTS_PER_S: Final = 20.0  # a cautious figure for one vCPU that reads, sends and saves
 LOCAL_SECONDS_PER_IMAGE: Final = 1.4  # rapidocr 3.10 on two cores (reference: 0.74 images/s)
 LOCAL_VCPUS: Final = 2
@@ -170,35 +170,11 @@ def jobs_in(aws: Aws, queue: str, statuses: Iterable[str]) -> list[Job]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class JobSettings:
-    """What the runner is told; None leaves its own default."""
-
-    dataset: str
-    resume: bool = False
-    fresh: bool = False
-    batch_size: int | None = None
-    concurrency: int | None = None
-    engine: str | None = None
-    rps: float | None = None
-    max_cost_usd: float | None = None
-
-
-def argv(settings: JobSettings) -> list[str]:
-    """The worker's command, as the guide writes it."""
-    command = [*COMMAND, "--dataset-name", checked_dataset(settings.dataset)]
-    for flag, value in (
-        ("--batch-size", settings.batch_size),
-        ("--concurrency", settings.concurrency),
-        ("--engine", settings.engine),
-        ("--rps", settings.rps),
-        ("--max-cost", settings.max_cost_usd),
-    ):
-        if value is not None:
-            command += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
-    command += ["--resume"] if settings.resume else []
-    command += ["--fresh"] if settings.fresh else []
-    return command
+def command(dataset: str, given: Mapping[str, Any]) -> list[str]:
+    """The worker's command, as the guide writes it; given: options for the runner."""
+    # with a key a worker takes this engine anyway, and without one it says so
+    said = {name: value for name, value in given.items() if (name, value) != ("engine", "upstage")}
+    return [*COMMAND, "--dataset-name", checked_dataset(dataset), *argv(said)]
 
 
 def job_name(dataset: str, stamp: str) -> str:
@@ -206,19 +182,21 @@ def job_name(dataset: str, stamp: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", f"pseudo-label-{dataset}-{stamp}")[:MAX_NAME]
 
 
-def request(settings: JobSettings, sizing: Sizing, *, stamp: str, on_ec2: bool) -> dict[str, Any]:
+def request(
+    dataset: str, given: Mapping[str, Any], sizing: Sizing, *, stamp: str, on_ec2: bool
+) -> dict[str, Any]:
     """SubmitJob's parameters."""
     return {
-        "jobName": job_name(settings.dataset, stamp),
+        "jobName": job_name(dataset, stamp),
         "jobQueue": ec2_name(QUEUE) if on_ec2 else QUEUE,
         "jobDefinition": ec2_name(DEFINITION) if on_ec2 else DEFINITION,
         "containerOverrides": {
-            "command": argv(settings),
+            "command": command(dataset, given),
             "environment": [deadline(sizing.timeout_s)],
         },
         "timeout": {"attemptDurationSeconds": sizing.timeout_s},
         "propagateTags": True,
-        "tags": {**TAGS, "Dataset": settings.dataset},
+        "tags": {**TAGS, "Dataset": dataset},
         **({"arrayProperties": {"size": sizing.workers}} if sizing.workers > 1 else {}),
     }
 

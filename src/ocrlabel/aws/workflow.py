@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
-from ocrlabel.aws.jobs import LABELS, MAX_ARRAY, Job, JobSettings, job_name
+from ocrlabel.aws.jobs import LABELS, MAX_ARRAY, Job, job_name
 from ocrlabel.aws.names import LOG_GROUP, QUEUE, checked_dataset
 from ocrlabel.aws.session import Aws, code, translated
 from ocrlabel.errors import ConfigError
+from ocrlabel.options import DATASET, Described, Front, Options, described, from_words, options_of
 
 T = TypeVar("T")
-MAX_BATCH_ROWS: Final = 100_000
-MAX_CONCURRENCY: Final = 1_000
-MAX_COST_USD: Final = 1_000_000
-ENGINES: Final = ("upstage", "rapidocr")
 _WHOLE = re.compile(r"[0-9]{1,9}\Z")
 _MONEY = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?\Z")
 _DURATION = re.compile(r"(?:([0-9]{1,4})h)?(?:([0-9]{1,4})m)?(?:([0-9]{1,6})s)?\Z")
@@ -44,25 +41,34 @@ class OnCancel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """The form's fields. None: left empty, so the command's own default holds."""
+    """The form's fields, checked.
+
+    given: options of the run, as they were typed. workers: None for as many as help. pick_up: a
+    job that an earlier run of the workflow submitted; follow it, and submit none.
+    """
 
     dataset: str
-    resume: bool = False
-    batch_size: int | None = None
-    concurrency: int | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
     workers: int | None = None
-    engine: str = "upstage"
-    max_cost_usd: float | None = None
     on_cancel: OnCancel = OnCancel.KEEP
     pick_up: str = ""
-    """A job that an earlier run of the workflow submitted: follow it, and submit none."""
+
+    @property
+    def options(self) -> Options:
+        """What the workers make of them. Raises ConfigError."""
+        return Options.of({}, defaults={"resume": False}, **self.given)
+
+    @property
+    def engine(self) -> str:
+        """The engine of the workers."""
+        return str(self.given.get("engine", described()["engine"].option.in_a_job[0]))
 
 
 def run_inputs(variables: Mapping[str, str]) -> RunInputs:
     """The inputs from their variables. Raises ConfigError with every field that is refused."""
     refused: list[str] = []
 
-    def field(name: str, parse: Callable[[str, str], T], default: T) -> T:
+    def typed(name: str, parse: Callable[[str, str], T], default: T) -> T:
         text = variables.get(f"INPUT_{name.upper()}", "").strip()
         try:
             return parse(name, text) if text else default
@@ -70,19 +76,18 @@ def run_inputs(variables: Mapping[str, str]) -> RunInputs:
             refused.append(str(error))
             return default
 
+    dataset = typed("dataset", lambda _, text: checked_dataset(text), "")
+    given: dict[str, Any] = {one.name: typed(one.name, _parser(one), None) for one in own_fields()}
+    given |= typed("options", _options, dict[str, Any]())
     found = RunInputs(
-        dataset=field("dataset", lambda _, text: checked_dataset(text), ""),
-        resume=field("resume", _boolean, default=False),
-        batch_size=field("batch_size", _whole(MAX_BATCH_ROWS), None),
-        concurrency=field("concurrency", _whole(MAX_CONCURRENCY), None),
-        workers=field("workers", _whole(MAX_ARRAY), None),
-        engine=field("engine", _one_of(ENGINES), "upstage"),
-        max_cost_usd=field("max_cost", _money, None),
-        on_cancel=OnCancel(field("on_cancel", _one_of(tuple(OnCancel)), "keep")),
-        pick_up=field("pick_up", lambda _, text: checked_job(text), ""),
+        dataset,
+        {name: value for name, value in given.items() if value is not None},
+        workers=typed("workers", _whole(1, MAX_ARRAY), None),
+        on_cancel=OnCancel(typed("on_cancel", _one_of(tuple(OnCancel)), "keep")),
+        pick_up=typed("pick_up", lambda _, text: checked_job(text), ""),
     )
     if not found.dataset and not refused:
-        refused.append("dataset is empty: baseline_train, say")
+        refused.append(f"dataset is empty: {DATASET}, say")
     if refused:
         raise ConfigError("the workflow's inputs cannot be used:\n  " + "\n  ".join(refused))
     return found
@@ -104,25 +109,56 @@ def checked_job(job_id: str) -> str:
     return job_id
 
 
-def _boolean(name: str, text: str) -> bool:
+def own_fields() -> list[Described]:
+    """The options of a run that have a field of their own; the dataset's is no option."""
+    known = options_of(Front.WORKFLOW).values()
+    return [one for one in known if one.option.form and one.name != "dataset_name"]
+
+
+def _options(_: str, text: str) -> dict[str, Any]:
+    """The field for all options that have none of their own: `--limit 100 --report`."""
+    try:
+        given = from_words(text, options_of(Front.WORKFLOW))
+        Options.of({}, **given)
+    except ConfigError as error:
+        raise ConfigError(f"options: {error}") from error
+    if twice := [one.flag for one in own_fields() if one.name in given]:
+        raise ConfigError(f"options: {twice[0]} has a field of its own")
+    return given
+
+
+def _parser(one: Described) -> Callable[[str, str], Any]:
+    if one.option.in_a_job:
+        return _one_of(one.option.in_a_job)
+    if one.written is bool:
+        return _switch
+    if one.written is int:
+        return _whole(int(one.option.least or 0), int(one.option.most or 0))
+    return _money(one.option.most or 0)
+
+
+def _switch(name: str, text: str) -> bool | None:
     if text not in {"true", "false"}:
         raise ConfigError(f"{name} is {_shown(text)}: true or false")
-    return text == "true"
+    return True if text == "true" else None
 
 
-def _whole(most: int) -> Callable[[str, str], int | None]:
+def _whole(least: int, most: int) -> Callable[[str, str], int | None]:
     def parse(name: str, text: str) -> int:
-        if not _WHOLE.match(text) or not 1 <= int(text) <= most:
-            raise ConfigError(f"{name} is {_shown(text)}: a whole number from 1 to {most:,}")
+        if not _WHOLE.match(text) or not least <= int(text) <= most:
+            raise ConfigError(f"{name} is {_shown(text)}: a whole number from {least} to {most:,}")
         return int(text)
 
     return parse
 
 
-def _money(name: str, text: str) -> float:
-    if not _MONEY.match(text) or not 0 < float(text) <= MAX_COST_USD:
-        raise ConfigError(f"{name} is {_shown(text)}: US dollars, as 10 or 2.50")
-    return float(text)
+def _money(most: float) -> Callable[[str, str], float]:
+    def parse(name: str, text: str) -> float:
+        if not _MONEY.match(text) or not 0 < float(text) <= most:
+            raise ConfigError(f"{name} is {_shown(text)}: US dollars, as 10 or 2.50")
+        return float(text)
+
+    return parse
 
 
 def _one_of(choices: tuple[str, ...]) -> Callable[[str, str], str]:
@@ -137,18 +173,6 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str, str], str]:
 def _shown(text: str) -> str:
     """Quoted and on one line, so that it can be no command to the terminal or to the runner."""
     return repr(text if len(text) <= 60 else f"{text[:60]}...")
-
-
-def settings(inputs: RunInputs) -> JobSettings:
-    """What the workers are told."""
-    return JobSettings(
-        dataset=inputs.dataset,
-        resume=inputs.resume,
-        batch_size=inputs.batch_size,
-        concurrency=inputs.concurrency,
-        engine=None if inputs.engine == "upstage" else inputs.engine,
-        max_cost_usd=inputs.max_cost_usd,
-    )
 
 
 def stamp(run_id: str, attempt: str) -> str:

@@ -16,9 +16,11 @@ from ocrlabel.aws.workflow import (
     code_span,
     fenced,
     link,
+    own_fields,
     plain,
     table,
 )
+from ocrlabel.options import argv
 from ocrlabel.wording import duration
 
 
@@ -35,17 +37,21 @@ def estimate(
     inputs: RunInputs, rows: int, sizing: Sizing, bills: Mapping[str, Sequence[CostLine]]
 ) -> str:
     """What is about to be submitted, and what it will cost. bills: OCR, machines, the rest."""
+    options = inputs.options
     asked = [
         ("images", f"{rows:,}"),
         ("workers", f"{sizing.workers} ({plain(sizing.why)})"),
         ("time", f"about {duration(sizing.seconds)}"),
         ("engine", plain(inputs.engine)),
-        ("rows of a checkpoint", _or_default(inputs.batch_size)),
-        ("requests at once", _or_default(inputs.concurrency, "automatic")),
-        ("goes on with an earlier run", "yes" if inputs.resume else "no"),
-        ("cap on OCR", f"${inputs.max_cost_usd:,.2f}" if inputs.max_cost_usd else "none"),
+        ("rows of a checkpoint", _or_default(options.batch_size)),
+        ("requests at once", _or_default(options.concurrency, "automatic")),
+        ("goes on with an earlier run", "yes" if options.resume else "no"),
+        ("cap on OCR", f"${options.max_cost:,.2f}" if options.max_cost else "none"),
         ("when the workflow is cancelled, the job is", _on_cancel(inputs)),
     ]
+    own = {one.name for one in own_fields()}
+    more = argv({name: value for name, value in inputs.given.items() if name not in own})
+    asked += [("more options", code_span(" ".join(more)))] if more else []
     costs = [(plain(name), usd(lines)) for name, lines in bills.items()]
     return "\n\n".join(
         [

@@ -6,20 +6,14 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrlabel.cli.aws_wiring import (
-    JobEngine,
-    Processor,
-    Shell,
-    offering,
-    open_in_bucket,
-    stamp,
-    tell,
-)
+from ocrlabel.cli.aws_wiring import Processor, Shell, offering, open_in_bucket, stamp, tell
+from ocrlabel.cli.settings import taking
 from ocrlabel.errors import ConfigError, OcrLabelError
+from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Front, JobEngine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +25,6 @@ if TYPE_CHECKING:
     from ocrlabel.aws.names import AwsConfig
     from ocrlabel.aws.session import Aws
 
-DOCUMENTED_RPS = 3.0
 JobId = Annotated[str, typer.Argument(help="The job's id, as submit prints it.")]
 SHOWN = (
     *("state", "done", "failed", "rate", "time left", "spent"),
@@ -44,19 +37,15 @@ class JobFailed(OcrLabelError):
     """The job that was watched did not succeed."""
 
 
+@taking(Front.SUBMIT)
 def submit(
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Its table is data/processed/DATASET.parquet.")],
+    *,
     workers: Annotated[int | None, typer.Option(help="Default: as many as help.")] = None,
-    engine: Annotated[JobEngine, typer.Option(help="rapidocr needs no key.")] = "upstage",
-    rps: Annotated[float | None, typer.Option(help="Requests/s of the whole fleet.")] = None,
-    max_cost: Annotated[float | None, typer.Option(help="USD that OCR may cost.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows of a checkpoint.")] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="At most so many at once.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, and pay again.")] = False,
     ec2: Annotated[bool, typer.Option("--ec2", help="On the EC2 Spot queue.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    **given: Any,
 ) -> None:
     """Submit one job for a dataset: an array where several workers help.
 
@@ -71,20 +60,13 @@ def submit(
     shell: Shell = context.obj
     aws, config = shell.aws(), shell.config()
     from ocrlabel.aws import jobs
+    from ocrlabel.options import Options
 
-    sizing = sizing_of(aws, rows_of(config, dataset), engine, rps, workers)
+    options = Options.of({}, front=Front.SUBMIT, **given)
+    engine = given.get("engine") or "upstage"
+    sizing = sizing_of(aws, rows_of(config, dataset), engine, options.rps, workers)
     tell(f"{sizing.workers} worker(s), about {_minutes(sizing.seconds)}: {sizing.why}")
-    settings = jobs.JobSettings(
-        dataset=dataset,
-        resume=resume,
-        fresh=fresh,
-        batch_size=batch_size,
-        concurrency=concurrency,
-        engine=None if engine == "upstage" else engine,
-        rps=rps,
-        max_cost_usd=max_cost,
-    )
-    job_id = jobs.submit(aws, jobs.request(settings, sizing, stamp=stamp(), on_ec2=ec2))
+    job_id = jobs.submit(aws, jobs.request(dataset, given, sizing, stamp=stamp(), on_ec2=ec2))
     typer.echo(job_id)
     if watch:
         _watch(aws, config, job_id, dataset)
@@ -232,7 +214,8 @@ def sizing_of(aws: Aws, rows: int, engine: str, rps: float | None, workers: int 
     from ocrlabel.aws.stack import look_stack
 
     if engine == "upstage":
-        return jobs.for_service(rows, requests_per_s=rps or DOCUMENTED_RPS, workers=workers)
+        rate = rps or DOCUMENTED_REQUESTS_PER_S
+        return jobs.for_service(rows, requests_per_s=rate, workers=workers)
     stack = look_stack(aws.client("cloudformation"))
     vcpus = int(stack.parameters.get("MaxVcpusFargate", "64")) if stack else 64
     return jobs.for_local(rows, max_workers=max(1, vcpus // 2), workers=workers)
@@ -250,14 +233,16 @@ def _print_line(line: Line) -> None:
 
 def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
     """A function that looks into the bucket each time it is called; "" before a run began."""
-    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.status import lines
     from ocrlabel.cli.wiring import make_world, place_of_output
+    from ocrlabel.options import Options
     from ocrlabel.pipeline.status import read_status
 
-    settings, keys = Settings.of(), from_environment()
+    keys = from_environment()
+    options = Options.of(keys.variables)
     labels = f"s3://{config.s3_bucket}/data/processed/{dataset}_pseudo_labels.parquet"
-    place = place_of_output(labels, settings, keys)
+    place = place_of_output(labels, options, keys)
     world = make_world(place.store, lambda _: None)
 
     def look() -> str:
@@ -265,7 +250,7 @@ def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
             found = asyncio.run(read_status(world, place.layout, watch_s=1.0))
         except ConfigError:
             return ""  # no plan yet: the first worker is still on its way
-        rows = lines(found, settings.price_per_page)
+        rows = lines(found, options.price_per_page)
         return ", ".join(f"{name} {value}" for name, value in rows if name in SHOWN)
 
     return look
@@ -281,7 +266,7 @@ def cost(
     ] = "",
     rps: Annotated[
         float, typer.Option(help="Requests/s of upstage; rapidocr takes what its vCPUs can.")
-    ] = DOCUMENTED_RPS,
+    ] = DOCUMENTED_REQUESTS_PER_S,
     workers: Annotated[int, typer.Option(min=1)] = 1,
     vcpu: Annotated[
         float | None, typer.Option(min=0.25, help="Of a worker; 1, for rapidocr 2.")

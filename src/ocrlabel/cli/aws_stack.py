@@ -21,6 +21,7 @@ from ocrlabel.cli.aws_wiring import (
     variable,
 )
 from ocrlabel.errors import ConfigError, OcrLabelError
+from ocrlabel.options import PRICE_PER_PAGE_USD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -214,7 +215,10 @@ def doctor(
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Also look at this dataset.")] = "",
     call: Annotated[
-        bool, typer.Option("--call", help="Also one OCR request of one page (it costs $0.0015).")
+        bool,
+        typer.Option(
+            "--call", help=f"Also one OCR request of one page (it costs ${PRICE_PER_PAGE_USD})."
+        ),
     ] = False,
 ) -> None:
     """Check everything before money is spent; each line says what mends it.

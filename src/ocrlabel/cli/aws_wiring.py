@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 KEY = "UPSTAGE_API_KEY"
 Processor = Literal["X86_64", "ARM64"]
-JobEngine = Literal["upstage", "rapidocr"]
 """AWS's names for what the machines have."""
-"""The engines that a worker's image can have."""
 
 
 @dataclass(frozen=True, slots=True)

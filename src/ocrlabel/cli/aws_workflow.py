@@ -32,7 +32,7 @@ def check(context: typer.Context) -> None:
     """Check the form's fields, look for the dataset, and write the estimate to the summary.
 
     Reads INPUT_DATASET, INPUT_RESUME, INPUT_BATCH_SIZE, INPUT_CONCURRENCY, INPUT_WORKERS,
-    INPUT_ENGINE, INPUT_MAX_COST, INPUT_ON_CANCEL and INPUT_PICK_UP.
+    INPUT_ENGINE, INPUT_MAX_COST, INPUT_OPTIONS, INPUT_ON_CANCEL and INPUT_PICK_UP.
 
     For example:
 
@@ -66,13 +66,12 @@ def submit(context: typer.Context) -> None:
     shell: Shell = context.obj
     aws, config = shell.aws(), shell.config()
     from ocrlabel.aws import jobs, workflow_summary
-    from ocrlabel.aws import workflow as workflow_job
 
     job_id = inputs.pick_up
     if not job_id:
         sizing, _ = _size(aws, config, inputs)
-        settings = workflow_job.settings(inputs)
-        job_id = jobs.submit(aws, jobs.request(settings, sizing, stamp=stamp(), on_ec2=False))
+        request = jobs.request(inputs.dataset, inputs.given, sizing, stamp=stamp(), on_ec2=False)
+        job_id = jobs.submit(aws, request)
     workflow_files().put("job-id", job_id)
     text = workflow_summary.submitted(
         followed(inputs.dataset, job_id), picked_up=bool(inputs.pick_up)
@@ -155,7 +154,7 @@ def stop(
 
 def _size(aws: Aws, config: AwsConfig, inputs: RunInputs) -> tuple[Sizing, int]:
     rows = rows_of(config, inputs.dataset)
-    return sizing_of(aws, rows, inputs.engine, None, inputs.workers), rows
+    return sizing_of(aws, rows, inputs.engine, inputs.options.rps, inputs.workers), rows
 
 
 def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, Sequence[CostLine]]:
@@ -167,7 +166,9 @@ def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, 
     planned = cost.Compute.planned(
         sizing.seconds, sizing.workers, float(worker.vcpu), float(worker.memory_mib)
     )
-    page_usd = None if inputs.engine == "upstage" else 0.0
+    said = "price_per_page" in inputs.given
+    own_usd = inputs.options.price_per_page if said else None
+    page_usd = own_usd if inputs.engine == "upstage" else 0.0
     return {
         f"OCR of {rows:,} pages (more where documents have several)": [
             cost.ocr(rows, known, page_usd)

@@ -6,7 +6,7 @@ import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ocrlabel.api import LabelResult
     from ocrlabel.demo.demo_pages import DemoFolder
     from ocrlabel.demo.measure import Found
+    from ocrlabel.options import EngineName
 
 
 def demo(
@@ -47,7 +48,9 @@ def demo(
     words = sum(len(page.words) for page in written.truth.values())
     drawn = counted(len(written.kinds), "document"), counted(len(written.truth), "page")
     print(f"{', '.join(drawn)}, {counted(words, 'word')}\n")
-    result = label(written.images, engine=engine, output=folder / "labels.parquet")
+    result = label(
+        written.images, engine=cast("EngineName", engine), output=folder / "labels.parquet"
+    )
     print()
     _show(_found_by_kind(written, result.labels_path))
     _show_places(folder, written, result)

@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ocrlabel.cli.settings import PRICE_SOURCE, Keys, Settings
+from ocrlabel.cli.settings import Keys
 from ocrlabel.cli.wiring import Chosen, Place, choose_engine, input_line, make_world
 from ocrlabel.engines.base import Engine, usable_cores
 from ocrlabel.errors import ImageError
 from ocrlabel.labels import FailureClass, ImageRef, Labelled, Outcome
+from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
 from ocrlabel.pipeline.join_plan import existing_plan
 from ocrlabel.pipeline.plan import refuse_other
 from ocrlabel.pipeline.preflight import refuse_without_images
@@ -31,27 +32,28 @@ if TYPE_CHECKING:
     from ocrlabel.pipeline.requests.image_reader import Reuse
 
 _AT_ONCE = 8
+_AS_OF = f"{PRICE_PER_PAGE_USD} USD per page: {PRICE_SOURCE}, {PRICE_DATE}"
 _S_PER_PAGE = {"rapidocr": 2.0, "tesseract": 1.0}
 _ENOUGH_PAGES = 5
 
 
-async def tell_estimate(source: str, place: Place, settings: Settings, keys: Keys) -> None:
+async def tell_estimate(source: str, place: Place, options: Options, keys: Keys) -> None:
     """Print the estimate. Raises ConfigError where the run would before its first request."""
     from ocrlabel.cli.wiring import earlier_labels, open_source
 
-    chosen = choose_engine(settings, keys)
+    chosen = choose_engine(options, keys)
     print(chosen.why)
-    dataset = await open_source(source, settings, keys)
+    dataset = await open_source(source, options, keys)
     try:
         print(f"input             {input_line(dataset)}")
-        before = _Before() if settings.fresh else await _done_before(place, dataset, chosen)
+        before = _Before() if options.fresh else await _done_before(place, dataset, chosen)
         if chosen.notice and not before.rows:
             print(f"note              {chosen.notice}")
         if done := before.rows:
             again = "it is not done again" if len(done) == 1 else "they are not done again"
             print(f"done before       {counted(len(done), 'row')}; {again}")
         selected = select(
-            dataset.rows, limit=settings.limit, sample=settings.sample, seed=settings.seed
+            dataset.rows, limit=options.limit, sample=options.sample, seed=options.seed
         )
         ordinals = [row for row in selected.within(range(dataset.rows)) if row not in done]
         if not ordinals:
@@ -59,20 +61,20 @@ async def tell_estimate(source: str, place: Place, settings: Settings, keys: Key
             return
         if not done:
             await refuse_without_images(dataset)
-        reuse = earlier_labels(settings, chosen)
-        async with _looker(settings, chosen) as looker:
+        reuse = earlier_labels(options, chosen)
+        async with _looker(options, chosen) as looker:
             seen = await _look_through(dataset, ordinals, reuse, looker)
     finally:
         dataset.close()
-    for name, value in (*_images_rows(seen, settings), *_cost_rows(seen, settings, chosen, before)):
+    for name, value in (*_images_rows(seen, options), *_cost_rows(seen, options, chosen, before)):
         print(f"{name:<18}{value}")
     print(f"output            {place.shown(place.layout.labels_key)}")
 
 
-def _images_rows(seen: _Seen, settings: Settings) -> Iterator[tuple[str, str]]:
+def _images_rows(seen: _Seen, options: Options) -> Iterator[tuple[str, str]]:
     yield "images", f"{seen.readable:,} readable, {counted(seen.pages, 'page')}"
     if seen.reused:
-        yield "reused", f"{counted(seen.reused, 'image')}, from {settings.reuse_from}"
+        yield "reused", f"{counted(seen.reused, 'image')}, from {options.reuse_from}"
     if seen.copies:
         yield "copies", f"{counted(seen.copies, 'image')}; the same bytes are read once"
     if seen.unreadable:
@@ -81,7 +83,7 @@ def _images_rows(seen: _Seen, settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _cost_rows(
-    seen: _Seen, settings: Settings, chosen: Chosen, before: _Before
+    seen: _Seen, options: Options, chosen: Chosen, before: _Before
 ) -> Iterator[tuple[str, str]]:
     pages, price_usd = seen.new_pages, chosen.engine.price_per_page_usd
     if not price_usd:
@@ -89,12 +91,12 @@ def _cost_rows(
         if pages and (line := time_line(chosen.engine, pages, before.pace)):
             yield "time", line
         return
-    yield "price", f"{usd(pages * price_usd)} ({PRICE_SOURCE})"
-    holding = before.limits.hold_for(settings.run_options())
+    yield "price", f"{usd(pages * price_usd)} ({_AS_OF})"
+    holding = before.limits.hold_for(options)
     rate = holding.rps or sum(lane.requests_per_s or 0.0 for lane in chosen.engine.lanes)
     if rate:
         yield "time", f"{duration(seen.to_send / rate)} at {rate:g} requests/s"
-    spent, cap_usd = before.spent_pages * price_usd, holding.max_cost_usd
+    spent, cap_usd = before.spent_pages * price_usd, holding.max_cost
     if cap_usd is not None and spent + pages * price_usd > cap_usd:
         gone = f" after {usd(spent)} that are spent" if spent else ""
         yield "cap", f"{usd(cap_usd)} will not be enough{gone} (exit 5)"
@@ -177,12 +179,12 @@ async def _look_through(
 
 
 @contextlib.asynccontextmanager
-async def _looker(settings: Settings, chosen: Chosen) -> AsyncIterator[Looker]:
+async def _looker(options: Options, chosen: Chosen) -> AsyncIterator[Looker]:
     from ocrlabel.dataset.images.identify import LOCAL, Limits
     from ocrlabel.engines.image_workers import Looker
 
     limits = Limits() if chosen.engine.price_per_page_usd else LOCAL
-    looker = Looker(limits, parallel=settings.processes or usable_cores())
+    looker = Looker(limits, parallel=options.processes or usable_cores())
     try:
         yield looker
     finally:

@@ -175,7 +175,8 @@ def fake_upstage(
 
 
 def _pages_per_minute(rps: float) -> float:
-    from ocrlabel.engines.upstage_keys import DOCUMENTED_PAGES_PER_MINUTE, DOCUMENTED_REQUESTS_PER_S
+    from ocrlabel.engines.upstage_keys import DOCUMENTED_PAGES_PER_MINUTE
+    from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S
 
     return DOCUMENTED_PAGES_PER_MINUTE * max(1.0, rps / DOCUMENTED_REQUESTS_PER_S)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
-from ocrlabel.cli.settings import LogStyle
 from ocrlabel.labels import Failed
+from ocrlabel.options import LogStyle
 from ocrlabel.pipeline.budget.account import pages_at_risk, pages_charged
 from ocrlabel.pipeline.events import (
     AllSettled,

@@ -12,15 +12,17 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 
 import typer
 
+from ocrlabel.cli.settings import option
 from ocrlabel.errors import Interrupted
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from ocrlabel.cli.settings import Keys, Settings
+    from ocrlabel.cli.settings import Keys
     from ocrlabel.dataset.push.push import Pushed, PushOptions
     from ocrlabel.dataset.push.upload import Step, Target
+    from ocrlabel.options import Options
 
 _LINE_EVERY_S = 10.0
 
@@ -51,14 +53,9 @@ def push(
     dataset_name: Annotated[
         str | None, _option("The table's name; by default the source's own.", show_default=False)
     ] = None,
-    image_root: Annotated[
-        list[str] | None,
-        _option("A folder that image paths start from; may be given often.", show_default=False),
-    ] = None,
-    image_column: Annotated[
-        str | None,
-        _option("The table's image column, if its name is not a usual one.", show_default=False),
-    ] = None,
+    image_root: Annotated[list[str] | None, option("image_root")] = None,
+    image_column: Annotated[str | None, option("image_column")] = None,
+    id_column: Annotated[str | None, option("id_column")] = None,
     image_prefix: Annotated[
         str, _option("The folder of the bucket that images go to.")
     ] = "data/images",
@@ -89,20 +86,20 @@ def push(
         ocrlabel run s3://bucket/data/processed/receipts.parquet
     """
     from ocrlabel.cli import clocks
-    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.settings import from_environment
     from ocrlabel.dataset.push.push import PushOptions
     from ocrlabel.dataset.push.upload import target_of
+    from ocrlabel.options import Options
 
-    settings = Settings.of(
-        image_root=tuple(image_root) if image_root else None, image_column=image_column
+    keys = from_environment()
+    reading = Options.of(
+        keys.variables, image_root=image_root, image_column=image_column, id_column=id_column
     )
     target = target_of(address, source, dataset_name=dataset_name, image_prefix=image_prefix)
     options = PushOptions(pack, skip_unreadable, replace, verify, concurrency)
     try:
         with push_display_for(sys.stderr, clocks.boot_s) as display:
-            done = asyncio.run(
-                _push(source, target, options, settings, from_environment(), display)
-            )
+            done = asyncio.run(_push(source, target, options, reading, keys, display))
     except asyncio.CancelledError:
         raise Interrupted(
             "stopped by a signal; run the same command again to go on: images that are in the "
@@ -115,7 +112,7 @@ async def _push(
     source: str,
     target: Target,
     options: PushOptions,
-    settings: Settings,
+    reading: Options,
     keys: Keys,
     display: PushDisplay,
 ) -> Pushed:
@@ -128,14 +125,14 @@ async def _push(
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     store = open_store(f"s3://{target.bucket}", keys)
-    dataset = await open_source(source, settings, keys)
+    dataset = await open_source(source, reading, keys)
     try:
         others = await asyncio.to_thread(
             open_others,
             source,
             cwd=Path.cwd(),
             store_opener=lambda root: open_store(root, keys),
-            image_column=settings.image_column,
+            image_column=reading.image_column,
         )
         try:
             with tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ocrlabel.cli.settings import option
+
 
 def merge(
     source: Annotated[str, typer.Argument(help="The input of the run, as given to `run`.")],
@@ -17,9 +19,9 @@ def merge(
     partial: Annotated[
         bool, typer.Option(help="Write what there is so far, marked incomplete.")
     ] = False,
-    image_root: Annotated[
-        list[str] | None, typer.Option(help="As given to `run`.", show_default=False)
-    ] = None,
+    image_root: Annotated[list[str] | None, option("image_root")] = None,
+    image_column: Annotated[str | None, option("image_column")] = None,
+    id_column: Annotated[str | None, option("id_column")] = None,
 ) -> None:
     """Make the tables again from the checkpoints, without asking an engine for anything.
 
@@ -29,13 +31,20 @@ def merge(
 
         ocrlabel merge images/ --output labels.parquet --partial
     """
-    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.wiring import merge_place, place_of
+    from ocrlabel.options import Options
 
-    settings = Settings.of(output=output, image_root=tuple(image_root) if image_root else None)
     keys = from_environment()
-    place = place_of(source, settings, keys)
-    result = asyncio.run(merge_place(source, place, settings, keys, partial=partial))
+    options = Options.of(
+        keys.variables,
+        output=output,
+        image_root=image_root,
+        image_column=image_column,
+        id_column=id_column,
+    )
+    place = place_of(source, options, keys)
+    result = asyncio.run(merge_place(source, place, options, keys, partial=partial))
     print(f"labels table    {place.shown(result.labels_key)}")
     print(f"failures table  {place.shown(result.failures_key)}")
     told = result.told
@@ -49,6 +58,8 @@ def reparse(
     output: Annotated[
         str | None, typer.Option(help="The labels table of the run.", show_default=False)
     ] = None,
+    image_column: Annotated[str | None, option("image_column")] = None,
+    id_column: Annotated[str | None, option("id_column")] = None,
 ) -> None:
     """Make the labels again from the raw answers in the checkpoints; nothing is sent or paid.
 
@@ -56,14 +67,18 @@ def reparse(
 
         ocrlabel reparse receipts/ --output labels.parquet
     """
-    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.wiring import merge_place, parsing_engine, place_of
+    from ocrlabel.options import Options
     from ocrlabel.pipeline.merge.merge import reparsed
 
-    settings, keys = Settings.of(output=output), from_environment()
-    place = place_of(source, settings, keys)
-    change, unreadable = reparsed(parsing_engine(settings))
-    result = asyncio.run(merge_place(source, place, settings, keys, change=change))
+    keys = from_environment()
+    options = Options.of(
+        keys.variables, output=output, image_column=image_column, id_column=id_column
+    )
+    place = place_of(source, options, keys)
+    change, unreadable = reparsed(parsing_engine(options))
+    result = asyncio.run(merge_place(source, place, options, keys, change=change))
     print(f"labels table    {place.shown(result.labels_key)}")
     print(f"rows            {result.told['labelled']:,} labelled")
     if unreadable := list(dict.fromkeys(unreadable)):

@@ -15,109 +15,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ocrlabel.cli.settings import taking
 from ocrlabel.errors import ConfigError, Incomplete, OcrLabelError
+from ocrlabel.options import WHAT, Front
 from ocrlabel.wording import counted, duration, usd
 
 if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
-    from ocrlabel.cli.settings import Keys, Settings
-    from ocrlabel.cli.wiring import Labelling, Place
+    from ocrlabel.cli.wiring import Labelling
+    from ocrlabel.options import Options
     from ocrlabel.report.pages import ImageReader
 
-Source = Annotated[
-    str,
-    typer.Argument(
-        help="A folder, a glob, one image, or a table (parquet, CSV, JSONL); s3:// works too.",
-        show_default=False,
-    ),
-]
-_PACE, _OUT = "Pace and money", "Output"
 _PAUSE_S = 10.0
 _WILD = "*?["
 
 
-def option(help_: str, *names: str, panel: str = "What to do", **more: Any) -> Any:
-    """An option of `run`; unset means OCRLABEL_<NAME>, then the default."""
-    return typer.Option(*names, help=help_, rich_help_panel=panel, show_default=False, **more)
-
-
+@taking(Front.RUN)
 def run(
-    source: Source,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder, a glob, one image, or a table (parquet, CSV, JSONL); s3:// works too.",
+            show_default=False,
+        ),
+    ],
     *,
-    output: Annotated[
-        str | None, option("Where the labels table goes: labels.parquet, or s3://...", panel=_OUT)
-    ] = None,
-    engine: Annotated[
-        str | None,
-        option("upstage, rapidocr, tesseract or scripted; by default upstage with a key."),
-    ] = None,
-    image_root: Annotated[
-        list[str] | None,
-        option("A folder that image paths start from; may be given more than once."),
-    ] = None,
-    image_column: Annotated[
-        str | None, option("The table's image column, where its name is not a usual one.")
-    ] = None,
     dry_run: Annotated[
-        bool, option("Say what would be done, and what it would cost; touch nothing.")
+        bool,
+        typer.Option(
+            help="Say what would be done, and what it would cost; touch nothing.",
+            rich_help_panel=WHAT,
+            show_default=False,
+        ),
     ] = False,
-    sample: Annotated[
-        int | None,
-        option("Label a seeded sample of this many rows first; a later run does the rest."),
-    ] = None,
-    seed: Annotated[int | None, option("The seed of the sample.")] = None,
-    limit: Annotated[int | None, option("Only the first rows; a later run does the rest.")] = None,
-    retry_failed: Annotated[
-        str | None,
-        option("After a finished run: try failed rows again. `all`, or classes: `timed_out,...`"),
-    ] = None,
-    reuse_from: Annotated[
-        str | None, option("Take rows whose bytes this earlier labels table has, and pay nothing.")
-    ] = None,
-    fresh: Annotated[
-        bool, option("Start again from nothing, and pay for every page again.")
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Do not ask before --fresh.", rich_help_panel=WHAT),
     ] = False,
-    yes: Annotated[bool, option("Do not ask before --fresh.", "--yes", "-y")] = False,
-    rps: Annotated[
-        str | None, option("Requests/s of all keys and workers together, or `auto`.", panel=_PACE)
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        option("The most requests under way at once; by default as needed.", panel=_PACE),
-    ] = None,
-    processes: Annotated[
-        int | None, option("Processes that open or read images; by default the cores.", panel=_PACE)
-    ] = None,
-    max_cost: Annotated[
-        str | None,
-        option("Never spend more than this many US dollars (exit 5); or `none`.", panel=_PACE),
-    ] = None,
-    price_per_page: Annotated[
-        float | None, option("US dollars; 0.0015 as of 2026-09-11.", panel=_PACE)
-    ] = None,
-    max_failures: Annotated[
-        str | None, option("More failed rows than this end with exit 6: 5%, or 0.05.", panel=_PACE)
-    ] = None,
-    attempts: Annotated[
-        int | None, option("How often an image is sent at most; 8.", panel=_PACE)
-    ] = None,
-    give_up_after: Annotated[
-        str | None, option("How long an outage may last: 30m (exit 75).", panel=_PACE)
-    ] = None,
-    deadline: Annotated[
-        str | None, option("Stop and save before: 6h, or a moment (exit 75).", panel=_PACE)
-    ] = None,
-    batch_size: Annotated[
-        int | None, option("Rows of a checkpoint; 500, or what the run began with.", panel=_OUT)
-    ] = None,
-    checkpoint_prefix: Annotated[
-        str | None, option("The folder of checkpoints beside the output.", panel=_OUT)
-    ] = None,
-    model: Annotated[
-        str | None, option("The Upstage model: ocr, or a dated snapshot such as ocr-250904.")
-    ] = None,
-    report: Annotated[bool | None, option("Write the HTML report at the end.", panel=_OUT)] = None,
-    log: Annotated[str | None, option("auto, bar, lines, json or quiet.", panel=_OUT)] = None,
+    **given: Any,
 ) -> None:
     """Label a dataset; run the same command again to go on after any kind of stop.
 
@@ -140,48 +75,24 @@ def run(
     from ocrlabel.cli import clocks
     from ocrlabel.cli.estimate import tell_estimate
     from ocrlabel.cli.progress import display_for
-    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.wiring import label_dataset, place_of
+    from ocrlabel.options import Options
 
-    settings = Settings.of(
-        output=output,
-        engine=engine,
-        image_root=tuple(image_root) if image_root else None,
-        image_column=image_column,
-        sample=sample,
-        seed=seed,
-        limit=limit,
-        retry_failed=retry_failed,
-        reuse_from=reuse_from,
-        fresh=fresh or None,
-        rps=rps,
-        concurrency=concurrency,
-        processes=processes,
-        max_cost=max_cost,
-        price_per_page=price_per_page,
-        max_failures=max_failures,
-        attempts=attempts,
-        give_up_after=give_up_after,
-        deadline=deadline,
-        batch_size=batch_size,
-        checkpoint_prefix=checkpoint_prefix,
-        model=model,
-        report=report,
-        log=log,
-    )
     keys = from_environment()
-    place = place_of(source, settings, keys)
+    options = Options.of(keys.variables, **given)
+    place = place_of(source, options, keys)
     if dry_run:
-        asyncio.run(tell_estimate(source, place, settings, keys))
+        asyncio.run(tell_estimate(source, place, options, keys))
         return
-    if settings.fresh and not yes:
+    if options.fresh and not yes:
         _confirm_fresh(place.shown(place.layout.labels_key))
-    display = display_for(settings.log, clocks.boot_s, clocks.wall_s, sys.stderr)
+    display = display_for(options.log, clocks.boot_s, clocks.wall_s, sys.stderr)
     with display:
-        done = asyncio.run(label_dataset(source, place, settings, keys, display))
-    report_at = _report(source, done, settings, display)
+        done = asyncio.run(label_dataset(source, place, options, keys, display))
+    report_at = _report(source, done, options, display)
     tell_result(done, report_at)
-    raise_if_incomplete(done, settings.max_failures)
+    raise_if_incomplete(done, options.max_failures)
 
 
 def _confirm_fresh(labels: str) -> None:
@@ -191,52 +102,13 @@ def _confirm_fresh(labels: str) -> None:
     typer.confirm(question, abort=True)
 
 
-def _report(source: str, done: Labelling, settings: Settings, display: Display) -> str | None:
+def _report(source: str, done: Labelling, options: Options, display: Display) -> str | None:
 
-    return asyncio.run(write_report_at_end(source, done, settings, display))
-
-
-def _option(help_: str, *names: str) -> Any:
-    return typer.Option(*names, help=help_, show_default=False)
+    return asyncio.run(write_report_at_end(source, done, options, display))
 
 
-def bucket_run(
-    *,
-    s3_bucket: Annotated[str | None, _option("The bucket, or S3_BUCKET.")] = None,
-    dataset_name: Annotated[
-        str | None, _option("The dataset, or DATASET_NAME: baseline_train, say.")
-    ] = None,
-    input_s3_key: Annotated[
-        str | None, _option("Or INPUT_S3_KEY; data/processed/{dataset}.parquet by default.")
-    ] = None,
-    output_s3_key: Annotated[
-        str | None,
-        _option("Or OUTPUT_S3_KEY; data/processed/{dataset}_pseudo_labels.parquet by default."),
-    ] = None,
-    checkpoint_prefix: Annotated[
-        str | None, _option("Or CHECKPOINT_PREFIX; checkpoints by default.")
-    ] = None,
-    batch_size: Annotated[int | None, _option("Rows of a checkpoint; 500 by default.")] = None,
-    concurrency: Annotated[
-        int | None, _option("The most requests under way; by default as the rate needs.")
-    ] = None,
-    resume: Annotated[
-        bool, _option("Go on with a run that another job began.", "--resume")
-    ] = False,
-    fresh: Annotated[bool, _option("Pay for every page again.", "--fresh")] = False,
-    engine: Annotated[str | None, _option("upstage, rapidocr or tesseract.")] = None,
-    rps: Annotated[str | None, _option("Requests/s of the whole fleet, or auto.")] = None,
-    max_cost: Annotated[str | None, _option("The run's cap in US dollars, or none.")] = None,
-    max_failures: Annotated[str | None, _option("Exit 6 above this share; 5%.")] = None,
-    image_root: Annotated[
-        list[str] | None, _option("Where image paths start: a folder, s3://bucket/prefix.")
-    ] = None,
-    retry_failed: Annotated[
-        str | None, _option("After a finished run: try failed rows again; all, or classes.")
-    ] = None,
-    limit: Annotated[int | None, _option("Only the first rows.")] = None,
-    log: Annotated[str | None, _option("auto, bar, lines, json or quiet.")] = None,
-) -> None:
+@taking(Front.RUNNER)
+def bucket_run(**given: Any) -> None:
     """Label a dataset of a bucket; all state is in the bucket, so any machine can go on.
 
     A retry of the same Batch job, and the children of an array job, go on by themselves. An
@@ -248,67 +120,37 @@ def bucket_run(
 
         python -m runners.batch_pseudo_labels_aws --dataset-name train --resume
     """
-    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli import clocks
+    from ocrlabel.cli.progress import display_for
+    from ocrlabel.cli.settings import from_environment
+    from ocrlabel.cli.wiring import Place, label_dataset, open_store
+    from ocrlabel.options import Options
+    from ocrlabel.pipeline.state.layout import of_dataset
 
     keys = from_environment()
-    bucket = s3_bucket or keys.get("S3_BUCKET")
-    dataset = dataset_name or keys.get("DATASET_NAME")
+    job = keys.get("AWS_BATCH_JOB_ID")
+    options = Options.of(
+        keys.variables,
+        front=Front.RUNNER,
+        defaults={"resume": False, "job": batch_job(job), "log": "json" if job else "auto"},
+        **given,
+    )
+    bucket, dataset = options.s3_bucket, options.dataset_name
     if not bucket or not dataset:
         missing = "--s3-bucket (or S3_BUCKET)" if not bucket else "--dataset-name (or DATASET_NAME)"
         raise ConfigError(f"{missing} is not given")
-    in_batch = bool(keys.get("AWS_BATCH_JOB_ID"))
-    settings = Settings.of(
-        dataset_name=dataset,
-        checkpoint_prefix=checkpoint_prefix or keys.get("CHECKPOINT_PREFIX") or None,
-        batch_size=batch_size or keys.get("BATCH_SIZE") or None,
-        concurrency=concurrency or keys.get("CONCURRENCY") or None,
-        fresh=fresh or None,
-        engine=engine,
-        rps=rps,
-        max_cost=max_cost,
-        max_failures=max_failures,
-        image_root=tuple(image_root) if image_root else None,
-        retry_failed=retry_failed,
-        limit=limit,
-        log=log or ("json" if in_batch else None),
-    )
-    input_key = input_s3_key or keys.get("INPUT_S3_KEY") or f"data/processed/{dataset}.parquet"
-    place = _place(bucket, output_s3_key or keys.get("OUTPUT_S3_KEY"), settings, keys)
-    _label(f"s3://{bucket}/{input_key}", place, settings, keys, resume=resume)
-
-
-def _place(bucket: str, output_key: str, settings: Settings, keys: Keys) -> Place:
-    from ocrlabel.cli.wiring import Place, open_store
-    from ocrlabel.pipeline.state.layout import of_dataset
-
-    layout = of_dataset(
-        settings.dataset_name or "", labels_key=output_key, prefix=settings.checkpoint_prefix
-    )
     root = f"s3://{bucket}"
-    return Place(open_store(root, keys), layout, root)
-
-
-def _label(source: str, place: Place, settings: Settings, keys: Keys, *, resume: bool) -> None:
-    from ocrlabel.cli import clocks
-    from ocrlabel.cli.progress import display_for
-    from ocrlabel.cli.wiring import label_dataset
-
-    display = display_for(settings.log, clocks.boot_s, clocks.wall_s, sys.stderr)
+    layout = of_dataset(
+        dataset, labels_key=options.output_s3_key or "", prefix=options.checkpoint_prefix
+    )
+    place = Place(open_store(root, keys), layout, root)
+    source = f"{root}/{options.input_s3_key or f'data/processed/{dataset}.parquet'}"
+    display = display_for(options.log, clocks.boot_s, clocks.wall_s, sys.stderr)
     with display:
-        done = asyncio.run(
-            label_dataset(
-                source,
-                place,
-                settings,
-                keys,
-                display,
-                job=batch_job(keys.get("AWS_BATCH_JOB_ID")),
-                join=resume,
-            )
-        )
-        report_at = asyncio.run(write_report_at_end(source, done, settings, display))
+        done = asyncio.run(label_dataset(source, place, options, keys, display))
+        report_at = asyncio.run(write_report_at_end(source, done, options, display))
     tell_result(done, report_at)
-    raise_if_incomplete(done, settings.max_failures)
+    raise_if_incomplete(done, options.max_failures)
 
 
 def batch_job(job_id: str) -> str:
@@ -445,20 +287,20 @@ def _cost_rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 async def write_report_at_end(
-    source: str, done: Labelling, settings: Settings, display: Display
+    source: str, done: Labelling, options: Options, display: Display
 ) -> str | None:
     """Where the report was written; None, and a line that says why, where it was not.
 
     No image leaves a bucket, or goes into one: there the report holds numbers only.
     """
-    if not settings.report or done.result.already:
+    if not options.report or done.result.already:
         return None
     if find_spec("jinja2") is None:
         display.say("no report: pip install 'ocrlabel[report]' to have one")
         return None
     try:
         if done.place.is_local:
-            return await asyncio.to_thread(_beside_the_table, source, done, settings)
+            return await asyncio.to_thread(_beside_the_table, source, done, options)
         return await _into_the_bucket(done)
     except (OcrLabelError, OSError) as error:
         # the labels are there; a report can be made at any time
@@ -466,7 +308,7 @@ async def write_report_at_end(
         return None
 
 
-def _beside_the_table(source: str, done: Labelling, settings: Settings) -> str:
+def _beside_the_table(source: str, done: Labelling, options: Options) -> str:
     from ocrlabel.report.write import write_report
 
     root, layout = Path(done.place.root), done.place.layout
@@ -475,7 +317,7 @@ def _beside_the_table(source: str, done: Labelling, settings: Settings) -> str:
         root / done.result.failures_key,
         done.result.told,
         root / layout.report_key,
-        images=_images(source, settings),
+        images=_images(source, options),
     )
     return done.place.shown(layout.report_key)
 
@@ -494,7 +336,7 @@ async def _into_the_bucket(done: Labelling) -> str:
     return done.place.shown(layout.report_key)
 
 
-def _images(source: str, settings: Settings) -> ImageReader | None:
+def _images(source: str, options: Options) -> ImageReader | None:
     """The images of a local input, where the run found them; None for those in a bucket."""
     from ocrlabel.export.images import Images, places
 
@@ -504,7 +346,7 @@ def _images(source: str, settings: Settings) -> ImageReader | None:
     while any(sign in str(fixed) for sign in _WILD):
         fixed = fixed.parent
     folders = [fixed if fixed.is_dir() else fixed.parent]
-    folders += [Path(root) for root in settings.image_root if Path(root).is_dir()]
+    folders += [Path(root) for root in options.image_root if Path(root).is_dir()]
     found = places(folders)
     if fixed.suffix == ".parquet":
         # a table of paths holds no images: they are in the folders

@@ -44,18 +44,20 @@ def status(
 
         ocrlabel status s3://bucket/data/processed/train_pseudo_labels.parquet
     """
-    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.wiring import make_world, place_of_output
+    from ocrlabel.options import Options
     from ocrlabel.pipeline.status import read_status
 
-    settings, keys = Settings.of(), from_environment()
-    place = place_of_output(labels, settings, keys)
+    keys = from_environment()
+    options = Options.of(keys.variables)
+    place = place_of_output(labels, options, keys)
     world = make_world(place.store, lambda _: None)
     found = asyncio.run(read_status(world, place.layout, watch_s=watch_s))
     if as_json:
-        print(json.dumps(told(found, settings.price_per_page), ensure_ascii=False, indent=1))
+        print(json.dumps(told(found, options.price_per_page), ensure_ascii=False, indent=1))
         return
-    for name, value in lines(found, settings.price_per_page):
+    for name, value in lines(found, options.price_per_page):
         print(f"{name:<14}{value}")
 
 
@@ -261,8 +263,9 @@ def set_live(
 
         ocrlabel set s3://bucket/labels/train.parquet --rps 10 --max-cost 20
     """
-    from ocrlabel.cli.settings import Settings, from_environment
+    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.wiring import make_world, place_of_output
+    from ocrlabel.options import Options
     from ocrlabel.pipeline.join_plan import existing_plan
     from ocrlabel.pipeline.merge.run_record import read_record
     from ocrlabel.pipeline.workers.heartbeat import working
@@ -270,13 +273,14 @@ def set_live(
 
     changes: dict[str, float | None] = {}
     if rps is not None:
-        changes["rps"] = Settings.of(rps=rps).rps
+        changes["rps"] = Options.of({}, rps=rps).rps
     if max_cost is not None:
-        changes["max_cost_usd"] = Settings.of(max_cost=max_cost).max_cost
+        changes["max_cost_usd"] = Options.of({}, max_cost=max_cost).max_cost
     if not changes:
         raise ConfigError("nothing to change: give --rps or --max-cost")
-    settings, keys = Settings.of(), from_environment()
-    place = place_of_output(labels, settings, keys)
+    keys = from_environment()
+    options = Options.of(keys.variables)
+    place = place_of_output(labels, options, keys)
     world = make_world(place.store, lambda _: None)
 
     async def change() -> int:

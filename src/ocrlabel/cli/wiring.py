@@ -9,13 +9,15 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrlabel.cli import clocks
-from ocrlabel.cli.settings import Keys, Settings
+from ocrlabel.cli.settings import Keys
 from ocrlabel.engines.base import Engine, SavedEngine
 from ocrlabel.errors import ConfigError
+from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Options
 from ocrlabel.pipeline.events import Event, Started
 from ocrlabel.pipeline.join_plan import existing_plan
 from ocrlabel.pipeline.merge.merge import Change, merge_again
@@ -72,22 +74,22 @@ def open_store(root: str, keys: Keys) -> ObjectStore:
     )
 
 
-def place_of(source: str, settings: Settings, keys: Keys) -> Place:
+def place_of(source: str, options: Options, keys: Keys) -> Place:
     """Where a run over this source puts its labels, unless --output says otherwise."""
-    output = settings.output
+    output = options.output
     if output is None and source.startswith("s3://"):
         bucket, _, key = source.removeprefix("s3://").partition("/")
         folder, _, name = key.rstrip("/").rpartition("/")
-        dataset = settings.dataset_name or name.rsplit(".", 1)[0]
+        dataset = options.dataset_name or name.rsplit(".", 1)[0]
         layout = of_dataset(
-            dataset, prefix=settings.checkpoint_prefix, folder=folder or "data/processed"
+            dataset, prefix=options.checkpoint_prefix, folder=folder or "data/processed"
         )
         root = f"s3://{bucket}"
         return Place(open_store(root, keys), layout, root)
-    return place_of_output(output or "labels.parquet", settings, keys)
+    return place_of_output(output or "labels.parquet", options, keys)
 
 
-def place_of_output(output: str, settings: Settings, keys: Keys) -> Place:
+def place_of_output(output: str, options: Options, keys: Keys) -> Place:
     """The place that belongs to a labels table."""
     if not output.endswith(".parquet"):
         raise ConfigError(f"--output {output}: name a .parquet file, for example labels.parquet")
@@ -100,13 +102,13 @@ def place_of_output(output: str, settings: Settings, keys: Keys) -> Place:
         if key.endswith(suffix):
             folder, _, name = key.rpartition("/")
             layout = of_dataset(
-                name.removesuffix(suffix), prefix=settings.checkpoint_prefix, folder=folder
+                name.removesuffix(suffix), prefix=options.checkpoint_prefix, folder=folder
             )
         else:
-            layout = beside(key, prefix=settings.checkpoint_prefix)
+            layout = beside(key, prefix=options.checkpoint_prefix)
         return Place(open_store(root, keys), layout, root)
     path = Path(output).expanduser().absolute()
-    layout = beside(path.name, prefix=settings.checkpoint_prefix)
+    layout = beside(path.name, prefix=options.checkpoint_prefix)
     return Place(open_store(str(path.parent), keys), layout, str(path.parent))
 
 
@@ -138,39 +140,39 @@ class Chosen:
         return str(getattr(self.engine, "notice", ""))
 
 
-def choose_engine(settings: Settings, keys: Keys) -> Chosen:
+def choose_engine(options: Options, keys: Keys) -> Chosen:
     """The engine that was asked for; by default upstage where there is a key, else rapidocr."""
     has_key = any(keys.get(name) for name in ("UPSTAGE_API_KEYS", "UPSTAGE_API_KEY"))
-    name, why = settings.engine, "as asked"
+    name, why = options.engine, "as asked"
     if name == "auto":
         name = "upstage" if has_key or keys.get("AWS_SECRET_ARN") else "rapidocr"
         why = "a key is in the environment" if name == "upstage" else "no UPSTAGE_API_KEY is set"
     match name:
         case "upstage":
             at = f" at {base}" if (base := keys.get("UPSTAGE_BASE_URL")) else ""
-            return Chosen(_upstage(settings, keys), f"engine upstage{at} ({why})")
+            return Chosen(_upstage(options, keys), f"engine upstage{at} ({why})")
         case "rapidocr":
             from ocrlabel.engines.rapidocr import rapid_ocr
 
             engine: Engine = rapid_ocr(
-                parallel=settings.processes, page_timeout_s=settings.page_timeout_s
+                parallel=options.processes, page_timeout_s=options.page_timeout_s
             )
         case "tesseract":
             from ocrlabel.engines.tesseract import tesseract
 
-            engine = tesseract(parallel=settings.processes, page_timeout_s=settings.page_timeout_s)
+            engine = tesseract(parallel=options.processes, page_timeout_s=options.page_timeout_s)
         case _:
             from ocrlabel.engines.scripted import Scripted
 
             engine = Scripted(
-                latency_s=settings.latency, keep_asked=False, parallel=settings.processes or 8
+                latency_s=options.latency, keep_asked=False, parallel=options.processes or 8
             )
     return Chosen(engine, f"engine {name} ({why})")
 
 
 def upstage_keys(keys: Keys) -> tuple[Key, ...]:
     """The API keys, from the first place that has any. Raises ConfigError when none has."""
-    from ocrlabel.engines.upstage_keys import DOCUMENTED_REQUESTS_PER_S, keys_of_secret, parse_keys
+    from ocrlabel.engines.upstage_keys import keys_of_secret, parse_keys
 
     if text := keys.get("UPSTAGE_API_KEYS"):
         return parse_keys(text, DOCUMENTED_REQUESTS_PER_S)
@@ -192,26 +194,26 @@ def upstage_keys(keys: Keys) -> tuple[Key, ...]:
     )
 
 
-def _upstage(settings: Settings, keys: Keys) -> Engine:
+def _upstage(options: Options, keys: Keys) -> Engine:
     from ocrlabel.engines.image_workers import Opener
     from ocrlabel.engines.upstage import ACCEPTS, BASE_URL, Timeouts, UpstageEngine
 
     found = upstage_keys(keys)
-    read_s = settings.request_timeout_s
+    read_s = options.request_timeout_s
     return UpstageEngine(
         found,
-        opener=Opener(ACCEPTS, parallel=settings.processes or 2),
+        opener=Opener(ACCEPTS, parallel=options.processes or 2),
         wall=clocks.wall_s,
         clock=clocks.boot_s,
         base_url=keys.get("UPSTAGE_BASE_URL") or BASE_URL,
-        model=settings.model,
-        price_per_page_usd=settings.price_per_page,
+        model=options.model,
+        price_per_page_usd=options.price_per_page,
         # the upload comes on top of the wait for the answer
         timeouts=Timeouts(read_s=read_s, whole_s=1.4 * read_s),
     )
 
 
-def parsing_engine(settings: Settings) -> Engine:
+def parsing_engine(options: Options) -> Engine:
     """The Upstage engine for reading raw answers again: it has no key, and sends nothing."""
     from ocrlabel.engines.image_workers import Opener
     from ocrlabel.engines.upstage import ACCEPTS, UpstageEngine
@@ -222,14 +224,14 @@ def parsing_engine(settings: Settings) -> Engine:
         opener=Opener(ACCEPTS),
         wall=clocks.wall_s,
         clock=clocks.boot_s,
-        model=settings.model,
+        model=options.model,
     )
 
 
 async def merge_place(
     source: str,
     place: Place,
-    settings: Settings,
+    options: Options,
     keys: Keys,
     *,
     partial: bool = False,
@@ -241,7 +243,7 @@ async def merge_place(
     plan = await existing_plan(world, place.layout)
     if plan is None:
         raise ConfigError(f"there is no run at {place.shown(place.layout.plan_key)}")
-    dataset = await open_source(source, settings, keys)
+    dataset = await open_source(source, options, keys)
     try:
         if dataset.fingerprint != plan.fingerprint:
             raise ConfigError(
@@ -249,14 +251,14 @@ async def merge_place(
                 f" {counted(plan.rows, 'row')} then, {counted(dataset.rows, 'row')} here\n"
                 "  bring the input back as it was, or name that one"
             )
-        price_usd = settings.price_per_page if plan.engine == "upstage" else 0.0
+        price_usd = options.price_per_page if plan.engine == "upstage" else 0.0
         tools = tools_for(
             world,
             place.layout,
             plan,
             dataset,
             engine or SavedEngine(plan.engine, plan.options, price_usd),
-            options=settings.run_options(),
+            options=options,
             stop=Stop(world.clock),
         )
         with tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:
@@ -289,27 +291,22 @@ class Labelling:
 async def label_dataset(
     source: str,
     place: Place,
-    settings: Settings,
+    options: Options,
     keys: Keys,
     display: Display,
     *,
     chosen: Chosen | None = None,
-    job: str = "",
-    join: bool = True,
 ) -> Labelling:
-    """Open the input, choose the engine, run, and keep to signals and deadlines on the way.
-
-    join: go on with an unfinished run whoever began it; else only if this very job did.
-    """
-    chosen = chosen or choose_engine(settings, keys)
+    """Open the input, choose the engine, run, and keep to signals and deadlines on the way."""
+    chosen = chosen or choose_engine(options, keys)
     world = make_world(place.store, _with_notice(chosen, display))
     stop = Stop(world.clock)
     with (
         tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch,
-        _signals(stop, settings, chosen, display),
-        _deadline(stop, settings),
+        _signals(stop, options, chosen, display),
+        _deadline(stop, options),
     ):
-        async with _dataset(source, settings, keys) as dataset:
+        async with _dataset(source, options, keys) as dataset:
             display.say(chosen.why)
             if dataset.skipped:
                 display.say(input_line(dataset))
@@ -318,10 +315,10 @@ async def label_dataset(
                 place.layout,
                 dataset,
                 chosen.engine,
-                settings.run_options(job=job, join=join),
+                options,
                 stop=stop,
                 scratch=Path(scratch),
-                reuse=earlier_labels(settings, chosen),
+                reuse=earlier_labels(options, chosen),
             )
     return Labelling(result, place)
 
@@ -341,41 +338,42 @@ def _with_notice(chosen: Chosen, display: Display) -> Callable[[Event], None]:
 
 
 @contextlib.asynccontextmanager
-async def _dataset(source: str, settings: Settings, keys: Keys) -> AsyncIterator[Dataset]:
-    dataset = await open_source(source, settings, keys)
+async def _dataset(source: str, options: Options, keys: Keys) -> AsyncIterator[Dataset]:
+    dataset = await open_source(source, options, keys)
     try:
         yield dataset
     finally:
         dataset.close()
 
 
-async def open_source(source: str, settings: Settings, keys: Keys) -> Dataset:
+async def open_source(source: str, options: Options, keys: Keys) -> Dataset:
     """The input as the run sees it. Raises DatasetError."""
     from ocrlabel.dataset.sources import open_dataset
 
     return await open_dataset(
         source,
         cwd=Path.cwd(),
-        image_roots=settings.image_root,
+        image_roots=options.image_root,
         store_opener=lambda root: open_store(root, keys),
-        image_column=settings.image_column,
+        image_column=options.image_column,
+        id_column=options.id_column,
     )
 
 
-def earlier_labels(settings: Settings, chosen: Chosen) -> Reuse | None:
+def earlier_labels(options: Options, chosen: Chosen) -> Reuse | None:
     """What --reuse-from names, None without it. Raises ConfigError."""
-    if settings.reuse_from is None:
+    if options.reuse_from is None:
         return None
     from ocrlabel.dataset.reuse import reusable
 
-    path = Path(settings.reuse_from).expanduser()
+    path = Path(options.reuse_from).expanduser()
     if not path.is_file():
-        raise ConfigError(f"--reuse-from {settings.reuse_from}: there is no such file")
+        raise ConfigError(f"--reuse-from {options.reuse_from}: there is no such file")
     return reusable(path, engine=chosen.engine.name, options=chosen.engine.options)
 
 
 @contextlib.contextmanager
-def _signals(stop: Stop, settings: Settings, chosen: Chosen, display: Display) -> Iterator[None]:
+def _signals(stop: Stop, options: Options, chosen: Chosen, display: Display) -> Iterator[None]:
     """Ctrl-C drains and a second one stops at once; SIGTERM drains within the grace."""
     loop = asyncio.get_running_loop()
 
@@ -388,8 +386,8 @@ def _signals(stop: Stop, settings: Settings, chosen: Chosen, display: Display) -
         display.say("finishing what is under way (Ctrl-C again stops at once; nothing is lost)")
 
     def terminated() -> None:
-        stop.drain(f"stopped by SIGTERM; {_GOES_ON}", grace_s=settings.grace_s)
-        display.say(f"SIGTERM: saving what ends within {settings.grace_s:.0f} s")
+        stop.drain(f"stopped by SIGTERM; {_GOES_ON}", grace_s=options.grace_s)
+        display.say(f"SIGTERM: saving what ends within {options.grace_s:.0f} s")
 
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -407,17 +405,20 @@ def _signals(stop: Stop, settings: Settings, chosen: Chosen, display: Display) -
 
 
 @contextlib.contextmanager
-def _deadline(stop: Stop, settings: Settings) -> Iterator[None]:
+def _deadline(stop: Stop, options: Options) -> Iterator[None]:
     """Drain early enough that everything is saved before --deadline."""
-    if settings.deadline is None:
+    if options.deadline is None:
         yield
         return
-    wait_s = max(0.0, settings.deadline - settings.grace_s - 5.0)
+    left_s = options.deadline
+    if isinstance(left_s, datetime):
+        left_s = left_s.timestamp() - clocks.wall_s()
+    wait_s = max(0.0, left_s - options.grace_s - 5.0)
     began_s = clocks.boot_s()
 
     def due() -> None:
-        left_s = settings.grace_s - max(0.0, clocks.boot_s() - began_s - wait_s)
-        stop.drain(f"the deadline is near; {_GOES_ON}", grace_s=left_s)
+        grace_s = options.grace_s - max(0.0, clocks.boot_s() - began_s - wait_s)
+        stop.drain(f"the deadline is near; {_GOES_ON}", grace_s=grace_s)
 
     timer = asyncio.get_running_loop().call_later(wait_s, due)
     try:

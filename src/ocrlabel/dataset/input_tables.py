@@ -16,13 +16,13 @@ from ocrlabel.dataset.parquet_io import Blocks, Cursor, open_parquet
 from ocrlabel.dataset.rows import Columns, choose_columns, hash_of, identity, reference
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import ImageRef
+from ocrlabel.options import SLICE_ROWS
 
 Row: TypeAlias = Mapping[str, object]
 _BOM = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 1 << 20
 _ROWS_PER_READ = 512
 _ROWS_PER_ID_READ = 4096
-_IMAGES_PER_READ = 25  # rows of a slice, which are read one after the other
 _BYTES_PER_READ = 32_000_000
 _OUR_METADATA = b"ocrlabel"
 
@@ -305,7 +305,7 @@ def _image_blocks(table: pq.ParquetFile, schema: pa.Schema, columns: Columns) ->
         if metadata.schema.column(column).path == leaf
     )
     per_row = max(stored // metadata.num_rows, 1)
-    rows = max(1, min(_IMAGES_PER_READ, _BYTES_PER_READ // per_row))
+    rows = max(1, min(SLICE_ROWS, _BYTES_PER_READ // per_row))
     return Blocks(Cursor(table, [leaf], rows))
 
 

@@ -9,6 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import BinaryIO
@@ -211,14 +212,21 @@ async def open_dataset(
     except BaseException:
         opened.rows.close()
         raise
-    return Dataset(opened.rows, Finder(opened.roots, max_bytes), where, opened.skipped)
+    return Dataset(opened.rows, Finder(opened.roots, max_bytes), where, opened.skipped, id_column)
 
 
 class Dataset:
     """The rows of an input. refs, read and looked may be called from any thread."""
 
-    def __init__(self, rows: Rows, finder: Finder, where: str, skipped: Mapping[str, int]) -> None:
-        self._rows, self._finder, self._where = rows, finder, where
+    def __init__(
+        self,
+        rows: Rows,
+        finder: Finder,
+        where: str,
+        skipped: Mapping[str, int],
+        id_column: str | None = None,
+    ) -> None:
+        self._rows, self._finder, self._where, self._id_column = rows, finder, where, id_column
         self.skipped = skipped
         """How many files of a folder are no rows, by ending ("hidden", "without an ending")."""
         self._one_at_a_time = Lock()
@@ -230,12 +238,18 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 in hex: of a table's bytes, or of a folder's sorted paths and sizes."""
-        return self._rows.fingerprint
+        """sha256 in hex: of a table's bytes, or of a folder's sorted paths and sizes.
+
+        Other ids make another input: a run that changed them half way would mix both.
+        """
+        if self._id_column is None:
+            return self._rows.fingerprint
+        return sha256(f"{self._rows.fingerprint} {self._id_column}".encode()).hexdigest()
 
     def describe(self) -> str:
         """Where it is, as the user wrote it."""
-        return self._where
+        ids = "" if self._id_column is None else f" (ids: {self._id_column})"
+        return f"{self._where}{ids}"
 
     def refs(self, start: int, stop: int) -> list[ImageRef]:
         """The references of the rows start to stop - 1. Blocks; reads the table, not the images."""

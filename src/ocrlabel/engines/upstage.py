@@ -22,9 +22,9 @@ from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import Key
 from ocrlabel.errors import BadAnswer, ConfigError, ImageError, KeyRefused, Unavailable
 from ocrlabel.labels import FailureClass
+from ocrlabel.options import PRICE_PER_PAGE_USD
 
 MODEL: Final = "ocr"
-PRICE_PER_PAGE_USD: Final = 0.0015
 ACCEPTS: Final = Accepts(frozenset({"jpeg", "png", "bmp", "tiff", "pdf", "heic"}))
 MAX_BODY_BYTES: Final = 100_000_000
 # Named by what is inside: the service asks for an extension that matches. The user's own name is

@@ -13,9 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import ConfigError
-
-DOCUMENTED_REQUESTS_PER_S = 3.0
-"""Document OCR's rate on the newest page of its documentation (2026-09-30 or later)."""
+from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S
 
 DOCUMENTED_PAGES_PER_MINUTE = 300.0
 """Last figure that was published for OCR (until about 2026-09); the newest is not known.

@@ -10,9 +10,9 @@ import json
 from dataclasses import replace
 
 from ocrlabel.errors import ConfigError, RunMismatch
+from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.merge.run_record import labels_are_there, read_record
-from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.plan import (
     Plan,
     differences,
@@ -40,7 +40,7 @@ async def existing_plan(world: World, layout: Layout) -> Plan | None:
     return None if written is None else await newest(world, layout, written)
 
 
-async def agree(world: World, layout: Layout, wanted: Plan, options: RunOptions) -> Plan:
+async def agree(world: World, layout: Layout, wanted: Plan, options: Options) -> Plan:
     """The plan that holds. Raises RunMismatch when another run's is there."""
     wanted = replace(wanted, fresh=options.fresh)
     there = await existing_plan(world, layout)
@@ -66,14 +66,14 @@ async def agree(world: World, layout: Layout, wanted: Plan, options: RunOptions)
         return there
     where = f"{world.store.url.rstrip('/')}/{layout.prefix}/{layout.dataset}"
     refuse_other(there, wanted, where=where)
-    may_join = options.join or options.fresh or same_job
+    may_join = options.resume or options.fresh or same_job
     if not may_join and not await _is_complete(world, layout, there):
         raise RunMismatch(
             f"{where} holds an unfinished run that another job began\n"
             "  add --resume to go on with it and pay only for what is left,"
             f" or --fresh to pay for {counted(there.rows, 'row')} again"
         )
-    if options.batch_rows not in {None, there.batch_rows}:
+    if options.batch_size not in {None, there.batch_rows}:
         batches = f"batches of {counted(there.batch_rows, 'row')}"
         world.emit(Notice("batch_size", f"this run was planned with {batches}; it keeps them"))
     return there
@@ -93,7 +93,7 @@ def _not_ours(world: World, layout: Layout) -> ConfigError:
 
 
 async def _afresh(
-    world: World, layout: Layout, there: Plan, wanted: Plan, options: RunOptions
+    world: World, layout: Layout, there: Plan, wanted: Plan, options: Options
 ) -> Plan:
     """Put a new plan in place of the one that is there, or find the one that another start put."""
     if options.job and options.job in there.replaced_jobs:
@@ -112,7 +112,7 @@ async def _afresh(
 
 
 async def _has_just_begun(
-    world: World, layout: Layout, there: Plan, wanted: Plan, options: RunOptions
+    world: World, layout: Layout, there: Plan, wanted: Plan, options: Options
 ) -> bool:
     """Whether the run is as new as one that we would begin, and somebody is about to work on it.
 
@@ -120,7 +120,7 @@ async def _has_just_begun(
     first one begins anew and the others join. A run that is finished or left again is replaced.
     """
     age_s = abs(world.wall() - there.created_at_s)
-    other_batches = options.batch_rows not in {None, there.batch_rows}
+    other_batches = options.batch_size not in {None, there.batch_rows}
     alike = there.job == options.job and not other_batches and not differences(there, wanted)
     if not alike or age_s > _AT_ONCE_S:
         return False
@@ -157,7 +157,7 @@ async def _works(world: World, keys: RunKeys) -> bool:
 
 
 async def _refuse_while_others_work(
-    world: World, layout: Layout, there: Plan, options: RunOptions
+    world: World, layout: Layout, there: Plan, options: Options
 ) -> None:
     heartbeats = Heartbeats(world, layout.of_run(there.run_id), duration_s=options.lease_s)
     working = await heartbeats.others_alive()

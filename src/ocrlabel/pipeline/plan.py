@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from ocrlabel.errors import RunMismatch, StoreUnavailable
+from ocrlabel.options import BATCH_ROWS, SLICE_ROWS
 from ocrlabel.pipeline.runtime import World
 from ocrlabel.pipeline.state.layout import Layout
 from ocrlabel.storage.base import NotStored
 from ocrlabel.wording import counted
 
 PLAN_FORMAT = 1
-DEFAULT_BATCH_ROWS = 500
-DEFAULT_SLICE_ROWS = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,8 @@ class Plan:
     rows: int
     engine: str
     options: Mapping[str, str] = field(default_factory=dict)
-    batch_rows: int = DEFAULT_BATCH_ROWS
-    slice_rows: int = DEFAULT_SLICE_ROWS
+    batch_rows: int = BATCH_ROWS
+    slice_rows: int = SLICE_ROWS
     created_at_s: float = 0.0
     replaces: tuple[str, ...] = ()
     replaced_jobs: tuple[str, ...] = ()

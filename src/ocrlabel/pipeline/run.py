@@ -13,6 +13,7 @@ from ocrlabel.dataset.checkpoint_table import Settled
 from ocrlabel.engines.base import Engine
 from ocrlabel.errors import Interrupted, OcrLabelError, RunMismatch, StoreUnavailable
 from ocrlabel.labels import ImageRef
+from ocrlabel.options import BATCH_ROWS, Options
 from ocrlabel.pipeline.counters import Counters
 from ocrlabel.pipeline.events import AllSettled, BatchSaved, Notice, Started
 from ocrlabel.pipeline.join_plan import agree, clear_replaced
@@ -21,8 +22,7 @@ from ocrlabel.pipeline.merge.merge import clear_journals, finish
 from ocrlabel.pipeline.merge.partial import Result, say_unfinished, write_partial
 from ocrlabel.pipeline.merge.run_record import Finished, labels_are_there, read_record
 from ocrlabel.pipeline.merge.settle_dead import settle_for_the_dead, used_by_worker
-from ocrlabel.pipeline.options import RunOptions
-from ocrlabel.pipeline.plan import DEFAULT_BATCH_ROWS, Plan, Replaced, refuse_if_replaced, watch
+from ocrlabel.pipeline.plan import Plan, Replaced, refuse_if_replaced, watch
 from ocrlabel.pipeline.preflight import refuse_without_images
 from ocrlabel.pipeline.requests.image_reader import Reader, Reuse
 from ocrlabel.pipeline.requests.request import Exchange, Line, Paid
@@ -49,7 +49,7 @@ async def run(
     layout: Layout,
     dataset: Dataset,
     engine: Engine,
-    options: RunOptions,
+    options: Options,
     *,
     stop: Stop,
     scratch: Path,
@@ -73,7 +73,7 @@ async def _run(
     layout: Layout,
     dataset: Dataset,
     engine: Engine,
-    options: RunOptions,
+    options: Options,
     *,
     stop: Stop,
     scratch: Path,
@@ -187,7 +187,7 @@ async def _without_checkpoint(tools: Tools, batches: set[int], retry: int) -> li
 
 
 def _wanted(
-    world: World, layout: Layout, dataset: Dataset, engine: Engine, options: RunOptions
+    world: World, layout: Layout, dataset: Dataset, engine: Engine, options: Options
 ) -> Plan:
     return Plan(
         run_id=world.token()[:12],
@@ -197,16 +197,16 @@ def _wanted(
         rows=dataset.rows,
         engine=engine.name,
         options=dict(engine.options),
-        batch_rows=options.batch_rows or DEFAULT_BATCH_ROWS,
+        batch_rows=options.batch_size or BATCH_ROWS,
         created_at_s=world.wall(),
         job=options.job,
     )
 
 
-def _say_what_holds(world: World, given: RunOptions, options: RunOptions) -> None:
+def _say_what_holds(world: World, given: Options, options: Options) -> None:
     """Limits that hold though this start did not name them, or named others."""
-    if options.max_cost_usd is not None and options.max_cost_usd != given.max_cost_usd:
-        cap = f"the cap of {usd(options.max_cost_usd)}"
+    if options.max_cost is not None and options.max_cost != given.max_cost:
+        cap = f"the cap of {usd(options.max_cost)}"
         world.emit(Notice("cap", f"{cap} that this run has still holds: {_CHANGE} --max-cost"))
     if options.rps is not None and options.rps != given.rps:
         rate = f"the rate of {options.rps:g} requests/s"
@@ -243,7 +243,7 @@ async def work_round(
     world, keys = tools.world, tools.keys(retry)
     views = Views(world, keys)
     journal = JournalWriter(
-        world, keys, give_up_after_s=tools.options.give_up_after_s, wrote=views.wrote
+        world, keys, give_up_after_s=tools.options.give_up_after, wrote=views.wrote
     )
 
     async def refs(start: int, stop: int) -> Sequence[ImageRef]:

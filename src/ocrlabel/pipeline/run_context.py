@@ -8,11 +8,11 @@ from typing import Protocol
 
 from ocrlabel.engines.base import Engine
 from ocrlabel.labels import ImageRef
+from ocrlabel.options import Options
 from ocrlabel.pipeline.budget.attempts import Asks
 from ocrlabel.pipeline.budget.budget import Purse, cap_pages
 from ocrlabel.pipeline.counters import Counters
 from ocrlabel.pipeline.leases.leases import Leases
-from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.preflight import Findable
 from ocrlabel.pipeline.rate.breaker import Breaker
@@ -30,7 +30,7 @@ def tools_for(
     dataset: Dataset,
     engine: Engine,
     *,
-    options: RunOptions,
+    options: Options,
     stop: Stop,
     counters: Counters | None = None,
     reuse: Reuse | None = None,
@@ -55,15 +55,13 @@ def tools_for(
             wall=world.wall,
         ),
         breaker=Breaker(
-            give_up_after_s=options.give_up_after_s,
+            give_up_after_s=options.give_up_after,
             probe_timeout_s=engine.request_timeout_s + 30.0,
         ),
         purse=Purse(
             world,
             layout.of_run(plan.run_id),
-            cap=None
-            if options.max_cost_usd is None
-            else cap_pages(options.max_cost_usd, price_usd),
+            cap=None if options.max_cost is None else cap_pages(options.max_cost, price_usd),
             price_per_page_usd=price_usd,
             duration_s=options.lease_s,
         )
@@ -111,7 +109,7 @@ class Tools:
     checkpoints: Checkpoints
     engine: Engine
     dataset: Input
-    options: RunOptions
+    options: Options
     stop: Stop
     pool: RatePool
     breaker: Breaker

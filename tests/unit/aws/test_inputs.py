@@ -11,7 +11,7 @@ from ocrlabel.errors import ConfigError
 
 FIELDS = (
     *("dataset", "resume", "batch_size", "concurrency", "workers", "engine", "max_cost"),
-    *("on_cancel", "pick_up"),
+    *("on_cancel", "pick_up", "options"),
 )
 HOSTILE = (
     '"; rm -rf /; "',
@@ -50,15 +50,45 @@ def test_every_field_arrives():
         max_cost="2.50",
         on_cancel="stop",
         pick_up="1b6a-2c",
+        options="--retry-failed 'timed_out,not found' --image-root=a --image-root b --no-report",
     )
-    assert found == RunInputs(
-        "baseline_train", True, 500, 4, 2, "rapidocr", 2.5, OnCancel.STOP, "1b6a-2c"
-    )
+    given = {"resume": True, "batch_size": 500, "concurrency": 4, "engine": "rapidocr"}
+    given |= {"max_cost": 2.5, "retry_failed": "timed_out,not found", "image_root": ("a", "b")}
+    given |= {"report": False}
+    assert found == RunInputs("baseline_train", given, 2, OnCancel.STOP, "1b6a-2c")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("--limits 5", "no option '--limits': did you mean --limit?"),
+        ("--limit", "--limit needs a value"),
+        ("--limit --fresh", "--limit needs a value"),
+        ("--limit five", "--limit .*valid integer"),
+        ("--limit 0", "--limit .*greater than or equal to 1"),
+        ("--fresh=yes", "--fresh takes no value"),
+        ("--no-limit", "no option '--no-limit'"),
+        ("--resume", "--resume has a field of its own"),
+        ("--deadline 6h", "no option '--deadline'"),
+        ("--limit '5", "cannot be taken apart: No closing quotation"),
+        ("5", "no option '5'"),
+        ("--limit 5\n--fresh", "is not one line"),
+    ],
+)
+def test_more_options_are_checked_before_anything_is_submitted(text, said):
+    with pytest.raises(ConfigError, match=f"options: .*{said}"):
+        typed(options=text)
+
+
+def test_what_a_shell_would_run_is_a_value_like_any_other():
+    assert typed(options="--model '$(id); `id` | x'").given == {"model": "$(id); `id` | x"}
 
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_refused_in_every_field(field, text):
+    if (field, text) == ("options", "--fresh"):
+        text = "--fresh x"  # which is what that field is for
     with pytest.raises(ConfigError) as refused:
         typed(**{field: text})
     said = str(refused.value)
@@ -78,7 +108,7 @@ def test_all_that_is_wrong_is_said_at_once():
     with pytest.raises(ConfigError) as refused:
         typed(batch_size="0", workers="10001", max_cost="free")
     said = str(refused.value)
-    assert "batch_size is '0': a whole number from 1 to 100,000" in said
+    assert "batch_size is '0': a whole number from 1 to 1,000,000" in said
     assert "workers is '10001': a whole number from 1 to 10,000" in said
     assert "max_cost is 'free': US dollars" in said
 

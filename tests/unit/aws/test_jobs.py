@@ -9,7 +9,6 @@ import pytest
 from ocrlabel.aws.explain import explain
 from ocrlabel.aws.jobs import (
     ACTIVE,
-    JobSettings,
     Sizing,
     cancel,
     children,
@@ -74,7 +73,7 @@ def reason(aws, job, **how):
 
 def test_a_submitted_job_is_followed_to_its_end(aws, batch):
     batch.life_of_submitted = life("SUBMITTED", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED")
-    job_id = submit(aws, request(JobSettings("train"), SIZING, stamp="1", on_ec2=False))
+    job_id = submit(aws, request("train", {}, SIZING, stamp="1", on_ec2=False))
     job, told = watched(aws, job_id)
     assert job.status == "SUCCEEDED"
     assert told == ["SUBMITTED", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]

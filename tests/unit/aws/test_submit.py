@@ -4,15 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.aws.jobs import (
-    MAX_TIMEOUT_S,
-    JobSettings,
-    argv,
-    for_local,
-    for_service,
-    job_name,
-    request,
-)
+from ocrlabel.aws.jobs import MAX_TIMEOUT_S, command, for_local, for_service, job_name, request
 from ocrlabel.errors import ConfigError
 
 
@@ -70,14 +62,14 @@ def sized(workers):
 
 
 def test_one_worker_is_no_array_and_two_are():
-    assert "arrayProperties" not in request(JobSettings("train"), sized(1), stamp="1", on_ec2=False)
-    made = request(JobSettings("train"), sized(2), stamp="1", on_ec2=False)
+    assert "arrayProperties" not in request("train", {}, sized(1), stamp="1", on_ec2=False)
+    made = request("train", {}, sized(2), stamp="1", on_ec2=False)
     assert made["arrayProperties"] == {"size": 2}
 
 
 def test_the_command_is_the_guides():
-    settings = JobSettings("baseline_train", batch_size=500, concurrency=3, resume=True)
-    assert argv(settings) == [
+    given = {"batch_size": 500, "concurrency": 3, "resume": True, "fresh": None}
+    assert command("baseline_train", given) == [
         "python",
         "-m",
         "runners.batch_pseudo_labels_aws",
@@ -92,7 +84,7 @@ def test_the_command_is_the_guides():
 
 
 def test_money_and_rates_are_written_as_people_write_them():
-    assert argv(JobSettings("t", max_cost_usd=10.0, rps=2.5))[-4:] == [
+    assert command("t", {"rps": "2.5", "max_cost": 10.0})[-4:] == [
         "--rps",
         "2.5",
         "--max-cost",
@@ -101,7 +93,7 @@ def test_money_and_rates_are_written_as_people_write_them():
 
 
 def test_the_ec2_queue_has_its_own_definition():
-    made = request(JobSettings("train"), sized(1), stamp="1", on_ec2=True)
+    made = request("train", {}, sized(1), stamp="1", on_ec2=True)
     assert (made["jobQueue"], made["jobDefinition"]) == (
         "batch-processor-queue-ec2",
         "pseudo-label-processor-ec2",
@@ -116,4 +108,4 @@ def test_a_job_name_has_batchs_letters():
 @pytest.mark.parametrize("name", ["", "../x", "a b", "$(id)", 'x"; rm -rf /; "', "a\nb", "-x"])
 def test_a_hostile_dataset_name_is_refused(name):
     with pytest.raises(ConfigError, match="cannot be used"):
-        argv(JobSettings(name))
+        command(name, {})

@@ -44,7 +44,7 @@ RECORD = {
 def test_an_estimate_says_what_will_be_paid_before_it_is():
     bills = {"OCR": [CostLine("OCR", 4.908, "")], "machines": [CostLine("m", 0.02, "", bound=True)]}
     text = workflow_summary.estimate(
-        RunInputs("baseline_train", max_cost_usd=10),
+        RunInputs("baseline_train", {"max_cost": 10.0, "limit": "50", "retry_failed": "all"}),
         3272,
         for_service(3272, requests_per_s=3),
         bills,
@@ -54,6 +54,7 @@ def test_an_estimate_says_what_will_be_paid_before_it_is():
     assert "| OCR | $4.9080 |" in text
     assert "| machines | at most $0.0200 |" in text
     assert "| cap on OCR | $10.00 |" in text
+    assert "| more options | `--limit 50 --retry-failed all` |" in text
 
 
 def test_results_are_counts_failures_rate_time_and_cost():

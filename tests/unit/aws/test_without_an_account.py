@@ -9,8 +9,7 @@ import pytest
 
 from ocrlabel.aws.image import PLATFORMS
 from ocrlabel.aws.template import PARAMETERS
-from ocrlabel.aws.workflow import ENGINES
-from ocrlabel.cli.aws_wiring import JobEngine, Processor
+from ocrlabel.cli.aws_wiring import Processor
 from tests.support.command import Ran, ocrlabel
 
 NO_REGION: dict[str, str] = {}
@@ -124,4 +123,3 @@ def test_a_word_that_no_option_knows_is_refused_with_those_that_it_does(types, l
 def test_the_words_of_the_options_are_those_of_what_they_choose():
     assert set(get_args(Processor)) == set(PLATFORMS)
     assert list(get_args(Processor)) == PARAMETERS["CpuArchitecture"]["AllowedValues"]
-    assert get_args(JobEngine) == ENGINES

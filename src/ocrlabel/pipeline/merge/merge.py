@@ -200,7 +200,7 @@ def run_record(
         retries=retries,
         price_per_page_usd=tools.engine.price_per_page_usd,
         max_cost_usd=limits.max_cost_usd,
-        max_failures_share=tools.options.max_failures_share,
+        max_failures_share=tools.options.max_failures,
     )
 
 
@@ -239,7 +239,7 @@ async def finish(tools: Tools, scratch: Path, *, retry: int) -> Finished:
         except StoreUnavailable as error:
             if outage.failed(tools.world.clock()):
                 tools.world.emit(Notice("store", f"{error}; waiting for it"))
-            if outage.tried_for_s >= tools.options.give_up_after_s:
+            if outage.tried_for_s >= tools.options.give_up_after:
                 raise
             await tools.stop.nap(tools.world.sleep, _STORE_PAUSE_S)
         else:

@@ -23,11 +23,11 @@ from ocrlabel.errors import (
     Unavailable,
 )
 from ocrlabel.labels import Attempt, AttemptResult, FailureClass, Outcome
+from ocrlabel.options import Options
 from ocrlabel.pipeline.budget.account import pages_charged
 from ocrlabel.pipeline.budget.attempts import Ask, Asks, Claim, Elsewhere, ForeignAsk
 from ocrlabel.pipeline.budget.budget import Purse
 from ocrlabel.pipeline.events import Asked, Notice
-from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.outcome import (
     Sent,
     Story,
@@ -62,7 +62,7 @@ class Exchange:
 
     world: World
     engine: Engine
-    options: RunOptions
+    options: Options
     stop: Stop
     pool: RatePool
     breaker: Breaker

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ocrlabel.errors import BudgetReached, OcrLabelError, StoreUnavailable
+from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice, RowDone
 from ocrlabel.pipeline.leases.scheduler import Claims, Work
-from ocrlabel.pipeline.options import RunOptions
 from ocrlabel.pipeline.requests.image_reader import Reader
 from ocrlabel.pipeline.requests.outage import Outage
 from ocrlabel.pipeline.requests.request import LeaseLost, NotNow
@@ -34,7 +34,7 @@ class Crew:
     world: World
     claims: Claims
     reader: Reader
-    options: RunOptions
+    options: Options
     stop: Stop
     hands_wanted: Callable[[], int]
     _hands: set[asyncio.Task[None]] = field(default_factory=set)
@@ -174,7 +174,7 @@ class Crew:
         """
         if outage.failed(self.world.clock()):
             self.world.emit(Notice("store", f"{error}; waiting for it"))
-        if outage.tried_for_s >= self.options.give_up_after_s:
+        if outage.tried_for_s >= self.options.give_up_after:
             self._stop_for(error)
             return
         try:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.options import Options
 from ocrlabel.pipeline.runtime import World
 from ocrlabel.pipeline.state.layout import RunKeys, number_of
 
-NAMES = ("rps", "max_cost_usd")
+NAMES = {"rps": "rps", "max_cost_usd": "max_cost"}
+"""What an entry of the log calls an option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Limits:
         jobs = self.jobs | ({change["job"]} if change.get("job") else set())
         return replace(self, newest=number, jobs=jobs, **said)
 
-    def said_by(self, options: RunOptions) -> dict[str, Any]:
+    def said_by(self, options: Options) -> dict[str, Any]:
         """What a start adds to the log: {} when it says nothing, or nothing new.
 
         A retry of a Batch job, or another child of its array, repeats what the job said when it
@@ -41,18 +42,17 @@ class Limits:
         """
         if options.job in self.jobs:
             return {}
-        said: dict[str, Any] = {name: None for name in NAMES if name in options.lifted}
-        for name in NAMES:
-            if (given := getattr(options, name)) is not None:
-                said[name] = given
+        given = {name: getattr(options, option) for name, option in NAMES.items()}
+        lifted = {name for name, option in NAMES.items() if option in options.lifted}
+        said = {name: at for name, at in given.items() if at is not None or name in lifted}
         if options.job and said:
             return said | {"job": options.job}
         return {name: value for name, value in said.items() if value != getattr(self, name)}
 
-    def hold_for(self, options: RunOptions) -> RunOptions:
+    def hold_for(self, options: Options) -> Options:
         """The options of a start as they hold from here on."""
         then = self.after(self.newest, self.said_by(options))
-        return replace(options, rps=then.rps, max_cost_usd=then.max_cost_usd)
+        return replace(options, rps=then.rps, max_cost=then.max_cost_usd)
 
 
 async def changes_since(
@@ -84,7 +84,7 @@ async def change_limits(world: World, keys: RunKeys, changes: Mapping[str, Any])
             return
 
 
-async def say_limits(world: World, keys: RunKeys, options: RunOptions) -> int:
+async def say_limits(world: World, keys: RunKeys, options: Options) -> int:
     """Write down what a start says, unless another worker of the same job just has.
 
     Returns the number of the newest entry: what it says, this start knows.

@@ -1,0 +1,573 @@
+"""The options of a run: each is one field here, and every front follows from it.
+
+`ocrlabel run`, the guide's runner, `ocrlabel aws submit` and the variables read this at run time;
+scripts/render.py writes from it what cannot: the keywords of `ocrlabel.label`, the form of the
+workflow, and docs/options.md. Pydantic checks the values, and is imported when there are some:
+importing it takes about as long as all of `ocrlabel --help`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, replace
+from dataclasses import fields as dataclass_fields
+from datetime import datetime
+from difflib import get_close_matches
+from enum import StrEnum
+from functools import cache
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, get_args, get_type_hints
+
+from ocrlabel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
+    from pydantic_core import CoreSchema
+
+PRICE_PER_PAGE_USD: Final = 0.0015
+PRICE_SOURCE: Final = "a third party's reading of the price page"
+PRICE_DATE: Final = "2026-09-11"
+BATCH_ROWS: Final = 500
+SLICE_ROWS: Final = 25  # the unit that workers claim: more workers than slices stand idle
+DOCUMENTED_REQUESTS_PER_S: Final = 3.0
+"""Document OCR's rate on the newest page of its documentation (2026-09-30 or later)."""
+DATASET: Final = "baseline_train"  # the guide's
+
+EngineName = Literal["auto", "upstage", "rapidocr", "tesseract", "scripted"]
+LogStyle = Literal["auto", "bar", "lines", "json", "quiet"]
+JobEngine = Literal["upstage", "rapidocr"]
+"""The engines that a worker's image can have."""
+
+
+class Front(StrEnum):
+    """Where an option may be given. Each is also a variable, OCRLABEL_<NAME>, for all of them."""
+
+    RUN = "`ocrlabel run`"
+    RUNNER = "the runner"
+    SUBMIT = "`ocrlabel aws submit`"
+    WORKFLOW = "the workflow"
+    PYTHON = "`ocrlabel.label`"
+
+
+JOBS: Final = (Front.RUNNER, Front.SUBMIT, Front.WORKFLOW)
+WHAT, PACE, OUT, WHERE = "What to do", "Pace and money", "Output", "Where"
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """A field of its own in the workflow's form; what has none is written into `options`.
+
+    rank: the guide's come first, in its order.
+    """
+
+    description: str
+    rank: int
+    default: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is to be known of an option beside its name, type and default.
+
+    help: {default} stands for the default. read: takes what was written apart, before its type is
+    checked. lacks: the fronts that do not have it, and why. guide: the runner's variable of the
+    guide. in_a_job: what it may be where a job is submitted; the first is the default there.
+    """
+
+    help: str
+    panel: str = WHAT
+    unit: str = ""
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    read: Callable[[Any], Any] | None = None
+    lacks: Mapping[Front, str] = field(default_factory=dict)
+    guide: str = ""
+    form: FormField | None = None
+    in_a_job: tuple[str, ...] = ()
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """The type, within its bounds, of what was read."""
+        from pydantic import BeforeValidator, Field  # noqa: PLC0415 - slow to import
+
+        checks: list[Any] = [Field(ge=self.least, gt=self.above, le=self.most)]
+        if self.read is not None:
+            checks.append(BeforeValidator(self.read))
+        return handler.generate_schema(Annotated[source, *checks])
+
+
+def number_or(word: str, otherwise: str) -> Callable[[Any], Any]:
+    """A number, or a word for none."""
+
+    def read(value: Any) -> Any:
+        try:
+            return None if value in {None, word} else float(value)
+        except ValueError:
+            raise ValueError(otherwise) from None
+
+    return read
+
+
+def share(value: Any) -> Any:
+    """A part of one, which may be written as 5%."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return float(value.strip().removesuffix("%")) / 100
+    return value
+
+
+def listed(value: Any) -> Any:
+    """What is written a,b; `all` is no name."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip() not in {"", "all"})
+    return value
+
+
+def seconds(value: Any) -> Any:
+    """Seconds in "90", "90s", "15m" or "6h"."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}.get(text[-1:].lower())
+    try:
+        return float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        raise ValueError("write seconds, 15m or 6h") from None
+
+
+def moment(value: Any) -> Any:
+    """Seconds as above, or a moment such as 2026-11-24T18:00:00Z."""
+    try:
+        return seconds(value)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(value.strip()).astimezone()
+    except ValueError:
+        raise ValueError("write seconds, 15m, 6h, or a moment like 2026-11-24T18:00Z") from None
+
+
+def _lacking(why: str, *fronts: Front) -> dict[Front, str]:
+    return dict.fromkeys(fronts, why)
+
+
+_TUNING = _lacking(
+    "tunes the machinery and not the run: as a variable, or for a job in its definition",
+    *(Front.RUN, *JOBS),
+)
+_IN_A_BUCKET = _lacking("where a job's tables lie follows from bucket and dataset", *JOBS)
+_BY_ADDRESS = _lacking("the address says it: s3://bucket/key", Front.RUN, Front.PYTHON)
+_OF_THE_STACK = _lacking("jobs work in the stack's bucket, under the guide's keys", *JOBS[1:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of one invocation. None means automatic, no limit, or as the run has it.
+
+    Only batch_size becomes part of the plan. rps and max_cost: None leaves what was said of the
+    run before; `lifted` names those of them that shall not hold any more. job: the Batch job, the
+    same for its retries and its array's children. Those two are no options.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"allow_inf_nan": False}
+
+    s3_bucket: Annotated[
+        str | None,
+        Option("The bucket.", WHERE, guide="S3_BUCKET", lacks=_BY_ADDRESS | _OF_THE_STACK),
+    ] = None
+    dataset_name: Annotated[
+        str | None,
+        Option(
+            f"The dataset: {DATASET}, say.",
+            WHERE,
+            guide="DATASET_NAME",
+            form=FormField(
+                f"Dataset: {DATASET}, baseline_val, or another data/processed/NAME.parquet",
+                1,
+                DATASET,
+                required=True,
+            ),
+            lacks=_lacking("it is called as its input", Front.RUN)
+            | _lacking("it is the command's argument", Front.SUBMIT),
+        ),
+    ] = None
+    input_s3_key: Annotated[
+        str | None,
+        Option(
+            "The input table; data/processed/{{dataset}}.parquet by default.",
+            WHERE,
+            guide="INPUT_S3_KEY",
+            lacks=_BY_ADDRESS | _OF_THE_STACK,
+        ),
+    ] = None
+    output_s3_key: Annotated[
+        str | None,
+        Option(
+            "The labels; data/processed/{{dataset}}_pseudo_labels.parquet by default.",
+            WHERE,
+            guide="OUTPUT_S3_KEY",
+            lacks=_BY_ADDRESS | _OF_THE_STACK,
+        ),
+    ] = None
+    output: Annotated[
+        str | None,
+        Option("Where the labels table goes: labels.parquet, or s3://...", OUT, lacks=_IN_A_BUCKET),
+    ] = None
+    engine: Annotated[
+        EngineName,
+        Option(
+            "upstage, rapidocr, tesseract or scripted; by default upstage with a key.",
+            in_a_job=get_args(JobEngine),
+            form=FormField("Engine (rapidocr needs an image with it)", 5),
+        ),
+    ] = "auto"
+    image_root: Annotated[
+        tuple[str, ...],
+        Option(
+            "A folder, or s3://bucket/prefix, that image paths start from; may be given more than"
+            " once.",
+            read=listed,
+        ),
+    ] = ()
+    image_column: Annotated[
+        str | None, Option("The table's image column, where its name is not a usual one.")
+    ] = None
+    id_column: Annotated[
+        str | None, Option("The table's column of ids; `id` where there is one, else the paths.")
+    ] = None
+    resume: Annotated[
+        bool,
+        Option(
+            "Go on with an unfinished run that another job began; the runner does so only if told.",
+            form=FormField("Go on with an earlier run", 2),
+            lacks=_lacking("they always go on with what is there", Front.RUN, Front.PYTHON),
+        ),
+    ] = True
+    sample: Annotated[
+        int | None,
+        Option(
+            "Label a seeded sample of this many rows first; a later run does the rest.",
+            unit="rows",
+            least=1,
+        ),
+    ] = None
+    seed: Annotated[int, Option("The seed of the sample.")] = 0
+    limit: Annotated[
+        int | None, Option("Only the first rows; a later run does the rest.", unit="rows", least=1)
+    ] = None
+    retry_failed: Annotated[
+        tuple[str, ...] | None,
+        Option(
+            "After a finished run: try failed rows again. `all`, or classes: `timed_out,...`",
+            read=listed,
+        ),
+    ] = None
+    reuse_from: Annotated[
+        str | None,
+        Option(
+            "Take rows whose bytes this earlier labels table has, and pay nothing.",
+            lacks=_lacking("it is a file of this machine", *JOBS),
+        ),
+    ] = None
+    fresh: Annotated[bool, Option("Start again from nothing, and pay for every page again.")] = (
+        False
+    )
+    rps: Annotated[
+        float | None,
+        Option(
+            "Requests/s of all keys and workers together, or `auto`.",
+            PACE,
+            unit="requests/s",
+            above=0,
+            most=1_000_000,
+            read=number_or("auto", "write `auto`, or requests/s as a number such as 3"),
+        ),
+    ] = None
+    concurrency: Annotated[
+        int | None,
+        Option(
+            "The most requests under way at once; by default as needed.",
+            PACE,
+            unit="requests",
+            least=1,
+            most=10_000,
+            guide="CONCURRENCY",
+            form=FormField("Requests at once (empty = automatic)", 4),
+        ),
+    ] = None
+    processes: Annotated[
+        int | None,
+        Option(
+            "Processes that open or read images; by default the cores.", PACE, least=1, most=1_000
+        ),
+    ] = None
+    max_cost: Annotated[
+        float | None,
+        Option(
+            "Never spend more than this many US dollars (exit 5); or `none`.",
+            PACE,
+            unit="USD",
+            least=0,
+            most=1_000_000_000,
+            read=number_or("none", "write US dollars such as 5.00, or `none`"),
+            form=FormField("The most that OCR may cost, in USD (empty = no cap)", 6),
+        ),
+    ] = None
+    price_per_page: Annotated[
+        float, Option(f"US dollars; {{default}} as of {PRICE_DATE}.", PACE, unit="USD", least=0)
+    ] = PRICE_PER_PAGE_USD
+    max_failures: Annotated[
+        float,
+        Option(
+            "More failed rows than this end with exit 6: 5%, or 0.05.",
+            PACE,
+            unit="share of the rows",
+            least=0,
+            most=1,
+            read=share,
+        ),
+    ] = 0.05
+    attempts: Annotated[
+        int, Option("How often an image is sent at most; {default}.", PACE, least=1, most=100)
+    ] = 8
+    give_up_after: Annotated[
+        float,
+        Option(
+            "How long an outage may last: 30m (exit 75).", PACE, unit="s", above=0, read=seconds
+        ),
+    ] = 1800.0
+    deadline: Annotated[
+        float | datetime | None,
+        Option(
+            "Stop and save before: 6h, or a moment (exit 75).",
+            PACE,
+            unit="s",
+            read=moment,
+            lacks=_lacking("a job's follows from its time-out", *JOBS),
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        Option(
+            f"Rows of a checkpoint; {BATCH_ROWS}, or what the run began with.",
+            OUT,
+            unit="rows",
+            least=1,
+            most=1_000_000,
+            guide="BATCH_SIZE",
+            form=FormField("Images of a checkpoint", 3, str(BATCH_ROWS)),
+        ),
+    ] = None
+    checkpoint_prefix: Annotated[
+        str, Option("The folder of checkpoints beside the output.", OUT, guide="CHECKPOINT_PREFIX")
+    ] = "checkpoints"
+    model: Annotated[
+        str, Option("The Upstage model: ocr, or a dated snapshot such as ocr-250904.")
+    ] = "ocr"
+    report: Annotated[bool, Option("Write the HTML report at the end.", OUT)] = True
+    log: Annotated[
+        LogStyle,
+        Option(
+            "auto, bar, lines, json or quiet.",
+            OUT,
+            lacks=_lacking("progress=False says it", Front.PYTHON),
+        ),
+    ] = "auto"
+    image_deadline_s: Annotated[
+        float, Option("How long one image may be tried.", PACE, unit="s", above=0, lacks=_TUNING)
+    ] = 1800.0
+    grace_s: Annotated[
+        float, Option("How long a SIGTERM may take.", PACE, unit="s", least=0, lacks=_TUNING)
+    ] = 25.0
+    lease_s: Annotated[
+        float,
+        Option(
+            "How long a claim to rows holds without a sign of life.",
+            PACE,
+            unit="s",
+            above=0,
+            lacks=_TUNING,
+        ),
+    ] = 60.0
+    send_within_s: Annotated[
+        float,
+        Option(
+            "How old a claim may be when its request is sent.",
+            PACE,
+            unit="s",
+            above=0,
+            lacks=_TUNING,
+        ),
+    ] = 60.0
+    request_timeout_s: Annotated[
+        float,
+        Option("How long an answer is waited for.", PACE, unit="s", above=0, lacks=_TUNING),
+    ] = 300.0
+    page_timeout_s: Annotated[
+        float,
+        Option("How long a local engine may read a page.", PACE, unit="s", above=0, lacks=_TUNING),
+    ] = 120.0
+    latency: Annotated[
+        float,
+        Option(
+            "How long the scripted engine reads a page.", PACE, unit="s", least=0, lacks=_TUNING
+        ),
+    ] = 0.0
+
+    job: str = ""
+    lifted: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls,
+        environment: Mapping[str, str],
+        *,
+        front: Front = Front.RUN,
+        defaults: Mapping[str, Any] | None = None,
+        **given: Any,
+    ) -> Options:
+        """Options of what was given (None: not given), then the environment. Raises ConfigError.
+
+        defaults: of the front, where they are not the schema's.
+        """
+        said: dict[str, Any] = {}
+        for name, known in described().items():
+            if front is Front.RUNNER and environment.get(known.option.guide, "").strip():
+                said[name] = environment[known.option.guide].strip()
+            elif known.variable in environment:
+                said[name] = environment[known.variable]
+        said |= {name: value for name, value in given.items() if value is not None}
+        if unknown := [name for name in said if name not in described()]:
+            raise ConfigError("\n".join(_unknown(name, described()) for name in unknown))
+        from pydantic import ValidationError  # noqa: PLC0415 - slow to import
+
+        try:
+            options = _checker().validate_python(dict(defaults or {}) | said)
+        except ValidationError as error:
+            raise ConfigError(_sentences(error)) from error
+        return replace(options, lifted=frozenset(n for n in said if getattr(options, n) is None))
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A field of Options as every front needs it."""
+
+    name: str
+    type: Any
+    default: Any
+    option: Option
+
+    @property
+    def flag(self) -> str:
+        """As on a command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """As in the environment."""
+        return f"OCRLABEL_{self.name.upper()}"
+
+    @property
+    def help(self) -> str:
+        """One sentence, with the default in it."""
+        return self.option.help.format(default=self.default)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be given more than once."""
+        return bool(self.type == tuple[str, ...])
+
+    @property
+    def written(self) -> Any:
+        """The type of what is written on a command line: text, where it is read before a check."""
+        plain = [one for one in get_args(self.type) or [self.type] if one is not NoneType]
+        if self.repeatable:
+            return list[str]
+        return str if self.option.read or plain[0] not in {bool, int, float} else plain[0]
+
+
+@cache
+def described() -> dict[str, Described]:
+    """Every option by its name, in their order."""
+    types = get_type_hints(Options, include_extras=True)
+    found = {}
+    for each in dataclass_fields(Options):
+        kind, *more = get_args(types[each.name]) or (None,)
+        if more and isinstance(more[0], Option):
+            default = None if each.default is MISSING else each.default
+            found[each.name] = Described(each.name, kind, default, more[0])
+    return found
+
+
+def options_of(front: Front) -> dict[str, Described]:
+    """The options that a front has."""
+    return {name: one for name, one in described().items() if front not in one.option.lacks}
+
+
+def argv(given: Mapping[str, Any]) -> list[str]:
+    """Options as words for the runner, which no shell sees; None is not given."""
+    words: list[str] = []
+    for name, value in given.items():
+        flag = described()[name].flag
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        elif isinstance(value, list | tuple):
+            words += [word for one in value for word in (flag, str(one))]
+        elif value is not None:
+            words += [flag, str(value).removesuffix(".0")]
+    return words
+
+
+def from_words(text: str, options: Mapping[str, Described]) -> dict[str, Any]:
+    """What `--limit 100 --retry-failed all` says, taken apart without a shell.
+
+    Raises ConfigError that names the word; the values are still to be checked.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ConfigError(f"{text[:60]!r} cannot be taken apart: {error}") from None
+    if not text.isprintable():
+        raise ConfigError(f"{text[:60]!r} is not one line of text")
+    flags = {one.flag: one for one in options.values()}
+    given: dict[str, Any] = {}
+    while words:
+        word, has_value, value = words.pop(0).partition("=")
+        one = flags.get(word) or flags.get(word.replace("--no-", "--", 1))
+        if one is None or (one.flag != word and one.written is not bool):
+            raise ConfigError(_unknown(word[:60], flags))
+        if one.written is bool:
+            if has_value:
+                raise ConfigError(f"{word} takes no value")
+            given[one.name] = word == one.flag
+            continue
+        if not has_value:
+            if not words or words[0] in flags:
+                raise ConfigError(f"{word} needs a value")
+            value = words.pop(0)
+        given[one.name] = (*given.get(one.name, ()), value) if one.repeatable else value
+    return given
+
+
+@cache
+def _checker() -> TypeAdapter[Options]:
+    from pydantic import TypeAdapter  # noqa: PLC0415 - slow to import
+
+    return TypeAdapter(Options)
+
+
+def _sentences(error: ValidationError) -> str:
+    lines = []
+    for one in error.errors():
+        known = described()[str(one["loc"][0])]
+        message = one["msg"].removeprefix("Value error, ")
+        lines.append(f"{known.flag} (or {known.variable}): {message}; got {one['input']!r}")
+    return "\n".join(lines)
+
+
+def _unknown(name: str, known: Mapping[str, Any]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f"there is no option {name!r}{f': did you mean {near[0]}?' if near else ' here'}"
