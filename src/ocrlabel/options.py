@@ -3,17 +3,13 @@
 `ocrlabel run`, the guide's runner, `ocrlabel aws submit` and the variables read this at run time;
 scripts/render.py writes from it what cannot: the keywords of `ocrlabel.label`, the form of the
 workflow, and docs/options.md. Pydantic checks the values, and is imported when there are some:
-importing it takes about as long as all of `ocrlabel --help`.
+importing it would take half as long again as all of `ocrlabel --help`.
 """
 
-from __future__ import annotations
-
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from datetime import datetime
-from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from types import NoneType
@@ -89,8 +85,8 @@ class Option:
     in_a_job: tuple[str, ...] = ()
 
     def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+        self, source: Any, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
         """The type, within its bounds, of what was read."""
         from pydantic import BeforeValidator, Field  # noqa: PLC0415 - slow to import
 
@@ -428,7 +424,7 @@ class Options:
         front: Front = Front.RUN,
         defaults: Mapping[str, Any] | None = None,
         **given: Any,
-    ) -> Options:
+    ) -> "Options":
         """Options of what was given (None: not given), then the environment. Raises ConfigError.
 
         defaults: of the front, where they are not the schema's.
@@ -526,8 +522,10 @@ def from_words(text: str, options: Mapping[str, Described]) -> dict[str, Any]:
 
     Raises ConfigError that names the word; the values are still to be checked.
     """
+    from shlex import split  # noqa: PLC0415 - not for --help
+
     try:
-        words = shlex.split(text)
+        words = split(text)
     except ValueError as error:
         raise ConfigError(f"{text[:60]!r} cannot be taken apart: {error}") from None
     if not text.isprintable():
@@ -553,13 +551,13 @@ def from_words(text: str, options: Mapping[str, Described]) -> dict[str, Any]:
 
 
 @cache
-def _checker() -> TypeAdapter[Options]:
+def _checker() -> "TypeAdapter[Options]":
     from pydantic import TypeAdapter  # noqa: PLC0415 - slow to import
 
     return TypeAdapter(Options)
 
 
-def _sentences(error: ValidationError) -> str:
+def _sentences(error: "ValidationError") -> str:
     lines = []
     for one in error.errors():
         known = described()[str(one["loc"][0])]
@@ -569,5 +567,7 @@ def _sentences(error: ValidationError) -> str:
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - not for --help
+
     near = get_close_matches(name, known, 1)
     return f"there is no option {name!r}{f': did you mean {near[0]}?' if near else ' here'}"

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from ocrlabel.aws.job_definition import COMMAND
+from ocrlabel.aws.jobs import command
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import Latency, Settings
@@ -179,6 +181,20 @@ def test_a_name_that_another_one_begins_with_is_another_dataset(tmp_path, s3_url
         assert {key: ws.read(key) for key in ws.keys("") if "_v2" in key} == v2
         assert labels(ws, "baseline_train")["id"].to_pylist() == [name for name, _ in rows(12)]
         assert labels(ws, "baseline_train_v2").num_rows == 7
+
+
+def test_what_aws_submit_tells_the_runner_is_done(tmp_path, s3_url, bucket):
+    table_of = {"id": ["a", "b", "c"], "key": ["x", "y", "z"], "image": [png(n) for n in range(3)]}
+    held = io.BytesIO()
+    pq.write_table(pa.table(table_of), held)
+    given = {"id_column": "key", "limit": "2", "image_root": [str(tmp_path)]}
+    submitted = command("train", given | {"report": False})
+    with fleet(tmp_path, s3_url, bucket, OCRLABEL_ENGINE="scripted") as ws:
+        ws.s3.put_object(Bucket=bucket, Key="data/processed/train.parquet", Body=held.getvalue())
+        status, said = ws.run(*submitted[len(COMMAND) :])
+        assert status == 0, said
+        partial = next(key for key in ws.keys("data/processed/") if "_partial" in key)
+        assert table(ws.read(partial))["id"].to_pylist() == ["x", "y"]
 
 
 def test_what_does_not_end_within_the_grace_is_written_down_as_unknown(tmp_path, s3_url, bucket):

@@ -178,6 +178,41 @@ def test_merge_makes_lost_tables_again_without_an_engine(images, tmp_path):
     assert changed <= {"ended_at", "ended_at_s", "active_s"}
 
 
+@pytest.fixture
+def with_keys(images, tmp_path):
+    """A table that calls its rows once by `id` and once by `key`."""
+    paths = [str(path) for path in sorted(images.iterdir())]
+    rows = {"id": [f"i{n}" for n in range(len(paths))], "image_path": paths}
+    keys = [f"k{n}" for n in range(len(paths))]
+    pq.write_table(pa.table(rows | {"key": keys}), tmp_path / "train.parquet")
+    return keys
+
+
+def test_rows_are_called_as_the_named_column_says_by_command_and_by_call(with_keys, tmp_path):
+    scripted = ("--engine", "scripted", "--image-root", "images")
+    named = ("--id-column", "key")
+    assert ocrlabel("run", "train.parquet", *scripted, *named).status == 0
+    assert [row.id for row in read_labels("labels.parquet")] == with_keys
+    called = label(
+        "train.parquet", output="called.parquet", engine="scripted", id_column="key", progress=False
+    )
+    assert [row.id for row in read_labels(called.labels_path)] == with_keys
+
+    other = ocrlabel("run", "train.parquet", *scripted)
+    assert other.status == 3, "one table would have ids of two columns"
+    assert "train.parquet (ids: key)" in other.err
+    (tmp_path / "labels.parquet").unlink()
+    assert ocrlabel("merge", "train.parquet", *named).status == 0
+    assert [row.id for row in read_labels("labels.parquet")] == with_keys
+    assert ocrlabel("reparse", "train.parquet").status == 2
+
+
+def test_a_column_of_ids_that_is_not_there_is_refused_with_those_that_are(with_keys):
+    said = ocrlabel("run", "train.parquet", "--engine", "scripted", "--id-column", "name")
+    assert said.status == 2
+    assert "no column 'name'; it has id, image_path, key" in said.err
+
+
 def test_a_setting_is_refused_in_one_sentence_that_names_flag_and_variable(images, monkeypatch):
     monkeypatch.setenv("OCRLABEL_MAX_COST", "much")
     ran = ocrlabel("run", "images/", "--engine", "scripted")

@@ -1,0 +1,302 @@
+"""Every option of a run, through every front that has it: the same name, and the same value."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+import typer
+import yaml
+from typer.main import get_command
+
+from ocrlabel.aws.job_definition import COMMAND
+from ocrlabel.aws.jobs import command
+from ocrlabel.aws.workflow import run_inputs
+from ocrlabel.cli.main import app
+from ocrlabel.cli.run import bucket_run
+from ocrlabel.errors import ConfigError
+from ocrlabel.keywords import Keywords
+from ocrlabel.options import Front, Options, argv, described, options_of
+from scripts import render
+
+ROOT = Path(__file__).parents[2]
+WORKFLOW = yaml.safe_load((ROOT / render.WORKFLOW).read_text(encoding="utf-8"))
+FORM = WORKFLOW[True]["workflow_dispatch"]["inputs"]
+
+# What is written, and what it comes to. None of them is the default.
+WRITTEN = {
+    "s3_bucket": ("other", "other"),
+    "dataset_name": ("baseline_val", "baseline_val"),
+    "input_s3_key": ("in/x.parquet", "in/x.parquet"),
+    "output_s3_key": ("out/x.parquet", "out/x.parquet"),
+    "output": ("x.parquet", "x.parquet"),
+    "engine": ("rapidocr", "rapidocr"),
+    "image_root": ("s3://other/pages", ("s3://other/pages",)),
+    "image_column": ("scan of", "scan of"),
+    "id_column": ("key; $(id)", "key; $(id)"),
+    "resume": ("true", True),
+    "sample": ("20", 20),
+    "seed": ("7", 7),
+    "limit": ("100", 100),
+    "retry_failed": ("timed_out,not_found", ("timed_out", "not_found")),
+    "reuse_from": ("old.parquet", "old.parquet"),
+    "fresh": ("true", True),
+    "rps": ("2.5", 2.5),
+    "concurrency": ("12", 12),
+    "processes": ("3", 3),
+    "max_cost": ("4.50", 4.5),
+    "price_per_page": ("0.002", 0.002),
+    "max_failures": ("7%", 0.07),
+    "attempts": ("3", 3),
+    "give_up_after": ("15m", 900.0),
+    "deadline": ("2026-11-24T18:00Z", datetime(2026, 11, 24, 18, tzinfo=UTC)),
+    "batch_size": ("40", 40),
+    "checkpoint_prefix": ("kept", "kept"),
+    "model": ("ocr-250904", "ocr-250904"),
+    "report": ("false", False),
+    "log": ("lines", "lines"),
+    "image_deadline_s": ("10", 10.0),
+    "grace_s": ("1.5", 1.5),
+    "lease_s": ("6", 6.0),
+    "send_within_s": ("11", 11.0),
+    "request_timeout_s": ("12", 12.0),
+    "page_timeout_s": ("13", 13.0),
+    "latency": ("0.25", 0.25),
+}
+
+IN_A_BUCKET = {"s3_bucket", "input_s3_key", "output_s3_key"}
+TUNING = {"image_deadline_s", "grace_s", "lease_s", "send_within_s", "request_timeout_s"} | {
+    *("page_timeout_s", "latency")
+}
+NOT_IN_A_JOB = {"output", "reuse_from", "deadline"} | TUNING
+EXCEPTIONS = {
+    Front.RUN: IN_A_BUCKET | TUNING | {"dataset_name", "resume"},
+    Front.RUNNER: NOT_IN_A_JOB,
+    Front.SUBMIT: NOT_IN_A_JOB | IN_A_BUCKET | {"dataset_name"},
+    Front.WORKFLOW: NOT_IN_A_JOB | IN_A_BUCKET,
+    Front.PYTHON: IN_A_BUCKET | {"resume", "log"},
+}
+
+MAIN = get_command(app)
+RUN, SUBMIT = MAIN.commands["run"], MAIN.commands["aws"].commands["submit"]
+_alone = typer.Typer(add_completion=False)
+_alone.command()(bucket_run)
+RUNNER = get_command(_alone)
+
+
+def flags(name: str) -> list[str]:
+    text, value = WRITTEN[name]
+    flag = described()[name].flag
+    if isinstance(value, bool):
+        return [flag if value else flag.replace("--", "--no-")]
+    return [flag, text]
+
+
+def given(to, *words: str, own: tuple[str, ...] = ()) -> dict:
+    """What a command hands on as its options, of what was typed."""
+    typed = to.make_context("it", list(words)).params
+    return {name: value for name, value in typed.items() if name in described() and name not in own}
+
+
+def read_by_the_runner(words: list[str], name: str):
+    assert words[: len(COMMAND)] == list(COMMAND)
+    typed = given(RUNNER, *words[len(COMMAND) :])
+    return getattr(Options.of({}, front=Front.RUNNER, defaults={"resume": False}, **typed), name)
+
+
+def of(front: Front):
+    return pytest.mark.parametrize("name", options_of(front))
+
+
+def test_every_option_has_something_to_be_tried_with_that_is_not_its_default():
+    assert WRITTEN.keys() == described().keys()
+    # the one that by default is as here, and not in the runner
+    same = [name for name, one in described().items() if one.default == WRITTEN[name][1]]
+    assert same == ["resume"]
+
+
+@pytest.mark.parametrize("front", Front)
+def test_what_a_front_lacks_is_known_and_has_a_reason(front):
+    lacking = {name: one.option.lacks.get(front) for name, one in described().items()}
+    assert {name for name, why in lacking.items() if why is not None} == EXCEPTIONS[front]
+    assert "" not in lacking.values()
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_option_is_a_variable(name):
+    text, value = WRITTEN[name]
+    assert getattr(Options.of({f"OCRLABEL_{name.upper()}": text}), name) == value
+
+
+@of(Front.RUN)
+def test_every_option_is_taken_by_run(name):
+    typed = given(RUN, "images/", *flags(name))
+    assert getattr(Options.of({}, **typed), name) == WRITTEN[name][1]
+
+
+@of(Front.RUNNER)
+def test_every_option_is_taken_by_the_runner(name):
+    typed = given(RUNNER, *flags(name))
+    assert getattr(Options.of({}, front=Front.RUNNER, **typed), name) == WRITTEN[name][1]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, one in described().items() if one.option.guide], ids=str
+)
+def test_the_guides_variables_are_the_runners_alone_and_win_over_ours(name):
+    one, (text, value) = described()[name], WRITTEN[name]
+    variables = {one.option.guide: f" {text}\n", one.variable: "1"}
+    assert one.option.guide == name.upper()
+    assert getattr(Options.of(variables, front=Front.RUNNER), name) == value
+    assert getattr(Options.of({one.option.guide: text}), name) == one.default
+    blank = {one.option.guide: " ", one.variable: text}
+    assert getattr(Options.of(blank, front=Front.RUNNER), name) == value
+
+
+@of(Front.SUBMIT)
+def test_what_is_submitted_is_what_the_runner_reads(name):
+    typed = given(SUBMIT, "train", *flags(name))
+    assert read_by_the_runner(command("train", typed), name) == WRITTEN[name][1]
+
+
+def test_submit_has_all_that_the_runner_has_but_where_its_data_is():
+    assert options_of(Front.RUNNER).keys() - options_of(Front.SUBMIT).keys() == IN_A_BUCKET | {
+        "dataset_name"  # an argument
+    }
+
+
+@of(Front.WORKFLOW)
+def test_what_is_typed_into_the_form_is_what_the_runner_reads(name):
+    text, value = WRITTEN[name]
+    form = {"INPUT_DATASET": "train"}
+    if name == "dataset_name":
+        form["INPUT_DATASET"] = text
+    elif name in FORM:
+        form[f"INPUT_{name.upper()}"] = text
+    else:
+        form["INPUT_OPTIONS"] = " ".join(f"'{word}'" for word in flags(name))
+    inputs = run_inputs(form)
+    assert read_by_the_runner(command(inputs.dataset, inputs.given), name) == value
+
+
+def test_a_form_hands_every_field_on_and_has_no_more_than_github_allows():
+    own = {one.name for one in options_of(Front.WORKFLOW).values() if one.option.form}
+    beside = {"workers", "options", "on_cancel", "pick_up"}
+    assert set(FORM) == own - {"dataset_name"} | {"dataset"} | beside
+    assert list(FORM)[:4] == ["dataset", "resume", "batch_size", "concurrency"], "as in the guide"
+    assert len(FORM) <= render.MOST_INPUTS
+    handed_on = WORKFLOW["jobs"]["label"]["env"]
+    for name in FORM:
+        assert handed_on[f"INPUT_{name.upper()}"] == f"${{{{ inputs.{name} }}}}"
+
+
+@of(Front.PYTHON)
+def test_every_option_is_a_keyword(name):
+    text, value = WRITTEN[name]
+    assert name in Keywords.__annotations__ or name == "output"
+    assert getattr(Options.of({}, **{name: value}), name) == value
+    if str in get_args(get_type_hints(Keywords).get(name)):
+        assert getattr(Options.of({}, **{name: text}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("front", "knows"), [(Front.RUN, RUN), (Front.RUNNER, RUNNER), (Front.SUBMIT, SUBMIT)]
+)
+def test_a_command_has_its_options_and_a_few_of_its_own(front, knows):
+    names = {one.name for one in knows.params}
+    beside = {
+        Front.RUN: {"source", "dry_run", "yes"},
+        Front.RUNNER: set(),
+        Front.SUBMIT: {"dataset", "workers", "ec2", "watch"},
+    }
+    assert names == options_of(front).keys() | beside[front]
+
+
+def test_a_command_line_wins_over_a_variable_and_a_variable_over_the_fronts_own_default():
+    variables = {"OCRLABEL_LOG": "json", "OCRLABEL_LIMIT": "7"}
+    found = Options.of(variables, defaults={"log": "quiet", "seed": 3}, log="bar", limit=None)
+    assert (found.log, found.limit, found.seed, found.attempts) == ("bar", 7, 3, 8)
+
+
+def test_options_are_words_of_a_command_and_not_of_a_shell():
+    said = {
+        "model": "$(id)",
+        "image_root": ["a b", "c"],
+        "rps": 3.0,
+        "report": False,
+        "limit": None,
+    }
+    assert argv(said) == [
+        *("--model", "$(id)", "--image-root", "a b", "--image-root", "c"),
+        *("--rps", "3", "--no-report"),
+    ]
+
+
+@pytest.mark.parametrize(("bad", "least"), [("limit", 1), ("max_cost", 0), ("attempts", 1)])
+def test_a_value_out_of_its_bounds_is_named_as_flag_and_variable(bad, least):
+    flag, variable = described()[bad].flag, described()[bad].variable
+    with pytest.raises(
+        ConfigError, match=rf"{flag} \(or {variable}\): .* {least}; got {least - 1}"
+    ):
+        Options.of({}, **{bad: least - 1})
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1"])
+def test_no_amount_is_no_number(text):
+    with pytest.raises(ConfigError, match="--max-cost"):
+        Options.of({}, max_cost=text)
+
+
+def test_a_typo_of_a_keyword_is_refused_with_what_was_meant():
+    with pytest.raises(ConfigError, match="no option 'max_costs': did you mean max_cost"):
+        Options.of({}, max_costs=5)
+
+
+def test_a_typo_of_a_keyword_fails_in_mypy(tmp_path):
+    script = tmp_path / "labels.py"
+    script.write_text(
+        "import ocrlabel\n"
+        'ocrlabel.label("a/", max_cost=5.0, engine="rapidocr", retry_failed="all", sample=20)\n'
+        'ocrlabel.label("a/", max_costs=5.0)\n'
+        'ocrlabel.label("a/", engine="rapidcor")\n'
+        'ocrlabel.label("a/", limit="ten")\n',
+        encoding="utf-8",
+    )
+    said = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", script.name],
+        cwd=tmp_path,
+        env={"MYPYPATH": str(ROOT / "src"), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    wrong = [line.partition(": error: ")[::2] for line in said.splitlines() if "error:" in line]
+    assert [at for at, _ in wrong] == [f"labels.py:{line}" for line in (3, 4, 5)], said
+    for word, (_, why) in zip(("max_costs", "engine", "limit"), wrong, strict=True):
+        assert word in why or "Argument" in why
+
+
+@pytest.mark.parametrize("name", render.files())
+def test_what_is_written_from_the_options_is_as_they_are(name):
+    written = (ROOT / name).read_text(encoding="utf-8")
+    assert written == render.files()[name], "python scripts/render.py writes it again"
+
+
+def test_help_does_not_wait_for_pydantic():
+    program = (
+        "import sys\nfrom ocrlabel.cli.main import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert 'pydantic' not in sys.modules, 'imported'\nassert 'ocrlabel.options' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("number", ["0.0015", "SLICE_ROWS: Final", "BATCH_ROWS: Final"])
+def test_a_number_of_all_runs_stands_in_one_place(number):
+    sources = sorted((ROOT / "src").rglob("*.py"))
+    holders = [path.name for path in sources if number in path.read_text(encoding="utf-8")]
+    assert holders == ["options.py"]
