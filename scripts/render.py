@@ -23,8 +23,9 @@ PAGE: Final = "docs/options.md"
 
 # "The maximum number of top-level properties for `inputs` is 25", says
 # https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax (read
-# 2026-09-30; 10 until the changelog of 2025-12-04). GitHub Enterprise Server may still say 10, and
-# a form is for people: what is not among the first ones is written into one field, `options`.
+# 2026-09-30); 10 until
+# https://github.blog/changelog/2025-12-04-actions-workflow-dispatch-workflows-now-support-25-inputs.
+# Servers of one's own may still say 10, and people read a form: the rest goes into one, `options`.
 MOST_INPUTS: Final = 25
 
 _KEYWORDS = '''"""The keywords of `ocrlabel.label`: scripts/render.py writes them."""

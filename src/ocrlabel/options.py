@@ -150,13 +150,20 @@ def _lacking(why: str, *fronts: Front) -> dict[Front, str]:
     return dict.fromkeys(fronts, why)
 
 
-_TUNING = _lacking(
-    "tunes the machinery and not the run: as a variable, or for a job in its definition",
-    *(Front.RUN, *JOBS),
-)
 _IN_A_BUCKET = _lacking("where a job's tables lie follows from bucket and dataset", *JOBS)
 _BY_ADDRESS = _lacking("the address says it: s3://bucket/key", Front.RUN, Front.PYTHON)
 _OF_THE_STACK = _lacking("jobs work in the stack's bucket, under the guide's keys", *JOBS[1:])
+
+
+def _in_a_bucket(help_: str, guide: str) -> Option:
+    return Option(help_, WHERE, guide=guide, lacks=_BY_ADDRESS | _OF_THE_STACK)
+
+
+def _tuning(help_: str, least: float | None = None) -> Option:
+    why = "tunes the machinery and not the run: as a variable, or for a job in its definition"
+    lacks = _lacking(why, Front.RUN, *JOBS)
+    above = 0.0 if least is None else None
+    return Option(help_, PACE, unit="s", least=least, above=above, lacks=lacks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,10 +177,7 @@ class Options:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"allow_inf_nan": False}
 
-    s3_bucket: Annotated[
-        str | None,
-        Option("The bucket.", WHERE, guide="S3_BUCKET", lacks=_BY_ADDRESS | _OF_THE_STACK),
-    ] = None
+    s3_bucket: Annotated[str | None, _in_a_bucket("The bucket.", "S3_BUCKET")] = None
     dataset_name: Annotated[
         str | None,
         Option(
@@ -192,20 +196,13 @@ class Options:
     ] = None
     input_s3_key: Annotated[
         str | None,
-        Option(
-            "The input table; data/processed/{{dataset}}.parquet by default.",
-            WHERE,
-            guide="INPUT_S3_KEY",
-            lacks=_BY_ADDRESS | _OF_THE_STACK,
-        ),
+        _in_a_bucket("The input; data/processed/{{dataset}}.parquet by default.", "INPUT_S3_KEY"),
     ] = None
     output_s3_key: Annotated[
         str | None,
-        Option(
+        _in_a_bucket(
             "The labels; data/processed/{{dataset}}_pseudo_labels.parquet by default.",
-            WHERE,
-            guide="OUTPUT_S3_KEY",
-            lacks=_BY_ADDRESS | _OF_THE_STACK,
+            "OUTPUT_S3_KEY",
         ),
     ] = None
     output: Annotated[
@@ -372,46 +369,13 @@ class Options:
             lacks=_lacking("progress=False says it", Front.PYTHON),
         ),
     ] = "auto"
-    image_deadline_s: Annotated[
-        float, Option("How long one image may be tried.", PACE, unit="s", above=0, lacks=_TUNING)
-    ] = 1800.0
-    grace_s: Annotated[
-        float, Option("How long a SIGTERM may take.", PACE, unit="s", least=0, lacks=_TUNING)
-    ] = 25.0
-    lease_s: Annotated[
-        float,
-        Option(
-            "How long a claim to rows holds without a sign of life.",
-            PACE,
-            unit="s",
-            above=0,
-            lacks=_TUNING,
-        ),
-    ] = 60.0
-    send_within_s: Annotated[
-        float,
-        Option(
-            "How old a claim may be when its request is sent.",
-            PACE,
-            unit="s",
-            above=0,
-            lacks=_TUNING,
-        ),
-    ] = 60.0
-    request_timeout_s: Annotated[
-        float,
-        Option("How long an answer is waited for.", PACE, unit="s", above=0, lacks=_TUNING),
-    ] = 300.0
-    page_timeout_s: Annotated[
-        float,
-        Option("How long a local engine may read a page.", PACE, unit="s", above=0, lacks=_TUNING),
-    ] = 120.0
-    latency: Annotated[
-        float,
-        Option(
-            "How long the scripted engine reads a page.", PACE, unit="s", least=0, lacks=_TUNING
-        ),
-    ] = 0.0
+    image_deadline_s: Annotated[float, _tuning("How long one image may be tried.")] = 1800.0
+    grace_s: Annotated[float, _tuning("How long a SIGTERM may take.", least=0)] = 25.0
+    lease_s: Annotated[float, _tuning("How long a silent worker keeps its rows.")] = 60.0
+    send_within_s: Annotated[float, _tuning("How old a claim may be when it is sent.")] = 60.0
+    request_timeout_s: Annotated[float, _tuning("How long an answer is waited for.")] = 300.0
+    page_timeout_s: Annotated[float, _tuning("How long a local engine may read a page.")] = 120.0
+    latency: Annotated[float, _tuning("How long `scripted` reads a page.", least=0)] = 0.0
 
     job: str = ""
     lifted: frozenset[str] = frozenset()

@@ -193,7 +193,7 @@ def test_what_aws_submit_tells_the_runner_is_done(tmp_path, s3_url, bucket):
         ws.s3.put_object(Bucket=bucket, Key="data/processed/train.parquet", Body=held.getvalue())
         status, said = ws.run(*submitted[len(COMMAND) :])
         assert status == 0, said
-        partial = next(key for key in ws.keys("data/processed/") if "_partial" in key)
+        partial = next(key for key in ws.keys("data/processed/") if "labels_partial" in key)
         assert table(ws.read(partial))["id"].to_pylist() == ["x", "y"]
 
 

@@ -122,7 +122,7 @@ def _options(_: str, text: str) -> dict[str, Any]:
         Options.of({}, **given)
     except ConfigError as error:
         raise ConfigError(f"options: {error}") from error
-    if twice := [one.flag for one in own_fields() if one.name in given]:
+    if twice := [one.flag for one in described().values() if one.option.form and one.name in given]:
         raise ConfigError(f"options: {twice[0]} has a field of its own")
     return given
 

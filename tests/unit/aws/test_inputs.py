@@ -69,6 +69,7 @@ def test_every_field_arrives():
         ("--fresh=yes", "--fresh takes no value"),
         ("--no-limit", "no option '--no-limit'"),
         ("--resume", "--resume has a field of its own"),
+        ("--dataset-name other", "--dataset-name has a field of its own"),
         ("--deadline 6h", "no option '--deadline'"),
         ("--limit '5", "cannot be taken apart: No closing quotation"),
         ("5", "no option '5'"),
