@@ -208,7 +208,9 @@ def pushed(place: Place) -> Ran:
 def labelled(place: Place, pushed: Ran) -> Ran:
     """A first dataset, with the guide's eight secrets."""
     place.put("baseline_train", pages("train"))
-    ran = place.label(dataset="baseline_train", batch_size="3", max_cost="1.50")
+    ran = place.label(
+        dataset="baseline_train", batch_size="3", max_cost="1.50", options="--attempts 5"
+    )
     assert ran.jobs == {"label": "success"}, ran.log
     return ran
 
@@ -265,7 +267,7 @@ def test_the_form_reaches_the_workers_as_arguments(place, labelled):
     assert command[:3] == ["python", "-m", "runners.batch_pseudo_labels_aws"]
     assert command[3:] == [
         *("--dataset-name", "baseline_train"),
-        *("--batch-size", "3", "--max-cost", "1.5"),
+        *("--batch-size", "3", "--max-cost", "1.5", "--attempts", "5"),
     ]
 
 
@@ -419,7 +421,7 @@ def test_a_run_that_is_too_long_is_handed_over_and_picked_up(place, pushed, slow
     assert "results" in again.artifacts
 
 
-FREE_FIELDS = ("dataset", "batch_size", "concurrency", "workers", "max_cost", "pick_up")
+FREE_FIELDS = ("dataset", "batch_size", "concurrency", "workers", "max_cost", "options", "pick_up")
 HOSTILE = {
     "quoted": '"; touch "{canary}"; "',
     "substituted": '$(touch "{canary}")',

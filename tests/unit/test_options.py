@@ -246,9 +246,10 @@ def test_a_value_out_of_its_bounds_is_named_as_flag_and_variable(bad, least):
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-1"])
-def test_no_amount_is_no_number(text):
-    with pytest.raises(ConfigError, match="--max-cost"):
-        Options.of({}, max_cost=text)
+@pytest.mark.parametrize("name", ["max_cost", "price_per_page", "lease_s"])
+def test_what_is_no_number_is_refused(name, text):
+    with pytest.raises(ConfigError, match=described()[name].flag):
+        Options.of({}, **{name: text})
 
 
 def test_a_typo_of_a_keyword_is_refused_with_what_was_meant():

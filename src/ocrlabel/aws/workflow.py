@@ -110,9 +110,13 @@ def checked_job(job_id: str) -> str:
 
 
 def own_fields() -> list[Described]:
-    """The options of a run that have a field of their own; the dataset's is no option."""
-    known = options_of(Front.WORKFLOW).values()
-    return [one for one in known if one.option.form and one.name != "dataset_name"]
+    """The options that have a field of their own, in the form's order; the dataset is none."""
+    ranked = [
+        (one.option.form.rank, one)
+        for one in options_of(Front.WORKFLOW).values()
+        if one.option.form and one.name != "dataset_name"
+    ]
+    return [one for _, one in sorted(ranked, key=lambda each: each[0])]
 
 
 def _options(_: str, text: str) -> dict[str, Any]:
