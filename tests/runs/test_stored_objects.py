@@ -17,7 +17,7 @@ import pytest
 from ocrlabel.engines.base import Answer, Document, Lane
 from ocrlabel.errors import BudgetReached, Interrupted, Rejected, Unavailable
 from ocrlabel.labels import Page, Word
-from ocrlabel.pipeline.options import RunOptions
+from ocrlabel.options import Options
 from ocrlabel.pipeline.runtime import Stop
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, PowerCut
@@ -28,7 +28,7 @@ CUT_AT = 21
 """The write at which the power goes: a batch is journalled, the next one under way."""
 GOLDEN = Path(__file__).parents[1] / "golden" / "stored"
 WRITE = os.environ.get("OCRLABEL_GOLDEN") == "write"  # noqa: TID251 -- the tests' own shell
-OPTIONS = RunOptions(batch_rows=6, lease_s=20.0, send_within_s=5.0)
+OPTIONS = Options(batch_size=6, lease_s=20.0, send_within_s=5.0)
 ROWS = made(14, same={9: 2, 4: 3}, absent=[5])
 
 
@@ -82,7 +82,7 @@ async def begin(store, number, engine, options=OPTIONS, host="here", stop=None, 
 async def whole_then_retried_then_afresh() -> KeepsAll:
     """A run with a rate and a cap, by a job; its failed row again; then all of it again."""
     store, engine = KeepsAll(), Colourful(trouble=trouble)
-    limited = replace(OPTIONS, rps=5.0, max_cost_usd=0.09, job="job-1", max_failures_share=1.0)
+    limited = replace(OPTIONS, rps=5.0, max_cost=0.09, job="job-1", max_failures=1.0)
     await begin(store, 1, engine, limited)
     engine.trouble = lambda image, attempt: None
     await begin(store, 2, engine, replace(OPTIONS, retry_failed=()))
@@ -108,14 +108,14 @@ async def out_of_money() -> KeepsAll:
     """A cap that ends the run before its end."""
     store = KeepsAll()
     with pytest.raises(BudgetReached):
-        await begin(store, 1, Colourful(), replace(OPTIONS, max_cost_usd=0.0100))
+        await begin(store, 1, Colourful(), replace(OPTIONS, max_cost=0.0100))
     return store
 
 
 async def cut() -> KeepsAll:
     """The power goes in the middle of a batch: leases are held, asks are open."""
     store = KeepsAll()
-    limited = replace(OPTIONS, concurrency=3, rps=50.0, max_cost_usd=0.09)
+    limited = replace(OPTIONS, concurrency=3, rps=50.0, max_cost=0.09)
     with pytest.raises(PowerCut):
         await begin(DiesAfter(store, CUT_AT), 1, Colourful(trouble=trouble), limited)
     return store

@@ -53,8 +53,8 @@ class Counters:
         self.requests[attempt.result.value] += 1
         self.spent_pages += pages_charged(attempt) + pages_at_risk(attempt)
         self.rate_per_s = event.rate_per_s
-        if self._first_sent_s is None:
-            self._first_sent_s = attempt.sent_at_s
+        # not the first to end: requests that are given up end in no order
+        self._first_sent_s = min(self._first_sent_s or attempt.sent_at_s, attempt.sent_at_s)
         self._ends_s.append(attempt.sent_at_s + attempt.latency_s)
         while self._ends_s[0] < self._ends_s[-1] - _LATELY_S:
             self._ends_s.popleft()
