@@ -178,10 +178,10 @@ async def _look_through(
 
 @contextlib.asynccontextmanager
 async def _looker(settings: Settings, chosen: Chosen) -> AsyncIterator[Looker]:
-    from ocrlabel.dataset.images.identify import LOCAL, Limits
     from ocrlabel.engines.image_workers import Looker
+    from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 
-    limits = Limits() if chosen.engine.price_per_page_usd else LOCAL
+    limits = ImageLimits() if chosen.engine.price_per_page_usd else LOCAL_LIMITS
     looker = Looker(limits, parallel=settings.processes or usable_cores())
     try:
         yield looker

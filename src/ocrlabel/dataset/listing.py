@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from ocrlabel.dataset.images.identify import HEAD_BYTES, sniff
 from ocrlabel.errors import DatasetError
+from ocrlabel.images.identify import HEAD_BYTES, sniff
 from ocrlabel.labels import ImageRef
 
 # What calls itself an image is a row, also when it cannot be read: then it fails, and is seen.

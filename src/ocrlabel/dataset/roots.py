@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias
 
-from ocrlabel.dataset.images.identify import check_bytes
 from ocrlabel.errors import ConfigError, DatasetError, Unreadable
+from ocrlabel.images.limits import check_bytes
 from ocrlabel.labels import FailureClass
 from ocrlabel.storage.base import NotStored, ObjectStore
 

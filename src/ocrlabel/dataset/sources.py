@@ -16,7 +16,6 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ocrlabel.dataset.images.identify import Limits, check_bytes
 from ocrlabel.dataset.input_tables import CsvReader, JsonlReader, Reader, TextRows
 from ocrlabel.dataset.listing import (
     ListedRows,
@@ -37,6 +36,7 @@ from ocrlabel.dataset.roots import (
 )
 from ocrlabel.dataset.rows import Rows
 from ocrlabel.errors import DatasetError, Unreadable
+from ocrlabel.images.limits import ImageLimits, check_bytes
 from ocrlabel.labels import FailureClass, ImageRef
 from ocrlabel.storage.base import NotStored
 
@@ -188,7 +188,7 @@ async def open_dataset(
     cwd: Path,
     image_roots: Sequence[str | Path] = (),
     store_opener: StoreOpener | None = None,
-    max_bytes: int = Limits().max_bytes,
+    max_bytes: int = ImageLimits().max_bytes,
     image_column: str | None = None,
     id_column: str | None = None,
 ) -> Dataset:

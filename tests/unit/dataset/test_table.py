@@ -39,6 +39,7 @@ from ocrlabel.labels import (
     Page,
     Word,
 )
+from tests.support.shared_data import shared_data
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tables.txt"
 
@@ -193,8 +194,8 @@ def test_an_empty_failures_table_is_a_table(tmp_path):
     assert list(read_failures(tmp_path / "f.parquet")) == []
 
 
-def test_the_predecessors_table_is_read_as_it_is(shared_data):
-    rows = list(read_labels(shared_data / "predecessor" / "sample_10.parquet"))
+def test_the_predecessors_table_is_read_as_it_is():
+    rows = list(read_labels(shared_data("predecessor", "sample_10.parquet")))
     assert len(rows) == 10
     assert rows[0].split == "train"
     assert rows[0].original_source == "data/datasets/jsons/train.json"
@@ -203,8 +204,8 @@ def test_the_predecessors_table_is_read_as_it_is(shared_data):
     assert rows[0].words[0].polygon[0] == (235.83, 91.13)
 
 
-def test_a_predecessors_table_written_back_is_one_of_ours(tmp_path, shared_data):
-    source = shared_data / "predecessor" / "sample_10.parquet"
+def test_a_predecessors_table_written_back_is_one_of_ours(tmp_path):
+    source = shared_data("predecessor", "sample_10.parquet")
     count = rewrite_labels(source, tmp_path / "new.parquet", lambda row: row, changed_by="test")
     assert count == 10
     assert list(read_labels(tmp_path / "new.parquet")) == list(read_labels(source))

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-from ocrlabel.dataset.images.identify import known
 from ocrlabel.dataset.listing import IMAGE_ENDINGS, is_wild
 from ocrlabel.dataset.sources import Dataset
 from ocrlabel.errors import ConfigError, DatasetError, StoreUnavailable, Unreadable
+from ocrlabel.images.identify import identify
 from ocrlabel.labels import ImageRef
 from ocrlabel.storage.base import NotStored, ObjectStore, Stored, checked
 
@@ -278,7 +278,7 @@ async def survey(dataset: Dataset, *, at_once: int, tell: Callable[[Step], None]
         nonlocal done, size_bytes
         try:
             data = await dataset.read(ref)
-            format_ = known(data)
+            format_ = identify(data)
         except Unreadable as error:
             found.failed(ref.ordinal, _named(ref, error.message))
         else:
