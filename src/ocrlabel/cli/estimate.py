@@ -26,7 +26,7 @@ from ocrlabel.pipeline.workers.limits import Limits, limits_of
 from ocrlabel.wording import counted, duration, usd
 
 if TYPE_CHECKING:
-    from ocrlabel.dataset.sources import Dataset
+    from ocrlabel.dataset.sources import ImageDataset
     from ocrlabel.engines.image_workers import Looker
     from ocrlabel.pipeline.requests.image_reader import Reuse
 
@@ -100,7 +100,7 @@ def _cost_rows(
         yield "cap", f"{usd(cap_usd)} will not be enough{gone} (exit 5)"
 
 
-async def _done_before(place: Place, dataset: Dataset, chosen: Chosen) -> _Before:
+async def _done_before(place: Place, dataset: ImageDataset, chosen: Chosen) -> _Before:
     """What is there of this run. Raises RunMismatch where `run` would."""
     world = make_world(place.store, lambda _: None)
     plan = await existing_plan(world, place.layout)
@@ -149,7 +149,7 @@ class _Seen:
 
 
 async def _look_through(
-    dataset: Dataset, ordinals: list[int], reuse: Reuse | None, looker: Looker
+    dataset: ImageDataset, ordinals: list[int], reuse: Reuse | None, looker: Looker
 ) -> _Seen:
     seen, known = _Seen(), set[bytes]()
     for start in range(0, len(ordinals), 500):
@@ -190,7 +190,7 @@ async def _looker(settings: Settings, chosen: Chosen) -> AsyncIterator[Looker]:
 
 
 async def _look(
-    dataset: Dataset, ref: ImageRef, looker: Looker
+    dataset: ImageDataset, ref: ImageRef, looker: Looker
 ) -> tuple[bytes, int] | FailureClass:
     """The sha256 of the bytes, and their pages; or why they cannot be read."""
     try:

@@ -14,27 +14,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ocrlabel.dataset.push.extra_columns import ExtraColumns
 from ocrlabel.dataset.push.table import (
-    Others,
     PushRows,
     TableWriter,
     difference,
     digest_of,
     images_in,
-    look,
+    table_in_bucket,
 )
+from ocrlabel.dataset.push.target import PushTarget
 from ocrlabel.dataset.push.upload import (
+    ImageInventory,
     Sender,
     Step,
-    Survey,
-    Target,
     in_parallel,
     plan_uploads,
     rows_to_check,
     same_image,
-    survey,
+    take_inventory,
 )
-from ocrlabel.dataset.sources import Dataset
+from ocrlabel.dataset.sources import ImageDataset
 from ocrlabel.errors import ConfigError, DatasetError, StoreUnavailable
 from ocrlabel.labels import ImageRef
 from ocrlabel.storage.base import ObjectStore
@@ -46,9 +46,9 @@ _BYTES_PER_ROW = 1_000  # of a row without its image, generously
 
 @dataclass(frozen=True, slots=True)
 class PushOptions:
-    """packed: the bytes go into the table. verify: which images are read back, byte for byte."""
+    """embedded: the bytes go into the table. verify: which images are read back, byte for byte."""
 
-    packed: bool = False
+    embedded: bool = False
     skip_unreadable: bool = False
     replace: bool = False
     verify: Literal["sample", "all"] = "sample"
@@ -77,14 +77,14 @@ class Pushed:
 
 
 async def push(
-    dataset: Dataset,
-    others: Others,
+    dataset: ImageDataset,
+    extra: ExtraColumns,
     store: ObjectStore,
-    target: Target,
+    target: PushTarget,
     options: PushOptions,
     *,
     scratch: Path,
-    tell: Callable[[Step], None],
+    on_step: Callable[[Step], None],
 ) -> Pushed:
     """Push a dataset. store: of the whole bucket. scratch: a folder for the table's file.
 
@@ -93,20 +93,20 @@ async def push(
     """
     async for _ in store.list(target.table_key):
         break  # asked before the images are read: is there such a bucket, and may it be read?
-    found = await survey(dataset, at_once=options.at_once, tell=tell)
+    found = await take_inventory(dataset, at_once=options.at_once, on_step=on_step)
     _demand_an_image(found, dataset)
     rows = PushRows(
-        dataset, others, found, target.image_prefix, options.packed, options.skip_unreadable
+        dataset, extra, found, target.image_prefix, options.embedded, options.skip_unreadable
     )
     digest = await asyncio.to_thread(digest_of, rows)
-    state = await asyncio.to_thread(_settled, store, target, rows, digest, options)
+    state = await asyncio.to_thread(_table_state, store, target, rows, digest, options)
     most = None if options.verify == "all" else _SAMPLE
-    wanted = rows_to_check(found, most, distinct=not options.packed)
-    if options.packed:
-        counts = await _push_packed(rows, digest, state, store, target, options, scratch, tell)
-        await read_back_packed(store, target.table_key, rows, wanted, tell)
+    wanted = rows_to_check(found, most, distinct=not options.embedded)
+    if options.embedded:
+        counts = await _push_embedded(rows, digest, state, store, target, options, scratch, on_step)
+        await read_back_embedded(store, target.table_key, rows, wanted, on_step)
     else:
-        sender = Sender(dataset, found, store, target.image_prefix, options.at_once, tell)
+        sender = Sender(dataset, found, store, target.image_prefix, options.at_once, on_step)
         counts = await _push_objects(sender, wanted)
         if state != "unchanged":
             await _push_table(rows, digest, store, target, scratch)
@@ -120,19 +120,19 @@ async def push(
         identical=counts.identical,
         checked=len(wanted),
         table=state,
-        left_out=others.kept.left_out,
+        left_out=extra.kept.left_out,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Counts:
+class _Sent:
     uploaded: int
     uploaded_bytes: int
     there: int
     identical: int = 0
 
 
-def _demand_an_image(found: Survey, dataset: Dataset) -> None:
+def _demand_an_image(found: ImageInventory, dataset: ImageDataset) -> None:
     if found.unreadable == found.rows:
         row, reason = min(found.reasons.items())
         raise DatasetError(
@@ -141,11 +141,11 @@ def _demand_an_image(found: Survey, dataset: Dataset) -> None:
         )
 
 
-def _settled(
-    store: ObjectStore, target: Target, rows: PushRows, digest: str, options: PushOptions
+def _table_state(
+    store: ObjectStore, target: PushTarget, rows: PushRows, digest: str, options: PushOptions
 ) -> TableState:
     """What becomes of the table's key. Raises ConfigError when another table is there."""
-    there = look(store, target.table_key)
+    there = table_in_bucket(store, target.table_key)
     if there is None:
         return "written"
     if there.digest == digest:
@@ -153,7 +153,7 @@ def _settled(
     if options.replace:
         return "replaced"
     differs = difference(store, target.table_key, rows)
-    if not differs and (there.digest or not options.packed):
+    if not differs and (there.digest or not options.embedded):
         return "unchanged"  # other bytes (another version, another tool) and the same rows
     differs = differs or "no push wrote it, so nothing tells whether its images are these"
     raise ConfigError(
@@ -163,17 +163,17 @@ def _settled(
     )
 
 
-async def _push_objects(sender: Sender, wanted: list[int]) -> _Counts:
-    uploads = plan_uploads(sender.survey, await sender.stock())
+async def _push_objects(sender: Sender, wanted: list[int]) -> _Sent:
+    uploads = plan_uploads(sender.inventory, await sender.list_images())
     await sender.send(uploads)
     if uploads.images:
         await sender.check_all_there()
     await sender.read_back(wanted)
-    return _Counts(uploads.images, uploads.size_bytes, uploads.there, uploads.identical)
+    return _Sent(uploads.images, uploads.size_bytes, uploads.there, uploads.identical)
 
 
 async def _push_table(
-    rows: PushRows, digest: str, store: ObjectStore, target: Target, scratch: Path
+    rows: PushRows, digest: str, store: ObjectStore, target: PushTarget, scratch: Path
 ) -> None:
     path = scratch / "table.parquet"
 
@@ -186,34 +186,34 @@ async def _push_table(
     await store.upload(target.table_key, path)
 
 
-async def _push_packed(
+async def _push_embedded(
     rows: PushRows,
     digest: str,
     state: TableState,
     store: ObjectStore,
-    target: Target,
+    target: PushTarget,
     options: PushOptions,
     scratch: Path,
-    tell: Callable[[Step], None],
-) -> _Counts:
-    readable = rows.survey.rows - rows.survey.unreadable
+    on_step: Callable[[Step], None],
+) -> _Sent:
+    readable = rows.inventory.rows - rows.inventory.unreadable
     if state == "unchanged":
-        return _Counts(0, 0, readable)
+        return _Sent(0, 0, readable)
     path = scratch / "table.parquet"
-    await write_packed(path, rows, digest, at_once=options.at_once, tell=tell)
-    tell(Step("sending the table", 0, 0, path.stat().st_size))
+    await write_embedded(path, rows, digest, at_once=options.at_once, on_step=on_step)
+    on_step(Step("sending the table", 0, 0, path.stat().st_size))
     await store.upload(target.table_key, path)
-    return _Counts(readable, rows.survey.size_bytes, 0)
+    return _Sent(readable, rows.inventory.size_bytes, 0)
 
 
-async def write_packed(
-    path: Path, rows: PushRows, digest: str, *, at_once: int, tell: Callable[[Step], None]
+async def write_embedded(
+    path: Path, rows: PushRows, digest: str, *, at_once: int, on_step: Callable[[Step], None]
 ) -> None:
     """Write the table with its images; one row group of them (32 MB) is in memory at a time.
 
     Raises ConfigError where the disk has no room for it, DatasetError where an image changed.
     """
-    _check_room(path.parent, rows.survey.size_bytes + _BYTES_PER_ROW * rows.count)
+    _check_room(path.parent, rows.inventory.size_bytes + _BYTES_PER_ROW * rows.count)
     done = size_bytes = 0
     with TableWriter(path, rows, digest) as writer:
         for start, stop in rows.groups():
@@ -221,28 +221,28 @@ async def write_packed(
             batch = await asyncio.to_thread(rows.batch, start, stop, images)
             await asyncio.to_thread(writer.write, batch)
             done += stop - start
-            size_bytes += sum(rows.survey.sizes[start:stop])
-            tell(Step("packing", done, rows.survey.rows, size_bytes))
+            size_bytes += sum(rows.inventory.sizes[start:stop])
+            on_step(Step("packing", done, rows.inventory.rows, size_bytes))
 
 
 async def _images(rows: PushRows, start: int, stop: int, at_once: int) -> Sequence[bytes | None]:
     images: list[bytes | None] = [None] * (stop - start)
 
     async def read(ref: ImageRef) -> None:
-        images[ref.ordinal - start] = await same_image(rows.dataset, rows.survey, ref)
+        images[ref.ordinal - start] = await same_image(rows.dataset, rows.inventory, ref)
 
     refs = await asyncio.to_thread(rows.dataset.refs, start, stop)
-    readable = [ref for ref in refs if rows.survey.readable(ref.ordinal)]
+    readable = [ref for ref in refs if rows.inventory.readable(ref.ordinal)]
     await in_parallel(readable, read, at_once)
     return images
 
 
-async def read_back_packed(
+async def read_back_embedded(
     store: ObjectStore,
     key: str,
     rows: PushRows,
     wanted: Sequence[int],
-    tell: Callable[[Step], None],
+    on_step: Callable[[Step], None],
 ) -> None:
     """Read these input rows' images from the table in the bucket and compare every byte."""
     places = _places(rows, wanted)
@@ -251,13 +251,13 @@ async def read_back_packed(
         done = 0
         with store.open(key) as table:
             for place, data in images_in(table, list(places)):
-                if hashlib.sha256(data or b"").digest() != rows.survey.sha256(places[place]):
+                if hashlib.sha256(data or b"").digest() != rows.inventory.sha256(places[place]):
                     raise StoreUnavailable(
                         f"{store.url}/{key}: row {place + 1} holds another image than was sent; "
                         "push it again with --replace"
                     )
                 done += 1
-                tell(Step("checking", done, len(places)))
+                on_step(Step("checking", done, len(places)))
         if done < len(places):
             raise StoreUnavailable(
                 f"{store.url}/{key} lacks {len(places) - done:,} of its images; "
@@ -271,7 +271,10 @@ def _places(rows: PushRows, wanted: Sequence[int]) -> dict[int, int]:
     """From the row of the table to the row of the input: unreadable ones may be left out."""
     if not rows.skip_unreadable:
         return {row: row for row in wanted}
-    chosen, readable = set(wanted), (n for n in range(rows.survey.rows) if rows.survey.readable(n))
+    chosen, readable = (
+        set(wanted),
+        (n for n in range(rows.inventory.rows) if rows.inventory.readable(n)),
+    )
     return {place: row for place, row in enumerate(readable) if row in chosen}
 
 

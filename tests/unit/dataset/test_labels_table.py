@@ -22,7 +22,6 @@ from ocrlabel.dataset.labels_table import (
     LabelsWriter,
     failure_row,
     label_rows,
-    listing,
     read_failures,
     read_labels,
     rewrite_labels,
@@ -59,6 +58,14 @@ def written(path: Path, *rows: LabelRow, **info: str) -> Path:
         for row in rows:
             labels.add(row)
     return path
+
+
+def listing(schema: pa.Schema) -> str:
+    """One line a column, name and type."""
+    width = max(len(name) for name in schema.names)
+    return "\n".join(
+        f"{column.name:<{width}}  {str(column.type).replace('item: ', '')}" for column in schema
+    )
 
 
 def test_the_schemas_are_those_of_the_golden_file():
