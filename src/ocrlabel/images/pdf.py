@@ -28,13 +28,13 @@ _WHY = {3: "its structure is damaged", 5: "it is locked in a way that is not kno
 _POINTS_PER_INCH = 72
 
 
-def count_pages(data: bytes, limits: ImageLimits, *, dpi: float = DPI) -> int:
+def count_pages(data: bytes, limits: ImageLimits) -> int:
     """The number of pages. Raises Unreadable, also for a page whose raster would be too big."""
     with _opened(data) as document:
-        return _checked(document, limits, dpi)
+        return _checked(document, limits, DPI)
 
 
-def render_pages(data: bytes, limits: ImageLimits, *, dpi: float = DPI) -> Iterator[Image]:
+def render_pages(data: bytes, limits: ImageLimits, *, dpi: float) -> Iterator[Image]:
     """Each page in RGB, one in memory at a time, with what was filled into its forms."""
     with _opened(data) as document:
         pages = _checked(document, limits, dpi)

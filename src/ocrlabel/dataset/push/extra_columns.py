@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -42,14 +42,14 @@ def open_extra_columns(
     """Open the table that was opened as a dataset before; a folder has no other columns. Blocks."""
     ending = PurePosixPath(source).suffix.lower()
     if ending != ".parquet" and ending not in TEXT_READERS:
-        return NoExtraColumns()
+        return ExtraColumns()
     if source.startswith("s3://"):
         root = bucket_root(source, store_opener)
         file = root.store.open(root.prefix)
     else:
         path = cwd / Path(source).expanduser()
         if not path.is_file():
-            return NoExtraColumns()  # a folder, or a glob, whose name ends like a table's
+            return ExtraColumns()  # a folder, or a glob, whose name ends like a table's
         file = path.open("rb")
     try:
         if ending == ".parquet":
@@ -72,41 +72,29 @@ class KeptColumns:
     features: Mapping[str, Any] = field(default_factory=dict)
 
 
-class ExtraColumns(Protocol):
-    """The input's columns beside the image's. Not thread-safe; it blocks."""
-
-    @property
-    def kept(self) -> KeptColumns:
-        """Which there are."""
-        ...
-
-    def read(self, start: int, stop: int) -> Mapping[str, pa.Array[Any]]:
-        """The kept columns of the rows start to stop - 1: where the last read ended, or from 0."""
-        ...
-
-    def close(self) -> None:
-        """Give the file back."""
-        ...
-
-
-class NoExtraColumns:
-    """Of a folder: files have no columns."""
+class ExtraColumns:
+    """The input's columns beside the image's: here none. Not thread-safe; it blocks."""
 
     kept = KeptColumns()
 
-    def read(self, start: int, stop: int) -> Mapping[str, pa.Array[Any]]:  # noqa: ARG002 -- the protocol's
-        """Nothing."""
+    def __init__(self, file: BinaryIO | None = None) -> None:
+        self._file = file
+
+    def read(self, start: int, stop: int) -> Mapping[str, pa.Array[Any]]:  # noqa: ARG002 -- of none
+        """The kept columns of the rows start to stop - 1: where the last read ended, or from 0."""
         return {}
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Give the file back."""
+        if self._file is not None:
+            self._file.close()
 
 
-class ParquetExtraColumns:
+class ParquetExtraColumns(ExtraColumns):
     """Columns of a parquet table, with their own types; bytes are left out, they are images."""
 
     def __init__(self, file: BinaryIO, where: str, image_column: str | None) -> None:
-        self._file = file
+        super().__init__(file)
         table = open_parquet(file)
         schema = table.schema_arrow
         images = [column.name for column in schema if holds_bytes(column.type)]
@@ -138,10 +126,6 @@ class ParquetExtraColumns:
             for column in self.kept.columns
         }
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
 
 def _whole(column: pa.ChunkedArray[Any]) -> pa.Array[Any]:
     return pa.concat_arrays(column.chunks)
@@ -156,7 +140,7 @@ def _features(schema: pa.Schema, types: Mapping[str, object]) -> Mapping[str, An
         return {}
 
 
-class TextExtraColumns:
+class TextExtraColumns(ExtraColumns):
     """Columns of CSV and JSONL; the table is read through once to see what is in them.
 
     What is not of one kind everywhere, or is no plain value, is kept as JSON text.
@@ -169,7 +153,8 @@ class TextExtraColumns:
         reader: Callable[[BinaryIO, str], TextTableReader],
         image_column: str | None,
     ) -> None:
-        self._file, self._reader = file, reader(file, where)
+        super().__init__(file)
+        self._reader = reader(file, where)
         names = self._reader.names()
         image = choose_columns(names, where, image_column=image_column).image
         kinds: dict[str, set[str]] = {}
@@ -196,10 +181,6 @@ class TextExtraColumns:
             column.name: pa.array(_values(rows, column), column.type)
             for column in self.kept.columns
         }
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def _kind(name: str, value: object) -> str:
