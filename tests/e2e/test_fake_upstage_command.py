@@ -15,12 +15,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ocrlabel.cli.fake_upstage import fake_upstage
-from ocrlabel.engines.base import Answer, Document, Lane
+from ocrlabel.engines.base import Answer, Lane
 from ocrlabel.engines.upstage import UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError, Rejected, Unreadable
 from ocrlabel.fake.server import FromEngine, running
-from ocrlabel.labels import Page, Word
+from ocrlabel.labels import Document, Page, Word
 
 SERVE = "import typer; from ocrlabel.cli.fake_upstage import fake_upstage; typer.run(fake_upstage)"
 

@@ -19,14 +19,13 @@ import pypdfium2
 import pytest
 from PIL import Image
 
-from ocrlabel.engines.base import Document
 from ocrlabel.engines.upstage import Timeouts, UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import BadAnswer, ConfigError, KeyRefused, Rejected, Throttled, Unavailable
 from ocrlabel.fake.answers import FromBytes, recorded_in
 from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import LIMITS, Latency, Refusal, Settings, parse_faults
-from ocrlabel.labels import FailureClass
+from ocrlabel.labels import Document, FailureClass
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "upstage-recorded"
 KEYS = parse_keys("up_first@100,up_second@100", pages_per_minute=None)

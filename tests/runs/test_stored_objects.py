@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.engines.base import Answer, Document, Lane
+from ocrlabel.engines.base import Answer, Lane
 from ocrlabel.errors import BudgetReached, Interrupted, Rejected, Unavailable
-from ocrlabel.labels import Page, Word
+from ocrlabel.labels import Document, Page, Word
 from ocrlabel.options import Options
 from ocrlabel.pipeline.runtime import Stop
 from tests.support.clock import clock, run_virtual, sleep

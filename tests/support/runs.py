@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
-from ocrlabel.engines.base import Answer, Document, Lane
+from ocrlabel.engines.base import Answer, Lane
 from ocrlabel.errors import ImageError, Unreadable
-from ocrlabel.labels import FailureClass, ImageRef, Page, Word
+from ocrlabel.labels import Document, FailureClass, ImageRef, Page, Word
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Event
 from ocrlabel.pipeline.requests.image_reader import Reuse

@@ -10,10 +10,10 @@ from typing import NoReturn
 from PIL import Image, ImageDraw
 
 from ocrlabel.aws.doctor import Check
-from ocrlabel.engines.base import Document
 from ocrlabel.engines.upstage import BASE_URL, UpstageEngine
 from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.errors import ImageError, KeyRefused
+from ocrlabel.labels import Document
 
 
 class _NoOpener:

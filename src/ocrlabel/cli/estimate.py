@@ -27,7 +27,7 @@ from ocrlabel.pipeline.workers.limits import Limits, limits_of
 from ocrlabel.wording import counted, duration, usd
 
 if TYPE_CHECKING:
-    from ocrlabel.dataset.sources import Dataset
+    from ocrlabel.dataset.sources import ImageDataset
     from ocrlabel.engines.image_workers import Looker
     from ocrlabel.pipeline.requests.image_reader import Reuse
 
@@ -102,7 +102,7 @@ def _cost_rows(
         yield "cap", f"{usd(cap_usd)} will not be enough{gone} (exit 5)"
 
 
-async def _done_before(place: Place, dataset: Dataset, chosen: Chosen) -> _Before:
+async def _done_before(place: Place, dataset: ImageDataset, chosen: Chosen) -> _Before:
     """What is there of this run. Raises RunMismatch where `run` would."""
     world = make_world(place.store, lambda _: None)
     plan = await existing_plan(world, place.layout)
@@ -151,7 +151,7 @@ class _Seen:
 
 
 async def _look_through(
-    dataset: Dataset, ordinals: list[int], reuse: Reuse | None, looker: Looker
+    dataset: ImageDataset, ordinals: list[int], reuse: Reuse | None, looker: Looker
 ) -> _Seen:
     seen, known = _Seen(), set[bytes]()
     for start in range(0, len(ordinals), 500):
@@ -180,10 +180,10 @@ async def _look_through(
 
 @contextlib.asynccontextmanager
 async def _looker(options: Options, chosen: Chosen) -> AsyncIterator[Looker]:
-    from ocrlabel.dataset.images.identify import LOCAL, Limits
     from ocrlabel.engines.image_workers import Looker
+    from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 
-    limits = Limits() if chosen.engine.price_per_page_usd else LOCAL
+    limits = ImageLimits() if chosen.engine.price_per_page_usd else LOCAL_LIMITS
     looker = Looker(limits, parallel=options.processes or usable_cores())
     try:
         yield looker
@@ -192,7 +192,7 @@ async def _looker(options: Options, chosen: Chosen) -> AsyncIterator[Looker]:
 
 
 async def _look(
-    dataset: Dataset, ref: ImageRef, looker: Looker
+    dataset: ImageDataset, ref: ImageRef, looker: Looker
 ) -> tuple[bytes, int] | FailureClass:
     """The sha256 of the bytes, and their pages; or why they cannot be read."""
     try:

@@ -32,7 +32,7 @@ from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
-    from ocrlabel.dataset.sources import Dataset
+    from ocrlabel.dataset.sources import ImageDataset
     from ocrlabel.engines.upstage_keys import Key
 
 _GOES_ON = "all that was answered is saved: run the same command again to go on"
@@ -338,7 +338,7 @@ def _with_notice(chosen: Chosen, display: Display) -> Callable[[Event], None]:
 
 
 @contextlib.asynccontextmanager
-async def _dataset(source: str, options: Options, keys: Keys) -> AsyncIterator[Dataset]:
+async def _dataset(source: str, options: Options, keys: Keys) -> AsyncIterator[ImageDataset]:
     dataset = await open_source(source, options, keys)
     try:
         yield dataset
@@ -346,7 +346,7 @@ async def _dataset(source: str, options: Options, keys: Keys) -> AsyncIterator[D
         dataset.close()
 
 
-async def open_source(source: str, options: Options, keys: Keys) -> Dataset:
+async def open_source(source: str, options: Options, keys: Keys) -> ImageDataset:
     """The input as the run sees it. Raises DatasetError."""
     from ocrlabel.dataset.sources import open_dataset
 
@@ -427,7 +427,7 @@ def _deadline(stop: Stop, options: Options) -> Iterator[None]:
         timer.cancel()
 
 
-def input_line(dataset: Dataset) -> str:
+def input_line(dataset: ImageDataset) -> str:
     """The line: images/: 12 rows; 3 other files skipped: 2 .txt, 1 hidden."""
     line = f"{dataset.describe()}: {counted(dataset.rows, 'row')}"
     skipped = Counter(dataset.skipped)

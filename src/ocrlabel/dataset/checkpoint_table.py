@@ -1,6 +1,8 @@
-"""A row of a checkpoint from an outcome, and back: nothing is lost on the way.
+"""A checkpoint: a finished batch as a parquet file that a person can read too.
 
-The keys are the columns of `checkpoint_schema`.
+One row per input row, in input order: what became of it, every request, the raw answer; nothing is
+lost on the way to the file and back. The file's metadata carries the run id and a summary as JSON,
+so that progress can be told from the footers alone.
 """
 
 from __future__ import annotations
@@ -229,8 +231,10 @@ def encode_checkpoint(rows: Sequence[Settled], meta: Mapping[str, Any]) -> bytes
     """The parquet file of one batch; `meta` is JSON-able and comes back from `read_meta`."""
     listed = [to_row(row.ref, row.outcome) for row in rows]
     table = pa.Table.from_pylist(listed, schema=CHECKPOINT_SCHEMA)
-    noted = {"schema_version": CHECKPOINT_SCHEMA_VERSION, **meta}
-    table = table.replace_schema_metadata({_META: json.dumps(noted, ensure_ascii=False).encode()})
+    metadata = {"schema_version": CHECKPOINT_SCHEMA_VERSION, **meta}
+    table = table.replace_schema_metadata(
+        {_META: json.dumps(metadata, ensure_ascii=False).encode()}
+    )
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd")
     return out.getvalue()
@@ -265,13 +269,13 @@ def read_attempts(file: BinaryIO, *, where: str) -> list[tuple[str, tuple[Attemp
 
 
 def _meta_of(schema: pa.Schema, where: str) -> dict[str, Any]:
-    noted = (schema.metadata or {}).get(_META)
-    if noted is None:
+    metadata = (schema.metadata or {}).get(_META)
+    if metadata is None:
         raise RunMismatch(
             f"{where} was not written by this version of ocrlabel\n"
             "  move it away, or use another --checkpoint-prefix"
         )
-    found = json.loads(noted)
+    found = json.loads(metadata)
     if found.get("schema_version") != CHECKPOINT_SCHEMA_VERSION:
         raise RunMismatch(
             f"{where} has schema {found.get('schema_version')}, this is"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from ocrlabel.errors import EngineUnusable
-from ocrlabel.labels import Page
+from ocrlabel.labels import Document, Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +24,6 @@ class Lane:
     requests_per_s: float | None = None
     pages_per_minute: float | None = None
     pages_follow: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """An image as an engine will be handed it.
-
-    data: the original bytes where the engine takes them as they are, else the upright re-encoded
-    image. format: lower-case, as `dataset.pixels.sniff` names it ("jpeg", "pdf", ...).
-    page_count: pages that will be billed; None where it cannot be known beforehand.
-    page_sizes_px: (width, height) of each upright page, empty where the engine decides them
-    (a PDF's raster).
-    """
-
-    data: bytes
-    format: str
-    page_count: int | None
-    page_sizes_px: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

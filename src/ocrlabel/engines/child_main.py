@@ -19,10 +19,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
-from ocrlabel.dataset.images.identify import Limits
-from ocrlabel.dataset.images.prepare import Facts, inspect, sized_pages
 from ocrlabel.engines.children import receive, send
 from ocrlabel.errors import ConfigError, ImageError, Unreadable
+from ocrlabel.images.headers import HeaderFacts, inspect
+from ocrlabel.images.limits import ImageLimits
+from ocrlabel.images.prepare import sized_pages
 from ocrlabel.labels import FailureClass, Page, Word
 
 if TYPE_CHECKING:
@@ -122,15 +123,15 @@ class Read:
 
 
 class LocalWork:
-    """Does Look -> Facts and Read -> pages; raises Unreadable."""
+    """Does Look -> HeaderFacts and Read -> pages; raises Unreadable."""
 
-    def __init__(self, reader: Callable[[], PageReader], limits: Limits, dpi: int) -> None:
+    def __init__(self, reader: Callable[[], PageReader], limits: ImageLimits, dpi: int) -> None:
         self._reader = reader()
         self._limits = limits
         self._dpi = dpi
         self.about = self._reader.about
 
-    def __call__(self, task: Look | Read) -> Facts | tuple[Page, ...]:
+    def __call__(self, task: Look | Read) -> HeaderFacts | tuple[Page, ...]:
         """Do one task."""
         if isinstance(task, Look):
             return inspect(task.data, self._limits)

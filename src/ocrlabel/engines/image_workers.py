@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from ocrlabel.dataset.images.identify import Accepts, Limits
-from ocrlabel.dataset.images.prepare import check_whole, inspect, prepare
-from ocrlabel.engines.base import Document
 from ocrlabel.engines.children import ChildPool
+from ocrlabel.images.headers import check_integrity, inspect
+from ocrlabel.images.limits import Accepts, ImageLimits
+from ocrlabel.images.prepare import prepare
+from ocrlabel.labels import Document
 
 _PREPARER_MEMORY_BYTES = 3_000_000_000
 _INSPECTOR_MEMORY_BYTES = 1_500_000_000
@@ -16,7 +17,7 @@ _INSPECTOR_MEMORY_BYTES = 1_500_000_000
 
 
 class Opener:
-    """`dataset.pixels.prepare` in processes that may die of an image without the run dying of it.
+    """`images.prepare` in processes that may die of an image without the run dying of it.
 
     parallel: how many images are opened at once. An image that hangs its process for timeout_s,
     kills it, or needs more memory than any good image, is Unreadable.
@@ -56,7 +57,7 @@ class OpeningWork:
 class Looker:
     """What is cut off or broken is told as the run would tell it, without reading a word."""
 
-    def __init__(self, limits: Limits, *, parallel: int, timeout_s: float = 60.0) -> None:
+    def __init__(self, limits: ImageLimits, *, parallel: int, timeout_s: float = 60.0) -> None:
         self._pool: ChildPool[bytes, int] = ChildPool(
             partial(LookingWork, limits),
             parallel,
@@ -77,11 +78,11 @@ class Looker:
 class LookingWork:
     """What a child process does."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
 
     def __call__(self, data: bytes) -> int:
         """Look at one image. Raises Unreadable."""
         facts = inspect(data, self._limits)
-        check_whole(data, facts.format, self._limits)
+        check_integrity(data, facts.format, self._limits)
         return facts.page_count

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-from ocrlabel.dataset.images.identify import LOCAL
-from ocrlabel.dataset.images.prepare import Facts
-from ocrlabel.engines.base import Answer, Document, Lane, usable_cores
+from ocrlabel.engines.base import Answer, Lane, usable_cores
 from ocrlabel.engines.child_main import LocalWork, Look, PageReader, Read
 from ocrlabel.engines.children import ChildPool
 from ocrlabel.errors import BadAnswer, ConfigError
-from ocrlabel.labels import Page
+from ocrlabel.images.headers import HeaderFacts
+from ocrlabel.images.limits import LOCAL_LIMITS
+from ocrlabel.labels import Document, Page
 
 DPI = 150
 """The raster of PDF pages, the same as the Upstage API's."""
@@ -28,7 +28,7 @@ class LocalEngine:
     """
 
     price_per_page_usd = 0.0
-    max_pages = LOCAL.max_pages
+    max_pages = LOCAL_LIMITS.max_pages
     lanes = (Lane("local"),)
 
     def __init__(
@@ -48,8 +48,8 @@ class LocalEngine:
         self.request_timeout_s = page_timeout_s * self.max_pages
         self._page_timeout_s = page_timeout_s
         self._model_version = name
-        self._pool: ChildPool[Look | Read, Facts | tuple[Page, ...]] = ChildPool(
-            partial(LocalWork, reader, LOCAL, DPI),
+        self._pool: ChildPool[Look | Read, HeaderFacts | tuple[Page, ...]] = ChildPool(
+            partial(LocalWork, reader, LOCAL_LIMITS, DPI),
             self.parallel,
             timeout_s=page_timeout_s,
             what=name,
@@ -67,7 +67,7 @@ class LocalEngine:
     async def prepare(self, data: bytes) -> Document:
         """Headers only: the pixels are decoded where they are read. Raises Unreadable."""
         facts = await self._pool.run(Look(data))
-        if not isinstance(facts, Facts):
+        if not isinstance(facts, HeaderFacts):
             raise TypeError(type(facts))
         return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
 
@@ -75,7 +75,7 @@ class LocalEngine:
         """Read every page. Raises Unreadable, also for what kills or hangs its process."""
         allowed_s = self._page_timeout_s * (document.page_count or 1)
         pages = await self._pool.run(Read(document.data), timeout_s=allowed_s)
-        if isinstance(pages, Facts):
+        if isinstance(pages, HeaderFacts):
             raise TypeError(type(pages))
         return Answer(pages, self._model_version)
 

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from ocrlabel.dataset.images.pdf import DPI
-from ocrlabel.dataset.images.prepare import Limits, inspect, sniff, upright_pages
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.dataset.parquet_io import open_parquet
 from ocrlabel.errors import ConfigError, Unreadable
 from ocrlabel.export.base import ImageFile, NoImage
+from ocrlabel.images.headers import inspect
+from ocrlabel.images.identify import sniff
+from ocrlabel.images.limits import ImageLimits
+from ocrlabel.images.pdf import DPI
+from ocrlabel.images.prepare import upright_pages
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 _ROWS_PER_READ = 64
 _AS_THEY_ARE = {"jpeg": ".jpg", "png": ".png"}
 # It was labelled once, so it may be as large as any engine takes.
-_LIMITS = Limits(max_bytes=500_000_000, max_pages=1000)
+_LIMITS = ImageLimits(max_bytes=500_000_000, max_pages=1000)
 
 
 class Place(Protocol):

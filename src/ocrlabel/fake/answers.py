@@ -25,11 +25,11 @@ from typing import Final, Protocol
 import pypdfium2
 from PIL import Image, UnidentifiedImageError
 
-from ocrlabel.dataset.images.identify import sniff
-from ocrlabel.dataset.images.pillow import stated_size
 from ocrlabel.errors import ConfigError, Unreadable
 from ocrlabel.fake.ledger import Entry
 from ocrlabel.fake.settings import ErrorShape, Limits
+from ocrlabel.images.identify import sniff
+from ocrlabel.images.pillow import stated_size
 from ocrlabel.labels import Page, Word
 
 _VOCABULARY: Final = (

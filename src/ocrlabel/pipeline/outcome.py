@@ -7,10 +7,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ocrlabel.engines.base import Answer, Document
+from ocrlabel.engines.base import Answer
 from ocrlabel.labels import (
     Attempt,
     AttemptResult,
+    Document,
     Failed,
     FailureClass,
     ImageRef,

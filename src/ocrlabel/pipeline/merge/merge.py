@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ocrlabel.dataset.checkpoint_table import Settled
-from ocrlabel.engines.base import Document, Engine
+from ocrlabel.engines.base import Engine
 from ocrlabel.errors import BadAnswer, ConfigError, RunMismatch, StoreUnavailable
-from ocrlabel.labels import Labelled, Tally
+from ocrlabel.labels import Document, Labelled, Tally
 from ocrlabel.pipeline.budget.account import Account, account_from_json
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.leases.leases import Closed, Free, Lease, Leases, LeaseState

@@ -25,7 +25,7 @@ def test_packed_images_are_in_the_table_read_back_equal_and_loaded_by_datasets(
 
     files = {f"{n:03}.png": picture(n % 150) for n in range(230)} | {"bad.png": b"no image"}
     folder_of(tmp_path, files)
-    done = pusher("scans", "packed/", packed=True, verify="all")
+    done = pusher("scans", "packed/", embedded=True, verify="all")
     assert (done.rows, done.uploaded, done.unreadable, done.checked) == (231, 230, 1, 230)
     assert list(listed(pusher.store)) == ["packed/scans.parquet"]
     data = stored(pusher.store, "packed/scans.parquet")
@@ -49,7 +49,7 @@ def test_packed_images_are_in_the_table_read_back_equal_and_loaded_by_datasets(
     )
     assert isinstance(loaded.features["image"], datasets.Image)
     assert loaded[17]["image"].size == corners(48 + 2 * 17, 32).size
-    again = pusher("scans", "packed/", packed=True)
+    again = pusher("scans", "packed/", embedded=True)
     assert (again.uploaded, again.there, again.table) == (0, 230, "unchanged")
 
 
@@ -67,7 +67,7 @@ class Counted(io.BytesIO):
 def test_one_image_of_a_packed_table_is_read_without_the_rest_of_its_group(plain, tmp_path):
     big = {f"{n:02}.png": picture(n) + bytes([n]) * 100_000 for n in range(90)}
     folder_of(tmp_path, big)
-    plain("scans", packed=True)
+    plain("scans", embedded=True)
     file = Counted(plain.store.objects["data/processed/scans.parquet"])
     assert len(file.getvalue()) > 9_000_000
     assert list(images_in(file, [0, 7])) == [(0, big["00.png"]), (7, big["07.png"])]
@@ -76,10 +76,10 @@ def test_one_image_of_a_packed_table_is_read_without_the_rest_of_its_group(plain
 
 def test_a_packed_table_with_other_images_is_another_table(plain, tmp_path):
     folder_of(tmp_path, {"a.png": picture(1), "b.png": picture(2)})
-    plain("scans", packed=True)
+    plain("scans", embedded=True)
     (tmp_path / "scans/b.png").write_bytes(picture(3))
     with pytest.raises(ConfigError, match="2 rows there, 2 here: 1 with another content"):
-        plain("scans", packed=True)
+        plain("scans", embedded=True)
 
 
 def test_a_packed_table_that_came_to_harm_is_noticed(plain, tmp_path):
@@ -90,7 +90,7 @@ def test_a_packed_table_that_came_to_harm_is_noticed(plain, tmp_path):
             self.objects[key] = path.read_bytes().replace(picture(2), picture(2)[::-1])
 
     with pytest.raises(StoreUnavailable, match="row 2 holds another image"):
-        plain("scans", packed=True, store=Flips())
+        plain("scans", embedded=True, store=Flips())
 
 
 def test_packing_stops_before_it_fills_the_disk(tmp_path):
@@ -116,7 +116,7 @@ def test_a_hugging_face_table_is_unpacked_and_packed_again_with_its_class_names(
     table = pq.read_table(pa.BufferReader(plain.store.objects["data/processed/hf.parquet"]))
     assert table["id"].to_pylist() == [f"{n}.png" for n in range(4)]
     assert table["label"].to_pylist() == [0, 1, 1, 0]
-    plain("hf.parquet", "again.parquet", packed=True)
+    plain("hf.parquet", "again.parquet", embedded=True)
     (tmp_path / "again.parquet").write_bytes(plain.store.objects["again.parquet"])
     loaded = datasets.Dataset.from_parquet(
         str(tmp_path / "again.parquet"), cache_dir=str(tmp_path / "cache")

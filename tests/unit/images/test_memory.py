@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.support.shared_data import shared_data
 from tests.unit.dataset.made import saved
 
 LIMIT_MB = 300
@@ -16,7 +17,8 @@ LIMIT_MB = 300
 MEASURE = """
 import sys
 from pathlib import Path
-from ocrlabel.dataset.images.prepare import Accepts, prepare, upright_pages
+from ocrlabel.images.limits import Accepts
+from ocrlabel.images.prepare import prepare, upright_pages
 from ocrlabel.errors import Unreadable
 
 def peak_mb():
@@ -47,8 +49,8 @@ def peak_above_idle_mb(*files: Path) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
-def test_no_bad_file_takes_more_than_the_limit(shared_data):
-    files = [file for file in sorted((shared_data / "bad").iterdir()) if file.is_file()]
+def test_no_bad_file_takes_more_than_the_limit():
+    files = [file for file in sorted(shared_data("bad").iterdir()) if file.is_file()]
     assert peak_above_idle_mb(*files) < LIMIT_MB
 
 

@@ -8,40 +8,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrlabel.dataset.push.table import row_groups
+from ocrlabel.dataset.push.target import PushTarget, image_key, name_of, target_of
 from ocrlabel.dataset.push.upload import (
-    Stock,
-    Survey,
-    Target,
-    groups,
-    image_key,
+    ImageInventory,
+    ImagesInBucket,
     in_parallel,
     missing,
-    name_of,
     plan_uploads,
     rows_to_check,
-    target_of,
 )
 from ocrlabel.errors import ConfigError
 from ocrlabel.storage.base import Stored
 
 
-def surveyed(contents: list[int | None]) -> Survey:
-    """A survey of images with these contents; None cannot be read."""
-    survey = Survey(len(contents))
+def surveyed(contents: list[int | None]) -> ImageInventory:
+    """A inventory of images with these contents; None cannot be read."""
+    inventory = ImageInventory(len(contents))
     for row, content in enumerate(contents):
         if content is None:
-            survey.failed(row, "broken")
+            inventory.failed(row, "broken")
         else:
-            survey.found(row, bytes([content] * 32), 10 + content, "png")
-    return survey
+            inventory.found(row, bytes([content] * 32), 10 + content, "png")
+    return inventory
 
 
-def stock_of(contents: list[int]) -> Stock:
-    stock = Stock("data/images")
+def stock_of(contents: list[int]) -> ImagesInBucket:
+    in_bucket = ImagesInBucket("data/images")
     for content in contents:
         name = f"{bytes([content] * 32).hex()}.png"
-        stock.add(Stored(image_key("data/images", name), 10 + content))
-    return stock
+        in_bucket.add(Stored(image_key("data/images", name), 10 + content))
+    return in_bucket
 
 
 CONTENTS = st.lists(st.none() | st.integers(0, 5), min_size=1, max_size=30)
@@ -49,56 +46,56 @@ CONTENTS = st.lists(st.none() | st.integers(0, 5), min_size=1, max_size=30)
 
 @given(CONTENTS, st.lists(st.integers(0, 5)))
 def test_every_image_is_sent_once_or_is_there(contents, there):
-    survey = surveyed(contents)
-    uploads = plan_uploads(survey, stock_of(there))
+    inventory = surveyed(contents)
+    uploads = plan_uploads(inventory, stock_of(there))
     sent = [contents[row] for row in uploads.between(0, len(contents))]
     assert len(sent) == len(set(sent)) == uploads.images
     assert set(sent) == {content for content in contents if content is not None} - set(there)
     assert uploads.size_bytes == sum(10 + content for content in sent)
     readable = sum(content is not None for content in contents)
     assert uploads.images + uploads.there + uploads.identical == readable
-    assert survey.unreadable == len(contents) - readable
-    assert list(missing(survey, stock_of([*there, *sent]))) == []
+    assert inventory.unreadable == len(contents) - readable
+    assert list(missing(inventory, stock_of([*there, *sent]))) == []
 
 
 def test_objects_elsewhere_or_cut_off_are_not_the_images():
-    survey = surveyed([1])
-    stock = Stock("data/images")
-    stock.add(Stored(f"data/images/zz/{survey.name(0)}", 11))
-    assert list(missing(survey, stock)) == [0]
-    stock.add(Stored(image_key("data/images", survey.name(0)), 10))
-    assert list(missing(survey, stock)) == [0]
-    stock.add(Stored(image_key("data/images", survey.name(0)), 11))
-    assert list(missing(survey, stock)) == []
+    inventory = surveyed([1])
+    in_bucket = ImagesInBucket("data/images")
+    in_bucket.add(Stored(f"data/images/zz/{inventory.name(0)}", 11))
+    assert list(missing(inventory, in_bucket)) == [0]
+    in_bucket.add(Stored(image_key("data/images", inventory.name(0)), 10))
+    assert list(missing(inventory, in_bucket)) == [0]
+    in_bucket.add(Stored(image_key("data/images", inventory.name(0)), 11))
+    assert list(missing(inventory, in_bucket)) == []
 
 
 @given(CONTENTS, st.integers(2, 9), st.booleans())
 def test_a_sample_has_the_first_and_the_last_readable_row(contents, most, distinct):
-    survey = surveyed(contents)
+    inventory = surveyed(contents)
     readable = [
         row
         for row, content in enumerate(contents)
         if content is not None and not (distinct and content in contents[:row])
     ]
-    sample = rows_to_check(survey, most, distinct=distinct)
+    sample = rows_to_check(inventory, most, distinct=distinct)
     assert sample == sorted(set(sample))
     assert len(sample) == min(most, len(readable))
     assert set(sample) <= set(readable)
     if readable:
         assert {sample[0], sample[-1]} == {readable[0], readable[-1]}
-    assert rows_to_check(survey, None, distinct=distinct) == readable
+    assert rows_to_check(inventory, None, distinct=distinct) == readable
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=60))
 def test_groups_cover_every_row_once_within_their_limits(sizes):
-    cut = list(groups(sizes, most_rows=7, most_bytes=60))
+    cut = list(row_groups(sizes, most_rows=7, most_bytes=60))
     assert [row for start, stop in cut for row in range(start, stop)] == list(range(len(sizes)))
     assert all(0 < stop - start <= 7 for start, stop in cut)
     assert all(stop - start == 1 or sum(sizes[start:stop]) <= 60 for start, stop in cut)
 
 
 def test_an_image_larger_than_a_group_is_a_group():
-    assert list(groups([5, 99, 5], most_rows=10, most_bytes=60)) == [(0, 1), (1, 2), (2, 3)]
+    assert list(row_groups([5, 99, 5], most_rows=10, most_bytes=60)) == [(0, 1), (1, 2), (2, 3)]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +112,7 @@ def test_an_image_larger_than_a_group_is_a_group():
     ],
 )
 def test_the_tables_place_follows_from_what_was_named(address, source, key):
-    assert target_of(address, source) == Target("b", key)
+    assert target_of(address, source) == PushTarget("b", key)
 
 
 def test_a_name_can_be_given_where_the_source_has_none():
@@ -123,7 +120,7 @@ def test_a_name_can_be_given_where_the_source_has_none():
         with pytest.raises(ConfigError, match="add --dataset-name NAME"):
             name_of(source)
     target = target_of("s3://b", ".", dataset_name="train", image_prefix="/img/")
-    assert target == Target("b", "data/processed/train.parquet", "img")
+    assert target == PushTarget("b", "data/processed/train.parquet", "img")
     assert target.url == "s3://b/data/processed/train.parquet"
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ocrlabel.dataset.parquet_io import Blocks, Cursor
+from ocrlabel.dataset.parquet_io import Blocks, Cursor, open_parquet
 from ocrlabel.errors import StoreUnavailable
 
 ROWS = 20_000
@@ -92,3 +92,24 @@ def test_the_last_blocks_are_kept_and_no_more_however_large_the_table():
         assert cursor.reads == ROWS // 10
         blocks.around(ROWS - 650)
         assert cursor.reads == ROWS // 10 + 1
+
+
+# memory: it does not grow with the rows that were read
+
+GROUPS, ROWS_PER_GROUP = 30, 1_000
+
+
+def test_of_a_table_of_thirty_row_groups_a_few_are_held_at_once(tmp_path):
+    path = tmp_path / "table.parquet"
+    with pq.ParquetWriter(path, pa.schema({"text": pa.string()}), compression="none") as writer:
+        for group in range(GROUPS):
+            texts = [f"{group}-{row}".ljust(400) for row in range(ROWS_PER_GROUP)]
+            writer.write_batch(pa.record_batch({"text": texts}))
+    before = pa.total_allocated_bytes()
+    held: list[int] = []
+    with open_parquet(path) as table:
+        for batch in table.iter_batches(100, use_threads=False):
+            held.append(pa.total_allocated_bytes() - before)
+            assert len(batch) == 100
+    assert len(held) == GROUPS * ROWS_PER_GROUP // 100
+    assert max(held) < path.stat().st_size / 4

@@ -9,19 +9,23 @@ from io import BytesIO
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from ocrlabel.dataset.images import pillow
-from ocrlabel.dataset.images.prepare import Accepts, Limits, inspect, prepare, sniff, upright_pages
 from ocrlabel.errors import Unreadable
+from ocrlabel.images import pillow
+from ocrlabel.images.headers import inspect
+from ocrlabel.images.identify import sniff
+from ocrlabel.images.limits import Accepts, ImageLimits
+from ocrlabel.images.prepare import prepare, upright_pages
 from ocrlabel.labels import FailureClass
+from tests.support.shared_data import shared_data
 from tests.unit.dataset.made import chunk, corners, is_corners, pdf, png_header, saved, turned
 
 UPSTAGE = Accepts(frozenset({"jpeg", "png", "bmp", "tiff", "pdf", "heic"}))
 LOSSLESS = [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True}), ("BMP", {})]
 
 
-def failure_of(data: bytes, limits: Limits | None = None) -> FailureClass:
+def failure_of(data: bytes, limits: ImageLimits | None = None) -> FailureClass:
     with pytest.raises(Unreadable) as caught:
-        inspect(data, limits or Limits())
+        inspect(data, limits or ImageLimits())
     return caught.value.failure
 
 
@@ -74,7 +78,7 @@ def test_an_image_is_known_by_its_content(data, name):
 )
 def test_what_is_no_image_is_called_by_its_name(data, failure, said):
     with pytest.raises(Unreadable, match=said) as caught:
-        inspect(data, Limits())
+        inspect(data, ImageLimits())
     assert caught.value.failure == failure
 
 
@@ -88,7 +92,7 @@ def test_pixels_are_upright_in_all_orientations(orientation, format_, options):
     page = first_page(data)
     assert page.mode == "RGB"
     assert is_corners(page, tolerance=4)
-    facts = inspect(data, Limits())
+    facts = inspect(data, ImageLimits())
     assert (facts.orientation, facts.turned) == (orientation, orientation != 1)
     assert facts.page_sizes_px == ((48, 32),)
 
@@ -110,13 +114,13 @@ def test_the_orientation_behind_the_pixels_of_a_png_counts_too():
     plain = saved(corners().transpose(Image.Transpose.ROTATE_180), "PNG")
     end = plain.index(b"IEND") - 4
     late = plain[:end] + chunk(b"eXIf", exif.tobytes()[6:]) + plain[end:]
-    assert inspect(late, Limits()).orientation == 3
+    assert inspect(late, ImageLimits()).orientation == 3
     assert is_corners(first_page(late))
 
 
 def test_a_broken_exif_block_counts_as_upright():
     data = saved(corners(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xffgarbage")
-    assert inspect(data, Limits()).orientation == 1
+    assert inspect(data, ImageLimits()).orientation == 1
     assert prepare(data, UPSTAGE).data == data
 
 
@@ -134,7 +138,7 @@ def test_pages_of_a_tiff_are_turned_each_by_its_own_tag():
     assert (document.format, document.page_count) == ("tiff", 2)
     assert document.data != data
     assert [is_corners(page) for page in upright_pages(document.data)] == [True, True]
-    assert not inspect(document.data, Limits()).turned
+    assert not inspect(document.data, ImageLimits()).turned
 
 
 # what needs no change is not changed
@@ -211,7 +215,7 @@ def test_what_is_too_big_to_be_turned_in_memory_is_refused():
     turned_tag = b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
     plain = png_header(10_000, 10_000)
     data = plain[:33] + chunk(b"eXIf", turned_tag) + plain[33:]
-    assert inspect(data, Limits()).orientation == 6
+    assert inspect(data, ImageLimits()).orientation == 6
     with pytest.raises(Unreadable, match="would have to be turned") as caught:
         prepare(data, UPSTAGE)
     assert caught.value.failure == FailureClass.TOO_MANY_PIXELS
@@ -283,20 +287,22 @@ def test_what_is_broken_is_said_in_plain_words_and_not_in_those_of_a_library(dat
 
 def test_limits_are_checked_before_decoding():
     assert failure_of(png_header(60_000, 60_000)) == FailureClass.TOO_MANY_PIXELS
-    assert failure_of(b"x" * 11, Limits(max_bytes=10)) == FailureClass.TOO_LARGE
+    assert failure_of(b"x" * 11, ImageLimits(max_bytes=10)) == FailureClass.TOO_LARGE
     tiff = saved(corners(), "TIFF", save_all=True, append_images=[corners()] * 2)
-    assert failure_of(tiff, Limits(max_pages=2)) == FailureClass.TOO_MANY_PAGES
-    assert failure_of(pdf((72, 72), (72, 72)), Limits(max_pages=1)) == FailureClass.TOO_MANY_PAGES
+    assert failure_of(tiff, ImageLimits(max_pages=2)) == FailureClass.TOO_MANY_PAGES
+    assert (
+        failure_of(pdf((72, 72), (72, 72)), ImageLimits(max_pages=1)) == FailureClass.TOO_MANY_PAGES
+    )
     assert failure_of(pdf((14_400, 14_400))) == FailureClass.TOO_MANY_PIXELS
 
 
 def test_an_image_right_at_the_limits_is_taken():
-    assert inspect(png_header(100, 20), Limits(max_pixels_per_page=2000)).page_count == 1
-    assert inspect(pdf((72, 72)), Limits(max_pages=1)).page_count == 1
+    assert inspect(png_header(100, 20), ImageLimits(max_pixels_per_page=2000)).page_count == 1
+    assert inspect(pdf((72, 72)), ImageLimits(max_pages=1)).page_count == 1
 
 
 def test_more_pixels_than_pillows_own_limit_are_ours_to_judge():
-    facts = inspect(png_header(14_000, 14_000), Limits(max_pixels_per_page=200_000_000))
+    facts = inspect(png_header(14_000, 14_000), ImageLimits(max_pixels_per_page=200_000_000))
     assert facts.page_sizes_px == ((14_000, 14_000),)
 
 
@@ -382,26 +388,26 @@ def test_a_document_that_is_put_down_after_its_first_page_is_closed():
 # HEIC
 
 
-def test_heic_is_read_with_the_extra(shared_data):
+def test_heic_is_read_with_the_extra():
     pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
-    data = (shared_data / "bad" / "photo.heic").read_bytes()
+    data = shared_data("bad", "photo.heic").read_bytes()
     assert first_page(data).size == (595, 842)
     assert prepare(data, Accepts(frozenset({"png"}))).page_sizes_px == ((595, 842),)
 
 
-def test_heic_is_sent_as_it_is_and_without_the_extra_says_what_is_missing(shared_data, monkeypatch):
+def test_heic_is_sent_as_it_is_and_without_the_extra_says_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    data = (shared_data / "bad" / "photo.heic").read_bytes()
+    data = shared_data("bad", "photo.heic").read_bytes()
     assert prepare(data, UPSTAGE).data == data
     with pytest.raises(Unreadable, match=r"pip install 'ocrlabel\[heic\]'") as caught:
         first_page(data)
     assert caught.value.failure == FailureClass.UNSUPPORTED
 
 
-def test_heic_over_the_limit_is_refused_by_what_it_says_of_itself(shared_data):
-    data = (shared_data / "bad" / "photo.heic").read_bytes()
+def test_heic_over_the_limit_is_refused_by_what_it_says_of_itself():
+    data = shared_data("bad", "photo.heic").read_bytes()
     width, height = pillow.stated_size(data)
-    assert failure_of(data, Limits(max_pixels_per_page=width * height - 1)) == (
+    assert failure_of(data, ImageLimits(max_pixels_per_page=width * height - 1)) == (
         FailureClass.TOO_MANY_PIXELS
     )
     assert failure_of(b"\0\0\0\x10ftypheic\0\0\0\0") == FailureClass.CORRUPT

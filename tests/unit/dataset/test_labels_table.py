@@ -22,7 +22,6 @@ from ocrlabel.dataset.labels_table import (
     LabelsWriter,
     failure_row,
     label_rows,
-    listing,
     read_failures,
     read_labels,
     rewrite_labels,
@@ -39,6 +38,7 @@ from ocrlabel.labels import (
     Page,
     Word,
 )
+from tests.support.shared_data import shared_data
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tables.txt"
 
@@ -58,6 +58,14 @@ def written(path: Path, *rows: LabelRow, **info: str) -> Path:
         for row in rows:
             labels.add(row)
     return path
+
+
+def listing(schema: pa.Schema) -> str:
+    """One line a column, name and type."""
+    width = max(len(name) for name in schema.names)
+    return "\n".join(
+        f"{column.name:<{width}}  {str(column.type).replace('item: ', '')}" for column in schema
+    )
 
 
 def test_the_schemas_are_those_of_the_golden_file():
@@ -193,8 +201,8 @@ def test_an_empty_failures_table_is_a_table(tmp_path):
     assert list(read_failures(tmp_path / "f.parquet")) == []
 
 
-def test_the_predecessors_table_is_read_as_it_is(shared_data):
-    rows = list(read_labels(shared_data / "predecessor" / "sample_10.parquet"))
+def test_the_predecessors_table_is_read_as_it_is():
+    rows = list(read_labels(shared_data("predecessor", "sample_10.parquet")))
     assert len(rows) == 10
     assert rows[0].split == "train"
     assert rows[0].original_source == "data/datasets/jsons/train.json"
@@ -203,8 +211,8 @@ def test_the_predecessors_table_is_read_as_it_is(shared_data):
     assert rows[0].words[0].polygon[0] == (235.83, 91.13)
 
 
-def test_a_predecessors_table_written_back_is_one_of_ours(tmp_path, shared_data):
-    source = shared_data / "predecessor" / "sample_10.parquet"
+def test_a_predecessors_table_written_back_is_one_of_ours(tmp_path):
+    source = shared_data("predecessor", "sample_10.parquet")
     count = rewrite_labels(source, tmp_path / "new.parquet", lambda row: row, changed_by="test")
     assert count == 10
     assert list(read_labels(tmp_path / "new.parquet")) == list(read_labels(source))

@@ -1,4 +1,9 @@
-"""Opening images with Pillow, so that whatever is wrong with them ends as Unreadable."""
+"""Pixels with Pillow: pages opened, turned upright, made RGB; all errors become Unreadable.
+
+JPEGs with more pixels than may be decoded are decoded smaller: at a half, a quarter or an eighth
+of width and height, without the full pixels ever being there. HEIC photos, as telephones make
+them, need the extra `heic` for their pixels, and nothing for their size.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,18 +30,21 @@ from PIL import (
 from PIL.Image import DecompressionBombError, Image, Transpose
 from PIL.Image import new as new_image
 
-from ocrlabel.dataset.images import identify
-from ocrlabel.dataset.images.identify import Limits, check_pages, check_pixels
 from ocrlabel.errors import Unreadable
+from ocrlabel.images.limits import ImageLimits, check_pages, check_pixels
 from ocrlabel.labels import FailureClass
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 MAX_DECODED_BYTES = 400_000_000
-ORIENTATION = 0x0112
+"""What the pixels of one page may take in memory while a file is made fit for an engine."""
+
+_ORIENTATION = 0x0112
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # 4 for all others
 _EXIF = b"Exif\0\0"
+_PNG_SIGNATURE_BYTES = 8
+_BYTES_AROUND_CHUNK = 12  # length, name and checksum
 # The classes themselves, not Image.open: that one refuses what is over a limit of the whole
 # process, and takes a JPEG with a second picture inside for a document of two.
 _OPENERS: dict[str, type[ImageFile]] = {
@@ -84,50 +93,15 @@ _PLAIN_WORDS = (
 )
 _WHITE = (255, 255, 255)
 _SHORT = 65535
-_FACTORS = (1, 2, 4, 8)
-_MAX_HELD_BYTES = 200_000_000
+_FACTORS = (1, 2, 4, 8)  # by which a JPEG can be decoded smaller
+_MAX_HELD_BYTES = 200_000_000  # coefficients of a JPEG that comes in several scans
 _COEFFICIENT_BYTES = 2
 _START_OF_SCAN = 0xDA
 # The size of one picture of the file, or of a tile of one: version, width, height.
 _SIZE_BOX = re.compile(rb"ispe\0\0\0\0(....)(....)", re.DOTALL)
-"""What the pixels of one page may take in memory while a file is made fit for an engine."""
 
 
-def _in_plain_words(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "it takes more memory than there is"
-    said = str(error).lower()
-    return next((plain for sign, plain in _PLAIN_WORDS if sign in said), "its data is damaged")
-
-
-@contextmanager
-def decoding(format_: str) -> Iterator[None]:
-    """Inside, a decoder's errors become Unreadable, and its warnings are not shown."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except _DECODER_ERRORS as error:
-        why = _in_plain_words(error)
-        raise Unreadable(
-            f"it is broken {format_.upper()}: {why}", failure=FailureClass.CORRUPT
-        ) from error
-
-
-def open_picture(data: bytes, format_: str, page: int = 0) -> ImageFile:
-    """One page (from 0; only TIFF has more than the first), its header read, nothing decoded.
-
-    Raises EOFError past the last page; to be used inside `decoding`.
-    """
-    picture = _OPENERS[format_](BytesIO(data))
-    if page:
-        picture.seek(page)
-    if block := identify.exif(data) if format_ == "png" else b"":
-        picture.info.setdefault("exif", _EXIF + block)
-    return picture
-
-
-def open_pages(data: bytes, format_: str, limits: Limits) -> Iterator[ImageFile]:
+def open_pages(data: bytes, format_: str, limits: ImageLimits) -> Iterator[ImageFile]:
     """Each page as `open_picture` gives it, within the limits on pages and pixels.
 
     Every page is opened by itself, so that its pixels are gone when the next one is read.
@@ -148,19 +122,17 @@ def open_pages(data: bytes, format_: str, limits: Limits) -> Iterator[ImageFile]
     check_pages(pages, limits.max_pages)
 
 
-def orientation_of(picture: ImageFile) -> int:
-    """How the pixels lie, 1 to 8 as EXIF counts; garbage counts as upright."""
-    if isinstance(picture, TiffImagePlugin.TiffImageFile):
-        found = picture.tag_v2.get(ORIENTATION, 1)
-    else:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                # Pillow's PNG class would decode the whole picture to look for it behind the pixels
-                found = Image.getexif(picture).get(ORIENTATION, 1)
-        except _DECODER_ERRORS:
-            return 1
-    return found if isinstance(found, int) and found in _TURNS else 1
+def open_picture(data: bytes, format_: str, page: int = 0) -> ImageFile:
+    """One page (from 0; only TIFF has more than the first), its header read, nothing decoded.
+
+    Raises EOFError past the last page; to be used inside `decoding`.
+    """
+    picture = _OPENERS[format_](BytesIO(data))
+    if page:
+        picture.seek(page)
+    if block := _png_exif(data) if format_ == "png" else b"":
+        picture.info.setdefault("exif", _EXIF + block)
+    return picture
 
 
 def upright_size(picture: ImageFile) -> tuple[int, int]:
@@ -171,9 +143,19 @@ def upright_size(picture: ImageFile) -> tuple[int, int]:
     return (height_px, width_px) if orientation_of(picture) >= 5 else (width_px, height_px)
 
 
-def decoded_bytes(picture: Image) -> int:
-    """What its pixels take in memory once they are decoded."""
-    return picture.width * picture.height * _BYTES_PER_PIXEL.get(picture.mode, 4)
+def orientation_of(picture: ImageFile) -> int:
+    """How the pixels lie, 1 to 8 as EXIF counts; garbage counts as upright."""
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        found = picture.tag_v2.get(_ORIENTATION, 1)
+    else:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                # Pillow's PNG class would decode the whole picture to look for it behind the pixels
+                found = Image.getexif(picture).get(_ORIENTATION, 1)
+        except _DECODER_ERRORS:
+            return 1
+    return found if isinstance(found, int) and found in _TURNS else 1
 
 
 def decoded_upright(picture: ImageFile) -> Image:
@@ -182,6 +164,11 @@ def decoded_upright(picture: ImageFile) -> Image:
     by_pillow = isinstance(picture, TiffImagePlugin.TiffImageFile)
     picture.load()
     return picture if turn is None or by_pillow else picture.transpose(turn)
+
+
+def decoded_bytes(picture: Image) -> int:
+    """What its pixels take in memory once they are decoded."""
+    return picture.width * picture.height * _BYTES_PER_PIXEL.get(picture.mode, 4)
 
 
 def to_rgb(image: Image) -> Image:
@@ -250,7 +237,7 @@ def shrink(picture: Image, data: bytes, max_pixels: int) -> None:
 
 def _held_bytes(picture: JpegImagePlugin.JpegImageFile, data: bytes) -> int:
     layers = picture.layer  # of each: name, samples across and down, table
-    if not picture.info.get("progressive") and _in_first_scan(data) == len(layers):
+    if not picture.info.get("progressive") and _components_in_first_scan(data) == len(layers):
         return 0
     most_across = max(layer[1] for layer in layers)
     most_down = max(layer[2] for layer in layers)
@@ -259,7 +246,7 @@ def _held_bytes(picture: JpegImagePlugin.JpegImageFile, data: bytes) -> int:
     return whole * samples // (most_across * most_down)
 
 
-def _in_first_scan(data: bytes) -> int:
+def _components_in_first_scan(data: bytes) -> int:
     """How many colour components the first scan has; 0 where there is no scan."""
     at = 2
     while data[at : at + 1] == b"\xff" and at + 4 < len(data):
@@ -268,6 +255,15 @@ def _in_first_scan(data: bytes) -> int:
             return data[at + 4]
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return 0
+
+
+def upright_heic(data: bytes, max_pixels: int) -> Image:
+    """The main picture; turning is part of the format, and done by the decoder."""
+    check_pixels(*stated_size(data), max_pixels)
+    library = _heif_library()
+    with decoding("heic"):
+        image: Image = library.open_heif(data).to_pillow()
+    return image
 
 
 def stated_size(data: bytes) -> tuple[int, int]:
@@ -284,16 +280,7 @@ def stated_size(data: bytes) -> tuple[int, int]:
     return max(sizes, key=lambda size: size[0] * size[1])
 
 
-def upright_heic(data: bytes, max_pixels: int) -> Image:
-    """The main picture; turning is part of the format, and done by the decoder."""
-    check_pixels(*stated_size(data), max_pixels)
-    library = _library()
-    with decoding("heic"):
-        image: Image = library.open_heif(data).to_pillow()
-    return image
-
-
-def _library() -> Any:
+def _heif_library() -> Any:
     try:
         import pillow_heif  # noqa: PLC0415 -- only the extra has it
     except ModuleNotFoundError as error:
@@ -302,3 +289,48 @@ def _library() -> Any:
             failure=FailureClass.UNSUPPORTED,
         ) from error
     return pillow_heif
+
+
+@contextmanager
+def decoding(format_: str) -> Iterator[None]:
+    """Inside, a decoder's errors become Unreadable, and its warnings are not shown."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except _DECODER_ERRORS as error:
+        why = _in_plain_words(error)
+        raise Unreadable(
+            f"it is broken {format_.upper()}: {why}", failure=FailureClass.CORRUPT
+        ) from error
+
+
+def _in_plain_words(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is"
+    message = str(error).lower()
+    return next((plain for sign, plain in _PLAIN_WORDS if sign in message), "its data is damaged")
+
+
+@dataclass(frozen=True, slots=True)
+class PngChunk:
+    """One chunk of a PNG. crc is the checksum that the file states."""
+
+    name: bytes
+    body: memoryview
+    crc: int
+
+
+def png_chunks(data: bytes) -> Iterator[PngChunk]:
+    """Every chunk up to the end of the data; the body of the last may be cut off."""
+    view, at = memoryview(data), _PNG_SIGNATURE_BYTES
+    while at + _BYTES_AROUND_CHUNK <= len(data):
+        end = at + 8 + int.from_bytes(view[at : at + 4], "big")
+        crc = int.from_bytes(view[end : end + 4], "big")
+        yield PngChunk(bytes(view[at + 4 : at + 8]), view[at + 8 : end], crc)
+        at = end + 4
+
+
+def _png_exif(data: bytes) -> bytes:
+    """The EXIF block, which may stand before or after the pixels; b"" where there is none."""
+    return next((bytes(chunk.body) for chunk in png_chunks(data) if chunk.name == b"eXIf"), b"")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from ocrlabel.dataset.images.identify import LOCAL, Limits
-from ocrlabel.dataset.images.prepare import inspect, sized_pages
 from ocrlabel.errors import Unreadable
+from ocrlabel.images.headers import inspect
+from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
+from ocrlabel.images.prepare import sized_pages
 from ocrlabel.labels import FailureClass
 from tests.unit.dataset.made import corners, is_corners, png_header, saved, turned
 
-SMALL = Limits(max_pixels_per_page=500, max_pixels_per_jpeg=2_000)
+SMALL = ImageLimits(max_pixels_per_page=500, max_pixels_per_jpeg=2_000)
 BASELINE, PROGRESSIVE = b"\xff\xc0", b"\xff\xc2"
 
 
@@ -22,7 +23,7 @@ def claiming(data: bytes, frame: bytes, width_px: int, height_px: int) -> bytes:
     return data[:at] + size + data[at + 4 :]
 
 
-def refusal(data: bytes, limits: Limits = LOCAL) -> Unreadable:
+def refusal(data: bytes, limits: ImageLimits = LOCAL_LIMITS) -> Unreadable:
     with pytest.raises(Unreadable) as caught:
         next(sized_pages(data, limits))
     return caught.value
@@ -37,7 +38,7 @@ def test_a_jpeg_with_too_many_pixels_is_seen_smaller_and_keeps_its_size(orientat
 
 
 def test_a_jpeg_within_the_limit_is_seen_in_full():
-    (page,) = sized_pages(saved(corners(), "JPEG"), Limits(max_pixels_per_page=48 * 32))
+    (page,) = sized_pages(saved(corners(), "JPEG"), ImageLimits(max_pixels_per_page=48 * 32))
     assert page.image.size == (page.width_px, page.height_px) == (48, 32)
 
 
@@ -56,7 +57,7 @@ def test_other_formats_with_as_many_pixels_are_refused():
 )
 def test_a_bomb_is_refused_by_what_its_header_says(bomb):
     with pytest.raises(Unreadable, match=r"the limit is (200|36)$") as caught:
-        inspect(bomb, LOCAL)
+        inspect(bomb, LOCAL_LIMITS)
     assert caught.value.failure == FailureClass.TOO_MANY_PIXELS
     assert "the limit is" in refusal(bomb).message
 

@@ -12,28 +12,29 @@ from typing import TYPE_CHECKING, Any
 
 import pypdfium2
 
-from ocrlabel.dataset.images.identify import Limits, check_pages, check_pixels
-from ocrlabel.dataset.images.pillow import decoding
 from ocrlabel.errors import Unreadable
+from ocrlabel.images.limits import ImageLimits, check_pages, check_pixels
+from ocrlabel.images.pillow import decoding
 from ocrlabel.labels import FailureClass
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 DPI = 150
+"""The raster at which the Upstage API reads a PDF; ours is the same, so polygons compare."""
+
 _PASSWORD = 4  # FPDF_ERR_PASSWORD
 _WHY = {3: "its structure is damaged", 5: "it is locked in a way that is not known here"}
 _POINTS_PER_INCH = 72
-"""The raster at which the Upstage API reads a PDF; ours is the same, so polygons compare."""
 
 
-def count_pages(data: bytes, limits: Limits, *, dpi: float = DPI) -> int:
+def count_pages(data: bytes, limits: ImageLimits) -> int:
     """The number of pages. Raises Unreadable, also for a page whose raster would be too big."""
     with _opened(data) as document:
-        return _checked(document, limits, dpi)
+        return _checked(document, limits, DPI)
 
 
-def render_pages(data: bytes, limits: Limits, *, dpi: float = DPI) -> Iterator[Image]:
+def render_pages(data: bytes, limits: ImageLimits, *, dpi: float) -> Iterator[Image]:
     """Each page in RGB, one in memory at a time, with what was filled into its forms."""
     with _opened(data) as document:
         pages = _checked(document, limits, dpi)
@@ -62,7 +63,7 @@ def _opened(data: bytes) -> Iterator[Any]:
         document.close()
 
 
-def _checked(document: Any, limits: Limits, dpi: float) -> int:
+def _checked(document: Any, limits: ImageLimits, dpi: float) -> int:
     with decoding("pdf"):
         pages = len(document)
     check_pages(pages, limits.max_pages)

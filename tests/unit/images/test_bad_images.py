@@ -13,17 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ocrlabel.dataset.images.prepare import (
-    LOCAL,
-    Accepts,
-    Limits,
-    inspect,
-    prepare,
-    sniff,
-    upright_pages,
-)
 from ocrlabel.errors import Unreadable
+from ocrlabel.images.headers import inspect
+from ocrlabel.images.identify import sniff
+from ocrlabel.images.limits import LOCAL_LIMITS, Accepts, ImageLimits
+from ocrlabel.images.prepare import prepare, upright_pages
 from ocrlabel.labels import FailureClass
+from tests.support.shared_data import shared_data
 from tests.unit.dataset.made import corners, pdf, saved, turned
 
 UPSTAGE = Accepts(frozenset({"jpeg", "png", "bmp", "tiff", "pdf", "heic"}))
@@ -54,7 +50,7 @@ def ending(read: Callable[[bytes], object], data: bytes) -> str:
 
 
 def all_pages(data: bytes) -> list[Image.Image]:
-    return list(upright_pages(data, LOCAL))
+    return list(upright_pages(data, LOCAL_LIMITS))
 
 
 def sent(data: bytes) -> object:
@@ -65,8 +61,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_every_bad_file_ends_as_its_manifest_expects(shared_data):
-    bad = shared_data / "bad"
+def test_every_bad_file_ends_as_its_manifest_expects():
+    bad = shared_data("bad")
     files = [bad / row["file"] for row in lines(bad / "manifest.jsonl")]
     read = {file.name: file.read_bytes() for file in files if file.is_file()}
     assert len(read) >= 24
@@ -76,13 +72,13 @@ def test_every_bad_file_ends_as_its_manifest_expects(shared_data):
     assert remotely == {name: WANTED_REMOTELY.get(name, READ) for name in read}
 
 
-def test_pages_have_the_sizes_that_the_ground_truth_has(shared_data):
+def test_pages_have_the_sizes_that_the_ground_truth_has():
     wanted: dict[str, list[tuple[int, int]]] = {}
-    for row in lines(shared_data / "ocr-dev" / "labels.jsonl"):
+    for row in lines(shared_data("ocr-dev", "labels.jsonl")):
         wanted.setdefault(row["image"], []).append((row["width"], row["height"]))
     for name, sizes in wanted.items():
-        data = (shared_data / "ocr-dev" / name).read_bytes()
-        facts = inspect(data, Limits())
+        data = shared_data("ocr-dev", name).read_bytes()
+        facts = inspect(data, ImageLimits())
         assert facts.page_count == len(sizes)
         if facts.format != "pdf":
             assert list(facts.page_sizes_px) == sizes, name
@@ -105,7 +101,7 @@ SMALL = (
     pdf((72, 72), (20, 20)),
 )
 
-TIGHT = Limits(max_bytes=100_000, max_pixels_per_page=1_000_000, max_pages=20)
+TIGHT = ImageLimits(max_bytes=100_000, max_pixels_per_page=1_000_000, max_pages=20)
 TIGHT_ACCEPTS = Accepts(UPSTAGE.formats, 100_000, 1_000_000, 20)
 EVERYTHING = Accepts(UPSTAGE.formats | {"gif", "webp", "avif"}, 100_000, 1_000_000, 20)
 

@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.support.shared_data import shared_data
 from tests.unit.dataset.opened import opened, parquet, read
 from tests.unit.dataset.push.pushing import PAGE, picture, stored
 
@@ -17,9 +18,9 @@ SHAPE = [
 
 
 def test_the_predecessors_table_keeps_its_columns_and_gets_paths_that_are_found(
-    pusher, open_s3, tmp_path, shared_data
+    pusher, open_s3, tmp_path
 ):
-    table = pq.read_table(shared_data / "predecessor/sample_10.parquet")
+    table = pq.read_table(shared_data("predecessor", "sample_10.parquet"))
     pq.write_table(table, tmp_path / "baseline_train.parquet")
     for number, path in enumerate(table["image_path"].to_pylist()):
         (tmp_path / "root" / path).parent.mkdir(parents=True, exist_ok=True)
