@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from ocrlabel.quality.agreement import Agreement, Tally
+from ocrlabel.quality.agreement import Agreement, AgreementCounts
 from ocrlabel.quality.calibration import Bin, CurvePoint, Interval
 from ocrlabel.quality.cleval import CharCounts
 from ocrlabel.quality.evaluate import Counts, LevelResult
@@ -14,7 +14,7 @@ from ocrlabel.quality.text import Score
 
 def level_figures(result: LevelResult) -> dict[str, object]:
     """One level of an evaluation."""
-    cut = result.cut
+    threshold = result.threshold
     return {
         "level": result.level.value,
         **counts_figures(result.counts),
@@ -25,11 +25,11 @@ def level_figures(result: LevelResult) -> dict[str, object]:
             "expected_calibration_error": _rounded(result.calibration_error),
             "without_confidence": result.without_confidence,
             "cut": {
-                "wanted_precision": cut.wanted,
-                "chosen": cut.chosen and _point(cut.chosen),
-                "measured": cut.measured and _point(cut.measured),
-                "documents_chosen_on": cut.documents_chosen_on,
-                "documents_measured_on": cut.documents_measured_on,
+                "wanted_precision": threshold.wanted,
+                "chosen": threshold.chosen and _point(threshold.chosen),
+                "measured": threshold.measured and _point(threshold.measured),
+                "documents_chosen_on": threshold.documents_chosen_on,
+                "documents_measured_on": threshold.documents_measured_on,
             },
         },
     }
@@ -60,9 +60,9 @@ def counts_figures(counts: Counts) -> dict[str, object]:
 def agreement_figures(agreement: Agreement) -> dict[str, object]:
     """How far two tables say the same."""
     return {
-        "total": _tally(agreement.total),
-        "scripts": {name: _tally(tally) for name, tally in agreement.scripts.items()},
-        "groups": {name: _tally(tally) for name, tally in agreement.groups.items()},
+        "total": _agreement_counts(agreement.total),
+        "scripts": {name: _agreement_counts(counts) for name, counts in agreement.scripts.items()},
+        "groups": {name: _agreement_counts(counts) for name, counts in agreement.groups.items()},
     }
 
 
@@ -98,13 +98,13 @@ def _characters(counts: CharCounts) -> dict[str, object]:
     return {**asdict(counts), **_score(counts.score)}
 
 
-def _tally(tally: Tally) -> dict[str, object]:
-    return {**asdict(tally), "agreement": _rounded(tally.agreement)}
+def _agreement_counts(counts: AgreementCounts) -> dict[str, object]:
+    return {**asdict(counts), "agreement": _rounded(counts.agreement)}
 
 
 def _point(point: CurvePoint) -> dict[str, object]:
     return {
-        "cut": point.cut,
+        "cut": point.threshold,
         "kept_share": _rounded(point.kept_share),
         "kept": point.kept,
         "precision": _rounded(point.precision),

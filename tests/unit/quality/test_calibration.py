@@ -30,9 +30,9 @@ def curve(words, documents=5):
 
 @a_few
 @given(scored, st.integers(0, 1000))
-def test_a_cut_keeps_the_words_that_score_at_least_as_much(words, cut):
-    kept = [right for score, right in words if score >= cut]
-    point = curve(words).at(cut / 1000)
+def test_a_threshold_keeps_the_words_that_score_at_least_as_much(words, threshold):
+    kept = [right for score, right in words if score >= threshold]
+    point = curve(words).at(threshold / 1000)
     assert point.kept == len(kept)
     assert point.kept_share == pytest.approx(len(kept) / len(words))
     if kept:
@@ -41,23 +41,24 @@ def test_a_cut_keeps_the_words_that_score_at_least_as_much(words, cut):
 
 @a_few
 @given(scored, st.floats(0.1, 1))
-def test_the_lowest_cut_keeps_most_of_those_that_are_precise_enough(words, wanted):
+def test_the_lowest_threshold_keeps_most_of_those_that_are_precise_enough(words, wanted):
     made = curve(words)
     good = [
-        cut
-        for cut in {score for score, _ in words}
-        if sum(r for s, r in words if s >= cut) >= wanted * sum(s >= cut for s, _ in words)
+        threshold
+        for threshold in {score for score, _ in words}
+        if sum(r for s, r in words if s >= threshold)
+        >= wanted * sum(s >= threshold for s, _ in words)
     ]
-    found = made.lowest_cut(wanted, at_least=1)
+    found = made.lowest_threshold(wanted, at_least=1)
     assert (found is None) == (not good)
     if found is not None:
         assert made.at(found).kept == made.at(min(good) / 1000).kept
 
 
-def test_a_cut_that_keeps_only_a_few_lucky_words_is_not_chosen():
+def test_a_threshold_that_keeps_only_a_few_lucky_words_is_not_chosen():
     words = [(999, True)] * 3 + [(500, False)] * 100
-    assert curve(words).lowest_cut(0.95, at_least=1) is not None
-    assert curve(words).lowest_cut(0.95, at_least=50) is None
+    assert curve(words).lowest_threshold(0.95, at_least=1) is not None
+    assert curve(words).lowest_threshold(0.95, at_least=50) is None
 
 
 @a_few
