@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
     from ocrlabel.cli.settings import Keys, Settings
     from ocrlabel.cli.wiring import Labelling, Place
-    from ocrlabel.report.pages import ImageReader
+    from ocrlabel.export.base import ImageFinder
 
 Source = Annotated[
     str,
@@ -494,7 +494,7 @@ async def _into_the_bucket(done: Labelling) -> str:
     return done.place.shown(layout.report_key)
 
 
-def _images(source: str, settings: Settings) -> ImageReader | None:
+def _images(source: str, settings: Settings) -> ImageFinder | None:
     """The images of a local input, where the run found them; None for those in a bucket."""
     from ocrlabel.export.images import Images, places
 

@@ -1,4 +1,14 @@
-"""run.json and the counts -> what the head of the report says. Missing numbers are left out."""
+"""What the head of a report says: tiles, notices, settings, from run.json and a pass over a table.
+
+`LabelStatistics` is that pass: everything that the report counts, in memory that stays small
+(per page 24 bytes: words, size, time; per paid document one number more). Numbers that run.json
+does not have are left out, never guessed.
+
+Texts of strangers are made safe to look at here (`visible`). Escaping is the page's business
+(autoescape, textContent). What is left are texts that a browser shows as something else than what
+they are: marks that turn the reading direction, control characters, words of 10,000 letters. They
+are written out, so that a reader sees what is there.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +28,10 @@ from ocrlabel.wording import counted, usd
 
 CONFIDENCE_BINS = 20
 UNSURE = 0.8
+"""Below this confidence a word counts as uncertain in the notice about Korean."""
+TEXT_LENGTH = 300
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
-TEXT_LENGTH = 300
 # Controls, marks of direction, other invisible marks, tags, what is no character. The joiners
 # U+200C and U+200D stay: Persian and emoji need them.
 _HIDDEN = re.compile(
@@ -40,201 +51,11 @@ class Fact:
     alarming: bool = False
 
 
-def engines_of(survey: Survey, record: Mapping[str, Any]) -> str:
-    """The engines and models that the labels come from."""
-    named = [engine_name(*pair) for pair, _ in survey.engines.most_common(3)]
-    told = ", ".join(dict.fromkeys(filter(None, named))) or _text(record.get("engine"))
-    rest = len(survey.engines) - 3
-    return visible(told + (f" and {rest} more" if rest > 0 else ""), 200)
-
-
-def dates_of(survey: Survey, record: Mapping[str, Any]) -> str:
-    """From when to when, in UTC."""
-    first = _number(record.get("created_at_s"))
-    last = _number(record.get("ended_at_s"))
-    if survey.times_s:
-        first = first or min(survey.times_s)
-        last = last or max(survey.times_s)
-    if first is None or last is None:
-        return ""
-    start, end = _moment(first), _moment(last)
-    return f"{start} to {end[11:] if start[:10] == end[:10] else end} UTC"
-
-
-def headline(survey: Survey, failed: int, record: Mapping[str, Any]) -> list[Fact]:
-    """The tiles at the top."""
-    rows = int(_number(record.get("rows")) or survey.documents + failed)
-    per_page = survey.words / survey.pages if survey.pages else 0
-    mean = survey.mean_confidence
-    facts = [
-        Fact(
-            "pages labelled",
-            f"{survey.pages:,}",
-            f"from {counted(survey.documents, 'image')}",
-        ),
-        Fact("words", f"{survey.words:,}", f"{per_page:,.1f} a page"),
-        Fact(
-            "failed",
-            f"{failed:,}",
-            f"{failed / rows:.1%} of {counted(rows, 'row')}" if rows else "",
-            alarming=failed > _share(record) * rows,
-        ),
-    ]
-    if left := int(_number(record.get("not_reached")) or 0):
-        facts.append(Fact("not reached", f"{left:,}", "run it again to go on", alarming=True))
-    facts.append(
-        Fact(
-            "mean word confidence",
-            "–" if mean is None else f"{mean:.3f}",
-            _without(survey.words_without_confidence) if survey.words_without_confidence else "",
-        )
-    )
-    return facts + _money(record) + _speed(survey, record)
-
-
-def notices(survey: Survey, record: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before trusting the labels."""
-    found = []
-    engines = {engine for engine, _ in survey.engines} | {_text(record.get("engine"))}
-    if "rapidocr" in engines and _may_be_korean(survey):
-        found.append(KOREAN_NOTICE)
-    if record.get("model_version_changed"):
-        versions = ", ".join(
-            map(str, _mapping(_mapping(record.get("account")).get("model_versions")))
-        )
-        found.append(f"The engine's model changed during the run: {visible(versions)}.")
-    if record.get("complete") is False:
-        why = visible(_text(record.get("reason")))
-        found.append(f"The run is not complete{': ' + why if why else ''}. Run it again to go on.")
-    if survey.pages_without_words:
-        found.append(
-            f"Pages on which not a single word was read:"
-            f" {survey.pages_without_words:,} of {survey.pages:,}."
-        )
-    return found
-
-
-def price_of(record: Mapping[str, Any]) -> float | None:
-    """USD a page, None where nobody wrote it down."""
-    return _number(record.get("price_per_page_usd"))
-
-
-def settings(record: Mapping[str, Any]) -> list[Fact]:
-    """What was run, for those who want to run it again."""
-    account = _mapping(record.get("account"))
-    wanted = {
-        "dataset": record.get("dataset"),
-        "source": record.get("source"),
-        "engine": record.get("engine"),
-        **{
-            f"engine: {key}": value for key, value in _mapping(record.get("engine_options")).items()
-        },
-        "model versions": ", ".join(map(str, _mapping(account.get("model_versions")))),
-        "retry rounds": record.get("retries"),
-        "rows a batch": record.get("batch_rows"),
-        "price a page": _usd(record.get("price_per_page_usd")),
-        "most to spend": _usd(record.get("max_cost_usd")),
-        "failures allowed": record.get("max_failures_share"),
-        "requests": _listed(account.get("requests")),
-        "pages billed": account.get("billed_pages"),
-        "pages wasted": _listed(account.get("wasted_pages")),
-        "pages perhaps billed": _listed(account.get("at_risk_pages")),
-        "job": record.get("job"),
-        "run id": record.get("run_id"),
-        "input fingerprint": record.get("fingerprint"),
-    }
-    return [
-        Fact(visible(str(name), 100), visible(_text(value), 1_000))
-        for name, value in wanted.items()
-        if value not in (None, "", {}, [])
-    ]
-
-
-def _without(words: int) -> str:
-    return f"{counted(words, 'word')} {'has' if words == 1 else 'have'} none"
-
-
-def _money(record: Mapping[str, Any]) -> list[Fact]:
-    price = price_of(record)
-    billed = _number(record.get("billed_usd"))
-    if price is None or billed is None:
-        return []
-    if not price:
-        return [Fact("spent", "nothing", "the engine is free")]
-    account = _mapping(record.get("account"))
-    pages = int(_number(account.get("billed_pages")) or 0)
-    wasted = sum(int(_number(n) or 0) for n in _mapping(account.get("wasted_pages")).values())
-    risk = _number(record.get("at_risk_usd")) or 0.0
-    more = [f"{counted(pages, 'page')} × {price:g} USD"]
-    if wasted:
-        more.append(f"{wasted:,} of them in no label")
-    if risk:
-        more.append(f"perhaps {usd(risk)} more for requests without an answer")
-    return [Fact("spent", usd(billed), "; ".join(more))]
-
-
-def _speed(survey: Survey, record: Mapping[str, Any]) -> list[Fact]:
-    rate = _number(record.get("requests_per_s"))
-    if rate:
-        return [Fact("requests a second", f"{rate:,.2f}", "while it ran")]
-    times = survey.times_s
-    if len(times) < 2 or (spent_s := max(times) - min(times)) <= 0:
-        return []
-    # what nobody was there for is no part of the time that the pages took
-    spent_s = min(spent_s, _number(record.get("active_s")) or spent_s)
-    return [Fact("pages a minute", f"{(len(times) - 1) * 60 / spent_s:,.1f}", "while it ran")]
-
-
-def _may_be_korean(survey: Survey) -> bool:
-    """Names in Hangul, or Chinese that the engine itself is not sure of."""
-    many = survey.han_words >= max(5, survey.words / 50)
-    return bool(survey.hangul_names) or (many and survey.unsure_han_words * 4 >= survey.han_words)
-
-
-def _share(record: Mapping[str, Any]) -> float:
-    found = _number(record.get("max_failures_share"))
-    return 0.05 if found is None else found
-
-
-def _usd(value: object) -> str:
-    number = _number(value)
-    return "" if number is None else f"{number:,g} USD"
-
-
-def _listed(value: object) -> str:
-    return ", ".join(f"{name} {count}" for name, count in _mapping(value).items())
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _text(value: object) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    if isinstance(value, Mapping | Sequence):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
-
-
-def _moment(at_s: float) -> str:
-    try:
-        return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (OverflowError, OSError, ValueError):
-        return "?"
-
-
-"""Below this a word counts as uncertain in the notice about Korean."""
-
-
 @dataclass(slots=True)
-class Survey:
-    """What was counted. confidences: words by bins of 0.05. engines: pages by (engine, model).
+class LabelStatistics:
+    """Counts over a labels table.
 
+    confidences: words by bins of 0.05. engines: pages by (engine, model).
     paid: (Unix s, pages billed) of each answer, once where several rows share it.
     """
 
@@ -303,12 +124,206 @@ class Survey:
             self.paid.append((at_s, row.billed_pages))
 
 
+def headline(counts: LabelStatistics, failed: int, record: Mapping[str, Any]) -> list[Fact]:
+    """The tiles at the top."""
+    rows = int(_number(record.get("rows")) or counts.documents + failed)
+    per_page = counts.words / counts.pages if counts.pages else 0
+    mean = counts.mean_confidence
+    facts = [
+        Fact(
+            "pages labelled",
+            f"{counts.pages:,}",
+            f"from {counted(counts.documents, 'image')}",
+        ),
+        Fact("words", f"{counts.words:,}", f"{per_page:,.1f} a page"),
+        Fact(
+            "failed",
+            f"{failed:,}",
+            f"{failed / rows:.1%} of {counted(rows, 'row')}" if rows else "",
+            alarming=failed > _share(record) * rows,
+        ),
+    ]
+    if left := int(_number(record.get("not_reached")) or 0):
+        facts.append(Fact("not reached", f"{left:,}", "run it again to go on", alarming=True))
+    facts.append(
+        Fact(
+            "mean word confidence",
+            "–" if mean is None else f"{mean:.3f}",
+            _without(counts.words_without_confidence) if counts.words_without_confidence else "",
+        )
+    )
+    return facts + _money(record) + _speed(counts, record)
+
+
+def _without(words: int) -> str:
+    return f"{counted(words, 'word')} {'has' if words == 1 else 'have'} none"
+
+
+def _money(record: Mapping[str, Any]) -> list[Fact]:
+    price = price_of(record)
+    billed = _number(record.get("billed_usd"))
+    if price is None or billed is None:
+        return []
+    if not price:
+        return [Fact("spent", "nothing", "the engine is free")]
+    account = _mapping(record.get("account"))
+    pages = int(_number(account.get("billed_pages")) or 0)
+    wasted = sum(int(_number(n) or 0) for n in _mapping(account.get("wasted_pages")).values())
+    risk = _number(record.get("at_risk_usd")) or 0.0
+    more = [f"{counted(pages, 'page')} × {price:g} USD"]
+    if wasted:
+        more.append(f"{wasted:,} of them in no label")
+    if risk:
+        more.append(f"perhaps {usd(risk)} more for requests without an answer")
+    return [Fact("spent", usd(billed), "; ".join(more))]
+
+
+def _speed(counts: LabelStatistics, record: Mapping[str, Any]) -> list[Fact]:
+    rate = _number(record.get("requests_per_s"))
+    if rate:
+        return [Fact("requests a second", f"{rate:,.2f}", "while it ran")]
+    times = counts.times_s
+    if len(times) < 2 or (spent_s := max(times) - min(times)) <= 0:
+        return []
+    # what nobody was there for is no part of the time that the pages took
+    spent_s = min(spent_s, _number(record.get("active_s")) or spent_s)
+    return [Fact("pages a minute", f"{(len(times) - 1) * 60 / spent_s:,.1f}", "while it ran")]
+
+
+def _share(record: Mapping[str, Any]) -> float:
+    found = _number(record.get("max_failures_share"))
+    return 0.05 if found is None else found
+
+
+def notices(counts: LabelStatistics, record: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before trusting the labels."""
+    found = []
+    engines = {engine for engine, _ in counts.engines} | {_text(record.get("engine"))}
+    if "rapidocr" in engines and _may_be_korean(counts):
+        found.append(KOREAN_NOTICE)
+    if record.get("model_version_changed"):
+        versions = ", ".join(
+            map(str, _mapping(_mapping(record.get("account")).get("model_versions")))
+        )
+        found.append(f"The engine's model changed during the run: {visible(versions)}.")
+    if record.get("complete") is False:
+        why = visible(_text(record.get("reason")))
+        found.append(f"The run is not complete{': ' + why if why else ''}. Run it again to go on.")
+    if counts.pages_without_words:
+        found.append(
+            f"Pages on which not a single word was read:"
+            f" {counts.pages_without_words:,} of {counts.pages:,}."
+        )
+    return found
+
+
+def _may_be_korean(counts: LabelStatistics) -> bool:
+    """Names in Hangul, or Chinese that the engine itself is not sure of."""
+    many = counts.han_words >= max(5, counts.words / 50)
+    return bool(counts.hangul_names) or (many and counts.unsure_han_words * 4 >= counts.han_words)
+
+
+def settings(record: Mapping[str, Any]) -> list[Fact]:
+    """What was run, for those who want to run it again."""
+    account = _mapping(record.get("account"))
+    wanted = {
+        "dataset": record.get("dataset"),
+        "source": record.get("source"),
+        "engine": record.get("engine"),
+        **{
+            f"engine: {key}": value for key, value in _mapping(record.get("engine_options")).items()
+        },
+        "model versions": ", ".join(map(str, _mapping(account.get("model_versions")))),
+        "retry rounds": record.get("retries"),
+        "rows a batch": record.get("batch_rows"),
+        "price a page": _usd(record.get("price_per_page_usd")),
+        "most to spend": _usd(record.get("max_cost_usd")),
+        "failures allowed": record.get("max_failures_share"),
+        "requests": _listed(account.get("requests")),
+        "pages billed": account.get("billed_pages"),
+        "pages wasted": _listed(account.get("wasted_pages")),
+        "pages perhaps billed": _listed(account.get("at_risk_pages")),
+        "job": record.get("job"),
+        "run id": record.get("run_id"),
+        "input fingerprint": record.get("fingerprint"),
+    }
+    return [
+        Fact(visible(str(name), 100), visible(_text(value), 1_000))
+        for name, value in wanted.items()
+        if value not in (None, "", {}, [])
+    ]
+
+
+def _usd(value: object) -> str:
+    number = _number(value)
+    return "" if number is None else f"{number:,g} USD"
+
+
+def _listed(value: object) -> str:
+    return ", ".join(f"{name} {count}" for name, count in _mapping(value).items())
+
+
+def engines_of(counts: LabelStatistics, record: Mapping[str, Any]) -> str:
+    """The engines and models that the labels come from."""
+    most = [engine_name(*pair) for pair, _ in counts.engines.most_common(3)]
+    named = ", ".join(dict.fromkeys(filter(None, most))) or _text(record.get("engine"))
+    rest = len(counts.engines) - 3
+    return visible(named + (f" and {rest} more" if rest > 0 else ""), 200)
+
+
+def dates_of(counts: LabelStatistics, record: Mapping[str, Any]) -> str:
+    """From when to when, in UTC."""
+    first = _number(record.get("created_at_s"))
+    last = _number(record.get("ended_at_s"))
+    if counts.times_s:
+        first = first or min(counts.times_s)
+        last = last or max(counts.times_s)
+    if first is None or last is None:
+        return ""
+    start, end = moment(first), moment(last)
+    return f"{start} to {end[11:] if start[:10] == end[:10] else end} UTC"
+
+
+def moment(at_s: float) -> str:
+    """A time in UTC, "?" for one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, OSError, ValueError):
+        return "?"
+
+
+def price_of(record: Mapping[str, Any]) -> float | None:
+    """USD a page, None where nobody wrote it down."""
+    return _number(record.get("price_per_page_usd"))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _text(value: object) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, Mapping | Sequence):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
 def page_confidence(row: LabelRow) -> float | None:
     """The engine's figure for the page, else the mean of its words', else None."""
     if row.page_confidence is not None and isfinite(row.page_confidence):
         return row.page_confidence
     known = [w.confidence for w in row.words if w.confidence is not None and isfinite(w.confidence)]
     return sum(known) / len(known) if known else None
+
+
+def engine_name(engine: str, model: str) -> str:
+    """Engine and model without saying the engine twice: local models are named after theirs."""
+    return model if model.startswith(engine) else f"{engine} {model}".strip()
 
 
 def visible(text: str, length: int = TEXT_LENGTH) -> str:
@@ -319,11 +334,6 @@ def visible(text: str, length: int = TEXT_LENGTH) -> str:
     cut = text if len(text) <= length else text[:length]
     shown = _HIDDEN.sub(_written, cut)
     return shown if cut is text else f"{shown}… ({len(text):,} characters)"
-
-
-def engine_name(engine: str, model: str) -> str:
-    """Engine and model without saying the engine twice: local models are named after theirs."""
-    return model if model.startswith(engine) else f"{engine} {model}".strip()
 
 
 def _written(found: re.Match[str]) -> str:
