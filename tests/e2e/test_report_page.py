@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocrlabel.dataset.labels_table import FailureRow, FailuresWriter, LabelRow, LabelsWriter
-from ocrlabel.export.images import Images, places
+from ocrlabel.export.images import LabelledImages, image_sources
 from ocrlabel.labels import Word
 from ocrlabel.report.single import DocumentDetails, write_document
 from ocrlabel.report.write import write_report
@@ -82,7 +82,7 @@ def reported(folder: Path, rows: list[LabelRow], failures: list[FailureRow], rec
             table.add(failure)
     write_report(
         folder / "labels.parquet", folder / "labels_failures.parquet", record,
-        folder / "report.html", images=Images(places([folder])),
+        folder / "report.html", images=LabelledImages(image_sources([folder])),
     )  # fmt: skip
     return folder / "report.html"
 

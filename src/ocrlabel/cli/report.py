@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ocrlabel.dataset.labels_table import FailureRow
-    from ocrlabel.export.base import ImageFinder
+    from ocrlabel.export.formats import ImageFinder
     from ocrlabel.labels import Attempt
 
 _DATASET_LABELS = "_pseudo_labels.parquet"  # how the guide names a dataset's labels
@@ -145,9 +145,9 @@ def _from_checkpoints(labels: Path, image_id: str) -> tuple[tuple[Attempt, ...],
 def _reader(images: list[Path] | None) -> ImageFinder | None:
     if not images:
         return None
-    from ocrlabel.export.images import Images, places
+    from ocrlabel.export.images import LabelledImages, image_sources
 
-    return Images(places(images))
+    return LabelledImages(image_sources(images))
 
 
 def _record(path: Path) -> Mapping[str, Any] | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
     from ocrlabel.cli.settings import Keys, Settings
     from ocrlabel.cli.wiring import Labelling, Place
-    from ocrlabel.export.base import ImageFinder
+    from ocrlabel.export.formats import ImageFinder
 
 Source = Annotated[
     str,
@@ -496,7 +496,7 @@ async def _into_the_bucket(done: Labelling) -> str:
 
 def _images(source: str, settings: Settings) -> ImageFinder | None:
     """The images of a local input, where the run found them; None for those in a bucket."""
-    from ocrlabel.export.images import Images, places
+    from ocrlabel.export.images import LabelledImages, image_sources
 
     if source.startswith("s3://"):
         return None
@@ -505,9 +505,9 @@ def _images(source: str, settings: Settings) -> ImageFinder | None:
         fixed = fixed.parent
     folders = [fixed if fixed.is_dir() else fixed.parent]
     folders += [Path(root) for root in settings.image_root if Path(root).is_dir()]
-    found = places(folders)
+    found = image_sources(folders)
     if fixed.suffix == ".parquet":
         # a table of paths holds no images: they are in the folders
         with contextlib.suppress(OcrLabelError):
-            found = [*places([fixed]), *found]
-    return Images(found)
+            found = [*image_sources([fixed]), *found]
+    return LabelledImages(found)

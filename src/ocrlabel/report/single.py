@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ocrlabel.dataset.labels_table import FailureRow, LabelRow
 from ocrlabel.dataset.parquet_io import whole_file
-from ocrlabel.export.base import ImageFinder
+from ocrlabel.export.formats import ImageFinder
 from ocrlabel.labels import Attempt
 from ocrlabel.report.facts import engine_name, moment, visible
 from ocrlabel.report.pages import (

@@ -22,7 +22,7 @@ from typing import Any
 from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
 from ocrlabel.dataset.parquet_io import whole_file
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import ImageFinder, NoImage
+from ocrlabel.export.formats import ImageFinder, NoImage
 from ocrlabel.report.charts import (
     BANDS,
     MINUTE_S,

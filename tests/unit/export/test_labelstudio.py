@@ -8,7 +8,7 @@ import pytest
 from label_studio_converter import Converter
 
 from ocrlabel.errors import ConfigError, DatasetError
-from ocrlabel.export.base import Options
+from ocrlabel.export.formats import Options
 from ocrlabel.export.labelstudio import address, corrections, export
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word

@@ -1,4 +1,4 @@
-"""Names of exported files: never outside the folder, never two alike."""
+"""PageNames of exported files: never outside the folder, never two alike."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from ocrlabel.export.base import Names, Options, safe_part, suffix
-from ocrlabel.export.formats import EXPORTS, export_of
+from ocrlabel.export.formats import EXPORTS, Options, export_of
+from ocrlabel.export.output_folder import PageNames, safe_part, suffix
 from tests.support.labelled import Pictures, row, rows, word
 
 
 def stems(*table) -> list[str]:
-    names = Names()
+    names = PageNames()
     found = [names.take(each) for each in table]
     names.close()
     return found

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import Options
 from ocrlabel.export.coco import export as export_coco
+from ocrlabel.export.formats import Options
 from ocrlabel.export.icdar2015 import export
-from ocrlabel.export.session import Target
+from ocrlabel.export.output_folder import OutputFolder
 from tests.support.labelled import Pictures, row, word
 
 FORCE = Options(force=True)
@@ -71,5 +71,5 @@ def test_a_file_is_no_folder(tmp_path):
 
 
 def test_an_export_that_failed_before_its_first_file_is_in_nobodys_way(tmp_path):
-    Target(tmp_path / "out", "coco", Options())
-    Target(tmp_path / "out", "coco", Options()).path("a.json").touch()
+    OutputFolder(tmp_path / "out", "coco", Options())
+    OutputFolder(tmp_path / "out", "coco", Options()).path("a.json").touch()
