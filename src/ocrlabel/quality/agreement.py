@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.labels import Word
 from ocrlabel.quality.match import match
+from ocrlabel.quality.scores import Sums
 from ocrlabel.quality.text import compare, script
 from ocrlabel.quality.truth import TruthPage, group_of, name_of
 
@@ -60,7 +61,7 @@ class PageAgreement:
 
 
 @dataclass(frozen=True, slots=True)
-class AgreementCounts:
+class AgreementCounts(Sums):
     """Words of the first and of the second table, how many are partners, how many agree."""
 
     pages: int = 0
@@ -68,15 +69,6 @@ class AgreementCounts:
     second: int = 0
     matched: int = 0
     same: int = 0
-
-    def __add__(self, other: AgreementCounts) -> AgreementCounts:
-        return AgreementCounts(
-            self.pages + other.pages,
-            self.first + other.first,
-            self.second + other.second,
-            self.matched + other.matched,
-            self.same + other.same,
-        )
 
     @property
     def agreement(self) -> float:

@@ -19,7 +19,7 @@ A polygon of more than 4 points is taken as its 4 corners.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 import shapely
@@ -36,7 +36,7 @@ from ocrlabel.quality.match import (
     quad_shapes,
     solids,
 )
-from ocrlabel.quality.text import Score
+from ocrlabel.quality.scores import Score, Sums
 
 _VERTICAL = 0.5
 """Below this width over height a word is taken to run from top to bottom."""
@@ -49,7 +49,7 @@ _SHARE_SINGLE = float(np.float32(_SHARE))
 
 
 @dataclass(frozen=True, slots=True)
-class CharCounts:
+class CharCounts(Sums):
     """Counts that add up over pages. `penalty` is what splits and merges cost."""
 
     truth: int = 0
@@ -57,9 +57,6 @@ class CharCounts:
     found: int = 0
     recall_penalty: int = 0
     precision_penalty: int = 0
-
-    def __add__(self, other: CharCounts) -> CharCounts:
-        return CharCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def score(self) -> Score:
@@ -70,21 +67,13 @@ class CharCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Cleval:
+class Cleval(Sums):
     """CLEval of a page, or of many: detection and end to end."""
 
     detection: CharCounts = CharCounts()
     end_to_end: CharCounts = CharCounts()
     splits: int = 0
     merges: int = 0
-
-    def __add__(self, other: Cleval) -> Cleval:
-        return Cleval(
-            self.detection + other.detection,
-            self.end_to_end + other.end_to_end,
-            self.splits + other.splits,
-            self.merges + other.merges,
-        )
 
 
 def cleval(

@@ -9,7 +9,7 @@ wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.labels import Word
@@ -23,7 +23,8 @@ from ocrlabel.quality.calibration import (
 )
 from ocrlabel.quality.cleval import Cleval, cleval
 from ocrlabel.quality.match import lines, match
-from ocrlabel.quality.text import Score, compare
+from ocrlabel.quality.scores import Score, Sums
+from ocrlabel.quality.text import compare
 from ocrlabel.quality.truth import Level, TruthPage, cared, group_of, name_of
 
 EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
@@ -33,7 +34,7 @@ OTHER_GROUPS = "(other)"
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Sums):
     """Sums over pages. `*_with_text`: those that the text figures are of."""
 
     pages: int = 0
@@ -48,11 +49,6 @@ class Counts:
     truth_characters: int = 0
     likeness: float = 0.0
     characters: Cleval = field(default_factory=Cleval)
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
-        )
 
     @property
     def detection(self) -> Score:

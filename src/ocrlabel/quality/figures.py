@@ -8,8 +8,8 @@ from ocrlabel.quality.agreement import Agreement, AgreementCounts
 from ocrlabel.quality.calibration import Bin, CurvePoint, Interval
 from ocrlabel.quality.cleval import CharCounts
 from ocrlabel.quality.evaluate import Counts, LevelResult
+from ocrlabel.quality.scores import Score
 from ocrlabel.quality.signals import Signals
-from ocrlabel.quality.text import Score
 
 
 def level_figures(result: LevelResult) -> dict[str, object]:

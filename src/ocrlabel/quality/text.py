@@ -91,28 +91,6 @@ def compare(truth: str, read: str) -> Comparison:
     return Comparison(edits, len(truth), 1 - edits / max(len(truth), len(read)))
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Two shares, 0..1, and what they come to together."""
-
-    recall: float
-    precision: float
-
-    @property
-    def hmean(self) -> float:
-        """The harmonic mean, 0 where both are 0."""
-        total = self.recall + self.precision
-        return 2 * self.recall * self.precision / total if total else 0.0
-
-    @classmethod
-    def of(cls, right: int, truth: int, read: int) -> Score:
-        """From counts. Where there is nothing in the truth and nothing was read, all is right.
-
-        Precision is 1 where nothing was read, recall is 1 where nothing was there to read.
-        """
-        return cls(recall=right / truth if truth else 1.0, precision=right / read if read else 1.0)
-
-
 def script(text: str) -> str:
     """Which writing system a text is in: hangul, han, kana, latin, digits, other, or symbols.
 

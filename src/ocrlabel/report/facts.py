@@ -71,8 +71,6 @@ class LabelStatistics:
     times_s: array[float] = field(default_factory=lambda: array("d"))
     paid: list[tuple[float, int]] = field(default_factory=list)
     engines: Counter[tuple[str, str]] = field(default_factory=Counter)
-    sources: Counter[str] = field(default_factory=Counter)
-    classes: Counter[str] = field(default_factory=Counter)
     han_words: int = 0
     unsure_han_words: int = 0
     hangul_names: int = 0
@@ -93,8 +91,6 @@ class LabelStatistics:
         self.words_per_page.append(len(row.words))
         self.long_sides_px.append(max(row.width_px, row.height_px, 0))
         self.engines[row.engine, row.model_version] += 1
-        self.sources[row.source] += 1
-        self.classes.update(row.classes)
         if row.labelled_at is not None:
             self.times_s.append(row.labelled_at.timestamp())
             self._add_paid(row, self.times_s[-1])
