@@ -335,13 +335,19 @@ def _nothing_paired(what: str, unpaired: Unpaired, table: Path, other: Path) -> 
     )
 
 
-def _show_scores(results: list[LevelResult], rules: str, unpaired: list[str]) -> None:
+def _console(rules: str, unpaired: list[str]) -> Console:
+    """What prints the figures; how texts were compared and what was left out is printed first."""
     from rich.console import Console
 
     console = Console()
     console.print(f"Texts are compared so: {rules}.")
     for line in unpaired:
         console.print(line, markup=False)
+    return console
+
+
+def _show_scores(results: list[LevelResult], rules: str, unpaired: list[str]) -> None:
+    console = _console(rules, unpaired)
     for result in results:
         _show_level(console, result)
 
@@ -479,12 +485,7 @@ def _writing(path: Path) -> Iterator[Callable[[LabelRow, PageAgreement], None]]:
 def _show_agreement(
     agreement: Agreement, found: Signals | None, rules: str, unpaired: list[str]
 ) -> None:
-    from rich.console import Console
-
-    console = Console()
-    console.print(f"Texts are compared so: {rules}.")
-    for line in unpaired:
-        console.print(line, markup=False)
+    console = _console(rules, unpaired)
     console.print()
     console.print(_agreement_table("By script", {"all": agreement.total, **agreement.scripts}))
     if agreement.groups:

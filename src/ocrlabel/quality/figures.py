@@ -74,13 +74,13 @@ def signal_figures(found: Signals) -> dict[str, object]:
         "signals": {
             signal.name: {
                 "mean_precision": _rounded(signal.area),
-                "interval": _interval(signal.interval),
+                "interval": _rounded(signal.interval),
                 "curve": [_point(point) for point in signal.curve],
             }
             for signal in found.signals
         },
         "gain_over_confidence": {
-            name: {"mean_precision": _rounded(gain), "interval": _interval(spread)}
+            name: {"mean_precision": _rounded(gain), "interval": _rounded(spread)}
             for name, (gain, spread) in found.gains.items()
         },
     }
@@ -108,7 +108,7 @@ def _point(point: CurvePoint) -> dict[str, object]:
         "kept_share": _rounded(point.kept_share),
         "kept": point.kept,
         "precision": _rounded(point.precision),
-        "interval": _interval(point.interval),
+        "interval": _rounded(point.interval),
     }
 
 
@@ -119,13 +119,11 @@ def _bin(one: Bin) -> dict[str, object]:
         "words": one.words,
         "mean_confidence": _rounded(one.mean_score),
         "precision": _rounded(one.precision),
-        "interval": _interval(one.interval),
+        "interval": _rounded(one.interval),
     }
 
 
-def _interval(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else [round(interval.low, 4), round(interval.high, 4)]
-
-
-def _rounded(value: float | None) -> float | None:
+def _rounded(value: float | Interval | None) -> float | list[float] | None:
+    if isinstance(value, Interval):
+        return [round(value.low, 4), round(value.high, 4)]
     return None if value is None else round(value, 4)

@@ -68,7 +68,7 @@ def test_words_below_the_exports_cut_do_not_come_back_as_a_persons_decision():
     assert apply_correction(table, sent, RULE).classes == ("text", "ignore")
 
 
-def test_a_review_that_changed_nothing_is_told_by_the_source_only():
+def test_a_review_that_changed_nothing_changes_only_the_source():
     found = apply_correction(PAGE, correction(unsure(ONE), unsure(TWO), reviewed=True), RULE)
     assert found == replace(PAGE, source="paddleocr")
 
@@ -122,7 +122,7 @@ def test_files_that_fit_no_page_or_several_are_listed():
     ]
 
 
-def test_pages_of_a_document_are_told_apart_by_their_number():
+def test_pages_of_a_document_are_matched_by_their_number():
     table = [row("a.pdf", [word()], page=n, page_count=2) for n in (1, 2)]
     merge, found = merged(table, correction(file="receipts/a.pdf#page=2"))
     assert merge.unmatched == []

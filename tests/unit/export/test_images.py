@@ -78,13 +78,13 @@ def test_nothing_outside_the_named_folder_is_read(tmp_path):
             finder(inside).file(labelled("x", secret, image_path=path))
 
 
-def test_a_name_is_told_with_its_suffix_by_what_the_bytes_are(tmp_path):
+def test_the_suffix_of_an_exported_image_follows_from_its_bytes(tmp_path):
     data = put(tmp_path / "really_png.jpg", encoded("PNG"))
     assert finder(tmp_path).file(labelled("really_png.jpg", data)).suffix == ".png"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_an_image_turned_by_its_exif_tag_is_handed_on_upright(tmp_path, kind):
+def test_an_image_turned_by_its_exif_tag_is_exported_upright(tmp_path, kind):
     exif = Image.Exif()
     exif[274] = 6  # turn a quarter clockwise to see it upright
     data = put(tmp_path / "a.jpg", encoded(kind, exif=exif))

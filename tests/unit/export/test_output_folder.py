@@ -75,7 +75,7 @@ def test_a_file_is_no_folder(tmp_path):
         export(iter([row()]), None, tmp_path / "x", Options())
 
 
-def test_an_export_that_failed_before_its_first_file_is_in_nobodys_way(tmp_path):
+def test_an_export_that_failed_before_its_first_file_does_not_block_the_next(tmp_path):
     OutputFolder(tmp_path / "out", "coco", Options())
     OutputFolder(tmp_path / "out", "coco", Options()).path("a.json").touch()
 
@@ -98,7 +98,7 @@ def test_pages_of_a_document_carry_their_number():
     assert stems(*pages) == ["a-p1", "a-p2"]
 
 
-def test_names_that_some_file_system_takes_for_one_are_told_apart():
+def test_names_that_some_file_system_takes_for_one_get_different_stems():
     nfd = unicodedata.normalize("NFD", "영수증.jpg")
     same = [row("x/영수증.jpg"), row(f"y/{nfd}"), row("z/영수증.png")]
     found = stems(*same, row("b/A.jpg"), row("c/a.jpg"))

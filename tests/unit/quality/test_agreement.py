@@ -32,7 +32,7 @@ def test_agreement_is_the_same_both_ways(one, other):
     assert a.agreement == b.agreement
 
 
-def test_each_word_is_told_with_its_partner():
+def test_each_word_is_listed_with_its_partner():
     page = agree_page(
         row([word("Total"), word("due", 20), word("x", 90)]),
         truth([true("total"), true("dua", 20), true("y", 60)]),
@@ -60,7 +60,7 @@ def test_pages_without_words_agree():
     assert agree_page(row([]), truth([]), SAME).counts.agreement == 1
 
 
-def test_agreement_is_told_by_script_and_by_column():
+def test_agreement_is_summed_by_script_and_by_column():
     pages = [
         (row([word("品阳", conf=0.9), word("abc", 30)], input_row='{"lang": "ko"}'),
          truth([true("평양"), true("abc", 30)])),

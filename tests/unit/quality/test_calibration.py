@@ -90,7 +90,7 @@ def test_the_area_is_1_for_all_right_and_more_when_the_wrong_score_low():
 
 @a_few
 @given(scored)
-def test_two_halves_are_the_whole(words):
+def test_two_halves_together_equal_the_whole_curve(words):
     halves, whole = Halves(0), Curve(0)
     for number, (score, right) in enumerate(words):
         for made in (halves, whole):
@@ -172,7 +172,7 @@ def test_words_of_one_document_among_many_leave_the_doubt_of_one():
     assert made.at(0.95).interval == wilson(1, 1)
 
 
-def test_a_difference_that_documents_cannot_tell_has_no_interval():
+def test_a_difference_over_too_few_or_equal_documents_has_no_interval():
     alike, apart = np.zeros(200), np.linspace(-0.1, 0.1, 200)
     assert of_difference(alike, 30) is None
     assert of_difference(apart, 4) is None

@@ -134,7 +134,7 @@ def test_groups_are_columns_of_the_table_or_its_input_row():
     assert list(found.groups) == [""]
 
 
-def test_a_column_of_ids_does_not_fill_the_memory(monkeypatch):
+def test_groups_by_a_column_of_ids_are_bounded(monkeypatch):
     monkeypatch.setattr(module, "MOST_GROUPS", 2)
     pages = [(row([], input_row=f'{{"n": {n}}}'), truth([])) for n in range(5)]
     (found,) = results(pages, by="n")
@@ -182,7 +182,7 @@ def test_the_order_of_documents_changes_nothing():
     assert results(pages) == results(pages[::-1])
 
 
-def test_a_precision_that_no_threshold_reaches_is_said():
+def test_a_precision_that_no_threshold_reaches_chooses_none():
     (found,) = results(documents(20, right_above=2))
     assert found.threshold.chosen is None
     assert found.threshold.measured is None

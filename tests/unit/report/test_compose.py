@@ -51,7 +51,7 @@ def test_pages_words_and_failures_are_counted():
     assert found["failed"] == ("1", "33.3% of 3 rows")
 
 
-def test_words_without_a_confidence_are_told_and_do_not_count_in_the_mean():
+def test_words_without_a_confidence_are_counted_apart_and_not_in_the_mean():
     found = tiles(report([row("a.jpg", [word(confidence=None), word(confidence=0.8)])]))
     assert found["mean word confidence"] == ("0.800", "1 word has none")
 
@@ -63,7 +63,7 @@ def test_more_failures_than_the_run_allowed_are_alarming():
     assert [tile.name for tile in refused.tiles if tile.alarming] == ["failed"]
 
 
-def test_money_is_told_with_what_was_wasted_and_what_is_at_risk():
+def test_the_sum_spent_is_shown_with_what_was_wasted_and_what_is_at_risk():
     record = {
         "price_per_page_usd": 0.0015, "billed_usd": 1.5, "at_risk_usd": 0.03,
         "account": {"billed_pages": 1000, "wasted_pages": {"late": 4, "failed": 3}},
@@ -146,7 +146,7 @@ def test_pages_per_minute_are_those_of_each_minute():
     ]
 
 
-def test_a_longer_step_that_the_run_ended_in_is_not_told_as_slower():
+def test_a_longer_step_that_the_run_ended_in_is_not_shown_as_slower():
     # 10 pages a minute for 62 minutes: the last bar of 5 minutes has two of them
     chart = over_time(*range(0, 62 * 60, 6))
     assert chart.note == "UTC, a bar is 5 min"
@@ -206,7 +206,7 @@ def test_without_images_the_page_holds_no_text_that_was_read():
     assert found.failures
 
 
-def test_the_sample_is_said():
+def test_the_page_says_which_pages_are_shown():
     shown = [Sampled(n, row(), unsure=n < 20) for n in range(100)]
     assert sample_of(10_000, shown, 3) == (
         "showing 100 of 10,000 pages: 80 drawn at random (seed 3) and the 20 least certain"

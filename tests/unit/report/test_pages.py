@@ -75,7 +75,7 @@ def test_a_table_that_fits_is_shown_whole_and_in_its_order():
     assert not any(one.unsure for one in shown)
 
 
-def test_a_large_table_shows_exactly_as_many_pages_as_there_are_places():
+def test_a_large_table_shows_exactly_as_many_pages_as_asked_for():
     assert len(sampled(TABLE, 100)) == 100
     assert len({one.number for one in sampled(TABLE, 100)}) == 100
 
@@ -97,7 +97,7 @@ def test_another_seed_draws_other_pages():
     assert drawn(0) != drawn(1)
 
 
-def test_no_places_keep_nothing():
+def test_a_sample_of_no_pages_is_empty():
     assert sampled(TABLE, 0) == []
 
 
