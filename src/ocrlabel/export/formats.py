@@ -79,7 +79,7 @@ class Import(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """PageNames and shares of the splits to make; without any, the table's `split` is kept.
+    """Names and shares of the splits to make; without any, the table's `split` is kept.
 
     The share is of documents, and exact only in the long run: a document's split follows from a
     hash of its content and `seed` alone. So it stays the same when the table grows, is cut or is

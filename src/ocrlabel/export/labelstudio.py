@@ -38,8 +38,8 @@ from ocrlabel.labels import Polygon, Word
 
 LOCAL_FILES = "/data/local-files/?d="
 REGION, TEXT, IMAGE = "label", "transcription", "image"
+"""Names of the controls and the object in the labelling configuration."""
 _LABELS = ("polygonlabels", "rectanglelabels", "labels")
-"""PageNames of the controls and the object in the labelling configuration."""
 
 
 def export(

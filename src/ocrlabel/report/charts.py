@@ -210,7 +210,7 @@ class Bins:
 def whole_numbers(values: Sequence[int], most: int = 24) -> Bins:
     """Bins for counts and pixels: whole, equal widths, the last one open for what lies far out.
 
-    Few very large values would press all others into one bin: what is all the 99th percentile
+    Few very large values would press all others into one bin: what is beyond the 99th percentile
     is counted in the last bin.
     """
     if not values:

@@ -1,4 +1,4 @@
-"""Images found where the user content, as the upright page that was labelled, or not at all."""
+"""Images found where the user said, as the upright page that was labelled, or not at all."""
 
 from __future__ import annotations
 
