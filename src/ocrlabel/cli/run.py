@@ -23,8 +23,8 @@ from ocrlabel.wording import counted, duration, usd
 if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
     from ocrlabel.cli.wiring import Labelling
+    from ocrlabel.export.formats import ImageFinder
     from ocrlabel.options import Options
-    from ocrlabel.report.pages import ImageReader
 
 _PAUSE_S = 10.0
 _WILD = "*?["
@@ -336,9 +336,9 @@ async def _into_the_bucket(done: Labelling) -> str:
     return done.place.shown(layout.report_key)
 
 
-def _images(source: str, options: Options) -> ImageReader | None:
+def _images(source: str, options: Options) -> ImageFinder | None:
     """The images of a local input, where the run found them; None for those in a bucket."""
-    from ocrlabel.export.images import Images, places
+    from ocrlabel.export.images import LabelledImages, image_sources
 
     if source.startswith("s3://"):
         return None
@@ -347,9 +347,9 @@ def _images(source: str, options: Options) -> ImageReader | None:
         fixed = fixed.parent
     folders = [fixed if fixed.is_dir() else fixed.parent]
     folders += [Path(root) for root in options.image_root if Path(root).is_dir()]
-    found = places(folders)
+    found = image_sources(folders)
     if fixed.suffix == ".parquet":
         # a table of paths holds no images: they are in the folders
         with contextlib.suppress(OcrLabelError):
-            found = [*places([fixed]), *found]
-    return Images(found)
+            found = [*image_sources([fixed]), *found]
+    return LabelledImages(found)

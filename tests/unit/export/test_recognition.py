@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import Options
+from ocrlabel.export.formats import Options
 from ocrlabel.export.paddleocr_rec import export
 from ocrlabel.export.recognition import check_vertical, crop, stands_upright
 from tests.support.labelled import NoPictures, Pictures, row, word

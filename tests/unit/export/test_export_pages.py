@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import Options, SplitPlan, parse_shares, split_of
 from ocrlabel.export.coco import export
+from ocrlabel.export.export_pages import parse_shares, split_of
+from ocrlabel.export.formats import Options, SplitPlan
 from tests.support.labelled import row, word
 
 PLAN = parse_shares("train=0.8,val=0.1,test=0.1")

@@ -24,7 +24,7 @@ from tests.support.quality_pages import some
         (Normalisation(punctuation=False), "No. 5-a!", "no5a"),
     ],
 )
-def test_texts_are_compared_by_the_rules_that_are_said(rules, text, expected):
+def test_texts_are_compared_by_the_rules_given(rules, text, expected):
     assert rules(text) == expected
 
 

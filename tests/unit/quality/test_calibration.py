@@ -30,9 +30,9 @@ def curve(words, documents=5):
 
 @a_few
 @given(scored, st.integers(0, 1000))
-def test_a_cut_keeps_the_words_that_score_at_least_as_much(words, cut):
-    kept = [right for score, right in words if score >= cut]
-    point = curve(words).at(cut / 1000)
+def test_a_threshold_keeps_the_words_that_score_at_least_as_much(words, threshold):
+    kept = [right for score, right in words if score >= threshold]
+    point = curve(words).at(threshold / 1000)
     assert point.kept == len(kept)
     assert point.kept_share == pytest.approx(len(kept) / len(words))
     if kept:
@@ -41,23 +41,24 @@ def test_a_cut_keeps_the_words_that_score_at_least_as_much(words, cut):
 
 @a_few
 @given(scored, st.floats(0.1, 1))
-def test_the_lowest_cut_keeps_most_of_those_that_are_precise_enough(words, wanted):
+def test_the_lowest_threshold_keeps_most_of_those_that_are_precise_enough(words, wanted):
     made = curve(words)
     good = [
-        cut
-        for cut in {score for score, _ in words}
-        if sum(r for s, r in words if s >= cut) >= wanted * sum(s >= cut for s, _ in words)
+        threshold
+        for threshold in {score for score, _ in words}
+        if sum(r for s, r in words if s >= threshold)
+        >= wanted * sum(s >= threshold for s, _ in words)
     ]
-    found = made.lowest_cut(wanted, at_least=1)
+    found = made.lowest_threshold(wanted, at_least=1)
     assert (found is None) == (not good)
     if found is not None:
         assert made.at(found).kept == made.at(min(good) / 1000).kept
 
 
-def test_a_cut_that_keeps_only_a_few_lucky_words_is_not_chosen():
+def test_a_threshold_that_keeps_only_a_few_lucky_words_is_not_chosen():
     words = [(999, True)] * 3 + [(500, False)] * 100
-    assert curve(words).lowest_cut(0.95, at_least=1) is not None
-    assert curve(words).lowest_cut(0.95, at_least=50) is None
+    assert curve(words).lowest_threshold(0.95, at_least=1) is not None
+    assert curve(words).lowest_threshold(0.95, at_least=50) is None
 
 
 @a_few
@@ -89,7 +90,7 @@ def test_the_area_is_1_for_all_right_and_more_when_the_wrong_score_low():
 
 @a_few
 @given(scored)
-def test_two_halves_are_the_whole(words):
+def test_two_halves_together_equal_the_whole_curve(words):
     halves, whole = Halves(0), Curve(0)
     for number, (score, right) in enumerate(words):
         for made in (halves, whole):
@@ -171,7 +172,7 @@ def test_words_of_one_document_among_many_leave_the_doubt_of_one():
     assert made.at(0.95).interval == wilson(1, 1)
 
 
-def test_a_difference_that_documents_cannot_tell_has_no_interval():
+def test_a_difference_over_too_few_or_equal_documents_has_no_interval():
     alike, apart = np.zeros(200), np.linspace(-0.1, 0.1, 200)
     assert of_difference(alike, 30) is None
     assert of_difference(apart, 4) is None
