@@ -1,6 +1,6 @@
-"""Write the files in aws/ from their one source; a test refuses any difference.
+"""Write the files in aws/ from their one source, which is in src/ocrlabel/aws (`make render`).
 
-Run it from the project's root: python scripts/render.py
+The unit tests of template and job definition fail where a file differs from its source.
 """
 
 from __future__ import annotations

@@ -313,10 +313,15 @@ def push_image(
     from ocrlabel.aws.names import REPOSITORY
     from ocrlabel.aws.session import run
 
+    dockerfile = root / "scripts" / "cloud" / "Dockerfile.batch"
+    if not dockerfile.is_file():
+        raise ConfigError(
+            f"{dockerfile} is not there: the image is built from a clone of ocrlabel's repository\n"
+            "  run this in the clone's folder, or give --root CLONE"
+        )
     program = image.engine(shutil.which)
     name = f"{REPOSITORY}:latest"
-    dockerfile = str(root / "scripts" / "cloud" / "Dockerfile.batch")
-    wanted = image.Build(str(root), dockerfile, name, architecture, target, base_image)
+    wanted = image.Build(str(root), str(dockerfile), name, architecture, target, base_image)
     if not push_it:
         tell(f"building {name} with {program}")
         image.build(run, program, wanted)

@@ -21,7 +21,7 @@ VALUES = values_of(CONFIG, "uri@sha256:1", architecture="X86_64", vcpu="1", memo
 
 
 def test_the_guides_file_is_the_definition_with_placeholders():
-    assert RENDERED.read_text() == file_text(), "python scripts/render.py writes it again"
+    assert RENDERED.read_text() == file_text(), "`make render` writes it again"
 
 
 def test_the_file_keeps_the_guides_five_placeholders():

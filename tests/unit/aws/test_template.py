@@ -17,9 +17,7 @@ OWN = {"BucketName": "labels"}
 
 
 def test_the_rendered_template_is_the_one_in_the_package():
-    assert json.loads(RENDERED.read_text()) == template(), (
-        "python scripts/render.py writes it again"
-    )
+    assert json.loads(RENDERED.read_text()) == template(), "`make render` writes it again"
 
 
 def test_the_template_fits_into_one_request():
