@@ -216,6 +216,27 @@ def test_without_the_extra_an_aws_command_says_which_one_it_needs(
     assert ended.stderr == "ConfigError: this needs boto3: pip install 'ocrlabel[aws]'\n"
 
 
+def test_without_the_extra_a_key_in_a_secret_says_what_reading_it_needs(
+    installed: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "AWS_SECRET_ARN": "arn:aws:x"}
+    command = [
+        installed / "ocrlabel",
+        "run",
+        "a.png",
+        "--engine",
+        "upstage",
+        "--output",
+        "l.parquet",
+    ]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert "reading it needs boto3: pip install 'ocrlabel[aws]'" in ended.stderr
+
+
 def test_without_the_extra_the_policies_can_be_printed(installed: Path, tmp_path: Path) -> None:
     assert "s3:GetObject" in run(installed / "ocrlabel", "aws", "policy", "job", cwd=tmp_path)
     assert "iam:PassRole" in run(installed / "ocrlabel", "aws", "policy", "deployer", cwd=tmp_path)

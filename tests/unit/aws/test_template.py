@@ -127,7 +127,7 @@ def with_min_vcpus_on_fargate(value):
 
 
 # Four of the twelve faults that cfn-lint lets through; the eight of a job definition are tested
-# in test_definition_rules.py.
+# in test_job_definition.py.
 @pytest.mark.parametrize(
     ("mutate", "fault"),
     [
