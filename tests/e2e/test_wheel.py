@@ -97,11 +97,12 @@ OF_A_CLONE = re.compile(r"python3? -m (?!ocrlabel)\w+|\bscripts/|\brunners[/.]|`
 
 
 def texts(wheel: Path) -> Iterator[str]:
-    """Every string of the wheel's code, so every message and every help text of `ocrlabel`."""
+    """Every string of the wheel's code but modules' docstrings: messages, and help of `ocrlabel`."""
     archive = zipfile.ZipFile(wheel)
     for name in archive.namelist():
         if name.endswith(".py"):
-            found = [ast.parse(archive.read(name))]
+            module = ast.parse(archive.read(name))
+            found: list[ast.AST] = module.body[1:] if ast.get_docstring(module) else [module]
             while found:
                 node = found.pop()
                 # its help is what `python -m runners...` prints, in the image or in a clone

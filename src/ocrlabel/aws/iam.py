@@ -30,14 +30,14 @@ def document(statements: Sequence[Statement]) -> dict[str, Any]:
 
 
 def allow(
-    named: Sequence[str],
+    actions: Sequence[str],
     resources: str | Sequence[str],
     condition: Mapping[str, Any] | None = None,
 ) -> Statement:
     """One Allow statement."""
     statement: Statement = {
         "Effect": "Allow",
-        "Action": list(named),
+        "Action": list(actions),
         "Resource": [resources] if isinstance(resources, str) else list(resources),
     }
     if condition:
@@ -45,9 +45,14 @@ def allow(
     return statement
 
 
-def actions(service: str, names: str) -> list[str]:
-    """The actions of one service, by their names in one text."""
-    return [f"{service}:{name}" for name in names.split()]
+def rights(
+    service: str,
+    names: str,
+    resources: str | Sequence[str],
+    condition: Mapping[str, Any] | None = None,
+) -> Statement:
+    """The same for several actions of one service, by their names in one text."""
+    return allow([f"{service}:{name}" for name in names.split()], resources, condition)
 
 
 def job(location: AwsLocation, bucket: str) -> list[Statement]:
@@ -90,13 +95,11 @@ def instance(location: AwsLocation) -> list[Statement]:
     """
     return [
         allow(["ecs:DiscoverPollEndpoint"], "*"),
-        allow(
-            actions(
-                "ecs",
-                """DeregisterContainerInstance Poll RegisterContainerInstance StartTelemetrySession
-                SubmitAttachmentStateChanges SubmitContainerStateChange SubmitTaskStateChange
-                UpdateContainerInstancesState""",
-            ),
+        rights(
+            "ecs",
+            """DeregisterContainerInstance Poll RegisterContainerInstance StartTelemetrySession
+            SubmitAttachmentStateChanges SubmitContainerStateChange SubmitTaskStateChange
+            UpdateContainerInstancesState""",
             [location.arn("ecs", "cluster/*"), location.arn("ecs", "container-instance/*")],
         ),
         allow(
@@ -115,23 +118,19 @@ def github(location: AwsLocation, bucket: str) -> list[Statement]:
     ]
     return [
         allow(["ecr:GetAuthorizationToken"], "*"),
-        allow(
-            actions(
-                "ecr",
-                """BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload DescribeImages
-                GetDownloadUrlForLayer InitiateLayerUpload PutImage UploadLayerPart""",
-            ),
+        rights(
+            "ecr",
+            """BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload DescribeImages
+            GetDownloadUrlForLayer InitiateLayerUpload PutImage UploadLayerPart""",
             _repository(location),
         ),
         allow(["batch:RegisterJobDefinition", "batch:SubmitJob"], definitions),
         allow(["batch:TagResource"], [*definitions, location.arn("batch", "job/*")]),
         allow(["batch:CancelJob", "batch:TerminateJob"], location.arn("batch", "job/*")),
-        allow(
-            actions(
-                "batch",
-                """DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues
-                DescribeJobs ListJobs""",
-            ),
+        rights(
+            "batch",
+            """DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues
+            DescribeJobs ListJobs""",
             "*",
         ),
         allow(

@@ -7,7 +7,7 @@ are the deployer's too.
 
 from __future__ import annotations
 
-from ocrlabel.aws.iam import TASKS, Statement, actions, allow, secret_arn_pattern
+from ocrlabel.aws.iam import TASKS, Statement, allow, rights, secret_arn_pattern
 from ocrlabel.aws.names import GITHUB_ISSUER, LOG_GROUP, REPOSITORY, STACK, AwsLocation
 
 
@@ -27,39 +27,31 @@ def deployer(location: AwsLocation, bucket: str, secret: str) -> list[Statement]
 
 def _data(location: AwsLocation, bucket: str, secret: str) -> list[Statement]:
     return [
-        allow(
-            actions(
-                "s3",
-                """CreateBucket DeleteBucket GetBucketOwnershipControls GetBucketPolicy
-                GetBucketPublicAccessBlock GetBucketTagging GetBucketVersioning
-                GetEncryptionConfiguration GetLifecycleConfiguration ListBucket
-                ListBucketVersions PutBucketOwnershipControls PutBucketPolicy
-                PutBucketPublicAccessBlock PutBucketTagging PutBucketVersioning
-                PutEncryptionConfiguration PutLifecycleConfiguration""",
-            ),
+        rights(
+            "s3",
+            """CreateBucket DeleteBucket GetBucketOwnershipControls GetBucketPolicy
+            GetBucketPublicAccessBlock GetBucketTagging GetBucketVersioning
+            GetEncryptionConfiguration GetLifecycleConfiguration ListBucket
+            ListBucketVersions PutBucketOwnershipControls PutBucketPolicy
+            PutBucketPublicAccessBlock PutBucketTagging PutBucketVersioning
+            PutEncryptionConfiguration PutLifecycleConfiguration""",
             location.bucket_arn(bucket),
         ),
-        allow(
-            actions(
-                "s3",
-                """AbortMultipartUpload DeleteObject DeleteObjectVersion GetObject PutObject""",
-            ),
+        rights(
+            "s3",
+            "AbortMultipartUpload DeleteObject DeleteObjectVersion GetObject PutObject",
             location.bucket_arn(bucket, "*"),
         ),
-        allow(
-            actions(
-                "secretsmanager",
-                """CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue
-                RestoreSecret TagResource""",
-            ),
+        rights(
+            "secretsmanager",
+            """CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue
+            RestoreSecret TagResource""",
             secret_arn_pattern(location, secret),
         ),
-        allow(
-            actions(
-                "logs",
-                """CreateLogGroup DescribeLogStreams FilterLogEvents GetLogEvents
-                PutRetentionPolicy TagResource""",
-            ),
+        rights(
+            "logs",
+            """CreateLogGroup DescribeLogStreams FilterLogEvents GetLogEvents
+            PutRetentionPolicy TagResource""",
             [
                 location.arn("logs", f"log-group:{LOG_GROUP}"),
                 location.arn("logs", f"log-group:{LOG_GROUP}:*"),
@@ -84,13 +76,11 @@ def _prices_and_limits() -> list[Statement]:
 
 def _stack(location: AwsLocation) -> list[Statement]:
     return [
-        allow(
-            actions(
-                "cloudformation",
-                """CreateChangeSet CreateStack DeleteChangeSet DeleteStack DescribeChangeSet
-                DescribeStackEvents DescribeStacks ExecuteChangeSet GetTemplate
-                ListStackResources TagResource""",
-            ),
+        rights(
+            "cloudformation",
+            """CreateChangeSet CreateStack DeleteChangeSet DeleteStack DescribeChangeSet
+            DescribeStackEvents DescribeStacks ExecuteChangeSet GetTemplate
+            ListStackResources TagResource""",
             location.arn("cloudformation", f"stack/{STACK}/*"),
         ),
     ]
@@ -98,16 +88,14 @@ def _stack(location: AwsLocation) -> list[Statement]:
 
 def _registry(location: AwsLocation) -> list[Statement]:
     return [
-        allow(
-            actions(
-                "ecr",
-                """BatchCheckLayerAvailability BatchDeleteImage BatchGetImage CompleteLayerUpload
-                CreateRepository DeleteLifecyclePolicy DeleteRepository DescribeImages
-                DescribeRepositories GetDownloadUrlForLayer GetLifecyclePolicy
-                InitiateLayerUpload ListImages ListTagsForResource PutImage
-                PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy
-                TagResource UploadLayerPart""",
-            ),
+        rights(
+            "ecr",
+            """BatchCheckLayerAvailability BatchDeleteImage BatchGetImage CompleteLayerUpload
+            CreateRepository DeleteLifecyclePolicy DeleteRepository DescribeImages
+            DescribeRepositories GetDownloadUrlForLayer GetLifecyclePolicy
+            InitiateLayerUpload ListImages ListTagsForResource PutImage
+            PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy
+            TagResource UploadLayerPart""",
             location.arn("ecr", f"repository/{REPOSITORY}"),
         ),
         allow(["ecr:GetAuthorizationToken"], "*"),
@@ -116,20 +104,16 @@ def _registry(location: AwsLocation) -> list[Statement]:
 
 def _alarms(location: AwsLocation) -> list[Statement]:
     return [
-        allow(
-            actions(
-                "events",
-                """DeleteRule DescribeRule ListTargetsByRule PutRule PutTargets RemoveTargets
-                TagResource""",
-            ),
+        rights(
+            "events",
+            """DeleteRule DescribeRule ListTargetsByRule PutRule PutTargets RemoveTargets
+            TagResource""",
             location.arn("events", f"rule/{STACK}-*"),
         ),
-        allow(
-            actions(
-                "sns",
-                """CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic
-                SetTopicAttributes Subscribe TagResource Unsubscribe""",
-            ),
+        rights(
+            "sns",
+            """CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic
+            SetTopicAttributes Subscribe TagResource Unsubscribe""",
             location.arn("sns", f"{STACK}-*"),
         ),
         allow(
@@ -143,21 +127,17 @@ def _roles(location: AwsLocation) -> list[Statement]:
     ours = location.global_arn("iam", f"role/{STACK}-*")
     profile = location.global_arn("iam", f"instance-profile/{STACK}-*")
     return [
-        allow(
-            actions(
-                "iam",
-                """CreateRole DeleteRole DeleteRolePolicy GetRole GetRolePolicy
-                ListAttachedRolePolicies ListRolePolicies PutRolePolicy TagRole
-                UpdateAssumeRolePolicy UpdateRole""",
-            ),
+        rights(
+            "iam",
+            """CreateRole DeleteRole DeleteRolePolicy GetRole GetRolePolicy
+            ListAttachedRolePolicies ListRolePolicies PutRolePolicy TagRole
+            UpdateAssumeRolePolicy UpdateRole""",
             ours,
         ),
-        allow(
-            actions(
-                "iam",
-                """AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile
-                GetInstanceProfile RemoveRoleFromInstanceProfile""",
-            ),
+        rights(
+            "iam",
+            """AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile
+            GetInstanceProfile RemoveRoleFromInstanceProfile""",
             profile,
         ),
         allow(
@@ -192,20 +172,18 @@ def _roles(location: AwsLocation) -> list[Statement]:
 def _network(location: AwsLocation) -> list[Statement]:
     # ids are made by AWS, so these cannot be bound by name: bound to the region instead
     return [
-        allow(
-            actions(
-                "ec2",
-                """AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress
-                CreateInternetGateway CreateLaunchTemplate CreateLaunchTemplateVersion
-                CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags
-                CreateVpc CreateVpcEndpoint DeleteInternetGateway DeleteLaunchTemplate
-                DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteVpc
-                DeleteVpcEndpoints DescribeAvailabilityZones DescribeInternetGateways
-                DescribeLaunchTemplateVersions DescribeLaunchTemplates DescribeRouteTables
-                DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcEndpoints
-                DescribeVpcs DetachInternetGateway DisassociateRouteTable ModifySubnetAttribute
-                ModifyVpcAttribute RevokeSecurityGroupEgress""",
-            ),
+        rights(
+            "ec2",
+            """AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress
+            CreateInternetGateway CreateLaunchTemplate CreateLaunchTemplateVersion
+            CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags
+            CreateVpc CreateVpcEndpoint DeleteInternetGateway DeleteLaunchTemplate
+            DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteVpc
+            DeleteVpcEndpoints DescribeAvailabilityZones DescribeInternetGateways
+            DescribeLaunchTemplateVersions DescribeLaunchTemplates DescribeRouteTables
+            DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcEndpoints
+            DescribeVpcs DetachInternetGateway DisassociateRouteTable ModifySubnetAttribute
+            ModifyVpcAttribute RevokeSecurityGroupEgress""",
             "*",
             {"StringEquals": {"aws:RequestedRegion": location.region}},
         )
@@ -214,21 +192,17 @@ def _network(location: AwsLocation) -> list[Statement]:
 
 def _jobs(location: AwsLocation) -> list[Statement]:
     return [
-        allow(
-            actions(
-                "batch",
-                """CancelJob CreateComputeEnvironment CreateJobQueue DeleteComputeEnvironment
-                DeleteJobQueue DeregisterJobDefinition RegisterJobDefinition SubmitJob
-                TagResource TerminateJob UpdateComputeEnvironment UpdateJobQueue""",
-            ),
+        rights(
+            "batch",
+            """CancelJob CreateComputeEnvironment CreateJobQueue DeleteComputeEnvironment
+            DeleteJobQueue DeregisterJobDefinition RegisterJobDefinition SubmitJob
+            TagResource TerminateJob UpdateComputeEnvironment UpdateJobQueue""",
             location.arn("batch", "*"),
         ),
-        allow(
-            actions(
-                "batch",
-                """DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues
-                DescribeJobs ListJobs ListTagsForResource""",
-            ),
+        rights(
+            "batch",
+            """DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues
+            DescribeJobs ListJobs ListTagsForResource""",
             "*",
         ),
     ]
