@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ocrlabel.aws.cost import Compute, CostLine
     from ocrlabel.aws.explain import Explanation
     from ocrlabel.aws.jobs import Job, Sizing
-    from ocrlabel.aws.logs import Line
+    from ocrlabel.aws.logs import LogLine
     from ocrlabel.aws.names import AwsConfig
     from ocrlabel.aws.session import Aws
 
@@ -225,7 +225,7 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
 
 
-def _print_line(line: Line) -> None:
+def _print_line(line: LogLine) -> None:
     at = datetime.fromtimestamp(line.at_s, tz=UTC).strftime("%H:%M:%S")
     worker = "" if line.worker is None else f"[{line.worker}] "
     typer.echo(f"{at} {worker}{line.text}")

@@ -12,12 +12,12 @@ import pytest
 
 from ocrlabel.aws import iam
 from ocrlabel.aws.iam_deployer import deployer
-from ocrlabel.aws.names import Place
+from ocrlabel.aws.names import AwsLocation
 from ocrlabel.aws.template import filled
 from tests.support.iam import allowed
 
 TABLE = Path(__file__).parents[3] / "docs" / "aws-roles.md"
-PLACE = Place("123456789012", "us-east-1")
+PLACE = AwsLocation("123456789012", "us-east-1")
 ROLES = {
     "job": iam.job(PLACE, "labels"),
     "execution": iam.execution(PLACE, "upstage-api-key"),
@@ -137,7 +137,7 @@ def test_github_is_trusted_for_main_and_one_environment_of_one_repository():
 
 
 def test_in_the_template_the_same_statements_name_the_place_by_reference():
-    here = Place("${AWS::AccountId}", "${AWS::Region}", "${AWS::Partition}")
+    here = AwsLocation("${AWS::AccountId}", "${AWS::Region}", "${AWS::Partition}")
     text = json.dumps(filled(iam.document(iam.job(here, "${BucketName}"))))
     assert '{"Fn::Sub": "arn:${AWS::Partition}:s3:::${BucketName}"}' in text
     assert text.count("${") == text.count("Fn::Sub") * 2

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.aws.names import NAMES, AwsConfig, from_environment, parse, render
+from ocrlabel.aws.names import (
+    CONFIG_NAMES,
+    AwsConfig,
+    config_of_variables,
+    config_text,
+    parse_config,
+)
 from ocrlabel.errors import ConfigError
 from tests.support.aws import CONFIG
 
@@ -27,8 +33,8 @@ GUIDE = [
 
 
 def test_it_exports_the_guides_names_in_their_order():
-    assert list(NAMES) == GUIDE
-    assert [line.split("=")[0] for line in render(CONFIG).splitlines()[1:]] == [
+    assert list(CONFIG_NAMES) == GUIDE
+    assert [line.split("=")[0] for line in config_text(CONFIG).splitlines()[1:]] == [
         f"export {name}" for name in GUIDE
     ]
 
@@ -37,7 +43,7 @@ def test_bash_reads_what_was_written(tmp_path):
     import dataclasses
 
     (tmp_path / "config.env").write_text(
-        render(dataclasses.replace(CONFIG, secret_name="it's $(id) `x`"))
+        config_text(dataclasses.replace(CONFIG, secret_name="it's $(id) `x`"))
     )
     shown = subprocess.run(
         ["bash", "-c", 'source config.env; printf %s "$SECRET_NAME"'],
@@ -56,18 +62,18 @@ def test_bash_reads_what_was_written(tmp_path):
 )
 def test_what_was_written_is_read_again(values):
     config = AwsConfig(*values)
-    assert parse(render(config), "config.env") == config
+    assert parse_config(config_text(config), "config.env") == config
 
 
 def test_a_missing_value_is_named():
-    text = render(CONFIG).replace("export S3_BUCKET=labels\n", "")
+    text = config_text(CONFIG).replace("export S3_BUCKET=labels\n", "")
     with pytest.raises(ConfigError, match=r"aws/config.env lacks S3_BUCKET"):
-        parse(text, "aws/config.env")
+        parse_config(text, "aws/config.env")
 
 
 def test_a_line_that_is_none_is_named():
     with pytest.raises(ConfigError, match=r"config.env:2: this is no"):
-        parse("# x\nrm -rf /\n", "config.env")
+        parse_config("# x\nrm -rf /\n", "config.env")
 
 
 def test_the_eight_secrets_of_github_are_enough():
@@ -82,7 +88,7 @@ def test_the_eight_secrets_of_github_are_enough():
             "SECRET_ARN",
         )
     }
-    found = from_environment(eight, "the environment")
+    found = config_of_variables(eight, "the environment")
     assert found.secret_name == "upstage-api-key"
     assert found.aws_account_id == CONFIG.aws_account_id
     assert found.batch_job_queue == CONFIG.batch_job_queue
@@ -91,4 +97,4 @@ def test_the_eight_secrets_of_github_are_enough():
 def test_an_arn_without_its_six_characters_names_the_same_secret():
     values = {name: getattr(CONFIG, name.lower()) for name in GUIDE if name != "SECRET_NAME"}
     values["SECRET_ARN"] = values["SECRET_ARN"].removesuffix("-AbCdEf")
-    assert from_environment(values, "x").secret_name == "upstage-api-key"
+    assert config_of_variables(values, "x").secret_name == "upstage-api-key"
