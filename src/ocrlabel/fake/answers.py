@@ -28,8 +28,8 @@ from PIL import Image, UnidentifiedImageError
 from ocrlabel.dataset.images.identify import sniff
 from ocrlabel.dataset.images.pillow import stated_size
 from ocrlabel.errors import ConfigError, Unreadable
-from ocrlabel.fake.ledger import Entry
-from ocrlabel.fake.settings import ErrorShape, Limits
+from ocrlabel.fake.ledger import LoggedRequest
+from ocrlabel.fake.settings import DocumentLimits, ErrorShape
 from ocrlabel.labels import Page, Word
 
 _VOCABULARY: Final = (
@@ -211,9 +211,9 @@ class Documents:
 
     def __init__(self, most: int = 10_000) -> None:
         self._most = most
-        self._seen: dict[tuple[str, Limits], Looked | Refused] = {}
+        self._seen: dict[tuple[str, DocumentLimits], Looked | Refused] = {}
 
-    def look(self, data: bytes, sha256: str, limits: Limits) -> Looked | Refused:
+    def look(self, data: bytes, sha256: str, limits: DocumentLimits) -> Looked | Refused:
         """What `look` returns or raises."""
         found = self._seen.get((sha256, limits))
         if found is None:
@@ -227,7 +227,7 @@ class Documents:
         return found
 
 
-def look(data: bytes, limits: Limits) -> Looked:
+def look(data: bytes, limits: DocumentLimits) -> Looked:
     """Raises Refused. The bytes decide, not the name or content type (assumption)."""
     if not data:
         raise Refused(400, "document is empty")
@@ -248,7 +248,7 @@ def look(data: bytes, limits: Limits) -> Looked:
     return Looked(kind, sizes[: limits.max_pages])
 
 
-def _pdf(data: bytes, limits: Limits) -> tuple[str, tuple[tuple[int, int], ...], int]:
+def _pdf(data: bytes, limits: DocumentLimits) -> tuple[str, tuple[tuple[int, int], ...], int]:
     try:
         with pypdfium2.PdfDocument(data) as document:
             count = len(document)
@@ -322,7 +322,7 @@ class Reply:
     pages: int = 0
     billed: int = 0
     cause: str = ""
-    entry: Entry | None = None
+    entry: LoggedRequest | None = None
 
 
 def error_body(status: int, message: str, shape: ErrorShape) -> bytes:

@@ -35,9 +35,9 @@ from ocrlabel.fake.answers import (
     answer_of,
     encoded,
 )
-from ocrlabel.fake.ledger import Entry
+from ocrlabel.fake.ledger import LoggedRequest
 from ocrlabel.fake.service import Received, Service
-from ocrlabel.fake.settings import Settings
+from ocrlabel.fake.settings import FakeSettings
 
 HOST = "127.0.0.1"
 _T = TypeVar("_T")
@@ -50,7 +50,7 @@ class Running:
     """A fake that is being served. entries grows as requests are over."""
 
     base_url: str
-    entries: list[Entry]
+    entries: list[LoggedRequest]
     service: Service
     loop: asyncio.AbstractEventLoop
 
@@ -78,15 +78,15 @@ class Running:
 
 @contextmanager
 def running(
-    settings: Settings | None = None,
+    settings: FakeSettings | None = None,
     answers: AnswerSource | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Running]:
     """A fake in a thread of its own, on a free port of 127.0.0.1. Hanging requests are cut."""
-    entries: list[Entry] = []
+    entries: list[LoggedRequest] = []
     service = Service(
-        settings or Settings(),
+        settings or FakeSettings(),
         answers or FromBytes(),
         clock=clock,
         sleep=asyncio.sleep,

@@ -27,11 +27,11 @@ from ocrlabel.fake.answers import (
     error_body,
     retry_after,
 )
-from ocrlabel.fake.ledger import Entry, Ledger, RateUse
+from ocrlabel.fake.ledger import Ledger, LoggedRequest, RateUse
 from ocrlabel.fake.limiter import Limiter, limiter
 from ocrlabel.fake.settings import (
+    FakeSettings,
     Fault,
-    Settings,
     draw,
     fault_named,
     limits_named,
@@ -41,7 +41,7 @@ from ocrlabel.fake.settings import (
 )
 
 _SNAPSHOT: Final = re.compile(r"ocr-(\d{6}|\d+\.\d+\.\d+)")
-Change = Callable[[Settings, Any], Settings]
+Change = Callable[[FakeSettings, Any], FakeSettings]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,12 @@ class Service:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: FakeSettings,
         answers: AnswerSource,
         *,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
-        log: Callable[[Entry], None],
+        log: Callable[[LoggedRequest], None],
         started_at_s: float = 0.0,
     ) -> None:
         self._settings = settings
@@ -109,7 +109,7 @@ class Service:
             reply = await self._reply(visit)
         except Refused as refused:
             reply = self._error(refused.status, refused.message, cause=str(refused.status))
-        entry = Entry(
+        entry = LoggedRequest(
             t_s=round(came_s + self._offset_s, 6),
             took_s=round(self._clock() - came_s, 6),
             key=visit.key,
@@ -271,7 +271,7 @@ class Over:
 class Gate:
     """Requests/s and pages/min of one key; a refused request uses up neither (assumption)."""
 
-    def __init__(self, name: str, settings: Settings, use: RateUse, now_s: float) -> None:
+    def __init__(self, name: str, settings: FakeSettings, use: RateUse, now_s: float) -> None:
         own = next((key for key in settings.keys if key.name == name), None)
         rps = own.requests_per_s if own else None
         ppm = own.pages_per_minute if own else None
@@ -300,7 +300,7 @@ class Gate:
         return None
 
 
-def changed(settings: Settings, changes: Mapping[str, object]) -> Settings:
+def changed(settings: FakeSettings, changes: Mapping[str, object]) -> FakeSettings:
     """The settings with these changes. Raises ConfigError; then nothing is changed."""
     for name, value in changes.items():
         if name not in _CHANGES:
@@ -312,7 +312,7 @@ def changed(settings: Settings, changes: Mapping[str, object]) -> Settings:
     return settings
 
 
-def _rps(settings: Settings, value: Any) -> Settings:
+def _rps(settings: FakeSettings, value: Any) -> FakeSettings:
     if not isinstance(value, Mapping):
         rate = _positive(value)
         keys = tuple(replace(key, requests_per_s=rate) for key in settings.keys)
@@ -331,19 +331,19 @@ def _rps(settings: Settings, value: Any) -> Settings:
     )
 
 
-def _pages_per_minute(settings: Settings, value: Any) -> Settings:
+def _pages_per_minute(settings: FakeSettings, value: Any) -> FakeSettings:
     rate = _positive(value)
     keys = tuple(replace(key, pages_per_minute=rate) for key in settings.keys)
     return replace(settings, pages_per_minute=rate, keys=keys)
 
 
-def _limiter(settings: Settings, value: Any) -> Settings:
+def _limiter(settings: FakeSettings, value: Any) -> FakeSettings:
     if value not in {"bucket", "fixed", "sliding"}:
         raise ValueError(value)
     return replace(settings, limiter=value)
 
 
-def _error_shape(settings: Settings, value: Any) -> Settings:
+def _error_shape(settings: FakeSettings, value: Any) -> FakeSettings:
     if value not in {"nested", "flat"}:
         raise ValueError(value)
     return replace(settings, error_shape=value)

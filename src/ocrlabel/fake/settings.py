@@ -22,7 +22,7 @@ _STATUS: Final = re.compile(r"([45]\d\d)(-after)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DocumentLimits:
     """What one document may be. Pages over the limit are ignored, or the file is refused."""
 
     name: str
@@ -34,10 +34,10 @@ class Limits:
     max_pixels: int = 200_000_000
 
 
-LIMITS: Final[Mapping[str, Limits]] = MappingProxyType(
+LIMITS: Final[Mapping[str, DocumentLimits]] = MappingProxyType(
     {
-        "2025": Limits("2025", 50_000_000, _FORMATS_2025, "ocr-250904", truncates=True),
-        "2026": Limits("2026", 100_000_000, _FORMATS_2025 | {"webp"}, "ocr-260930"),
+        "2025": DocumentLimits("2025", 50_000_000, _FORMATS_2025, "ocr-250904", truncates=True),
+        "2026": DocumentLimits("2026", 100_000_000, _FORMATS_2025 | {"webp"}, "ocr-260930"),
     }
 )
 """The two generations of documented limits. That the newer one holds for OCR is not confirmed.
@@ -66,7 +66,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class FakeSettings:
     """keys: those that are known, with a rate each; none means that any key is good.
 
     requests_per_s and pages_per_minute hold for keys without rates of their own; None means no
@@ -80,7 +80,7 @@ class Settings:
     burst: float | None = None
     latency: Latency = Latency()
     faults: Mapping[str, float] = field(default_factory=lambda: NO_FAULTS)
-    limits: Limits = LIMITS["2025"]
+    limits: DocumentLimits = LIMITS["2025"]
     error_shape: ErrorShape = "nested"
     headers: bool = False
     credit_pages: int | None = None
@@ -113,7 +113,7 @@ def parse_refusals(text: str, keys: tuple[Key, ...]) -> tuple[Refusal, ...]:
     return tuple(refusals)
 
 
-def limits_named(name: str) -> Limits:
+def limits_named(name: str) -> DocumentLimits:
     """Raises ConfigError when there is no such generation."""
     if name not in LIMITS:
         raise ConfigError(f"--limits {name}: there is {' and '.join(LIMITS)}")

@@ -6,7 +6,7 @@ import pytest
 
 from ocrlabel.dataset.images.identify import Accepts
 from ocrlabel.engines.base import Document
-from ocrlabel.engines.image_workers import Opener
+from ocrlabel.engines.image_workers import ImagePreparer
 from ocrlabel.errors import Unreadable
 from ocrlabel.labels import FailureClass
 from tests.support.drawn import drawn, encoded
@@ -16,7 +16,7 @@ ACCEPTS = Accepts(frozenset({"jpeg", "png"}))
 
 def opened(data: bytes) -> Document:
     async def go() -> Document:
-        opener = Opener(ACCEPTS, parallel=1)
+        opener = ImagePreparer(ACCEPTS, parallel=1)
         try:
             return await opener.prepare(data)
         finally:
