@@ -19,7 +19,8 @@ from ocrlabel.engines.base import Answer, Document, Lane
 from ocrlabel.engines.upstage import UpstageClient
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError, Rejected, Unreadable
-from ocrlabel.fake.server import FromEngine, running
+from ocrlabel.fake.answers import FromEngine
+from ocrlabel.fake.server import running
 from ocrlabel.labels import Page, Word
 
 SERVE = "import typer; from ocrlabel.cli.fake_upstage import fake_upstage; typer.run(fake_upstage)"

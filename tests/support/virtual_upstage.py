@@ -22,10 +22,10 @@ from starlette.requests import Request
 from ocrlabel.engines.scripted import look_at_headers
 from ocrlabel.engines.upstage import Timeouts, UpstageClient, UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.answers import AnswerSource, Ending, FromBytes
+from ocrlabel.fake.answers import AnswerSource, FromBytes
 from ocrlabel.fake.ledger import LoggedRequest
 from ocrlabel.fake.server import _received
-from ocrlabel.fake.service import Service
+from ocrlabel.fake.service import Ending, Service
 from ocrlabel.fake.settings import FakeSettings
 from tests.support.clock import clock, sleep
 from tests.support.judge import Written, written

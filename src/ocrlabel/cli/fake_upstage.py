@@ -216,13 +216,12 @@ async def _serve(settings: FakeSettings, answers: str, port: int, log: Path | No
 
 
 async def _source(answers: str, stack: contextlib.AsyncExitStack) -> AnswerSource:
-    from ocrlabel.fake.answers import FromBytes, recorded_in
+    from ocrlabel.fake.answers import FromBytes, FromEngine, recorded_in
 
     if answers == "bytes":
         return FromBytes()
     if answers == "local":
         from ocrlabel.engines.rapidocr import rapid_ocr
-        from ocrlabel.fake.server import FromEngine
 
         engine = rapid_ocr()
         stack.push_async_callback(engine.close)

@@ -49,8 +49,8 @@ class Ledger:
         """In all."""
         return self._billed_by_key.total()
 
-    def came(self) -> None:
-        """A request is here."""
+    def began(self) -> None:
+        """A request came in."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
 
@@ -58,7 +58,7 @@ class Ledger:
         """The account of one key against its rate."""
         return self._rates.setdefault(key, RateUse())
 
-    def over(self, entry: LoggedRequest) -> None:
+    def ended(self, entry: LoggedRequest) -> None:
         """A request is answered, cut or left."""
         self.in_flight -= 1
         self._statuses[str(entry.status or "none")] += 1

@@ -16,11 +16,11 @@ ACCEPTS = Accepts(frozenset({"jpeg", "png"}))
 
 def opened(data: bytes) -> Document:
     async def go() -> Document:
-        opener = ImagePreparer(ACCEPTS, parallel=1)
+        preparer = ImagePreparer(ACCEPTS, parallel=1)
         try:
-            return await opener.prepare(data)
+            return await preparer.prepare(data)
         finally:
-            await opener.close()
+            await preparer.close()
 
     return asyncio.run(go())
 

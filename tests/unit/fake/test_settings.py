@@ -4,10 +4,10 @@ import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError
-from ocrlabel.fake.service import changed
 from ocrlabel.fake.settings import (
     FakeSettings,
     Latency,
+    changed,
     draw,
     fault_named,
     limits_named,
