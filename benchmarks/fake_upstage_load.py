@@ -18,7 +18,7 @@ import time
 
 from PIL import Image
 
-from ocrlabel.engines.upstage import UpstageEngine
+from ocrlabel.engines.upstage import UpstageClient
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.labels import Document
 
@@ -41,22 +41,9 @@ def images(count: int) -> list[Document]:
     return made
 
 
-class NoOpener:
-    """The documents are made here: there is nothing to prepare."""
-
-    async def prepare(self, data: bytes) -> Document:
-        """Never asked."""
-        raise AssertionError(len(data))
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-
 async def send(base_url: str, documents: list[Document], in_flight: int) -> None:
     keys = parse_keys("any", None)
-    engine = UpstageEngine(
-        keys, opener=NoOpener(), wall=time.time, clock=time.monotonic, base_url=base_url
-    )
+    engine = UpstageClient(keys, wall=time.time, clock=time.monotonic, base_url=base_url)
     await engine.start()
     todo = iter(documents)
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import running
-from ocrlabel.fake.settings import Latency, Settings
+from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.aws import moto_process
 from tests.support.fleet import Fleet, fleet
 from tests.support.process import until
@@ -36,7 +36,7 @@ def png(number: int) -> bytes:
 def measure(s3_url: str, home: Path, workers: int, limiter: str, rps: float, seconds: float) -> str:
     count = int(rps * (seconds + 4 * workers))
     keys = f"up_one@{rps:g}/{rps * 120:g}"
-    settings = Settings(keys=parse_keys(keys), limiter=limiter, latency=Latency(1.0, 0.3))
+    settings = FakeSettings(keys=parse_keys(keys), limiter=limiter, latency=Latency(1.0, 0.3))
     with (
         running(settings) as fake,
         fleet(

@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from benchmarks.counting_s3 import Counting, counting_s3
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import running
-from ocrlabel.fake.settings import Latency, Settings
+from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.fleet import COMMAND, RUNNER, Fleet, Worker, fleet
 from tests.support.process import pause, until
 
@@ -88,7 +88,7 @@ def require(true: bool, otherwise: str) -> None:
 def paid(server: Counting, home: Path, images: int) -> None:
     keys = "up_one@20/6000"
     with (
-        running(Settings(keys=parse_keys(keys), latency=Latency(1.0, 0.3))) as fake,
+        running(FakeSettings(keys=parse_keys(keys), latency=Latency(1.0, 0.3))) as fake,
         fleet(
             home,
             server.url,

@@ -11,7 +11,7 @@ import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import running
-from ocrlabel.fake.settings import Settings
+from ocrlabel.fake.settings import FakeSettings
 from tests.support.aws import moto_process
 from tests.support.earlier_runs import (
     KEY,
@@ -41,7 +41,7 @@ def s3_url():
 @pytest.fixture
 def left(tmp_path, s3_url):
     """Lay out a saved run; gives it, its workers' place, and a service that logs."""
-    with running(Settings(keys=parse_keys(KEYS))) as fake, named(fake) as address:
+    with running(FakeSettings(keys=parse_keys(KEYS))) as fake, named(fake) as address:
         variables = VARIABLES | address | {"UPSTAGE_API_KEYS": KEYS}
 
         def lay_out(name: str):

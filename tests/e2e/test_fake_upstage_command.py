@@ -16,20 +16,14 @@ from typer.testing import CliRunner
 
 from ocrlabel.cli.fake_upstage import fake_upstage
 from ocrlabel.engines.base import Answer, Lane
-from ocrlabel.engines.upstage import UpstageEngine
+from ocrlabel.engines.upstage import UpstageClient
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError, Rejected, Unreadable
-from ocrlabel.fake.server import FromEngine, running
+from ocrlabel.fake.answers import FromEngine
+from ocrlabel.fake.server import running
 from ocrlabel.labels import Document, Page, Word
 
 SERVE = "import typer; from ocrlabel.cli.fake_upstage import fake_upstage; typer.run(fake_upstage)"
-
-
-class NoOpener:
-    async def prepare(self, data):
-        raise AssertionError
-
-    async def close(self): ...
 
 
 def png() -> bytes:
@@ -40,9 +34,7 @@ def png() -> bytes:
 
 def recognised(base_url, keys):
     async def once():
-        engine = UpstageEngine(
-            keys, opener=NoOpener(), wall=lambda: 0.0, clock=lambda: 0.0, base_url=base_url
-        )
+        engine = UpstageClient(keys, wall=lambda: 0.0, clock=lambda: 0.0, base_url=base_url)
         await engine.start()
         try:
             return await engine.recognise(Document(png(), "png", 1, ((60, 80),)), keys[0].name)

@@ -14,7 +14,7 @@ import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import running
-from ocrlabel.fake.settings import Latency, Settings
+from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.aws import moto_process
 from tests.support.fleet import Fleet, Worker, elsewhere, fleet, now_s
 from tests.support.judge import judge_money, judge_rows, times_billed
@@ -45,7 +45,7 @@ def inputs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def service():
     """As slow and as limited as it takes for several to be under way at any time."""
-    settings = Settings(
+    settings = FakeSettings(
         keys=parse_keys("up_one@20/6000"), requests_per_s=25.0, latency=Latency(0.4, 0.3)
     )
     with running(settings) as fake:
@@ -274,7 +274,7 @@ def test_workers_that_join_and_die_share_one_rate_of_which_none_is_refused(
     tmp_path, s3_url, inputs
 ):
     keys = "up_one@8/6000"
-    settings = Settings(keys=parse_keys(keys), latency=Latency(0.4, 0.3))
+    settings = FakeSettings(keys=parse_keys(keys), latency=Latency(0.4, 0.3))
     variables = {**VARIABLES, "UPSTAGE_API_KEYS": keys}
     with running(settings) as fake:
         variables["UPSTAGE_BASE_URL"] = fake.base_url

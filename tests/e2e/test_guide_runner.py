@@ -18,7 +18,7 @@ from ocrlabel.aws.job_definition import COMMAND
 from ocrlabel.aws.jobs import command
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import running
-from ocrlabel.fake.settings import Latency, Settings
+from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.aws import client, moto_process
 from tests.support.fleet import fleet
 from tests.support.judge import times_billed
@@ -44,7 +44,7 @@ def bucket(request):
 @contextmanager
 def upstage(rps: float = 60, latency_s: float = 0.3):
     keys = f"{KEY}@{rps:g}/60000"
-    settings = Settings(keys=parse_keys(keys), latency=Latency(latency_s, 0.1))
+    settings = FakeSettings(keys=parse_keys(keys), latency=Latency(latency_s, 0.1))
     with running(settings) as fake:
         yield (
             fake,

@@ -11,7 +11,7 @@ import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import Running, running
-from ocrlabel.fake.settings import Latency, Settings
+from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.judge import judge_money, judge_rows, times_billed, written
 from tests.support.mixed import mixed
 from tests.support.process import Machine, pause, quiet, until
@@ -59,7 +59,7 @@ def test_a_paying_run_killed_again_and_again_pays_twice_only_for_what_was_under_
     inputs = mixed(tmp_path / "images", images=85, pdfs=8, tiffs=3, copies=18, broken=6)
     rng = random.Random(7)
     keys = parse_keys("up_one@40")
-    settings = Settings(keys=keys, requests_per_s=45.0, latency=Latency(0.3, 0.2))
+    settings = FakeSettings(keys=keys, requests_per_s=45.0, latency=Latency(0.3, 0.2))
     with running(settings) as fake:
         machine = Machine(
             tmp_path, {"UPSTAGE_API_KEYS": "up_one@40", "UPSTAGE_BASE_URL": fake.base_url}

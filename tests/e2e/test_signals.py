@@ -9,7 +9,7 @@ import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import running
-from ocrlabel.fake.settings import Latency, Settings
+from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.judge import judge_money, judge_rows, times_billed, written
 from tests.support.mixed import mixed
 from tests.support.process import Machine, pause, quiet, signalled, until
@@ -24,7 +24,7 @@ def inputs(tmp_path):
 
 @contextmanager
 def service(tmp_path, latency_s: float, keys: str = "up_one@20"):
-    settings = Settings(keys=parse_keys(keys), latency=Latency(latency_s, 0.1))
+    settings = FakeSettings(keys=parse_keys(keys), latency=Latency(latency_s, 0.1))
     with running(settings) as fake:
         variables = {"UPSTAGE_API_KEYS": keys, "UPSTAGE_BASE_URL": fake.base_url}
         yield fake, Machine(tmp_path, variables)

@@ -19,12 +19,13 @@ import pypdfium2
 import pytest
 from PIL import Image
 
-from ocrlabel.engines.upstage import Timeouts, UpstageEngine
+from ocrlabel.engines.upstage import Timeouts, UpstageClient
+from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import BadAnswer, ConfigError, KeyRefused, Rejected, Throttled, Unavailable
 from ocrlabel.fake.answers import FromBytes, recorded_in
 from ocrlabel.fake.server import running
-from ocrlabel.fake.settings import LIMITS, Latency, Refusal, Settings, parse_faults
+from ocrlabel.fake.settings import LIMITS, FakeSettings, Latency, Refusal, parse_faults
 from ocrlabel.labels import Document, FailureClass
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "upstage-recorded"
@@ -32,21 +33,12 @@ KEYS = parse_keys("up_first@100,up_second@100", pages_per_minute=None)
 K1, K2 = (key.name for key in KEYS)
 
 
-class NoOpener:
-    """These tests hand over documents that are prepared already."""
-
-    async def prepare(self, data):
-        raise AssertionError
-
-    async def close(self): ...
-
-
-NEUTRAL = {"opener": NoOpener(), "wall": lambda: 0.0, "clock": lambda: 0.0}
+NEUTRAL = {"wall": lambda: 0.0, "clock": lambda: 0.0}
 
 
 @asynccontextmanager
 async def engine_at(base_url, **options):
-    engine = UpstageEngine(base_url=base_url, **{"keys": KEYS, **NEUTRAL, **options})
+    engine = UpstageClient(base_url=base_url, **{"keys": KEYS, **NEUTRAL, **options})
     await engine.start()
     try:
         yield engine
@@ -83,7 +75,7 @@ def pdf(pages: int) -> bytes:
 
 def test_a_document_becomes_pages_and_one_line_in_the_log():
     doc = document()
-    with running(Settings(keys=KEYS)) as fake:
+    with running(FakeSettings(keys=KEYS)) as fake:
         answer = recognised(fake.base_url, doc)
         (entry,) = fake.entries
     assert (answer.status, answer.billed_pages, answer.model_version) == (200, 1, "ocr-250904")
@@ -103,7 +95,7 @@ def test_a_recorded_answer_served_by_the_fake_becomes_labels_equal_to_the_file(p
     sizes = tuple((p["width"], p["height"]) for p in truth["pages"])
     kind = "pdf" if data.startswith(b"%PDF") else "jpeg" if data.startswith(b"\xff\xd8") else "png"
     doc = Document(data, kind, len(sizes), () if kind == "pdf" else sizes)
-    with running(Settings(keys=KEYS), recorded_in(RECORDED, FromBytes())) as fake:
+    with running(FakeSettings(keys=KEYS), recorded_in(RECORDED, FromBytes())) as fake:
         answer = recognised(fake.base_url, doc)
         assert fake.stats()["billed_pages"] == truth["numBilledPages"] == answer.billed_pages
 
@@ -121,13 +113,12 @@ def test_a_recorded_answer_served_by_the_fake_becomes_labels_equal_to_the_file(p
         ])
         for i, p in enumerate(truth["pages"], start=1)
     ]  # fmt: skip
-    engine = UpstageEngine(KEYS, **NEUTRAL)
-    assert shown(engine.parse(answer.raw, doc)) == shown(answer)
+    assert shown(read_answer(answer.raw, doc)) == shown(answer)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "bmp", "tiff"])
 def test_every_format_is_sent_under_its_own_name_and_read(kind):
-    with running(Settings(keys=KEYS)) as fake:
+    with running(FakeSettings(keys=KEYS)) as fake:
         assert recognised(fake.base_url, document(kind=kind)).billed_pages == 1
 
 
@@ -135,7 +126,7 @@ def test_pages_of_pdf_and_tiff_are_counted_billed_and_sized():
     frames = [Image.new("RGB", size) for size in [(10, 20), (30, 40), (50, 60)]]
     tiff = io.BytesIO()
     frames[0].save(tiff, "tiff", save_all=True, append_images=frames[1:])
-    with running(Settings(keys=KEYS)) as fake:
+    with running(FakeSettings(keys=KEYS)) as fake:
         of_pdf = recognised(fake.base_url, document(pdf(2), kind="pdf", pages=2, sizes=()))
         of_tiff = recognised(
             fake.base_url, document(tiff.getvalue(), kind="tiff", pages=None, sizes=())
@@ -147,7 +138,10 @@ def test_pages_of_pdf_and_tiff_are_counted_billed_and_sized():
 
 def test_a_document_cut_off_at_the_page_limit_is_incomplete_and_says_what_it_cost():
     limits = replace(LIMITS["2025"], max_pages=2)
-    with running(Settings(keys=KEYS, limits=limits)) as fake, pytest.raises(BadAnswer) as caught:
+    with (
+        running(FakeSettings(keys=KEYS, limits=limits)) as fake,
+        pytest.raises(BadAnswer) as caught,
+    ):
         recognised(fake.base_url, document(pdf(3), kind="pdf", pages=3, sizes=()))
     assert (caught.value.failure, caught.value.billed_pages) == (FailureClass.INCOMPLETE, 2)
     assert fake.entries[0].billed == 2
@@ -176,7 +170,7 @@ def test_a_document_cut_off_at_the_page_limit_is_incomplete_and_says_what_it_cos
 def test_what_goes_wrong_has_its_own_error_and_the_log_says_what_was_billed(
     fault, kind, failure, status, billed, shape
 ):
-    settings = Settings(keys=KEYS, faults=parse_faults(f"{fault}:1"), error_shape=shape)
+    settings = FakeSettings(keys=KEYS, faults=parse_faults(f"{fault}:1"), error_shape=shape)
     with running(settings) as fake:
         with pytest.raises(kind) as caught:
             recognised(fake.base_url, timeouts=Timeouts(read_s=0.3 if fault == "hang" else 30.0))
@@ -204,7 +198,7 @@ def _after_the_client_left(fake):
      (b"", "png", 400), (image(kind="gif"), "png", 415), (image(kind="webp"), "webp", 415)],
 )  # fmt: skip
 def test_a_document_that_cannot_be_read_is_rejected_and_not_billed(data, kind, status):
-    with running(Settings(keys=KEYS)) as fake, pytest.raises(Rejected) as caught:
+    with running(FakeSettings(keys=KEYS)) as fake, pytest.raises(Rejected) as caught:
         recognised(fake.base_url, document(data, kind=kind))
     assert caught.value.status == status
     assert [entry.billed for entry in fake.entries] == [0]
@@ -212,7 +206,7 @@ def test_a_document_that_cannot_be_read_is_rejected_and_not_billed(data, kind, s
 
 @pytest.mark.parametrize(("limits", "answered"), [("2025", 1), ("2026", 413)])
 def test_the_two_generations_differ_in_what_happens_over_the_page_limit(limits, answered):
-    settings = Settings(keys=KEYS, limits=replace(LIMITS[limits], max_pages=1))
+    settings = FakeSettings(keys=KEYS, limits=replace(LIMITS[limits], max_pages=1))
     doc = document(pdf(2), kind="pdf", pages=None, sizes=())
     with running(settings) as fake:
         try:
@@ -223,21 +217,21 @@ def test_the_two_generations_differ_in_what_happens_over_the_page_limit(limits, 
 
 
 def test_a_file_over_the_size_limit_is_rejected():
-    settings = Settings(keys=KEYS, limits=replace(LIMITS["2025"], max_bytes=50))
+    settings = FakeSettings(keys=KEYS, limits=replace(LIMITS["2025"], max_bytes=50))
     with running(settings) as fake, pytest.raises(Rejected) as caught:
         recognised(fake.base_url)
     assert caught.value.status == 413
 
 
 def test_another_model_is_a_rejection_and_a_snapshot_is_echoed():
-    with running(Settings(keys=KEYS)) as fake:
+    with running(FakeSettings(keys=KEYS)) as fake:
         assert recognised(fake.base_url, model="ocr-2.2.1").model_version == "ocr-2.2.1"
         with pytest.raises(Rejected, match="invalid model"):
             recognised(fake.base_url, model="gpt")
 
 
 def test_each_key_is_sent_on_its_own_lane_and_an_unknown_one_is_refused():
-    with running(Settings(keys=KEYS)) as fake:
+    with running(FakeSettings(keys=KEYS)) as fake:
         recognised(fake.base_url, lane=K2)
         stranger = parse_keys("up_stranger")
         with pytest.raises(KeyRefused):
@@ -246,7 +240,7 @@ def test_each_key_is_sent_on_its_own_lane_and_an_unknown_one_is_refused():
 
 
 def test_a_key_that_dies_midway_is_refused_from_then_on_and_the_other_lives():
-    with running(Settings(keys=KEYS, refusals=(Refusal(K1, 1, 401),))) as fake:
+    with running(FakeSettings(keys=KEYS, refusals=(Refusal(K1, 1, 401),))) as fake:
         recognised(fake.base_url)
         with pytest.raises(KeyRefused):
             recognised(fake.base_url)
@@ -261,7 +255,7 @@ def test_credit_that_ends_is_never_overdrawn():
             ]
             return await asyncio.gather(*sent, return_exceptions=True)
 
-    with running(Settings(keys=KEYS, credit_pages=2, latency=Latency(0.05))) as fake:
+    with running(FakeSettings(keys=KEYS, credit_pages=2, latency=Latency(0.05))) as fake:
         outcomes = asyncio.run(three_at_once(fake.base_url))
         assert fake.stats()["billed_pages"] == 2
     assert [o.status for o in outcomes if isinstance(o, KeyRefused)] == [403]
@@ -269,7 +263,7 @@ def test_credit_that_ends_is_never_overdrawn():
 
 @pytest.mark.parametrize("limiter", ["bucket", "fixed", "sliding"])
 def test_requests_over_the_rate_are_throttled_with_the_wait_in_a_header_where_it_is_on(limiter):
-    settings = Settings(keys=parse_keys("up_first@0.01"), limiter=limiter, headers=True)
+    settings = FakeSettings(keys=parse_keys("up_first@0.01"), limiter=limiter, headers=True)
     with running(settings, clock=lambda: 1000.0) as fake:
         recognised(fake.base_url)
         with pytest.raises(Throttled) as caught:
@@ -287,7 +281,7 @@ def test_requests_over_the_rate_are_throttled_with_the_wait_in_a_header_where_it
 def test_pages_over_the_pages_per_minute_are_throttled():
     keys = parse_keys("up_first@100/3")
     doc = document(pdf(2), kind="pdf", pages=2, sizes=())
-    with running(Settings(keys=keys)) as fake:
+    with running(FakeSettings(keys=keys)) as fake:
         recognised(fake.base_url, doc)
         with pytest.raises(Throttled):
             recognised(fake.base_url, doc)
@@ -295,7 +289,7 @@ def test_pages_over_the_pages_per_minute_are_throttled():
 
 
 def test_an_outage_is_switched_on_and_off_while_it_runs():
-    with running(Settings(keys=KEYS)) as fake:
+    with running(FakeSettings(keys=KEYS)) as fake:
         httpx2.post(
             f"{fake.base_url.removesuffix('/v1')}/control", json={"outage": "503"}, trust_env=False
         )
@@ -307,7 +301,7 @@ def test_an_outage_is_switched_on_and_off_while_it_runs():
 
 def test_stats_are_served_and_count_what_was_billed():
     doc = document()
-    with running(Settings(keys=KEYS)) as fake:
+    with running(FakeSettings(keys=KEYS)) as fake:
         recognised(fake.base_url, doc)
         recognised(fake.base_url, doc, lane=K2)
         stats = httpx2.get(f"{fake.base_url.removesuffix('/v1')}/stats", trust_env=False).json()
@@ -317,7 +311,7 @@ def test_stats_are_served_and_count_what_was_billed():
 
 
 def test_what_is_asked_of_the_fake_in_the_wrong_way_is_told():
-    with running(Settings()) as fake:
+    with running(FakeSettings()) as fake:
         root = fake.base_url.removesuffix("/v1")
         with httpx2.Client(trust_env=False, headers={"Authorization": "Bearer up_any"}) as client:
             assert client.post(f"{root}/control", json={"speed": 1}).status_code == 400
@@ -334,7 +328,10 @@ def test_what_is_asked_of_the_fake_in_the_wrong_way_is_told():
 
 
 def test_a_wrong_path_names_the_setting_to_look_at():
-    with running(Settings(keys=KEYS)) as fake, pytest.raises(ConfigError, match="UPSTAGE_BASE_URL"):
+    with (
+        running(FakeSettings(keys=KEYS)) as fake,
+        pytest.raises(ConfigError, match="UPSTAGE_BASE_URL"),
+    ):
         recognised(f"{fake.base_url}/wrong")
 
 
@@ -512,12 +509,12 @@ def test_no_error_repeats_a_key_even_when_the_service_does():
 )
 def test_an_address_that_cannot_be_one_is_refused_at_once(base_url):
     with pytest.raises(ConfigError, match="UPSTAGE_BASE_URL"):
-        UpstageEngine(KEYS, **NEUTRAL, base_url=base_url)
+        UpstageClient(KEYS, **NEUTRAL, base_url=base_url)
 
 
 def test_answers_of_another_address_are_never_taken_for_the_services_own():
     def options(**more):
-        return UpstageEngine(KEYS, **NEUTRAL, **more).options
+        return UpstageClient(KEYS, **NEUTRAL, **more).options
 
     assert options() == options(base_url="https://api.upstage.ai/v1/") == {"model": "ocr"}
     assert options(base_url="http://127.0.0.1:9/v1") != options()
@@ -525,7 +522,7 @@ def test_answers_of_another_address_are_never_taken_for_the_services_own():
 
 def test_an_engine_without_a_key_says_what_to_do():
     with pytest.raises(ConfigError, match="UPSTAGE_API_KEY"):
-        UpstageEngine((), **NEUTRAL)
+        UpstageClient((), **NEUTRAL)
 
 
 def test_what_is_sent_is_neutral_and_complete():

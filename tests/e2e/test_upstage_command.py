@@ -9,7 +9,7 @@ import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import running
-from ocrlabel.fake.settings import Latency, Refusal, Settings, parse_faults
+from ocrlabel.fake.settings import FakeSettings, Latency, Refusal, parse_faults
 from tests.support.command import ocrlabel
 from tests.support.judge import judge_money, judge_rows, times_billed, written
 from tests.support.mixed import mixed
@@ -31,7 +31,7 @@ def served(tmp_path, monkeypatch):
     monkeypatch.setenv("OCRLABEL_REPORT", "false")
     open_services = []
 
-    def serve(settings: Settings, keys: str = "up_one@60"):
+    def serve(settings: FakeSettings, keys: str = "up_one@60"):
         service = running(settings)
         fake = service.__enter__()
         open_services.append(service)
@@ -47,7 +47,7 @@ def served(tmp_path, monkeypatch):
 
 def test_in_chaos_every_image_is_labelled_and_the_bill_lies_where_the_report_says(tmp_path, served):
     inputs = mixed(tmp_path / "images", images=70, pdfs=5, tiffs=2, copies=8, broken=3)
-    settings = Settings(faults=parse_faults(CHAOS), latency=Latency(0.1, 0.3), seed=11)
+    settings = FakeSettings(faults=parse_faults(CHAOS), latency=Latency(0.1, 0.3), seed=11)
     fake, _ = served(settings)
     ran = ocrlabel(*RUN)
     assert ran.status == 0, ran.err
@@ -59,7 +59,7 @@ def test_in_chaos_every_image_is_labelled_and_the_bill_lies_where_the_report_say
 
 
 def test_a_cap_is_never_passed_and_a_higher_one_goes_on(tmp_path, served, inputs):
-    fake, _ = served(Settings(faults=parse_faults("500:0.1,drop-after:0.03"), seed=5))
+    fake, _ = served(FakeSettings(faults=parse_faults("500:0.1,drop-after:0.03"), seed=5))
     for cap in (7, 19, 30):
         ran = ocrlabel(*RUN, "--max-cost", f"{cap * 0.0015:.4f}")
         assert ran.status == 5
@@ -75,7 +75,7 @@ def test_a_cap_is_never_passed_and_a_higher_one_goes_on(tmp_path, served, inputs
 
 
 def test_a_dry_run_of_the_rest_tells_the_cap_that_holds_and_what_is_spent(served, inputs):
-    served(Settings())
+    served(FakeSettings())
     assert ocrlabel(*RUN, "--max-cost", "0.03", "--rps", "50").status == 5
     told = ocrlabel(*RUN, "--dry-run").out
     assert re.search(r"0\.0300 USD will not be enough after 0\.0\d+ USD that are spent", told)
@@ -85,7 +85,7 @@ def test_a_dry_run_of_the_rest_tells_the_cap_that_holds_and_what_is_spent(served
 def test_two_processes_of_one_output_share_the_work_and_nothing_is_asked_twice(
     tmp_path, served, inputs
 ):
-    fake, machine = served(Settings(latency=Latency(0.2, 0.2)), keys="up_one@20")
+    fake, machine = served(FakeSettings(latency=Latency(0.2, 0.2)), keys="up_one@20")
     small = ("--batch-size", "10")
     both = [machine.start(*RUN, *small), machine.start(*RUN, *small)]
     for process in both:
@@ -100,7 +100,7 @@ def test_two_processes_of_one_output_share_the_work_and_nothing_is_asked_twice(
 
 
 def test_status_tells_how_it_stands_while_it_runs_and_after(tmp_path, served, inputs):
-    fake, machine = served(Settings(latency=Latency(0.5)), keys="up_one@4")
+    fake, machine = served(FakeSettings(latency=Latency(0.5)), keys="up_one@4")
     process = machine.start(*RUN)
     until(lambda: len(fake.entries) > 6)
     during = ocrlabel("status", "labels.parquet", "--watch-s", "1")
@@ -118,7 +118,7 @@ def test_status_tells_how_it_stands_while_it_runs_and_after(tmp_path, served, in
 def test_reparse_makes_equal_labels_from_the_raw_answers_and_sends_nothing(
     tmp_path, served, inputs
 ):
-    fake, _ = served(Settings())
+    fake, _ = served(FakeSettings())
     assert ocrlabel(*RUN).status == 0
     before, sent = written(tmp_path), len(fake.entries)
     (tmp_path / "labels.parquet").unlink()
@@ -138,7 +138,7 @@ def test_reparse_makes_equal_labels_from_the_raw_answers_and_sends_nothing(
 def test_a_partial_merge_of_a_stopped_run_holds_what_is_saved_and_spoils_nothing(
     tmp_path, served, inputs
 ):
-    fake, _ = served(Settings(credit_pages=20))
+    fake, _ = served(FakeSettings(credit_pages=20))
     ran = ocrlabel(*RUN)
     assert ran.status == 4
     assert "credit" in ran.err
@@ -160,7 +160,7 @@ def test_a_partial_merge_of_a_stopped_run_holds_what_is_saved_and_spoils_nothing
 def test_a_key_that_is_refused_midway_leaves_the_rest_to_the_other(tmp_path, served, inputs):
     keys = parse_keys("up_one@30,up_two@30")
     refusals = (Refusal(keys[0].name, 5, 401),)
-    fake, _ = served(Settings(keys=keys, refusals=refusals), keys="up_one@30,up_two@30")
+    fake, _ = served(FakeSettings(keys=keys, refusals=refusals), keys="up_one@30,up_two@30")
     ran = ocrlabel(*RUN)
     assert ran.status == 0, ran.err
     found = written(tmp_path)
@@ -174,7 +174,7 @@ def test_a_key_that_is_refused_midway_leaves_the_rest_to_the_other(tmp_path, ser
 def test_when_no_key_is_left_each_is_named_by_its_place_and_none_is_shown(served, inputs):
     keys = parse_keys("up_one@30,up_two@30")
     served(
-        Settings(keys=keys, refusals=tuple(Refusal(key.name, 0, 401) for key in keys)),
+        FakeSettings(keys=keys, refusals=tuple(Refusal(key.name, 0, 401) for key in keys)),
         keys="up_one@30,up_two@30",
     )
     ran = ocrlabel(*RUN)
@@ -188,7 +188,7 @@ def test_when_no_key_is_left_each_is_named_by_its_place_and_none_is_shown(served
 def test_a_wrong_address_ends_it_at_once_with_the_setting_to_look_at(
     tmp_path, served, inputs, monkeypatch
 ):
-    fake, _ = served(Settings())
+    fake, _ = served(FakeSettings())
     monkeypatch.setenv("UPSTAGE_BASE_URL", fake.base_url.replace("/v1", "/v2"))
     ran = ocrlabel(*RUN)
     assert ran.status == 2
@@ -200,7 +200,7 @@ def test_a_server_that_hangs_is_left_after_the_time_out_and_asked_again(
     tmp_path, served, inputs, monkeypatch
 ):
     monkeypatch.setenv("OCRLABEL_REQUEST_TIMEOUT_S", "1")
-    fake, _ = served(Settings(faults=parse_faults("hang:0.1"), seed=2))
+    fake, _ = served(FakeSettings(faults=parse_faults("hang:0.1"), seed=2))
     ran = ocrlabel(*RUN)
     assert ran.status == 0, ran.err
     found = written(tmp_path)

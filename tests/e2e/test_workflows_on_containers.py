@@ -17,8 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocrlabel.fake.server import running
-from ocrlabel.fake.settings import Latency
-from ocrlabel.fake.settings import Settings as FakeSettings
+from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support import containers
 from tests.support.aws import client
 from tests.support.drawn import drawn, encoded

@@ -26,8 +26,7 @@ import pytest
 
 from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.fake.server import Running, running
-from ocrlabel.fake.settings import Latency
-from ocrlabel.fake.settings import Settings as FakeSettings
+from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.aws import client, moto_process, serving
 from tests.support.drawn import drawn, encoded
 from tests.support.local_batch import LocalBatch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.settings import Latency, Settings
+from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.clock import run_virtual
 from tests.support.runs import go
 from tests.support.stores import DictStore
@@ -33,7 +33,7 @@ def rate_and_refused(entries) -> tuple[float, float]:
 @pytest.mark.parametrize("scale", [1, 10])
 def test_a_key_is_used_to_97_percent_with_hardly_a_429(limiter, most_refused, scale):
     rps = 3.0 * scale
-    limits = Settings(
+    limits = FakeSettings(
         requests_per_s=rps, limiter=limiter, latency=Latency(2.0 / scale, 0.3), seed=scale
     )
     upstage = entries_of(limits, f"up_one@{rps:g}", 300)
@@ -45,7 +45,7 @@ def test_a_key_is_used_to_97_percent_with_hardly_a_429(limiter, most_refused, sc
 
 @pytest.mark.parametrize("limiter", ["bucket", "fixed"])
 def test_an_unknown_limit_is_found_within_a_minute_and_then_used(limiter):
-    limits = Settings(requests_per_s=10.0, limiter=limiter, latency=SLOW, seed=3)
+    limits = FakeSettings(requests_per_s=10.0, limiter=limiter, latency=SLOW, seed=3)
     upstage = entries_of(limits, "up_one@3", 1000)
     began_s = min(entry.t_s for entry in upstage.entries)
     later = [entry for entry in upstage.entries if entry.t_s >= began_s + 60]
@@ -57,7 +57,7 @@ def test_an_unknown_limit_is_found_within_a_minute_and_then_used(limiter):
 
 def test_two_keys_are_one_pool_of_both_rates():
     keys = parse_keys("up_one@3,up_two@1")
-    upstage = entries_of(Settings(keys=keys, latency=SLOW), "up_one@3,up_two@1", 300)
+    upstage = entries_of(FakeSettings(keys=keys, latency=SLOW), "up_one@3,up_two@1", 300)
     rate, refused = rate_and_refused(upstage.entries)
     assert rate >= 0.97 * 4
     assert refused <= 0.01

@@ -12,7 +12,7 @@ import pytest
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import BudgetReached, ConfigError, EngineUnusable, Interrupted
 from ocrlabel.fake.answers import FromBytes
-from ocrlabel.fake.settings import Latency, Refusal, Settings, parse_faults
+from ocrlabel.fake.settings import FakeSettings, Latency, Refusal, parse_faults
 from ocrlabel.options import Options
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import go
@@ -36,7 +36,7 @@ def judge(upstage, dataset_pages, found) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_in_chaos_every_image_is_labelled_and_the_account_is_the_services_own(seed):
-    settings = Settings(faults=CHAOS, latency=Latency(2.0, 0.3), seed=seed)
+    settings = FakeSettings(faults=CHAOS, latency=Latency(2.0, 0.3), seed=seed)
     upstage, store = Upstage(settings, keys="up_one@10"), DictStore()
     dataset = images(200, pages=(3, 2, 5))
     run_virtual(go(store, dataset, upstage.engine(), BATCHES))
@@ -53,7 +53,7 @@ def test_in_chaos_every_image_is_labelled_and_the_account_is_the_services_own(se
 def test_a_key_that_dies_midway_leaves_its_work_to_the_other_one():
     keys = parse_keys("up_one@5,up_two@5")
     refusals = (Refusal(keys[0].name, 20, 401),)
-    upstage = Upstage(Settings(keys=keys, refusals=refusals), keys="up_one@5,up_two@5")
+    upstage = Upstage(FakeSettings(keys=keys, refusals=refusals), keys="up_one@5,up_two@5")
     store = DictStore()
     run_virtual(go(store, images(100), upstage.engine(), BATCHES))
     found = stored(store)
@@ -64,7 +64,7 @@ def test_a_key_that_dies_midway_leaves_its_work_to_the_other_one():
 
 
 def test_credit_that_ends_midway_ends_the_run_cleanly_and_a_refill_goes_on():
-    upstage, store = Upstage(Settings(credit_pages=37), keys="up_one@20"), DictStore()
+    upstage, store = Upstage(FakeSettings(credit_pages=37), keys="up_one@20"), DictStore()
     dataset = images(80, pages=(2, 3))
 
     async def story():
@@ -87,7 +87,7 @@ def test_credit_that_ends_midway_ends_the_run_cleanly_and_a_refill_goes_on():
 
 
 def test_an_outage_of_minutes_pauses_the_run_and_costs_no_image():
-    upstage, store = Upstage(Settings(latency=Latency(1.0, 0.2)), keys="up_one@5"), DictStore()
+    upstage, store = Upstage(FakeSettings(latency=Latency(1.0, 0.2)), keys="up_one@5"), DictStore()
     options = replace(BATCHES, attempts=3)
 
     async def story():
@@ -109,7 +109,7 @@ def test_an_outage_of_minutes_pauses_the_run_and_costs_no_image():
 
 
 def test_an_outage_that_comes_with_the_last_image_does_not_fail_it():
-    upstage, store = Upstage(Settings(latency=Latency(1.0))), DictStore()
+    upstage, store = Upstage(FakeSettings(latency=Latency(1.0))), DictStore()
 
     async def story():
         upstage.service.control({"outage": "503", "for_s": 240})
@@ -120,7 +120,7 @@ def test_an_outage_that_comes_with_the_last_image_does_not_fail_it():
 
 
 def test_an_outage_longer_than_allowed_ends_with_everything_saved():
-    upstage, store = Upstage(Settings(latency=Latency(1.0)), keys="up_one@5"), DictStore()
+    upstage, store = Upstage(FakeSettings(latency=Latency(1.0)), keys="up_one@5"), DictStore()
     options = replace(BATCHES, give_up_after=300.0)
 
     async def story():
@@ -148,7 +148,7 @@ def test_an_outage_longer_than_allowed_ends_with_everything_saved():
 
 def test_a_server_that_hangs_costs_a_time_out_and_counts_as_perhaps_billed():
     upstage = Upstage(
-        Settings(faults=parse_faults("hang:0.05")), keys="up_one@10", request_timeout_s=20.0
+        FakeSettings(faults=parse_faults("hang:0.05")), keys="up_one@10", request_timeout_s=20.0
     )
     store = DictStore()
     run_virtual(go(store, images(80), upstage.engine(), BATCHES))
@@ -160,7 +160,7 @@ def test_a_server_that_hangs_costs_a_time_out_and_counts_as_perhaps_billed():
 
 
 def test_an_address_without_ocr_stops_the_run_before_it_fails_a_single_image():
-    upstage, store = Upstage(Settings()), DictStore()
+    upstage, store = Upstage(FakeSettings()), DictStore()
     upstage.service.control({"outage": "404"})
 
     async def story():
@@ -178,7 +178,7 @@ def test_an_address_without_ocr_stops_the_run_before_it_fails_a_single_image():
 
 
 def test_an_address_that_answered_before_is_taken_to_be_right_in_an_outage_of_404():
-    upstage, store = Upstage(Settings(latency=Latency(0.5)), keys="up_one@5"), DictStore()
+    upstage, store = Upstage(FakeSettings(latency=Latency(0.5)), keys="up_one@5"), DictStore()
 
     async def story():
         async def outage():
@@ -202,7 +202,7 @@ class HalfAnswers(FromBytes):
 
 
 def test_an_incomplete_answer_that_was_charged_is_asked_for_once_more_and_no_further():
-    upstage, store = Upstage(Settings(), answers=HalfAnswers()), DictStore()
+    upstage, store = Upstage(FakeSettings(), answers=HalfAnswers()), DictStore()
     run_virtual(go(store, images(0, pages=(2, 3)), upstage.engine()))
     found = stored(store)
     assert [row.failure_class for row in found.failures] == ["incomplete_answer"] * 2
@@ -214,7 +214,7 @@ def test_an_incomplete_answer_that_was_charged_is_asked_for_once_more_and_no_fur
 @pytest.mark.parametrize("cap", [0, 1, 2, 9, 20, 33, 45])
 def test_a_cap_holds_to_the_page_in_chaos_with_documents_of_several_pages(cap):
     chaos = parse_faults("500:0.1,drop-after:0.05,drop-before:0.03,cut-json:0.05,502-after:0.03")
-    upstage = Upstage(Settings(faults=chaos, latency=Latency(0.5), seed=cap), keys="up_one@20")
+    upstage = Upstage(FakeSettings(faults=chaos, latency=Latency(0.5), seed=cap), keys="up_one@20")
     store, dataset = DictStore(), images(30, pages=(3, 7, 2, 4))
     options = replace(BATCHES, batch_size=20, max_cost=cap * 0.0015)
 
@@ -237,7 +237,7 @@ def test_a_cap_holds_to_the_page_in_chaos_with_documents_of_several_pages(cap):
 
 
 def test_a_cap_that_is_just_enough_is_enough_although_there_are_copies():
-    upstage, store = Upstage(Settings(latency=Latency(0.5)), keys="up_one@20"), DictStore()
+    upstage, store = Upstage(FakeSettings(latency=Latency(0.5)), keys="up_one@20"), DictStore()
     dataset = images(40)
     dataset.contents = [*dataset.contents, *dataset.contents[:10]]
     options = Options(batch_size=10, max_cost=40 * 0.0015)

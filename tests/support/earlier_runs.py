@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from ocrlabel.fake.ledger import Entry
+from ocrlabel.fake.ledger import LoggedRequest
 from tests.support.fleet import COMMAND, RUNNER, Fleet
 from tests.support.judge import Written, written
 from tests.support.mixed import Mixed
@@ -155,7 +155,7 @@ class EarlierRun:
     written_by: str
     like: str
     command: Command
-    entries: tuple[Entry, ...]
+    entries: tuple[LoggedRequest, ...]
 
     @property
     def folder(self) -> Path:
@@ -191,7 +191,7 @@ def earlier_run(name: str) -> EarlierRun:
     """The saved run of this name."""
     told = json.loads((RUNS / name / "case.json").read_text())
     command = told["command"] | {"options": tuple(told["command"]["options"])}
-    entries = tuple(Entry(**entry) for entry in told["entries"])
+    entries = tuple(LoggedRequest(**entry) for entry in told["entries"])
     return EarlierRun(**told | {"command": Command(**command), "entries": entries})
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrlabel.dataset.labels_table import FailureRow, LabelRow, read_failures, read_labels
-from ocrlabel.fake.ledger import Entry
+from ocrlabel.fake.ledger import LoggedRequest
 from tests.support.mixed import Mixed
 
 
@@ -61,7 +61,7 @@ def judge_rows(inputs: Mixed, found: Written) -> None:
         assert row.page_count == inputs.pages[row.image_sha256]
 
 
-def judge_money(inputs: Mixed, entries: Sequence[Entry], found: Written) -> None:
+def judge_money(inputs: Mixed, entries: Sequence[LoggedRequest], found: Written) -> None:
     """What the service's log says was billed lies where the report says it does."""
     billed = sum(entry.billed for entry in entries)
     answered = sum(entry.billed for entry in entries if entry.cause == "")
@@ -73,6 +73,6 @@ def judge_money(inputs: Mixed, entries: Sequence[Entry], found: Written) -> None
     assert confirmed == found.account["stored_pages"] + wasted
 
 
-def times_billed(entries: Iterable[Entry]) -> Counter[str]:
+def times_billed(entries: Iterable[LoggedRequest]) -> Counter[str]:
     """How often each document was billed, by sha256."""
     return Counter(entry.sha256 for entry in entries if entry.billed)

@@ -20,13 +20,13 @@ from PIL import Image
 from starlette.requests import Request
 
 from ocrlabel.engines.scripted import look_at_headers
-from ocrlabel.engines.upstage import Timeouts, UpstageEngine
+from ocrlabel.engines.upstage import Timeouts, UpstageClient, UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.answers import AnswerSource, Ending, FromBytes
-from ocrlabel.fake.ledger import Entry
+from ocrlabel.fake.answers import AnswerSource, FromBytes
+from ocrlabel.fake.ledger import LoggedRequest
 from ocrlabel.fake.server import _received
-from ocrlabel.fake.service import Service
-from ocrlabel.fake.settings import Settings
+from ocrlabel.fake.service import Ending, Service
+from ocrlabel.fake.settings import FakeSettings
 from tests.support.clock import clock, sleep
 from tests.support.judge import Written, written
 from tests.support.runs import LAYOUT, MadeImages
@@ -67,7 +67,7 @@ class Wire(httpx2.AsyncBaseTransport):
 
 
 class InProcess:
-    """An opener of images that are known to be harmless."""
+    """Prepares images that are known to be harmless."""
 
     async def prepare(self, data):
         return look_at_headers(data)
@@ -79,11 +79,11 @@ class InProcess:
 class Upstage:
     """A fake service and its log; `engine` makes an engine that talks to it."""
 
-    settings: Settings = field(default_factory=Settings)
+    settings: FakeSettings = field(default_factory=FakeSettings)
     keys: str = "up_one@1000"
     request_timeout_s: float = 420.0
     answers: AnswerSource = field(default_factory=FromBytes)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[LoggedRequest] = field(default_factory=list)
     service: Service = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,15 +93,15 @@ class Upstage:
 
     def engine(self, keys: str | None = None) -> UpstageEngine:
         whole_s = self.request_timeout_s
-        return UpstageEngine(
+        client = UpstageClient(
             parse_keys(keys or self.keys),
-            opener=InProcess(),
             wall=lambda: 1_700_000_000.0 + clock(),
             clock=clock,
             base_url="https://fake.example/v1",
             transport=Wire(self.service),
             timeouts=Timeouts(read_s=whole_s, whole_s=whole_s),
         )
+        return UpstageEngine(client, InProcess())
 
     @property
     def billed_pages(self) -> int:

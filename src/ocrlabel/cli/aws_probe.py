@@ -5,50 +5,38 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from typing import NoReturn
 
 from PIL import Image, ImageDraw
 
 from ocrlabel.aws.doctor import Check
-from ocrlabel.engines.upstage import BASE_URL, UpstageEngine
+from ocrlabel.engines.upstage import BASE_URL, UpstageClient
 from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.errors import ImageError, KeyRefused
 from ocrlabel.labels import Document
 
 
-class _NoOpener:
-    """The page is made here, so nothing untrusted has to be opened."""
-
-    async def prepare(self, data: bytes) -> NoReturn:
-        raise AssertionError(len(data))
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-
 def one_call(secret: str, base_url: str) -> Check:
     """Send one page with the secret's first key, and say what came of it."""
-    engine = UpstageEngine(
+    client = UpstageClient(
         keys_of_secret(secret)[:1],
-        opener=_NoOpener(),
         wall=time.time,
         clock=time.monotonic,
         base_url=base_url or BASE_URL,
     )
-    return asyncio.run(_call(engine))
+    return asyncio.run(_call(client))
 
 
-async def _call(engine: UpstageEngine) -> Check:
-    await engine.start()
+async def _call(client: UpstageClient) -> Check:
+    await client.start()
     try:
-        answer = await engine.recognise(_page(), engine.lanes[0].name)
+        answer = await client.recognise(_page(), client.lanes[0].name)
     except KeyRefused as error:
         mend = "UPSTAGE_API_KEY=up_... ocrlabel aws deploy"
         return Check("OCR call", ok=False, why=error.message, mend=mend)
     except ImageError as error:
         return Check("OCR call", ok=False, why=error.message, mend="try again in some minutes")
     finally:
-        await engine.close()
+        await client.close()
     why = f"{answer.model_version} answered, {answer.billed_pages} page billed"
     return Check("OCR call", ok=True, why=why)
 

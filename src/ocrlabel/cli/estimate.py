@@ -28,7 +28,7 @@ from ocrlabel.wording import counted, duration, usd
 
 if TYPE_CHECKING:
     from ocrlabel.dataset.sources import ImageDataset
-    from ocrlabel.engines.image_workers import Looker
+    from ocrlabel.engines.image_workers import ImageInspector
     from ocrlabel.pipeline.requests.image_reader import Reuse
 
 _AT_ONCE = 8
@@ -151,7 +151,7 @@ class _Seen:
 
 
 async def _look_through(
-    dataset: ImageDataset, ordinals: list[int], reuse: Reuse | None, looker: Looker
+    dataset: ImageDataset, ordinals: list[int], reuse: Reuse | None, looker: ImageInspector
 ) -> _Seen:
     seen, known = _Seen(), set[bytes]()
     for start in range(0, len(ordinals), 500):
@@ -179,12 +179,12 @@ async def _look_through(
 
 
 @contextlib.asynccontextmanager
-async def _looker(options: Options, chosen: Chosen) -> AsyncIterator[Looker]:
-    from ocrlabel.engines.image_workers import Looker
+async def _looker(options: Options, chosen: Chosen) -> AsyncIterator[ImageInspector]:
+    from ocrlabel.engines.image_workers import ImageInspector
     from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 
     limits = ImageLimits() if chosen.engine.price_per_page_usd else LOCAL_LIMITS
-    looker = Looker(limits, parallel=options.processes or usable_cores())
+    looker = ImageInspector(limits, parallel=options.processes or usable_cores())
     try:
         yield looker
     finally:
@@ -192,7 +192,7 @@ async def _looker(options: Options, chosen: Chosen) -> AsyncIterator[Looker]:
 
 
 async def _look(
-    dataset: ImageDataset, ref: ImageRef, looker: Looker
+    dataset: ImageDataset, ref: ImageRef, looker: ImageInspector
 ) -> tuple[bytes, int] | FailureClass:
     """The sha256 of the bytes, and their pages; or why they cannot be read."""
     try:

@@ -19,8 +19,8 @@ from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from ocrlabel.fake.answers import AnswerSource
-    from ocrlabel.fake.ledger import Entry
-    from ocrlabel.fake.settings import Settings
+    from ocrlabel.fake.ledger import LoggedRequest
+    from ocrlabel.fake.settings import FakeSettings
 
 
 class LimiterName(enum.StrEnum):
@@ -146,7 +146,7 @@ def fake_upstage(
     _require_extra()
     from ocrlabel.engines.upstage_keys import parse_keys
     from ocrlabel.fake.settings import (
-        Settings,
+        FakeSettings,
         limits_named,
         parse_faults,
         parse_latency,
@@ -154,7 +154,7 @@ def fake_upstage(
     )
 
     known = parse_keys(keys, None, pages_per_minute=None, where="--keys") if keys else ()
-    settings = Settings(
+    settings = FakeSettings(
         keys=known,
         requests_per_s=rps or None,
         pages_per_minute=(_pages_per_minute(rps) if pages_per_minute is None else pages_per_minute)
@@ -189,7 +189,7 @@ def _require_extra() -> None:
         )
 
 
-async def _serve(settings: Settings, answers: str, port: int, log: Path | None) -> None:
+async def _serve(settings: FakeSettings, answers: str, port: int, log: Path | None) -> None:
     from ocrlabel.fake.server import HOST, listening, server_of
     from ocrlabel.fake.service import Service
 
@@ -216,13 +216,12 @@ async def _serve(settings: Settings, answers: str, port: int, log: Path | None) 
 
 
 async def _source(answers: str, stack: contextlib.AsyncExitStack) -> AnswerSource:
-    from ocrlabel.fake.answers import FromBytes, recorded_in
+    from ocrlabel.fake.answers import FromBytes, FromEngine, recorded_in
 
     if answers == "bytes":
         return FromBytes()
     if answers == "local":
         from ocrlabel.engines.rapidocr import rapid_ocr
-        from ocrlabel.fake.server import FromEngine
 
         engine = rapid_ocr()
         stack.push_async_callback(engine.close)
@@ -231,12 +230,12 @@ async def _source(answers: str, stack: contextlib.AsyncExitStack) -> AnswerSourc
     return recorded_in(Path(answers), FromBytes())
 
 
-def _log_to(path: Path | None, stack: contextlib.AsyncExitStack) -> Callable[[Entry], None]:
+def _log_to(path: Path | None, stack: contextlib.AsyncExitStack) -> Callable[[LoggedRequest], None]:
     if path is None:
         return lambda _: None
     file = stack.enter_context(path.open("a", encoding="utf-8", buffering=1))
 
-    def write(entry: Entry) -> None:
+    def write(entry: LoggedRequest) -> None:
         file.write(json.dumps(entry.as_json()) + "\n")
 
     return write

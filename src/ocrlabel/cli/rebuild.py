@@ -68,7 +68,8 @@ def reparse(
         ocrlabel reparse receipts/ --output labels.parquet
     """
     from ocrlabel.cli.settings import from_environment
-    from ocrlabel.cli.wiring import merge_place, parsing_engine, place_of
+    from ocrlabel.cli.wiring import merge_place, place_of
+    from ocrlabel.engines.upstage_answer import read_answer
     from ocrlabel.options import Options
     from ocrlabel.pipeline.merge.merge import reparsed
 
@@ -77,7 +78,7 @@ def reparse(
         keys.variables, output=output, image_column=image_column, id_column=id_column
     )
     place = place_of(source, options, keys)
-    change, unreadable = reparsed(parsing_engine(options))
+    change, unreadable = reparsed(read_answer)
     result = asyncio.run(merge_place(source, place, options, keys, change=change))
     print(f"labels table    {place.shown(result.labels_key)}")
     print(f"rows            {result.told['labelled']:,} labelled")

@@ -195,36 +195,23 @@ def upstage_keys(keys: Keys) -> tuple[Key, ...]:
 
 
 def _upstage(options: Options, keys: Keys) -> Engine:
-    from ocrlabel.engines.image_workers import Opener
-    from ocrlabel.engines.upstage import ACCEPTS, BASE_URL, Timeouts, UpstageEngine
+    from ocrlabel.engines.image_workers import ImagePreparer
+    from ocrlabel.engines.upstage import ACCEPTS, BASE_URL, Timeouts, UpstageClient, UpstageEngine
 
-    found = upstage_keys(keys)
     read_s = options.request_timeout_s
-    return UpstageEngine(
-        found,
-        opener=Opener(ACCEPTS, parallel=options.processes or 2),
+    client = UpstageClient(
+        upstage_keys(keys),
         wall=clocks.wall_s,
         clock=clocks.boot_s,
         base_url=keys.get("UPSTAGE_BASE_URL") or BASE_URL,
         model=options.model,
-        price_per_page_usd=options.price_per_page,
         # the upload comes on top of the wait for the answer
         timeouts=Timeouts(read_s=read_s, whole_s=1.4 * read_s),
     )
-
-
-def parsing_engine(options: Options) -> Engine:
-    """The Upstage engine for reading raw answers again: it has no key, and sends nothing."""
-    from ocrlabel.engines.image_workers import Opener
-    from ocrlabel.engines.upstage import ACCEPTS, UpstageEngine
-    from ocrlabel.engines.upstage_keys import Key
-
     return UpstageEngine(
-        (Key("none", ""),),
-        opener=Opener(ACCEPTS),
-        wall=clocks.wall_s,
-        clock=clocks.boot_s,
-        model=options.model,
+        client,
+        ImagePreparer(ACCEPTS, parallel=options.processes or 2),
+        price_per_page_usd=options.price_per_page,
     )
 
 

@@ -1,4 +1,10 @@
-"""The kinds of pages: a receipt, a form, a letter, a delivery note, a blank sheet."""
+"""The demo's documents: drawn, worn, and written to a folder with the truth about them.
+
+A sheet (receipt, form, letter, delivery note, or nothing at all) is drawn word by word, each
+remembered with its polygon; then it is worn (tilt, grain, a shadow, a weak lens), and its polygons
+with it. Every name, address and number is made up. The truth is written to truth.jsonl as
+`ocrlabel evaluate` reads it.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +53,88 @@ SENTENCES = (
     "We would be glad to welcome you at our stand again next spring.",
 )
 _PAPER = 244
+
+
+@dataclass(frozen=True, slots=True)
+class DemoDocument:
+    """A file, and what stands on its pages. kind: receipt, form, letter, ..."""
+
+    name: str
+    kind: str
+    data: bytes
+    pages: tuple[Page, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFolder:
+    """Where things lie. truth: the pages by (file name, page number)."""
+
+    images: Path
+    truth_path: Path
+    truth: dict[tuple[str, int], Page]
+    kinds: dict[str, str]
+
+
+def write_folder(documents: Iterable[DemoDocument], folder: Path) -> DemoFolder:
+    """Write every document, and one line of truth for each of its pages."""
+    images = folder / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    written = DemoFolder(images, folder / "truth.jsonl", {}, {})
+    lines: list[str] = []
+    for document in documents:
+        (images / document.name).write_bytes(document.data)
+        written.kinds[document.name] = document.kind
+        for page in document.pages:
+            written.truth[document.name, page.number] = page
+            lines.append(json.dumps(_line(document, page)))
+    written.truth_path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return written
+
+
+def _line(document: DemoDocument, page: Page) -> dict[str, object]:
+    return {
+        "image": f"images/{document.name}",
+        "width": page.width_px,
+        "height": page.height_px,
+        "page": page.number,
+        "level": "word",
+        "kind": document.kind,
+        "words": [{"text": word.text, "polygon": word.polygon} for word in page.words],
+    }
+
+
+def documents(seed: int) -> Iterator[DemoDocument]:
+    """The same seed gives the same pages; one has nothing on it, the last has two pages."""
+    for number, (paper, wear, ending) in enumerate(_PLAN, 1):
+        image, page = _page(paper, wear, 1, Random(f"{seed}/{number}"))
+        name = f"{number:02d}_{paper.__name__}.{ending}"
+        yield DemoDocument(name, paper.__name__, _encoded([image], _FORMATS[ending]), (page,))
+    drawn = [
+        _page(paper, wear, number, Random(f"{seed}/tiff/{number}"))
+        for number, (paper, wear) in enumerate(_TWO_PAGES, 1)
+    ]
+    yield DemoDocument(
+        f"{len(_PLAN) + 1:02d}_two_pages.tiff",
+        "two_pages",
+        _encoded([image for image, _ in drawn], "TIFF"),
+        tuple(page for _, page in drawn),
+    )
+
+
+def _page(paper: Paper, wear: Wear, number: int, rng: Random) -> tuple[Image.Image, Page]:
+    sheet = paper(rng)
+    image, words = worn(sheet.image, sheet.words, wear, rng)
+    return image, Page(number, image.width, image.height, words)
+
+
+def _encoded(images: list[Image.Image], format_: str) -> bytes:
+    file = BytesIO()
+    first, rest = images[0], images[1:]
+    if format_ == "TIFF":
+        first.save(file, format_, save_all=True, append_images=rest, compression="tiff_deflate")
+    else:
+        first.save(file, format_, quality=62)
+    return file.getvalue()
 
 
 def receipt(rng: Random) -> Sheet:
@@ -122,7 +210,7 @@ def letter(rng: Random) -> Sheet:
     sheet.write(left, y, f"Your order {rng.randint(10_000, 99_999)}", int(size * 1.25))
     y += size * 3
     for _ in range(rng.randint(2, 4)):
-        for line in _broken(" ".join(rng.sample(SENTENCES, 4)), size, right - left):
+        for line in _wrapped(" ".join(rng.sample(SENTENCES, 4)), size, right - left):
             sheet.write(left, y, line, size)
             y += size * 1.5
         y += size
@@ -158,7 +246,7 @@ def blank(_rng: Random) -> Sheet:
     return Sheet(827, 1169)
 
 
-def _broken(text: str, size_px: int, width_px: float) -> list[str]:
+def _wrapped(text: str, size_px: int, width_px: float) -> list[str]:
     """Lines that fit the width."""
     lines = [""]
     for word in text.split():
@@ -168,65 +256,6 @@ def _broken(text: str, size_px: int, width_px: float) -> list[str]:
         else:
             lines.append(word)
     return lines
-
-
-@dataclass(frozen=True, slots=True)
-class DemoDocument:
-    """A file, and what stands on its pages. kind: receipt, form, letter, ..."""
-
-    name: str
-    kind: str
-    data: bytes
-    pages: tuple[Page, ...]
-
-
-def documents(seed: int) -> Iterator[DemoDocument]:
-    """The same seed gives the same pages; one has nothing on it, the last has two pages."""
-    for number, (paper, wear, ending) in enumerate(_PLAN, 1):
-        image, page = _page(paper, wear, 1, Random(f"{seed}/{number}"))
-        name = f"{number:02d}_{paper.__name__}.{ending}"
-        yield DemoDocument(name, paper.__name__, _encoded([image], _FORMATS[ending]), (page,))
-    drawn = [
-        _page(paper, wear, number, Random(f"{seed}/tiff/{number}"))
-        for number, (paper, wear) in enumerate(_TWO_PAGES, 1)
-    ]
-    yield DemoDocument(
-        f"{len(_PLAN) + 1:02d}_two_pages.tiff",
-        "two_pages",
-        _encoded([image for image, _ in drawn], "TIFF"),
-        tuple(page for _, page in drawn),
-    )
-
-
-def _page(paper: Paper, wear: Wear, number: int, rng: Random) -> tuple[Image.Image, Page]:
-    sheet = paper(rng)
-    image, words = worn(sheet.image, sheet.words, wear, rng)
-    return image, Page(number, image.width, image.height, words)
-
-
-def _encoded(images: list[Image.Image], format_: str) -> bytes:
-    file = BytesIO()
-    first, rest = images[0], images[1:]
-    if format_ == "TIFF":
-        first.save(file, format_, save_all=True, append_images=rest, compression="tiff_deflate")
-    else:
-        first.save(file, format_, quality=62)
-    return file.getvalue()
-
-
-@cache
-def font(size_px: int) -> ImageFont.FreeTypeFont:
-    """The typeface that Pillow carries (Aileron): no font of the system is needed."""
-    found = ImageFont.load_default(size_px)
-    if not isinstance(found, ImageFont.FreeTypeFont):
-        raise ConfigError("this Pillow cannot draw text in sizes: pip install --upgrade pillow")
-    return found
-
-
-def height(size_px: int) -> int:
-    """From the highest to the lowest letter, in px."""
-    ascent, descent = font(size_px).getmetrics()
-    return ascent + descent
 
 
 class Sheet:
@@ -284,6 +313,21 @@ class Sheet:
 
 
 Paper = Callable[[Random], Sheet]
+
+
+@cache
+def font(size_px: int) -> ImageFont.FreeTypeFont:
+    """The typeface that Pillow carries (Aileron): no font of the system is needed."""
+    found = ImageFont.load_default(size_px)
+    if not isinstance(found, ImageFont.FreeTypeFont):
+        raise ConfigError("this Pillow cannot draw text in sizes: pip install --upgrade pillow")
+    return found
+
+
+def height(size_px: int) -> int:
+    """From the highest to the lowest letter, in px."""
+    ascent, descent = font(size_px).getmetrics()
+    return ascent + descent
 
 
 def length(text: str, size_px: int) -> float:
@@ -409,41 +453,3 @@ def _shaded(image: Image.Image, strength: float) -> Image.Image:
     dark = round(255 * strength)
     shade = Image.linear_gradient("L").point(lambda value: 255 - value * dark / 255)
     return ImageChops.multiply(image, shade.resize(image.size))
-
-
-@dataclass(frozen=True, slots=True)
-class DemoFolder:
-    """Where things lie. truth: the pages by (file name, page number)."""
-
-    images: Path
-    truth_path: Path
-    truth: dict[tuple[str, int], Page]
-    kinds: dict[str, str]
-
-
-def write_folder(documents: Iterable[DemoDocument], folder: Path) -> DemoFolder:
-    """Write every document, and one line of truth for each of its pages."""
-    images = folder / "images"
-    images.mkdir(parents=True, exist_ok=True)
-    written = DemoFolder(images, folder / "truth.jsonl", {}, {})
-    lines: list[str] = []
-    for document in documents:
-        (images / document.name).write_bytes(document.data)
-        written.kinds[document.name] = document.kind
-        for page in document.pages:
-            written.truth[document.name, page.number] = page
-            lines.append(json.dumps(_line(document, page)))
-    written.truth_path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return written
-
-
-def _line(document: DemoDocument, page: Page) -> dict[str, object]:
-    return {
-        "image": f"images/{document.name}",
-        "width": page.width_px,
-        "height": page.height_px,
-        "page": page.number,
-        "level": "word",
-        "kind": document.kind,
-        "words": [{"text": word.text, "polygon": word.polygon} for word in page.words],
-    }

@@ -1,4 +1,12 @@
-"""A pool of child processes for work that can die or hang, and whom a death counts against."""
+"""A pool of child processes for work that can die or hang, and whom a death counts against.
+
+An engine or an image that crashes, hangs or takes all memory must not end the run. So its work is
+done in processes of its own, each asked over a private socket (framed messages: eight bytes of
+length, then a pickle); what runs inside them is `child_main`.
+
+Not multiprocessing: its spawn runs the user's own script again, which a notebook and a script
+without a main guard do not survive.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import IO, Any, Generic, TypeVar
 
 from ocrlabel.errors import ConfigError, EngineUnusable, ImageError, Unreadable
@@ -60,7 +67,7 @@ class ChildPool(Generic[Task, Result]):
         self._start_timeout_s = start_timeout_s
         self._memory_limit_bytes = memory_limit_bytes
         self._what = what
-        self._turns = Turns()
+        self._lock = SharedExclusiveLock()
         self._places = asyncio.Semaphore(size)
         self._idle: list[Child] = []
         self._all: set[Child] = set()
@@ -90,10 +97,10 @@ class ChildPool(Generic[Task, Result]):
         allowed_s = self._timeout_s if timeout_s is None else timeout_s
         async with self._places:
             with contextlib.suppress(ChildDied):
-                async with self._turns.shared(), self._child() as child:
+                async with self._lock.shared(), self._child() as child:
                     return await self._ask(child, task, allowed_s)
             try:
-                async with self._turns.alone(), self._child() as child:
+                async with self._lock.exclusive(), self._child() as child:
                     return await self._ask(child, task, allowed_s)
             except ChildDied as death:
                 raise Unreadable(
@@ -177,8 +184,49 @@ class ChildPool(Generic[Task, Result]):
         return child
 
 
-"""Not multiprocessing: its spawn runs the user's own script again, which a notebook and a script
-without a main guard do not survive."""
+class SharedExclusiveLock:
+    """Held by many at once, or by one alone: who wants it alone keeps new sharers waiting."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._sharing = 0
+        self._exclusive = False
+        self._wanting_exclusive = 0
+
+    @contextlib.asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        """Held beside others."""
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: not self._exclusive and not self._wanting_exclusive
+            )
+            self._sharing += 1
+        try:
+            yield
+        finally:
+            self._sharing -= 1
+            await self._wake()
+
+    @contextlib.asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """Held alone."""
+        self._wanting_exclusive += 1
+        try:
+            async with self._changed:
+                await self._changed.wait_for(lambda: not self._exclusive and not self._sharing)
+                self._exclusive = True
+        finally:
+            self._wanting_exclusive -= 1
+            await self._wake()
+        try:
+            yield
+        finally:
+            self._exclusive = False
+            await self._wake()
+
+    async def _wake(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
 
 class ChildDied(Exception):
@@ -339,49 +387,6 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-class Turns:
-    """Shared turns run side by side; a turn alone waits for them and keeps new ones waiting."""
-
-    def __init__(self) -> None:
-        self._changed = asyncio.Condition()
-        self._sharing = 0
-        self._alone = False
-        self._wanting_alone = 0
-
-    @asynccontextmanager
-    async def shared(self) -> AsyncIterator[None]:
-        """A turn beside others."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._alone and not self._wanting_alone)
-            self._sharing += 1
-        try:
-            yield
-        finally:
-            self._sharing -= 1
-            await self._wake()
-
-    @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """A turn with nobody else at work."""
-        self._wanting_alone += 1
-        try:
-            async with self._changed:
-                await self._changed.wait_for(lambda: not self._alone and not self._sharing)
-                self._alone = True
-        finally:
-            self._wanting_alone -= 1
-            await self._wake()
-        try:
-            yield
-        finally:
-            self._alone = False
-            await self._wake()
-
-    async def _wake(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
 
 
 def send(channel: socket.socket, payload: bytes) -> None:

@@ -1,4 +1,10 @@
-"""Opens images in child processes, for engines that send them to a service."""
+"""Untrusted images looked at in child processes, which may die of one without the run dying of it.
+
+`ImagePreparer` makes an image fit to send, for engines that send it to a service. `ImageInspector`
+says how many pages an image has and whether it is whole, as the run would find, without reading a
+word. An image that hangs its process for timeout_s, kills it, or needs more memory than any good
+image, is Unreadable. parallel: how many images are opened at once.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +17,17 @@ from ocrlabel.images.limits import Accepts, ImageLimits
 from ocrlabel.images.prepare import prepare
 from ocrlabel.labels import Document
 
-_PREPARER_MEMORY_BYTES = 3_000_000_000
 _INSPECTOR_MEMORY_BYTES = 1_500_000_000
+_PREPARER_MEMORY_BYTES = 3_000_000_000
 """One page of 200 megapixels, the most that the API takes, twice: as stored and turned upright."""
 
 
-class Opener:
-    """`images.prepare` in processes that may die of an image without the run dying of it.
-
-    parallel: how many images are opened at once. An image that hangs its process for timeout_s,
-    kills it, or needs more memory than any good image, is Unreadable.
-    """
+class ImagePreparer:
+    """Makes images fit for an engine that takes what `accepts` names."""
 
     def __init__(self, accepts: Accepts, *, parallel: int = 2, timeout_s: float = 60.0) -> None:
         self._pool: ChildPool[bytes, Document] = ChildPool(
-            partial(OpeningWork, accepts),
+            partial(PreparingWork, accepts),
             parallel,
             timeout_s=timeout_s,
             memory_limit_bytes=_PREPARER_MEMORY_BYTES,
@@ -42,8 +44,8 @@ class Opener:
         await self._pool.close()
 
 
-class OpeningWork:
-    """What a child process does; bytes that need no change are not sent back."""
+class PreparingWork:
+    """What a child process of the preparer does; bytes that need no change are not sent back."""
 
     def __init__(self, accepts: Accepts) -> None:
         self._accepts = accepts
@@ -54,12 +56,12 @@ class OpeningWork:
         return replace(document, data=b"") if document.data == data else document
 
 
-class Looker:
-    """What is cut off or broken is told as the run would tell it, without reading a word."""
+class ImageInspector:
+    """Counts an image's pages; what is cut off or broken is Unreadable."""
 
     def __init__(self, limits: ImageLimits, *, parallel: int, timeout_s: float = 60.0) -> None:
         self._pool: ChildPool[bytes, int] = ChildPool(
-            partial(LookingWork, limits),
+            partial(InspectingWork, limits),
             parallel,
             timeout_s=timeout_s,
             memory_limit_bytes=_INSPECTOR_MEMORY_BYTES,
@@ -75,14 +77,14 @@ class Looker:
         await self._pool.close()
 
 
-class LookingWork:
-    """What a child process does."""
+class InspectingWork:
+    """What a child process of the inspector does."""
 
     def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
 
     def __call__(self, data: bytes) -> int:
-        """Look at one image. Raises Unreadable."""
+        """Inspect one image. Raises Unreadable."""
         facts = inspect(data, self._limits)
         check_integrity(data, facts.format, self._limits)
         return facts.page_count

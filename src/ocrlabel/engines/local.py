@@ -1,21 +1,45 @@
-"""An engine that reads images on this machine, in child processes, and costs nothing."""
+"""An engine that reads images on this machine, in child processes, and costs nothing.
+
+`LocalEngine` is what rapidocr and tesseract share: they bring a `PageReader`, which reads one
+upright page. Inside each child process `LocalWork` opens the document, page by page, and gives the
+reader's words in px of the page as it was sent.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from statistics import fmean
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 from ocrlabel.engines.base import Answer, Lane, usable_cores
-from ocrlabel.engines.child_main import LocalWork, Look, PageReader, Read
 from ocrlabel.engines.children import ChildPool
 from ocrlabel.errors import BadAnswer, ConfigError
-from ocrlabel.images.headers import HeaderFacts
-from ocrlabel.images.limits import LOCAL_LIMITS
-from ocrlabel.labels import Document, Page
+from ocrlabel.images.headers import HeaderFacts, inspect
+from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
+from ocrlabel.images.prepare import sized_pages
+from ocrlabel.labels import Document, Page, Word
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 DPI = 150
 """The raster of PDF pages, the same as the Upstage API's."""
+
+
+class PageReader(Protocol):
+    """An OCR engine inside the process. Gives words of one upright RGB page, polygons in its px."""
+
+    @property
+    def about(self) -> str:
+        """Engine, version and models, as the labels table says it."""
+        ...
+
+    def __call__(self, page: Image) -> Sequence[Word]:
+        """The page's words in reading order. It may close the page to save memory."""
+        ...
 
 
 class LocalEngine:
@@ -48,7 +72,7 @@ class LocalEngine:
         self.request_timeout_s = page_timeout_s * self.max_pages
         self._page_timeout_s = page_timeout_s
         self._model_version = name
-        self._pool: ChildPool[Look | Read, HeaderFacts | tuple[Page, ...]] = ChildPool(
+        self._pool: ChildPool[HeaderTask | ReadTask, HeaderFacts | tuple[Page, ...]] = ChildPool(
             partial(LocalWork, reader, LOCAL_LIMITS, DPI),
             self.parallel,
             timeout_s=page_timeout_s,
@@ -66,7 +90,7 @@ class LocalEngine:
 
     async def prepare(self, data: bytes) -> Document:
         """Headers only: the pixels are decoded where they are read. Raises Unreadable."""
-        facts = await self._pool.run(Look(data))
+        facts = await self._pool.run(HeaderTask(data))
         if not isinstance(facts, HeaderFacts):
             raise TypeError(type(facts))
         return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
@@ -74,7 +98,7 @@ class LocalEngine:
     async def recognise(self, document: Document, lane: str) -> Answer:  # noqa: ARG002 -- one lane
         """Read every page. Raises Unreadable, also for what kills or hangs its process."""
         allowed_s = self._page_timeout_s * (document.page_count or 1)
-        pages = await self._pool.run(Read(document.data), timeout_s=allowed_s)
+        pages = await self._pool.run(ReadTask(document.data), timeout_s=allowed_s)
         if isinstance(pages, HeaderFacts):
             raise TypeError(type(pages))
         return Answer(pages, self._model_version)
@@ -95,3 +119,57 @@ def parallel_or_cores(parallel: int | None) -> int:
     if parallel < 1:
         raise ConfigError(f"the number of processes is {parallel}; it must be 1 or more")
     return parallel
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderTask:
+    """Ask for the facts of a document's headers."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTask:
+    """Ask for the pages of a document."""
+
+    data: bytes
+
+
+class LocalWork:
+    """Inside a child process: HeaderTask -> HeaderFacts, ReadTask -> pages; raises Unreadable."""
+
+    def __init__(self, reader: Callable[[], PageReader], limits: ImageLimits, dpi: int) -> None:
+        self._reader = reader()
+        self._limits = limits
+        self._dpi = dpi
+        self.about = self._reader.about
+
+    def __call__(self, task: HeaderTask | ReadTask) -> HeaderFacts | tuple[Page, ...]:
+        """Do one task."""
+        if isinstance(task, HeaderTask):
+            return inspect(task.data, self._limits)
+        pages: list[Page] = []
+        for page in sized_pages(task.data, self._limits, dpi=self._dpi):
+            size_px, seen_px = (page.width_px, page.height_px), page.image.size
+            words = _at_full_size(self._reader(page.image), seen_px, size_px)
+            pages.append(Page(len(pages) + 1, *size_px, words, _mean(words)))
+            del page  # or this page's pixels stay beside the next one's
+        return tuple(pages)
+
+
+def _at_full_size(
+    words: Sequence[Word], seen_px: tuple[int, int], size_px: tuple[int, int]
+) -> tuple[Word, ...]:
+    """The words of a page that was read smaller than it is, in px of the page itself."""
+    if seen_px == size_px:
+        return tuple(words)
+    across, down = size_px[0] / seen_px[0], size_px[1] / seen_px[1]
+    return tuple(
+        replace(word, polygon=tuple((x * across, y * down) for x, y in word.polygon))
+        for word in words
+    )
+
+
+def _mean(words: Sequence[Word]) -> float | None:
+    known = [word.confidence for word in words if word.confidence is not None]
+    return round(fmean(known), 5) if known else None

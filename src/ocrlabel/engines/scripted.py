@@ -14,19 +14,22 @@ from ocrlabel.images.headers import inspect
 from ocrlabel.images.limits import ImageLimits
 from ocrlabel.labels import Document, Page, Word
 
-Fault: TypeAlias = BaseException | float | None
-Faults: TypeAlias = Mapping[tuple[str, int], Fault] | Callable[[str, int], Fault]
+ScriptedFault: TypeAlias = BaseException | float | None
+"""Raised; or waited for in seconds before the answer; or nothing."""
+
+Faults: TypeAlias = Mapping[tuple[str, int], ScriptedFault] | Callable[[str, int], ScriptedFault]
+"""By the sha256 of the bytes and the number of the attempt, from 1."""
+
 _MODEL_VERSION = "scripted 1"
 _UNKNOWN_SIZE_PX = (1240, 1754)
+"""A4 at 150 dpi: for documents whose pages have no size before they are drawn (PDF, HEIC)."""
+
 _VOCABULARY = (
     "invoice", "total", "12.50", "date", "합계", "영수증", "paid", "card", "감사합니다", "No.",
     "4711", "Seoul", "서울", "tax", "10%", "thank", "you", "quantity", "price", "2026-11-24",
 )  # fmt: skip
 _ROWS = 8
 _EMPTY_EVERY = 16
-"""Raised; or waited for in seconds before the answer; or nothing."""
-"""By the sha256 of the bytes and the number of the attempt, from 1."""
-"""A4 at 150 dpi: for documents whose pages have no size before they are drawn (PDF, HEIC)."""
 
 
 class Scripted:
@@ -86,7 +89,7 @@ class Scripted:
         return self.parse(key.encode(), document)
 
     def parse(self, raw: bytes, document: Document) -> Answer:
-        """The same answer again. Raises BadAnswer for what this engine never said."""
+        """The same answer again. Raises BadAnswer for what this engine never answered."""
         key = raw.decode("ascii", "replace")
         if len(key) != 64:
             raise BadAnswer(f"the scripted engine never answered {raw[:20]!r}")

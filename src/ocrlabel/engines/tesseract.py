@@ -1,4 +1,7 @@
-"""tesseract: a second local engine, the system's own program, which reads Korean."""
+"""tesseract: a second local engine, the system's own program, which reads Korean.
+
+Each child process runs the program once for each page, and takes its words from TSV output.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 _INSTALL = "apt-get install tesseract-ocr tesseract-ocr-kor"
 PAGE_SEGMENTATION = "3"
+"""Automatic, as for a page of which nothing is known."""
+
 _WORD_LEVEL = "5"
 
 
@@ -46,7 +51,7 @@ def tesseract(
             f"{', '.join(installed) or 'none'}: apt-get install "
             + " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in missing or ("eng",))
         )
-    version = _said(path, "--version").splitlines()[0].removeprefix("tesseract").strip()
+    version = _output_of(path, "--version").splitlines()[0].removeprefix("tesseract").strip()
     return LocalEngine(
         "tesseract",
         partial(TesseractReader, path, chosen, version),
@@ -65,10 +70,10 @@ def _notice(chosen: Sequence[str], installed: Sequence[str]) -> str:
 
 
 def _installed(path: str) -> tuple[str, ...]:
-    return tuple(line.strip() for line in _said(path, "--list-langs").splitlines()[1:])
+    return tuple(line.strip() for line in _output_of(path, "--list-langs").splitlines()[1:])
 
 
-def _said(path: str, question: str) -> str:
+def _output_of(path: str, question: str) -> str:
     try:
         done = subprocess.run(  # noqa: S603 -- the program that the user named
             [path, question], capture_output=True, check=True, text=True, timeout=60
@@ -76,9 +81,6 @@ def _said(path: str, question: str) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise ConfigError(f"{path} {question} does not answer: {error}\n  {_INSTALL}") from error
     return done.stdout
-
-
-"""Automatic, as for a page of which nothing is known."""
 
 
 class TesseractReader:

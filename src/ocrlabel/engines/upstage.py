@@ -1,4 +1,9 @@
-"""The Upstage Document OCR API: one document, one POST, one answer or one error.
+"""The engine "upstage": the Upstage Document OCR API, one POST for each document.
+
+A document is made fit for the service in a child process (`image_workers`), sent with one of the
+keys (`upstage_keys`; each key is a lane with a rate of its own), and answered: a refusal or a
+broken exchange becomes one of ocrlabel's errors (`upstage_protocol`), an answer becomes pages and
+words (`upstage_answer`).
 
 Nothing here sends twice. Trying again is the run's business, which writes every attempt down
 first; so redirects are not followed and the transport makes no retries of its own.
@@ -24,9 +29,16 @@ from ocrlabel.images.limits import Accepts
 from ocrlabel.labels import Document, FailureClass
 from ocrlabel.options import PRICE_PER_PAGE_USD
 
+BASE_URL: Final = "https://api.upstage.ai/v1"
 MODEL: Final = "ocr"
+
 ACCEPTS: Final = Accepts(frozenset({"jpeg", "png", "bmp", "tiff", "pdf", "heic"}))
+"""Sent as they are, in any colour mode: 50 MB, 100 pages, 200 megapixels per page. The newest page
+of the reference allows 100 MB, and WebP; that this holds for OCR is not confirmed."""
+
 MAX_BODY_BYTES: Final = 100_000_000
+"""A 244-word page is about 60 KB of JSON: a hundred full pages stay far below this."""
+
 # Named by what is inside: the service asks for an extension that matches. The user's own name is
 # never sent: it may be personal, longer than the service takes, or not ASCII.
 _SENT_AS: Final[Mapping[str, tuple[str, str]]] = {
@@ -38,16 +50,10 @@ _SENT_AS: Final[Mapping[str, tuple[str, str]]] = {
     "heic": ("page.heic", "image/heic"),
     "webp": ("page.webp", "image/webp"),
 }
-BASE_URL: Final = "https://api.upstage.ai/v1"
-"""Document OCR. Source: upstage.ai/pricing as quoted by a third party on 2026-09-11; not
-confirmed on an official page, so it is a setting."""
-"""Sent as they are, in any colour mode: 50 MB, 100 pages, 200 megapixels per page. The newest page
-of the reference allows 100 MB, and WebP; that this holds for OCR is not confirmed."""
-"""A 244-word page is about 60 KB of JSON: a hundred full pages stay far below this."""
 
 
-class Opener(Protocol):
-    """Looks at untrusted bytes somewhere safe: `children.Opener`, in a process of its own."""
+class Preparer(Protocol):
+    """Makes untrusted bytes fit to send: `ImagePreparer`, in processes of its own."""
 
     async def prepare(self, data: bytes) -> Document:
         """The document as the engine takes it. Raises Unreadable."""
@@ -58,9 +64,53 @@ class Opener(Protocol):
         ...
 
 
+class UpstageEngine:
+    """The client below, with what makes images fit for it."""
+
+    name = "upstage"
+    parallel = None
+    max_pages = ACCEPTS.max_pages
+    """The service's limit; a document with more is not sent."""
+
+    def __init__(
+        self,
+        client: UpstageClient,
+        preparer: Preparer,
+        *,
+        price_per_page_usd: float = PRICE_PER_PAGE_USD,
+    ) -> None:
+        self._client = client
+        self._preparer = preparer
+        self.options = client.options
+        self.lanes = client.lanes
+        self.request_timeout_s = client.timeouts.whole_s
+        self.price_per_page_usd = price_per_page_usd
+
+    async def start(self) -> None:
+        """Nothing is sent: the first answer shows if a key works."""
+        await self._client.start()
+
+    async def prepare(self, data: bytes) -> Document:
+        """The document as the service takes it; raises Unreadable."""
+        return await self._preparer.prepare(data)
+
+    async def recognise(self, document: Document, lane: str) -> Answer:
+        """One POST. Raises what the Engine protocol names, and nothing else."""
+        return await self._client.recognise(document, lane)
+
+    def parse(self, raw: bytes, document: Document) -> Answer:
+        """What recognise made of this answer, made again."""
+        return read_answer(raw, document)
+
+    async def close(self) -> None:
+        """End the preparer's processes and close every connection."""
+        await self._preparer.close()
+        await self._client.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. read is the longest silence; whole is the most that one request may take.
+    """Seconds. read is the longest silence; whole the most for one request, connecting included.
 
     The service's own limit is not documented; its clients wait 300 s for a document.
     """
@@ -71,48 +121,39 @@ class Timeouts:
     whole_s: float = 420.0
 
 
-class UpstageEngine:
-    """Engine "upstage". Each key is a lane; `recognise` sends with the key of the lane named.
+class UpstageClient:
+    """Sends prepared documents. Each key is a lane; `recognise` sends with the lane's key.
 
     wall gives Unix seconds (for a Retry-After that is a date), clock seconds that also pass while
     the machine sleeps. transport replaces the network in tests. Raises ConfigError when keys or
     base_url cannot be used.
     """
 
-    name = "upstage"
-    parallel = None
-
     def __init__(
         self,
         keys: tuple[Key, ...],
         *,
-        opener: Opener,
         wall: Callable[[], float],
         clock: Callable[[], float],
-        accepts: Accepts = ACCEPTS,
         base_url: str = BASE_URL,
         model: str = MODEL,
-        price_per_page_usd: float = PRICE_PER_PAGE_USD,
         timeouts: Timeouts = Timeouts(),
         max_body_bytes: int = MAX_BODY_BYTES,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         if not keys:
             raise ConfigError("no Upstage key: set UPSTAGE_API_KEY, or use --engine rapidocr")
+        self.timeouts = timeouts
         self._base_url = checked(base_url)
         self._url = f"{self._base_url}/document-digitization"
         self._keys = {key.name: key for key in keys}
-        self._opener = opener
-        self._accepts = accepts
         self._wall = wall
         self._clock = clock
         self._model = model
-        self._timeouts = timeouts
         self._max_body_bytes = max_body_bytes
         self._transport = transport
-        self._client: httpx2.AsyncClient | None = None
+        self._http: httpx2.AsyncClient | None = None
         self._found = False  # a good answer came from this address
-        self.price_per_page_usd = price_per_page_usd
 
     @property
     def options(self) -> Mapping[str, str]:
@@ -126,29 +167,19 @@ class UpstageEngine:
         return {"model": self._model, "base_url": self._base_url}
 
     @property
-    def max_pages(self) -> int:
-        """The service's limit; a document with more is not sent."""
-        return self._accepts.max_pages
-
-    @property
     def lanes(self) -> tuple[Lane, ...]:
         """One per key."""
         return tuple(key.lane for key in self._keys.values())
 
-    @property
-    def request_timeout_s(self) -> float:
-        """Connecting included."""
-        return self._timeouts.whole_s
-
     async def start(self) -> None:
-        """Make the connection pool. Nothing is sent: the first answer shows if a key works."""
-        self._client = httpx2.AsyncClient(
+        """Make the connection pool. Nothing is sent."""
+        self._http = httpx2.AsyncClient(
             headers={"User-Agent": "ocrlabel"},
             timeout=httpx2.Timeout(
-                connect=self._timeouts.connect_s,
-                write=self._timeouts.write_s,
-                read=self._timeouts.read_s,
-                pool=self._timeouts.connect_s,
+                connect=self.timeouts.connect_s,
+                write=self.timeouts.write_s,
+                read=self.timeouts.read_s,
+                pool=self.timeouts.connect_s,
             ),
             # The run decides how many requests are in flight; the pool must never queue them,
             # for what waits in it was already written down as sent.
@@ -162,10 +193,6 @@ class UpstageEngine:
             transport=self._transport,
         )
 
-    async def prepare(self, data: bytes) -> Document:
-        """The document as the service takes it; raises Unreadable."""
-        return await self._opener.prepare(data)
-
     async def recognise(self, document: Document, lane: str) -> Answer:
         """One POST. Raises what the Engine protocol names, and nothing else.
 
@@ -173,13 +200,13 @@ class UpstageEngine:
         later it is an outage.
         """
         key = self._keys[lane]
-        until_s = self._clock() + self._timeouts.whole_s
+        until_s = self._clock() + self.timeouts.whole_s
         try:
-            async with asyncio.timeout(self._timeouts.whole_s):
+            async with asyncio.timeout(self.timeouts.whole_s):
                 status, headers, body = await self._post(document, key, until_s)
         except TimeoutError as error:
             raise Unavailable(
-                f"no whole answer from {self._url} within {self._timeouts.whole_s:g} s",
+                f"no whole answer from {self._url} within {self.timeouts.whole_s:g} s",
                 failure=FailureClass.TIMED_OUT,
             ) from error
         except upstage_protocol.TRANSLATED as error:
@@ -194,27 +221,25 @@ class UpstageEngine:
             if upstage_protocol.is_elsewhere(status) and not self._found:
                 raise ConfigError(refusal.message) from refusal
             raise refusal
-        answer = self._read(body, document, status)
+        try:
+            answer = read_answer(body, document, status=status)
+        except ImageError as error:
+            raise self._without_secrets(error) from None
         self._found = True
         return answer
 
-    def parse(self, raw: bytes, document: Document) -> Answer:
-        """What recognise made of this answer, made again."""
-        return self._read(raw, document, None)
-
     async def close(self) -> None:
-        """Close every connection, and the opener."""
-        await self._opener.close()
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        """Close every connection."""
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
 
     async def _post(
         self, document: Document, key: Key, until_s: float
     ) -> tuple[int, Mapping[str, str], bytes]:
-        if self._client is None:
+        if self._http is None:
             raise RuntimeError("start the engine before using it")
-        request = self._client.build_request(
+        request = self._http.build_request(
             "POST",
             self._url,
             headers={"Authorization": f"Bearer {key.secret}"},
@@ -223,7 +248,7 @@ class UpstageEngine:
         )
         made = cast("httpx2.AsyncByteStream", request.stream)  # the client makes it fit for both
         request.stream = InTime(made, until_s=until_s, clock=self._clock)
-        response = await self._client.send(request, stream=True)
+        response = await self._http.send(request, stream=True)
         try:
             body = bytearray()
             async for chunk in response.aiter_bytes():
@@ -237,12 +262,6 @@ class UpstageEngine:
         finally:
             await response.aclose()
         return response.status_code, response.headers, bytes(body)
-
-    def _read(self, raw: bytes, document: Document, status: int | None) -> Answer:
-        try:
-            return read_answer(raw, document, status=status)
-        except ImageError as error:
-            raise self._without_secrets(error) from None
 
     def _without_secrets(self, error: ImageError | KeyRefused) -> ImageError | KeyRefused:
         """A service may repeat the key that it refuses; a message of ours never does."""
@@ -266,8 +285,11 @@ def as_file(document: Document) -> tuple[str, BytesIO, str]:
 class InTime(httpx2.AsyncByteStream):
     """Another body, cut off by a TimeoutError at `until_s` on the clock.
 
-    clock counts seconds that also pass while the machine sleeps. What the system's own buffers
-    have taken is past recall.
+    A process may be stopped at any moment, for longer than its request was good for, and sends
+    from where it stood as soon as it goes on. Meanwhile others reckon that nothing of it is in
+    flight, and ask again. So each part of the body is looked at right before it is written: a
+    service that has not received a whole document answers nothing, and bills nothing. What the
+    system's own buffers have taken is past recall.
     """
 
     def __init__(

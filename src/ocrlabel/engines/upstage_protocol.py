@@ -11,6 +11,14 @@
 
 Source: the status table of the Document OCR reference (2025 to 2026). 402 is not in it; it can
 only be about money, so it is read like 403.
+
+The service complains in one of two shapes, both documented:
+
+    {"error": {"message": "...", "type": "...", "code": "..."}}
+    {"code": 400, "message": "..."}
+
+`too_many_requests` is known to stand in either `type` or `code`, and also under a status other
+than 429 (Upstage's own notebook tests for it).
 """
 
 from __future__ import annotations
@@ -46,6 +54,8 @@ TRANSLATED: Final = (
     httpx2.StreamError,
     OSError,  # ssl.SSLError and socket errors that the client lets through
 )
+"""Everything that the client is known to raise. Roots: what derives from them is covered."""
+
 _MEANING: Final[Mapping[int, str]] = MappingProxyType(
     {
         400: "the service calls the request wrong",
@@ -59,7 +69,6 @@ _MEANING: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 _MESSAGE_CHARACTERS = 300
-"""Everything that the client is known to raise. Roots: what derives from them is covered."""
 
 
 def of_transport(error: Exception, url: str) -> Unavailable:
@@ -124,8 +133,8 @@ def retry_after_s(value: str | None, now_s: float) -> float | None:
 
 def _message(status: int, complaint: Complaint | None, url: str = "") -> str:
     meaning = _MEANING.get(status, "the service failed" if status >= 500 else "refused")
-    said = f' (it says "{complaint.message}")' if complaint and complaint.message else ""
-    return f"HTTP {status}{f' from {url}' if url else ''}: {meaning}{said}"
+    quoted = f' (it says "{complaint.message}")' if complaint and complaint.message else ""
+    return f"HTTP {status}{f' from {url}' if url else ''}: {meaning}{quoted}"
 
 
 class NotJson(ValueError):

@@ -1,4 +1,4 @@
-"""The body of an answer, and the three places it can come from.
+"""The body of an answer, and the places that it can come from.
 
 Shape and habits are those of the recorded answers: keys in alphabetical order, words joined by a
 space and lines by a space and a line break, word ids that run on over the document, pages joined
@@ -8,28 +8,18 @@ text. The document's confidence is the lowest of its pages (assumption: seen onc
 
 from __future__ import annotations
 
-import io
 import json
-import math
 import random
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 from typing import Final, Protocol
 
-import pypdfium2
-from PIL import Image, UnidentifiedImageError
-
-from ocrlabel.errors import ConfigError, Unreadable
-from ocrlabel.fake.ledger import Entry
-from ocrlabel.fake.settings import ErrorShape, Limits
-from ocrlabel.images.identify import sniff
-from ocrlabel.images.pillow import stated_size
+from ocrlabel.engines.base import Engine
+from ocrlabel.errors import ConfigError, ImageError
+from ocrlabel.fake.documents import Accepted, Refused
 from ocrlabel.labels import Page, Word
 
 _VOCABULARY: Final = (
@@ -37,28 +27,13 @@ _VOCABULARY: Final = (
     "108 ]", "No.", "A-17", "서울시", "강남구", "02-555-0199", "Thank", "you", "■", "15.90",
 )  # fmt: skip
 _EMPTY_WORDS: Final = 0.02
-RASTER_DPI: Final = 150
-_ENDS: Final = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82"}
-GATEWAY_PAGE: Final = (
-    b"<html><head><title>Bad Gateway</title></head><body>Bad Gateway</body></html>"
-)
-# Only too_many_requests is known; the other codes are invented (assumption).
-_CODES: Final[Mapping[int, str]] = {
-    400: "invalid_request",
-    401: "invalid_api_key",
-    403: "insufficient_credit",
-    413: "file_too_large",
-    415: "unsupported_format",
-    422: "corrupted_document",
-    429: "too_many_requests",
-}
 """Two of 123 words in the answer recorded for a tilted receipt had no text."""
 
 
 class AnswerSource(Protocol):
     """Where the fake's answers come from."""
 
-    async def body(self, data: bytes, looked: Looked, model_version: str) -> bytes:
+    async def body(self, data: bytes, accepted: Accepted, model_version: str) -> bytes:
         """The JSON to answer with, for a document that may be read."""
         ...
 
@@ -66,12 +41,12 @@ class AnswerSource(Protocol):
 class FromBytes:
     """Words that follow from the document's sha256: equal bytes, equal answer, no reading."""
 
-    async def body(self, data: bytes, looked: Looked, model_version: str) -> bytes:
+    async def body(self, data: bytes, accepted: Accepted, model_version: str) -> bytes:
         """A few lines of words on each page."""
         digest = sha256(data).hexdigest()
         pages = [
             invented_page(number, size, random.Random(f"{digest}/{number}"))
-            for number, size in enumerate(looked.page_sizes_px, start=1)
+            for number, size in enumerate(accepted.page_sizes_px, start=1)
         ]
         return encoded(answer_of(pages, model_version))
 
@@ -83,10 +58,10 @@ class Recorded:
     by_sha256: Mapping[str, bytes]
     instead: AnswerSource
 
-    async def body(self, data: bytes, looked: Looked, model_version: str) -> bytes:
+    async def body(self, data: bytes, accepted: Accepted, model_version: str) -> bytes:
         """The recorded answer as it is, with the model version that it was recorded with."""
         recorded = self.by_sha256.get(sha256(data).hexdigest())
-        return recorded or await self.instead.body(data, looked, model_version)
+        return recorded or await self.instead.body(data, accepted, model_version)
 
 
 def recorded_in(folder: Path, instead: AnswerSource) -> Recorded:
@@ -100,6 +75,22 @@ def recorded_in(folder: Path, instead: AnswerSource) -> Recorded:
     if not found:
         raise ConfigError(f"no recorded answers in {folder}: put NAME.json beside NAME.png")
     return Recorded(found, instead)
+
+
+@dataclass(frozen=True, slots=True)
+class FromEngine:
+    """The engine is started and closed by whoever made it."""
+
+    engine: Engine
+
+    async def body(self, data: bytes, accepted: Accepted, model_version: str) -> bytes:
+        """What the engine reads, in the service's shape. Raises Refused (422)."""
+        try:
+            document = await self.engine.prepare(data)
+            answer = await self.engine.recognise(document, self.engine.lanes[0].name)
+        except ImageError as error:
+            raise Refused(422, error.message) from error
+        return encoded(answer_of(answer.pages[: len(accepted.page_sizes_px)], model_version))
 
 
 def invented_page(number: int, size: tuple[int, int], rng: random.Random) -> Page:
@@ -184,155 +175,3 @@ def _word(word: Word, number: int) -> dict[str, object]:
 def _mean(page: Page) -> float:
     """0 on a page without words (assumption)."""
     return round(fmean(word.confidence or 0.0 for word in page.words), 4) if page.words else 0.0
-
-
-"""Of files that are not images. Confirmed by the recorded PDF."""
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """Sizes in px of the pages that will be read, and billed."""
-
-    format: str
-    page_sizes_px: tuple[tuple[int, int], ...]
-
-
-class Refused(Exception):
-    """The service answers with this status instead. All messages are assumptions."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
-class Documents:
-    """Remembers what became of the last documents: most of a rehearsal is the same files again."""
-
-    def __init__(self, most: int = 10_000) -> None:
-        self._most = most
-        self._seen: dict[tuple[str, Limits], Looked | Refused] = {}
-
-    def look(self, data: bytes, sha256: str, limits: Limits) -> Looked | Refused:
-        """What `look` returns or raises."""
-        found = self._seen.get((sha256, limits))
-        if found is None:
-            try:
-                found = look(data, limits)
-            except Refused as refused:
-                found = refused
-            self._seen[sha256, limits] = found
-            if len(self._seen) > self._most:
-                del self._seen[next(iter(self._seen))]
-        return found
-
-
-def look(data: bytes, limits: Limits) -> Looked:
-    """Raises Refused. The bytes decide, not the name or content type (assumption)."""
-    if not data:
-        raise Refused(400, "document is empty")
-    if len(data) > limits.max_bytes:
-        raise Refused(413, f"file is larger than {limits.max_bytes // 1_000_000} MB")
-    if data[:1024].lstrip()[:5] == b"%PDF-":
-        kind, sizes, count = _pdf(data, limits)
-    elif sniff(data) == "heic":
-        kind, sizes, count = _heic(data)
-    else:
-        kind, sizes, count = _image(data)
-    if kind not in limits.formats:
-        raise Refused(415, f"unsupported file format: {kind}")
-    if count > limits.max_pages and not limits.truncates:
-        raise Refused(413, f"more than {limits.max_pages} pages")
-    if any(width * height > limits.max_pixels for width, height in sizes):
-        raise Refused(413, f"a page has more than {limits.max_pixels} pixels")
-    return Looked(kind, sizes[: limits.max_pages])
-
-
-def _pdf(data: bytes, limits: Limits) -> tuple[str, tuple[tuple[int, int], ...], int]:
-    try:
-        with pypdfium2.PdfDocument(data) as document:
-            count = len(document)
-            sizes = [document.get_page_size(i) for i in range(min(count, limits.max_pages))]
-    except pypdfium2.PdfiumError as error:  # broken, or it wants a password
-        raise Refused(422, "the document cannot be opened") from error
-    if count == 0:
-        raise Refused(422, "the document has no pages")
-    scale = RASTER_DPI / 72
-    return "pdf", tuple((math.ceil(w * scale), math.ceil(h * scale)) for w, h in sizes), count
-
-
-def _heic(data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
-    """One page; of the size when upright where pillow-heif is there, else as the file states."""
-    try:
-        size_px = stated_size(data)
-        with suppress(ModuleNotFoundError):
-            import pillow_heif  # noqa: PLC0415 -- of an extra that the fake can do without
-
-            size_px = pillow_heif.open_heif(data).size
-    except (Unreadable, OSError, ValueError, RuntimeError, EOFError) as error:
-        raise Refused(422, "the image is damaged") from error
-    return "heic", (size_px,), 1
-
-
-def _image(data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
-    try:
-        with warnings.catch_warnings():
-            # the limit on pixels is ours to apply, after the header was read
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                return _frames(image, data)
-    except Image.DecompressionBombError as error:
-        raise Refused(413, "a page has too many pixels") from error
-    except UnidentifiedImageError as error:
-        raise Refused(415, "unsupported file format") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise Refused(422, "the image is damaged") from error
-
-
-def _frames(image: Image.Image, data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
-    kind = {"mpo": "jpeg", "heif": "heic"}.get(name := (image.format or "").lower(), name)
-    if (end := _ENDS.get(kind)) is not None and end not in data[-64:]:
-        raise Refused(422, "the image is cut off")
-    if kind != "tiff":
-        return kind, (image.size,), 1
-    sizes = []
-    for frame in range(getattr(image, "n_frames", 1)):
-        image.seek(frame)
-        sizes.append(image.size)
-    return kind, tuple(sizes), len(sizes)
-
-
-class Ending(Enum):
-    """How the exchange ends: after all bytes, after half of them or none, or not at all."""
-
-    WHOLE = "whole"
-    CUT = "cut"
-    HANG = "hang"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """billed, pages and cause are for the ledger; entry is set while a HANG is still open."""
-
-    status: int | None
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    ending: Ending = Ending.WHOLE
-    pages: int = 0
-    billed: int = 0
-    cause: str = ""
-    entry: Entry | None = None
-
-
-def error_body(status: int, message: str, shape: ErrorShape) -> bytes:
-    """Both shapes are documented; which one the service uses when is not."""
-    if shape == "flat":
-        return json.dumps({"code": status, "message": message}).encode()
-    code = _CODES.get(status, "server_error")
-    return json.dumps({"error": {"code": code, "message": message, "type": code}}).encode()
-
-
-def retry_after(wait_s: float) -> dict[str, str]:
-    """Whole seconds, at least one: the header knows no fractions."""
-    return {"Retry-After": str(max(1, math.ceil(wait_s)))}

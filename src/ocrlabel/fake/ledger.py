@@ -9,7 +9,7 @@ from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LoggedRequest:
     """One request.
 
     t_s is when it came, took_s how long until it was over. cause names the fault, the limit or
@@ -33,7 +33,7 @@ class Entry:
 class Ledger:
     """Counts, and hands every entry on to `log`."""
 
-    def __init__(self, log: Callable[[Entry], None]) -> None:
+    def __init__(self, log: Callable[[LoggedRequest], None]) -> None:
         self._log = log
         self._statuses: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
@@ -49,8 +49,8 @@ class Ledger:
         """In all."""
         return self._billed_by_key.total()
 
-    def came(self) -> None:
-        """A request is here."""
+    def began(self) -> None:
+        """A request came in."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
 
@@ -58,7 +58,7 @@ class Ledger:
         """The account of one key against its rate."""
         return self._rates.setdefault(key, RateUse())
 
-    def over(self, entry: Entry) -> None:
+    def ended(self, entry: LoggedRequest) -> None:
         """A request is answered, cut or left."""
         self.in_flight -= 1
         self._statuses[str(entry.status or "none")] += 1

@@ -1,4 +1,9 @@
-"""The fake on a real socket: for tests in a thread, for the command in the foreground."""
+"""The fake on a real socket: for tests in a thread, for the command in the foreground.
+
+ASGI has no way to cut a connection. `CuttableProtocol`, for uvicorn, hands the application the
+means in the scope: a function that aborts the transport. It builds on nothing of uvicorn but the
+protocol's `app` and `connection_made`.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +28,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ocrlabel.engines.base import Engine
-from ocrlabel.errors import ConfigError, ImageError, OcrLabelError
-from ocrlabel.fake.answers import (
-    AnswerSource,
-    Ending,
-    FromBytes,
-    Looked,
-    Refused,
-    Reply,
-    answer_of,
-    encoded,
-)
-from ocrlabel.fake.ledger import Entry
-from ocrlabel.fake.service import Received, Service
-from ocrlabel.fake.settings import Settings
+from ocrlabel.errors import ConfigError, OcrLabelError
+from ocrlabel.fake.answers import AnswerSource, FromBytes
+from ocrlabel.fake.ledger import LoggedRequest
+from ocrlabel.fake.service import Ending, Received, Reply, Service
+from ocrlabel.fake.settings import FakeSettings
 
 HOST = "127.0.0.1"
 _T = TypeVar("_T")
@@ -50,7 +45,7 @@ class Running:
     """A fake that is being served. entries grows as requests are over."""
 
     base_url: str
-    entries: list[Entry]
+    entries: list[LoggedRequest]
     service: Service
     loop: asyncio.AbstractEventLoop
 
@@ -78,15 +73,15 @@ class Running:
 
 @contextmanager
 def running(
-    settings: Settings | None = None,
+    settings: FakeSettings | None = None,
     answers: AnswerSource | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Running]:
     """A fake in a thread of its own, on a free port of 127.0.0.1. Hanging requests are cut."""
-    entries: list[Entry] = []
+    entries: list[LoggedRequest] = []
     service = Service(
-        settings or Settings(),
+        settings or FakeSettings(),
         answers or FromBytes(),
         clock=clock,
         sleep=asyncio.sleep,
@@ -245,19 +240,3 @@ async def _text(part: UploadFile | str | None) -> str | None:
     if isinstance(part, UploadFile):
         return (await part.read()).decode("utf-8", "replace")
     return part
-
-
-@dataclass(frozen=True, slots=True)
-class FromEngine:
-    """The engine is started and closed by whoever made it."""
-
-    engine: Engine
-
-    async def body(self, data: bytes, looked: Looked, model_version: str) -> bytes:
-        """What the engine reads, in the service's shape. Raises Refused (422)."""
-        try:
-            document = await self.engine.prepare(data)
-            answer = await self.engine.recognise(document, self.engine.lanes[0].name)
-        except ImageError as error:
-            raise Refused(422, error.message) from error
-        return encoded(answer_of(answer.pages[: len(looked.page_sizes_px)], model_version))

@@ -6,42 +6,39 @@ before the document is judged, and credit after it, is an assumption.
 
 from __future__ import annotations
 
+import json
+import math
 import random
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError
-from ocrlabel.fake.answers import (
-    GATEWAY_PAGE,
-    AnswerSource,
-    Documents,
-    Ending,
-    Looked,
-    Refused,
-    Reply,
-    error_body,
-    retry_after,
-)
-from ocrlabel.fake.ledger import Entry, Ledger, RateUse
-from ocrlabel.fake.limiter import Limiter, limiter
-from ocrlabel.fake.settings import (
-    Fault,
-    Settings,
-    draw,
-    fault_named,
-    limits_named,
-    parse_faults,
-    parse_latency,
-    parse_refusals,
-)
+from ocrlabel.fake.answers import AnswerSource
+from ocrlabel.fake.documents import Accepted, JudgedDocuments, Refused
+from ocrlabel.fake.ledger import Ledger, LoggedRequest
+from ocrlabel.fake.limiter import Gate
+from ocrlabel.fake.settings import ErrorShape, FakeSettings, Fault, changed, draw, fault_named
 
 _SNAPSHOT: Final = re.compile(r"ocr-(\d{6}|\d+\.\d+\.\d+)")
-Change = Callable[[Settings, Any], Settings]
+GATEWAY_PAGE: Final = (
+    b"<html><head><title>Bad Gateway</title></head><body>Bad Gateway</body></html>"
+)
+# Only too_many_requests is known; the other codes are invented (assumption).
+_CODES: Final[Mapping[int, str]] = {
+    400: "invalid_request",
+    401: "invalid_api_key",
+    403: "insufficient_credit",
+    413: "file_too_large",
+    415: "unsupported_format",
+    422: "corrupted_document",
+    429: "too_many_requests",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +51,27 @@ class Received:
     schema: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Visit:
-    """One request with everything that chance decides about it."""
+class Ending(Enum):
+    """How the exchange ends: after all bytes, after half of them or none, or not at all."""
 
-    request: Received
-    came_s: float
-    key: str
-    sha256: str
-    uniform: float
-    gauss: float
+    WHOLE = "whole"
+    CUT = "cut"
+    HANG = "hang"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """billed, pages and cause are for the ledger; entry is set while a HANG is still open."""
+
+    status: int | None
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    ending: Ending = Ending.WHOLE
+    pages: int = 0
+    billed: int = 0
+    cause: str = ""
+    entry: LoggedRequest | None = None
 
 
 class Service:
@@ -71,12 +79,12 @@ class Service:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: FakeSettings,
         answers: AnswerSource,
         *,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
-        log: Callable[[Entry], None],
+        log: Callable[[LoggedRequest], None],
         started_at_s: float = 0.0,
     ) -> None:
         self._settings = settings
@@ -87,7 +95,7 @@ class Service:
         self._ledger = Ledger(log)
         self._gates: dict[str, Gate] = {}
         self._requests: Counter[str] = Counter()
-        self._documents = Documents()
+        self._documents = JudgedDocuments()
         self._reserved_pages = 0
         self._outage: tuple[Fault, float] | None = None
         self._rng = random.Random(settings.seed)
@@ -95,7 +103,7 @@ class Service:
     async def digitize(self, request: Received) -> Reply:
         """One POST. The entry is in the ledger when this returns, save for a hang."""
         came_s = self._clock()
-        self._ledger.came()
+        self._ledger.began()
         digest = sha256(request.document).hexdigest() if request.document else ""
         visit = _Visit(
             request,
@@ -108,8 +116,8 @@ class Service:
         try:
             reply = await self._reply(visit)
         except Refused as refused:
-            reply = self._error(refused.status, refused.message, cause=str(refused.status))
-        entry = Entry(
+            reply = self.error(refused.status, refused.message, cause=str(refused.status))
+        entry = LoggedRequest(
             t_s=round(came_s + self._offset_s, 6),
             took_s=round(self._clock() - came_s, 6),
             key=visit.key,
@@ -121,14 +129,14 @@ class Service:
         )
         if reply.ending is Ending.HANG:
             return replace(reply, entry=entry)
-        self._ledger.over(entry)
+        self._ledger.ended(entry)
         return reply
 
     def left(self, reply: Reply) -> None:
         """The client of a hang gave up."""
         if reply.entry is not None:
             took_s = self._clock() + self._offset_s - reply.entry.t_s
-            self._ledger.over(replace(reply.entry, took_s=round(took_s, 6)))
+            self._ledger.ended(replace(reply.entry, took_s=round(took_s, 6)))
 
     def stats(self) -> dict[str, object]:
         """Counts so far."""
@@ -149,30 +157,33 @@ class Service:
             for name in self._gates:
                 self._gates[name] = self._new_gate(name)
 
-    def error(self, status: int, message: str) -> Reply:
-        """An error in the shape that is set, for what never comes as far as digitize."""
-        return self._error(status, message)
+    def error(
+        self, status: int, message: str, headers: Mapping[str, str] | None = None, cause: str = ""
+    ) -> Reply:
+        """An error in the shape that is set; also for what never comes as far as digitize."""
+        body = error_body(status, message, self._settings.error_shape)
+        return Reply(status, body, headers={**self._headers(), **(headers or {})}, cause=cause)
 
     async def _reply(self, visit: _Visit) -> Reply:
         if self._outage is not None and self._clock() < self._outage[1]:
-            return await self._failing(self._outage[0], visit, Looked("", ()))
+            return await self._failing(self._outage[0], visit, Accepted("", ()))
         self._refuse_key(visit.key)
-        looked = self._look(visit)
-        pages = len(looked.page_sizes_px) if isinstance(looked, Looked) else 0
+        judged = self._judge(visit)
+        pages = len(judged.page_sizes_px) if isinstance(judged, Accepted) else 0
         over = self._gate(visit).enter(visit.came_s, pages)
         if over is not None:
             headers = retry_after(over.wait_s) if self._settings.headers else {}
-            return self._error(429, "too many requests", headers, cause=over.cause)
-        if isinstance(looked, Refused):
-            raise looked
+            return self.error(429, "too many requests", headers, cause=over.cause)
+        if isinstance(judged, Refused):
+            raise judged
         fault = draw(self._settings.faults, visit.uniform)
         if fault is not None:
-            return await self._failing(fault, visit, looked)
-        return await self._worked(visit, looked)
+            return await self._failing(fault, visit, judged)
+        return await self._worked(visit, judged)
 
-    async def _worked(self, visit: _Visit, looked: Looked) -> Reply:
+    async def _worked(self, visit: _Visit, accepted: Accepted) -> Reply:
         """Read, and billed: the client may be gone by the time it is done."""
-        pages = len(looked.page_sizes_px)
+        pages = len(accepted.page_sizes_px)
         credit = self._settings.credit_pages
         if credit is not None and self._ledger.billed_pages + self._reserved_pages + pages > credit:
             raise Refused(403, "insufficient credit")
@@ -180,19 +191,19 @@ class Service:
         try:
             await self._sleep(self._settings.latency.of(visit.gauss))
             document, version = visit.request.document or b"", self._version(visit.request.model)
-            body = await self._answers.body(document, looked, version)
+            body = await self._answers.body(document, accepted, version)
         finally:
             self._reserved_pages -= pages
         return Reply(200, body, headers=self._headers(), pages=pages, billed=pages)
 
-    async def _failing(self, fault: Fault, visit: _Visit, looked: Looked) -> Reply:
+    async def _failing(self, fault: Fault, visit: _Visit, accepted: Accepted) -> Reply:
         done = Reply(None)
         if fault.works:
-            done = await self._worked(visit, looked)
-        reply = replace(done, cause=fault.name, pages=len(looked.page_sizes_px))
+            done = await self._worked(visit, accepted)
+        reply = replace(done, cause=fault.name, pages=len(accepted.page_sizes_px))
         if fault.status is not None:
             wait = {429, 503} & {fault.status} and self._settings.headers
-            error = self._error(fault.status, fault.name, retry_after(1) if wait else {})
+            error = self.error(fault.status, fault.name, retry_after(1) if wait else {})
             return replace(reply, status=error.status, body=error.body, headers=error.headers)
         match fault.name:
             case "html":
@@ -216,7 +227,7 @@ class Service:
                 what = "insufficient credit" if refusal.status == 403 else "invalid API key"
                 raise Refused(refusal.status, what)
 
-    def _look(self, visit: _Visit) -> Looked | Refused:
+    def _judge(self, visit: _Visit) -> Accepted | Refused:
         request = visit.request
         if not request.model or not (request.model == "ocr" or _SNAPSHOT.fullmatch(request.model)):
             return Refused(400, "model is missing" if not request.model else "invalid model name")
@@ -224,7 +235,7 @@ class Service:
             return Refused(400, "this fake does not convert answers: leave schema out")
         if request.document is None:
             return Refused(400, "document is missing")
-        return self._documents.look(request.document, visit.sha256, self._settings.limits)
+        return self._documents.judge(request.document, visit.sha256, self._settings.limits)
 
     def _gate(self, visit: _Visit) -> Gate:
         if visit.key not in self._gates:
@@ -253,123 +264,27 @@ class Service:
         request_id = f"fake-{self._rng.getrandbits(64):016x}"
         return {"X-Upstage-Ratelimit-Limit-Pages": f"{ppm or 300:g}", "X-Request-Id": request_id}
 
-    def _error(
-        self, status: int, message: str, headers: Mapping[str, str] | None = None, cause: str = ""
-    ) -> Reply:
-        body = error_body(status, message, self._settings.error_shape)
-        return Reply(status, body, headers={**self._headers(), **(headers or {})}, cause=cause)
-
 
 @dataclass(frozen=True, slots=True)
-class Over:
-    """Over a limit, and when there is room again."""
+class _Visit:
+    """One request with everything that chance decides about it."""
 
-    cause: str
-    wait_s: float
-
-
-class Gate:
-    """Requests/s and pages/min of one key; a refused request uses up neither (assumption)."""
-
-    def __init__(self, name: str, settings: Settings, use: RateUse, now_s: float) -> None:
-        own = next((key for key in settings.keys if key.name == name), None)
-        rps = own.requests_per_s if own else None
-        ppm = own.pages_per_minute if own else None
-        self._requests: Limiter | None = None
-        self._pages: Limiter | None = None
-        self._use = use
-        rps = settings.requests_per_s if rps is None else rps
-        ppm = settings.pages_per_minute if ppm is None else ppm
-        if rps is not None:
-            self._requests = limiter(settings.limiter, rps, 1.0, settings.burst)
-        if ppm is not None:
-            self._pages = limiter(settings.limiter, ppm, 60.0, None)
-        use.allowed_from(now_s, rps)
-
-    def enter(self, now_s: float, pages: int) -> Over | None:
-        """None when the request may pass."""
-        for cause, limit, cost in (("rps", self._requests, 1), ("ppm", self._pages, pages)):
-            if limit is not None and (wait_s := limit.wait_s(now_s, cost)) > 0:
-                self._use.throttled()
-                return Over(cause, wait_s)
-        if self._requests is not None:
-            self._requests.take(now_s)
-        if self._pages is not None:
-            self._pages.take(now_s, pages)
-        self._use.passed(now_s)
-        return None
+    request: Received
+    came_s: float
+    key: str
+    sha256: str
+    uniform: float
+    gauss: float
 
 
-def changed(settings: Settings, changes: Mapping[str, object]) -> Settings:
-    """The settings with these changes. Raises ConfigError; then nothing is changed."""
-    for name, value in changes.items():
-        if name not in _CHANGES:
-            raise ConfigError(f"no setting is called {name!r}: {', '.join(sorted(_CHANGES))}")
-        try:
-            settings = _CHANGES[name](settings, value)
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ConfigError(f"{name} cannot be {value!r}") from error
-    return settings
+def error_body(status: int, message: str, shape: ErrorShape) -> bytes:
+    """Both shapes are documented; which one the service uses when is not."""
+    if shape == "flat":
+        return json.dumps({"code": status, "message": message}).encode()
+    code = _CODES.get(status, "server_error")
+    return json.dumps({"error": {"code": code, "message": message, "type": code}}).encode()
 
 
-def _rps(settings: Settings, value: Any) -> Settings:
-    if not isinstance(value, Mapping):
-        rate = _positive(value)
-        keys = tuple(replace(key, requests_per_s=rate) for key in settings.keys)
-        return replace(settings, requests_per_s=rate, keys=keys)
-    known = {name for key in settings.keys for name in (key.name, key.secret)}
-    if unknown := set(value) - known:
-        raise ConfigError(f"no key is called {min(unknown)!r}")
-    return replace(
-        settings,
-        keys=tuple(
-            replace(key, requests_per_s=_positive(value[name]))
-            if (name := key.name if key.name in value else key.secret) in value
-            else key
-            for key in settings.keys
-        ),
-    )
-
-
-def _pages_per_minute(settings: Settings, value: Any) -> Settings:
-    rate = _positive(value)
-    keys = tuple(replace(key, pages_per_minute=rate) for key in settings.keys)
-    return replace(settings, pages_per_minute=rate, keys=keys)
-
-
-def _limiter(settings: Settings, value: Any) -> Settings:
-    if value not in {"bucket", "fixed", "sliding"}:
-        raise ValueError(value)
-    return replace(settings, limiter=value)
-
-
-def _error_shape(settings: Settings, value: Any) -> Settings:
-    if value not in {"nested", "flat"}:
-        raise ValueError(value)
-    return replace(settings, error_shape=value)
-
-
-def _positive(value: Any) -> float | None:
-    if value is None:
-        return None
-    if not 0 < (rate := float(value)) < 1e6:
-        raise ValueError(value)
-    return rate
-
-
-_CHANGES: Final[Mapping[str, Change]] = {
-    "fail": lambda settings, value: replace(settings, faults=parse_faults(value)),
-    "latency": lambda settings, value: replace(settings, latency=parse_latency(str(value))),
-    "limits": lambda settings, value: replace(settings, limits=limits_named(str(value))),
-    "headers": lambda settings, value: replace(settings, headers=bool(value)),
-    "credit": lambda settings, value: replace(
-        settings, credit_pages=None if value is None else int(value)
-    ),
-    "refuse": lambda settings, value: replace(
-        settings, refusals=parse_refusals(value, settings.keys)
-    ),
-    "rps": _rps,
-    "pages_per_minute": _pages_per_minute,
-    "limiter": _limiter,
-    "error_shape": _error_shape,
-}
+def retry_after(wait_s: float) -> dict[str, str]:
+    """Whole seconds, at least one: the header knows no fractions."""
+    return {"Retry-After": str(max(1, math.ceil(wait_s)))}

@@ -1,18 +1,42 @@
-"""How the fake behaves: values, and the short forms in which a command line gives them."""
+"""How the fake behaves: values, the short forms in which a command line gives them, and changes.
+
+What can go wrong between a client and the service, by name (`--fail NAME:CHANCE`):
+
+    name            the client sees                     the work   billed
+    429, 500, 503   that status, at once                not done   no
+    502-after       that status                         done       yes
+    drop-before     the connection cut, no byte         not done   no
+    drop-after      the connection cut, no byte         done       yes
+    cut-body        half a body, the connection cut     done       yes
+    cut-json        half a JSON in a whole body         done       yes
+    html            200 with a page of a gateway        not done   no
+    hang            nothing, until it leaves            not done   no
+
+Whether the real service bills a request that fails is not documented (assumption: it bills what
+it finished).
+
+While the fake runs, POST /control changes fields, in JSON:
+
+    {"fail": "429:0.1,500:0.05"}     chances of faults, as in --fail
+    {"outage": "503", "for_s": 60}   every request fails this way, for so long (0: until changed)
+    {"latency": "2,0.3"}             {"rps": 10}   {"rps": {"k1": 10}}   {"pages_per_minute": 600}
+    {"credit": 100}                  {"refuse": "k1@0:401"}     {"limits": "2026"}
+    {"headers": true}                {"error_shape": "flat"}    {"limiter": "sliding"}
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from ocrlabel.engines.upstage_keys import Key
 from ocrlabel.errors import ConfigError
-from ocrlabel.fake.limiter import LimiterKind
 
+LimiterKind = Literal["bucket", "fixed", "sliding"]
 ErrorShape = Literal["nested", "flat"]
 _FORMATS_2025: Final = frozenset({"jpeg", "png", "bmp", "pdf", "tiff", "heic"})
 NO_FAULTS: Final[Mapping[str, float]] = MappingProxyType({})
@@ -22,7 +46,7 @@ _STATUS: Final = re.compile(r"([45]\d\d)(-after)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DocumentLimits:
     """What one document may be. Pages over the limit are ignored, or the file is refused."""
 
     name: str
@@ -34,10 +58,10 @@ class Limits:
     max_pixels: int = 200_000_000
 
 
-LIMITS: Final[Mapping[str, Limits]] = MappingProxyType(
+LIMITS: Final[Mapping[str, DocumentLimits]] = MappingProxyType(
     {
-        "2025": Limits("2025", 50_000_000, _FORMATS_2025, "ocr-250904", truncates=True),
-        "2026": Limits("2026", 100_000_000, _FORMATS_2025 | {"webp"}, "ocr-260930"),
+        "2025": DocumentLimits("2025", 50_000_000, _FORMATS_2025, "ocr-250904", truncates=True),
+        "2026": DocumentLimits("2026", 100_000_000, _FORMATS_2025 | {"webp"}, "ocr-260930"),
     }
 )
 """The two generations of documented limits. That the newer one holds for OCR is not confirmed.
@@ -66,7 +90,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class FakeSettings:
     """keys: those that are known, with a rate each; none means that any key is good.
 
     requests_per_s and pages_per_minute hold for keys without rates of their own; None means no
@@ -80,7 +104,7 @@ class Settings:
     burst: float | None = None
     latency: Latency = Latency()
     faults: Mapping[str, float] = field(default_factory=lambda: NO_FAULTS)
-    limits: Limits = LIMITS["2025"]
+    limits: DocumentLimits = LIMITS["2025"]
     error_shape: ErrorShape = "nested"
     headers: bool = False
     credit_pages: int | None = None
@@ -113,7 +137,7 @@ def parse_refusals(text: str, keys: tuple[Key, ...]) -> tuple[Refusal, ...]:
     return tuple(refusals)
 
 
-def limits_named(name: str) -> Limits:
+def limits_named(name: str) -> DocumentLimits:
     """Raises ConfigError when there is no such generation."""
     if name not in LIMITS:
         raise ConfigError(f"--limits {name}: there is {' and '.join(LIMITS)}")
@@ -162,3 +186,78 @@ def draw(faults: Mapping[str, float], uniform: float) -> Fault | None:
             return fault_named(name)
         uniform -= chance
     return None
+
+
+def changed(settings: FakeSettings, changes: Mapping[str, object]) -> FakeSettings:
+    """The settings with these changes. Raises ConfigError; then nothing is changed."""
+    for name, value in changes.items():
+        if name not in _CHANGES:
+            raise ConfigError(f"no setting is called {name!r}: {', '.join(sorted(_CHANGES))}")
+        try:
+            settings = _CHANGES[name](settings, value)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(f"{name} cannot be {value!r}") from error
+    return settings
+
+
+def _rps(settings: FakeSettings, value: Any) -> FakeSettings:
+    if not isinstance(value, Mapping):
+        rate = _positive(value)
+        keys = tuple(replace(key, requests_per_s=rate) for key in settings.keys)
+        return replace(settings, requests_per_s=rate, keys=keys)
+    known = {name for key in settings.keys for name in (key.name, key.secret)}
+    if unknown := set(value) - known:
+        raise ConfigError(f"no key is called {min(unknown)!r}")
+    return replace(
+        settings,
+        keys=tuple(
+            replace(key, requests_per_s=_positive(value[name]))
+            if (name := key.name if key.name in value else key.secret) in value
+            else key
+            for key in settings.keys
+        ),
+    )
+
+
+def _pages_per_minute(settings: FakeSettings, value: Any) -> FakeSettings:
+    rate = _positive(value)
+    keys = tuple(replace(key, pages_per_minute=rate) for key in settings.keys)
+    return replace(settings, pages_per_minute=rate, keys=keys)
+
+
+def _limiter(settings: FakeSettings, value: Any) -> FakeSettings:
+    if value not in {"bucket", "fixed", "sliding"}:
+        raise ValueError(value)
+    return replace(settings, limiter=value)
+
+
+def _error_shape(settings: FakeSettings, value: Any) -> FakeSettings:
+    if value not in {"nested", "flat"}:
+        raise ValueError(value)
+    return replace(settings, error_shape=value)
+
+
+def _positive(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not 0 < (rate := float(value)) < 1e6:
+        raise ValueError(value)
+    return rate
+
+
+_CHANGES: Final[Mapping[str, Callable[[FakeSettings, Any], FakeSettings]]] = {
+    "fail": lambda settings, value: replace(settings, faults=parse_faults(value)),
+    "latency": lambda settings, value: replace(settings, latency=parse_latency(str(value))),
+    "limits": lambda settings, value: replace(settings, limits=limits_named(str(value))),
+    "headers": lambda settings, value: replace(settings, headers=bool(value)),
+    "credit": lambda settings, value: replace(
+        settings, credit_pages=None if value is None else int(value)
+    ),
+    "refuse": lambda settings, value: replace(
+        settings, refusals=parse_refusals(value, settings.keys)
+    ),
+    "rps": _rps,
+    "pages_per_minute": _pages_per_minute,
+    "limiter": _limiter,
+    "error_shape": _error_shape,
+}

@@ -4,10 +4,10 @@ import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError
-from ocrlabel.fake.service import changed
 from ocrlabel.fake.settings import (
+    FakeSettings,
     Latency,
-    Settings,
+    changed,
     draw,
     fault_named,
     limits_named,
@@ -69,9 +69,9 @@ def test_refusals_name_a_known_key():
 
 
 def test_a_change_holds_for_every_key_or_for_the_one_that_is_named():
-    everyone = changed(Settings(keys=KEYS), {"rps": 10})
+    everyone = changed(FakeSettings(keys=KEYS), {"rps": 10})
     assert [key.requests_per_s for key in everyone.keys] == [10, 10]
-    one = changed(Settings(keys=KEYS), {"rps": {"k2": 7}})
+    one = changed(FakeSettings(keys=KEYS), {"rps": {"k2": 7}})
     assert [key.requests_per_s for key in one.keys] == [3, 7]
 
 
@@ -85,7 +85,7 @@ def test_a_change_holds_for_every_key_or_for_the_one_that_is_named():
 )  # fmt: skip
 def test_a_change_that_makes_no_sense_is_refused(change):
     with pytest.raises(ConfigError):
-        changed(Settings(keys=KEYS), change)
+        changed(FakeSettings(keys=KEYS), change)
 
 
 def test_there_are_two_generations_of_limits():

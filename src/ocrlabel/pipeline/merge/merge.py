@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ocrlabel.dataset.checkpoint_table import Settled
-from ocrlabel.engines.base import Engine
+from ocrlabel.engines.base import Answer
 from ocrlabel.errors import BadAnswer, ConfigError, RunMismatch, StoreUnavailable
 from ocrlabel.labels import Document, Labelled, Tally
 from ocrlabel.pipeline.budget.account import Account, account_from_json
@@ -324,24 +324,29 @@ async def merge_again(tools: Tools, scratch: Path, change: Change | None = None)
     return await publish(tools, scratch, change=change)
 
 
-def reparsed(engine: Engine) -> tuple[Change, list[str]]:
-    """A change that reads every raw answer again, and the ids of those that it could not read."""
+def reparsed(parse: Callable[[bytes, Document], Answer]) -> tuple[Change, list[str]]:
+    """A change that reads every raw answer again, and the ids of those that it could not read.
+
+    parse: the engine's; raises BadAnswer.
+    """
     unreadable: list[str] = []
 
     def change(rows: Sequence[Settled]) -> list[Settled]:
-        return [_again(engine, row, unreadable) for row in rows]
+        return [_again(parse, row, unreadable) for row in rows]
 
     return change, unreadable
 
 
-def _again(engine: Engine, row: Settled, unreadable: list[str]) -> Settled:
+def _again(
+    parse: Callable[[bytes, Document], Answer], row: Settled, unreadable: list[str]
+) -> Settled:
     outcome = row.outcome
     if not isinstance(outcome, Labelled) or not outcome.raw:
         return row
     sizes = tuple((page.width_px, page.height_px) for page in outcome.pages)
     document = Document(b"", "", len(outcome.pages), sizes)
     try:
-        answer = engine.parse(outcome.raw, document)
+        answer = parse(outcome.raw, document)
     except BadAnswer:
         unreadable.append(outcome.id)
         return row

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from rapidocr.ch_ppocr_rec.typings import WordInfo, WordType
 
-from ocrlabel.engines.rapidocr import _confidences, _pieces, from_own_top_left
+from ocrlabel.engines.rapidocr_words import _confidences, _pieces, from_own_top_left
 
 UPRIGHT = [[0, 0], [10, 0], [10, 4], [0, 4]]
 

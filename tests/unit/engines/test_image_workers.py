@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ocrlabel.engines.image_workers import Opener
+from ocrlabel.engines.image_workers import ImagePreparer
 from ocrlabel.errors import Unreadable
 from ocrlabel.images.limits import Accepts
 from ocrlabel.labels import Document, FailureClass
@@ -15,11 +15,11 @@ ACCEPTS = Accepts(frozenset({"jpeg", "png"}))
 
 def opened(data: bytes) -> Document:
     async def go() -> Document:
-        opener = Opener(ACCEPTS, parallel=1)
+        preparer = ImagePreparer(ACCEPTS, parallel=1)
         try:
-            return await opener.prepare(data)
+            return await preparer.prepare(data)
         finally:
-            await opener.close()
+            await preparer.close()
 
     return asyncio.run(go())
 

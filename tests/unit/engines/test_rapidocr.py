@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,8 @@ from PIL import Image
 
 from ocrlabel.engines.base import Engine
 from ocrlabel.engines.local import LocalEngine
-from ocrlabel.engines.rapidocr import KOREAN_NOTICE, MODELS, RapidReader, rapid_ocr, sessions
+from ocrlabel.engines.rapidocr import KOREAN_NOTICE, MODELS, RapidReader, rapid_ocr
+from ocrlabel.engines.rapidocr_words import sessions
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Page, Word
 from tests.support.drawn import drawn, encoded
@@ -193,3 +195,9 @@ def test_words_equal_those_of_the_bare_library_on_the_same_pixels(reader, bare, 
         for text, _, polygon in line
     ]
     assert [(word.text, set(word.polygon)) for word in reader(image)] == expected
+
+
+def test_the_module_does_without_the_extra_outside_of_the_child():
+    imports = "import sys, ocrlabel.engines.rapidocr; "
+    check = "assert not {'rapidocr', 'onnxruntime', 'numpy', 'cv2'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", imports + check], check=True)

@@ -1,0 +1,136 @@
+"""What the service would make of a file: its format, its pages and their sizes, or a refusal."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import pypdfium2
+from PIL import Image, UnidentifiedImageError
+
+from ocrlabel.errors import Unreadable
+from ocrlabel.fake.settings import DocumentLimits
+from ocrlabel.images.identify import sniff
+from ocrlabel.images.pillow import stated_size
+
+RASTER_DPI: Final = 150
+"""Of files that are not images. Confirmed by the recorded PDF."""
+
+_ENDS: Final = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82"}
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A document that the service reads, with the sizes in px of the pages that it bills."""
+
+    format: str
+    page_sizes_px: tuple[tuple[int, int], ...]
+
+
+class Refused(Exception):
+    """The service answers with this status instead. All messages are assumptions."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class JudgedDocuments:
+    """Remembers what became of the last documents: most of a rehearsal is the same files again."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._seen: dict[tuple[str, DocumentLimits], Accepted | Refused] = {}
+
+    def judge(self, data: bytes, sha256: str, limits: DocumentLimits) -> Accepted | Refused:
+        """What `judge` returns or raises."""
+        found = self._seen.get((sha256, limits))
+        if found is None:
+            try:
+                found = judge(data, limits)
+            except Refused as refused:
+                found = refused
+            self._seen[sha256, limits] = found
+            if len(self._seen) > self._most:
+                del self._seen[next(iter(self._seen))]
+        return found
+
+
+def judge(data: bytes, limits: DocumentLimits) -> Accepted:
+    """Raises Refused. The bytes decide, not the name or content type (assumption)."""
+    if not data:
+        raise Refused(400, "document is empty")
+    if len(data) > limits.max_bytes:
+        raise Refused(413, f"file is larger than {limits.max_bytes // 1_000_000} MB")
+    if data[:1024].lstrip()[:5] == b"%PDF-":
+        kind, sizes, count = _pdf(data, limits)
+    elif sniff(data) == "heic":
+        kind, sizes, count = _heic(data)
+    else:
+        kind, sizes, count = _image(data)
+    if kind not in limits.formats:
+        raise Refused(415, f"unsupported file format: {kind}")
+    if count > limits.max_pages and not limits.truncates:
+        raise Refused(413, f"more than {limits.max_pages} pages")
+    if any(width * height > limits.max_pixels for width, height in sizes):
+        raise Refused(413, f"a page has more than {limits.max_pixels} pixels")
+    return Accepted(kind, sizes[: limits.max_pages])
+
+
+def _pdf(data: bytes, limits: DocumentLimits) -> tuple[str, tuple[tuple[int, int], ...], int]:
+    try:
+        with pypdfium2.PdfDocument(data) as document:
+            count = len(document)
+            sizes = [document.get_page_size(i) for i in range(min(count, limits.max_pages))]
+    except pypdfium2.PdfiumError as error:  # broken, or it wants a password
+        raise Refused(422, "the document cannot be opened") from error
+    if count == 0:
+        raise Refused(422, "the document has no pages")
+    scale = RASTER_DPI / 72
+    return "pdf", tuple((math.ceil(w * scale), math.ceil(h * scale)) for w, h in sizes), count
+
+
+def _heic(data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
+    """One page; of the size when upright where pillow-heif is there, else as the file states."""
+    try:
+        size_px = stated_size(data)
+        with suppress(ModuleNotFoundError):
+            import pillow_heif  # noqa: PLC0415 -- of an extra that the fake can do without
+
+            size_px = pillow_heif.open_heif(data).size
+    except (Unreadable, OSError, ValueError, RuntimeError, EOFError) as error:
+        raise Refused(422, "the image is damaged") from error
+    return "heic", (size_px,), 1
+
+
+def _image(data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
+    try:
+        with warnings.catch_warnings():
+            # the limit on pixels is ours to apply, after the header was read
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                return _frames(image, data)
+    except Image.DecompressionBombError as error:
+        raise Refused(413, "a page has too many pixels") from error
+    except UnidentifiedImageError as error:
+        raise Refused(415, "unsupported file format") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise Refused(422, "the image is damaged") from error
+
+
+def _frames(image: Image.Image, data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
+    kind = {"mpo": "jpeg", "heif": "heic"}.get(name := (image.format or "").lower(), name)
+    if (end := _ENDS.get(kind)) is not None and end not in data[-64:]:
+        raise Refused(422, "the image is cut off")
+    if kind != "tiff":
+        return kind, (image.size,), 1
+    sizes = []
+    for frame in range(getattr(image, "n_frames", 1)):
+        image.seek(frame)
+        sizes.append(image.size)
+    return kind, tuple(sizes), len(sizes)
