@@ -38,9 +38,9 @@ def merge(
     result = asyncio.run(merge_place(source, place, settings, keys, partial=partial))
     print(f"labels table    {place.shown(result.labels_key)}")
     print(f"failures table  {place.shown(result.failures_key)}")
-    told = result.told
-    left = f", {told['not_reached']:,} not reached" if told["not_reached"] else ""
-    print(f"rows            {told['labelled']:,} labelled, {told['failed']:,} failed{left}")
+    record = result.record
+    left = f", {record.not_reached:,} not reached" if record.not_reached else ""
+    print(f"rows            {record.labelled:,} labelled, {record.failed:,} failed{left}")
 
 
 def reparse(
@@ -57,15 +57,16 @@ def reparse(
         ocrlabel reparse receipts/ --output labels.parquet
     """
     from ocrlabel.cli.settings import Settings, from_environment
-    from ocrlabel.cli.wiring import merge_place, parsing_engine, place_of
+    from ocrlabel.cli.wiring import merge_place, place_of
+    from ocrlabel.engines.upstage_answer import read_answer
     from ocrlabel.pipeline.merge.merge import reparsed
 
     settings, keys = Settings.of(output=output), from_environment()
     place = place_of(source, settings, keys)
-    change, unreadable = reparsed(parsing_engine(settings))
+    change, unreadable = reparsed(read_answer)
     result = asyncio.run(merge_place(source, place, settings, keys, change=change))
     print(f"labels table    {place.shown(result.labels_key)}")
-    print(f"rows            {result.told['labelled']:,} labelled")
+    print(f"rows            {result.record.labelled:,} labelled")
     if unreadable := list(dict.fromkeys(unreadable)):
         shown = ", ".join(unreadable[:5])
         print(f"left as it was  {len(unreadable):,} answers that could not be read: {shown}")

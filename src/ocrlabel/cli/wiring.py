@@ -8,22 +8,21 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrlabel.cli import clocks
 from ocrlabel.cli.settings import Keys, Settings
-from ocrlabel.engines.base import Engine, SavedEngine
+from ocrlabel.engines.base import Engine
 from ocrlabel.errors import ConfigError
 from ocrlabel.pipeline.events import Event, Started
-from ocrlabel.pipeline.join_plan import existing_plan
 from ocrlabel.pipeline.merge.merge import Change, merge_again
 from ocrlabel.pipeline.merge.partial import write_partial
+from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.requests.image_reader import Reuse
 from ocrlabel.pipeline.run import Result, run
-from ocrlabel.pipeline.run_context import tools_for
-from ocrlabel.pipeline.runtime import Stop, World
+from ocrlabel.pipeline.runtime import Runtime, Stop
 from ocrlabel.pipeline.state.layout import Layout, beside, of_dataset
 from ocrlabel.storage.base import ObjectStore
 from ocrlabel.wording import counted
@@ -110,9 +109,9 @@ def place_of_output(output: str, settings: Settings, keys: Keys) -> Place:
     return Place(open_store(str(path.parent), keys), layout, str(path.parent))
 
 
-def make_world(store: ObjectStore, emit: Callable[[Event], None]) -> World:
-    """The real world around a run."""
-    return World(
+def make_runtime(store: ObjectStore, emit: Callable[[Event], None]) -> Runtime:
+    """The real runtime around a run."""
+    return Runtime(
         store=store,
         clock=clocks.boot_s,
         wall=clocks.wall_s,
@@ -211,21 +210,6 @@ def _upstage(settings: Settings, keys: Keys) -> Engine:
     )
 
 
-def parsing_engine(settings: Settings) -> Engine:
-    """The Upstage engine for reading raw answers again: it has no key, and sends nothing."""
-    from ocrlabel.engines.image_workers import Opener
-    from ocrlabel.engines.upstage import ACCEPTS, UpstageEngine
-    from ocrlabel.engines.upstage_keys import Key
-
-    return UpstageEngine(
-        (Key("none", ""),),
-        opener=Opener(ACCEPTS),
-        wall=clocks.wall_s,
-        clock=clocks.boot_s,
-        model=settings.model,
-    )
-
-
 async def merge_place(
     source: str,
     place: Place,
@@ -234,13 +218,13 @@ async def merge_place(
     *,
     partial: bool = False,
     change: Change | None = None,
-    engine: Engine | None = None,
 ) -> Result:
     """Write the tables of a place again, whole or partial."""
-    world = make_world(place.store, lambda _: None)
-    plan = await existing_plan(world, place.layout)
-    if plan is None:
-        raise ConfigError(f"there is no run at {place.shown(place.layout.plan_key)}")
+    layout = place.layout
+    run_there = await find_run(make_runtime(place.store, lambda _: None), layout)
+    if run_there is None:
+        raise ConfigError(f"there is no run at {place.shown(layout.plan_key)}")
+    plan = run_there.plan
     dataset = await open_source(source, settings, keys)
     try:
         if dataset.fingerprint != plan.fingerprint:
@@ -250,22 +234,17 @@ async def merge_place(
                 "  bring the input back as it was, or name that one"
             )
         price_usd = settings.price_per_page if plan.engine == "upstage" else 0.0
-        tools = tools_for(
-            world,
-            place.layout,
-            plan,
-            dataset,
-            engine or SavedEngine(plan.engine, plan.options, price_usd),
-            options=settings.run_options(),
-            stop=Stop(world.clock),
-        )
+        run_there = replace(run_there, options=settings.run_options(), price_per_page_usd=price_usd)
         with tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:
             if partial:
-                return await write_partial(tools, Path(scratch))
-            finished = await merge_again(tools, Path(scratch), change)
+                record = await write_partial(run_there, dataset, Path(scratch))
+                return Result(
+                    record, layout.partial_labels_key, layout.partial_failures_key, partial=True
+                )
+            record = await merge_again(run_there, Path(scratch), change)
     finally:
         dataset.close()
-    return Result(finished.told, place.layout.labels_key, place.layout.failures_key)
+    return Result(record, layout.labels_key, layout.failures_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +281,8 @@ async def label_dataset(
     join: go on with an unfinished run whoever began it; else only if this very job did.
     """
     chosen = chosen or choose_engine(settings, keys)
-    world = make_world(place.store, _with_notice(chosen, display))
-    stop = Stop(world.clock)
+    runtime = make_runtime(place.store, _with_notice(chosen, display))
+    stop = Stop(runtime.clock)
     with (
         tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch,
         _signals(stop, settings, chosen, display),
@@ -314,7 +293,7 @@ async def label_dataset(
             if dataset.skipped:
                 display.say(input_line(dataset))
             result = await run(
-                world,
+                runtime,
                 place.layout,
                 dataset,
                 chosen.engine,
