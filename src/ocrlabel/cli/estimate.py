@@ -11,19 +11,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ocrlabel.cli.settings import Keys
-from ocrlabel.cli.wiring import Chosen, Place, choose_engine, input_line, make_world
+from ocrlabel.cli.wiring import Chosen, Place, choose_engine, input_line, make_runtime
 from ocrlabel.engines.base import Engine, usable_cores
 from ocrlabel.errors import ImageError
 from ocrlabel.labels import FailureClass, ImageRef, Labelled, Outcome
 from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
-from ocrlabel.pipeline.join_plan import existing_plan
 from ocrlabel.pipeline.plan import refuse_other
 from ocrlabel.pipeline.preflight import refuse_without_images
+from ocrlabel.pipeline.progress import read_progress
+from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.selection import select
-from ocrlabel.pipeline.state.checkpoint import Checkpoints
-from ocrlabel.pipeline.state.journal import BatchView, refresh
-from ocrlabel.pipeline.survey import survey
-from ocrlabel.pipeline.workers.limits import Limits, limits_of
+from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
+from ocrlabel.pipeline.state.journal import read_journal
+from ocrlabel.pipeline.workers.limits import RunLimits, limits_of
 from ocrlabel.wording import counted, duration, usd
 
 if TYPE_CHECKING:
@@ -104,10 +104,10 @@ def _cost_rows(
 
 async def _done_before(place: Place, dataset: ImageDataset, chosen: Chosen) -> _Before:
     """What is there of this run. Raises RunMismatch where `run` would."""
-    world = make_world(place.store, lambda _: None)
-    plan = await existing_plan(world, place.layout)
-    if plan is None:
+    run = await find_run(make_runtime(place.store, lambda _: None), place.layout)
+    if run is None:
         return _Before()
+    plan = run.plan
     here = replace(
         plan,
         source=dataset.describe(),
@@ -117,23 +117,21 @@ async def _done_before(place: Place, dataset: ImageDataset, chosen: Chosen) -> _
         options=dict(chosen.engine.options),
     )
     refuse_other(plan, here, where=place.shown(place.layout.labels_key))
-    keys = place.layout.of_run(plan.run_id)
-    checkpoints = Checkpoints(world, place.layout, plan)
-    metas = await checkpoints.survey()
+    metas = await checkpoint_metas(run)
     done: set[int] = set()
     pace = Pace()
     for batch in range(plan.batches):
         if (batch, 0) in metas:
             done.update(plan.batch_range(batch))
             if not pace.pages:
-                pace = pace.and_of(row.outcome for row in await checkpoints.read(batch))
+                settled = await Checkpoints(run.round()).read(batch)
+                pace = pace.and_of(row.outcome for row in settled)
         else:
-            view = BatchView()
-            await refresh(world, keys, batch, view)
-            done.update(view.outcomes)
-            pace = pace.and_of(view.outcomes.values())
-    found = await survey(world, plan, checkpoints, keys)
-    limits = await limits_of(world, keys)
+            journal = await read_journal(run.round(), batch)
+            done.update(journal.outcomes)
+            pace = pace.and_of(journal.outcomes.values())
+    found = await read_progress(run)
+    limits = await limits_of(run)
     return _Before(frozenset(done), pace, limits, found.account.spent_pages)
 
 
@@ -230,7 +228,7 @@ class _Before:
 
     rows: frozenset[int] = frozenset()
     pace: Pace = field(default_factory=Pace)
-    limits: Limits = field(default_factory=Limits)
+    limits: RunLimits = field(default_factory=RunLimits)
     spent_pages: int = 0
 
 

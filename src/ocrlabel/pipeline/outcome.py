@@ -19,9 +19,7 @@ from ocrlabel.labels import (
     Outcome,
     Page,
 )
-from ocrlabel.pipeline.budget.account import pages_at_risk, pages_charged
-from ocrlabel.pipeline.budget.attempts import ForeignAsk
-from ocrlabel.pipeline.runtime import World
+from ocrlabel.pipeline.runtime import Runtime
 
 RUNS_UNTIL_QUARANTINE = 3
 
@@ -36,7 +34,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class Story:
+class ImageState:
     """What is known so far of one image that is being read.
 
     counted: failures that are held against the image. active_s: time spent on it, waits for the
@@ -61,29 +59,24 @@ class Story:
 
 def image_key(sha256: str, engine: str, options: Mapping[str, str]) -> str:
     """What two rows must share to share one answer: bytes, engine and options."""
-    told = json.dumps([sha256, engine, sorted(options.items())], separators=(",", ":"))
-    return hashlib.sha256(told.encode()).hexdigest()
-
-
-def cost_pages(attempts: tuple[Attempt, ...]) -> int:
-    """Pages that count as spent for these attempts."""
-    return sum(pages_charged(one) + pages_at_risk(one) for one in attempts)
+    parts = json.dumps([sha256, engine, sorted(options.items())], separators=(",", ":"))
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def labelled(
-    story: Story, attempt: Attempt, answer: Answer, *, engine: str, at_s: float
+    state: ImageState, attempt: Attempt, answer: Answer, *, engine: str, at_s: float
 ) -> Labelled:
     """The label that an answer makes."""
     return Labelled(
-        ordinal=story.row.ref.ordinal,
-        id=story.row.ref.id,
-        key=story.key,
-        sha256=story.sha256,
+        ordinal=state.row.ref.ordinal,
+        id=state.row.ref.id,
+        key=state.key,
+        sha256=state.sha256,
         pages=answer.pages,
         engine=engine,
         model_version=answer.model_version,
         at_s=at_s,
-        attempts=(*story.attempts, attempt),
+        attempts=(*state.attempts, attempt),
         latency_s=attempt.latency_s,
         billed_pages=answer.billed_pages,
         raw=answer.raw,
@@ -115,9 +108,9 @@ def failed(
     )
 
 
-def failed_when_sent(plain: Failed, story: Story, attempt: Attempt) -> Failed:
+def failed_when_sent(plain: Failed, state: ImageState, attempt: Attempt) -> Failed:
     """The same failure, with what was tried."""
-    return replace(plain, key=story.key, sha256=story.sha256, attempts=(*story.attempts, attempt))
+    return replace(plain, key=state.key, sha256=state.sha256, attempts=(*state.attempts, attempt))
 
 
 def reused(
@@ -148,25 +141,11 @@ def copy(row: Row, outcome: Outcome) -> Outcome:
     return replace(outcome, ordinal=row.ref.ordinal, id=row.ref.id, attempts=(), copied=True)
 
 
-def never_answered(ask: ForeignAsk) -> Attempt:
-    """The attempt of an ask whose worker ended before an answer was saved."""
-    return Attempt(
-        number=ask.number,
-        lane="",
-        sent_at_s=ask.created_at_s,
-        latency_s=0.0,
-        result=AttemptResult.UNKNOWN,
-        message="its worker ended before an answer was saved",
-        worker=ask.owner.worker,
-        pages=ask.pages,
-    )
-
-
 @dataclass(slots=True)
-class Sent:
+class InFlightRequest:
     """A request that begins now. pages: the most that it can be billed for."""
 
-    world: World
+    runtime: Runtime
     number: int
     lane: str
     pages: int
@@ -174,7 +153,7 @@ class Sent:
     began_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self.sent_at_s, self.began_s = self.world.wall(), self.world.clock()
+        self.sent_at_s, self.began_s = self.runtime.wall(), self.runtime.clock()
 
     def ended(
         self,
@@ -189,11 +168,11 @@ class Sent:
             number=self.number,
             lane=self.lane,
             sent_at_s=self.sent_at_s,
-            latency_s=self.world.clock() - self.began_s,
+            latency_s=self.runtime.clock() - self.began_s,
             result=result,
             status=status,
             message=message,
             billed_pages=billed_pages,
-            worker=self.world.me.worker,
+            worker=self.runtime.me.worker,
             pages=self.pages,
         )

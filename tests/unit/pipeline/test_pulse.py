@@ -9,13 +9,11 @@ import pytest
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import StoreUnavailable
 from ocrlabel.pipeline.rate.limiter import RatePool
-from ocrlabel.pipeline.workers.heartbeat import Heartbeats
-from ocrlabel.pipeline.workers.heartbeat_loop import Pulse
+from ocrlabel.pipeline.workers.heartbeat import Heartbeats, WorkerReport
+from ocrlabel.pipeline.workers.heartbeat_loop import HeartbeatLoop
 from tests.support.clock import clock, run_virtual, sleep
-from tests.support.runs import LAYOUT, world
+from tests.support.runs import run_of, runtime
 from tests.support.stores import DictStore
-
-KEYS = LAYOUT.of_run("r")
 
 
 class Acknowledges(DictStore):
@@ -32,10 +30,9 @@ class Acknowledges(DictStore):
             raise self.error
 
 
-def pulse_of(store: DictStore) -> Pulse:
-    return Pulse(
-        world=world(store, "w1", host="a"),
-        keys=KEYS,
+def pulse_of(store: DictStore) -> HeartbeatLoop:
+    return HeartbeatLoop(
+        run=run_of(runtime(store, "w1", host="a"), lease_s=60.0),
         pool=RatePool(
             lanes=(Lane("key", 3.0),),
             clock=clock,
@@ -44,12 +41,9 @@ def pulse_of(store: DictStore) -> Pulse:
             concurrency=None,
             wall=clock,
         ),
-        purse=None,
-        duration_s=60.0,
+        budget=None,
         busy=lambda: True,
-        told=dict,
-        began_at_s=0.0,
-        price_per_page_usd=0.0,
+        report=WorkerReport,
     )
 
 
@@ -57,9 +51,9 @@ def pulse_of(store: DictStore) -> Pulse:
 def test_a_goodbye_is_news_to_whoever_saw_a_beat_that_was_cut_while_it_was_written(cut_after_s):
     async def story():
         store = Acknowledges()
-        other = Heartbeats(world(store, "w2", host="b"), KEYS, duration_s=60.0)
+        other = Heartbeats(run_of(runtime(store, "w2", host="b")), duration_s=60.0)
         pulse = pulse_of(store)
-        beating = asyncio.ensure_future(pulse.run())
+        beating = asyncio.ensure_future(pulse.keep())
         await sleep(cut_after_s)
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
@@ -73,7 +67,7 @@ def test_a_goodbye_is_news_to_whoever_saw_a_beat_that_was_cut_while_it_was_writt
 def test_a_goodbye_is_news_also_when_the_beat_before_it_seemed_to_fail():
     async def story():
         store = Acknowledges(StoreUnavailable("no answer"))
-        other = Heartbeats(world(store, "w2", host="b"), KEYS, duration_s=60.0)
+        other = Heartbeats(run_of(runtime(store, "w2", host="b")), duration_s=60.0)
         pulse = pulse_of(store)
         with pytest.raises(StoreUnavailable):
             await pulse.beat()

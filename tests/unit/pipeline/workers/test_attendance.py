@@ -8,23 +8,28 @@ from dataclasses import replace
 import pytest
 
 from ocrlabel.pipeline.runtime import Owner
-from ocrlabel.pipeline.workers.heartbeat import Heartbeats, Presence, attend, presence, working
+from ocrlabel.pipeline.workers.heartbeat import (
+    Heartbeats,
+    Presence,
+    WorkerReport,
+    look_until_sure,
+    presence,
+    working,
+)
 from tests.support.clock import clock, run_virtual, sleep
-from tests.support.runs import LAYOUT, world
+from tests.support.runs import run_of, runtime
 from tests.support.stores import DictStore
-
-KEYS = LAYOUT.of_run("r")
 
 
 def machine(store, *, ahead_s=0.0, host="far", worker="w1"):
-    """A worker's world, with a clock that is ahead of that of whoever looks."""
-    here = world(store, worker, host=host)
+    """A worker's runtime, with a clock that is ahead of that of whoever looks."""
+    here = runtime(store, worker, host=host)
     return replace(here, wall=lambda: 1_700_000_000.0 + clock() + ahead_s)
 
 
 async def beats(theirs, *, number=1, **said):
-    heartbeats = Heartbeats(theirs, KEYS, duration_s=60.0)
-    await heartbeats.beat(number, {"at_s": theirs.wall(), **said})
+    heartbeats = Heartbeats(run_of(theirs), duration_s=60.0)
+    await heartbeats.beat(number, WorkerReport(at_s=theirs.wall(), **said))
 
 
 async def beats_on(theirs):
@@ -35,9 +40,9 @@ async def beats_on(theirs):
 
 async def looked(mine):
     """How the one other worker stands, and how long it took to tell."""
-    heartbeats = Heartbeats(mine, KEYS, duration_s=60.0)
+    heartbeats = Heartbeats(run_of(mine), duration_s=60.0)
     began_s = clock()
-    (beat,) = await attend(mine, heartbeats)
+    (beat,) = await look_until_sure(mine, heartbeats)
     return presence(beat, heartbeats, mine), clock() - began_s
 
 
@@ -46,7 +51,7 @@ def silent_for(silent_s, *, ahead_s=0.0, **said):
         store = DictStore()
         await beats(machine(store, ahead_s=ahead_s), **said)
         await sleep(silent_s)
-        return await looked(world(store, "w9"))
+        return await looked(runtime(store, "w9"))
 
     return run_virtual(story())
 
@@ -80,8 +85,8 @@ def test_whoever_is_seen_to_write_is_working_however_wrong_its_clock(ahead_s):
         store = DictStore()
         beating = asyncio.ensure_future(beats_on(machine(store, ahead_s=ahead_s)))
         await sleep(62.0)
-        found = await looked(world(store, "w9"))
-        count = await working(world(store, "w8"), KEYS)
+        found = await looked(runtime(store, "w9"))
+        count = await working(run_of(runtime(store, "w8")))
         beating.cancel()
         return found, count
 
@@ -103,7 +108,7 @@ def test_on_the_same_host_the_process_itself_tells(runs, stands):
         await beats(machine(store, host="here"))
         await sleep(60.0)
         mine = replace(
-            world(store, "w9", host="here"),
+            runtime(store, "w9", host="here"),
             alive=lambda pid, started: runs and Owner("w1", "here", pid, started).pid == 1,
         )
         return await looked(mine)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from ocrlabel.pipeline.events import Fleet, Notice
 from ocrlabel.pipeline.runtime import Owner
-from ocrlabel.pipeline.workers.heartbeat import Beat
-from ocrlabel.pipeline.workers.heartbeat_loop import Company
+from ocrlabel.pipeline.workers.heartbeat import Beat, WorkerReport
+from ocrlabel.pipeline.workers.heartbeat_loop import PeerMonitor
 
 
 def beat(worker, number, **said):
-    return Beat(Owner(worker), number, 60.0, 0.0, said)
+    return Beat(Owner(worker), number, 60.0, 0.0, WorkerReport(**said))
 
 
 def test_only_what_the_others_do_from_now_on_is_added():
-    company = Company(lives=lambda beat: beat.number > 1)
+    company = PeerMonitor(lives=lambda beat: beat.number > 1)
     assert list(company.seen([beat("a", 1, labelled=40), beat("dead", 1, labelled=9)])) == []
     later = [beat("a", 2, labelled=42, failed=1), beat("dead", 1, labelled=9)]
     assert list(company.seen(later)) == [
@@ -24,7 +24,7 @@ def test_only_what_the_others_do_from_now_on_is_added():
 
 
 def test_it_is_said_once_how_many_are_there_and_counted_down_when_they_go():
-    company = Company(lives=lambda beat: not beat.gone)
+    company = PeerMonitor(lives=lambda beat: not beat.gone)
     told = list(company.seen([beat("a", 1), beat("b", 1)]))
     assert told == [Notice("fleet", "2 other workers are at work on this run"), Fleet(2)]
     assert list(company.seen([beat("a", 2, gone=True), beat("b", 2)])) == [Fleet(1)]
