@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ocrlabel.engines.base import Answer
+from ocrlabel.errors import ImageError
 from ocrlabel.labels import (
     Attempt,
     AttemptResult,
@@ -84,16 +85,10 @@ def labelled(
 
 
 def failed(
-    row: Row,
-    failure: FailureClass,
-    message: str,
-    *,
-    engine: str,
-    at_s: float,
-    retryable: bool = False,
+    row: Row, error: ImageError, *, engine: str, at_s: float, retryable: bool = False
 ) -> Failed:
     """The failure of a row that was not sent; the third one in a row is a quarantine."""
-    runs = row.failed_before + 1
+    failure, message, runs = error.failure, error.message, row.failed_before + 1
     if runs >= RUNS_UNTIL_QUARANTINE:
         message = f"failed in {runs} runs in a row, the last time: {message}"
         failure, retryable = FailureClass.QUARANTINED, False
@@ -106,11 +101,6 @@ def failed(
         engine=engine,
         retryable=retryable,
     )
-
-
-def failed_when_sent(plain: Failed, state: ImageState, attempt: Attempt) -> Failed:
-    """The same failure, with what was tried."""
-    return replace(plain, key=state.key, sha256=state.sha256, attempts=(*state.attempts, attempt))
 
 
 def reused(

@@ -126,7 +126,7 @@ class RowReader:
 
     def _failed(self, row: Row, error: ImageError) -> Failed:
         engine, at_s = self.exchange.engine.name, self.exchange.run.runtime.wall()
-        return failed(row, error.failure, error.message, engine=engine, at_s=at_s)
+        return failed(row, error, engine=engine, at_s=at_s)
 
     async def _save(self, row: Row, outcome: Outcome) -> Outcome:
         # once an answer is here it is saved, whatever else is being stopped

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ocrlabel.engines.base import Engine
@@ -42,7 +42,6 @@ from ocrlabel.pipeline.outcome import (
     InFlightRequest,
     copy,
     failed,
-    failed_when_sent,
     labelled,
 )
 from ocrlabel.pipeline.rate.breaker import Breaker, wait_s
@@ -240,15 +239,10 @@ class Exchange:
     def _failed(
         self, state: ImageState, attempt: Attempt, error: ImageError, *, retryable: bool
     ) -> Outcome:
-        plain = failed(
-            state.row,
-            error.failure,
-            error.message,
-            engine=self.engine.name,
-            at_s=self.run.runtime.wall(),
-            retryable=retryable,
-        )
-        return failed_when_sent(plain, state, attempt)
+        at_s = self.run.runtime.wall()
+        plain = failed(state.row, error, engine=self.engine.name, at_s=at_s, retryable=retryable)
+        attempts = (*state.attempts, attempt)
+        return replace(plain, key=state.key, sha256=state.sha256, attempts=attempts)
 
     def _unsent(self, state: ImageState, claim: RenewableClaim | None) -> None:
         """Write down that a claim was not used; never one that may be somebody else's."""

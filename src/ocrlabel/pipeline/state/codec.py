@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -43,14 +42,10 @@ class Codec(Generic[T]):
         parts: Mapping[str, Codec[Any]] = MappingProxyType({}),
         **style: Any,
     ) -> None:
-        self._kind = kind
+        self._adapter = TypeAdapter(kind)  # now: it takes a while, and later requests are in flight
         self._optional = frozenset(optional)
         self._parts = parts
         self._style = style
-
-    @cached_property
-    def _adapter(self) -> TypeAdapter[T]:
-        return TypeAdapter(self._kind)
 
     def to_json(self, value: T) -> dict[str, Any]:
         """Plain values, as they are written."""

@@ -14,7 +14,7 @@ from tests.support.runs import LAYOUT, made, run_of, runtime
 from tests.support.stores import DictStore
 
 
-def claims(store, rows):
+def scheduler(store, rows):
     async def refs(start, stop):
         return made(rows).refs(start, stop)
 
@@ -39,7 +39,7 @@ def test_a_row_of_a_lost_slice_does_not_give_up_the_slice_once_it_is_claimed_aga
     async def story():
         store = DictStore()
         ours, theirs = (
-            claims(store, 5),
+            scheduler(store, 5),
             Leases(run_of(runtime(store, "w2", host="two")).round(), duration_s=60),
         )
         old = await ours.next()

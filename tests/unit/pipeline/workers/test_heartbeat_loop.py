@@ -30,7 +30,7 @@ class Acknowledges(DictStore):
             raise self.error
 
 
-def pulse_of(store: DictStore) -> HeartbeatLoop:
+def loop_of(store: DictStore) -> HeartbeatLoop:
     return HeartbeatLoop(
         run=run_of(runtime(store, "w1", host="a"), lease_s=60.0),
         pool=RatePool(
@@ -52,13 +52,13 @@ def test_a_goodbye_is_news_to_whoever_saw_a_beat_that_was_cut_while_it_was_writt
     async def story():
         store = Acknowledges()
         other = Heartbeats(run_of(runtime(store, "w2", host="b")), duration_s=60.0)
-        pulse = pulse_of(store)
-        beating = asyncio.ensure_future(pulse.keep())
+        loop = loop_of(store)
+        beating = asyncio.ensure_future(loop.keep())
         await sleep(cut_after_s)
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
         assert await other.others_alive()
-        await pulse.end()
+        await loop.end()
         return await other.others_alive()
 
     assert run_virtual(story()) == []
@@ -68,11 +68,11 @@ def test_a_goodbye_is_news_also_when_the_beat_before_it_seemed_to_fail():
     async def story():
         store = Acknowledges(StoreUnavailable("no answer"))
         other = Heartbeats(run_of(runtime(store, "w2", host="b")), duration_s=60.0)
-        pulse = pulse_of(store)
+        loop = loop_of(store)
         with pytest.raises(StoreUnavailable):
-            await pulse.beat()
+            await loop.beat()
         assert await other.others_alive()
-        await pulse.end()
+        await loop.end()
         return await other.others_alive()
 
     assert run_virtual(story()) == []
