@@ -22,6 +22,7 @@ ENDED = ("SUCCEEDED", "FAILED")
 DESCRIBE_AT_ONCE = 100
 MAX_NAME = 128
 UNSEEN_S = 120.0
+"""describe-jobs may answer with no jobs just after submit-job: for this long it is no error."""
 LABELS: Final = "_pseudo_labels.parquet"
 TABLES: Final = (LABELS, "_failures.parquet", "_run.json")
 RESULTS: Final = (*TABLES, "_report.html")
@@ -211,9 +212,6 @@ def cancel(aws: Aws, job_id: str, reason: str) -> None:
     """Stop a job, waiting or running; an array with all of its jobs."""
     with translated(f"stop job {job_id}"):
         aws.client("batch").terminate_job(jobId=job_id, reason=reason)
-
-
-"""describe-jobs may answer with no jobs just after submit-job: for this long it is no error."""
 
 
 def watch(

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 8
 _AS_OF = f"{PRICE_PER_PAGE_USD} USD per page: {PRICE_SOURCE}, {PRICE_DATE}"
 _S_PER_PAGE = {"rapidocr": 2.0, "tesseract": 1.0}
+"""On one core of 2026, over photographed, scanned and printed pages; benchmarks/local_engine.py
+measures it anew (0.55 images/s for rapidocr on one thread, 1.0 for tesseract). A page may take a
+quarter of it or five times as much: it follows from size and number of words."""
 _ENOUGH_PAGES = 5
 
 
@@ -199,11 +202,6 @@ async def _look(
     except ImageError as error:
         return error.failure
     return hashlib.sha256(data).digest(), pages
-
-
-"""On one core of 2026, over photographed, scanned and printed pages; benchmarks/local_engine.py
-measures it anew (0.55 images/s for rapidocr on one thread, 1.0 for tesseract). A page may take a
-quarter of it or five times as much: it follows from size and number of words."""
 
 
 @dataclass(frozen=True, slots=True)

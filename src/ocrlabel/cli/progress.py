@@ -33,6 +33,7 @@ _METRICS_EVERY_S = 60.0
 _WINDOW_S = 60.0
 _ENOUGH_ROWS = 5
 _ENOUGH_S = 5.0
+"""Fewer rows, or less time, say nothing about how long the rest takes."""
 _NOTHING_YET = Started(0, 0, 0, engine="", price_per_page_usd=0.0, spent_pages=0)
 
 
@@ -303,9 +304,6 @@ class JsonLines:
     def _write(self, event: str, **said: Any) -> None:
         line = {"time": round(self._wall(), 3), "event": event, **said}
         print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
-
-
-"""Fewer rows, or less time, say nothing about how long the rest takes."""
 
 
 @dataclass(slots=True)

@@ -83,7 +83,6 @@ _FAILURES: dict[str, pa.DataType] = {
 LABELS = pa.schema(_LABELS)
 FAILURES = pa.schema(_FAILURES)
 _NEEDED_OF_LABELS = ("id", "image_path", "width", "height", "polygons", "texts")
-"""Without these a table is no labels table, ours or the predecessor's."""
 _COLUMN_OF = {"width_px": "width", "height_px": "height"}  # fields not called like their column
 _FIELD_OF = {column: field for field, column in _COLUMN_OF.items()}
 # What a column holds where the table has none, or null.

@@ -19,7 +19,6 @@ from ocrlabel.labels import Document
 
 _INSPECTOR_MEMORY_BYTES = 1_500_000_000
 _PREPARER_MEMORY_BYTES = 3_000_000_000
-"""One page of 200 megapixels, the most that the API takes, twice: as stored and turned upright."""
 
 
 class ImagePreparer:

@@ -15,7 +15,6 @@ from ocrlabel.images.limits import ImageLimits
 from ocrlabel.labels import Document, Page, Word
 
 ScriptedFault: TypeAlias = BaseException | float | None
-"""Raised; or waited for in seconds before the answer; or nothing."""
 
 Faults: TypeAlias = Mapping[tuple[str, int], ScriptedFault] | Callable[[str, int], ScriptedFault]
 """By the sha256 of the bytes and the number of the attempt, from 1."""

@@ -28,9 +28,6 @@ class ImageLimits:
 
 
 LOCAL_LIMITS = ImageLimits(max_pixels_per_page=36_000_000, max_pixels_per_jpeg=200_000_000)
-"""For engines in our own processes. Pillow holds 4 bytes a pixel, and while a page is turned it is
-there twice: 36 megapixels stay within 300 MB above the idle engine (A4 at 600 dpi has 35). A JPEG
-with more (telephones make 50) is decoded at half its size or less, and takes less memory so."""
 
 
 @dataclass(frozen=True, slots=True)

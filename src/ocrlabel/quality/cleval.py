@@ -43,9 +43,7 @@ _VERTICAL = 0.5
 _MOST = 10
 """The most characters that a box without a text can stand for."""
 _SHARE = 0.3
-"""The share of a read box that has to lie on the truth."""
 _SHARE_SINGLE = float(np.float32(_SHARE))
-"""The same in single precision, in which the authors' code compares one share."""
 
 
 @dataclass(frozen=True, slots=True)

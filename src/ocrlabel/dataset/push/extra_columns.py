@@ -22,11 +22,9 @@ from ocrlabel.dataset.roots import StoreOpener, bucket_root
 from ocrlabel.dataset.rows import choose_columns
 
 _SHAPE = tuple(LABELS.field(number) for number in range(LABELS.get_field_index("metadata") + 1))
-"""The predecessor's `OCRStorageItem`, which is also what the first columns of a result are."""
 ORIGINAL_PATH = "original_path"
 """The path as the input has it: the object's name says nothing to a person."""
 _MADE = frozenset({"id", "image_path"})
-"""Columns that every push makes itself, whatever the input has under these names."""
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """Hugging Face's image column."""
 _SHAPE_TYPES = {column.name: column.type for column in _SHAPE}

@@ -28,8 +28,8 @@ PAGES_AT_ONCE_S = 1.0
 LATE_FOR_TURN = 0.25
 """Of an interval: later than that a worker missed its turn, or was not waiting for the rate."""
 STORM_S = 0.5
-STORM_LONGEST_S = 30.0
 """First cool-down while nothing but 429 comes; doubles up to STORM_LONGEST_S."""
+STORM_LONGEST_S = 30.0
 LONGEST_NAP_S = 0.5
 """How late a waiting worker sees that the rate rose, a pause ended, or its share grew."""
 NEAR_S = 5.0

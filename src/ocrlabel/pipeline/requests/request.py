@@ -55,7 +55,6 @@ LOOK_AGAIN_S = 1.0
 _BAD_ANSWERS_PAID = 2
 """The service says that it charged for each: a third one would hardly be better."""
 _CLAIM_S = 0.25
-"""How long a claim takes at most, as a rule: so much of the rate stands ready."""
 _FEWEST_TICKETS = 2
 _MOST_TICKETS = 1000
 

@@ -28,7 +28,6 @@ _FRESH_S = 20.0
 _ONE_BEAT_S = 10.0
 """Within this a worker that is there writes a heartbeat, however slow the store."""
 _CUT_OFF_S = 120.0
-"""A worker cut off from the store for a moment is not lost, nor one whose clock is behind."""
 _CLOCKS_DIFFER_S = 3600.0
 """By more than this no clock is behind: whoever was silent for longer is not waited for."""
 _LOOK_S = 1.0
