@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test mutants check cloud cover format bench dist lock clean
+.PHONY: help setup demo test mutants check cloud render cover format bench dist lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -38,6 +38,9 @@ check: $(VENV)/.dev ## lint, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	git ls-files -z '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
+
+render: $(VENV)/.dev ## write again the files that follow from one source
+	$(BIN)/python scripts/render.py
 
 cover: $(VENV)/.dev ## the tests in one process, and which branches they miss
 	$(BIN)/coverage erase

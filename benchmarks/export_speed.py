@@ -67,8 +67,7 @@ def write_table(path: Path, pages: int) -> None:
 
 def child(format_name: str, table: Path) -> None:
     from ocrlabel.dataset.labels_table import read_labels
-    from ocrlabel.export.base import Options
-    from ocrlabel.export.formats import export_of
+    from ocrlabel.export.formats import Options, export_of
 
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()

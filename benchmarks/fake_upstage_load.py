@@ -18,9 +18,9 @@ import time
 
 from PIL import Image
 
-from ocrlabel.engines.base import Document
 from ocrlabel.engines.upstage import UpstageClient
 from ocrlabel.engines.upstage_keys import parse_keys
+from ocrlabel.labels import Document
 
 SERVE = "import typer; from ocrlabel.cli.fake_upstage import fake_upstage; typer.run(fake_upstage)"
 

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from rapidocr import RapidOCR
 
-from ocrlabel.dataset.images.prepare import upright_pages
 from ocrlabel.engines.base import usable_cores
 from ocrlabel.engines.local import LocalEngine
 from ocrlabel.engines.rapidocr import rapid_ocr
 from ocrlabel.errors import ImageError
+from ocrlabel.images.prepare import upright_pages
 from ocrlabel.labels import Page, Word
 from ocrlabel.quality.evaluate import Counts, count
 from ocrlabel.quality.text import Normalisation

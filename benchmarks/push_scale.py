@@ -39,11 +39,11 @@ async def main():
     store = open_store("s3://bench", endpoint_url=url, region="us-east-1", credentials=keys)
     at_start_mb, began_s = peak_mb(), time.perf_counter()
     dataset = await open_dataset(folder, cwd=Path.cwd())
-    options = PushOptions(packed=packed)
+    options = PushOptions(embedded=packed)
     target = target_of("s3://bench/", folder, dataset_name="packed" if packed else "objects")
     with tempfile.TemporaryDirectory() as scratch:
         done = await push(dataset, NoOthers(), store, target, options,
-                          scratch=Path(scratch), tell=lambda step: None)
+                          scratch=Path(scratch), on_step=lambda step: None)
     took_s, cpu_s = time.perf_counter() - began_s, time.process_time()
     print(f"{done.rows / took_s:.0f} images/s ({took_s:.1f} s, {cpu_s:.1f} s of CPU), "
           f"{done.uploaded:,} sent, {done.there:,} there before, table {done.table}, "

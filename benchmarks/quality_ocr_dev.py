@@ -104,13 +104,17 @@ def print_confidence(found: dict[str, list[LevelResult]]) -> None:
     print()
     for name, results in found.items():
         for result in results:
-            cut, error = result.cut, result.calibration_error
-            chosen = "no cut reaches 95 %" if cut.chosen is None else told(cut.chosen)
-            other = "" if cut.measured is None else f"; on the other half: {told(cut.measured)}"
+            threshold, error = result.threshold, result.calibration_error
+            chosen = "no cut reaches 95 %" if threshold.chosen is None else told(threshold.chosen)
+            other = (
+                ""
+                if threshold.measured is None
+                else f"; on the other half: {told(threshold.measured)}"
+            )
             print(
                 f"- {name}, {result.level.value}s: calibration error {share(error)}; "
-                f"cut chosen on {cut.documents_chosen_on} documents: {chosen}{other} "
-                f"({cut.documents_measured_on} documents)"
+                f"cut chosen on {threshold.documents_chosen_on} documents: {chosen}{other} "
+                f"({threshold.documents_measured_on} documents)"
             )
 
 
@@ -119,8 +123,10 @@ def print_agreement(first: Path, second: Path) -> None:
         found = agree(pair(read_labels(first), others, Unpaired()), normalise=SAME)
     print(f"\nAgreement of {first.stem} (first) and {second.stem} (second):\n")
     heading("script", "first", "second", "same place", "same text", "agreement")
-    for name, tally in {"all": found.total, **found.scripts}.items():
-        line(name, tally.first, tally.second, tally.matched, tally.same, share(tally.agreement))
+    for name, counts in {"all": found.total, **found.scripts}.items():
+        line(
+            name, counts.first, counts.second, counts.matched, counts.same, share(counts.agreement)
+        )
 
 
 def triples(
@@ -157,7 +163,7 @@ def print_signals(first: Path, second: Path, truth: Path) -> None:
     for signal in found.signals:
         for point in signal.curve:
             line(
-                signal.name, f"{point.cut:.4f}", share(point.kept_share), point.kept,
+                signal.name, f"{point.threshold:.4f}", share(point.kept_share), point.kept,
                 share(point.precision), span(point.interval),
             )  # fmt: skip
 
@@ -220,7 +226,7 @@ def signed(interval: Interval | None) -> str:
 
 def told(point: CurvePoint) -> str:
     return (
-        f"from {point.cut:.4f} keeps {point.kept_share:.1%}, {point.precision:.1%} right "
+        f"from {point.threshold:.4f} keeps {point.kept_share:.1%}, {point.precision:.1%} right "
         f"({span(point.interval)})"
     )
 

@@ -108,7 +108,7 @@ def run_here(home: Path, *, profile: bool) -> None:
         )
         if profiler is not None:
             profiler.disable()
-    if done.result.told["failed"]:
+    if done.result.record.failed:
         raise RuntimeError("rows have failed")
     figure = {
         "wall_s": time.monotonic() - began_s,

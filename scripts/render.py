@@ -1,8 +1,8 @@
 """Write the files that follow from one source; a test refuses any difference.
 
 aws/ from the job definition and the template; from the options of a run the keywords of
-`ocrlabel.label`, the fields of the workflow's form, and docs/options.md. Run it from the project's
-root: python scripts/render.py
+`ocrlabel.label`, the fields of the workflow's form, and docs/options.md. `make render`
+runs it.
 """
 
 from __future__ import annotations

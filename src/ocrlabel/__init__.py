@@ -6,6 +6,13 @@ result = ocrlabel.label("receipts/", engine="rapidocr", output="labels.parquet")
 print(result.labelled, result.labels_path)
 for row in ocrlabel.read_labels(result.labels_path):
     print(row.id, [word.text for word in row.words])
+
+In this package:
+    what makes labels           dataset, images, engines, pipeline, storage
+    what is done with them      quality, report, export
+    where it runs, rehearsals   aws, fake, demo
+    how it is called            api, cli
+    words of all of them        labels, errors, options, wording
 """
 
 from __future__ import annotations

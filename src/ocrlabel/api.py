@@ -83,7 +83,7 @@ async def label_async(
     with display_for(chosen.log, clocks.boot_s, clocks.wall_s, sys.stderr) as display:
         done = await label_dataset(str(source), place, chosen, keys, display)
         report_at = await write_report_at_end(str(source), done, chosen, display)
-    told = done.result.told
+    told = done.result.record.as_json()
     return LabelResult(
         rows=told["rows"],
         labelled=told["labelled"],

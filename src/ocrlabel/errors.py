@@ -80,13 +80,26 @@ class StoreUnavailable(OcrLabelError):
 
 
 class ImageError(Exception):
-    """One image was not read. `failure` is the class that its Failed row gets."""
+    """One image was not read. `failure` is the class that its Failed row gets.
+
+    status: the HTTP status where there is one. billed_pages: what the service says that it charged
+    all the same; None where it says nothing.
+    """
 
     failure = FailureClass.REJECTED
 
-    def __init__(self, message: str, *, failure: FailureClass | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        failure: FailureClass | None = None,
+        billed_pages: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.status = status
+        self.billed_pages = billed_pages
         if failure is not None:
             self.failure = failure
 
@@ -108,25 +121,15 @@ class Unreadable(ImageError):
 
 
 class Rejected(ImageError):
-    """The engine will never read this image. status is the HTTP status where there is one."""
-
-    failure = FailureClass.REJECTED
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        failure: FailureClass | None = None,
-        billed_pages: int | None = None,
-    ) -> None:
-        super().__init__(message, failure=failure)
-        self.status = status
-        self.billed_pages = billed_pages
+    """The engine will never read this image."""
 
 
 class Unavailable(ImageError):
-    """The engine did not answer this time. retry_after_s is the wait that it asked for."""
+    """The engine did not answer this time.
+
+    retry_after_s: the wait that it asked for. sent: False only where it is certain that the
+    request never reached the service.
+    """
 
     failure = FailureClass.UNAVAILABLE
 
@@ -135,15 +138,14 @@ class Unavailable(ImageError):
         message: str,
         *,
         status: int | None = None,
-        retry_after_s: float | None = None,
         failure: FailureClass | None = None,
+        billed_pages: int | None = None,
+        retry_after_s: float | None = None,
         sent: bool = True,
     ) -> None:
-        super().__init__(message, failure=failure)
-        self.status = status
+        super().__init__(message, status=status, failure=failure, billed_pages=billed_pages)
         self.retry_after_s = retry_after_s
         self.sent = sent
-        """False only where it is certain that the request never reached the service."""
 
 
 class Throttled(Unavailable):
@@ -151,23 +153,9 @@ class Throttled(Unavailable):
 
 
 class BadAnswer(Unavailable):
-    """The service answered 200 with something that is no answer (HTML, cut JSON, missing pages).
-
-    billed_pages is what it says that it charged all the same; None where it says nothing.
-    """
+    """The service answered 200 with something that is no answer (HTML, cut JSON, missing pages)."""
 
     failure = FailureClass.BAD_ANSWER
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        failure: FailureClass | None = None,
-        billed_pages: int | None = None,
-    ) -> None:
-        super().__init__(message, status=status, failure=failure)
-        self.billed_pages = billed_pages
 
 
 class KeyRefused(Exception):

@@ -61,6 +61,23 @@ class ImageRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """An image as an engine is given it.
+
+    data: the original bytes where the engine takes them as they are, else the upright re-encoded
+    image. format: lower-case, as `images.identify.sniff` names it ("jpeg", "pdf", ...).
+    page_count: pages that will be billed; None where it cannot be known beforehand.
+    page_sizes_px: (width, height) of each upright page, empty where the engine decides them
+    (a PDF's raster).
+    """
+
+    data: bytes
+    format: str
+    page_count: int | None
+    page_sizes_px: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     """One word as read. confidence is 0..1, or None where the engine gives none."""
 

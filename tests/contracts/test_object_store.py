@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ocrlabel.errors import ConfigError, OcrLabelError, StoreUnavailable
-from ocrlabel.storage.base import NotStored, ObjectStore, Patience
+from ocrlabel.storage.base import NotStored, ObjectStore, RetryLimits
 from ocrlabel.storage.opening import open_store
 from tests.support.s3 import (
     CREDENTIALS,
@@ -36,8 +36,8 @@ ODD_KEYS = (
     ".hidden/..b/%2F",
     "é/e\u0301",
 )
-QUICK = Patience(limit_s=8, attempt_s=1.5, first_wait_s=0.01, longest_wait_s=0.05)
-HASTY = Patience(limit_s=0.3, attempt_s=0.2, first_wait_s=0.01, longest_wait_s=0.05)
+QUICK = RetryLimits(limit_s=8, attempt_s=1.5, first_wait_s=0.01, longest_wait_s=0.05)
+HASTY = RetryLimits(limit_s=0.3, attempt_s=0.2, first_wait_s=0.01, longest_wait_s=0.05)
 STORES = ("memory", "folder", "s3", "s3 with a prefix")
 
 
@@ -77,7 +77,7 @@ def flaky(proxy: Proxy, bucket: str) -> ObjectStore:
         endpoint_url=proxy.url,
         region=REGION,
         credentials=CREDENTIALS,
-        patience=QUICK,
+        retry_limits=QUICK,
     )
 
 
@@ -88,7 +88,7 @@ def hasty(proxy: Proxy, bucket: str) -> ObjectStore:
         endpoint_url=proxy.url,
         region=REGION,
         credentials=CREDENTIALS,
-        patience=HASTY,
+        retry_limits=HASTY,
     )
 
 
@@ -469,7 +469,7 @@ async def test_nobody_listening_is_an_outage(bucket: str) -> None:
         endpoint_url="http://127.0.0.1:9",
         region=REGION,
         credentials=CREDENTIALS,
-        patience=HASTY,
+        retry_limits=HASTY,
     )
 
     with pytest.raises(StoreUnavailable, match=bucket):

@@ -15,13 +15,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ocrlabel.cli.fake_upstage import fake_upstage
-from ocrlabel.engines.base import Answer, Document, Lane
+from ocrlabel.engines.base import Answer, Lane
 from ocrlabel.engines.upstage import UpstageClient
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError, Rejected, Unreadable
 from ocrlabel.fake.answers import FromEngine
 from ocrlabel.fake.server import running
-from ocrlabel.labels import Page, Word
+from ocrlabel.labels import Document, Page, Word
 
 SERVE = "import typer; from ocrlabel.cli.fake_upstage import fake_upstage; typer.run(fake_upstage)"
 

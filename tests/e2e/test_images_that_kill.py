@@ -10,7 +10,7 @@ from ocrlabel.options import Options
 from ocrlabel.pipeline.run import run
 from ocrlabel.pipeline.runtime import Stop
 from tests.support.deadly import DeadlyWork, OpensInChildren
-from tests.support.runs import LAYOUT, MadeImages, failures, labels, world
+from tests.support.runs import LAYOUT, MadeImages, failures, labels, runtime
 from tests.support.stores import DictStore
 
 
@@ -22,7 +22,7 @@ def test_only_images_that_kill_their_process_alone_have_crashed_it(tmp_path):
     store = DictStore()
 
     async def story():
-        real = replace(world(store), clock=clocks.boot_s, wall=clocks.wall_s, sleep=asyncio.sleep)
+        real = replace(runtime(store), clock=clocks.boot_s, wall=clocks.wall_s, sleep=asyncio.sleep)
         engine = OpensInChildren(ChildPool(partial(DeadlyWork, str(tmp_path)), 2, timeout_s=30.0))
         await run(
             real,

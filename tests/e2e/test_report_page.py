@@ -12,9 +12,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocrlabel.dataset.labels_table import FailureRow, FailuresWriter, LabelRow, LabelsWriter
-from ocrlabel.export.images import Images, places
+from ocrlabel.export.images import LabelledImages, image_sources
 from ocrlabel.labels import Word
-from ocrlabel.report.single import Document, write_document
+from ocrlabel.report.single import DocumentDetails, write_document
 from ocrlabel.report.write import write_report
 from tests.support.labelled import AT, row, word
 
@@ -82,7 +82,7 @@ def reported(folder: Path, rows: list[LabelRow], failures: list[FailureRow], rec
             table.add(failure)
     write_report(
         folder / "labels.parquet", folder / "labels_failures.parquet", record,
-        folder / "report.html", images=Images(places([folder])),
+        folder / "report.html", images=LabelledImages(image_sources([folder])),
     )  # fmt: skip
     return folder / "report.html"
 
@@ -347,7 +347,9 @@ def test_the_policy_of_the_page_stops_a_script_that_was_not_there(browser, repor
 
 
 def test_one_document_without_its_image_has_its_texts_in_their_boxes(browser, tmp_path):
-    document = Document("0.jpg", [(0, pages()[0])], raw=b'{"pages": [{"text": "</pre><b>"}]}')
+    document = DocumentDetails(
+        "0.jpg", [(0, pages()[0])], raw=b'{"pages": [{"text": "</pre><b>"}]}'
+    )
     write_document(document, tmp_path / "view.html")
     with browser_tests.opened(browser, tmp_path / "view.html") as page:
         assert page.locator("#stage text").all_text_contents() == ["first0", "합계", "turned"]

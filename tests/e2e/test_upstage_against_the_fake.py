@@ -19,7 +19,6 @@ import pypdfium2
 import pytest
 from PIL import Image
 
-from ocrlabel.engines.base import Document
 from ocrlabel.engines.upstage import Timeouts, UpstageClient
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import parse_keys
@@ -27,7 +26,7 @@ from ocrlabel.errors import BadAnswer, ConfigError, KeyRefused, Rejected, Thrott
 from ocrlabel.fake.answers import FromBytes, recorded_in
 from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import LIMITS, FakeSettings, Latency, Refusal, parse_faults
-from ocrlabel.labels import FailureClass
+from ocrlabel.labels import Document, FailureClass
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "upstage-recorded"
 KEYS = parse_keys("up_first@100,up_second@100", pages_per_minute=None)

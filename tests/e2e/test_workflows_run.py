@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -132,11 +133,15 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the workers' image holds; no workflow installs anything under a running job's feet."""
-    where = tmp_path_factory.mktemp("image") / "venv"
-    install = environment_of_the_locks(where)
+    """The workers' image's working directory: the wheel in an environment, and runners/ beside it.
+
+    It is not the runner's environment, so no workflow installs anything under a running job's feet.
+    """
+    workdir = tmp_path_factory.mktemp("image")
+    install = environment_of_the_locks(workdir / "venv")
     subprocess.run([*install, "--no-deps", "--no-build-isolation", ROOT], check=True)
-    return where / "bin"
+    shutil.copytree(ROOT / "runners", workdir / "runners")
+    return workdir
 
 
 @pytest.fixture(scope="module")
@@ -153,13 +158,13 @@ def place(tmp_path_factory: pytest.TempPathFactory, tools: Path, image: Path) ->
         cloud = {"AWS_ENDPOINT_URL": moto, "UPSTAGE_BASE_URL": fake.base_url}
         container = {
             **cloud,
-            "PATH": f"{image}:/usr/bin:/bin",
+            "PATH": f"{image}/venv/bin:/usr/bin:/bin",
             "AWS_ACCESS_KEY_ID": "of-the-job-role",
             "AWS_SECRET_ACCESS_KEY": "of-the-job-role",
             "AWS_REGION": "us-east-1",
             "HOME": str(folder),
         }
-        batch = LocalBatch(container, moto, folder)
+        batch = LocalBatch(container, moto, folder, image)
         served.handle = batch.handle
         machine = {
             **own,

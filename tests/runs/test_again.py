@@ -46,7 +46,7 @@ def test_a_part_is_labelled_first_and_never_asked_for_again(part):
     first, again, whole, rows, partial = run_virtual(story())
     assert first.partial
     assert again.partial
-    assert whole.told["complete"] is True
+    assert whole.record.complete is True
     assert len(partial) >= 6
     assert LAYOUT.labels_key != first.labels_key
     assert rows == [f"id{n:04d}" for n in range(30) if n != 4]
@@ -66,7 +66,7 @@ def test_failed_rows_are_tried_again_by_class_and_in_quarantine_after_three_runs
         assert engine.asked["image 3"] == 1
         engine.trouble = never({"image 3"})
         second = await go(store, made(20, absent=[5]), engine, again, worker="w3")
-        assert second.told["labelled"] == 18
+        assert second.record.labelled == 18
         await go(store, made(20, absent=[5]), engine, again, worker="w4")
         assert await failures(store) == [(3, "quarantined"), (5, "quarantined")]
         asked = engine.asked.total()
@@ -79,8 +79,8 @@ def test_failed_rows_are_tried_again_by_class_and_in_quarantine_after_three_runs
 
     last, rows = run_virtual(story())
     assert rows == [f"id{n:04d}" for n in range(20) if n != 5]
-    assert last.told["account"]["billed_pages"] == engine.billed.total() == 19
-    assert last.told["labelled"] + last.told["failed"] == 20
+    assert last.record.account.billed_pages == engine.billed.total() == 19
+    assert last.record.labelled + last.record.failed == 20
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -97,14 +97,14 @@ def test_a_retry_cut_at_any_write_ends_like_one_that_was_not(when):
             await go(dying, dataset, engine, again, worker="w2")
         done = not dying.dead
         last = await go(store, dataset, engine, again, worker="w3")
-        assert last.told["labelled"] == 12, cut_at
-        assert last.told["account"]["stored_pages"] == 12
+        assert last.record.labelled == 12, cut_at
+        assert last.record.account.stored_pages == 12
         rows = await labels(store)
         assert len(rows) == 12
         # at most both were under way
         assert engine.billed.total() <= 12 + 2
-        told = last.told["account"]
-        assert engine.billed.total() <= told["billed_pages"] + sum(told["at_risk_pages"].values())
+        account = last.record.account
+        assert engine.billed.total() <= account.billed_pages + sum(account.at_risk_pages.values())
         return done
 
     cut_at = 1
@@ -128,7 +128,7 @@ def test_tables_that_were_deleted_are_written_again_from_what_is_saved():
 
     first, second, third = run_virtual(story())
     assert engine.asked.total() == 22
-    assert first.told["account"] == second.told["account"] == third.told["account"]
+    assert first.record.account == second.record.account == third.record.account
 
 
 def test_what_a_crash_left_beside_a_finished_run_is_counted_once():
@@ -143,10 +143,10 @@ def test_what_a_crash_left_beside_a_finished_run_is_counted_once():
             await go(dying, dataset, engine, TENS, worker="w2")
         store.objects.pop(LAYOUT.labels_key, None)
         last = await go(store, dataset, engine, TENS, worker="w3")
-        account = last.told["account"]
-        at_risk = sum(account["at_risk_pages"].values())
-        assert account["stored_pages"] == 10
-        assert engine.billed.total() <= account["billed_pages"] + at_risk
+        account = last.record.account
+        at_risk = sum(account.at_risk_pages.values())
+        assert account.stored_pages == 10
+        assert engine.billed.total() <= account.billed_pages + at_risk
         return not dying.dead, at_risk
 
     cut_at, risks = 10, []
@@ -192,7 +192,7 @@ def test_fresh_is_refused_while_a_worker_lives_and_pays_again_after_it():
         return await go(store, made(12), engine, fresh, worker="w3", host="there")
 
     result = run_virtual(story())
-    assert result.told["rows"] == 12
+    assert result.record.rows == 12
     assert engine.asked.total() == 22
 
 

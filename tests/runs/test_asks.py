@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import pytest
 
-from ocrlabel.engines.base import Answer, Document, Lane
+from ocrlabel.engines.base import Answer, Lane
 from ocrlabel.errors import StoreUnavailable
-from ocrlabel.labels import AttemptResult, Page, Word
+from ocrlabel.labels import AttemptResult, Document, Page, Word
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Asked
 from ocrlabel.pipeline.outcome import image_key

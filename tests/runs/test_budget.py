@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import BudgetReached, Rejected, Unavailable
 from ocrlabel.options import Options
-from ocrlabel.pipeline.budget.attempts import Asks
-from ocrlabel.pipeline.budget.budget import Ledger
+from ocrlabel.pipeline.budget.attempts import AttemptClaimer
+from ocrlabel.pipeline.budget.budget import BudgetLedger
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.workers.limits import change_limits
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, Frozen, PowerCut
-from tests.support.runs import LAYOUT, BillingEngine, Told, go, made, world
+from tests.support.runs import LAYOUT, BillingEngine, Told, go, made, run_of, runtime
 from tests.support.stores import DictStore
 
 LIFTED = frozenset({"max_cost"})
@@ -64,7 +64,7 @@ def test_a_cap_that_is_lifted_holds_no_more():
             await go(store, made(20), engine, capped(0.05))
         return await go(store, made(20), engine, capped(None, lifted=LIFTED), worker="w2")
 
-    assert run_virtual(story()).told["max_cost_usd"] is None
+    assert run_virtual(story()).record.max_cost_usd is None
     assert engine.billed.total() == 20
 
 
@@ -88,8 +88,8 @@ def test_a_worker_that_joins_with_a_cap_caps_the_whole_fleet():
 async def set_limits(store, after_s, **changes):
     """What `ocrlabel set` does, after a while."""
     await sleep(after_s)
-    keys = LAYOUT.of_run(json.loads(store.objects[LAYOUT.plan_key])["run_id"])
-    await change_limits(world(store, "w9"), keys, changes)
+    run_id = json.loads(store.objects[LAYOUT.plan_key])["run_id"]
+    await change_limits(run_of(runtime(store, "w9"), run_id), changes)
 
 
 @pytest.mark.parametrize("cap", [5, 25, 30, 40, 63, 70])
@@ -116,8 +116,8 @@ def test_a_cap_that_is_raised_reaches_a_worker_that_waits_for_one_that_may_be_de
 
     async def somebody_holds_a_grant():
         await sleep(1.0)
-        keys = LAYOUT.of_run(json.loads(store.objects[LAYOUT.plan_key])["run_id"])
-        ledger = Ledger(world(store, "w7", host="b"), keys, duration_s=60.0)
+        run_id = json.loads(store.objects[LAYOUT.plan_key])["run_id"]
+        ledger = BudgetLedger(run_of(runtime(store, "w7", host="b"), run_id), duration_s=60.0)
         while not await ledger.append("grant", "w7", 10):
             await ledger.refresh()
 
@@ -126,12 +126,12 @@ def test_a_cap_that_is_raised_reaches_a_worker_that_waits_for_one_that_may_be_de
         raised = set_limits(store, 30.0, max_cost_usd=5.0)
         return (await asyncio.gather(run, somebody_holds_a_grant(), raised))[0]
 
-    assert run_virtual(story()).told["labelled"] == 60
+    assert run_virtual(story()).record.labelled == 60
 
 
 def test_a_cap_means_nothing_where_nothing_costs_anything():
     engine = BillingEngine(price_per_page_usd=0.0)
-    assert run_virtual(go(DictStore(), made(5), engine, capped(5.0))).told["labelled"] == 5
+    assert run_virtual(go(DictStore(), made(5), engine, capped(5.0))).record.labelled == 5
 
 
 def test_what_a_start_says_itself_is_no_news_to_it():
@@ -255,13 +255,13 @@ def test_a_request_that_was_lost_before_the_merge_counts_in_every_later_round():
 
     async def a_request_is_lost():
         await sleep(0.5)
-        gone = world(store, "w8", host="gone")
-        keys = LAYOUT.of_run(json.loads(store.objects[LAYOUT.plan_key])["run_id"])
-        ledger = Ledger(gone, keys, duration_s=60.0)
+        run_id = json.loads(store.objects[LAYOUT.plan_key])["run_id"]
+        run = run_of(runtime(store, "w8", host="gone"), run_id)
+        ledger = BudgetLedger(run, duration_s=60.0)
         while not await ledger.append("grant", "w8", 5):
             await ledger.refresh()
         times = {"send_within_s": 60.0, "request_timeout_s": 30.0, "margin_s": 15.0}
-        assert await Asks(gone, keys, **times).claim("ab" * 32, 1, batch=0, pages=1)
+        assert await AttemptClaimer(run.round(), **times).claim("ab" * 32, 1, batch=0, pages=1)
 
     async def story():
         await asyncio.gather(go(store, made(20), engine, capped(0.16)), a_request_is_lost())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -15,7 +16,7 @@ from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.status import read_status
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import PowerCut
-from tests.support.runs import LAYOUT, BillingEngine, go, labels, made, world
+from tests.support.runs import LAYOUT, BillingEngine, go, labels, made, runtime
 from tests.support.stores import DictStore
 
 FIFTIES = Options(batch_size=50)
@@ -111,7 +112,7 @@ def test_a_journal_that_is_merged_and_cleared_while_it_is_read_is_no_error():
 
     first, second_result = run_virtual(story())
     assert late.late
-    assert first.told == second_result.told
+    assert first.record == second_result.record
 
 
 def test_the_status_of_a_run_that_is_merged_meanwhile_is_that_of_the_finished_run():
@@ -129,7 +130,7 @@ def test_the_status_of_a_run_that_is_merged_meanwhile_is_that_of_the_finished_ru
         working = asyncio.ensure_future(go(shared, made(200), engine, Options(batch_size=200)))
         await sleep(3.0)
         assert any("/journal/" in key for key in shared.objects)
-        status = await read_status(world(MergedMeanwhile(shared), "w9"), LAYOUT, watch_s=1.0)
+        status = await read_status(runtime(MergedMeanwhile(shared), "w9"), LAYOUT, watch_s=1.0)
         await working
         return status
 
@@ -201,7 +202,7 @@ def test_a_lost_request_is_told_once_also_when_the_merger_dies_before_it_has_cle
     async def a_request_is_lost():
         await sleep(2.5)
         run_id = json.loads(shared.objects[LAYOUT.plan_key])["run_id"]
-        ask = world(shared, "w8", host="gone").me.as_json() | {
+        ask = asdict(runtime(shared, "w8", host="gone").me) | {
             "batch": 0,
             "pages": 1,
             "send_within_s": 60.0,
@@ -225,7 +226,7 @@ def test_a_lost_request_is_told_once_also_when_the_merger_dies_before_it_has_cle
             go(MergesSecond(shared), made(20), engine, TENS, worker="w2", host="b"),
             a_request_is_lost(),
         )
-        return died, result.told
+        return died, result.record.as_json()
 
     died, told = run_virtual(story())
     assert died
@@ -340,7 +341,7 @@ class Outage(DictStore):
 def test_a_store_that_is_gone_while_the_tables_are_merged_is_waited_for(heard):
     for n in itertools.count(1):
         store, engine = Outage(n, lasts_s=300.0, heard=heard), BillingEngine()
-        told = run_virtual(go(store, made(20), engine, TENS)).told
+        told = run_virtual(go(store, made(20), engine, TENS)).record.as_json()
         assert (told["complete"], told["labelled"], told["billed_usd"]) == (True, 20, 0.03)
         beyond_the_end, store.left, store.until_s = store.left > 0, 0, -1.0
         assert len(run_virtual(labels(store))) == engine.billed.total() == 20

@@ -41,7 +41,7 @@ def test_a_fleet_labels_every_row_once_and_all_workers_end_with_the_same_result(
     assert len(rows) == 160
     assert set(engine.asked.values()) == {1}
     assert len(engine.asked) == 158
-    assert {result.told["complete"] for result in results} == {True}
+    assert {result.record.complete for result in results} == {True}
 
 
 @pytest.mark.parametrize("workers", [1, 3, 8])

@@ -13,11 +13,11 @@ from ocrlabel.engines.base import Lane
 from ocrlabel.errors import RunMismatch
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.join_plan import agree, clear_replaced, existing_plan
-from ocrlabel.pipeline.plan import Replaced, succeed, watch
+from ocrlabel.pipeline.join_plan import clear_replaced, join_plan
+from ocrlabel.pipeline.replacement import Replaced, find_run, put_in_place_of, watch_for_replacement
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, Frozen, PowerCut, TroubleAt
-from tests.support.runs import LAYOUT, BillingEngine, Told, go, labels, made, world
+from tests.support.runs import LAYOUT, BillingEngine, Told, go, labels, made, runtime
 from tests.support.stores import DictStore
 
 ROWS = 20
@@ -74,25 +74,24 @@ def an_engine(pages_per_s=5.0):
 async def run_ids(*starts):
     """What each of several starts at once ended with: the id of its run, or its error."""
     ends = await asyncio.gather(*starts, return_exceptions=True)
-    return [end if isinstance(end, BaseException) else end.told["run_id"] for end in ends]
+    return [end if isinstance(end, BaseException) else end.record.run_id for end in ends]
 
 
 async def a_finished_run(store, engine, options=OLD):
     result = await go(store, made(ROWS), engine, options)
     await sleep(3600)
-    return result.told["run_id"]
+    return result.record.run_id
 
 
 async def holding(store):
-    plan = await existing_plan(world(store), LAYOUT)
-    return plan.run_id
+    return (await find_run(runtime(store), LAYOUT)).plan.run_id
 
 
 async def check_it_is_whole(store, engine, *, billed):
     """The run that holds is finished, its tables are there, and nothing more is paid for them."""
     ended = await go(store, made(ROWS), engine, replace(OLD, job="", resume=True), worker="w99")
-    assert ended.told["run_id"] == await holding(store)
-    assert ended.told["complete"]
+    assert ended.record.run_id == await holding(store)
+    assert ended.record.complete
     assert len(await labels(store)) == ROWS
     assert engine.billed.total() == billed
 
@@ -198,8 +197,8 @@ def test_whoever_comes_after_its_death_goes_on_with_what_it_began(fresh, when):
         await sleep(30)
         result = await go(store, made(ROWS), engine, fresh, worker="w3")
         if begun != old:
-            assert result.told["run_id"] == begun
-        assert json.loads(store.objects[LAYOUT.plan_key])["run_id"] == result.told["run_id"]
+            assert result.record.run_id == begun
+        assert json.loads(store.objects[LAYOUT.plan_key])["run_id"] == result.record.run_id
         await check_it_is_whole(store, engine, billed=2 * ROWS)
 
     for cut_at in range(1, 5):
@@ -217,7 +216,7 @@ def test_a_retry_of_the_job_goes_on_wherever_the_first_attempt_ended():
         await sleep(900)
         result = await go(store, made(ROWS), engine, OF_A_JOB, worker="w3")
         if cut_at > 1:
-            assert result.told["run_id"] == began
+            assert result.record.run_id == began
         # what was under way when it died may have been billed in vain
         assert engine.billed.total() <= 2 * ROWS + 20
         if not dying.dead:
@@ -252,7 +251,7 @@ def test_fresh_twice_in_a_row_by_hand_pays_twice(pause_s):
         ids = [await a_finished_run(store, engine)]
         for worker in ("w2", "w3", "w4"):
             result = await go(store, made(ROWS), engine, FRESH, worker=worker)
-            ids.append(result.told["run_id"])
+            ids.append(result.record.run_id)
             await sleep(pause_s)
         assert len(set(ids)) == 4
         await check_it_is_whole(store, engine, billed=4 * ROWS)
@@ -265,9 +264,10 @@ def test_so_it_does_in_one_process_which_is_one_worker():
 
     async def story():
         await go(store, made(ROWS), engine, FRESH)
-        first = await existing_plan(world(store), LAYOUT)
-        wanted = replace(first, run_id="second", created_at_s=world(store).wall())
-        assert (await agree(world(store), LAYOUT, wanted, FRESH)).run_id == "second"
+        first = await find_run(runtime(store), LAYOUT)
+        plan = replace(first.plan, run_id="second", created_at_s=runtime(store).wall())
+        wanted = replace(first, plan=plan, options=FRESH)
+        assert (await join_plan(wanted)).plan.run_id == "second"
 
     run_virtual(story())
 
@@ -281,7 +281,7 @@ def test_fresh_after_a_fresh_run_that_was_stopped_by_hand_begins_anew():
         stopped, billed = await holding(store), engine.billed.total()
         # on the same host its death is known
         result = await go(store, made(ROWS), engine, FRESH, worker="w2")
-        assert result.told["run_id"] != stopped
+        assert result.record.run_id != stopped
         await check_it_is_whole(store, engine, billed=billed + ROWS)
 
     run_virtual(story())
@@ -296,9 +296,9 @@ def test_another_input_or_batch_size_is_not_what_was_just_begun():
             await go(DiesAfter(store, 2), made(ROWS), engine, FRESH)
         begun = await holding(store)
         result = await go(store, made(rows), engine, options, worker="w2")
-        assert result.told["run_id"] != begun
-        assert result.told["rows"] == rows
-        assert result.told["batch_rows"] == options.batch_size
+        assert result.record.run_id != begun
+        assert result.record.rows == rows
+        assert result.record.batch_rows == options.batch_size
 
     run_virtual(story(FRESH, ROWS + 1))
     run_virtual(story(replace(FRESH, batch_size=20), ROWS))
@@ -329,11 +329,11 @@ def test_who_sleeps_through_two_switches_takes_nothing_back_and_pays_nothing():
         ids = []
         for worker in ("w3", "w4"):
             result = await go(store, made(ROWS), engine, replace(FRESH, job=worker), worker=worker)
-            ids.append(result.told["run_id"])
+            ids.append(result.record.run_id)
             await sleep(1000)
         billed = engine.billed.total()
         try:
-            assert (await sleeper).told["run_id"] == ids[-1]
+            assert (await sleeper).record.run_id == ids[-1]
         except RunMismatch:
             # it fell asleep when it had agreed on its own run, which was replaced then
             assert n > 9
@@ -373,13 +373,15 @@ def test_a_store_that_is_away_for_a_moment_does_not_end_the_watch():
     async def story():
         running = asyncio.ensure_future(go(store, made(ROWS), engine, host="there"))
         await sleep(30)
-        plan = await existing_plan(world(store), LAYOUT)
+        run = await find_run(runtime(store), LAYOUT)
         away = TroubleAt(store, 1)
-        watching = asyncio.ensure_future(watch(world(away), LAYOUT, plan, every_s=20.0))
+        watched = replace(run, runtime=runtime(away))
+        watching = asyncio.ensure_future(watch_for_replacement(watched, every_s=20.0))
         await sleep(70)
         assert not watching.done()
         assert away.calls == 3
-        await succeed(world(store), LAYOUT, plan, replace(plan, run_id="newer"))
+        newer = replace(run, plan=replace(run.plan, run_id="newer"))
+        await put_in_place_of(run, newer)
         for ended in (watching, running):
             with pytest.raises(Replaced, match="newer"):
                 await ended
@@ -398,8 +400,8 @@ def test_who_clears_away_late_leaves_the_tables_of_the_new_run():
         await go(store, made(ROWS), engine, FRESH, worker="w2")
         # as if read before the new run's took its place
         store.objects[LAYOUT.run_key] = of_the_old
-        plan = await existing_plan(world(store), LAYOUT)
-        await clear_replaced(world(store, "w3"), LAYOUT, plan)
+        run = await find_run(runtime(store, "w3"), LAYOUT)
+        await clear_replaced(run)
         assert len(await labels(store)) == ROWS
 
     run_virtual(story())

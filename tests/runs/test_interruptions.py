@@ -14,7 +14,7 @@ from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.status import read_status
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, PowerCut
-from tests.support.runs import LAYOUT, BillingEngine, go, made, world
+from tests.support.runs import LAYOUT, BillingEngine, go, made, runtime
 from tests.support.stores import DictStore
 
 PRICE_USD = 0.0015
@@ -23,7 +23,7 @@ SLOW = (Lane("key", 3.0),)
 
 def look(store):
     """What status finds from a machine on which nobody worked."""
-    return read_status(world(store, "w9", host="laptop"), LAYOUT, watch_s=2.0)
+    return read_status(runtime(store, "w9", host="laptop"), LAYOUT, watch_s=2.0)
 
 
 def shown(found):
@@ -48,7 +48,7 @@ def test_of_machines_that_were_lost_yesterday_it_says_so_and_what_they_cost(batc
         saved = LAYOUT.checkpoint_key(0) in store.objects
         found = await look(store)
         done = await go(store, images, engine, options, worker="w3")
-        return saved, found, done.told
+        return saved, found, done.record
 
     saved, found, finished = run_virtual(story())
     assert saved is (batch_rows == 4)  # of some images it is the checkpoint that tells
@@ -59,9 +59,9 @@ def test_of_machines_that_were_lost_yesterday_it_says_so_and_what_they_cost(batc
     (interrupted,) = (line for line in said if line.startswith("interrupted:"))
     assert "2 workers lost without a goodbye: w2 24 h 00 min ago, w1 24 h" in interrupted
     # whoever goes on settles for what was under way: status had told the same before
-    unanswered = finished["account"]["requests"]["unknown"]
+    unanswered = finished.account.requests["unknown"]
     assert 0 < unanswered < 20
-    assert finished["account"]["at_risk_pages"] == {"unknown": unanswered}
+    assert finished.account.at_risk_pages == {"unknown": unanswered}
     cost = f"cost of it: {unanswered} requests without an answer, {unanswered} pages perhaps billed"
     assert f"{cost}: {unanswered * PRICE_USD:.4f} USD" in said
     assert sum(worker.perhaps_billed_pages for worker in found.workers) == unanswered

@@ -10,11 +10,11 @@ import pytest
 
 from ocrlabel.errors import Rejected
 from ocrlabel.options import Options
-from ocrlabel.pipeline.budget.attempts import Asks
-from ocrlabel.pipeline.merge.partial import Result
-from ocrlabel.pipeline.plan import Replaced
+from ocrlabel.pipeline.budget.attempts import AttemptClaimer
+from ocrlabel.pipeline.replacement import Replaced
+from ocrlabel.pipeline.run import Result
 from tests.support.clock import clock, run_virtual, sleep
-from tests.support.runs import LAYOUT, BillingEngine, failures, go, labels, made, world
+from tests.support.runs import LAYOUT, BillingEngine, failures, go, labels, made, run_of, runtime
 from tests.support.stores import DictStore
 
 TENS = Options(batch_size=10)
@@ -83,10 +83,12 @@ def test_what_others_merged_while_it_slept_stands(when):
 
         async def a_request_is_lost(store=store):
             await sleep(0.5)
-            gone = world(store, "w8", host="gone")
-            keys = LAYOUT.of_run(json.loads(store.objects[LAYOUT.plan_key])["run_id"])
-            asks = Asks(gone, keys, send_within_s=60.0, request_timeout_s=30.0, margin_s=15.0)
-            assert await asks.claim("ab" * 32, 1, batch=0, pages=1)
+            gone = runtime(store, "w8", host="gone")
+            own_round = run_of(gone, json.loads(store.objects[LAYOUT.plan_key])["run_id"]).round()
+            claimer = AttemptClaimer(
+                own_round, send_within_s=60.0, request_timeout_s=30.0, margin_s=15.0
+            )
+            assert await claimer.claim("ab" * 32, 1, batch=0, pages=1)
 
         async def others(store=store, engine=engine):
             await sleep(60.0)
@@ -122,10 +124,10 @@ def test_run_json_that_was_deleted_is_made_again_with_every_round(merged_by):
         del store.objects[LAYOUT.run_key]
         if merged_by == "run":
             again = await go(store, made(20), engine, TENS, worker="w3")
-            assert (again.told["retries"], again.told["failed"]) == (1, 1)
+            assert (again.record.retries, again.record.failed) == (1, 1)
         return await go(store, made(20), engine, AGAIN, worker="w4")
 
-    told = run_virtual(story()).told
+    told = run_virtual(story()).record.as_json()
     assert (told["retries"], told["labelled"], told["failed"]) == (2, 20, 0)
 
 
@@ -141,7 +143,7 @@ def test_a_run_that_replaced_it_while_it_slept_stands(when):
             fresh = Options(batch_size=10, fresh=True)
             new = await go(store, made(30), engine, fresh, worker="w2", host="b")
             ended = (await asyncio.gather(first, return_exceptions=True))[0]
-            return new.told["run_id"], ended, len(await labels(store))
+            return new.record.run_id, ended, len(await labels(store))
 
         run_id, ended, rows = run_virtual(story())
         if asleep.calls < n:

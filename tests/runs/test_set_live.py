@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from ocrlabel.cli.wiring import make_world
-from ocrlabel.pipeline.join_plan import existing_plan
+from ocrlabel.cli.wiring import make_runtime
+from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.runtime import Owner
 from ocrlabel.pipeline.state.layout import beside
-from ocrlabel.pipeline.workers.heartbeat import Heartbeats
+from ocrlabel.pipeline.workers.heartbeat import Heartbeats, WorkerReport
 from ocrlabel.storage.folder import FolderStore
 from tests.support.command import ocrlabel
 
@@ -37,12 +37,12 @@ def a_worker_of_another_machine_beats(folder, *, ago_s=0.0):
     """Its one heartbeat, as it is found when it was written so long ago."""
 
     async def beat():
-        real = make_world(FolderStore(folder), lambda _: None)
-        world = replace(real, me=Owner("far", host="another machine", pid=1, started="x"))
-        plan = await existing_plan(world, LAYOUT)
-        assert plan is not None
-        heartbeats = Heartbeats(world, LAYOUT.of_run(plan.run_id), duration_s=60.0)
-        await heartbeats.beat(1, {"at_s": world.wall() - ago_s})
+        real = make_runtime(FolderStore(folder), lambda _: None)
+        runtime = replace(real, me=Owner("far", host="another machine", pid=1, started="x"))
+        run = await find_run(runtime, LAYOUT)
+        assert run is not None
+        heartbeats = Heartbeats(run, duration_s=60.0)
+        await heartbeats.beat(1, WorkerReport(at_s=runtime.wall() - ago_s))
 
     asyncio.run(beat())
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.engines.base import Answer, Document, Lane
+from ocrlabel.engines.base import Answer, Lane
 from ocrlabel.errors import BudgetReached, Interrupted, Rejected, Unavailable
-from ocrlabel.labels import Page, Word
+from ocrlabel.labels import Document, Page, Word
 from ocrlabel.options import Options
 from ocrlabel.pipeline.runtime import Stop
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, PowerCut
-from tests.support.runs import BillingEngine, go, labels, made, timeless, world
+from tests.support.runs import BillingEngine, go, labels, made, runtime, timeless
 from tests.support.stored import KeepsAll, store_of, told
 
 CUT_AT = 21
@@ -64,10 +64,10 @@ def trouble(image: str, attempt: int) -> Exception | None:
 
 
 def there(store, number: int, host: str = "here"):
-    """The world of the number-th start: ids, chances and nonces do not depend on their order."""
+    """The runtime of the number-th start: ids, chances and nonces do not depend on their order."""
     count = itertools.count(1)
     return replace(
-        world(getattr(store, "store", store), f"w{number}", host=host),
+        runtime(getattr(store, "store", store), f"w{number}", host=host),
         store=store,
         uniform=lambda least, most: (least + most) / 2,
         token=lambda: f"a{number:011x}{next(count):020x}",
@@ -76,7 +76,7 @@ def there(store, number: int, host: str = "here"):
 
 async def begin(store, number, engine, options=OPTIONS, host="here", stop=None, dataset=ROWS):
     place = there(store, number, host)
-    return await go(store, dataset, engine, options, in_world=place, stop=stop)
+    return await go(store, dataset, engine, options, in_runtime=place, stop=stop)
 
 
 async def whole_then_retried_then_afresh() -> KeepsAll:

@@ -17,7 +17,7 @@ from ocrlabel.pipeline.events import Notice, Started
 from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.status import read_status
 from tests.support.clock import clock, run_virtual, sleep
-from tests.support.runs import LAYOUT, BillingEngine, Told, go, made, world
+from tests.support.runs import LAYOUT, BillingEngine, Told, go, made, runtime
 from tests.support.stores import DictStore
 
 TENS = Options(batch_size=10)
@@ -79,9 +79,9 @@ def stopped_and_gone_on(pause_s):
     async def story():
         await interrupted()
         await sleep(pause_s)
-        status = await read_status(world(store, "w3"), LAYOUT, watch_s=2.0)
+        status = await read_status(runtime(store, "w3"), LAYOUT, watch_s=2.0)
         done = await go(store, made(80), engine, TENS, worker="w2")
-        return status, done.told
+        return status, done.record
 
     return run_virtual(story())
 
@@ -89,9 +89,9 @@ def stopped_and_gone_on(pause_s):
 def test_the_pause_of_a_run_counts_neither_as_its_time_nor_in_its_rate():
     _, soon = stopped_and_gone_on(pause_s=0.0)
     status, late = stopped_and_gone_on(pause_s=10_000.0)
-    assert late["ended_at_s"] - late["created_at_s"] > 10_000
-    assert late["active_s"] == pytest.approx(soon["active_s"], abs=10)
-    assert late["requests_per_s"] == pytest.approx(soon["requests_per_s"], rel=0.15)
+    assert late.ended_at_s - late.created_at_s > 10_000
+    assert late.active_s == pytest.approx(soon.active_s, abs=10)
+    assert late.requests_per_s == pytest.approx(soon.requests_per_s, rel=0.15)
     assert status.active_s == pytest.approx(21, abs=5)
     assert ("state", "stopped; the same command goes on") in lines(status, 0.0015)
 
@@ -104,7 +104,7 @@ def test_a_part_is_counted_against_what_was_asked_for(part):
     async def story():
         await go(store, made(30), engine, replace(TENS, limit=5), told=first)
         await go(store, made(30), engine, replace(TENS, **part), worker="w2", told=second)
-        return await read_status(world(store, "w3"), LAYOUT, watch_s=2.0)
+        return await read_status(runtime(store, "w3"), LAYOUT, watch_s=2.0)
 
     found = run_virtual(story())
     (started,) = (event for event in second.events if isinstance(event, Started))
@@ -144,7 +144,7 @@ def test_a_part_that_was_done_is_not_told_once_a_worker_died_at_the_rest():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(20):
                 await go(store, made(80), engine, TENS, worker="w2")
-        return await read_status(world(store, "w3"), LAYOUT, watch_s=2.0)
+        return await read_status(runtime(store, "w3"), LAYOUT, watch_s=2.0)
 
     shown = dict(lines(run_virtual(story()), 0.0015))
     assert shown["state"] == "stopped; the same command goes on"
@@ -167,7 +167,7 @@ def test_an_interrupted_run_after_a_part_says_stopped_and_not_that_its_part_is_d
         asyncio.get_running_loop().call_later(20.0, lambda: stop.drain("enough", grace_s=10.0))
         with pytest.raises(Interrupted):
             await go(store, made(80), engine, TENS, worker="w2", stop=stop)
-        return await read_status(world(store, "w3"), LAYOUT, watch_s=2.0)
+        return await read_status(runtime(store, "w3"), LAYOUT, watch_s=2.0)
 
     shown = dict(lines(run_virtual(story()), 0.0015))
     assert shown["state"] == "stopped; the same command goes on"
@@ -198,7 +198,7 @@ def test_time_left_is_not_told_from_a_handful_of_rows():
         found = []
         for wait_s in (3.0, 40.0):
             await sleep(wait_s)
-            found.append(await read_status(world(store, "w3"), LAYOUT, watch_s=1.0))
+            found.append(await read_status(runtime(store, "w3"), LAYOUT, watch_s=1.0))
         return found
 
     async def story():
@@ -215,6 +215,6 @@ def test_time_left_is_not_told_from_a_handful_of_rows():
 def test_the_account_of_a_run_says_how_long_it_was_worked_on():
     store = DictStore()
     done = run_virtual(go(store, made(20), BillingEngine()))
-    status = run_virtual(read_status(world(store, "w3"), LAYOUT, watch_s=2.0))
-    assert status.active_s == done.told["active_s"]
-    assert 2 <= done.told["active_s"] <= done.told["ended_at_s"] - done.told["created_at_s"]
+    status = run_virtual(read_status(runtime(store, "w3"), LAYOUT, watch_s=2.0))
+    assert status.active_s == done.record.active_s
+    assert 2 <= done.record.active_s <= done.record.ended_at_s - done.record.created_at_s

@@ -21,9 +21,9 @@ def test_every_row_of_a_run_is_labelled_or_failed_and_asked_once():
     assert failed == [(5, "not_found")]
     assert set(engine.asked.values()) == {1}
     assert len(engine.asked) == 20
-    assert result.told["complete"] is True
-    assert result.told["account"]["billed_pages"] == 20
-    assert result.told["account"]["stored_pages"] == 20
+    assert result.record.complete is True
+    assert result.record.account.billed_pages == 20
+    assert result.record.account.stored_pages == 20
 
 
 def test_a_finished_run_is_not_done_again():

@@ -6,9 +6,9 @@ import os
 import signal
 from pathlib import Path
 
-from ocrlabel.engines.base import Document
 from ocrlabel.engines.children import ChildPool
 from ocrlabel.engines.scripted import Scripted
+from ocrlabel.labels import Document
 
 
 class DeadlyWork:

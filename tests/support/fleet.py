@@ -158,6 +158,7 @@ class Fleet:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}  # noqa: TID251 -- the tests' own shell
         plain = {
             "LANG": "C.UTF-8",
+            "PYTHONPATH": str(ROOT),  # runners/ is no part of the package
             "AWS_ENDPOINT_URL": self.s3_url,
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",

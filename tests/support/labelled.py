@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from ocrlabel.dataset.labels_table import LabelRow
-from ocrlabel.export.base import ImageFile, NoImage
+from ocrlabel.export.formats import ImageFile, NoImage
 from ocrlabel.labels import Polygon, Word
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)

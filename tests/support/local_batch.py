@@ -64,11 +64,15 @@ class RunningJob:
 
 @dataclass
 class LocalBatch:
-    """machine: the variables that every container has. moto: where secrets and logs are."""
+    """machine: the variables that every container has. moto: where secrets and logs are.
+
+    folder: for the jobs' logs. workdir: the image's working directory.
+    """
 
     machine: Mapping[str, str]
     moto: str
     folder: Path
+    workdir: Path
     now_s: Callable[[], float] = time.time  # noqa: TID251 -- a service has a clock of its own
     definitions: list[dict[str, Any]] = field(default_factory=list)
     jobs: dict[str, RunningJob] = field(default_factory=dict)
@@ -168,7 +172,7 @@ class LocalBatch:
             job.process = subprocess.Popen(
                 job.command,
                 env={**self.machine, **self._variables(job, number)},
-                cwd=self.folder,
+                cwd=self.workdir,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -1,7 +1,7 @@
 """The lease and ask protocol as a model: every interleaving of a few workers.
 
-The rules for others' leases and asks are the program's own (`lease.standing`,
-`asks.nothing_in_flight`); the rest is what a worker does between two calls of the store. A step is
+The rules for others' leases and asks are the program's own (`leases.lease_state`,
+`attempts.nothing_in_flight`); the rest is what a worker does between two calls of the store. A step is
 one call of the store, one look at a clock with what follows at once, a crash, a drain, or a second
 that passes. A worker that is paused is one that takes no step while seconds pass. Clocks may
 differ by any amount: only ages on one's own clock exist here; worker 0's may also lose a second.
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from ocrlabel.pipeline.budget.attempts import ForeignAsk, nothing_in_flight
-from ocrlabel.pipeline.leases.leases import Free, LeaseState, Seen, standing
+from ocrlabel.pipeline.budget.attempts import AttemptClaim, nothing_in_flight
+from ocrlabel.pipeline.leases.leases import Free, LeaseMark, Seen, lease_state
 from ocrlabel.pipeline.runtime import Owner
 
 LEASE_S, MARGIN_S = 2, 1
@@ -30,7 +30,7 @@ SKEW_S = 3
 # Where a worker is, and what a lease says: plain numbers, for states are hashed millions of times.
 IDLE, HOLDING, ASKED, SENT, ANSWERED, SAVED, COMMITTING, ENDED, DEAD = range(9)
 HELD, RELEASED, CLOSED = range(3)
-_STATES: Final = (LeaseState.HELD, LeaseState.RELEASED, LeaseState.CLOSED)
+_STATES: Final = (LeaseMark.HELD, LeaseMark.RELEASED, LeaseMark.CLOSED)
 
 
 class Worker(NamedTuple):
@@ -337,12 +337,12 @@ class Model:
 @cache
 def _is_free(says: int, age_s: int, margin_s: int, dead: bool) -> bool:
     seen = Seen(1, _STATES[says], Owner("w"), LEASE_S, since_s=-age_s)
-    return isinstance(standing(seen, now_s=0, margin_s=margin_s, owner_dead=dead), Free)
+    return isinstance(lease_state(seen, now_s=0, margin_s=margin_s, owner_dead=dead), Free)
 
 
 @cache
 def _is_over(age_s: int, timeout_s: int, margin_s: int, dead: bool) -> bool:
-    ask = ForeignAsk("k", 1, 0, 1, Owner("w"), SEND_S, since_s=-age_s, created_at_s=0)
+    ask = AttemptClaim("k", 1, 0, 1, Owner("w"), SEND_S, since_s=-age_s, created_at_s=0)
     return nothing_in_flight(
         ask, now_s=0, request_timeout_s=timeout_s, margin_s=margin_s, owner_dead=dead
     )

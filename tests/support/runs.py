@@ -1,4 +1,4 @@
-"""A small world for whole runs: generated images, an engine that bills, and a virtual clock."""
+"""A small runtime for whole runs: generated images, an engine that bills, and a virtual clock."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
-from ocrlabel.engines.base import Answer, Document, Lane
+from ocrlabel.engines.base import Answer, Lane
 from ocrlabel.errors import ImageError, Unreadable
-from ocrlabel.labels import FailureClass, ImageRef, Page, Word
+from ocrlabel.labels import Document, FailureClass, ImageRef, Page, Word
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Event
+from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.requests.image_reader import Reuse
 from ocrlabel.pipeline.run import Result, run
-from ocrlabel.pipeline.runtime import Owner, Stop, World
+from ocrlabel.pipeline.run_context import Run
+from ocrlabel.pipeline.runtime import Owner, Runtime, Stop
 from ocrlabel.pipeline.state.layout import Layout, of_dataset
 from ocrlabel.storage.base import ObjectStore
 from tests.support.clock import clock, sleep
@@ -124,12 +127,12 @@ class Told:
         self.events.append(event)
 
 
-def world(
+def runtime(
     store: ObjectStore, worker: str = "w1", told: Told | None = None, host: str = "here"
-) -> World:
-    """A worker's world. On the host "here" every other process counts as dead."""
+) -> Runtime:
+    """A worker's runtime. On the host "here" every other process counts as dead."""
     rng = random.Random(worker)
-    return World(
+    return Runtime(
         store=store,
         clock=clock,
         wall=lambda: 1_700_000_000.0 + clock(),
@@ -140,6 +143,12 @@ def world(
         alive=lambda pid, started: False,
         emit=told or Told(),
     )
+
+
+def run_of(runtime: Runtime, run_id: str = "r", price_usd: float = 0.0, **options: Any) -> Run:
+    """A run of which nothing but its id matters."""
+    plan = Plan(run_id, LAYOUT.dataset, "made images", "f", 100, "billing")
+    return Run(runtime, LAYOUT, plan, RunOptions(**options), price_usd)
 
 
 async def go(
@@ -154,12 +163,12 @@ async def go(
     told: Told | None = None,
     stop: Stop | None = None,
     reuse: Reuse | None = None,
-    in_world: World | None = None,
+    in_runtime: Runtime | None = None,
 ) -> Result:
-    """One invocation of a run, by one worker; in_world: in a world made for it."""
+    """One invocation of a run, by one worker; in_runtime: with a runtime made for it."""
     with tempfile.TemporaryDirectory() as scratch:
         return await run(
-            in_world or world(store, worker, told, host),
+            in_runtime or runtime(store, worker, told, host),
             layout,
             dataset,
             engine,

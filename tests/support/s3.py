@@ -15,7 +15,7 @@ import obstore
 from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
-from ocrlabel.storage.refusals import Credentials
+from ocrlabel.storage.credentials import Credentials
 
 REGION = "us-east-1"
 CREDENTIALS = Credentials("testing", "testing")

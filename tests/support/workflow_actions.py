@@ -33,7 +33,7 @@ class Actions:
             "docker/setup-buildx-action": self.buildx,
         }
 
-    def checkout(self, job: Job, given: Mapping[str, str]) -> Mapping[str, str]:
+    def checkout(self, job: Job, given: Mapping[str, str]) -> None:
         """What git has, in the workspace; no token is left behind."""
         if job.permissions.get("contents") != "read" or given != {"persist-credentials": "false"}:
             raise ActionFailed("the repository may not be read, or its token would be kept")
@@ -44,21 +44,18 @@ class Actions:
             if (ROOT / name).is_file():
                 (job.workspace / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, job.workspace / name)
-        return {}
 
-    def setup_python(self, job: Job, given: Mapping[str, str]) -> Mapping[str, str]:
+    def setup_python(self, job: Job, given: Mapping[str, str]) -> None:
         """An interpreter of its own on the path; which version, is this machine's choice."""
         if not given["python-version"].startswith("3."):
             raise ActionFailed(f"there is no Python {given['python-version']}")
         job.path.append(str(self.python))
-        return {}
 
-    def buildx(self, job: Job, given: Mapping[str, str]) -> Mapping[str, str]:
+    def buildx(self, job: Job, given: Mapping[str, str]) -> None:
         """The machine's container program is all there is."""
         del job, given
-        return {}
 
-    def credentials(self, job: Job, given: Mapping[str, str]) -> Mapping[str, str]:
+    def credentials(self, job: Job, given: Mapping[str, str]) -> None:
         """Into the variables of the job, and masked; a role is put on by STS."""
         region = given["aws-region"]
         if not region:
@@ -75,7 +72,6 @@ class Actions:
             if name not in {"AWS_REGION", "AWS_DEFAULT_REGION"}:
                 job.masks.add(value)
         job.env |= found
-        return {}
 
     def _role(self, job: Job, given: Mapping[str, str]) -> dict[str, str]:
         if job.permissions.get("id-token") != "write":
@@ -94,7 +90,7 @@ class Actions:
             "AWS_SESSION_TOKEN": answer["SessionToken"],
         }
 
-    def upload(self, job: Job, given: Mapping[str, str]) -> Mapping[str, str]:
+    def upload(self, job: Job, given: Mapping[str, str]) -> None:
         """A folder beside the job's."""
         source = Path(given["path"])
         if not source.is_dir() or not any(source.iterdir()):
@@ -102,4 +98,3 @@ class Actions:
         kept = job.temp.parent / "artifacts" / given["name"]
         shutil.copytree(source, kept)
         job.artifacts[given["name"]] = kept
-        return {}

@@ -19,12 +19,11 @@ from typing import Any
 
 import yaml
 
-from tests.support.workflow_expressions import NotUnderstood, World, condition, filled, truth
+from tests.support.workflow_expressions import NotUnderstood, World, condition, filled
 
 WORKFLOW_KEYS = {"name", "run-name", True, "permissions", "concurrency", "defaults", "env", "jobs"}
 JOB_KEYS = {
-    *("name", "if", "needs", "runs-on", "timeout-minutes", "environment", "permissions"),
-    *("env", "outputs", "steps"),
+    *("name", "if", "runs-on", "timeout-minutes", "environment", "permissions", "env", "steps"),
 }
 STEP_KEYS = {"name", "id", "if", "uses", "with", "env", "run"}
 BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")  # of `shell: bash`
@@ -96,14 +95,13 @@ class Ran:
 
     jobs: dict[str, str] = field(default_factory=dict)
     steps: dict[tuple[str, str], str] = field(default_factory=dict)
-    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
     log: str = ""
     summary: str = ""
     artifacts: dict[str, Path] = field(default_factory=dict)
 
 
-Action = Callable[[Job, Mapping[str, str]], Mapping[str, str]]
-"""A stand-in for an action: its job and its inputs -> its outputs. Raises ActionFailed."""
+Action = Callable[[Job, Mapping[str, str]], None]
+"""A stand-in for an action: its job and its inputs. Raises ActionFailed."""
 
 
 class ActionFailed(Exception):
@@ -142,19 +140,12 @@ class Runner:
         done = Ran()
         for name, described in workflow["jobs"].items():
             _known(described, JOB_KEYS, name)
-            needs = described.get("needs", [])
-            contexts["needs"] = {
-                one: {"result": done.jobs[one], "outputs": done.outputs.get(one, {})}
-                for one in needs
-            }
-            bad = any(done.jobs[one] != "success" for one in needs)
-            world = World(contexts, "failure" if bad else "success")
-            if not condition(described.get("if", "success()"), world):
+            if not condition(described.get("if", "success()"), World(contexts)):
                 done.jobs[name] = "skipped"
                 continue
             job = self._job(name, described, masks, done)
             self._steps(job, described, {**contexts, "env": {}}, cancel)
-            self._finish(job, described, contexts, done)
+            self._finish(job, done)
         return done
 
     def _contexts(self, workflow: Mapping[Any, Any], event: Event) -> dict[str, Any]:
@@ -221,7 +212,7 @@ class Runner:
             outputs: dict[str, str] = {}
             before = job.state
             if "uses" in step:
-                good = self._use(job, step, world, outputs)
+                good = self._use(job, step, world)
             else:
                 script = filled(step["run"], world)
                 good = self._bash(job, script, contexts, outputs, cancel)
@@ -234,14 +225,12 @@ class Runner:
             if "id" in step:
                 job.steps[step["id"]] = {"outputs": outputs, "conclusion": conclusion}
 
-    def _use(
-        self, job: Job, step: Mapping[str, Any], world: World, outputs: dict[str, str]
-    ) -> bool:
+    def _use(self, job: Job, step: Mapping[str, Any], world: World) -> bool:
         action = step["uses"].partition("@")[0]
         if action not in self.actions:
             raise NotUnderstood(f"there is no stand-in for {action}")
         try:
-            outputs |= self.actions[action](job, _filled(step.get("with", {}), world))
+            self.actions[action](job, _filled(step.get("with", {}), world))
         except ActionFailed as error:
             job.log += job.masks.over(f"Error: {error}\n")
             return False
@@ -258,7 +247,7 @@ class Runner:
         number = len(job.started)
         files = {
             name: job.temp / f"{name.lower()}-{number}"
-            for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY")
+            for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")
         }
         for path in files.values():
             path.touch()
@@ -294,8 +283,6 @@ class Runner:
         job.log += job.masks.over(log.read_text(errors="replace"))
         job.summary += job.masks.over(files["GITHUB_STEP_SUMMARY"].read_text())
         outputs |= pairs(files["GITHUB_OUTPUT"].read_text())
-        job.env |= pairs(files["GITHUB_ENV"].read_text())
-        job.path += files["GITHUB_PATH"].read_text().split()
         return code == 0
 
     def _wait(self, started: subprocess.Popen[bytes], job: Job, cancel: Callable[[], bool]) -> int:
@@ -313,21 +300,10 @@ class Runner:
             threading.Event().wait(0.05)
         return started.wait()
 
-    def _finish(
-        self, job: Job, described: Mapping[str, Any], contexts: Mapping[str, Any], done: Ran
-    ) -> None:
+    def _finish(self, job: Job, done: Ran) -> None:
         for session in job.started:  # as GitHub ends what its steps left behind
             _kill_session(session)
-        world = World({**contexts, "steps": job.steps, "env": job.env})
-        outputs = {}
-        for name, text in described.get("outputs", {}).items():
-            value = filled(text, world)
-            if any(secret in value for secret in job.masks.values):
-                job.log += f"Warning: Skip output '{name}' since it may contain secret.\n"
-            elif value:
-                outputs[name] = value
         done.jobs[job.name] = job.state
-        done.outputs[job.name] = outputs
         done.steps |= {(job.name, name): how for name, how in job.conclusions.items()}
         done.log += job.log
         done.summary += job.summary
@@ -366,28 +342,19 @@ def inputs_of(workflow: Mapping[Any, Any], event: Event) -> dict[str, Any]:
         if field_["type"] == "boolean":
             if str(value).lower() not in {"true", "false"}:
                 raise Refused(f"Provided value '{value}' for input '{name}' is no boolean")
-            value = truth(str(value).lower() == "true")
+            value = str(value).lower() == "true"
         found[name] = value
     return found
 
 
 def pairs(text: str) -> dict[str, str]:
-    """A step's file of outputs or variables: name=value, or name<<END, lines, END."""
+    """A step's file of outputs: lines of name=value."""
     found: dict[str, str] = {}
-    lines = iter(text.splitlines())
-    for line in lines:
-        if match := re.fullmatch(r"([^=<]+)<<(\S+)", line):
-            value = []
-            for inner in lines:
-                if inner == match[2]:
-                    break
-                value.append(inner)
-            found[match[1]] = "\n".join(value)
-        elif "=" in line:
-            name, _, value_ = line.partition("=")
-            found[name] = value_
-        elif line:
-            raise ActionFailed(f"Invalid format '{line}'")
+    for line in text.splitlines():
+        name, separator, value = line.partition("=")
+        if not separator or "<<" in name:
+            raise NotUnderstood(f"{line!r} among a step's outputs")
+        found[name] = value
     return found
 
 

@@ -1,4 +1,6 @@
-"""The bucket: private, TLS only, encrypted, versioned; made and mended through S3's own API.
+"""The bucket with datasets and results: private, TLS only, encrypted, versioned.
+
+`look_bucket` says what is set, `plan_bucket` makes what is lacking, through S3's own API.
 
 A bucket that is there keeps what it has: other rules, other policy statements, other tags.
 """
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from ocrlabel.aws.names import TAGS, Place
+from ocrlabel.aws.names import TAGS, AwsLocation
 from ocrlabel.aws.plan import Call, Change, Kind
 from ocrlabel.aws.session import AwsRefused, code, translated
 from ocrlabel.errors import ConfigError
@@ -45,6 +47,15 @@ LIFECYCLE = [
     },
 ]
 TLS_SID = "OcrlabelTlsOnly"
+# S3's errors for a setting that was never made
+_NOT_SET = {
+    "NoSuchBucketPolicy",
+    "NoSuchLifecycleConfiguration",
+    "NoSuchPublicAccessBlockConfiguration",
+    "NoSuchTagSet",
+    "OwnershipControlsNotFoundError",
+    "ServerSideEncryptionConfigurationNotFoundError",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,40 +71,40 @@ class BucketState:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def plan_bucket(present: BucketState | None, name: str, place: Place) -> list[Change]:
+def plan_bucket(present: BucketState | None, name: str, location: AwsLocation) -> list[Change]:
     """What is lacking; empty where the bucket is as it should be."""
     if present is None:
-        calls = (_create(name, place), *_lacking(BucketState(), name, place).values())
+        calls = (_create(name, location), *_lacking(BucketState(), name, location).values())
         detail = "private, TLS only, encrypted, versioned"
         return [Change(Kind.ADD, "bucket", name, detail, calls)]
-    lacking = _lacking(present, name, place)
+    lacking = _lacking(present, name, location)
     if not lacking:
         return []
     return [Change(Kind.CHANGE, "bucket", name, ", ".join(lacking), tuple(lacking.values()))]
 
 
-def tls_only(name: str, place: Place) -> dict[str, Any]:
+def tls_only(name: str, location: AwsLocation) -> dict[str, Any]:
     """The statement that refuses every request without TLS."""
     return {
         "Sid": TLS_SID,
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:*",
-        "Resource": [place.bucket_arn(name), place.bucket_arn(name, "*")],
+        "Resource": [location.bucket_arn(name), location.bucket_arn(name, "*")],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
 
 
-def _create(name: str, place: Place) -> Call:
+def _create(name: str, location: AwsLocation) -> Call:
     where = (
         {}  # S3 refuses this region as a constraint
-        if place.region == "us-east-1"
-        else {"CreateBucketConfiguration": {"LocationConstraint": place.region}}
+        if location.region == "us-east-1"
+        else {"CreateBucketConfiguration": {"LocationConstraint": location.region}}
     )
     return Call("s3", "create_bucket", {"Bucket": name, **where})
 
 
-def _lacking(present: BucketState, name: str, place: Place) -> dict[str, Call]:
+def _lacking(present: BucketState, name: str, location: AwsLocation) -> dict[str, Call]:
     def put(method: str, **parameters: Any) -> Call:
         return Call("s3", method, {"Bucket": name, **parameters})
 
@@ -112,7 +123,7 @@ def _lacking(present: BucketState, name: str, place: Place) -> dict[str, Call]:
         lacking["versioned"] = put(
             "put_bucket_versioning", VersioningConfiguration={"Status": "Enabled"}
         )
-    statement = tls_only(name, place)
+    statement = tls_only(name, location)
     statements = list(present.policy.get("Statement", ()))
     if statement not in statements:
         others = [other for other in statements if other.get("Sid") != TLS_SID]
@@ -170,16 +181,6 @@ def _settings(s3: S3Client, name: str) -> BucketState:
         lifecycle=ask("get_bucket_lifecycle_configuration").get("Rules", []),
         tags={tag["Key"]: tag["Value"] for tag in ask("get_bucket_tagging").get("TagSet", [])},
     )
-
-
-_NOT_SET = {
-    "NoSuchBucketPolicy",
-    "NoSuchLifecycleConfiguration",
-    "NoSuchPublicAccessBlockConfiguration",
-    "NoSuchTagSet",
-    "OwnershipControlsNotFoundError",
-    "ServerSideEncryptionConfigurationNotFoundError",
-}
 
 
 def _or_empty(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:

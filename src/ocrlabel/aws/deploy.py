@@ -1,12 +1,16 @@
 """Deploy: look, propose a list of changes, and carry it out or discard it.
 
-    first(wanted)                         what an empty account would get, with nobody asked
+    first_deployment(wanted)              what an empty account would get, with nobody asked
     proposal = propose(aws, wanted)       only describes, and at most makes a change set
     discard(aws, proposal)                a dry run, or a no: nothing stays behind
     make(aws, wanted, proposal, tell)     the stack first, then what its jobs need
 
 The stack goes first because it is what can fail for reasons of the account, and it cleans up
 after itself; bucket, secret and log group are looked at before, so their refusals come early too.
+Bucket (bucket.py), secret (secret.py) and log group are outside of it, so that they outlive it.
+
+Options become the template's parameters in `look_choices`: what was given before and is not given
+now stays, so that a second deploy without options changes nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from ocrlabel.aws import names
-from ocrlabel.aws import stack as change_sets
 from ocrlabel.aws.bucket import look_bucket, plan_bucket
 from ocrlabel.aws.job_definition import (
     JobValues,
@@ -26,20 +29,20 @@ from ocrlabel.aws.job_definition import (
     plan_definition,
     wanted_definitions,
 )
-from ocrlabel.aws.names import GITHUB_ISSUER, LOG_GROUP, AwsConfig, Place
+from ocrlabel.aws.names import GITHUB_ISSUER, LOG_GROUP, AwsConfig, AwsLocation
 from ocrlabel.aws.plan import Call, Change, Hidden, Kind, carry_out
-from ocrlabel.aws.secret import SecretState, look_secret, plan_secret
+from ocrlabel.aws.secret import look_secret, plan_secret
 from ocrlabel.aws.session import Aws, AwsRefused, code, translated
 from ocrlabel.aws.stack import (
     StackPlan,
     StackState,
-    create_call,
+    create_stack,
     delete_stack,
-    events_so_far,
-    follow,
+    discard_update,
     look_stack,
     plan_stack,
-    refusal,
+    propose_update,
+    update_stack,
 )
 from ocrlabel.aws.template import PARAMETERS, template
 from ocrlabel.errors import ConfigError
@@ -55,7 +58,7 @@ RETENTION_DAYS = 30
 class Wanted:
     """What deploy shall make. parameters are the template's; key None keeps the secret's value."""
 
-    place: names.Place
+    location: AwsLocation
     bucket: str
     secret: str
     key: Hidden | None
@@ -73,11 +76,11 @@ class Proposal:
     change_set: str = ""
 
 
-def first(wanted: Wanted) -> tuple[Change, ...]:
+def first_deployment(wanted: Wanted) -> tuple[Change, ...]:
     """What the first deployment into an empty account adds. Asks AWS nothing."""
     return (
         *plan_stack(None, template(), wanted.parameters).changes,
-        *plan_bucket(None, wanted.bucket, wanted.place),
+        *plan_bucket(None, wanted.bucket, wanted.location),
         *plan_secret(None, wanted.secret, wanted.key),
         *plan_log_group(None),
     )
@@ -89,9 +92,9 @@ def propose(aws: Aws, wanted: Wanted) -> Proposal:
     plan = plan_stack(present, template(), wanted.parameters)
     around = [
         *plan_bucket(
-            look_bucket(aws.client("s3"), wanted.bucket, wanted.place.region),
+            look_bucket(aws.client("s3"), wanted.bucket, wanted.location.region),
             wanted.bucket,
-            wanted.place,
+            wanted.location,
         ),
         *plan_secret(
             look_secret(aws.client("secretsmanager"), wanted.secret), wanted.secret, wanted.key
@@ -101,7 +104,7 @@ def propose(aws: Aws, wanted: Wanted) -> Proposal:
     ]
     stack_changes, made = plan.changes, None
     if plan.update and present is not None:
-        made = change_sets.propose_update(aws, present, template(), wanted.parameters)
+        made = propose_update(aws, present, template(), wanted.parameters)
         stack_changes = made.changes if made else ()
     return Proposal(
         changes=(*stack_changes, *around),
@@ -115,39 +118,29 @@ def propose(aws: Aws, wanted: Wanted) -> Proposal:
 def discard(aws: Aws, proposal: Proposal) -> None:
     """Leave nothing behind of a proposal that is not carried out."""
     if proposal.change_set:
-        change_sets.discard(aws, proposal.change_set)
+        discard_update(aws, proposal.change_set)
 
 
 def make(aws: Aws, wanted: Wanted, proposal: Proposal, tell: Callable[[str], None]) -> AwsConfig:
     """Carry it out, telling each step. Raises AwsRefused with the reason and the remedy."""
     if proposal.stack_plan.first_delete and proposal.stack:
-        _delete_leftover(aws, proposal.stack, tell)
+        delete_stack(aws, proposal.stack, tell, doing="cleared away")
     if proposal.stack_plan.create:
-        _create(aws, wanted, tell)
+        create_stack(aws, template(), wanted.parameters, tell)
     elif proposal.change_set and proposal.stack:
-        _update(aws, proposal.stack, proposal.change_set, tell)
+        update_stack(aws, proposal.stack, proposal.change_set, tell)
     carry_out(aws, proposal.around, tell)
-    return deployed(aws, wanted.place, wanted.bucket, wanted.secret)
+    return _deployed(aws, wanted.location, wanted.bucket, wanted.secret)
 
 
-def deployed(aws: Aws, place: names.Place, bucket: str, secret: str) -> AwsConfig:
+def _deployed(aws: Aws, location: AwsLocation, bucket: str, secret: str) -> AwsConfig:
     """What is there now, as config.env has it. Raises AwsRefused where something is lacking."""
     stack = look_stack(aws.client("cloudformation"))
     found = look_secret(aws.client("secretsmanager"), secret)
     if stack is None or found is None:
-        lacking = f"stack {names.STACK}" if stack is None else f"secret {secret}"
-        raise AwsRefused(f"there is no {lacking}: run `ocrlabel aws deploy`")
-    return config_of(place, bucket, found, secret, stack.outputs)
-
-
-def config_of(
-    place: names.Place,
-    bucket: str,
-    secret: SecretState,
-    secret_name: str,
-    outputs: Mapping[str, str],
-) -> AwsConfig:
-    """config.env's values from a stack's outputs. Raises AwsRefused naming what is lacking."""
+        thing = f"stack {names.STACK}" if stack is None else f"secret {secret}"
+        raise AwsRefused(f"there is no {thing}: run `ocrlabel aws deploy`")
+    outputs = stack.outputs
     lacking = [
         name
         for name in ("RepositoryUri", "JobRoleArn", "ExecutionRoleArn", "ComputeEnvironment")
@@ -158,13 +151,13 @@ def config_of(
             f"the stack {names.STACK} does not say {', '.join(lacking)}: run `ocrlabel aws deploy`"
         )
     return AwsConfig(
-        aws_region=place.region,
-        aws_account_id=place.account,
+        aws_region=location.region,
+        aws_account_id=location.account,
         s3_bucket=bucket,
         ecr_repository=names.REPOSITORY,
         ecr_uri=outputs["RepositoryUri"],
-        secret_name=secret_name,
-        secret_arn=secret.arn,
+        secret_name=secret,
+        secret_arn=found.arn,
         job_role_arn=outputs["JobRoleArn"],
         exec_role_arn=outputs["ExecutionRoleArn"],
         batch_compute_env=outputs["ComputeEnvironment"].rsplit("/", 1)[-1],
@@ -186,46 +179,53 @@ def _definitions(aws: Aws, wanted: Wanted, stack: StackState | None) -> list[Cha
         secret_arn=secret.arn,
         bucket=wanted.bucket,
         architecture=wanted.parameters.get("CpuArchitecture", "X86_64"),
-        region=wanted.place.region,
+        region=wanted.location.region,
     )
     with_ec2 = wanted.parameters.get("WithEc2") == "true"
     changes: list[Change] = []
     for definition in wanted_definitions(values, with_ec2=with_ec2):
-        name = definition["jobDefinitionName"]
-        registered = present if name == names.DEFINITION else _registered(aws, name)
+        registered = look_definition(aws.client("batch"), definition["jobDefinitionName"])
         changes.extend(plan_definition(registered, definition))
     return changes
 
 
-def _registered(aws: Aws, name: str) -> dict[str, Any] | None:
-    return look_definition(aws.client("batch"), name)
+def look_choices(
+    aws: Aws,
+    location: AwsLocation,
+    stack: StackState | None,
+    given: Mapping[str, str],
+    *,
+    network: str | None,
+    subnets: Sequence[str] = (),
+) -> dict[str, str]:
+    """The template's parameters, from options, the present stack, and what has to be looked up.
+
+    given: by option. network: `default`, `own`, or None for the one of before (at first the
+    default one, where there is one).
+    """
+    before = stack.parameters if stack else {}
+    asked = network or bool(subnets) or "VpcId" not in before
+    picked = _chosen_network(aws.client("ec2"), network or "auto", subnets) if asked else None
+    # what this stack made must not look like somebody else's, or the update would remove it
+    owned = before.get("GitHubRepository") and before.get("CreateGitHubProvider") == "true"
+    repository = given.get("GitHubRepository", before.get("GitHubRepository", ""))
+    exists = bool(repository) and not owned and _provider_exists(aws.client("iam"), location)
+    settled: dict[str, Any] = dict(before)
+    if repository and not owned:
+        settled.pop("CreateGitHubProvider", None)
+    return _parameters(given, settled, picked, provider_exists=exists)
 
 
-def _create(aws: Aws, wanted: Wanted, tell: Callable[[str], None]) -> None:
-    call = create_call(template(), wanted.parameters)
-    with translated(f"create stack {names.STACK}"):
-        made = getattr(aws.client(call.service), call.method)(**call.parameters)
-    ended = follow(aws, made["StackId"], tell)
-    if ended.status != "CREATE_COMPLETE":
-        raise refusal(ended, "created")
+def first_choices(
+    given: Mapping[str, str], *, network: str | None, subnets: Sequence[str] = ()
+) -> dict[str, str]:
+    """The same for an empty account that has its default VPC. Asks AWS nothing."""
+    picked = OWN if network == "own" else Network("the default VPC", tuple(subnets) or ("all",))
+    return _parameters(given, {}, picked, provider_exists=False)
 
 
-def _update(aws: Aws, stack: StackState, change_set: str, tell: Callable[[str], None]) -> None:
-    before = events_so_far(aws, stack.id)
-    change_sets.execute(aws, change_set)
-    ended = follow(aws, stack.id, tell, before=before)
-    if ended.status != "UPDATE_COMPLETE":
-        raise refusal(ended, "updated")
-
-
-def _delete_leftover(aws: Aws, stack: StackState, tell: Callable[[str], None]) -> None:
-    ended = delete_stack(aws, stack, tell)
-    if ended.status != "DELETE_COMPLETE":
-        raise refusal(ended, "cleared away")
-
-
-def parameters(
-    said: Mapping[str, str],
+def _parameters(
+    given: Mapping[str, str],
     before: Mapping[str, str],
     network: Network | None,
     *,
@@ -233,49 +233,18 @@ def parameters(
 ) -> dict[str, str]:
     """Every parameter's value, so that a second deploy without options changes nothing.
 
-    said: by option. before: the present stack's. network: None keeps the one of before.
+    given: by option. before: the present stack's. network: None keeps the one of before.
     provider_exists: the account has GitHub's OIDC provider, and this stack did not make it.
     """
     usual = {name: str(spec.get("Default", "")) for name, spec in PARAMETERS.items()}
     usual["CreateGitHubProvider"] = "false" if provider_exists else "true"
     known = {name: value for name, value in before.items() if name in PARAMETERS}
-    return {**usual, **known, **(network.parameters if network else {}), **said}
+    return {**usual, **known, **(network.parameters if network else {}), **given}
 
 
-def first_choices(
-    said: Mapping[str, str], *, network: str | None, subnets: Sequence[str] = ()
-) -> dict[str, str]:
-    """The same for an empty account, where nothing can be looked up; it has its default VPC."""
-    picked = OWN if network == "own" else Network("the default VPC", tuple(subnets) or ("all",))
-    return parameters(said, {}, picked, provider_exists=False)
-
-
-def look_choices(
-    aws: Aws,
-    place: Place,
-    stack: StackState | None,
-    said: Mapping[str, str],
-    *,
-    network: str | None,
-    subnets: Sequence[str] = (),
-) -> dict[str, str]:
-    """The same, with what has to be looked up. network None: as before, at first the default."""
-    before = stack.parameters if stack else {}
-    asked = network or bool(subnets) or "VpcId" not in before
-    picked = chosen(aws.client("ec2"), network or "auto", subnets) if asked else None
-    # what this stack made must not look like somebody else's, or the update would remove it
-    owned = before.get("GitHubRepository") and before.get("CreateGitHubProvider") == "true"
-    repository = said.get("GitHubRepository", before.get("GitHubRepository", ""))
-    exists = bool(repository) and not owned and provider_exists(aws.client("iam"), place)
-    settled: dict[str, Any] = dict(before)
-    if repository and not owned:
-        settled.pop("CreateGitHubProvider", None)
-    return parameters(said, settled, picked, provider_exists=exists)
-
-
-def provider_exists(iam: Any, place: Place) -> bool:
+def _provider_exists(iam: Any, location: AwsLocation) -> bool:
     """Whether the account already trusts GitHub: there can be only one such provider."""
-    arn = place.global_arn("iam", f"oidc-provider/{GITHUB_ISSUER}")
+    arn = location.global_arn("iam", f"oidc-provider/{GITHUB_ISSUER}")
     with translated("look for GitHub's OIDC provider"):
         try:
             iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)
@@ -302,7 +271,19 @@ class Network:
 OWN = Network()
 
 
-def default_network(ec2: EC2Client) -> Network | None:
+def _chosen_network(ec2: EC2Client, choice: str, subnets: Sequence[str]) -> Network:
+    """By name: `default`, `own`, `auto` (default where there is one), or the subnets."""
+    if subnets:
+        return _named_network(ec2, subnets)
+    if choice == "own":
+        return OWN
+    found = _default_network(ec2)
+    if found is None and choice == "default":
+        raise ConfigError("this region has no default VPC: use --network own, or --subnets")
+    return found or OWN
+
+
+def _default_network(ec2: EC2Client) -> Network | None:
     """The account's default VPC; None where it was deleted."""
     with translated("look for the default VPC"):
         found = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
@@ -319,7 +300,7 @@ def default_network(ec2: EC2Client) -> Network | None:
     return Network(vpc, subnets) if subnets else None
 
 
-def named_network(ec2: EC2Client, subnets: Sequence[str]) -> Network:
+def _named_network(ec2: EC2Client, subnets: Sequence[str]) -> Network:
     """The VPC of these subnets. Raises ConfigError where they are of several."""
     with translated(f"look at subnets {', '.join(subnets)}"):
         answer = ec2.describe_subnets(SubnetIds=list(subnets))
@@ -329,18 +310,6 @@ def named_network(ec2: EC2Client, subnets: Sequence[str]) -> Network:
             f"the subnets {', '.join(subnets)} are in {len(vpcs)} VPCs: name subnets of one"
         )
     return Network(vpcs.pop(), tuple(subnets))
-
-
-def chosen(ec2: EC2Client, choice: str, subnets: Sequence[str]) -> Network:
-    """By name: `default`, `own`, `auto` (default where there is one), or the subnets."""
-    if subnets:
-        return named_network(ec2, subnets)
-    if choice == "own":
-        return OWN
-    found = default_network(ec2)
-    if found is None and choice == "default":
-        raise ConfigError("this region has no default VPC: use --network own, or --subnets")
-    return found or OWN
 
 
 @dataclass(frozen=True, slots=True)

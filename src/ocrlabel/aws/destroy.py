@@ -1,17 +1,22 @@
-"""Destroy: list what would go, keep what holds work or money, then remove the rest."""
+"""Destroy: list what would go, keep what holds work or money, then remove the rest.
+
+Bucket and secret stay unless they are asked for, the logs and GitHub's provider always. Nothing
+goes while a job is waiting or running.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ocrlabel.aws import names
 from ocrlabel.aws.bucket import look_bucket
+from ocrlabel.aws.job_definition import active_revisions
 from ocrlabel.aws.jobs import ACTIVE, jobs_in
 from ocrlabel.aws.plan import Call, Change, Kind, carry_out
 from ocrlabel.aws.secret import look_secret
 from ocrlabel.aws.session import Aws, translated
-from ocrlabel.aws.stack import StackState, delete_stack, look_stack, refusal
+from ocrlabel.aws.stack import StackState, delete_stack, look_stack
 from ocrlabel.errors import ConfigError
 
 DELETE_AT_ONCE = 1000  # the most that DeleteObjects takes
@@ -63,9 +68,7 @@ def remove(aws: Aws, removal: Removal, typed: str, tell: Callable[[str], None]) 
             f"nothing was deleted: to delete the data, type the bucket's name, {removal.data}"
         )
     if removal.stack is not None:
-        ended = delete_stack(aws, removal.stack, tell)
-        if ended.status != "DELETE_COMPLETE":
-            raise refusal(ended, "deleted")
+        delete_stack(aws, removal.stack, tell)
     if removal.data:
         empty_bucket(aws, removal.data, tell)
     carry_out(aws, removal.around, tell)
@@ -100,7 +103,7 @@ def empty_bucket(aws: Aws, bucket: str, tell: Callable[[str], None]) -> None:
 
 
 def _refuse_while_working(aws: Aws) -> None:
-    busy = [job for queue in _queues() for job in jobs_in(aws, queue, ACTIVE)]
+    busy = [job for queue in names.QUEUES for job in jobs_in(aws, queue, ACTIVE)]
     if busy:
         ids = ", ".join(job.id for job in busy[:5])
         raise ConfigError(
@@ -110,20 +113,8 @@ def _refuse_while_working(aws: Aws) -> None:
         )
 
 
-def _queues() -> Sequence[str]:
-    return (names.QUEUE, names.ec2_name(names.QUEUE))
-
-
 def _definitions(aws: Aws) -> list[Change]:
-    found = []
-    for name in (names.DEFINITION, names.ec2_name(names.DEFINITION)):
-        with translated(f"look at job definition {name}"):
-            for page in (
-                aws.client("batch")
-                .get_paginator("describe_job_definitions")
-                .paginate(jobDefinitionName=name, status="ACTIVE")
-            ):
-                found.extend(page["jobDefinitions"])
+    batch = aws.client("batch")
     return [
         Change(
             Kind.REMOVE,
@@ -138,7 +129,8 @@ def _definitions(aws: Aws) -> list[Change]:
                 ),
             ),
         )
-        for each in found
+        for name in names.DEFINITIONS
+        for each in active_revisions(batch, name)
     ]
 
 

@@ -1,4 +1,8 @@
-"""Before money is spent: is everything there and allowed, and if not, which command mends it."""
+"""Before money is spent: is everything there and allowed, and if not, which command mends it.
+
+`examine` makes the checks in the guide's order. `check_images` is the one of a dataset: its input
+table (`read_table`) and a sample of its images; `submit` reads the table's rows with it too.
+"""
 
 from __future__ import annotations
 
@@ -54,11 +58,7 @@ def examine(aws: Aws, config: AwsConfig, outside: Outside) -> Iterator[Check]:
     """Every check in the order of the guide; one that cannot be made is one that failed."""
     checks: list[tuple[str, str, Callable[[], Check]]] = [
         ("credentials", "aws configure", lambda: _credentials(aws, config)),
-        *(
-            (f"quota {name}", "", lambda q=quota: _quota(aws, *q))
-            for quota in QUOTAS
-            for name in [quota[0]]
-        ),
+        *((f"quota {quota[0]}", "", lambda q=quota: _quota(aws, *q)) for quota in QUOTAS),
         ("bucket", DEPLOY, lambda: _bucket(aws, config)),
         ("secret", f"UPSTAGE_API_KEY=up_... {DEPLOY}", lambda: _secret(aws, config)),
         ("queue", DEPLOY, lambda: _queue(aws, config)),
@@ -78,14 +78,14 @@ def examine(aws: Aws, config: AwsConfig, outside: Outside) -> Iterator[Check]:
 
 
 def _credentials(aws: Aws, config: AwsConfig) -> Check:
-    place = aws.place()
-    if place.account != config.aws_account_id:
-        why = f"these are account {place.account}'s, config.env is {config.aws_account_id}'s"
+    location = aws.location()
+    if location.account != config.aws_account_id:
+        why = f"these are account {location.account}'s, config.env is {config.aws_account_id}'s"
         return Check("credentials", ok=False, why=why, mend=f"aws configure, or {DEPLOY}")
-    if place.region != config.aws_region:
-        why = f"the region is {place.region}, config.env says {config.aws_region}"
+    if location.region != config.aws_region:
+        why = f"the region is {location.region}, config.env says {config.aws_region}"
         return Check("credentials", ok=False, why=why, mend="source aws/config.env")
-    return Check("credentials", ok=True, why=f"account {place.account}, {place.region}")
+    return Check("credentials", ok=True, why=f"account {location.account}, {location.region}")
 
 
 def _quota(aws: Aws, name: str, service: str, quota: str) -> Check:
@@ -118,13 +118,13 @@ def _secret(aws: Aws, config: AwsConfig) -> Check:
     if found is None or found.value is None:
         why = f"{config.secret_name} is {'being deleted' if found else 'not there'}"
         return Check("secret", ok=False, why=why, mend=mend)
-    fault = key_fault(found.value.reveal())
+    fault = _key_fault(found.value.reveal())
     if fault:
         return Check("secret", ok=False, why=f"{config.secret_name}: {fault}", mend=mend)
     return Check("secret", ok=True, why=f"{config.secret_name} holds a key (not shown)")
 
 
-def key_fault(value: str) -> str:
+def _key_fault(value: str) -> str:
     """What is wrong with a secret's form, "" where nothing is. Never repeats the value."""
     try:
         keys = keys_of_secret(value)
@@ -138,7 +138,7 @@ def key_fault(value: str) -> str:
 def _queue(aws: Aws, config: AwsConfig) -> Check:
     with translated("look at the queue"):
         found = aws.client("batch").describe_job_queues(jobQueues=[config.batch_job_queue])
-    return standing("queue", config.batch_job_queue, found["jobQueues"])
+    return _enabled("queue", config.batch_job_queue, found["jobQueues"])
 
 
 def _compute(aws: Aws, config: AwsConfig) -> Check:
@@ -152,7 +152,7 @@ def _compute(aws: Aws, config: AwsConfig) -> Check:
         ]
         found = batch.describe_compute_environments(computeEnvironments=wanted) if wanted else {}
     checks = [
-        standing("compute", each["computeEnvironmentName"], [each])
+        _enabled("compute", each["computeEnvironmentName"], [each])
         for each in found.get("computeEnvironments", ())
     ]
     if not checks:
@@ -162,7 +162,7 @@ def _compute(aws: Aws, config: AwsConfig) -> Check:
     return Check("compute", ok=not failed, why=why, mend=DEPLOY if failed else "")
 
 
-def standing(name: str, thing: str, found: list[dict[str, Any]]) -> Check:
+def _enabled(name: str, thing: str, found: list[dict[str, Any]]) -> Check:
     """Whether a queue or compute environment is enabled and valid."""
     if not found:
         return Check(name, ok=False, why=f"{thing} is not there", mend=DEPLOY)
@@ -263,13 +263,9 @@ def _there(aws: Aws, bucket: str, path: str) -> bool:
         where, _, key = path.removeprefix("s3://").partition("/")
     with translated(f"look for {path}"):
         try:
-            aws.client("s3").head_object(Bucket=where, Key=_normal(key))
+            aws.client("s3").head_object(Bucket=where, Key=key.removeprefix("./").lstrip("/"))
         except ClientError as error:
             if code(error) in {"404", "403", "NoSuchKey"}:
                 return False
             raise
     return True
-
-
-def _normal(key: str) -> str:
-    return key.removeprefix("./").lstrip("/")

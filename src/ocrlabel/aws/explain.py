@@ -1,4 +1,8 @@
-"""Why a job is where it is: a sentence, and what to do about it."""
+"""Why a job is where it is: a sentence, what to do about it, and the end of its log.
+
+`explained` asks AWS for what it needs; `explain` decides from values, by AWS's own sentences first
+and then by the worker's exit status.
+"""
 
 from __future__ import annotations
 
@@ -127,6 +131,13 @@ class Explanation:
     log: tuple[str, ...] = ()
 
 
+def explained(aws: Aws, job: Job) -> Explanation:
+    """Why this job is where it is; of an array, why its workers failed."""
+    failed = children(aws, job, only=["FAILED"]) if job.size and job.ended else []
+    shown = failed[0] if failed else job
+    return explain(job, failed, tail(aws, shown, LOG_TAIL), aws.now_s())
+
+
 def explain(job: Job, failed: Sequence[Job], log: Sequence[str], now_s: float) -> Explanation:
     """failed: the failed jobs of an array. log: the last lines of the last attempt."""
     if job.status == "SUCCEEDED":
@@ -141,9 +152,9 @@ def explain(job: Job, failed: Sequence[Job], log: Sequence[str], now_s: float) -
 
 def _why(job: Job) -> tuple[str, str]:
     last = job.tries[-1] if job.tries else Try()
-    said = f"{job.reason} {last.status_reason} {last.reason}".lower()
+    given = f"{job.reason} {last.status_reason} {last.reason}".lower()
     for text, what, remedy in _TEXTS:
-        if text in said:
+        if text in given:
             return what, remedy
     if last.exit_code in EXIT_STATUSES:
         what, remedy = EXIT_STATUSES[last.exit_code]
@@ -198,18 +209,11 @@ def _with_tries(job: Job, what: str) -> str:
 
 
 def _try_text(attempt: Try) -> str:
-    said = f"{attempt.status_reason} {attempt.reason}".lower()
-    if "spot task was interrupted" in said or "host ec2" in said:
+    given = f"{attempt.status_reason} {attempt.reason}".lower()
+    if "spot task was interrupted" in given or "host ec2" in given:
         return "a spot loss"
-    if "outofmemory" in said:
+    if "outofmemory" in given:
         return "lack of memory"
     if attempt.exit_code is not None:
         return f"exit status {attempt.exit_code}"
     return attempt.reason or attempt.status_reason or "no reason given"
-
-
-def explained(aws: Aws, job: Job) -> Explanation:
-    """Why it is where it is."""
-    failed = children(aws, job, only=["FAILED"]) if job.size and job.ended else []
-    shown = failed[0] if failed else job
-    return explain(job, failed, tail(aws, shown, LOG_TAIL), aws.now_s())

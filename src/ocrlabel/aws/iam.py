@@ -1,7 +1,8 @@
-"""Who may do what: the statements of every role, as pure functions of names.
+"""What each role of the stack may do, as pure functions of names: job, execution, instance, GitHub.
 
+`trust` and `trust_github` say who may take a role. What the deployer may do is in iam_deployer.py.
 The template, `ocrlabel aws policy` and the table in docs/aws.md all come from here or are checked
-against it. `Place` may hold real values or CloudFormation's references.
+against it. `AwsLocation` may hold real values or CloudFormation's references.
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ocrlabel.aws.names import DEFINITION, GITHUB_ISSUER, LOG_GROUP, QUEUE, REPOSITORY, STACK, Place
+from ocrlabel.aws.names import (
+    DEFINITION,
+    GITHUB_ISSUER,
+    LOG_GROUP,
+    QUEUE,
+    REPOSITORY,
+    STACK,
+    AwsLocation,
+)
 
 Statement: TypeAlias = dict[str, Any]
 TASKS = "ecs-tasks.amazonaws.com"
@@ -36,129 +45,124 @@ def allow(
     return statement
 
 
-def job(place: Place, bucket: str) -> list[Statement]:
+def rights(
+    service: str,
+    names: str,
+    resources: str | Sequence[str],
+    condition: Mapping[str, Any] | None = None,
+) -> Statement:
+    """The same for several actions of one service, by their names in one text."""
+    return allow([f"{service}:{name}" for name in names.split()], resources, condition)
+
+
+def job(location: AwsLocation, bucket: str) -> list[Statement]:
     """The worker: reads the bucket, writes results and checkpoints, deletes only checkpoints.
 
     ListBucket has no prefix condition: without the right to list, S3 answers 403 instead of 404
     for a key that is not there, and "nothing saved yet" would look like "not allowed".
     """
     return [
-        allow(["s3:ListBucket"], place.bucket_arn(bucket)),
-        allow(["s3:GetObject"], place.bucket_arn(bucket, "*")),
+        allow(["s3:ListBucket"], location.bucket_arn(bucket)),
+        allow(["s3:GetObject"], location.bucket_arn(bucket, "*")),
         allow(
             ["s3:PutObject", "s3:AbortMultipartUpload"],
             [
-                place.bucket_arn(bucket, "data/processed/*"),
-                place.bucket_arn(bucket, "checkpoints/*"),
+                location.bucket_arn(bucket, "data/processed/*"),
+                location.bucket_arn(bucket, "checkpoints/*"),
             ],
         ),
-        allow(["s3:DeleteObject"], place.bucket_arn(bucket, "checkpoints/*")),
+        allow(["s3:DeleteObject"], location.bucket_arn(bucket, "checkpoints/*")),
     ]
 
 
-def execution(place: Place, secret: str) -> list[Statement]:
+def execution(location: AwsLocation, secret: str) -> list[Statement]:
     """What ECS does before and around the worker: pull the image, inject the key, write logs."""
     return [
         allow(["ecr:GetAuthorizationToken"], "*"),
         allow(
             ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            _repository(place),
+            _repository(location),
         ),
-        allow(["secretsmanager:GetSecretValue"], secret_arn_pattern(place, secret)),
-        allow(["logs:CreateLogStream", "logs:PutLogEvents"], _log_group(place)),
+        allow(["secretsmanager:GetSecretValue"], secret_arn_pattern(location, secret)),
+        allow(["logs:CreateLogStream", "logs:PutLogEvents"], _log_group(location)),
     ]
 
 
-def instance(place: Place) -> list[Statement]:
+def instance(location: AwsLocation) -> list[Statement]:
     """The ECS agent on an EC2 machine: join a cluster, report, nothing about data.
 
     Images are pulled and logs are written with the execution role, also on EC2.
     """
     return [
         allow(["ecs:DiscoverPollEndpoint"], "*"),
-        allow(
-            [
-                "ecs:DeregisterContainerInstance",
-                "ecs:Poll",
-                "ecs:RegisterContainerInstance",
-                "ecs:StartTelemetrySession",
-                "ecs:SubmitAttachmentStateChanges",
-                "ecs:SubmitContainerStateChange",
-                "ecs:SubmitTaskStateChange",
-                "ecs:UpdateContainerInstancesState",
-            ],
-            [place.arn("ecs", "cluster/*"), place.arn("ecs", "container-instance/*")],
+        rights(
+            "ecs",
+            """DeregisterContainerInstance Poll RegisterContainerInstance StartTelemetrySession
+            SubmitAttachmentStateChanges SubmitContainerStateChange SubmitTaskStateChange
+            UpdateContainerInstancesState""",
+            [location.arn("ecs", "cluster/*"), location.arn("ecs", "container-instance/*")],
         ),
         allow(
             ["ecs:TagResource"],
-            place.arn("ecs", "container-instance/*"),
+            location.arn("ecs", "container-instance/*"),
             {"StringEquals": {"ecs:CreateAction": "RegisterContainerInstance"}},
         ),
     ]
 
 
-def github(place: Place, bucket: str) -> list[Statement]:
+def github(location: AwsLocation, bucket: str) -> list[Statement]:
     """A workflow: push the image, ask for prices, run, follow and stop jobs, fetch results."""
     definitions = [
-        place.arn("batch", f"job-definition/{DEFINITION}*"),
-        place.arn("batch", f"job-queue/{QUEUE}*"),
+        location.arn("batch", f"job-definition/{DEFINITION}*"),
+        location.arn("batch", f"job-queue/{QUEUE}*"),
     ]
     return [
         allow(["ecr:GetAuthorizationToken"], "*"),
-        allow(
-            [
-                "ecr:BatchCheckLayerAvailability",
-                "ecr:BatchGetImage",
-                "ecr:CompleteLayerUpload",
-                "ecr:DescribeImages",
-                "ecr:GetDownloadUrlForLayer",
-                "ecr:InitiateLayerUpload",
-                "ecr:PutImage",
-                "ecr:UploadLayerPart",
-            ],
-            _repository(place),
+        rights(
+            "ecr",
+            """BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload DescribeImages
+            GetDownloadUrlForLayer InitiateLayerUpload PutImage UploadLayerPart""",
+            _repository(location),
         ),
         allow(["batch:RegisterJobDefinition", "batch:SubmitJob"], definitions),
-        allow(["batch:TagResource"], [*definitions, place.arn("batch", "job/*")]),
-        allow(["batch:CancelJob", "batch:TerminateJob"], place.arn("batch", "job/*")),
-        allow(
-            [
-                "batch:DescribeComputeEnvironments",
-                "batch:DescribeJobDefinitions",
-                "batch:DescribeJobQueues",
-                "batch:DescribeJobs",
-                "batch:ListJobs",
-            ],
+        allow(["batch:TagResource"], [*definitions, location.arn("batch", "job/*")]),
+        allow(["batch:CancelJob", "batch:TerminateJob"], location.arn("batch", "job/*")),
+        rights(
+            "batch",
+            """DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues
+            DescribeJobs ListJobs""",
             "*",
         ),
         allow(
             ["iam:PassRole"],
             [
-                place.global_arn("iam", f"role/{STACK}-JobRole-*"),
-                place.global_arn("iam", f"role/{STACK}-ExecutionRole-*"),
+                location.global_arn("iam", f"role/{STACK}-JobRole-*"),
+                location.global_arn("iam", f"role/{STACK}-ExecutionRole-*"),
             ],
             {"StringEquals": {"iam:PassedToService": TASKS}},
         ),
         allow(
             ["logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"],
-            [place.arn("logs", f"log-group:{LOG_GROUP}"), _log_group(place)],
+            [location.arn("logs", f"log-group:{LOG_GROUP}"), _log_group(location)],
         ),
-        allow(["s3:ListBucket"], place.bucket_arn(bucket)),
+        allow(["s3:ListBucket"], location.bucket_arn(bucket)),
         allow(
             ["s3:GetObject"],
             [
-                place.bucket_arn(bucket, "data/processed/*"),
-                place.bucket_arn(bucket, "checkpoints/*"),
+                location.bucket_arn(bucket, "data/processed/*"),
+                location.bucket_arn(bucket, "checkpoints/*"),
             ],
         ),
-        allow(["cloudformation:DescribeStacks"], place.arn("cloudformation", f"stack/{STACK}/*")),
+        allow(
+            ["cloudformation:DescribeStacks"], location.arn("cloudformation", f"stack/{STACK}/*")
+        ),
         # what the estimate in a run's summary asks; neither can be bound to a resource
         allow(["ec2:DescribeSpotPriceHistory", "pricing:GetProducts"], "*"),
     ]
 
 
 def trust(service: str, account: str = "") -> dict[str, Any]:
-    """Who may put the role on: an AWS service, for this account only where it says so."""
+    """Who may take the role: an AWS service, for this account only where it says so."""
     statement: Statement = {
         "Effect": "Allow",
         "Principal": {"Service": service},
@@ -169,12 +173,12 @@ def trust(service: str, account: str = "") -> dict[str, Any]:
     return document([statement])
 
 
-def trust_github(place: Place, repository: str, environment: str) -> dict[str, Any]:
+def trust_github(location: AwsLocation, repository: str, environment: str) -> dict[str, Any]:
     """One repository's main branch, or its approved environment, and nobody else.
 
     A job that names an environment has another `sub`, so both are named.
     """
-    provider = place.global_arn("iam", f"oidc-provider/{GITHUB_ISSUER}")
+    provider = location.global_arn("iam", f"oidc-provider/{GITHUB_ISSUER}")
     return document(
         [
             {
@@ -195,14 +199,14 @@ def trust_github(place: Place, repository: str, environment: str) -> dict[str, A
     )
 
 
-def secret_arn_pattern(place: Place, secret: str) -> str:
+def secret_arn_pattern(location: AwsLocation, secret: str) -> str:
     """The secret and no other: AWS ends a secret's ARN with a hyphen and six characters."""
-    return place.arn("secretsmanager", f"secret:{secret}-??????")
+    return location.arn("secretsmanager", f"secret:{secret}-??????")
 
 
-def _repository(place: Place) -> str:
-    return place.arn("ecr", f"repository/{REPOSITORY}")
+def _repository(location: AwsLocation) -> str:
+    return location.arn("ecr", f"repository/{REPOSITORY}")
 
 
-def _log_group(place: Place) -> str:
-    return place.arn("logs", f"log-group:{LOG_GROUP}:*")
+def _log_group(location: AwsLocation) -> str:
+    return location.arn("logs", f"log-group:{LOG_GROUP}:*")

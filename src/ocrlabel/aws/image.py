@@ -1,4 +1,7 @@
-"""Build, check and push the image with docker or podman."""
+"""The workers' image: build, check and push it with docker or podman, and ask ECR what it has.
+
+Jobs name it by its digest (`pinned`), so that a tag that moves changes no job that was submitted.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class Build:
     cache: str = ""
 
 
-def engine(which: Callable[[str], str | None]) -> str:
+def container_program(which: Callable[[str], str | None]) -> str:
     """Docker where it is installed, else podman. Raises ConfigError where neither is."""
     for program in ("docker", "podman"):
         if which(program):
@@ -114,6 +117,12 @@ def log_in(run: Run, program: str, ecr: ECRClient, uri: str) -> None:
     run([program, "login", "--username", "AWS", "--password-stdin", host], _password(ecr))
 
 
+def _password(ecr: ECRClient) -> str:
+    with translated("log in to ECR"):
+        token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    return base64.b64decode(token).decode().split(":", 1)[1]
+
+
 def push(
     run: Run, program: str, ecr: ECRClient, *, name: str, uri: str, tags: Sequence[str]
 ) -> str:
@@ -138,12 +147,6 @@ def pinned(ecr: ECRClient, uri: str, tag: str) -> str:
     return f"{uri}@{found['imageDetails'][0]['imageDigest']}"
 
 
-def _password(ecr: ECRClient) -> str:
-    with translated("log in to ECR"):
-        token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
-    return base64.b64decode(token).decode().split(":", 1)[1]
-
-
 def architectures(
     ecr: ECRClient, repository: str, digest: str, fetch: Callable[[str], bytes]
 ) -> set[str]:
@@ -156,14 +159,14 @@ def architectures(
         )
         manifest: dict[str, Any] = json.loads(answer["images"][0].get("imageManifest", "{}"))
         if "manifests" in manifest:
-            return listed(manifest)
+            return architectures_of_index(manifest)
         config = str(manifest["config"]["digest"])
         url = ecr.get_download_url_for_layer(repositoryName=repository, layerDigest=config)
     found = json.loads(fetch(url["downloadUrl"]))
     return {str(found["architecture"])}
 
 
-def listed(index: dict[str, Any]) -> set[str]:
+def architectures_of_index(index: dict[str, Any]) -> set[str]:
     """Of an index; attestations stand in it as `unknown`."""
     found = {str(each.get("platform", {}).get("architecture", "")) for each in index["manifests"]}
     return found - {"unknown", ""}

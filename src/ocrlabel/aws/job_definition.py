@@ -1,4 +1,10 @@
-"""The job definition, in one place: for the guide's file, for `register` and for the -ec2 twin."""
+"""The job definition of AWS Batch: the worker's command, resources, time-out and retries.
+
+`fargate` is the guide's definition and `ec2` the same for the EC2 Spot queue. `plan_definition`
+registers a new revision where the newest one differs; `checked` refuses beforehand what AWS would
+refuse later, which cfn-lint does not look at. `file_text` is aws/batch-job-definition.json, with
+the guide's placeholders; `make render` writes it.
+"""
 
 from __future__ import annotations
 
@@ -194,15 +200,20 @@ def wanted_definitions(values: JobValues, *, with_ec2: bool) -> list[dict[str, A
 
 def look_definition(batch: BatchClient, name: str) -> dict[str, Any] | None:
     """The newest active revision; None where there is none."""
+    found = active_revisions(batch, name)
+    return max(found, key=lambda definition: int(definition["revision"]), default=None)
+
+
+def active_revisions(batch: BatchClient, name: str) -> list[dict[str, Any]]:
+    """The revisions that were not deregistered."""
     with translated(f"look at job definition {name}"):
-        found: list[dict[str, Any]] = [
+        return [
             dict(definition)
             for page in batch.get_paginator("describe_job_definitions").paginate(
                 jobDefinitionName=name, status="ACTIVE"
             )
             for definition in page["jobDefinitions"]
         ]
-    return max(found, key=lambda definition: int(definition["revision"]), default=None)
 
 
 def covers(present: Any, wanted: Any) -> bool:

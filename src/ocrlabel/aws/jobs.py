@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from ocrlabel.aws.job_definition import COMMAND, deadline
 from ocrlabel.aws.names import DEFINITION, QUEUE, TAGS, checked_dataset, ec2_name
-from ocrlabel.aws.session import Aws, AwsRefused, code, pauses_s, said, translated
+from ocrlabel.aws.session import Aws, AwsRefused, code, pauses_s, reason, translated
 from ocrlabel.errors import ConfigError
 from ocrlabel.options import SLICE_ROWS, argv
 
@@ -164,7 +164,7 @@ def jobs_in(aws: Aws, queue: str, statuses: Iterable[str]) -> list[Job]:
                 for page in pages.paginate(jobQueue=queue, jobStatus=status):
                     found.extend(to_job({"jobQueue": queue, **e}) for e in page["jobSummaryList"])
             except ClientError as error:
-                if "does not exist" in said(error) or "not found" in said(error).lower():
+                if "does not exist" in reason(error) or "not found" in reason(error).lower():
                     return []
                 raise
     return found

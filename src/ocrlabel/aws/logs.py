@@ -1,4 +1,8 @@
-"""A job's log lines from CloudWatch, each once, also while it is being written."""
+"""A job's log lines from CloudWatch, each once, also while they are being written.
+
+`read` gives all of them (with follow until the job has ended), `tail` the last ones. Every attempt
+of a job, and every worker of an array, writes a stream of its own.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from ocrlabel.aws.session import Aws, AwsRefused, code, pauses_s, translated
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """One line; worker is the array index, None in a job that is no array."""
 
     at_s: float
@@ -22,34 +26,9 @@ class Line:
     text: str
 
 
-@dataclass(slots=True)
-class Reader:
-    """Where each stream was read to. CloudWatch's forward token repeats at a stream's end."""
-
-    logs: Any
-    tokens: dict[str, str] = field(default_factory=dict)
-
-    def new_lines(self, stream: str, worker: int | None) -> list[Line]:
-        """The lines since the last call; none where the stream is not there yet."""
-        found: list[Line] = []
-        while True:
-            token = self.tokens.get(stream)
-            more = {"nextToken": token} if token else {}
-            page = _page(self.logs, stream, startFromHead=True, **more)
-            if page is None:
-                return found
-            found.extend(
-                Line(event.get("timestamp", 0) / 1000, worker, event.get("message", ""))
-                for event in page["events"]
-            )
-            self.tokens[stream] = page["nextForwardToken"]
-            if page["nextForwardToken"] == token:
-                return found
-
-
-def read(aws: Aws, job_id: str, tell: Callable[[Line], None], *, follow: bool) -> Job:
+def read(aws: Aws, job_id: str, tell: Callable[[LogLine], None], *, follow: bool) -> Job:
     """Every line of every attempt, in time's order within a look; with follow until the end."""
-    reader = Reader(aws.client("logs"))
+    streams = _Streams(aws.client("logs"))
     looks_after_end = 0
     for pause_s in pauses_s(1.0, 5.0):
         found = describe(aws, [job_id])
@@ -63,7 +42,7 @@ def read(aws: Aws, job_id: str, tell: Callable[[Line], None], *, follow: bool) -
             for worker in (children(aws, job) if job else ())
             for attempt in worker.tries
             if attempt.stream
-            for line in reader.new_lines(attempt.stream, worker.index)
+            for line in streams.new_lines(attempt.stream, worker.index)
         ]
         for line in sorted(lines, key=lambda line: line.at_s):
             tell(line)
@@ -86,6 +65,31 @@ def tail(aws: Aws, job: Job, count: int) -> list[str]:
         if page and page["events"]:
             return [str(event["message"]) for event in page["events"]]
     return []
+
+
+@dataclass(slots=True)
+class _Streams:
+    """Where each stream was read to. CloudWatch's forward token repeats at a stream's end."""
+
+    logs: Any
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def new_lines(self, stream: str, worker: int | None) -> list[LogLine]:
+        """The lines since the last call; none where the stream is not there yet."""
+        found: list[LogLine] = []
+        while True:
+            token = self.tokens.get(stream)
+            more = {"nextToken": token} if token else {}
+            page = _page(self.logs, stream, startFromHead=True, **more)
+            if page is None:
+                return found
+            found.extend(
+                LogLine(event.get("timestamp", 0) / 1000, worker, event.get("message", ""))
+                for event in page["events"]
+            )
+            self.tokens[stream] = page["nextForwardToken"]
+            if page["nextForwardToken"] == token:
+                return found
 
 
 def _page(logs: Any, stream: str, **how: Any) -> dict[str, Any] | None:

@@ -1,4 +1,10 @@
-"""What things are called on AWS: the guide's names, and what follows from account and region."""
+"""What things are called on AWS, and the file aws/config.env that tells them to the commands.
+
+The constants are the guide's names. `AwsLocation` makes ARNs and default names from account and
+region. `AwsConfig` is config.env as a value: `deploy` writes the file (`config_text`), the other
+commands read it (`parse_config`), and where there is no such file, as on GitHub, they take the same
+variables from the environment (`config_of_variables`). No secret is in it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +20,6 @@ STACK: Final = "ocrlabel"
 REPOSITORY: Final = "batch-processor"
 QUEUE: Final = "batch-processor-queue"
 DEFINITION: Final = "pseudo-label-processor"
-EC2_SUFFIX: Final = "-ec2"
 SECRET: Final = "upstage-api-key"  # noqa: S105 -- the secret's name, not its value
 LOG_GROUP: Final = "/aws/batch/job"
 LOG_PREFIX: Final = DEFINITION
@@ -23,11 +28,20 @@ GITHUB_ISSUER: Final = "token.actions.githubusercontent.com"
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _SECRET = re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}\Z")
-_LINE = re.compile(r"(?:export\s+)?([A-Z][A-Z0-9_]*)=(.*)\Z")
+_CONFIG_LINE = re.compile(r"(?:export\s+)?([A-Z][A-Z0-9_]*)=(.*)\Z")
+
+
+def ec2_name(name: str) -> str:
+    """The name of the EC2 twin of a queue or job definition."""
+    return f"{name}-ec2"
+
+
+QUEUES: Final = (QUEUE, ec2_name(QUEUE))
+DEFINITIONS: Final = (DEFINITION, ec2_name(DEFINITION))
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AwsLocation:
     """An account in a region. In the template the three are CloudFormation's own references."""
 
     account: str
@@ -56,11 +70,6 @@ class Place:
         """The host of this account's ECR registry."""
         suffix = "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
         return f"{self.account}.dkr.ecr.{self.region}.{suffix}"
-
-
-def ec2_name(name: str) -> str:
-    """The name of the EC2 twin of a queue or job definition."""
-    return f"{name}{EC2_SUFFIX}"
 
 
 def checked_dataset(name: str) -> str:
@@ -99,7 +108,7 @@ def checked_secret(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AwsConfig:
-    """The names and ARNs of a deployed stack; in the file in capitals. No secret is among them."""
+    """The names and ARNs of a deployed stack; in the file in capitals."""
 
     aws_region: str
     aws_account_id: str
@@ -115,45 +124,45 @@ class AwsConfig:
     batch_job_definition: str
 
 
-NAMES = tuple(entry.name.upper() for entry in fields(AwsConfig))
+CONFIG_NAMES = tuple(entry.name.upper() for entry in fields(AwsConfig))
 
 
-def render(config: AwsConfig) -> str:
+def config_text(config: AwsConfig) -> str:
     """The file's text: `source aws/config.env` exports every value."""
     lines = [
         "# Written by `ocrlabel aws deploy`; holds no secret. Use: source aws/config.env",
-        *(f"export {name}={shlex.quote(getattr(config, name.lower()))}" for name in NAMES),
+        *(f"export {name}={shlex.quote(getattr(config, name.lower()))}" for name in CONFIG_NAMES),
     ]
     return "\n".join(lines) + "\n"
 
 
-def parse(text: str, source: str) -> AwsConfig:
+def parse_config(text: str, source: str) -> AwsConfig:
     """The values of such a file. Raises ConfigError that names what is missing."""
     found: dict[str, str] = {}
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
-        match = _LINE.match(line)
+        match = _CONFIG_LINE.match(line)
         if match is None:
             raise ConfigError(f"{source}:{number}: this is no `export NAME=value`: {line[:60]}")
         found[match[1]] = "".join(shlex.split(match[2])[:1])
-    return from_environment(found, source)
+    return config_of_variables(found, source)
 
 
-def from_environment(values: Mapping[str, str], source: str) -> AwsConfig:
+def config_of_variables(values: Mapping[str, str], source: str) -> AwsConfig:
     """The configuration from variables; what follows from others may be left out.
 
     So the guide's eight secrets of a GitHub repository are enough. Raises ConfigError that names
     what is missing.
     """
     values = {**_derived(values), **{name: value for name, value in values.items() if value}}
-    missing = [name for name in NAMES if name not in values]
+    missing = [name for name in CONFIG_NAMES if name not in values]
     if missing:
         raise ConfigError(
             f"{source} lacks {', '.join(missing)}\n  `ocrlabel aws deploy` writes it again"
         )
-    return AwsConfig(**{name.lower(): values[name] for name in NAMES})
+    return AwsConfig(**{name.lower(): values[name] for name in CONFIG_NAMES})
 
 
 def _derived(values: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""The secret with the OCR key. Its value goes into one request's body, and nowhere else."""
+"""The secret with the OCR key, as deploy makes it: created, brought back, or given another value.
+
+Its value goes into one request's body, and nowhere else: `plan.Hidden` wraps it.
+"""
 
 from __future__ import annotations
 
@@ -80,32 +83,3 @@ def look_secret(client: SecretsManagerClient, name: str) -> SecretState | None:
                 raise
             value = None
     return SecretState(found["ARN"], Hidden(value) if value else None)
-
-
-def fetch_secret(arn: str, *, endpoint_url: str | None = None, region: str | None = None) -> str:
-    """The secret's text. An ARN without its six-character suffix works too.
-
-    Raises ConfigError that says what to do; never with any part of the value.
-    """
-    try:
-        import boto3  # noqa: PLC0415 - an extra, and slow to import
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigError(
-            "AWS_SECRET_ARN is set, and reading it needs boto3: pip install 'ocrlabel[aws]'"
-        ) from error
-    parts = arn.split(":")
-    where = parts[3] if arn.startswith("arn:") and len(parts) > 3 else None
-    try:
-        client = boto3.client(
-            "secretsmanager", region_name=region or where, endpoint_url=endpoint_url
-        )
-        value = client.get_secret_value(SecretId=arn).get("SecretString")
-    except (ClientError, BotoCoreError) as error:
-        raise ConfigError(
-            f"the secret {arn} cannot be read: {error}\n"
-            "  the role needs secretsmanager:GetSecretValue on it, and the region must be its own"
-        ) from error
-    if not value:
-        raise ConfigError(f"the secret {arn} holds no text; put the API key into it")
-    return str(value)

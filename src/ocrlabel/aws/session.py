@@ -1,4 +1,10 @@
-"""The way to AWS: clients, the region and account, and what AWS's refusals mean for people."""
+"""How the commands reach AWS: clients, account and region, waiting, and errors with a remedy.
+
+`connect` makes an `Aws`, which holds a client of each service, a clock and a sleep. Every call is
+made inside `translated`, so that what AWS refuses becomes an `AwsRefused` (or `NotSignedIn`) that
+says what was being done and what to do now. `until` polls until something is done. `run` starts a
+program of this machine (docker, podman, gh), whose failure is a `CommandFailed`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +24,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from ocrlabel.aws.names import Place
+from ocrlabel.aws.names import AwsLocation
 from ocrlabel.errors import ConfigError, OcrLabelError
 
 RETRIES = 8
@@ -56,13 +62,20 @@ _REMEDIES = (
     ),
 )
 Run: TypeAlias = Callable[[Sequence[str], str | None], str]
+"""argv and the text for its standard input -> what it printed."""
 T = TypeVar("T")
-FIRST_S = 1.0
-LONGEST_S = 15.0
 
 
 class AwsRefused(OcrLabelError):
     """AWS refused a call; the message has its own reason and what to do."""
+
+
+class NotSignedIn(ConfigError):
+    """There are no credentials here, or no region: nothing can be asked of AWS."""
+
+
+class CommandFailed(OcrLabelError):
+    """A program that was started did not succeed."""
 
 
 class Aws:
@@ -88,16 +101,12 @@ class Aws:
             self._made[service] = self._make(service)
         return self._made[service]
 
-    def place(self) -> Place:
+    def location(self) -> AwsLocation:
         """Account, region and partition of these credentials (sts:GetCallerIdentity)."""
         with translated("who am I"):
             identity = self.client("sts").get_caller_identity()
         partition = str(identity["Arn"]).split(":")[1]
-        return Place(str(identity["Account"]), self.region, partition)
-
-
-class NotSignedIn(ConfigError):
-    """There are no credentials here, or no region: nothing can be asked of AWS."""
+        return AwsLocation(str(identity["Account"]), self.region, partition)
 
 
 def connect(
@@ -138,14 +147,9 @@ def code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def said(error: ClientError) -> str:
+def reason(error: ClientError) -> str:
     """AWS's own sentence."""
     return str(error.response.get("Error", {}).get("Message", "") or error)
-
-
-def remedy(error_code: str) -> str:
-    """What to do about an error code; "" where only AWS's own sentence helps."""
-    return next((text for codes, text in _REMEDIES if error_code in codes), "")
 
 
 @contextmanager
@@ -159,9 +163,9 @@ def translated(doing: str) -> Iterator[None]:
             "AWS_SECRET_ACCESS_KEY"
         ) from error
     except ClientError as error:
-        hint = remedy(code(error))
-        message = f"AWS refused to {doing}: {code(error)}: {said(error)}"
-        raise AwsRefused(f"{message}\n  {hint}" if hint else message) from error
+        remedy = next((text for codes, text in _REMEDIES if code(error) in codes), "")
+        message = f"AWS refused to {doing}: {code(error)}: {reason(error)}"
+        raise AwsRefused(f"{message}\n  {remedy}" if remedy else message) from error
     except (BotoCoreError, ResponseParserError) as error:
         raise AwsRefused(
             f"AWS could not be reached to {doing}: {error}\n"
@@ -169,15 +173,8 @@ def translated(doing: str) -> Iterator[None]:
         ) from error
 
 
-"""argv and the text for its standard input -> what it printed."""
-
-
-class CommandFailed(OcrLabelError):
-    """A program that was started did not succeed."""
-
-
 def run(argv: Sequence[str], stdin: str | None = None) -> str:
-    """Run it and return its output. Raises CommandFailed with the end of what it said."""
+    """Run it and return its output. Raises CommandFailed with the end of what it printed."""
     try:
         done = subprocess.run(  # noqa: S603 -- argv is ours, and no shell reads it
             list(argv), input=stdin, capture_output=True, text=True, check=False
@@ -185,12 +182,12 @@ def run(argv: Sequence[str], stdin: str | None = None) -> str:
     except FileNotFoundError as error:
         raise ConfigError(f"{argv[0]} is not installed here") from error
     if done.returncode:
-        said = "\n  ".join((done.stderr or done.stdout).strip().splitlines()[-12:])
-        raise CommandFailed(f"{' '.join(argv[:3])} failed ({done.returncode}):\n  {said}")
+        printed = "\n  ".join((done.stderr or done.stdout).strip().splitlines()[-12:])
+        raise CommandFailed(f"{' '.join(argv[:3])} failed ({done.returncode}):\n  {printed}")
     return done.stdout
 
 
-def pauses_s(first_s: float = FIRST_S, longest_s: float = LONGEST_S) -> Iterator[float]:
+def pauses_s(first_s: float = 1.0, longest_s: float = 15.0) -> Iterator[float]:
     """How long to wait before each next question: half as long again each time."""
     pause_s = first_s
     while True:

@@ -1,4 +1,13 @@
-"""The CloudFormation stack: what it is now, what would change, and following it to the end."""
+"""The CloudFormation stack: what it is now, what would change, and changing it to the end.
+
+    look_stack                                as it is, None where there is none
+    plan_stack                                create, update or leave: a function of values
+    propose_update, discard_update            CloudFormation's own list of changes (a change set)
+    create_stack, update_stack, delete_stack  carry it out, telling its events as they come
+
+Where one of the last three fails, the error has AWS's reason with a remedy, and the stack is as it
+was before, or gone.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from ocrlabel.aws.names import STACK, TAGS
-from ocrlabel.aws.plan import Call, Change, Kind
-from ocrlabel.aws.session import Aws, AwsRefused, said, translated, until
+from ocrlabel.aws.plan import Change, Kind
+from ocrlabel.aws.session import Aws, AwsRefused, reason, translated, until
 from ocrlabel.aws.template import body, made_by
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
-CAPABILITIES = ["CAPABILITY_IAM"]
 # A stack in one of these holds nothing and can only be deleted.
 EMPTY = {"REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED"}
 UPDATABLE = {
@@ -70,6 +78,41 @@ class StackState:
     template: Mapping[str, Any] = field(default_factory=dict)
 
 
+def look_stack(
+    client: CloudFormationClient, name: str = STACK, *, with_template: bool = False
+) -> StackState | None:
+    """The stack as it is; None where there is none.
+
+    with_template: where it can be updated; only the deployer may read that, a workflow may not.
+    """
+    with translated(f"look at stack {name}"):
+        try:
+            stack = client.describe_stacks(StackName=name)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" in reason(error):
+                return None
+            raise
+        status = stack["StackStatus"]
+        if status == "DELETE_COMPLETE":
+            return None
+        template: Any = {}
+        if with_template and status in UPDATABLE:
+            template = client.get_template(StackName=name)["TemplateBody"]
+    return StackState(
+        id=stack.get("StackId", name),
+        status=status,
+        parameters={
+            str(entry.get("ParameterKey")): str(entry.get("ParameterValue", ""))
+            for entry in stack.get("Parameters", ())
+        },
+        outputs={
+            str(entry.get("OutputKey")): str(entry.get("OutputValue", ""))
+            for entry in stack.get("Outputs", ())
+        },
+        template=json.loads(template) if isinstance(template, str) else dict(template),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class StackPlan:
     """What has to happen to the stack, before AWS is asked for details.
@@ -111,64 +154,6 @@ def plan_stack(
     return StackPlan(update=not (same and parameters.items() <= present.parameters.items()))
 
 
-def create_call(template: Mapping[str, Any], parameters: Mapping[str, str]) -> Call:
-    """The call that makes it. A creation that fails deletes itself: nothing is left half-made."""
-    return Call(
-        "cloudformation",
-        "create_stack",
-        {
-            "StackName": STACK,
-            "TemplateBody": body(template),
-            "Parameters": as_list(parameters),
-            "Capabilities": CAPABILITIES,
-            "OnFailure": "DELETE",
-            "Tags": [{"Key": key, "Value": value} for key, value in TAGS.items()],
-        },
-    )
-
-
-def as_list(parameters: Mapping[str, str]) -> list[dict[str, str]]:
-    """Parameters as CloudFormation takes them."""
-    return [
-        {"ParameterKey": key, "ParameterValue": value} for key, value in sorted(parameters.items())
-    ]
-
-
-def look_stack(
-    client: CloudFormationClient, name: str = STACK, *, with_template: bool = False
-) -> StackState | None:
-    """The stack as it is; None where there is none.
-
-    with_template: where it can be updated; only the deployer may read that, a workflow may not.
-    """
-    with translated(f"look at stack {name}"):
-        try:
-            stack = client.describe_stacks(StackName=name)["Stacks"][0]
-        except ClientError as error:
-            if "does not exist" in said(error):
-                return None
-            raise
-        status = stack["StackStatus"]
-        if status == "DELETE_COMPLETE":
-            return None
-        template: Any = {}
-        if with_template and status in UPDATABLE:
-            template = client.get_template(StackName=name)["TemplateBody"]
-    return StackState(
-        id=stack.get("StackId", name),
-        status=status,
-        parameters={
-            str(entry.get("ParameterKey")): str(entry.get("ParameterValue", ""))
-            for entry in stack.get("Parameters", ())
-        },
-        outputs={
-            str(entry.get("OutputKey")): str(entry.get("OutputValue", ""))
-            for entry in stack.get("Outputs", ())
-        },
-        template=json.loads(template) if isinstance(template, str) else dict(template),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class ChangeSet:
     """A change set that waits to be executed or deleted."""
@@ -187,10 +172,7 @@ def propose_update(
             StackName=stack.id,
             ChangeSetName=f"ocrlabel-{aws.now_s():.0f}",
             ChangeSetType="UPDATE",
-            TemplateBody=body(template),
-            Parameters=as_list(parameters),
-            Capabilities=CAPABILITIES,
-            Tags=[{"Key": key, "Value": value} for key, value in TAGS.items()],
+            **_described(template, parameters),
         )
     name = str(made["Id"])
 
@@ -201,24 +183,18 @@ def propose_update(
 
     answer = until(aws, finished, what="the change set", timeout_s=CHANGE_SET_TIMEOUT_S)
     if answer["Status"] == "FAILED":
-        discard(aws, name)
-        reason = str(answer.get("StatusReason", ""))
-        if any(text in reason.lower() for text in _NO_CHANGE):
+        discard_update(aws, name)
+        why = str(answer.get("StatusReason", ""))
+        if any(text in why.lower() for text in _NO_CHANGE):
             return None
-        raise AwsRefused(f"CloudFormation cannot update the stack {STACK}: {reason}")
-    return ChangeSet(name, tuple(to_change(entry) for entry in _all(client, name, answer)))
+        raise AwsRefused(f"CloudFormation cannot update the stack {STACK}: {why}")
+    return ChangeSet(name, tuple(to_change(entry) for entry in _all_changes(client, name, answer)))
 
 
-def discard(aws: Aws, change_set: str) -> None:
+def discard_update(aws: Aws, change_set: str) -> None:
     """Delete a change set that is not wanted."""
     with translated("delete the change set"):
         aws.client("cloudformation").delete_change_set(ChangeSetName=change_set)
-
-
-def execute(aws: Aws, change_set: str) -> None:
-    """Start it; follow.follow tells how it goes."""
-    with translated(f"update stack {STACK}"):
-        aws.client("cloudformation").execute_change_set(ChangeSetName=change_set)
 
 
 def to_change(entry: Mapping[str, Any]) -> Change:
@@ -242,7 +218,7 @@ def to_change(entry: Mapping[str, Any]) -> Change:
     )
 
 
-def _all(client: Any, name: str, first: dict[str, Any]) -> list[dict[str, Any]]:
+def _all_changes(client: Any, name: str, first: dict[str, Any]) -> list[dict[str, Any]]:
     found = list(first["Changes"])
     while token := first.get("NextToken"):
         with translated(f"read the changes to stack {STACK}"):
@@ -251,9 +227,58 @@ def _all(client: Any, name: str, first: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def create_stack(
+    aws: Aws,
+    template: Mapping[str, Any],
+    parameters: Mapping[str, str],
+    tell: Callable[[str], None],
+) -> None:
+    """Make it, telling each event. A creation that fails deletes itself: nothing is half-made.
+
+    Like the two below it follows the stack to its end, and raises AwsRefused with the resource that
+    failed, AWS's reason and the remedy.
+    """
+    with translated(f"create stack {STACK}"):
+        made = aws.client("cloudformation").create_stack(
+            StackName=STACK, OnFailure="DELETE", **_described(template, parameters)
+        )
+    _follow(aws, made["StackId"], tell, to="CREATE_COMPLETE", doing="created")
+
+
+def update_stack(aws: Aws, stack: StackState, change_set: str, tell: Callable[[str], None]) -> None:
+    """Make the changes of a change set."""
+    before = _events(aws, stack.id)
+    with translated(f"update stack {STACK}"):
+        aws.client("cloudformation").execute_change_set(ChangeSetName=change_set)
+    _follow(aws, stack.id, tell, before=before, to="UPDATE_COMPLETE", doing="updated")
+
+
+def delete_stack(
+    aws: Aws, stack: StackState, tell: Callable[[str], None], *, doing: str = "deleted"
+) -> None:
+    """Delete it. doing: the word for it in the message of a failure."""
+    before = _events(aws, stack.id)
+    with translated(f"delete stack {STACK}"):
+        aws.client("cloudformation").delete_stack(StackName=stack.id)
+    _follow(aws, stack.id, tell, before=before, to="DELETE_COMPLETE", doing=doing)
+
+
+def _described(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Template, parameters and tags as CloudFormation takes them."""
+    return {
+        "TemplateBody": body(template),
+        "Parameters": [
+            {"ParameterKey": key, "ParameterValue": value}
+            for key, value in sorted(parameters.items())
+        ],
+        "Capabilities": ["CAPABILITY_IAM"],
+        "Tags": [{"Key": key, "Value": value} for key, value in TAGS.items()],
+    }
+
+
 @dataclass(frozen=True, slots=True)
-class StackEvent:
-    """One line of CloudFormation's diary. reason is AWS's own sentence, often empty."""
+class _StackEvent:
+    """One event as CloudFormation lists it. reason is AWS's own sentence, often empty."""
 
     id: str
     resource: str
@@ -266,23 +291,54 @@ class StackEvent:
         """As a person reads it."""
         return f"{self.status:24} {self.resource}" + (f": {self.reason}" if self.reason else "")
 
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How it ended, and the events of what failed first."""
-
-    status: str
-    failures: tuple[StackEvent, ...]
+    @property
+    def follows_another(self) -> bool:
+        """Whether it failed only because something else did."""
+        return self.kind == "AWS::CloudFormation::Stack" or "cancelled" in self.reason.lower()
 
 
-def events_so_far(aws: Aws, stack: str) -> list[StackEvent]:
+def _follow(
+    aws: Aws,
+    stack: str,
+    tell: Callable[[str], None],
+    *,
+    before: Sequence[_StackEvent] = (),
+    to: str,
+    doing: str,
+) -> None:
+    """Tell each new event once, until the stack stands still. `stack` is its id, not its name.
+
+    Raises AwsRefused where the status is then not `to`.
+    """
+    seen = {event.id for event in before}
+    failures: list[_StackEvent] = []
+
+    def look() -> str | None:
+        status = _status(aws, stack)  # before the events, so that none of the last is missed
+        for event in _events(aws, stack):
+            if event.id in seen:
+                continue
+            seen.add(event.id)
+            tell(event.line)
+            if event.status.endswith("_FAILED") and not event.follows_another:
+                failures.append(event)
+        # just after a call the status may still be the old one: wait for a first new event
+        moving = status.endswith("_IN_PROGRESS") or len(seen) == len(before)
+        return None if moving else status
+
+    status = until(aws, look, what=f"the stack {STACK}", timeout_s=STACK_TIMEOUT_S)
+    if status != to:
+        raise _refusal(status, failures, doing)
+
+
+def _events(aws: Aws, stack: str) -> list[_StackEvent]:
     """Every event of the stack, oldest first."""
-    found: list[StackEvent] = []
+    found: list[_StackEvent] = []
     with translated(f"read the events of stack {STACK}"):
         pages = aws.client("cloudformation").get_paginator("describe_stack_events")
         for page in pages.paginate(StackName=stack):
             found.extend(
-                StackEvent(
+                _StackEvent(
                     id=event["EventId"],
                     resource=event.get("LogicalResourceId", ""),
                     kind=event.get("ResourceType", ""),
@@ -294,65 +350,23 @@ def events_so_far(aws: Aws, stack: str) -> list[StackEvent]:
     return found[::-1]
 
 
-def follow(
-    aws: Aws,
-    stack: str,
-    tell: Callable[[str], None],
-    *,
-    before: Sequence[StackEvent] = (),
-    timeout_s: float = STACK_TIMEOUT_S,
-) -> Ended:
-    """Tell each new event once, until the stack stands still. `stack` is its id, not its name."""
-    told = {event.id for event in before}
-    failures: list[StackEvent] = []
-
-    def look() -> str | None:
-        status = _status(aws, stack)  # before the events, so that none of the last is missed
-        for event in events_so_far(aws, stack):
-            if event.id in told:
-                continue
-            told.add(event.id)
-            tell(event.line)
-            if event.status.endswith("_FAILED") and not _follows(event):
-                failures.append(event)
-        # just after a call the status may still be the old one: wait for a first new event
-        moving = status.endswith("_IN_PROGRESS") or len(told) == len(before)
-        return None if moving else status
-
-    status = until(aws, look, what=f"the stack {STACK}", timeout_s=timeout_s)
-    return Ended(status, tuple(failures))
-
-
-def delete_stack(aws: Aws, stack: StackState, tell: Callable[[str], None]) -> Ended:
-    """Delete it and follow that to the end."""
-    before = events_so_far(aws, stack.id)
-    with translated(f"delete stack {STACK}"):
-        aws.client("cloudformation").delete_stack(StackName=stack.id)
-    return follow(aws, stack.id, tell, before=before)
-
-
 def _status(aws: Aws, stack: str) -> str:
     with translated(f"look at stack {STACK}"):
         found = aws.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     return str(found[0]["StackStatus"])
 
 
-def _follows(event: StackEvent) -> bool:
-    """Whether it failed only because something else did."""
-    return event.kind == "AWS::CloudFormation::Stack" or "cancelled" in event.reason.lower()
-
-
-def refusal(ended: Ended, doing: str) -> AwsRefused:
+def _refusal(status: str, failures: Sequence[_StackEvent], doing: str) -> AwsRefused:
     """The failure as a person needs it: the resource, AWS's reason, what to do."""
-    lines = [f"the stack {STACK} could not be {doing}: it is now {ended.status}"]
-    for event in ended.failures:
+    lines = [f"the stack {STACK} could not be {doing}: it is now {status}"]
+    for event in failures:
         lines.append(f"  {event.resource} ({event.kind}): {event.reason or event.status}")
-        reason = event.reason.lower()
-        hint = next((text for words, text in _REMEDIES if any(w in reason for w in words)), "")
-        if hint:
-            lines.append(f"    {hint}")
-    if ended.status == "DELETE_COMPLETE":
+        given = event.reason.lower()
+        remedy = next((text for words, text in _REMEDIES if any(w in given for w in words)), "")
+        if remedy:
+            lines.append(f"    {remedy}")
+    if status == "DELETE_COMPLETE":
         lines.append("  nothing is left of it; mend the cause and run `ocrlabel aws deploy` again")
-    elif ended.status.startswith("UPDATE_ROLLBACK_COMPLETE"):
+    elif status.startswith("UPDATE_ROLLBACK_COMPLETE"):
         lines.append("  it is as it was before; mend the cause and run `ocrlabel aws deploy` again")
     return AwsRefused("\n".join(lines))

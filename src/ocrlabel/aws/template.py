@@ -1,4 +1,15 @@
-"""Compute environments and queues: Fargate Spot before Fargate, and EC2 Spot by choice."""
+"""The stack, as a CloudFormation template: all that AWS Batch needs to run the jobs.
+
+    registry   one ECR repository
+    roles      of the job, of its start, and by choice of EC2 machines and a GitHub repository
+    network    a security group that lets nothing in, and by choice a VPC of its own
+    compute    a queue on Fargate Spot before Fargate, and by choice one on EC2 Spot
+    alarms     a topic for failed jobs, and by choice an e-mail address and a monthly budget
+
+What roles may do is in iam.py. Bucket, secret and log group are outside (deploy.py), so that they
+outlive the stack; job definitions too, since every image is a new one (job_definition.py). This is
+the only source of aws/stack-template.json: `make render` writes it.
+"""
 
 from __future__ import annotations
 
@@ -8,56 +19,11 @@ from typing import Any
 
 from ocrlabel.aws import iam, names
 from ocrlabel.aws.iam import document
-from ocrlabel.aws.names import GITHUB_ISSUER, QUEUE, REPOSITORY, STACK, TAGS, Place
+from ocrlabel.aws.names import GITHUB_ISSUER, QUEUE, REPOSITORY, STACK, TAGS, AwsLocation
 
-# Current families of two makers, so that Spot has pools to choose from.
-FAMILIES_X86 = ["c7i", "m7i", "c6i", "m6i", "c7a", "m7a", "c6a", "m6a"]
-FAMILIES_ARM = ["c7g", "m7g", "c6g", "m6g"]
-# The Spot notice becomes SIGTERM for the containers; without this they die with the machine.
-USER_DATA = """\
-MIME-Version: 1.0
-Content-Type: multipart/mixed; boundary="==OCRLABEL=="
-
---==OCRLABEL==
-Content-Type: text/x-shellscript; charset="us-ascii"
-
-#!/bin/bash
-echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config
-
---==OCRLABEL==--
-"""
-# A job that cannot start is cancelled with a reason instead of waiting for ever.
-STUCK = [
-    {
-        "Action": "CANCEL",
-        "State": "RUNNABLE",
-        "Reason": reason,
-        "MaxTimeSeconds": seconds,
-    }
-    for reason, seconds in (
-        ("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE", 600),
-        ("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT", 600),
-        ("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", 4 * 3600),
-    )
-]
-# Tags move (the guide pushes :latest again and again), job definitions are pinned by digest.
-# Only untagged images expire, long after any job that was registered with them.
-_EXPIRY = {
-    "rules": [
-        {
-            "rulePriority": 1,
-            "description": "untagged images go after 90 days",
-            "selection": {
-                "tagStatus": "untagged",
-                "countType": "sinceImagePushed",
-                "countUnit": "days",
-                "countNumber": 90,
-            },
-            "action": {"type": "expire"},
-        }
-    ]
-}
-ZONES = {"SubnetA": (0, "10.42.0.0/20"), "SubnetB": (1, "10.42.16.0/20")}
+HERE = AwsLocation("${AWS::AccountId}", "${AWS::Region}", "${AWS::Partition}")
+"""Account and region of the deployment, as references that CloudFormation fills in."""
+NO_VALUE = {"Ref": "AWS::NoValue"}
 _YES_NO = ["true", "false"]
 PARAMETERS: dict[str, dict[str, Any]] = {
     "BucketName": {
@@ -139,97 +105,31 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "AllowedValues": _YES_NO,
     },
 }
-HERE = Place("${AWS::AccountId}", "${AWS::Region}", "${AWS::Partition}")
-NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
-def compute() -> dict[str, Any]:
-    """Names are left to CloudFormation where a change may mean a replacement."""
-    return {
-        "FargateSpot": _fargate("FARGATE_SPOT"),
-        "Fargate": _fargate("FARGATE"),
-        "Queue": _queue(names.QUEUE, ["FargateSpot", "Fargate"]),
-        "Ec2LaunchTemplate": {
-            "Type": "AWS::EC2::LaunchTemplate",
-            "Condition": "Ec2Wanted",
-            "Properties": {
-                "LaunchTemplateData": {
-                    # containers must not reach the machine's own role
-                    "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
-                    "UserData": {"Fn::Base64": USER_DATA},
-                }
-            },
-        },
-        "Ec2Spot": _ec2_spot(),
-        "QueueEc2": {
-            "Condition": "Ec2Wanted",
-            **_queue(names.ec2_name(names.QUEUE), ["Ec2Spot"]),
-        },
-    }
+def _is(name: str, value: str) -> dict[str, Any]:
+    return {"Fn::Equals": [{"Ref": name}, value]}
 
 
-def _environment(resources: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "Type": "AWS::Batch::ComputeEnvironment",
-        "Properties": {
-            "Type": "MANAGED",
-            "State": "ENABLED",
-            "ServiceRole": either("HasServiceRole", ref("ServiceRoleArn"), NO_VALUE),
-            # change in place: a replacement would stop what runs
-            "ReplaceComputeEnvironment": False,
-            "ComputeResources": {
-                **resources,
-                "Subnets": SUBNETS,
-                "SecurityGroupIds": SECURITY_GROUPS,
-            },
-            "Tags": names.TAGS,
-        },
-    }
+def _is_not(name: str, value: str) -> dict[str, Any]:
+    return {"Fn::Not": [_is(name, value)]}
 
 
-def _fargate(kind: str) -> dict[str, Any]:
-    return _environment({"Type": kind, "MaxvCpus": ref("MaxVcpusFargate")})
-
-
-def _ec2_spot() -> dict[str, Any]:
-    environment = _environment(
-        {
-            "Type": "SPOT",
-            "AllocationStrategy": "SPOT_PRICE_CAPACITY_OPTIMIZED",
-            "MinvCpus": 0,
-            "MaxvCpus": ref("MaxVcpusEc2"),
-            "InstanceRole": attribute("InstanceProfile", "Arn"),
-            "InstanceTypes": either("IsArm", FAMILIES_ARM, FAMILIES_X86),
-            "Ec2Configuration": [{"ImageType": "ECS_AL2023"}],
-            "LaunchTemplate": {
-                "LaunchTemplateId": ref("Ec2LaunchTemplate"),
-                "Version": attribute("Ec2LaunchTemplate", "LatestVersionNumber"),
-            },
-            "Tags": names.TAGS,
-        }
-    )
-    environment["Properties"]["UpdatePolicy"] = {
-        "TerminateJobsOnUpdate": False,
-        "JobExecutionTimeoutMinutes": 60,
-    }
-    return {"Condition": "Ec2Wanted", **environment}
-
-
-def _queue(name: str, environments: list[str]) -> dict[str, Any]:
-    return {
-        "Type": "AWS::Batch::JobQueue",
-        "Properties": {
-            "JobQueueName": name,
-            "Priority": 1,
-            "State": "ENABLED",
-            "ComputeEnvironmentOrder": [
-                {"Order": order, "ComputeEnvironment": ref(environment)}
-                for order, environment in enumerate(environments, start=1)
-            ],
-            "JobStateTimeLimitActions": STUCK,
-            "Tags": names.TAGS,
-        },
-    }
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "OwnNetwork": _is("VpcId", ""),
+    "HasServiceRole": _is_not("ServiceRoleArn", ""),
+    "Ec2Wanted": _is("WithEc2", "true"),
+    "IsArm": _is("CpuArchitecture", "ARM64"),
+    "HasEmail": _is_not("NotifyEmail", ""),
+    "HasBudget": _is_not("MonthlyBudgetUsd", "0"),
+    "HasGitHub": _is_not("GitHubRepository", ""),
+    "MakeGitHubProvider": {
+        "Fn::And": [
+            _is_not("GitHubRepository", ""),
+            _is("CreateGitHubProvider", "true"),
+        ]
+    },
+}
 
 
 def template() -> dict[str, Any]:
@@ -239,29 +139,29 @@ def template() -> dict[str, Any]:
         "Description": "ocrlabel: OCR pseudo-labels with AWS Batch on Fargate Spot and EC2 Spot",
         "Parameters": PARAMETERS,
         "Conditions": CONDITIONS,
-        "Resources": {**registry(), **roles(), **network(), **compute(), **alarms()},
+        "Resources": {**_registry(), **_roles(), **_network(), **_compute(), **_alarms()},
         "Outputs": _outputs(),
+    }
+
+
+def _outputs() -> dict[str, Any]:
+    return {
+        "RepositoryUri": {"Value": _attribute("Repository", "RepositoryUri")},
+        "JobRoleArn": {"Value": _attribute("JobRole", "Arn")},
+        "ExecutionRoleArn": {"Value": _attribute("ExecutionRole", "Arn")},
+        "ComputeEnvironment": {"Value": _ref("FargateSpot")},
+        "JobQueue": {"Value": _ref("Queue")},
+        "NoticesTopicArn": {"Value": _ref("Notices")},
+        "GitHubRoleArn": {
+            "Condition": "HasGitHub",
+            "Value": _attribute("GitHubRole", "Arn"),
+        },
     }
 
 
 def body(value: Mapping[str, Any]) -> str:
     """As it is sent: CloudFormation takes at most 51,200 bytes inline."""
     return json.dumps(value, separators=(",", ":"), sort_keys=True)
-
-
-def _outputs() -> dict[str, Any]:
-    return {
-        "RepositoryUri": {"Value": attribute("Repository", "RepositoryUri")},
-        "JobRoleArn": {"Value": attribute("JobRole", "Arn")},
-        "ExecutionRoleArn": {"Value": attribute("ExecutionRole", "Arn")},
-        "ComputeEnvironment": {"Value": ref("FargateSpot")},
-        "JobQueue": {"Value": ref("Queue")},
-        "NoticesTopicArn": {"Value": ref("Notices")},
-        "GitHubRoleArn": {
-            "Condition": "HasGitHub",
-            "Value": attribute("GitHubRole", "Arn"),
-        },
-    }
 
 
 def made_by(value: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, str]:
@@ -273,11 +173,11 @@ def made_by(value: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str
     return {
         name: resource["Type"]
         for name, resource in value["Resources"].items()
-        if "Condition" not in resource or holds(value, resource["Condition"], given)
+        if "Condition" not in resource or _holds(value, resource["Condition"], given)
     }
 
 
-def holds(value: Mapping[str, Any], condition: str, given: Mapping[str, str]) -> bool:
+def _holds(value: Mapping[str, Any], condition: str, given: Mapping[str, str]) -> bool:
     """Whether a condition of the template holds for these parameter values."""
     return _true(value, value["Conditions"][condition], given)
 
@@ -286,7 +186,7 @@ def _true(value: Mapping[str, Any], rule: Mapping[str, Any], given: Mapping[str,
     ((function, arguments),) = rule.items()
     match function:
         case "Condition":
-            return holds(value, arguments, given)
+            return _holds(value, arguments, given)
         case "Fn::Not":
             return not _true(value, arguments[0], given)
         case "Fn::And":
@@ -300,7 +200,26 @@ def _true(value: Mapping[str, Any], rule: Mapping[str, Any], given: Mapping[str,
             raise ValueError(f"the template uses {function}, which is not evaluated here")
 
 
-def registry() -> dict[str, Any]:
+# Tags move (the guide pushes :latest again and again), job definitions are pinned by digest.
+# Only untagged images expire, long after any job that was registered with them.
+_EXPIRY = {
+    "rules": [
+        {
+            "rulePriority": 1,
+            "description": "untagged images go after 90 days",
+            "selection": {
+                "tagStatus": "untagged",
+                "countType": "sinceImagePushed",
+                "countUnit": "days",
+                "countNumber": 90,
+            },
+            "action": {"type": "expire"},
+        }
+    ]
+}
+
+
+def _registry() -> dict[str, Any]:
     """One mutable repository, scanned on push; it goes with the stack, images and all."""
     return {
         "Repository": {
@@ -318,7 +237,7 @@ def registry() -> dict[str, Any]:
     }
 
 
-def roles() -> dict[str, Any]:
+def _roles() -> dict[str, Any]:
     """The job's and the execution role; with conditions the instance's and GitHub's."""
     bucket, secret = "${BucketName}", "${SecretName}"
     tasks = iam.trust(iam.TASKS, HERE.account)
@@ -332,12 +251,12 @@ def roles() -> dict[str, Any]:
         "InstanceProfile": {
             "Type": "AWS::IAM::InstanceProfile",
             "Condition": "Ec2Wanted",
-            "Properties": {"Roles": [ref("InstanceRole")]},
+            "Properties": {"Roles": [_ref("InstanceRole")]},
         },
         "GitHubProvider": {
             "Type": "AWS::IAM::OIDCProvider",
             "Condition": "MakeGitHubProvider",
-            # one a account, shared by every repository: not this stack's to delete
+            # one an account, shared by every repository: not this stack's to delete
             "DeletionPolicy": "Retain",
             "UpdateReplacePolicy": "Retain",
             "Properties": {
@@ -372,7 +291,10 @@ def _role(trust: dict[str, Any], policy: str, statements: list[iam.Statement]) -
     }
 
 
-def network() -> dict[str, Any]:
+_ZONES = {"SubnetA": (0, "10.42.0.0/20"), "SubnetB": (1, "10.42.16.0/20")}
+
+
+def _network() -> dict[str, Any]:
     """Public subnets with no way in: a NAT gateway would cost more than the compute.
 
     The S3 gateway endpoint is free, and keeps images and checkpoints off the internet.
@@ -389,25 +311,25 @@ def network() -> dict[str, Any]:
         "InternetGateway": {"Type": "AWS::EC2::InternetGateway", "Properties": {}},
         "GatewayAttachment": {
             "Type": "AWS::EC2::VPCGatewayAttachment",
-            "Properties": {"VpcId": ref("Vpc"), "InternetGatewayId": ref("InternetGateway")},
+            "Properties": {"VpcId": _ref("Vpc"), "InternetGatewayId": _ref("InternetGateway")},
         },
-        "RouteTable": {"Type": "AWS::EC2::RouteTable", "Properties": {"VpcId": ref("Vpc")}},
+        "RouteTable": {"Type": "AWS::EC2::RouteTable", "Properties": {"VpcId": _ref("Vpc")}},
         "DefaultRoute": {
             "Type": "AWS::EC2::Route",
             "DependsOn": "GatewayAttachment",
             "Properties": {
-                "RouteTableId": ref("RouteTable"),
+                "RouteTableId": _ref("RouteTable"),
                 "DestinationCidrBlock": "0.0.0.0/0",
-                "GatewayId": ref("InternetGateway"),
+                "GatewayId": _ref("InternetGateway"),
             },
         },
         "S3Endpoint": {
             "Type": "AWS::EC2::VPCEndpoint",
             "Properties": {
-                "VpcId": ref("Vpc"),
+                "VpcId": _ref("Vpc"),
                 "VpcEndpointType": "Gateway",
                 "ServiceName": {"Fn::Sub": "com.amazonaws.${AWS::Region}.s3"},
-                "RouteTableIds": [ref("RouteTable")],
+                "RouteTableIds": [_ref("RouteTable")],
             },
         },
         **_subnets(),
@@ -418,7 +340,7 @@ def network() -> dict[str, Any]:
             "Type": "AWS::EC2::SecurityGroup",
             "Properties": {
                 "GroupDescription": "OCR jobs: HTTPS out, nothing in",
-                "VpcId": either("OwnNetwork", ref("Vpc"), ref("VpcId")),
+                "VpcId": _either("OwnNetwork", _ref("Vpc"), _ref("VpcId")),
                 "SecurityGroupEgress": [
                     {
                         "Description": "HTTPS to ECR, S3, Secrets Manager, CloudWatch and the OCR",
@@ -435,11 +357,11 @@ def network() -> dict[str, Any]:
 
 def _subnets() -> dict[str, Any]:
     made: dict[str, Any] = {}
-    for name, (zone, cidr) in ZONES.items():
+    for name, (zone, cidr) in _ZONES.items():
         made[name] = {
             "Type": "AWS::EC2::Subnet",
             "Properties": {
-                "VpcId": ref("Vpc"),
+                "VpcId": _ref("Vpc"),
                 "CidrBlock": cidr,
                 "AvailabilityZone": {"Fn::Select": [zone, {"Fn::GetAZs": ""}]},
                 "MapPublicIpOnLaunch": True,
@@ -447,12 +369,135 @@ def _subnets() -> dict[str, Any]:
         }
         made[f"{name}Route"] = {
             "Type": "AWS::EC2::SubnetRouteTableAssociation",
-            "Properties": {"SubnetId": ref(name), "RouteTableId": ref("RouteTable")},
+            "Properties": {"SubnetId": _ref(name), "RouteTableId": _ref("RouteTable")},
         }
     return made
 
 
-def alarms() -> dict[str, Any]:
+# Current families of two makers, so that Spot has pools to choose from.
+_FAMILIES_X86 = ["c7i", "m7i", "c6i", "m6i", "c7a", "m7a", "c6a", "m6a"]
+_FAMILIES_ARM = ["c7g", "m7g", "c6g", "m6g"]
+# The Spot notice becomes SIGTERM for the containers; without this they die with the machine.
+_USER_DATA = """\
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="==OCRLABEL=="
+
+--==OCRLABEL==
+Content-Type: text/x-shellscript; charset="us-ascii"
+
+#!/bin/bash
+echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config
+
+--==OCRLABEL==--
+"""
+# A job that cannot start is cancelled with a reason instead of waiting for ever.
+_STUCK = [
+    {
+        "Action": "CANCEL",
+        "State": "RUNNABLE",
+        "Reason": reason,
+        "MaxTimeSeconds": seconds,
+    }
+    for reason, seconds in (
+        ("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE", 600),
+        ("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT", 600),
+        ("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", 4 * 3600),
+    )
+]
+
+
+def _compute() -> dict[str, Any]:
+    """Names are left to CloudFormation where a change may mean a replacement."""
+    return {
+        "FargateSpot": _fargate("FARGATE_SPOT"),
+        "Fargate": _fargate("FARGATE"),
+        "Queue": _queue(names.QUEUE, ["FargateSpot", "Fargate"]),
+        "Ec2LaunchTemplate": {
+            "Type": "AWS::EC2::LaunchTemplate",
+            "Condition": "Ec2Wanted",
+            "Properties": {
+                "LaunchTemplateData": {
+                    # containers must not reach the machine's own role
+                    "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+                    "UserData": {"Fn::Base64": _USER_DATA},
+                }
+            },
+        },
+        "Ec2Spot": _ec2_spot(),
+        "QueueEc2": {
+            "Condition": "Ec2Wanted",
+            **_queue(names.ec2_name(names.QUEUE), ["Ec2Spot"]),
+        },
+    }
+
+
+def _environment(resources: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Type": "AWS::Batch::ComputeEnvironment",
+        "Properties": {
+            "Type": "MANAGED",
+            "State": "ENABLED",
+            "ServiceRole": _either("HasServiceRole", _ref("ServiceRoleArn"), NO_VALUE),
+            # change in place: a replacement would stop what runs
+            "ReplaceComputeEnvironment": False,
+            "ComputeResources": {
+                **resources,
+                "Subnets": _either(
+                    "OwnNetwork", [_ref("SubnetA"), _ref("SubnetB")], _ref("SubnetIds")
+                ),
+                "SecurityGroupIds": [_attribute("JobSecurityGroup", "GroupId")],
+            },
+            "Tags": names.TAGS,
+        },
+    }
+
+
+def _fargate(kind: str) -> dict[str, Any]:
+    return _environment({"Type": kind, "MaxvCpus": _ref("MaxVcpusFargate")})
+
+
+def _ec2_spot() -> dict[str, Any]:
+    environment = _environment(
+        {
+            "Type": "SPOT",
+            "AllocationStrategy": "SPOT_PRICE_CAPACITY_OPTIMIZED",
+            "MinvCpus": 0,
+            "MaxvCpus": _ref("MaxVcpusEc2"),
+            "InstanceRole": _attribute("InstanceProfile", "Arn"),
+            "InstanceTypes": _either("IsArm", _FAMILIES_ARM, _FAMILIES_X86),
+            "Ec2Configuration": [{"ImageType": "ECS_AL2023"}],
+            "LaunchTemplate": {
+                "LaunchTemplateId": _ref("Ec2LaunchTemplate"),
+                "Version": _attribute("Ec2LaunchTemplate", "LatestVersionNumber"),
+            },
+            "Tags": names.TAGS,
+        }
+    )
+    environment["Properties"]["UpdatePolicy"] = {
+        "TerminateJobsOnUpdate": False,
+        "JobExecutionTimeoutMinutes": 60,
+    }
+    return {"Condition": "Ec2Wanted", **environment}
+
+
+def _queue(name: str, environments: list[str]) -> dict[str, Any]:
+    return {
+        "Type": "AWS::Batch::JobQueue",
+        "Properties": {
+            "JobQueueName": name,
+            "Priority": 1,
+            "State": "ENABLED",
+            "ComputeEnvironmentOrder": [
+                {"Order": order, "ComputeEnvironment": _ref(environment)}
+                for order, environment in enumerate(environments, start=1)
+            ],
+            "JobStateTimeLimitActions": _STUCK,
+            "Tags": names.TAGS,
+        },
+    }
+
+
+def _alarms() -> dict[str, Any]:
     """A topic, a rule on failed jobs of our queues, and a monthly budget by choice."""
     return {
         "Notices": {
@@ -462,7 +507,7 @@ def alarms() -> dict[str, Any]:
         "NoticesPolicy": {
             "Type": "AWS::SNS::TopicPolicy",
             "Properties": {
-                "Topics": [ref("Notices")],
+                "Topics": [_ref("Notices")],
                 "PolicyDocument": document(
                     [_may_publish("events.amazonaws.com"), _may_publish("budgets.amazonaws.com")]
                 ),
@@ -472,9 +517,9 @@ def alarms() -> dict[str, Any]:
             "Type": "AWS::SNS::Subscription",
             "Condition": "HasEmail",
             "Properties": {
-                "TopicArn": ref("Notices"),
+                "TopicArn": _ref("Notices"),
                 "Protocol": "email",
-                "Endpoint": ref("NotifyEmail"),
+                "Endpoint": _ref("NotifyEmail"),
             },
         },
         "FailedJobs": {
@@ -493,7 +538,7 @@ def alarms() -> dict[str, Any]:
                         ],
                     },
                 },
-                "Targets": [{"Id": "notices", "Arn": ref("Notices")}],
+                "Targets": [{"Id": "notices", "Arn": _ref("Notices")}],
             },
         },
         "Budget": {
@@ -504,7 +549,7 @@ def alarms() -> dict[str, Any]:
                     "BudgetName": f"{STACK}-monthly",
                     "BudgetType": "COST",
                     "TimeUnit": "MONTHLY",
-                    "BudgetLimit": {"Amount": ref("MonthlyBudgetUsd"), "Unit": "USD"},
+                    "BudgetLimit": {"Amount": _ref("MonthlyBudgetUsd"), "Unit": "USD"},
                     "CostFilters": {"TagKeyValue": [f"user:Project${TAGS['Project']}"]},
                 },
                 "NotificationsWithSubscribers": [
@@ -514,7 +559,7 @@ def alarms() -> dict[str, Any]:
                             "ComparisonOperator": "GREATER_THAN",
                             "Threshold": 80,
                         },
-                        "Subscribers": [{"SubscriptionType": "SNS", "Address": ref("Notices")}],
+                        "Subscribers": [{"SubscriptionType": "SNS", "Address": _ref("Notices")}],
                     }
                 ],
             },
@@ -527,56 +572,24 @@ def _may_publish(service: str) -> dict[str, Any]:
         "Effect": "Allow",
         "Principal": {"Service": service},
         "Action": "sns:Publish",
-        "Resource": ref("Notices"),
-        "Condition": {"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}},
+        "Resource": _ref("Notices"),
+        "Condition": {"StringEquals": {"aws:SourceAccount": _ref("AWS::AccountId")}},
     }
 
 
-def _is(name: str, value: str) -> dict[str, Any]:
-    return {"Fn::Equals": [{"Ref": name}, value]}
-
-
-def _is_not(name: str, value: str) -> dict[str, Any]:
-    return {"Fn::Not": [_is(name, value)]}
-
-
-CONDITIONS: dict[str, dict[str, Any]] = {
-    "OwnNetwork": _is("VpcId", ""),
-    "HasServiceRole": _is_not("ServiceRoleArn", ""),
-    "Ec2Wanted": _is("WithEc2", "true"),
-    "IsArm": _is("CpuArchitecture", "ARM64"),
-    "HasEmail": _is_not("NotifyEmail", ""),
-    "HasBudget": _is_not("MonthlyBudgetUsd", "0"),
-    "HasGitHub": _is_not("GitHubRepository", ""),
-    "MakeGitHubProvider": {
-        "Fn::And": [
-            _is_not("GitHubRepository", ""),
-            _is("CreateGitHubProvider", "true"),
-        ]
-    },
-}
-"""The place a template is deployed to, for builders that want a Place."""
-
-
-def ref(name: str) -> dict[str, str]:
+def _ref(name: str) -> dict[str, str]:
     """A parameter's value or a resource's own id."""
     return {"Ref": name}
 
 
-def attribute(resource: str, name: str) -> dict[str, list[str]]:
+def _attribute(resource: str, name: str) -> dict[str, list[str]]:
     """An attribute of a resource."""
     return {"Fn::GetAtt": [resource, name]}
 
 
-SECURITY_GROUPS = [attribute("JobSecurityGroup", "GroupId")]
-
-
-def either(condition: str, then: Any, otherwise: Any) -> dict[str, list[Any]]:
+def _either(condition: str, then: Any, otherwise: Any) -> dict[str, list[Any]]:
     """One value where the condition holds, another where not."""
     return {"Fn::If": [condition, then, otherwise]}
-
-
-SUBNETS = either("OwnNetwork", [ref("SubnetA"), ref("SubnetB")], ref("SubnetIds"))
 
 
 def filled(value: Any) -> Any:

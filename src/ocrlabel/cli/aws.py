@@ -1,4 +1,7 @@
-"""`ocrlabel aws`: what AWS Batch needs, up and down, and the jobs that run there."""
+"""`ocrlabel aws`: the group of commands, its options, and those that need no stack.
+
+The options of the group may also stand after a command's name, as the guide writes them.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from ocrlabel.cli import (
-    aws_jobs,
-    aws_stack,
-    aws_workflow,
-)
-from ocrlabel.cli import (
-    aws_jobs as aws_money,
-)
-from ocrlabel.cli import (
-    aws_stack as aws_deploy,
-)
-from ocrlabel.cli import (
-    aws_stack as aws_image,
-)
+from ocrlabel.cli import aws_jobs, aws_stack, aws_workflow
 from ocrlabel.cli.aws_wiring import Shell, variable, with_boto3
 from ocrlabel.errors import ConfigError
 
@@ -64,18 +54,18 @@ def options(
 
 
 for _command in (
-    aws_deploy.deploy,
+    aws_stack.deploy,
     aws_stack.destroy,
     aws_stack.doctor,
-    aws_image.push_image,
-    aws_image.register,
+    aws_stack.push_image,
+    aws_stack.register,
     aws_jobs.submit,
     aws_jobs.status,
     aws_jobs.logs,
     aws_jobs.explain,
     aws_jobs.cancel,
     aws_jobs.download,
-    aws_money.cost,
+    aws_jobs.cost,
 ):
     app.command()(with_boto3(_command))
 app.add_typer(aws_workflow.app, name="workflow")
@@ -101,18 +91,18 @@ def policy(
     from ocrlabel.aws.iam_deployer import deployer
 
     shell: Shell = context.obj
-    place = names.Place(
+    location = names.AwsLocation(
         account or variable("AWS_ACCOUNT_ID") or "<AWS_ACCOUNT_ID>",
         shell.region or variable("AWS_REGION") or "<AWS_REGION>",
     )
-    in_bucket = bucket or variable("S3_BUCKET") or place.default_bucket
+    in_bucket = bucket or variable("S3_BUCKET") or location.default_bucket
     named = secret or variable("SECRET_NAME") or names.SECRET
     documents = {
-        "deployer": lambda: deployer(place, in_bucket, named),
-        "github": lambda: iam.github(place, in_bucket),
-        "job": lambda: iam.job(place, in_bucket),
-        "execution": lambda: iam.execution(place, named),
-        "instance": lambda: iam.instance(place),
+        "deployer": lambda: deployer(location, in_bucket, named),
+        "github": lambda: iam.github(location, in_bucket),
+        "job": lambda: iam.job(location, in_bucket),
+        "execution": lambda: iam.execution(location, named),
+        "instance": lambda: iam.instance(location),
     }
     if role not in documents:
         raise ConfigError(f"there is no role {role!r}: one of {', '.join(documents)}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ocrlabel.aws.cost import Compute, CostLine
     from ocrlabel.aws.explain import Explanation
     from ocrlabel.aws.jobs import Job, Sizing
-    from ocrlabel.aws.logs import Line
+    from ocrlabel.aws.logs import LogLine
     from ocrlabel.aws.names import AwsConfig
     from ocrlabel.aws.session import Aws
 
@@ -225,7 +225,7 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
 
 
-def _print_line(line: Line) -> None:
+def _print_line(line: LogLine) -> None:
     at = datetime.fromtimestamp(line.at_s, tz=UTC).strftime("%H:%M:%S")
     worker = "" if line.worker is None else f"[{line.worker}] "
     typer.echo(f"{at} {worker}{line.text}")
@@ -235,7 +235,7 @@ def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
     """A function that looks into the bucket each time it is called; "" before a run began."""
     from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.status import lines
-    from ocrlabel.cli.wiring import make_world, place_of_output
+    from ocrlabel.cli.wiring import make_runtime, place_of_output
     from ocrlabel.options import Options
     from ocrlabel.pipeline.status import read_status
 
@@ -243,11 +243,11 @@ def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
     options = Options.of(keys.variables)
     labels = f"s3://{config.s3_bucket}/data/processed/{dataset}_pseudo_labels.parquet"
     place = place_of_output(labels, options, keys)
-    world = make_world(place.store, lambda _: None)
+    runtime = make_runtime(place.store, lambda _: None)
 
     def look() -> str:
         try:
-            found = asyncio.run(read_status(world, place.layout, watch_s=1.0))
+            found = asyncio.run(read_status(runtime, place.layout, watch_s=1.0))
         except ConfigError:
             return ""  # no plan yet: the first worker is still on its way
         rows = lines(found, options.price_per_page)

@@ -9,10 +9,10 @@ import time
 from PIL import Image, ImageDraw
 
 from ocrlabel.aws.doctor import Check
-from ocrlabel.engines.base import Document
 from ocrlabel.engines.upstage import BASE_URL, UpstageClient
 from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.errors import ImageError, KeyRefused
+from ocrlabel.labels import Document
 
 
 def one_call(secret: str, base_url: str) -> Check:

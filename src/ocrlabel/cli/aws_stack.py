@@ -1,4 +1,4 @@
-"""`ocrlabel aws deploy`: make or update what jobs need, or only say what that would be."""
+"""`ocrlabel aws deploy`, `destroy`, `doctor`, `push-image`, `register`: what jobs need to run."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def deploy(
         ocrlabel aws deploy --with-ec2 --budget 50 --notify-email me@example.org
     """
     shell: Shell = context.obj
-    said = _said(
+    given = _given(
         BucketName=bucket or variable("S3_BUCKET") or None,
         SecretName=variable("SECRET_NAME") or None,
         CpuArchitecture=architecture,
@@ -105,29 +105,29 @@ def deploy(
     if offline:
         if not dry_run:
             raise ConfigError("--offline can only say what would be made: give --dry-run with it")
-        _show_first(shell, said, network, named)
+        _show_first(shell, given, network, named)
         return
     with offering(WITHOUT_AN_ACCOUNT):
         aws = shell.aws()
-        place = aws.place()
+        location = aws.location()
     from ocrlabel.aws import names
     from ocrlabel.aws.deploy import Wanted, discard, look_choices, make, propose
-    from ocrlabel.aws.names import render
+    from ocrlabel.aws.names import config_text
     from ocrlabel.aws.plan import loses_something
     from ocrlabel.aws.stack import look_stack
 
     stack = look_stack(aws.client("cloudformation"))
     settled = {
-        "BucketName": place.default_bucket,
+        "BucketName": location.default_bucket,
         "SecretName": names.SECRET,
         **(stack.parameters if stack else {}),
-        **said,
+        **given,
     }
     in_bucket = names.checked_bucket(settled["BucketName"])
     secret = names.checked_secret(settled["SecretName"])
-    said |= {"BucketName": in_bucket, "SecretName": secret}
-    parameters = look_choices(aws, place, stack, said, network=network, subnets=named)
-    wanted = Wanted(place, in_bucket, secret, key(), parameters)
+    given |= {"BucketName": in_bucket, "SecretName": secret}
+    parameters = look_choices(aws, location, stack, given, network=network, subnets=named)
+    wanted = Wanted(location, in_bucket, secret, key(), parameters)
     proposal = propose(aws, wanted)
     show(proposal.changes, "nothing to change")
     losses = loses_something(proposal.changes)
@@ -136,28 +136,31 @@ def deploy(
         tell("nothing was changed")
         return
     config = make(aws, wanted, proposal, tell)
-    _write(shell.config_file, render(config))
+    _write(shell.config_file, config_text(config))
     typer.echo(f"wrote {shell.config_file}; next: source {shell.config_file}")
 
 
 def _show_first(
-    shell: Shell, said: Mapping[str, str], network: str | None, subnets: Sequence[str]
+    shell: Shell, given: Mapping[str, str], network: str | None, subnets: Sequence[str]
 ) -> None:
     """What the first deployment adds to an empty account, whoever's it is."""
     from ocrlabel.aws import names
-    from ocrlabel.aws.deploy import Wanted, first, first_choices
+    from ocrlabel.aws.deploy import Wanted, first_choices, first_deployment
     from ocrlabel.aws.plan import Hidden
 
-    place = names.Place("ACCOUNT", shell.known_region() or "REGION")
-    bucket = said.get("BucketName", place.default_bucket)
-    secret = said.get("SecretName", names.SECRET)
-    parameters = first_choices(said, network=network, subnets=subnets)
+    location = names.AwsLocation("ACCOUNT", shell.known_region() or "REGION")
+    bucket = given.get("BucketName", location.default_bucket)
+    secret = given.get("SecretName", names.SECRET)
+    parameters = first_choices(given, network=network, subnets=subnets)
     # nothing is carried out, so the key's place may be empty
-    show(first(Wanted(place, bucket, secret, key() or Hidden(""), parameters)), "nothing to add")
+    show(
+        first_deployment(Wanted(location, bucket, secret, key() or Hidden(""), parameters)),
+        "nothing to add",
+    )
     tell("this is what an empty account would get; --dry-run alone compares with what is there")
 
 
-def _said(**values: str | int | None) -> dict[str, str]:
+def _given(**values: str | int | None) -> dict[str, str]:
     return {name: str(value) for name, value in values.items() if value is not None}
 
 
@@ -193,10 +196,10 @@ def destroy(
     from ocrlabel.aws import names
     from ocrlabel.aws.destroy import propose_removal, remove
 
-    place = aws.place()
+    location = aws.location()
     removal = propose_removal(
         aws,
-        bucket=variable("S3_BUCKET") or _known_bucket(shell) or place.default_bucket,
+        bucket=variable("S3_BUCKET") or _known_bucket(shell) or location.default_bucket,
         secret=variable("SECRET_NAME") or names.SECRET,
         delete_data=delete_data,
         delete_secret=delete_secret,
@@ -317,10 +320,15 @@ def push_image(
     from ocrlabel.aws.names import REPOSITORY
     from ocrlabel.aws.session import run
 
-    program = image.engine(shutil.which)
+    dockerfile = root / "scripts" / "cloud" / "Dockerfile.batch"
+    if not dockerfile.is_file():
+        raise ConfigError(
+            f"{dockerfile} is not there: the image is built from a clone of ocrlabel's repository\n"
+            "  run this in the clone's folder, or give --root CLONE"
+        )
+    program = image.container_program(shutil.which)
     name = f"{REPOSITORY}:latest"
-    dockerfile = str(root / "scripts" / "cloud" / "Dockerfile.batch")
-    wanted = image.Build(str(root), dockerfile, name, architecture, target, base_image)
+    wanted = image.Build(str(root), str(dockerfile), name, architecture, target, base_image)
     if not push_it:
         tell(f"building {name} with {program}")
         image.build(run, program, wanted)

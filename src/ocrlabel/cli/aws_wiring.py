@@ -1,4 +1,7 @@
-"""What the aws commands need of the world: clients, clock, configuration, confirmation."""
+"""What the aws commands need from outside: clients, clock, configuration, environment, consent.
+
+Results go to standard output, progress (`tell`) to standard error.
+"""
 
 from __future__ import annotations
 
@@ -49,11 +52,11 @@ class Shell:
 
     def config(self) -> AwsConfig:
         """aws/config.env; without it the same variables of the environment."""
-        from ocrlabel.aws.names import from_environment, parse
+        from ocrlabel.aws.names import config_of_variables, parse_config
 
         if self.config_file.is_file():
-            return parse(self.config_file.read_text(encoding="utf-8"), str(self.config_file))
-        return from_environment(os.environ, f"the environment (no {self.config_file} here)")
+            return parse_config(self.config_file.read_text(encoding="utf-8"), str(self.config_file))
+        return config_of_variables(os.environ, f"the environment (no {self.config_file} here)")
 
     def known_region(self) -> str | None:
         """The option's, the environment's, config.env's; None leaves it to the AWS profile."""

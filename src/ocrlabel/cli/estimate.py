@@ -11,23 +11,23 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ocrlabel.cli.settings import Keys
-from ocrlabel.cli.wiring import Chosen, Place, choose_engine, input_line, make_world
+from ocrlabel.cli.wiring import Chosen, Place, choose_engine, input_line, make_runtime
 from ocrlabel.engines.base import Engine, usable_cores
 from ocrlabel.errors import ImageError
 from ocrlabel.labels import FailureClass, ImageRef, Labelled, Outcome
 from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
-from ocrlabel.pipeline.join_plan import existing_plan
 from ocrlabel.pipeline.plan import refuse_other
 from ocrlabel.pipeline.preflight import refuse_without_images
+from ocrlabel.pipeline.progress import read_progress
+from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.selection import select
-from ocrlabel.pipeline.state.checkpoint import Checkpoints
-from ocrlabel.pipeline.state.journal import BatchView, refresh
-from ocrlabel.pipeline.survey import survey
-from ocrlabel.pipeline.workers.limits import Limits, limits_of
+from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
+from ocrlabel.pipeline.state.journal import read_journal
+from ocrlabel.pipeline.workers.limits import RunLimits, limits_of
 from ocrlabel.wording import counted, duration, usd
 
 if TYPE_CHECKING:
-    from ocrlabel.dataset.sources import Dataset
+    from ocrlabel.dataset.sources import ImageDataset
     from ocrlabel.engines.image_workers import ImageInspector
     from ocrlabel.pipeline.requests.image_reader import Reuse
 
@@ -102,12 +102,12 @@ def _cost_rows(
         yield "cap", f"{usd(cap_usd)} will not be enough{gone} (exit 5)"
 
 
-async def _done_before(place: Place, dataset: Dataset, chosen: Chosen) -> _Before:
+async def _done_before(place: Place, dataset: ImageDataset, chosen: Chosen) -> _Before:
     """What is there of this run. Raises RunMismatch where `run` would."""
-    world = make_world(place.store, lambda _: None)
-    plan = await existing_plan(world, place.layout)
-    if plan is None:
+    run = await find_run(make_runtime(place.store, lambda _: None), place.layout)
+    if run is None:
         return _Before()
+    plan = run.plan
     here = replace(
         plan,
         source=dataset.describe(),
@@ -117,23 +117,21 @@ async def _done_before(place: Place, dataset: Dataset, chosen: Chosen) -> _Befor
         options=dict(chosen.engine.options),
     )
     refuse_other(plan, here, where=place.shown(place.layout.labels_key))
-    keys = place.layout.of_run(plan.run_id)
-    checkpoints = Checkpoints(world, place.layout, plan)
-    metas = await checkpoints.survey()
+    metas = await checkpoint_metas(run)
     done: set[int] = set()
     pace = Pace()
     for batch in range(plan.batches):
         if (batch, 0) in metas:
             done.update(plan.batch_range(batch))
             if not pace.pages:
-                pace = pace.and_of(row.outcome for row in await checkpoints.read(batch))
+                settled = await Checkpoints(run.round()).read(batch)
+                pace = pace.and_of(row.outcome for row in settled)
         else:
-            view = BatchView()
-            await refresh(world, keys, batch, view)
-            done.update(view.outcomes)
-            pace = pace.and_of(view.outcomes.values())
-    found = await survey(world, plan, checkpoints, keys)
-    limits = await limits_of(world, keys)
+            journal = await read_journal(run.round(), batch)
+            done.update(journal.outcomes)
+            pace = pace.and_of(journal.outcomes.values())
+    found = await read_progress(run)
+    limits = await limits_of(run)
     return _Before(frozenset(done), pace, limits, found.account.spent_pages)
 
 
@@ -151,7 +149,7 @@ class _Seen:
 
 
 async def _look_through(
-    dataset: Dataset, ordinals: list[int], reuse: Reuse | None, looker: ImageInspector
+    dataset: ImageDataset, ordinals: list[int], reuse: Reuse | None, looker: ImageInspector
 ) -> _Seen:
     seen, known = _Seen(), set[bytes]()
     for start in range(0, len(ordinals), 500):
@@ -180,10 +178,10 @@ async def _look_through(
 
 @contextlib.asynccontextmanager
 async def _looker(options: Options, chosen: Chosen) -> AsyncIterator[ImageInspector]:
-    from ocrlabel.dataset.images.identify import LOCAL, Limits
     from ocrlabel.engines.image_workers import ImageInspector
+    from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 
-    limits = Limits() if chosen.engine.price_per_page_usd else LOCAL
+    limits = ImageLimits() if chosen.engine.price_per_page_usd else LOCAL_LIMITS
     looker = ImageInspector(limits, parallel=options.processes or usable_cores())
     try:
         yield looker
@@ -192,7 +190,7 @@ async def _looker(options: Options, chosen: Chosen) -> AsyncIterator[ImageInspec
 
 
 async def _look(
-    dataset: Dataset, ref: ImageRef, looker: ImageInspector
+    dataset: ImageDataset, ref: ImageRef, looker: ImageInspector
 ) -> tuple[bytes, int] | FailureClass:
     """The sha256 of the bytes, and their pages; or why they cannot be read."""
     try:
@@ -230,7 +228,7 @@ class _Before:
 
     rows: frozenset[int] = frozenset()
     pace: Pace = field(default_factory=Pace)
-    limits: Limits = field(default_factory=Limits)
+    limits: RunLimits = field(default_factory=RunLimits)
     spent_pages: int = 0
 
 

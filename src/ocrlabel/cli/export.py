@@ -11,7 +11,7 @@ from ocrlabel.errors import ConfigError, DatasetError, Incomplete
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
-    from ocrlabel.export.base import Summary
+    from ocrlabel.export.formats import Summary
 
 _SHOWN = 10  # unmatched files that a message names
 
@@ -72,9 +72,9 @@ def export(
         ocrlabel export labels.parquet --format labelstudio -o studio/
     """
     from ocrlabel.dataset.labels_table import read_labels
-    from ocrlabel.export.base import Options, SplitPlan, parse_shares
-    from ocrlabel.export.formats import export_of
-    from ocrlabel.export.images import Images, places
+    from ocrlabel.export.export_pages import parse_shares
+    from ocrlabel.export.formats import Options, SplitPlan, export_of
+    from ocrlabel.export.images import LabelledImages, image_sources
     from ocrlabel.export.recognition import read_charset
 
     options = Options(
@@ -89,7 +89,7 @@ def export(
         force=force,
     )
     run = export_of(format_name)
-    finder = Images(places(images)) if images else None
+    finder = LabelledImages(image_sources(images)) if images else None
     summary = run(read_labels(labels), finder, output, options)
     for line in _told(summary, output):
         typer.echo(line)
@@ -129,7 +129,7 @@ def import_(
     from ocrlabel.dataset.labels_table import LabelsWriter, read_labels, table_info
     from ocrlabel.export.corrections import CORRECTED, UNCHANGED, UNTOUCHED, Merge, exported_pages
     from ocrlabel.export.formats import import_of
-    from ocrlabel.export.session import rule_of
+    from ocrlabel.export.output_folder import rule_of
 
     if not folder.exists():
         raise ConfigError(f"{folder}: there is no such folder or file")

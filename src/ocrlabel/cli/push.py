@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from ocrlabel.cli.settings import Keys
     from ocrlabel.dataset.push.push import Pushed, PushOptions
-    from ocrlabel.dataset.push.upload import Step, Target
+    from ocrlabel.dataset.push.target import PushTarget
+    from ocrlabel.dataset.push.upload import Step
     from ocrlabel.options import Options
 
 _LINE_EVERY_S = 10.0
@@ -88,7 +89,7 @@ def push(
     from ocrlabel.cli import clocks
     from ocrlabel.cli.settings import from_environment
     from ocrlabel.dataset.push.push import PushOptions
-    from ocrlabel.dataset.push.upload import target_of
+    from ocrlabel.dataset.push.target import target_of
     from ocrlabel.options import Options
 
     keys = from_environment()
@@ -110,15 +111,15 @@ def push(
 
 async def _push(
     source: str,
-    target: Target,
+    target: PushTarget,
     options: PushOptions,
     reading: Options,
     keys: Keys,
     display: PushDisplay,
 ) -> Pushed:
     from ocrlabel.cli.wiring import open_source, open_store
+    from ocrlabel.dataset.push.extra_columns import open_extra_columns
     from ocrlabel.dataset.push.push import push as push_dataset
-    from ocrlabel.dataset.push.table import open_others
 
     this = asyncio.current_task()
     if this is not None:
@@ -128,7 +129,7 @@ async def _push(
     dataset = await open_source(source, reading, keys)
     try:
         others = await asyncio.to_thread(
-            open_others,
+            open_extra_columns,
             source,
             cwd=Path.cwd(),
             store_opener=lambda root: open_store(root, keys),
@@ -137,7 +138,7 @@ async def _push(
         try:
             with tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:
                 return await push_dataset(
-                    dataset, others, store, target, options, scratch=Path(scratch), tell=display
+                    dataset, others, store, target, options, scratch=Path(scratch), on_step=display
                 )
         finally:
             others.close()
@@ -145,12 +146,12 @@ async def _push(
         dataset.close()
 
 
-def _tell(done: Pushed, target: Target, options: PushOptions) -> None:
+def _tell(done: Pushed, target: PushTarget, options: PushOptions) -> None:
     for name, value in told_rows(done, target, options):
         print(f"{name:<14}{value}")
 
 
-def told_rows(done: Pushed, target: Target, options: PushOptions) -> list[tuple[str, str]]:
+def told_rows(done: Pushed, target: PushTarget, options: PushOptions) -> list[tuple[str, str]]:
     """The last words, as a short table."""
     rows = [("rows", f"{done.rows:,}")]
     sent = f"{done.uploaded:,} uploaded ({done.uploaded_bytes / 1e6:,.1f} MB)"
@@ -167,7 +168,9 @@ def told_rows(done: Pushed, target: Target, options: PushOptions) -> list[tuple[
             rows.append(("", "mend them and push again, or leave them out: --skip-unreadable"))
     if done.left_out:
         rows.append(("not kept", f"columns {', '.join(done.left_out)}"))
-    rest = "" if options.verify == "all" or options.packed else "; all are there, by name and size"
+    rest = (
+        "" if options.verify == "all" or options.embedded else "; all are there, by name and size"
+    )
     rows.append(("read back", f"{counted(done.checked, 'image')}, byte for byte{rest}"))
     rows.append(("table", f"{target.url} ({done.table})"))
     rows.append(("next", f"ocrlabel run {target.url}"))

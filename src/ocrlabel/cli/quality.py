@@ -1,4 +1,4 @@
-"""`ocrlabel evaluate`: how right labels are."""
+"""`ocrlabel evaluate`, `agree` and `filter`: how right labels are, and which of them to keep."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ocrlabel.dataset.labels_table import LabelRow
-    from ocrlabel.quality.agreement import Agreement, PageAgreement, Tally
+    from ocrlabel.quality.agreement import Agreement, AgreementCounts, PageAgreement
     from ocrlabel.quality.calibration import CurvePoint, Interval
     from ocrlabel.quality.evaluate import Counts, LevelResult
     from ocrlabel.quality.pairing import PageStore, Unpaired
@@ -29,200 +29,6 @@ if TYPE_CHECKING:
     from ocrlabel.quality.truth import TruthPage
 
 _MOST_GROUPS = 40
-Case = Annotated[bool, typer.Option("--case", help="Upper and lower case differ.")]
-Spaces = Annotated[bool, typer.Option("--spaces", help="Spaces count.")]
-NoPunctuation = Annotated[
-    bool, typer.Option("--no-punctuation", help="Punctuation does not count.")
-]
-
-
-def _show_scores(results: list[LevelResult], rules: str, unpaired: list[str]) -> None:
-    from rich.console import Console
-
-    console = Console()
-    console.print(f"Texts are compared so: {rules}.")
-    for line in unpaired:
-        console.print(line, markup=False)
-    for result in results:
-        _show_level(console, result)
-
-
-def _show_level(console: Console, result: LevelResult) -> None:
-    noun = result.level.value
-    counts = result.counts
-    console.print()
-    console.print(
-        f"{noun}s: {counted(counts.pages, 'page')}, {counts.truth:,} in the truth,"
-        f" {counts.read:,} read"
-    )
-    table = plain_table(
-        f"Against {noun}-level truth", "", "recall", "precision", "h-mean", "CER", "1-NED"
-    )
-    for name, row in _rows(counts):
-        table.add_row(name, *row)
-    console.print(table)
-    if result.groups:
-        console.print(_groups(result))
-    if result.bins:
-        _show_confidence(console, result)
-
-
-def _rows(counts: Counts) -> list[tuple[str, list[str]]]:
-    scores = [("detection", counts.detection)]
-    if counts.truth_with_text:
-        scores.append(("end to end", counts.end_to_end))
-        scores.append(("CLEval detection", counts.characters.detection.score))
-        scores.append(("CLEval end to end", counts.characters.end_to_end.score))
-    return [
-        (
-            name,
-            [
-                *(f"{share:.3f}" for share in (score.recall, score.precision, score.hmean)),
-                *((_share(counts.cer), _share(counts.ned)) if name == "end to end" else ()),
-            ],
-        )
-        for name, score in scores
-    ]
-
-
-def _groups(result: LevelResult) -> Table:
-    table = plain_table(
-        "By group", "group", "pages", "truth", "det. h", "e2e recall", "e2e precision", "CER"
-    )
-    for name, counts in list(result.groups.items())[:_MOST_GROUPS]:
-        table.add_row(
-            name or "(none)",
-            f"{counts.pages:,}",
-            f"{counts.truth:,}",
-            f"{counts.detection.hmean:.3f}",
-            f"{counts.end_to_end.recall:.3f}",
-            f"{counts.end_to_end.precision:.3f}",
-            _share(counts.cer),
-        )
-    if len(result.groups) > _MOST_GROUPS:
-        table.caption = f"{len(result.groups) - _MOST_GROUPS} more groups: --json has them"
-    return table
-
-
-def _show_confidence(console: Console, result: LevelResult) -> None:
-    table = plain_table("How right a confidence is", "confidence", "words", "mean", "right", "95 %")
-    for one in result.bins:
-        table.add_row(
-            f"{one.low:.2f}-{one.high:.2f}",
-            f"{one.words:,}",
-            f"{one.mean_score:.3f}",
-            f"{one.precision:.1%}",
-            span(one.interval),
-        )
-    console.print(table)
-    console.print(curve_table("Keep the most confident", result.curve))
-    console.print(_cut_sentence(result))
-
-
-def _cut_sentence(result: LevelResult) -> str:
-    from ocrlabel.quality.calibration import AT_LEAST
-
-    cut = result.cut
-    if not cut.documents_chosen_on:
-        return (
-            "No cut is chosen: documents go into halves by chance, and the half to choose on has"
-            " none. Give more documents, or another --seed."
-        )
-    chosen_on = counted(cut.documents_chosen_on, "document")
-    if cut.chosen is None:
-        return (
-            f"No confidence reaches {cut.wanted:.0%} right on the half that it is chosen on "
-            f"({chosen_on}, and a cut has to keep {AT_LEAST} words)."
-        )
-    chosen = f"--min-confidence {cut.chosen.cut:.4f} reaches {cut.wanted:.0%} on {chosen_on}"
-    if cut.measured is None or not cut.measured.kept:
-        return f"{chosen}; the other half has no words to measure it on."
-    measured = cut.measured
-    return (
-        f"{chosen}; on the other {cut.documents_measured_on} it keeps {measured.kept_share:.0%} "
-        f"of the words, {measured.precision:.1%} of them right (95 %: {span(measured.interval)})."
-    )
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _triples(
-    labels: Path, others: PageStore, truths: PageStore
-) -> Iterator[tuple[LabelRow, TruthPage, TruthPage]]:
-    """Rows that both the other table and the truth have; those without were told already."""
-    from ocrlabel.dataset.labels_table import read_labels
-    from ocrlabel.quality.pairing import Unpaired, partner
-
-    untold = Unpaired()
-    for row in read_labels(labels):
-        second, true = partner(row, others, untold), partner(row, truths, untold)
-        if second is not None and true is not None:
-            yield row, second, true
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[Callable[[LabelRow, PageAgreement], None]]:
-    """A function that writes pages as JSON Lines; the file appears when all went well."""
-    from ocrlabel.dataset.parquet_io import whole_file
-    from ocrlabel.quality.agreement import page_line
-
-    with whole_file(path) as file:
-
-        def write(row: LabelRow, page: PageAgreement) -> None:
-            line = json.dumps(page_line(row, page), ensure_ascii=False)
-            file.write(line.encode("utf-8", "replace") + b"\n")
-
-        yield write
-
-
-def _show_agreement(
-    agreement: Agreement, found: Signals | None, rules: str, unpaired: list[str]
-) -> None:
-    from rich.console import Console
-
-    console = Console()
-    console.print(f"Texts are compared so: {rules}.")
-    for line in unpaired:
-        console.print(line, markup=False)
-    console.print()
-    console.print(_tallies("By script", {"all": agreement.total, **agreement.scripts}))
-    if agreement.groups:
-        console.print(_tallies("By group", agreement.groups))
-    if found is None:
-        return
-    console.print(
-        f"\nAgainst truth: {counted(found.words, 'word')} of the first table,"
-        f" {counted(found.documents, 'document')}."
-    )
-    for signal in found.signals:
-        title = f"Keep by {signal.name}: mean precision {signal.area:.3f} ({span(signal.interval)})"
-        console.print(curve_table(title, signal.curve))
-    for name, (gain, spread) in found.gains.items():
-        told = (
-            f"{counted(found.documents, 'document')} cannot tell how far that is chance"
-            if spread is None
-            else f"95 %: {spread.low:+.3f} to {spread.high:+.3f}"
-        )
-        console.print(f"{name} against confidence: {gain:+.3f} mean precision ({told})")
-
-
-def _tallies(title: str, tallies: dict[str, Tally]) -> Table:
-    table = plain_table(
-        title, "", "pages", "first", "second", "same place", "same text", "agreement"
-    )
-    for name, tally in tallies.items():
-        table.add_row(
-            name or "(none)",
-            f"{tally.pages:,}",
-            f"{tally.first:,}",
-            f"{tally.second:,}",
-            f"{tally.matched:,}",
-            f"{tally.same:,}",
-            f"{tally.agreement:.3f}",
-        )
-    return table
 
 
 class UnicodeName(StrEnum):
@@ -230,6 +36,16 @@ class UnicodeName(StrEnum):
 
     NFC = "NFC"
     NFKC = "NFKC"
+
+
+UnicodeForm = Annotated[
+    UnicodeName, typer.Option("--unicode", help="NFKC also ignores full and half width.")
+]
+Case = Annotated[bool, typer.Option("--case", help="Upper and lower case differ.")]
+Spaces = Annotated[bool, typer.Option("--spaces", help="Spaces count.")]
+NoPunctuation = Annotated[
+    bool, typer.Option("--no-punctuation", help="Punctuation does not count.")
+]
 
 
 def evaluate(
@@ -272,7 +88,7 @@ def evaluate(
 
         ocrlabel evaluate labels.parquet --truth icdar/gt/ --precision 0.98 --json
     """
-    need_quality()
+    _need_quality()
     need_file(labels)
     from ocrlabel.dataset.labels_table import read_labels
     from ocrlabel.quality.evaluate import evaluate as evaluate_pairs
@@ -282,7 +98,7 @@ def evaluate(
 
     if level not in {"", *Level}:
         raise ConfigError(f"--level {level!r}: give word or line")
-    rules = normalisation(unicode_form, case=case, spaces=spaces, punctuation=not no_punctuation)
+    rules = _normalisation(unicode_form, case=case, spaces=spaces, punctuation=not no_punctuation)
     unpaired = Unpaired()
     pages = read_truth(truth, level=Level(level) if level else None)
     with PageStore(pages, str(truth)) as store:
@@ -295,18 +111,18 @@ def evaluate(
         )
     if not results:
         what = f"no page of {labels} has truth in {truth}"
-        raise ConfigError(nothing_paired(what, unpaired, labels, truth))
+        raise ConfigError(_nothing_paired(what, unpaired, labels, truth))
     if by and not any(any(result.groups) for result in results):
         raise ConfigError(f"--by {by}: neither {labels} nor {truth} has a column of that name")
     if as_json:
-        told = {
+        figures = {
             "normalisation": rules.describe(),
             "unpaired": unpaired.to_json(),
             "levels": [level_figures(result) for result in results],
         }
-        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(figures, ensure_ascii=False, indent=2))
     else:
-        _show_scores(results, rules.describe(), unpaired_lines(unpaired))
+        _show_scores(results, rules.describe(), _unpaired_lines(unpaired))
 
 
 def agree(
@@ -343,7 +159,7 @@ def agree(
 
         ocrlabel agree upstage.parquet rapidocr.parquet --pages agreement.jsonl
     """
-    need_quality()
+    _need_quality()
     need_file(labels)
     need_file(other)
     from ocrlabel.dataset.labels_table import read_labels
@@ -353,7 +169,7 @@ def agree(
     from ocrlabel.quality.signals import signals
     from ocrlabel.quality.truth import as_truth, read_truth
 
-    rules = normalisation(unicode_form, case=case, spaces=spaces, punctuation=not no_punctuation)
+    rules = _normalisation(unicode_form, case=case, spaces=spaces, punctuation=not no_punctuation)
     unpaired = Unpaired()
     found: Signals | None = None
     with ExitStack() as stores:
@@ -371,7 +187,7 @@ def agree(
             found = signals(_triples(labels, others, truths), normalise=rules, seed=seed)
     if not agreement.total.pages:
         raise ConfigError(
-            nothing_paired(f"{labels} and {other} have no page in common", unpaired, labels, other)
+            _nothing_paired(f"{labels} and {other} have no page in common", unpaired, labels, other)
         )
     if truth is not None and found is None:
         raise ConfigError(
@@ -380,15 +196,15 @@ def agree(
             f"  see what pairs: ocrlabel evaluate {labels} --truth {truth}"
         )
     if as_json:
-        told = {
+        figures = {
             "normalisation": rules.describe(),
             "unpaired": unpaired.to_json(),
             **agreement_figures(agreement),
             "against_truth": found and signal_figures(found),
         }
-        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(figures, ensure_ascii=False, indent=2))
     else:
-        _show_agreement(agreement, found, rules.describe(), unpaired_lines(unpaired))
+        _show_agreement(agreement, found, rules.describe(), _unpaired_lines(unpaired))
 
 
 def filter_(
@@ -434,7 +250,7 @@ def filter_(
 
         ocrlabel filter labels.parquet --min-confidence 0.95 --drop -o sure.parquet
     """
-    need_quality()
+    _need_quality()
     need_file(labels)
     if min_confidence is None and agreed_with is None:
         raise ConfigError("nothing to filter by: give --min-confidence, --agreed-with, or both")
@@ -451,7 +267,7 @@ def filter_(
         labels,
         target,
         Rule(min_confidence, agreed=agreed_with is not None),
-        normalise=normalisation(
+        normalise=_normalisation(
             unicode_form, case=case, spaces=spaces, punctuation=not no_punctuation
         ),
         other=agreed_with,
@@ -467,18 +283,13 @@ def filter_(
         f"{target}: {done.pages:,} pages; {done.doubtful:,} of {done.words:,} words "
         f"({share:.1%}) {what}"
     )
-    for line in unpaired_lines(done.unpaired):
+    for line in _unpaired_lines(done.unpaired):
         typer.echo(f"  {line}: all of its words are doubtful")
     if review is not None:
         typer.echo(f"{review}: {done.pages_to_review:,} pages to look at, the most doubtful first")
 
 
-UnicodeForm = Annotated[
-    UnicodeName, typer.Option("--unicode", help="NFKC also ignores full and half width.")
-]
-
-
-def need_quality() -> None:
+def _need_quality() -> None:
     """Refuse with a sentence where the extra is not installed."""
     missing = [name for name in ("numpy", "rapidfuzz", "shapely") if find_spec(name) is None]
     if missing:
@@ -493,7 +304,7 @@ def need_file(path: Path) -> None:
         raise ConfigError(f"no labels table at {path}")
 
 
-def normalisation(
+def _normalisation(
     form: UnicodeName, *, case: bool, spaces: bool, punctuation: bool
 ) -> Normalisation:
     """The rules that the options ask for."""
@@ -502,7 +313,7 @@ def normalisation(
     return Normalisation(form.value, case=case, spaces=spaces, punctuation=punctuation)
 
 
-def unpaired_lines(unpaired: Unpaired) -> list[str]:
+def _unpaired_lines(unpaired: Unpaired) -> list[str]:
     """What found no partner, a line a reason."""
     return [
         f"{count} {reason}, such as {', '.join(unpaired.examples[reason][:3])}"
@@ -510,13 +321,13 @@ def unpaired_lines(unpaired: Unpaired) -> list[str]:
     ]
 
 
-def nothing_paired(what: str, unpaired: Unpaired, table: Path, other: Path) -> str:
+def _nothing_paired(what: str, unpaired: Unpaired, table: Path, other: Path) -> str:
     """What to say where not one page found its partner."""
     from ocrlabel.quality.pairing import NO_ROW
 
     lines = "".join(
         f"\n  {other if reason == NO_ROW else table}: {line}"
-        for reason, line in zip(sorted(unpaired.counts), unpaired_lines(unpaired), strict=True)
+        for reason, line in zip(sorted(unpaired.counts), _unpaired_lines(unpaired), strict=True)
     )
     return (
         f"{what}{lines}\n"
@@ -524,21 +335,213 @@ def nothing_paired(what: str, unpaired: Unpaired, table: Path, other: Path) -> s
     )
 
 
-def curve_table(title: str, points: tuple[CurvePoint, ...]) -> Table:
-    """A curve as rows."""
-    table = plain_table(title, "keep from", "share kept", "words", "right", "95 %")
-    for point in points:
+def _console(rules: str, unpaired: list[str]) -> Console:
+    """What prints the figures; how texts were compared and what was left out is printed first."""
+    from rich.console import Console
+
+    console = Console()
+    console.print(f"Texts are compared so: {rules}.")
+    for line in unpaired:
+        console.print(line, markup=False)
+    return console
+
+
+def _show_scores(results: list[LevelResult], rules: str, unpaired: list[str]) -> None:
+    console = _console(rules, unpaired)
+    for result in results:
+        _show_level(console, result)
+
+
+def _show_level(console: Console, result: LevelResult) -> None:
+    noun = result.level.value
+    counts = result.counts
+    console.print()
+    console.print(
+        f"{noun}s: {counted(counts.pages, 'page')}, {counts.truth:,} in the truth,"
+        f" {counts.read:,} read"
+    )
+    table = _plain_table(
+        f"Against {noun}-level truth", "", "recall", "precision", "h-mean", "CER", "1-NED"
+    )
+    for name, row in _rows(counts):
+        table.add_row(name, *row)
+    console.print(table)
+    if result.groups:
+        console.print(_groups(result))
+    if result.bins:
+        _show_confidence(console, result)
+
+
+def _rows(counts: Counts) -> list[tuple[str, list[str]]]:
+    scores = [("detection", counts.detection)]
+    if counts.truth_with_text:
+        scores.append(("end to end", counts.end_to_end))
+        scores.append(("CLEval detection", counts.characters.detection.score))
+        scores.append(("CLEval end to end", counts.characters.end_to_end.score))
+    return [
+        (
+            name,
+            [
+                *(f"{share:.3f}" for share in (score.recall, score.precision, score.hmean)),
+                *((_share(counts.cer), _share(counts.ned)) if name == "end to end" else ()),
+            ],
+        )
+        for name, score in scores
+    ]
+
+
+def _groups(result: LevelResult) -> Table:
+    table = _plain_table(
+        "By group", "group", "pages", "truth", "det. h", "e2e recall", "e2e precision", "CER"
+    )
+    for name, counts in list(result.groups.items())[:_MOST_GROUPS]:
         table.add_row(
-            f"{point.cut:.4f}",
-            f"{point.kept_share:.1%}",
-            f"{point.kept:,}",
-            f"{point.precision:.1%}",
-            span(point.interval),
+            name or "(none)",
+            f"{counts.pages:,}",
+            f"{counts.truth:,}",
+            f"{counts.detection.hmean:.3f}",
+            f"{counts.end_to_end.recall:.3f}",
+            f"{counts.end_to_end.precision:.3f}",
+            _share(counts.cer),
+        )
+    if len(result.groups) > _MOST_GROUPS:
+        table.caption = f"{len(result.groups) - _MOST_GROUPS} more groups: --json has them"
+    return table
+
+
+def _show_confidence(console: Console, result: LevelResult) -> None:
+    table = _plain_table(
+        "How right a confidence is", "confidence", "words", "mean", "right", "95 %"
+    )
+    for one in result.bins:
+        table.add_row(
+            f"{one.low:.2f}-{one.high:.2f}",
+            f"{one.words:,}",
+            f"{one.mean_score:.3f}",
+            f"{one.precision:.1%}",
+            _span(one.interval),
+        )
+    console.print(table)
+    console.print(_curve_table("Keep the most confident", result.curve))
+    console.print(_threshold_sentence(result))
+
+
+def _threshold_sentence(result: LevelResult) -> str:
+    from ocrlabel.quality.calibration import AT_LEAST
+
+    found = result.threshold
+    if not found.documents_chosen_on:
+        return (
+            "No cut is chosen: documents go into halves by chance, and the half to choose on has"
+            " none. Give more documents, or another --seed."
+        )
+    chosen_on = counted(found.documents_chosen_on, "document")
+    if found.chosen is None:
+        return (
+            f"No confidence reaches {found.wanted:.0%} right on the half that it is chosen on "
+            f"({chosen_on}, and a cut has to keep {AT_LEAST} words)."
+        )
+    chosen = (
+        f"--min-confidence {found.chosen.threshold:.4f} reaches {found.wanted:.0%} on {chosen_on}"
+    )
+    if found.measured is None or not found.measured.kept:
+        return f"{chosen}; the other half has no words to measure it on."
+    measured = found.measured
+    return (
+        f"{chosen}; on the other {found.documents_measured_on} it keeps {measured.kept_share:.0%} "
+        f"of the words, {measured.precision:.1%} of them right (95 %: {_span(measured.interval)})."
+    )
+
+
+def _triples(
+    labels: Path, others: PageStore, truths: PageStore
+) -> Iterator[tuple[LabelRow, TruthPage, TruthPage]]:
+    """Rows that both the other table and the truth have; the others were counted before."""
+    from ocrlabel.dataset.labels_table import read_labels
+    from ocrlabel.quality.pairing import Unpaired, partner
+
+    ignored = Unpaired()
+    for row in read_labels(labels):
+        second, true = partner(row, others, ignored), partner(row, truths, ignored)
+        if second is not None and true is not None:
+            yield row, second, true
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Callable[[LabelRow, PageAgreement], None]]:
+    """A function that writes pages as JSON Lines; the file appears when all went well."""
+    from ocrlabel.dataset.parquet_io import whole_file
+    from ocrlabel.quality.agreement import page_line
+
+    with whole_file(path) as file:
+
+        def write(row: LabelRow, page: PageAgreement) -> None:
+            line = json.dumps(page_line(row, page), ensure_ascii=False)
+            file.write(line.encode("utf-8", "replace") + b"\n")
+
+        yield write
+
+
+def _show_agreement(
+    agreement: Agreement, found: Signals | None, rules: str, unpaired: list[str]
+) -> None:
+    console = _console(rules, unpaired)
+    console.print()
+    console.print(_agreement_table("By script", {"all": agreement.total, **agreement.scripts}))
+    if agreement.groups:
+        console.print(_agreement_table("By group", agreement.groups))
+    if found is None:
+        return
+    console.print(
+        f"\nAgainst truth: {counted(found.words, 'word')} of the first table,"
+        f" {counted(found.documents, 'document')}."
+    )
+    for signal in found.signals:
+        title = (
+            f"Keep by {signal.name}: mean precision {signal.area:.3f} ({_span(signal.interval)})"
+        )
+        console.print(_curve_table(title, signal.curve))
+    for name, (gain, spread) in found.gains.items():
+        chance = (
+            f"{counted(found.documents, 'document')} cannot tell how far that is chance"
+            if spread is None
+            else f"95 %: {spread.low:+.3f} to {spread.high:+.3f}"
+        )
+        console.print(f"{name} against confidence: {gain:+.3f} mean precision ({chance})")
+
+
+def _agreement_table(title: str, by_name: dict[str, AgreementCounts]) -> Table:
+    table = _plain_table(
+        title, "", "pages", "first", "second", "same place", "same text", "agreement"
+    )
+    for name, counts in by_name.items():
+        table.add_row(
+            name or "(none)",
+            f"{counts.pages:,}",
+            f"{counts.first:,}",
+            f"{counts.second:,}",
+            f"{counts.matched:,}",
+            f"{counts.same:,}",
+            f"{counts.agreement:.3f}",
         )
     return table
 
 
-def plain_table(title: str, *columns: str) -> Table:
+def _curve_table(title: str, points: tuple[CurvePoint, ...]) -> Table:
+    """A curve as rows."""
+    table = _plain_table(title, "keep from", "share kept", "words", "right", "95 %")
+    for point in points:
+        table.add_row(
+            f"{point.threshold:.4f}",
+            f"{point.kept_share:.1%}",
+            f"{point.kept:,}",
+            f"{point.precision:.1%}",
+            _span(point.interval),
+        )
+    return table
+
+
+def _plain_table(title: str, *columns: str) -> Table:
     """A table without lines: the first column to the left, numbers to the right."""
     from rich.table import Table
 
@@ -548,6 +551,10 @@ def plain_table(title: str, *columns: str) -> Table:
     return table
 
 
-def span(interval: Interval | None) -> str:
+def _span(interval: Interval | None) -> str:
     """An interval in per cent, "-" where there is none."""
     return "-" if interval is None else f"{interval.low:.1%}-{interval.high:.1%}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -47,9 +47,9 @@ def merge(
     result = asyncio.run(merge_place(source, place, options, keys, partial=partial))
     print(f"labels table    {place.shown(result.labels_key)}")
     print(f"failures table  {place.shown(result.failures_key)}")
-    told = result.told
-    left = f", {told['not_reached']:,} not reached" if told["not_reached"] else ""
-    print(f"rows            {told['labelled']:,} labelled, {told['failed']:,} failed{left}")
+    record = result.record
+    left = f", {record.not_reached:,} not reached" if record.not_reached else ""
+    print(f"rows            {record.labelled:,} labelled, {record.failed:,} failed{left}")
 
 
 def reparse(
@@ -81,7 +81,7 @@ def reparse(
     change, unreadable = reparsed(read_answer)
     result = asyncio.run(merge_place(source, place, options, keys, change=change))
     print(f"labels table    {place.shown(result.labels_key)}")
-    print(f"rows            {result.told['labelled']:,} labelled")
+    print(f"rows            {result.record.labelled:,} labelled")
     if unreadable := list(dict.fromkeys(unreadable)):
         shown = ", ".join(unreadable[:5])
         print(f"left as it was  {len(unreadable):,} answers that could not be read: {shown}")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ocrlabel.dataset.labels_table import FailureRow
+    from ocrlabel.export.formats import ImageFinder
     from ocrlabel.labels import Attempt
-    from ocrlabel.report.pages import ImageReader
 
 _DATASET_LABELS = "_pseudo_labels.parquet"  # how the guide names a dataset's labels
 
@@ -92,7 +92,7 @@ def view(
     """
     need_file(labels)
     from ocrlabel.dataset.labels_table import read_failures, read_labels
-    from ocrlabel.report.single import Document, near_ids, write_document
+    from ocrlabel.report.single import DocumentDetails, near_ids, write_document
 
     rows = [(n, row) for n, row in enumerate(read_labels(labels)) if row.id == image_id]
     failures = _beside(labels, "_failures.parquet")
@@ -106,7 +106,7 @@ def view(
         )
     attempts, raw = _from_checkpoints(labels, image_id)
     target = output or _beside(labels, "_view.html")
-    document = Document(image_id, rows, failure, attempts, raw)
+    document = DocumentDetails(image_id, rows, failure, attempts, raw)
     write_document(document, target, images=_reader(images))
     _done(target, show=open_)
 
@@ -142,12 +142,12 @@ def _from_checkpoints(labels: Path, image_id: str) -> tuple[tuple[Attempt, ...],
     return (), b""
 
 
-def _reader(images: list[Path] | None) -> ImageReader | None:
+def _reader(images: list[Path] | None) -> ImageFinder | None:
     if not images:
         return None
-    from ocrlabel.export.images import Images, places
+    from ocrlabel.export.images import LabelledImages, image_sources
 
-    return Images(places(images))
+    return LabelledImages(image_sources(images))
 
 
 def _record(path: Path) -> Mapping[str, Any] | None:

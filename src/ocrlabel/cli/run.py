@@ -23,8 +23,8 @@ from ocrlabel.wording import counted, duration, usd
 if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
     from ocrlabel.cli.wiring import Labelling
+    from ocrlabel.export.formats import ImageFinder
     from ocrlabel.options import Options
-    from ocrlabel.report.pages import ImageReader
 
 _PAUSE_S = 10.0
 _WILD = "*?["
@@ -163,7 +163,7 @@ def raise_if_incomplete(done: Labelling, most_share: float) -> None:
     from ocrlabel.dataset.labels_table import read_failures
     from ocrlabel.dataset.sources import is_table
 
-    told = done.result.told
+    told = done.result.record.as_json()
     if done.result.partial or told["failed"] <= most_share * told["rows"]:
         return
     passing, lasting = Counter[str](), Counter[str]()
@@ -218,7 +218,7 @@ def tell_result(done: Labelling, report_at: str | None) -> None:
 
 def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]:
     """The table's rows."""
-    told, place = done.result.told, done.place
+    told, place = done.result.record.as_json(), done.place
     rows = [("state", _state(done))]
     images = counted(told["rows"], "image")
     rows.append(("labelled", f"{told['labelled']:,} of {images}"))
@@ -254,7 +254,7 @@ def _state(done: Labelling) -> str:
         return "a part is done; run it again without --sample and --limit to go on"
     if done.result.already:
         return "was done before; nothing was sent"
-    if failed := done.result.told["failed"]:
+    if failed := done.result.record.as_json()["failed"]:
         return f"every row is settled, {failed:,} without a label"
     return "done"
 
@@ -315,7 +315,7 @@ def _beside_the_table(source: str, done: Labelling, options: Options) -> str:
     write_report(
         root / done.result.labels_key,
         root / done.result.failures_key,
-        done.result.told,
+        done.result.record.as_json(),
         root / layout.report_key,
         images=_images(source, options),
     )
@@ -331,14 +331,14 @@ async def _into_the_bucket(done: Labelling) -> str:
         await store.download(done.result.labels_key, labels)
         await store.download(done.result.failures_key, failures)
         page = Path(folder) / "report.html"
-        await asyncio.to_thread(write_report, labels, failures, done.result.told, page)
+        await asyncio.to_thread(write_report, labels, failures, done.result.record.as_json(), page)
         await store.upload(layout.report_key, page)
     return done.place.shown(layout.report_key)
 
 
-def _images(source: str, options: Options) -> ImageReader | None:
+def _images(source: str, options: Options) -> ImageFinder | None:
     """The images of a local input, where the run found them; None for those in a bucket."""
-    from ocrlabel.export.images import Images, places
+    from ocrlabel.export.images import LabelledImages, image_sources
 
     if source.startswith("s3://"):
         return None
@@ -347,9 +347,9 @@ def _images(source: str, options: Options) -> ImageReader | None:
         fixed = fixed.parent
     folders = [fixed if fixed.is_dir() else fixed.parent]
     folders += [Path(root) for root in options.image_root if Path(root).is_dir()]
-    found = places(folders)
+    found = image_sources(folders)
     if fixed.suffix == ".parquet":
         # a table of paths holds no images: they are in the folders
         with contextlib.suppress(OcrLabelError):
-            found = [*places([fixed]), *found]
-    return Images(found)
+            found = [*image_sources([fixed]), *found]
+    return LabelledImages(found)

@@ -45,15 +45,15 @@ def status(
         ocrlabel status s3://bucket/data/processed/train_pseudo_labels.parquet
     """
     from ocrlabel.cli.settings import from_environment
-    from ocrlabel.cli.wiring import make_world, place_of_output
+    from ocrlabel.cli.wiring import make_runtime, place_of_output
     from ocrlabel.options import Options
     from ocrlabel.pipeline.status import read_status
 
     keys = from_environment()
     options = Options.of(keys.variables)
     place = place_of_output(labels, options, keys)
-    world = make_world(place.store, lambda _: None)
-    found = asyncio.run(read_status(world, place.layout, watch_s=watch_s))
+    runtime = make_runtime(place.store, lambda _: None)
+    found = asyncio.run(read_status(runtime, place.layout, watch_s=watch_s))
     if as_json:
         print(json.dumps(told(found, options.price_per_page), ensure_ascii=False, indent=1))
         return
@@ -89,7 +89,7 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
         rows.append(("requests", _listed(account.requests).strip(" ()")))
     rows += worker_lines(found.workers, price_usd)
     rows += interruption_lines(found.workers, account, price_usd)
-    reason = str((found.told or {}).get("reason") or "")
+    reason = found.record.reason if found.record is not None else ""
     if reason and not found.complete and not found.a_part_was_asked_for:
         rows.append(("last stopped", reason.splitlines()[0]))
     return rows
@@ -97,6 +97,8 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
 
 def told(found: Status, price_per_page_usd: float) -> dict[str, Any]:
     """The status as plain values."""
+    from ocrlabel.pipeline.workers.heartbeat import REPORT
+
     price_usd = _price_usd(found, price_per_page_usd)
     perhaps_pages = found.account.at_risk_pages.get("unknown", 0)
     return {
@@ -118,17 +120,23 @@ def told(found: Status, price_per_page_usd: float) -> dict[str, Any]:
             "perhaps_billed_usd": round(perhaps_pages * price_usd, 6),
         },
         "workers": [
-            asdict(worker) | {"requests_per_s": worker.requests_per_s} for worker in found.workers
+            asdict(worker)
+            | {
+                "said": json.loads(json.dumps(REPORT.to_json(worker.said), sort_keys=True)),
+                "requests_per_s": worker.requests_per_s,
+            }
+            for worker in found.workers
         ],
     }
 
 
 def _price_usd(found: Status, price_per_page_usd: float) -> float:
     """As the run was told, or its workers; else nothing for an engine of this machine."""
-    said = [found.told or {}, *(worker.said for worker in found.workers)]
-    known = [one["price_per_page_usd"] for one in said if "price_per_page_usd" in one]
-    if known:
-        return float(known[0])
+    if found.record is not None:
+        return found.record.price_per_page_usd
+    for worker in found.workers:
+        if (price_usd := worker.said.price_per_page_usd) is not None:
+            return price_usd
     return price_per_page_usd if found.plan.engine == "upstage" else 0.0
 
 
@@ -156,7 +164,7 @@ def _listed(counts: Any) -> str:
 
 
 def _allowed(working: list[WorkerStatus]) -> str:
-    rates = [worker.said.get("rate_per_s") for worker in working]
+    rates = [worker.said.rate_per_s for worker in working]
     known = [rate for rate in rates if rate]
     return f" of {sum(known):.2f} allowed" if known else ""
 
@@ -189,13 +197,13 @@ def interruption_lines(
 def _told(worker: WorkerStatus, price_usd: float) -> str:
     said = worker.said
     parts = [_worker_state(worker)]
-    parts += [f"{said.get('labelled', 0):,} labelled", f"{said.get('failed', 0):,} failed"]
+    parts += [f"{said.labelled:,} labelled", f"{said.failed:,} failed"]
     if worker.presence != "ended" and worker.requests_per_s is not None:
         lately = "" if worker.presence == "working" else " at last"
-        allowed = f" of {rate:.2f}" if (rate := said.get("rate_per_s")) else ""
+        allowed = f" of {rate:.2f}" if (rate := said.rate_per_s) else ""
         parts.append(f"{worker.requests_per_s:.2f}{allowed} requests/s{lately}")
     if price_usd:
-        parts.append(usd(said.get("spent_pages", 0) * price_usd))
+        parts.append(usd(said.spent_pages * price_usd))
     if worker.perhaps_billed_pages:
         parts.append(f"{counted(worker.perhaps_billed_pages, 'page')} more perhaps billed")
     return ", ".join(parts)
@@ -264,10 +272,10 @@ def set_live(
         ocrlabel set s3://bucket/labels/train.parquet --rps 10 --max-cost 20
     """
     from ocrlabel.cli.settings import from_environment
-    from ocrlabel.cli.wiring import make_world, place_of_output
+    from ocrlabel.cli.wiring import make_runtime, place_of_output
     from ocrlabel.options import Options
-    from ocrlabel.pipeline.join_plan import existing_plan
-    from ocrlabel.pipeline.merge.run_record import read_record
+    from ocrlabel.pipeline.merge.run_record import is_complete
+    from ocrlabel.pipeline.replacement import find_run
     from ocrlabel.pipeline.workers.heartbeat import working
     from ocrlabel.pipeline.workers.limits import change_limits
 
@@ -281,23 +289,21 @@ def set_live(
     keys = from_environment()
     options = Options.of(keys.variables)
     place = place_of_output(labels, options, keys)
-    world = make_world(place.store, lambda _: None)
+    runtime = make_runtime(place.store, lambda _: None)
 
     async def change() -> int:
         """How many workers there are to take it over."""
-        plan = await existing_plan(world, place.layout)
-        if plan is None:
+        run = await find_run(runtime, place.layout)
+        if run is None:
             raise ConfigError(f"there is no run at {place.shown(place.layout.plan_key)}")
-        run = place.layout.of_run(plan.run_id)
-        workers = await working(world, run)
-        record = await read_record(world, place.layout, plan)
-        if record is not None and record.complete and not workers:
+        workers = await working(run)
+        if not workers and await is_complete(run):
             raise ConfigError(
                 f"nothing is changed: the run behind {place.shown(place.layout.labels_key)}"
                 " is finished\n"
                 "  `ocrlabel run` with --retry-failed or --fresh takes --rps and --max-cost itself"
             )
-        await change_limits(world, run, changes)
+        await change_limits(run, changes)
         return workers
 
     workers = asyncio.run(change())

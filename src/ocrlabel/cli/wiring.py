@@ -8,31 +8,30 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrlabel.cli import clocks
 from ocrlabel.cli.settings import Keys
-from ocrlabel.engines.base import Engine, SavedEngine
+from ocrlabel.engines.base import Engine
 from ocrlabel.errors import ConfigError
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Options
 from ocrlabel.pipeline.events import Event, Started
-from ocrlabel.pipeline.join_plan import existing_plan
 from ocrlabel.pipeline.merge.merge import Change, merge_again
 from ocrlabel.pipeline.merge.partial import write_partial
+from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.requests.image_reader import Reuse
 from ocrlabel.pipeline.run import Result, run
-from ocrlabel.pipeline.run_context import tools_for
-from ocrlabel.pipeline.runtime import Stop, World
+from ocrlabel.pipeline.runtime import Runtime, Stop
 from ocrlabel.pipeline.state.layout import Layout, beside, of_dataset
 from ocrlabel.storage.base import ObjectStore
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
-    from ocrlabel.dataset.sources import Dataset
+    from ocrlabel.dataset.sources import ImageDataset
     from ocrlabel.engines.upstage_keys import Key
 
 _GOES_ON = "all that was answered is saved: run the same command again to go on"
@@ -112,9 +111,9 @@ def place_of_output(output: str, options: Options, keys: Keys) -> Place:
     return Place(open_store(str(path.parent), keys), layout, str(path.parent))
 
 
-def make_world(store: ObjectStore, emit: Callable[[Event], None]) -> World:
-    """The real world around a run."""
-    return World(
+def make_runtime(store: ObjectStore, emit: Callable[[Event], None]) -> Runtime:
+    """The real runtime around a run."""
+    return Runtime(
         store=store,
         clock=clocks.boot_s,
         wall=clocks.wall_s,
@@ -179,7 +178,7 @@ def upstage_keys(keys: Keys) -> tuple[Key, ...]:
     if text := keys.get("UPSTAGE_API_KEY"):
         return parse_keys(text, DOCUMENTED_REQUESTS_PER_S, where="UPSTAGE_API_KEY")
     if arn := keys.get("AWS_SECRET_ARN"):
-        from ocrlabel.aws.secret import fetch_secret
+        from ocrlabel.aws.secret_value import fetch_secret
 
         value = fetch_secret(
             arn,
@@ -223,13 +222,13 @@ async def merge_place(
     *,
     partial: bool = False,
     change: Change | None = None,
-    engine: Engine | None = None,
 ) -> Result:
     """Write the tables of a place again, whole or partial."""
-    world = make_world(place.store, lambda _: None)
-    plan = await existing_plan(world, place.layout)
-    if plan is None:
-        raise ConfigError(f"there is no run at {place.shown(place.layout.plan_key)}")
+    layout = place.layout
+    run_there = await find_run(make_runtime(place.store, lambda _: None), layout)
+    if run_there is None:
+        raise ConfigError(f"there is no run at {place.shown(layout.plan_key)}")
+    plan = run_there.plan
     dataset = await open_source(source, options, keys)
     try:
         if dataset.fingerprint != plan.fingerprint:
@@ -239,22 +238,17 @@ async def merge_place(
                 "  bring the input back as it was, or name that one"
             )
         price_usd = options.price_per_page if plan.engine == "upstage" else 0.0
-        tools = tools_for(
-            world,
-            place.layout,
-            plan,
-            dataset,
-            engine or SavedEngine(plan.engine, plan.options, price_usd),
-            options=options,
-            stop=Stop(world.clock),
-        )
+        run_there = replace(run_there, options=options, price_per_page_usd=price_usd)
         with tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:
             if partial:
-                return await write_partial(tools, Path(scratch))
-            finished = await merge_again(tools, Path(scratch), change)
+                record = await write_partial(run_there, dataset, Path(scratch))
+                return Result(
+                    record, layout.partial_labels_key, layout.partial_failures_key, partial=True
+                )
+            record = await merge_again(run_there, Path(scratch), change)
     finally:
         dataset.close()
-    return Result(finished.told, place.layout.labels_key, place.layout.failures_key)
+    return Result(record, layout.labels_key, layout.failures_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,10 +278,13 @@ async def label_dataset(
     *,
     chosen: Chosen | None = None,
 ) -> Labelling:
-    """Open the input, choose the engine, run, and keep to signals and deadlines on the way."""
+    """Open the input, choose the engine, run, and keep to signals and deadlines on the way.
+
+    join: go on with an unfinished run whoever began it; else only if this very job did.
+    """
     chosen = chosen or choose_engine(options, keys)
-    world = make_world(place.store, _with_notice(chosen, display))
-    stop = Stop(world.clock)
+    runtime = make_runtime(place.store, _with_notice(chosen, display))
+    stop = Stop(runtime.clock)
     with (
         tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch,
         _signals(stop, options, chosen, display),
@@ -298,7 +295,7 @@ async def label_dataset(
             if dataset.skipped:
                 display.say(input_line(dataset))
             result = await run(
-                world,
+                runtime,
                 place.layout,
                 dataset,
                 chosen.engine,
@@ -325,7 +322,7 @@ def _with_notice(chosen: Chosen, display: Display) -> Callable[[Event], None]:
 
 
 @contextlib.asynccontextmanager
-async def _dataset(source: str, options: Options, keys: Keys) -> AsyncIterator[Dataset]:
+async def _dataset(source: str, options: Options, keys: Keys) -> AsyncIterator[ImageDataset]:
     dataset = await open_source(source, options, keys)
     try:
         yield dataset
@@ -333,7 +330,7 @@ async def _dataset(source: str, options: Options, keys: Keys) -> AsyncIterator[D
         dataset.close()
 
 
-async def open_source(source: str, options: Options, keys: Keys) -> Dataset:
+async def open_source(source: str, options: Options, keys: Keys) -> ImageDataset:
     """The input as the run sees it. Raises DatasetError."""
     from ocrlabel.dataset.sources import open_dataset
 
@@ -414,7 +411,7 @@ def _deadline(stop: Stop, options: Options) -> Iterator[None]:
         timer.cancel()
 
 
-def input_line(dataset: Dataset) -> str:
+def input_line(dataset: ImageDataset) -> str:
     """The line: images/: 12 rows; 3 other files skipped: 2 .txt, 1 hidden."""
     line = f"{dataset.describe()}: {counted(dataset.rows, 'row')}"
     skipped = Counter(dataset.skipped)

@@ -1,0 +1,1 @@
+"""Datasets in and labels out: sources, images, tables, and pushing a dataset to a bucket."""

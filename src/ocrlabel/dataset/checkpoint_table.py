@@ -1,6 +1,8 @@
-"""A row of a checkpoint from an outcome, and back: nothing is lost on the way.
+"""A checkpoint: a finished batch as a parquet file that a person can read too.
 
-The keys are the columns of `checkpoint_schema`.
+One row per input row, in input order: what became of it, every request, the raw answer; nothing is
+lost on the way to the file and back. The file's metadata carries the run id and a summary as JSON,
+so that progress can be told from the footers alone.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ocrlabel.errors import RunMismatch
+from ocrlabel.forms import Form
 from ocrlabel.labels import (
     Attempt,
     AttemptResult,
@@ -81,142 +84,6 @@ _FIELDS: list[pa.Field[Any]] = [
 CHECKPOINT_SCHEMA = pa.schema(_FIELDS)
 
 
-def to_row(ref: ImageRef, outcome: Outcome) -> dict[str, Any]:
-    """The row of an input row and what became of it."""
-    row: dict[str, Any] = {
-        "ordinal": ref.ordinal,
-        "id": ref.id,
-        "image_path": ref.path,
-        "embedded": ref.embedded,
-        "original_source": ref.original_source,
-        "input_row": ref.input_row,
-        "key": outcome.key,
-        "image_sha256": outcome.sha256,
-        "engine": outcome.engine,
-        "at": _moment(outcome.at_s),
-        "copied": outcome.copied,
-        "attempts": [_attempt_row(attempt) for attempt in outcome.attempts],
-    }
-    if isinstance(outcome, Failed):
-        return row | {
-            "outcome": "failed",
-            "failure_class": outcome.failure.value,
-            "message": outcome.message,
-            "retryable": outcome.retryable,
-        }
-    return row | {
-        "outcome": "labelled",
-        "model_version": outcome.model_version,
-        "latency_s": outcome.latency_s,
-        "billed_pages": outcome.billed_pages,
-        "pages": [_page_row(page) for page in outcome.pages],
-        "raw": outcome.raw or None,
-    }
-
-
-def from_row(row: dict[str, Any]) -> tuple[ImageRef, Outcome]:
-    """The input row and its outcome, as they were."""
-    ref = ImageRef(
-        ordinal=row["ordinal"],
-        id=row["id"],
-        path=row["image_path"],
-        embedded=row["embedded"],
-        original_source=row["original_source"],
-        input_row=row["input_row"],
-    )
-    attempts = tuple(attempt_from(one) for one in row["attempts"])
-    if row["outcome"] == "failed":
-        return ref, Failed(
-            ordinal=ref.ordinal,
-            id=ref.id,
-            failure=FailureClass(row["failure_class"]),
-            message=row["message"],
-            at_s=row["at"].timestamp(),
-            key=row["key"],
-            sha256=row["image_sha256"],
-            engine=row["engine"],
-            attempts=attempts,
-            retryable=row["retryable"],
-            copied=row["copied"],
-        )
-    return ref, Labelled(
-        ordinal=ref.ordinal,
-        id=ref.id,
-        key=row["key"],
-        sha256=row["image_sha256"],
-        pages=tuple(_page_from(page) for page in row["pages"]),
-        engine=row["engine"],
-        model_version=row["model_version"],
-        at_s=row["at"].timestamp(),
-        attempts=attempts,
-        latency_s=row["latency_s"],
-        billed_pages=row["billed_pages"],
-        raw=row["raw"] or b"",
-        copied=row["copied"],
-    )
-
-
-def _attempt_row(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "number": attempt.number,
-        "lane": attempt.lane,
-        "sent_at": _moment(attempt.sent_at_s),
-        "latency_s": attempt.latency_s,
-        "result": attempt.result.value,
-        "status": attempt.status,
-        "message": attempt.message,
-        "billed_pages": attempt.billed_pages,
-        "worker": attempt.worker,
-        "pages": attempt.pages,
-    }
-
-
-def _page_row(page: Page) -> dict[str, Any]:
-    return {
-        "number": page.number,
-        "width": page.width_px,
-        "height": page.height_px,
-        "confidence": page.confidence,
-        "texts": [word.text for word in page.words],
-        "polygons": [word.polygon for word in page.words],
-        "confidences": [word.confidence for word in page.words],
-    }
-
-
-def attempt_from(row: dict[str, Any]) -> Attempt:
-    """One request of a row, as it was."""
-    return Attempt(
-        number=row["number"],
-        lane=row["lane"],
-        sent_at_s=row["sent_at"].timestamp(),
-        latency_s=row["latency_s"],
-        result=AttemptResult(row["result"]),
-        status=row["status"],
-        message=row["message"],
-        billed_pages=row["billed_pages"],
-        worker=row["worker"],
-        pages=row["pages"],
-    )
-
-
-def _page_from(row: dict[str, Any]) -> Page:
-    words = zip(row["texts"], row["polygons"], row["confidences"], strict=True)
-    return Page(
-        number=row["number"],
-        width_px=row["width"],
-        height_px=row["height"],
-        words=tuple(
-            Word(text, tuple((x, y) for x, y in polygon), confidence)
-            for text, polygon, confidence in words
-        ),
-        confidence=row["confidence"],
-    )
-
-
-def _moment(at_s: float) -> datetime:
-    return datetime.fromtimestamp(at_s, UTC)
-
-
 @dataclass(frozen=True, slots=True)
 class Settled:
     """An input row and what became of it."""
@@ -229,8 +96,10 @@ def encode_checkpoint(rows: Sequence[Settled], meta: Mapping[str, Any]) -> bytes
     """The parquet file of one batch; `meta` is JSON-able and comes back from `read_meta`."""
     listed = [to_row(row.ref, row.outcome) for row in rows]
     table = pa.Table.from_pylist(listed, schema=CHECKPOINT_SCHEMA)
-    noted = {"schema_version": CHECKPOINT_SCHEMA_VERSION, **meta}
-    table = table.replace_schema_metadata({_META: json.dumps(noted, ensure_ascii=False).encode()})
+    metadata = {"schema_version": CHECKPOINT_SCHEMA_VERSION, **meta}
+    table = table.replace_schema_metadata(
+        {_META: json.dumps(metadata, ensure_ascii=False).encode()}
+    )
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd")
     return out.getvalue()
@@ -261,17 +130,17 @@ def read_attempts(file: BinaryIO, *, where: str) -> list[tuple[str, tuple[Attemp
         table = pq.read_table(file, columns=["key", "attempts"])
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(where, error) from error
-    return [(row["key"], tuple(map(attempt_from, row["attempts"]))) for row in table.to_pylist()]
+    return [(row["key"], _attempts_from(row["attempts"])) for row in table.to_pylist()]
 
 
 def _meta_of(schema: pa.Schema, where: str) -> dict[str, Any]:
-    noted = (schema.metadata or {}).get(_META)
-    if noted is None:
+    metadata = (schema.metadata or {}).get(_META)
+    if metadata is None:
         raise RunMismatch(
             f"{where} was not written by this version of ocrlabel\n"
             "  move it away, or use another --checkpoint-prefix"
         )
-    found = json.loads(noted)
+    found = json.loads(metadata)
     if found.get("schema_version") != CHECKPOINT_SCHEMA_VERSION:
         raise RunMismatch(
             f"{where} has schema {found.get('schema_version')}, this is"
@@ -286,3 +155,119 @@ def _unreadable(where: str, error: Exception) -> RunMismatch:
         "  it holds answers that were paid for: bring it back from a backup,"
         " or use --fresh to start again"
     )
+
+
+def _page_to(page: Page) -> dict[str, Any]:
+    return {
+        "number": page.number,
+        "width": page.width_px,
+        "height": page.height_px,
+        "confidence": page.confidence,
+        "texts": [word.text for word in page.words],
+        "polygons": [word.polygon for word in page.words],
+        "confidences": [word.confidence for word in page.words],
+    }
+
+
+def _page_from(row: dict[str, Any]) -> Page:
+    words = zip(row["texts"], row["polygons"], row["confidences"], strict=True)
+    return Page(
+        number=row["number"],
+        width_px=row["width"],
+        height_px=row["height"],
+        words=tuple(
+            Word(text, tuple((x, y) for x, y in polygon), confidence)
+            for text, polygon, confidence in words
+        ),
+        confidence=row["confidence"],
+    )
+
+
+def _moment(at_s: float) -> datetime:
+    return datetime.fromtimestamp(at_s, UTC)
+
+
+_AT = (_moment, datetime.timestamp)
+_REF = Form(
+    {
+        "ordinal": "ordinal",
+        "id": "id",
+        "image_path": "path",
+        "embedded": "embedded",
+        "original_source": "original_source",
+        "input_row": "input_row",
+    }
+)
+_ATTEMPTS = Form(
+    {
+        "number": "number",
+        "lane": "lane",
+        "sent_at": "sent_at_s",
+        "latency_s": "latency_s",
+        "result": "result",
+        "status": "status",
+        "message": "message",
+        "billed_pages": "billed_pages",
+        "worker": "worker",
+        "pages": "pages",
+    },
+    {"sent_at_s": _AT, "result": (str, AttemptResult)},
+)
+
+
+def _attempts_to(attempts: tuple[Attempt, ...]) -> list[dict[str, Any]]:
+    return [_ATTEMPTS.write(one) for one in attempts]
+
+
+def _attempts_from(rows: list[dict[str, Any]]) -> tuple[Attempt, ...]:
+    return tuple(Attempt(**_ATTEMPTS.read(row)) for row in rows)
+
+
+_EVERY = Form(
+    {
+        "key": "key",
+        "image_sha256": "sha256",
+        "engine": "engine",
+        "at": "at_s",
+        "copied": "copied",
+        "attempts": "attempts",
+    },
+    {"at_s": _AT, "attempts": (_attempts_to, _attempts_from)},
+)
+_FAILED = Form(
+    {"failure_class": "failure", "message": "message", "retryable": "retryable"},
+    {"failure": (str, FailureClass)},
+)
+_LABELLED = Form(
+    {
+        "model_version": "model_version",
+        "latency_s": "latency_s",
+        "billed_pages": "billed_pages",
+        "pages": "pages",
+        "raw": "raw",
+    },
+    {
+        "pages": (
+            lambda pages: [_page_to(page) for page in pages],
+            lambda rows: tuple(_page_from(row) for row in rows),
+        ),
+        "raw": (lambda raw: raw or None, lambda raw: raw or b""),
+    },
+)
+
+
+def to_row(ref: ImageRef, outcome: Outcome) -> dict[str, Any]:
+    """The row of an input row and what became of it."""
+    row = _REF.write(ref) | _EVERY.write(outcome)
+    if isinstance(outcome, Failed):
+        return row | {"outcome": "failed"} | _FAILED.write(outcome)
+    return row | {"outcome": "labelled"} | _LABELLED.write(outcome)
+
+
+def from_row(row: dict[str, Any]) -> tuple[ImageRef, Outcome]:
+    """The input row and its outcome, as they were."""
+    ref = ImageRef(**_REF.read(row))
+    both = {"ordinal": ref.ordinal, "id": ref.id, **_EVERY.read(row)}
+    if row["outcome"] == "failed":
+        return ref, Failed(**both, **_FAILED.read(row))
+    return ref, Labelled(**both, **_LABELLED.read(row))

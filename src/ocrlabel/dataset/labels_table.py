@@ -1,4 +1,8 @@
-"""The labels and the failures table as files: written in a stream, read in a stream.
+"""The labels table and the failures table: their columns, their rows, written and read in a stream.
+
+The first eleven columns of the labels table are the predecessor's `OCRStorageItem`, so its readers
+go on working; the rest is ours. `read_labels` takes both. A change of the columns is a change of
+SCHEMA_VERSION and of the golden file tests/golden/tables.txt.
 
 What a run wants to say about itself (engine, options, run id, ...) goes into the parquet schema
 metadata under "ocrlabel.<name>", where every reader ignores it and `table_info` finds it.
@@ -9,9 +13,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeAlias
@@ -23,28 +28,14 @@ from ocrlabel.dataset.parquet_io import open_parquet, whole_file
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import Failed, ImageRef, Labelled, Page, Point, Word
 
-__all__ = [
-    "FailureRow",
-    "FailuresWriter",
-    "LabelRow",
-    "LabelsWriter",
-    "failure_row",
-    "label_rows",
-    "read_failures",
-    "read_labels",
-    "rewrite_labels",
-    "table_info",
-]
-
 Table: TypeAlias = Path | BinaryIO
-# What the writer holds in memory until a row group is full: some 10 MB of words.
-ROWS_PER_GROUP = 5_000
-WORDS_PER_GROUP = 100_000
-_ROWS_PER_READ = 64
-_PREFIX = "ocrlabel."
+Column: TypeAlias = Any
+"""An Arrow array. Its stubs want an element type at every step, which says nothing here."""
+
 SPLIT = "pseudo"
 WORD_CLASS = "text"
 IGNORE = "ignore"
+"""The class of a word that nobody should learn from, and no figure counts: do-not-care."""
 FROM_ENGINE = "engine"
 SCHEMA_VERSION = "v2.0"
 PREDECESSOR_VERSION = "v1.0"
@@ -91,11 +82,10 @@ _FAILURES: dict[str, pa.DataType] = {
 }
 LABELS = pa.schema(_LABELS)
 FAILURES = pa.schema(_FAILURES)
-NEEDED_OF_LABELS = ("id", "image_path", "width", "height", "polygons", "texts")
-Column: TypeAlias = Any
-_KINDS: dict[str, Column] = {"q": pa.int64(), "i": pa.int32(), "d": pa.float64()}
-_ROWS_PER_PACK = 256
-_WORDS_PER_PACK = 5_000
+_NEEDED_OF_LABELS = ("id", "image_path", "width", "height", "polygons", "texts")
+"""Without these a table is no labels table, ours or the predecessor's."""
+_COLUMN_OF = {"width_px": "width", "height_px": "height"}  # fields not called like their column
+_FIELD_OF = {column: field for field, column in _COLUMN_OF.items()}
 # What a column holds where the table has none, or null.
 _INSTEAD: dict[str, object] = {
     "split": SPLIT,
@@ -111,177 +101,14 @@ _INSTEAD: dict[str, object] = {
     "page_confidence": None,
     "labelled_at": None,
 }
-
-
-class _Writer:
-    """A parquet file that appears under its name only when the `with` block ends well."""
-
-    def __init__(self, path: Path, schema: pa.Schema, kind: str, info: Mapping[str, str]) -> None:
-        told = {"table": kind, "schema_version": SCHEMA_VERSION, **info}
-        self._path = path
-        self._schema = schema.with_metadata({_PREFIX + key: told[key] for key in told})
-        self._open = ExitStack()
-
-    def __enter__(self) -> Self:
-        with ExitStack() as opening:
-            file = opening.enter_context(whole_file(self._path))
-            self._parquet = opening.enter_context(
-                pq.ParquetWriter(file, self._schema, compression="zstd")
-            )
-            self._open = opening.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            self._open.__exit__(kind, error, traceback)
-            return
-        with self._open:
-            self._flush()
-
-    def _write(self, batch: pa.RecordBatch) -> None:
-        self._parquet.write_batch(batch.replace_schema_metadata(self._schema.metadata))
-
-    def _flush(self) -> None:
-        raise NotImplementedError
-
-
-class LabelsWriter(_Writer):
-    """Writes a labels table: `with LabelsWriter(path, info) as table: table.add(row)`."""
-
-    def __init__(self, path: Path, info: Mapping[str, str] | None = None) -> None:
-        super().__init__(path, LABELS, "labels", info or {})
-        self._columns = LabelColumns()
-
-    def add(self, row: LabelRow) -> None:
-        """Write one page."""
-        self._columns.add(row)
-        if self._columns.rows >= ROWS_PER_GROUP or self._columns.words >= WORDS_PER_GROUP:
-            self._flush()
-
-    def add_outcome(self, ref: ImageRef, outcome: Labelled) -> None:
-        """Write every page of one document."""
-        for row in label_rows(ref, outcome):
-            self.add(row)
-
-    def _flush(self) -> None:
-        if self._columns.rows:
-            self._write(self._columns.batch())
-            self._columns = LabelColumns()
-
-
-class FailuresWriter(_Writer):
-    """Writes a failures table, likewise."""
-
-    def __init__(self, path: Path, info: Mapping[str, str] | None = None) -> None:
-        super().__init__(path, FAILURES, "failures", info or {})
-        self._rows: list[FailureRow] = []
-
-    def add(self, row: FailureRow) -> None:
-        """Write one failed input row."""
-        self._rows.append(row)
-        if len(self._rows) >= ROWS_PER_GROUP:
-            self._flush()
-
-    def add_outcome(self, ref: ImageRef, failed: Failed) -> None:
-        """Write one failed input row."""
-        self.add(failure_row(ref, failed))
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._write(failures_batch(self._rows))
-            self._rows = []
-
-
-def read_labels(table: Table) -> Iterator[LabelRow]:
-    """Every page of a labels table, ours or the predecessor's, 64 in memory at once.
-
-    Raises DatasetError when it is another kind of table.
-    """
-    where = _name(table)
-    with _opened(table) as file:
-        _demand(file, NEEDED_OF_LABELS, where, "labels")
-        known = [name for name in file.schema_arrow.names if name in LABELS.names]
-        row = 0
-        for batch in _batches(file, known):
-            yield from label_rows_of(batch, row, where)
-            row += len(batch)
-
-
-def read_failures(table: Table) -> Iterator[FailureRow]:
-    """Every row of a failures table. Raises DatasetError when it is another kind of table."""
-    with _opened(table) as file:
-        _demand(file, FAILURES.names, _name(table), "failures")
-        for batch in _batches(file, FAILURES.names):
-            yield from failure_rows_of(batch)
-
-
-def table_info(table: Table) -> dict[str, str]:
-    """What the writer of a table said about it; {} for a table that is not ours."""
-    with _opened(table) as file:
-        metadata = file.schema_arrow.metadata or {}
-    texts = {key.decode(): value.decode("utf-8", "replace") for key, value in metadata.items()}
-    return {
-        key.removeprefix(_PREFIX): value for key, value in texts.items() if key.startswith(_PREFIX)
-    }
-
-
-def rewrite_labels(
-    source: Path,
-    target: Path,
-    change: Callable[[LabelRow], LabelRow | None],
-    *,
-    changed_by: str,
-) -> int:
-    """Copy a labels table row by row through `change` (None leaves a row out); rows written.
-
-    changed_by stands in the table's info as "changed_by": such a table is no longer what the
-    engine said, so `--reuse-from` refuses it. source and target may be the same file.
-    """
-    written = 0
-    with LabelsWriter(target, {**table_info(source), "changed_by": changed_by}) as table:
-        for row in read_labels(source):
-            changed = change(row)
-            if changed is not None:
-                table.add(changed)
-                written += 1
-    return written
-
-
-def _opened(table: Table) -> pq.ParquetFile:
-    try:
-        return open_parquet(table)
-    except pa.ArrowInvalid as error:
-        raise DatasetError(f"{_name(table)} is not a parquet file, or it is cut off") from error
-    except FileNotFoundError as error:
-        raise DatasetError(f"{_name(table)}: there is no such file") from error
-    except OSError as error:
-        raise DatasetError(f"{_name(table)} cannot be read: {error}") from error
-
-
-def _batches(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    # pyarrow's own threads would win no time, and each keeps memory of its own: 30 MB together
-    return file.iter_batches(_ROWS_PER_READ, columns=columns, use_threads=False)
-
-
-def _demand(
-    file: pq.ParquetFile, needed: tuple[str, ...] | list[str], where: str, kind: str
-) -> None:
-    for name in needed:
-        if name not in file.schema_arrow.names:
-            raise DatasetError(f"{where} is not a {kind} table: it has no column {name!r}")
-
-
-def _name(table: Table) -> str:
-    is_path = isinstance(table, str | Path)
-    return str(table) if is_path else str(getattr(table, "name", "the table"))
-
-
-"""The class of a word that nobody should learn from, and no figure counts: do-not-care."""
+_PREFIX = "ocrlabel."
+# What the writer holds in memory until a row group is full: some 10 MB of words.
+_ROWS_PER_GROUP = 5_000
+_WORDS_PER_GROUP = 100_000
+# Rows become columns a few at a time: a word takes some 650 bytes as an object, some 110 there.
+_ROWS_PER_PACK = 256
+_WORDS_PER_PACK = 5_000
+_ROWS_PER_READ = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,25 +213,178 @@ def _utc(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, tz=UTC)
 
 
-"""Without these a table is no labels table, ours or the predecessor's."""
+class _Writer:
+    """A parquet file that appears under its name only when the `with` block ends well."""
+
+    def __init__(self, path: Path, schema: pa.Schema, kind: str, info: Mapping[str, str]) -> None:
+        described = {"table": kind, "schema_version": SCHEMA_VERSION, **info}
+        self._path = path
+        self._schema = schema.with_metadata({_PREFIX + key: described[key] for key in described})
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            file = opening.enter_context(whole_file(self._path))
+            self._parquet = opening.enter_context(
+                pq.ParquetWriter(file, self._schema, compression="zstd")
+            )
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._open.__exit__(kind, error, traceback)
+            return
+        with self._open:
+            self._flush()
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        self._parquet.write_batch(batch.replace_schema_metadata(self._schema.metadata))
+
+    def _flush(self) -> None:
+        raise NotImplementedError
 
 
-def listing(schema: pa.Schema) -> str:
-    """One line a column, name and type, as the golden file and the docs show it."""
-    width = max(len(name) for name in schema.names)
-    return "\n".join(
-        f"{column.name:<{width}}  {str(column.type).replace('item: ', '')}" for column in schema
-    )
+class LabelsWriter(_Writer):
+    """Writes a labels table: `with LabelsWriter(path, info) as table: table.add(row)`."""
+
+    def __init__(self, path: Path, info: Mapping[str, str] | None = None) -> None:
+        super().__init__(path, LABELS, "labels", info or {})
+        self._columns = LabelColumns()
+
+    def add(self, row: LabelRow) -> None:
+        """Write one page."""
+        self._columns.add(row)
+        if self._columns.rows >= _ROWS_PER_GROUP or self._columns.words >= _WORDS_PER_GROUP:
+            self._flush()
+
+    def add_outcome(self, ref: ImageRef, outcome: Labelled) -> None:
+        """Write every page of one document."""
+        for row in label_rows(ref, outcome):
+            self.add(row)
+
+    def _flush(self) -> None:
+        if self._columns.rows:
+            self._write(self._columns.batch())
+            self._columns = LabelColumns()
 
 
-"""An Arrow array. Its stubs want an element type at every step, which says nothing here."""
+class FailuresWriter(_Writer):
+    """Writes a failures table, in the same way."""
+
+    def __init__(self, path: Path, info: Mapping[str, str] | None = None) -> None:
+        super().__init__(path, FAILURES, "failures", info or {})
+        self._rows: list[FailureRow] = []
+
+    def add(self, row: FailureRow) -> None:
+        """Write one failed input row."""
+        self._rows.append(row)
+        if len(self._rows) >= _ROWS_PER_GROUP:
+            self._flush()
+
+    def add_outcome(self, ref: ImageRef, failed: Failed) -> None:
+        """Write one failed input row."""
+        self.add(failure_row(ref, failed))
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._write(_failures_batch(self._rows))
+            self._rows = []
+
+
+def read_labels(table: Table) -> Iterator[LabelRow]:
+    """Every page of a labels table, ours or the predecessor's, 64 in memory at once.
+
+    Raises DatasetError when it is another kind of table.
+    """
+    where = _name(table)
+    with _opened(table) as file:
+        _demand(file, _NEEDED_OF_LABELS, where, "labels")
+        known = [name for name in file.schema_arrow.names if name in LABELS.names]
+        row = 0
+        for batch in _batches(file, known):
+            yield from label_rows_of(batch, row, where)
+            row += len(batch)
+
+
+def read_failures(table: Table) -> Iterator[FailureRow]:
+    """Every row of a failures table. Raises DatasetError when it is another kind of table."""
+    with _opened(table) as file:
+        _demand(file, FAILURES.names, _name(table), "failures")
+        for batch in _batches(file, FAILURES.names):
+            for row in batch.to_pylist():
+                del row["schema_version"]
+                yield FailureRow(**row)
+
+
+def table_info(table: Table) -> dict[str, str]:
+    """What the writer of a table said about it; {} for a table that is not ours."""
+    with _opened(table) as file:
+        metadata = file.schema_arrow.metadata or {}
+    texts = {key.decode(): value.decode("utf-8", "replace") for key, value in metadata.items()}
+    return {
+        key.removeprefix(_PREFIX): value for key, value in texts.items() if key.startswith(_PREFIX)
+    }
+
+
+def rewrite_labels(
+    source: Path,
+    target: Path,
+    change: Callable[[LabelRow], LabelRow | None],
+    *,
+    changed_by: str,
+) -> int:
+    """Copy a labels table row by row through `change` (None leaves a row out); rows written.
+
+    changed_by stands in the table's info as "changed_by": such a table is no longer what the
+    engine said, so `--reuse-from` refuses it. source and target may be the same file.
+    """
+    written = 0
+    with LabelsWriter(target, {**table_info(source), "changed_by": changed_by}) as table:
+        for row in read_labels(source):
+            changed = change(row)
+            if changed is not None:
+                table.add(changed)
+                written += 1
+    return written
+
+
+def _opened(table: Table) -> pq.ParquetFile:
+    try:
+        return open_parquet(table)
+    except pa.ArrowInvalid as error:
+        raise DatasetError(f"{_name(table)} is not a parquet file, or it is cut off") from error
+    except FileNotFoundError as error:
+        raise DatasetError(f"{_name(table)}: there is no such file") from error
+    except OSError as error:
+        raise DatasetError(f"{_name(table)} cannot be read: {error}") from error
+
+
+def _batches(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    # pyarrow's own threads would win no time, and each keeps memory of its own: 30 MB together
+    return file.iter_batches(_ROWS_PER_READ, columns=columns, use_threads=False)
+
+
+def _demand(
+    file: pq.ParquetFile, needed: tuple[str, ...] | list[str], where: str, kind: str
+) -> None:
+    for name in needed:
+        if name not in file.schema_arrow.names:
+            raise DatasetError(f"{where} is not a {kind} table: it has no column {name!r}")
+
+
+def _name(table: Table) -> str:
+    is_path = isinstance(table, str | Path)
+    return str(table) if is_path else str(getattr(table, "name", "the table"))
 
 
 class LabelColumns:
-    """Label rows on their way into one record batch.
-
-    A few at a time become columns: a word takes some 650 bytes as an object, some 110 there.
-    """
+    """Label rows on their way into one record batch."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -427,101 +407,70 @@ class LabelColumns:
     def batch(self) -> pa.RecordBatch:
         """Everything taken so far, in the order of LABELS."""
         self._pack()
-        return _joined(self._packed)
+        stubs_lack_it: Any = pa
+        joined: pa.RecordBatch = stubs_lack_it.concat_batches(self._packed)
+        return joined
 
     def _pack(self) -> None:
         self._packed.append(_labels_batch(self._waiting))
         self._waiting, self._words_waiting = [], 0
 
 
-def failures_batch(rows: Sequence[FailureRow]) -> pa.RecordBatch:
-    """Failure rows as one record batch, in the order of FAILURES."""
-    columns: dict[str, Column] = {
-        "schema_version": _strings([SCHEMA_VERSION] * len(rows)),
-        "ordinal": _numbers("q", [row.ordinal for row in rows]),
-        "id": _strings([row.id for row in rows]),
-        "image_path": _strings([row.image_path for row in rows]),
-        "failure_class": _strings([row.failure_class for row in rows]),
-        "message": _strings([row.message for row in rows]),
-        "attempts": _numbers("i", [row.attempts for row in rows]),
-        "retryable": pa.array([row.retryable for row in rows], pa.bool_()),
-        "engine": _strings([row.engine for row in rows]),
-        "image_sha256": _strings([row.image_sha256 for row in rows]),
-        "failed_at": pa.array([row.failed_at for row in rows], FAILURES.field("failed_at").type),
-    }
-    return pa.RecordBatch.from_arrays([columns[name] for name in FAILURES.names], schema=FAILURES)
-
-
 def _labels_batch(rows: Sequence[LabelRow]) -> pa.RecordBatch:
     words = [word for row in rows for word in row.words]
-    ends = _ends(len(row.words) for row in rows)
-    metadata = pa.StructArray.from_arrays(
-        [_strings([row.original_source for row in rows])], names=["original_source"]
-    )
-    columns: dict[str, Column] = {
-        "schema_version": _strings([SCHEMA_VERSION] * len(rows)),
-        "id": _strings([row.id for row in rows]),
-        "split": _strings([row.split for row in rows]),
-        "image_path": _strings([row.image_path for row in rows]),
-        "image_filename": _strings([row.image_filename for row in rows]),
-        "width": _numbers("q", [row.width_px for row in rows]),
-        "height": _numbers("q", [row.height_px for row in rows]),
-        "polygons": _lists(ends, _encode_polygons(words_of=rows)),
+    ends = array("i", [0])
+    for row in rows:
+        ends.append(ends[-1] + len(row.words))
+    classes = [name for row in rows for name in row.classes or (WORD_CLASS,) * len(row.words)]
+    made = {
+        "polygons": _lists(ends, _encode_polygons(words)),
         "texts": _lists(ends, _strings([word.text for word in words])),
-        "labels": _lists(ends, _strings([name for row in rows for name in _classes(row)])),
-        "metadata": metadata,
-        "confidences": _lists(ends, pa.array([word.confidence for word in words], pa.float64())),
-        "page_confidence": pa.array([row.page_confidence for row in rows], pa.float64()),
-        "page": _numbers("i", [row.page for row in rows]),
-        "page_count": _numbers("i", [row.page_count for row in rows]),
-        "engine": _strings([row.engine for row in rows]),
-        "model_version": _strings([row.model_version for row in rows]),
-        "image_sha256": _strings([row.image_sha256 for row in rows]),
-        "attempts": _numbers("i", [row.attempts for row in rows]),
-        "latency_s": _numbers("d", [row.latency_s for row in rows]),
-        "billed_pages": _numbers("i", [row.billed_pages for row in rows]),
-        "labelled_at": pa.array(
-            [row.labelled_at for row in rows], LABELS.field("labelled_at").type
+        "labels": _lists(ends, _strings(classes)),
+        "metadata": pa.StructArray.from_arrays(
+            [_strings([row.original_source for row in rows])], names=["original_source"]
         ),
-        "source": _strings([row.source for row in rows]),
-        "input_row": _strings([row.input_row for row in rows]),
+        "confidences": _lists(ends, pa.array([word.confidence for word in words], pa.float64())),
     }
-    return pa.RecordBatch.from_arrays([columns[name] for name in LABELS.names], schema=LABELS)
+    return _batch(LABELS, rows, made)
 
 
-def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    stubs_lack_it: Any = pa
-    joined: pa.RecordBatch = stubs_lack_it.concat_batches(batches)
-    return joined
+def _failures_batch(rows: Sequence[FailureRow]) -> pa.RecordBatch:
+    return _batch(FAILURES, rows, {})
 
 
-def _classes(row: LabelRow) -> tuple[str, ...]:
-    return row.classes or (WORD_CLASS,) * len(row.words)
+def _batch(schema: pa.Schema, rows: Sequence[object], made: Mapping[str, Column]) -> pa.RecordBatch:
+    """made: the columns that are not simply a field of each row."""
+    columns = []
+    for name in schema.names:
+        kind = schema.field(name).type
+        if name in made:
+            columns.append(made[name])
+        elif name == "schema_version":
+            columns.append(_strings([SCHEMA_VERSION] * len(rows)))
+        else:
+            values = list(map(attrgetter(_FIELD_OF.get(name, name)), rows))
+            columns.append(_strings(values) if kind == pa.string() else pa.array(values, kind))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _encode_polygons(*, words_of: Sequence[LabelRow]) -> Column:
+def _encode_polygons(words: Iterable[Word]) -> Column:
+    # Numbers go into flat buffers: nested Python lists cost ten times more.
     corners = array("d")
     points = array("i", [0])
-    for row in words_of:
-        for word in row.words:
-            for point in word.polygon:
-                corners.extend(point)
-            points.append(len(corners) // 2)
-    pairs = pa.ListArray.from_arrays(
-        _flat(array("i", range(0, len(corners) + 1, 2))), _flat(corners)
-    )
-    return pa.ListArray.from_arrays(_flat(points), pairs)
-
-
-def _ends(lengths: Iterable[int]) -> array[int]:
-    ends = array("i", [0])
-    for length in lengths:
-        ends.append(ends[-1] + length)
-    return ends
+    for word in words:
+        for point in word.polygon:
+            corners.extend(point)
+        points.append(len(corners) // 2)
+    pairs = _lists(array("i", range(0, len(corners) + 1, 2)), _flat(corners, pa.float64()))
+    return _lists(points, pairs)
 
 
 def _lists(ends: array[int], values: Column) -> Column:
-    return pa.ListArray.from_arrays(_flat(ends), values)
+    return pa.ListArray.from_arrays(_flat(ends, pa.int32()), values)
+
+
+def _flat(values: array[Any], kind: Column) -> Column:
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
 
 
 def _strings(values: list[str]) -> Column:
@@ -532,57 +481,24 @@ def _strings(values: list[str]) -> Column:
         return pa.array([value.encode("utf-8", "replace").decode() for value in values])
 
 
-def _numbers(code: str, values: list[int] | list[float]) -> Column:
-    return _flat(array(code, values))
-
-
-def _flat(values: array[Any]) -> Column:
-    buffers = [None, pa.py_buffer(values)]
-    return pa.Array.from_buffers(_KINDS[values.typecode], len(values), buffers)
-
-
 def label_rows_of(batch: pa.RecordBatch, first_row: int, where: str) -> Iterator[LabelRow]:
     """The rows of one batch; first_row and where are for the message of a DatasetError."""
     columns = {name: _column(batch, name, where) for name in LABELS.names}
     words = _words(columns, len(batch), first_row, where)
     classes = _text_lists(columns["labels"], len(batch))
-    sources = _original_sources(columns["metadata"], len(batch))
-    scalar = {
-        name: _values(columns[name], len(batch), _INSTEAD.get(name, ""))
-        for name in LABELS.names
-        if not pa.types.is_nested(LABELS.field(name).type)
+    made: dict[str, Sequence[Any]] = {
+        "words": words,
+        "classes": [
+            tuple(names) if len(names) == len(page) else (WORD_CLASS,) * len(page)
+            for names, page in zip(classes, words, strict=True)
+        ],
+        "original_source": _original_sources(columns["metadata"], len(batch)),
     }
-    for at in range(len(batch)):
-        yield LabelRow(
-            id=scalar["id"][at],
-            image_path=scalar["image_path"][at],
-            image_filename=scalar["image_filename"][at],
-            width_px=scalar["width"][at],
-            height_px=scalar["height"][at],
-            words=words[at],
-            classes=_fitted(classes[at], len(words[at])),
-            split=scalar["split"][at],
-            original_source=sources[at],
-            page_confidence=scalar["page_confidence"][at],
-            page=scalar["page"][at],
-            page_count=scalar["page_count"][at],
-            engine=scalar["engine"][at],
-            model_version=scalar["model_version"][at],
-            image_sha256=scalar["image_sha256"][at],
-            attempts=scalar["attempts"][at],
-            latency_s=scalar["latency_s"][at],
-            billed_pages=scalar["billed_pages"][at],
-            labelled_at=scalar["labelled_at"][at],
-            source=scalar["source"][at],
-            input_row=scalar["input_row"][at],
-        )
-
-
-def failure_rows_of(batch: pa.RecordBatch) -> Iterator[FailureRow]:
-    """The rows of one batch of a failures table."""
-    for row in batch.to_pylist():
-        row.pop("schema_version", None)
-        yield FailureRow(**row)
+    for name in (field.name for field in fields(LabelRow) if field.name not in made):
+        column = _COLUMN_OF.get(name, name)
+        made[name] = _values(columns[column], len(batch), _INSTEAD.get(column, ""))
+    in_order = [made[field.name] for field in fields(LabelRow)]
+    return (LabelRow(*values) for values in zip(*in_order, strict=True))
 
 
 def _column(batch: pa.RecordBatch, name: str, where: str) -> Any:
@@ -662,10 +578,6 @@ def _text_lists(column: Any, rows: int) -> list[list[str]]:
     if column is None:
         return [[]] * rows
     return [[text or "" for text in texts or ()] for texts in column.to_pylist()]
-
-
-def _fitted(classes: list[str], words: int) -> tuple[str, ...]:
-    return tuple(classes) if len(classes) == words else (WORD_CLASS,) * words
 
 
 def _original_sources(column: Any, rows: int) -> list[str]:

@@ -1,4 +1,7 @@
-"""Which files of a folder are images: by ending, or by content where the ending says nothing."""
+"""A folder, a glob, one file or a prefix in a bucket: every image that is found is a row.
+
+What is an image is decided by the ending, or by content where the ending says nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from ocrlabel.dataset.images.identify import HEAD_BYTES, sniff
+from ocrlabel.dataset.rows import Rows
 from ocrlabel.errors import DatasetError
+from ocrlabel.images.identify import HEAD_BYTES, sniff
 from ocrlabel.labels import ImageRef
 
 # What calls itself an image is a row, also when it cannot be read: then it fails, and is seen.
@@ -124,7 +128,7 @@ def _looks_like_an_image(path: Path) -> bool:
         return False
 
 
-class ListedRows:
+class ListedRows(Rows):
     """Paths and sizes, sorted by path. 1 million of them take as much memory as their text."""
 
     def __init__(self, found: Iterable[tuple[str, int]], where: str) -> None:
@@ -150,14 +154,6 @@ class ListedRows:
         rows = range(start, min(stop, self.count))
         names = [(row, _readable(self._stored(row))) for row in rows]
         return [ImageRef(ordinal=row, id=name, path=name) for row, name in names]
-
-    def embedded(self, _ordinal: int, /) -> bytes | None:
-        """Nothing: the rows are files."""
-        return None
-
-    def number(self) -> bool:
-        """Not here: a row is known by its path or its own id."""
-        return False
 
     def path(self, ref: ImageRef) -> str:
         """The file's own name, also where it is no valid UTF-8."""

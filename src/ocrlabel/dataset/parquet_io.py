@@ -1,7 +1,8 @@
-"""Rows of a parquet file by number, in batches, whatever the size of its row groups.
+"""Parquet files: opened so that memory is a few pages of each column, read by row number.
 
 Some writers put a million rows into one group. So a group is never held whole: it is read
 forwards batch by batch, and a read that goes on where the last one ended costs nothing extra.
+pyarrow is imported when a file is opened: aws/ has commands that need none.
 """
 
 from __future__ import annotations
@@ -16,13 +17,20 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 _BUFFER_BYTES = 1 << 20
+
+
+def open_parquet(source: Path | BinaryIO) -> pq.ParquetFile:
+    """The file, to be read in batches. Raises ArrowInvalid or OSError where it is none."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 -- slow to import
+
+    # Buffered, and not ahead: else every row group is read whole, and all of them stay in memory
+    # until the last batch was taken.
+    return pq.ParquetFile(source, buffer_size=_BUFFER_BYTES, pre_buffer=False)
 
 
 class Cursor:
@@ -35,7 +43,8 @@ class Cursor:
         self._starts = [0, *accumulate(sizes)][:-1]
         self._group = -1
         self._batches: Iterator[pa.RecordBatch] = iter(())
-        self._first, self._batch = 0, pa.RecordBatch.from_pylist([])
+        self._batch: pa.RecordBatch
+        self._first = self._stop = 0  # the rows of the batch
 
     def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
         """The rows start to stop - 1, in one or more batches."""
@@ -50,15 +59,14 @@ class Cursor:
         # groups without rows start where the next one does: the last of them is the right one
         group = bisect_right(self._starts, row) - 1
         if group != self._group or row < self._first:
-            self._first = self._starts[group]
-            self._batch = self._batch.slice(0, 0)
+            self._first = self._stop = self._starts[group]
             self._batches = self._file.iter_batches(
                 self._batch_rows, row_groups=[group], columns=self._columns
             )
         self._group = -1  # a read that fails ends the iterator: the next one begins anew
-        while row >= self._first + len(self._batch):
-            self._first += len(self._batch)
+        while row >= self._stop:
             self._batch = next(self._batches)
+            self._first, self._stop = self._stop, self._stop + len(self._batch)
         self._group = group
         return self._first, self._batch
 
@@ -104,12 +112,3 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def open_parquet(source: Path | BinaryIO) -> pq.ParquetFile:
-    """The file, to be read in batches. Raises ArrowInvalid or OSError where it is none."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 -- slow to import; aws/ has commands without it
-
-    # Buffered, and not ahead: else every row group is read whole, and all of them stay in memory
-    # until the last batch was taken.
-    return pq.ParquetFile(source, buffer_size=_BUFFER_BYTES, pre_buffer=False)

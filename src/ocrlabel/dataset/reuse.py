@@ -43,7 +43,7 @@ def reusable(labels: Path, *, engine: str, options: Mapping[str, str]) -> Earlie
     here = (engine, dict(options))
     if there != here:
         raise ConfigError(
-            f"{labels} was made by {_told(*there)}, this run uses {_told(*here)}; "
+            f"{labels} was made by {_described(*there)}, this run uses {_described(*here)}; "
             "run without --reuse-from, or with the same engine and options"
         )
     return EarlierLabels(labels, engine)
@@ -137,6 +137,6 @@ def _read_options(info: Mapping[str, str]) -> dict[str, str]:
     return {str(name): str(value) for name, value in options.items()}
 
 
-def _told(engine: str, options: Mapping[str, str]) -> str:
-    said = ", ".join(f"{name} {value}" for name, value in sorted(options.items()))
-    return f"{engine or 'no engine'} ({said})" if said else engine or "no engine"
+def _described(engine: str, options: Mapping[str, str]) -> str:
+    listed = ", ".join(f"{name} {value}" for name, value in sorted(options.items()))
+    return f"{engine or 'no engine'} ({listed})" if listed else engine or "no engine"

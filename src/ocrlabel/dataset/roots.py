@@ -1,4 +1,9 @@
-"""Where images may be: named folders and parts of buckets, and nowhere else."""
+"""Where images may be: named folders and parts of buckets, and nowhere else.
+
+`read_inside` reads a file that must lie inside a named folder, whatever links and names say: a
+path is resolved first; then the resolved path is walked again folder by folder, refusing every
+link on the way, so that nothing can be exchanged between the look and the open.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias
 
-from ocrlabel.dataset.images.identify import check_bytes
 from ocrlabel.errors import ConfigError, DatasetError, Unreadable
+from ocrlabel.images.limits import check_bytes
 from ocrlabel.labels import FailureClass
 from ocrlabel.storage.base import NotStored, ObjectStore
 
 StoreOpener: TypeAlias = Callable[[str], ObjectStore]
+"""From "s3://bucket" to the store of the whole bucket."""
+
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
 _LINKED = frozenset({errno.ELOOP, errno.EMLINK})
-"""From "s3://bucket" to the store of the whole bucket."""
 
 
 class Root(Protocol):
@@ -152,16 +158,16 @@ def _read(root: Path, parts: Sequence[str], max_bytes: int) -> bytes:
     if not parts:
         raise _not_a_file(stat.S_IFDIR)
     with ExitStack() as handles:
-        folder = _held(handles, os.open(root, os.O_RDONLY | os.O_DIRECTORY))
+        folder = _kept_open(handles, os.open(root, os.O_RDONLY | os.O_DIRECTORY))
         for part in parts[:-1]:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-            folder = _held(handles, os.open(part, flags, dir_fd=folder))
+            folder = _kept_open(handles, os.open(part, flags, dir_fd=folder))
         # Opening a pipe waits and opening a device may do things, so first look, then open.
         kind = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False).st_mode
         if not stat.S_ISREG(kind):
             raise _not_a_file(kind)
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        handle = _held(handles, os.open(parts[-1], flags, dir_fd=folder))
+        handle = _kept_open(handles, os.open(parts[-1], flags, dir_fd=folder))
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise _not_a_file(status.st_mode)
@@ -172,7 +178,7 @@ def _read(root: Path, parts: Sequence[str], max_bytes: int) -> bytes:
     return data
 
 
-def _held(handles: ExitStack, handle: int) -> int:
+def _kept_open(handles: ExitStack, handle: int) -> int:
     handles.callback(os.close, handle)
     return handle
 

@@ -1,13 +1,18 @@
-"""Which column of a table holds what."""
+"""What every kind of input is to the run: rows, read by range as references to images.
+
+Of a table, the columns with the image and the id are found by name; the other scalar columns go
+along as one JSON object, so that results can be grouped by them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import ImageRef
@@ -24,12 +29,85 @@ _RESULTS = (
 _BLOCK_BYTES = 4 << 20
 
 
+class Rows(ABC):
+    """The rows of an input. Not thread-safe, and it may block: ImageDataset sees to both.
+
+    fingerprint: sha256 in hex of what makes this input this input.
+    """
+
+    count: int
+    fingerprint: str
+
+    @abstractmethod
+    def ids(self) -> Iterator[str]:
+        """The id of every row, in order. Raises DatasetError for a row without one."""
+
+    @abstractmethod
+    def refs(self, start: int, stop: int) -> list[ImageRef]:
+        """The rows start to stop - 1."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the files back."""
+
+    def embedded(self, ordinal: int, /) -> bytes | None:  # noqa: ARG002 -- most inputs have none
+        """The bytes in the row itself; None where it has none."""
+        return None
+
+    def number(self) -> bool:
+        """From now on the rows' numbers are their ids; False where ids must come from the input."""
+        return False
+
+    def path(self, ref: ImageRef) -> str:
+        """The path to look for, where it is not written as in the reference."""
+        return ref.path
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """image: the column with the path, or with the bytes. id: None where paths are the ids."""
+    """Which column of a table holds what; where: the table, for messages.
 
+    image: the column with the path, or with the bytes. id: None where paths are the ids.
+    embedded: rows carry their bytes, so they need no path. numbered: a row's number is its id.
+    """
+
+    where: str
     image: str
     id: str | None
+    embedded: bool = False
+    numbered: bool = False
+
+    def reference(self, row: Mapping[str, object], ordinal: int) -> ImageRef:
+        """One row of the table as a reference. Raises DatasetError for a row without an id."""
+        metadata = row.get("metadata")
+        source = metadata.get("original_source") if isinstance(metadata, Mapping) else None
+        return ImageRef(
+            ordinal=ordinal,
+            id=self.identity(row, ordinal),
+            path=_path_in(row.get(self.image)),
+            embedded=self.embedded,
+            original_source=str(source or row.get("original_source") or ""),
+            input_row=self._extra_columns(row),
+        )
+
+    def identity(self, row: Mapping[str, object], ordinal: int) -> str:
+        """The id of a row, of which only the columns for id and image are needed."""
+        path = _path_in(row.get(self.image))
+        if self.numbered or (self.embedded and not self.id and not path):
+            return f"row-{ordinal}"
+        own_id: object = row.get(self.id) if self.id else path
+        if own_id is None or own_id == "":
+            missing = self.id or self.image
+            raise DatasetError(f"{self.where}: row {ordinal + 1} has nothing in column {missing!r}")
+        return str(own_id)
+
+    def _extra_columns(self, row: Mapping[str, object]) -> str:
+        kept = {
+            name: _plain(value)
+            for name, value in row.items()
+            if name not in {self.image, self.id} and _short(value)
+        }
+        return json.dumps(kept, ensure_ascii=False, default=str, separators=(",", ":"))
 
 
 def choose_columns(
@@ -61,80 +139,16 @@ def choose_columns(
             f"{where} has no column with images: none of {', '.join(PATH_COLUMNS)} is among "
             f"{', '.join(names)}; name yours with --image-column"
         )
-    return Columns(image, id_column or by_lower.get(ID_COLUMN))
+    return Columns(where, image, id_column or by_lower.get(ID_COLUMN))
 
 
-def reference(
-    row: Mapping[str, object],
-    ordinal: int,
-    columns: Columns,
-    where: str,
-    *,
-    embedded: bool = False,
-    numbered: bool = False,
-) -> ImageRef:
-    """One row of a table as a reference.
-
-    embedded: the row carries its bytes, so it needs no path. numbered: its number is its id.
-    Raises DatasetError for a row without an id.
-    """
-    path = path_of(row.get(columns.image))
-    own_id = identity(row, ordinal, columns, where, embedded=embedded, numbered=numbered)
-    metadata = row.get("metadata")
-    source = metadata.get("original_source") if isinstance(metadata, Mapping) else None
-    return ImageRef(
-        ordinal=ordinal,
-        id=own_id,
-        path=path,
-        embedded=embedded,
-        original_source=str(source or row.get("original_source") or ""),
-        input_row=_others(row, (columns.image, columns.id)),
-    )
-
-
-def identity(
-    row: Mapping[str, object],
-    ordinal: int,
-    columns: Columns,
-    where: str,
-    *,
-    embedded: bool = False,
-    numbered: bool = False,
-) -> str:
-    """The id of a row, of which only the columns for id and image are needed."""
-    path = path_of(row.get(columns.image))
-    own_id: object = row.get(columns.id) if columns.id else path
-    if numbered or (embedded and not columns.id and not path):
-        return f"row-{ordinal}"
-    if own_id is None or own_id == "":
-        missing = columns.id or columns.image
-        raise DatasetError(f"{where}: row {ordinal + 1} has nothing in column {missing!r}")
-    return str(own_id)
-
-
-def path_of(cell: object) -> str:
-    """The path in a cell: text, or a Hugging Face image with its path; "" for none."""
-    if isinstance(cell, Mapping):
-        cell = cell.get("path")
-    return cell if isinstance(cell, str) else ""
-
-
-def _others(row: Mapping[str, object], taken: Iterable[str | None]) -> str:
-    kept = {
-        name: _plain(value) for name, value in row.items() if name not in taken and _short(value)
-    }
-    return json.dumps(kept, ensure_ascii=False, default=str, separators=(",", ":"))
-
-
-def _short(value: object) -> bool:
-    if isinstance(value, str):
-        return len(value) <= _LONGEST_KEPT
-    return not isinstance(value, Mapping | list | bytes)
-
-
-def _plain(value: object) -> object:
-    """JSON knows no NaN and no infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def hash_of(file: BinaryIO) -> str:
+    """sha256 in hex of all its bytes, a few MB in memory at a time."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _refuse_results(names: Sequence[str], where: str) -> None:
@@ -146,48 +160,19 @@ def _refuse_results(names: Sequence[str], where: str) -> None:
             )
 
 
-class Rows(Protocol):
-    """The rows of an input. Not thread-safe, and it may block: Dataset sees to both."""
-
-    @property
-    def count(self) -> int:
-        """How many rows."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 in hex of what makes this input this input."""
-        ...
-
-    def ids(self) -> Iterator[str]:
-        """The id of every row, in order."""
-        ...
-
-    def refs(self, start: int, stop: int) -> list[ImageRef]:
-        """The rows start to stop - 1."""
-        ...
-
-    def embedded(self, ordinal: int, /) -> bytes | None:
-        """The bytes in the row itself; None where it has none."""
-        ...
-
-    def number(self) -> bool:
-        """From now on the rows' numbers are their ids; False where ids must come from the input."""
-        ...
-
-    def path(self, ref: ImageRef) -> str:
-        """The path to look for, where it is not written as in the reference."""
-        ...
-
-    def close(self) -> None:
-        """Give the files back."""
-        ...
+def _path_in(cell: object) -> str:
+    """The path in a cell: text, or a Hugging Face image with its path; "" for none."""
+    if isinstance(cell, Mapping):
+        cell = cell.get("path")
+    return cell if isinstance(cell, str) else ""
 
 
-def hash_of(file: BinaryIO) -> str:
-    """sha256 in hex of all its bytes, a few MB in memory at a time."""
-    digest = hashlib.sha256()
-    file.seek(0)
-    while block := file.read(_BLOCK_BYTES):
-        digest.update(block)
-    return digest.hexdigest()
+def _short(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_KEPT
+    return not isinstance(value, Mapping | list | bytes)
+
+
+def _plain(value: object) -> object:
+    """JSON knows no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

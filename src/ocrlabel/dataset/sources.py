@@ -1,4 +1,7 @@
-"""What a user named -> the rows of it, and the places where their images may be."""
+"""Any input that a user may name -> an ImageDataset: its rows by range, and the bytes of each.
+
+A folder, a glob, one image, a CSV, JSONL or parquet table; a table or a prefix in a bucket.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ocrlabel.dataset.images.identify import Limits, check_bytes
-from ocrlabel.dataset.input_tables import CsvReader, JsonlReader, Reader, TextRows
+from ocrlabel.dataset.input_tables import TEXT_READERS, ParquetRows, TextRows
 from ocrlabel.dataset.listing import (
     ListedRows,
     images_below,
@@ -38,23 +40,16 @@ from ocrlabel.dataset.roots import (
 )
 from ocrlabel.dataset.rows import Rows
 from ocrlabel.errors import DatasetError, Unreadable
+from ocrlabel.images.limits import ImageLimits, check_bytes
 from ocrlabel.labels import FailureClass, ImageRef
 from ocrlabel.storage.base import NotStored
 
-__all__ = ["Dataset", "StoreOpener", "open_dataset"]
-
-READERS: dict[str, Callable[[BinaryIO, str], Reader]] = {
-    ".csv": CsvReader,
-    ".tsv": CsvReader,
-    ".jsonl": JsonlReader,
-    ".ndjson": JsonlReader,
-}
-_TABLES = frozenset({*READERS, ".parquet"})
+_TABLES = frozenset({*TEXT_READERS, ".parquet"})
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://|(?:file|data):", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class _Named:
     """What was named beside the source itself."""
 
     cwd: Path
@@ -81,7 +76,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class _Opened:
     """Rows, where their images may be, and what lay beside them and is no image, by ending."""
 
     rows: Rows
@@ -89,33 +84,37 @@ class Opened:
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
-async def in_bucket(url: str, named: Named) -> Opened:
-    """A table in a bucket, or the images under a prefix of it."""
-    source = bucket_root(url, named.store_opener)
-    if not is_table(url):
-        skipped: Counter[str] = Counter()
-        return Opened(await _objects(source, url, skipped), [source], skipped)
-    whole = BucketRoot(source.store, source.bucket)
-    beside = BucketRoot(source.store, source.bucket, source.prefix.rpartition("/")[0])
-    roots = named.roots_with([whole, beside])
-    rows = await asyncio.to_thread(lambda: _table(_object(source, url), url, named))
-    return Opened(rows, roots)
+async def open_dataset(
+    source: str | Path,
+    *,
+    cwd: Path,
+    image_roots: Sequence[str | Path] = (),
+    store_opener: StoreOpener | None = None,
+    max_bytes: int = ImageLimits().max_bytes,
+    image_column: str | None = None,
+    id_column: str | None = None,
+) -> ImageDataset:
+    """Open an input; a table is read once, for its fingerprint and for ids that are there twice.
 
-
-def on_disk(source: str, named: Named) -> Opened:
-    """A table, a folder, a glob or one image. Blocks."""
-    path = named.cwd / Path(source).expanduser()
-    skipped: Counter[str] = Counter()
+    source: a folder, a glob, an image, a table, or s3://bucket/... of a table or of images.
+    cwd: what relative paths start from. image_roots: folders and s3://bucket/prefix to which the
+    paths in a table may lead, beside the table's folder, its bucket and cwd. store_opener: from
+    "s3://bucket" to its store. Raises DatasetError in one sentence, naming the column or the rows.
+    """
+    named = _Named(cwd, tuple(image_roots), store_opener, image_column, id_column)
+    where = str(source)
+    opened = (
+        await _in_bucket(where, named)
+        if where.startswith("s3://")
+        else await asyncio.to_thread(_on_disk, where, named)
+    )
     try:
-        if path.is_file() and is_table(source):
-            roots = named.roots_with([_real(path.parent)])
-            return Opened(_table(path.open("rb"), source, named), roots)
-        folder, found = _images(path, source, named.cwd, skipped)
-    except OSError as error:
-        raise DatasetError(f"{source} cannot be read: {error}") from error
-    allowed = [root for root in named.roots_with([]) if isinstance(root, FolderRoot)]
-    root = FolderRoot(folder, (folder, *(other.folder for other in allowed[:-1])))
-    return Opened(ListedRows(found, source), [root], skipped)
+        await asyncio.to_thread(_refuse_equal_ids, opened.rows, where)
+    except BaseException:
+        opened.rows.close()
+        raise
+    resolver = ImageResolver(opened.roots, max_bytes)
+    return ImageDataset(opened.rows, resolver, where, opened.skipped, id_column)
 
 
 def is_table(source: str) -> bool:
@@ -123,14 +122,166 @@ def is_table(source: str) -> bool:
     return PurePosixPath(source).suffix.lower() in _TABLES
 
 
-def _table(file: BinaryIO, where: str, named: Named) -> Rows:
+class ImageDataset:
+    """The rows of an input. refs, read and looked may be called from any thread."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        resolver: ImageResolver,
+        where: str,
+        skipped: Mapping[str, int],
+        id_column: str | None = None,
+    ) -> None:
+        self._rows, self._resolver, self._where, self._id_column = rows, resolver, where, id_column
+        self.skipped = skipped
+        """How many files of a folder are no rows, by ending ("hidden", "without an ending")."""
+        self._one_at_a_time = Lock()
+
+    @property
+    def rows(self) -> int:
+        """How many input rows there are, at least one."""
+        return self._rows.count
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 in hex: of a table's bytes, or of a folder's sorted paths and sizes.
+
+        Other ids make another input: a run that changed them half way would mix both.
+        """
+        if self._id_column is None:
+            return self._rows.fingerprint
+        return sha256(f"{self._rows.fingerprint} {self._id_column}".encode()).hexdigest()
+
+    def describe(self) -> str:
+        """Where it is, as the user wrote it."""
+        ids = "" if self._id_column is None else f" (ids: {self._id_column})"
+        return f"{self._where}{ids}"
+
+    def refs(self, start: int, stop: int) -> list[ImageRef]:
+        """The references of the rows start to stop - 1. Blocks; reads the table, not the images."""
+        with self._one_at_a_time:
+            return self._rows.refs(start, stop)
+
+    async def read(self, ref: ImageRef) -> bytes:
+        """The image's bytes.
+
+        Raises Unreadable: NOT_FOUND, NOT_ALLOWED, EMPTY, TOO_LARGE; StoreUnavailable when a
+        bucket does not answer.
+        """
+        return await asyncio.to_thread(self._read, ref)
+
+    def looked(self, ref: ImageRef) -> list[str]:
+        """Where the image is looked for, in order; [] for a row without a path."""
+        return self._resolver.places(self._rows.path(ref)) if ref.path else []
+
+    def close(self) -> None:
+        """Close the table."""
+        with self._one_at_a_time:
+            self._rows.close()
+
+    def _read(self, ref: ImageRef) -> bytes:
+        if ref.embedded:
+            with self._one_at_a_time:
+                data = self._rows.embedded(ref.ordinal)
+            if data is not None:
+                check_bytes(len(data), self._resolver.max_bytes)
+                return data
+        return self._resolver.read(self._rows.path(ref))
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResolver:
+    """From a row's path to the bytes, or to the reason why not: roots are asked in order."""
+
+    roots: Sequence[Root]
+    max_bytes: int
+
+    def read(self, path: str) -> bytes:
+        """The bytes of the first root that has them. Blocks. Raises Unreadable."""
+        _refuse_by_name(path)
+        refused: Unreadable | None = None
+        for root in self.roots:
+            try:
+                data = root.read(path, self.max_bytes)
+            except Unreadable as error:
+                if error.failure is not FailureClass.NOT_ALLOWED:
+                    raise
+                refused = refused or error
+                continue
+            if data is not None:
+                return data
+        raise refused or self._absent(path)
+
+    def places(self, path: str) -> list[str]:
+        """Where the path is looked for; [] for one that no root can hold."""
+        found = (place for root in self.roots for place in root.places(path))
+        return list(dict.fromkeys(found))
+
+    def _absent(self, path: str) -> Unreadable:
+        places = self.places(path)
+        if not places:
+            return Unreadable(
+                f"{path} is in no folder and no bucket that was named; add it with --image-root",
+                failure=FailureClass.NOT_ALLOWED,
+            )
+        return Unreadable(
+            f"{path} is not there; looked at {', '.join(places)}", failure=FailureClass.NOT_FOUND
+        )
+
+
+def _refuse_by_name(path: str) -> None:
+    """Raises Unreadable for what is no path at all, or one that climbs."""
+    if not path:
+        raise Unreadable("the row has no path", failure=FailureClass.NOT_FOUND)
+    address = _ADDRESS.match(path)
+    if address and (address[1] or "").lower() != "s3":
+        raise Unreadable(
+            f"{path[:100]} is an address; images are read from folders and buckets only",
+            failure=FailureClass.NOT_ALLOWED,
+        )
+    if ".." in re.split(r"[/\\]", path):
+        raise Unreadable(
+            f"{path} climbs with '..'; write it relative to a folder named with --image-root",
+            failure=FailureClass.NOT_ALLOWED,
+        )
+
+
+async def _in_bucket(url: str, named: _Named) -> _Opened:
+    """A table in a bucket, or the images under a prefix of it."""
+    source = bucket_root(url, named.store_opener)
+    if not is_table(url):
+        skipped: Counter[str] = Counter()
+        return _Opened(await _objects(source, url, skipped), [source], skipped)
+    whole = BucketRoot(source.store, source.bucket)
+    beside = BucketRoot(source.store, source.bucket, source.prefix.rpartition("/")[0])
+    roots = named.roots_with([whole, beside])
+    rows = await asyncio.to_thread(lambda: _table(_object(source, url), url, named))
+    return _Opened(rows, roots)
+
+
+def _on_disk(source: str, named: _Named) -> _Opened:
+    """A table, a folder, a glob or one image. Blocks."""
+    path = named.cwd / Path(source).expanduser()
+    skipped: Counter[str] = Counter()
+    try:
+        if path.is_file() and is_table(source):
+            roots = named.roots_with([_real(path.parent)])
+            return _Opened(_table(path.open("rb"), source, named), roots)
+        folder, found = _images(path, source, named.cwd, skipped)
+    except OSError as error:
+        raise DatasetError(f"{source} cannot be read: {error}") from error
+    allowed = [root for root in named.roots_with([]) if isinstance(root, FolderRoot)]
+    root = FolderRoot(folder, (folder, *(other.folder for other in allowed[:-1])))
+    return _Opened(ListedRows(found, source), [root], skipped)
+
+
+def _table(file: BinaryIO, where: str, named: _Named) -> Rows:
     ending = PurePosixPath(where).suffix.lower()
     asked = {"image_column": named.image_column, "id_column": named.id_column}
     try:
-        if ending in READERS:
-            return TextRows(file, where, READERS[ending], **asked)
-        from ocrlabel.dataset.input_tables import ParquetRows  # noqa: PLC0415 - slow to load
-
+        if ending in TEXT_READERS:
+            return TextRows(file, where, TEXT_READERS[ending], **asked)
         return ParquetRows(file, where, **asked)
     except BaseException:
         file.close()
@@ -183,109 +334,7 @@ def _real(folder: Path) -> Path:
     return Path(os.path.realpath(folder))
 
 
-async def open_dataset(
-    source: str | Path,
-    *,
-    cwd: Path,
-    image_roots: Sequence[str | Path] = (),
-    store_opener: StoreOpener | None = None,
-    max_bytes: int = Limits().max_bytes,
-    image_column: str | None = None,
-    id_column: str | None = None,
-) -> Dataset:
-    """Open an input; a table is read once, for its fingerprint and for ids that are there twice.
-
-    source: a folder, a glob, an image, a table, or s3://bucket/... of a table or of images.
-    cwd: what relative paths start from. image_roots: folders and s3://bucket/prefix to which the
-    paths in a table may lead, beside the table's folder, its bucket and cwd. store_opener: from
-    "s3://bucket" to its store. Raises DatasetError in one sentence, naming the column or the rows.
-    """
-    named = Named(cwd, tuple(image_roots), store_opener, image_column, id_column)
-    where = str(source)
-    opened = (
-        await in_bucket(where, named)
-        if where.startswith("s3://")
-        else await asyncio.to_thread(on_disk, where, named)
-    )
-    try:
-        await asyncio.to_thread(_tell_apart, opened.rows, where)
-    except BaseException:
-        opened.rows.close()
-        raise
-    return Dataset(opened.rows, Finder(opened.roots, max_bytes), where, opened.skipped, id_column)
-
-
-class Dataset:
-    """The rows of an input. refs, read and looked may be called from any thread."""
-
-    def __init__(
-        self,
-        rows: Rows,
-        finder: Finder,
-        where: str,
-        skipped: Mapping[str, int],
-        id_column: str | None = None,
-    ) -> None:
-        self._rows, self._finder, self._where, self._id_column = rows, finder, where, id_column
-        self.skipped = skipped
-        """How many files of a folder are no rows, by ending ("hidden", "without an ending")."""
-        self._one_at_a_time = Lock()
-
-    @property
-    def rows(self) -> int:
-        """How many input rows there are, at least one."""
-        return self._rows.count
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 in hex: of a table's bytes, or of a folder's sorted paths and sizes.
-
-        Other ids make another input: a run that changed them half way would mix both.
-        """
-        if self._id_column is None:
-            return self._rows.fingerprint
-        return sha256(f"{self._rows.fingerprint} {self._id_column}".encode()).hexdigest()
-
-    def describe(self) -> str:
-        """Where it is, as the user wrote it."""
-        ids = "" if self._id_column is None else f" (ids: {self._id_column})"
-        return f"{self._where}{ids}"
-
-    def refs(self, start: int, stop: int) -> list[ImageRef]:
-        """The references of the rows start to stop - 1. Blocks; reads the table, not the images."""
-        with self._one_at_a_time:
-            return self._rows.refs(start, stop)
-
-    async def read(self, ref: ImageRef) -> bytes:
-        """The image's bytes.
-
-        Raises Unreadable: NOT_FOUND, NOT_ALLOWED, EMPTY, TOO_LARGE; StoreUnavailable when a
-        bucket does not answer.
-        """
-        return await asyncio.to_thread(self._read, ref)
-
-    def looked(self, ref: ImageRef) -> list[str]:
-        """Where the image is looked for, in order; [] for a row without a path."""
-        return self._finder.places(self._rows.path(ref)) if ref.path else []
-
-    def close(self) -> None:
-        """Close the table."""
-        with self._one_at_a_time:
-            self._rows.close()
-
-    def _read(self, ref: ImageRef) -> bytes:
-        if ref.embedded:
-            with self._one_at_a_time:
-                data = self._rows.embedded(ref.ordinal)
-            if data is not None:
-                check_bytes(len(data), self._finder.max_bytes)
-                return data
-        return self._finder.read(self._rows.path(ref))
-
-
-def _tell_apart(rows: Rows, where: str) -> None:
-    # pyarrow is imported for the sorting of a million hashes
-
+def _refuse_equal_ids(rows: Rows, where: str) -> None:
     found = first_duplicate(rows.ids)
     if found is None or rows.number():
         return
@@ -296,67 +345,11 @@ def _tell_apart(rows: Rows, where: str) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Finder:
-    """Looks in every root, in order."""
-
-    roots: Sequence[Root]
-    max_bytes: int
-
-    def read(self, path: str) -> bytes:
-        """The bytes of the first root that has them. Blocks. Raises Unreadable."""
-        refuse_by_name(path)
-        refused: Unreadable | None = None
-        for root in self.roots:
-            try:
-                data = root.read(path, self.max_bytes)
-            except Unreadable as error:
-                if error.failure is not FailureClass.NOT_ALLOWED:
-                    raise
-                refused = refused or error
-                continue
-            if data is not None:
-                return data
-        raise refused or self._absent(path)
-
-    def places(self, path: str) -> list[str]:
-        """Where the path is looked for; [] for one that no root can hold."""
-        found = (place for root in self.roots for place in root.places(path))
-        return list(dict.fromkeys(found))
-
-    def _absent(self, path: str) -> Unreadable:
-        places = self.places(path)
-        if not places:
-            return Unreadable(
-                f"{path} is in no folder and no bucket that was named; add it with --image-root",
-                failure=FailureClass.NOT_ALLOWED,
-            )
-        return Unreadable(
-            f"{path} is not there; looked at {', '.join(places)}", failure=FailureClass.NOT_FOUND
-        )
-
-
-def refuse_by_name(path: str) -> None:
-    """Raises Unreadable for what is no path at all, or one that climbs."""
-    if not path:
-        raise Unreadable("the row has no path", failure=FailureClass.NOT_FOUND)
-    address = _ADDRESS.match(path)
-    if address and (address[1] or "").lower() != "s3":
-        raise Unreadable(
-            f"{path[:100]} is an address; images are read from folders and buckets only",
-            failure=FailureClass.NOT_ALLOWED,
-        )
-    if ".." in re.split(r"[/\\]", path):
-        raise Unreadable(
-            f"{path} climbs with '..'; write it relative to a folder named with --image-root",
-            failure=FailureClass.NOT_ALLOWED,
-        )
-
-
 def first_duplicate(read_ids: Callable[[], Iterable[str]]) -> tuple[int, int, str] | None:
     """The numbers (from 0) of two rows with the same id, and the id; None when all differ.
 
-    read_ids is called a second time if two hashes are equal, to see whether the ids are.
+    8 bytes a row in memory, so that two are found among millions. read_ids is called a second
+    time if two hashes are equal, to see whether the ids are.
     """
     hashes = array("q", map(hash, read_ids()))
     doubled = _doubled(hashes)

@@ -6,10 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Protocol
 
-from ocrlabel.errors import EngineUnusable
-from ocrlabel.labels import Page
+from ocrlabel.labels import Document, Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +23,6 @@ class Lane:
     requests_per_s: float | None = None
     pages_per_minute: float | None = None
     pages_follow: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """An image as an engine will be handed it.
-
-    data: the original bytes where the engine takes them as they are, else the upright re-encoded
-    image. format: lower-case, as `dataset.pixels.sniff` names it ("jpeg", "pdf", ...).
-    page_count: pages that will be billed; None where it cannot be known beforehand.
-    page_sizes_px: (width, height) of each upright page, empty where the engine decides them
-    (a PDF's raster).
-    """
-
-    data: bytes
-    format: str
-    page_count: int | None
-    page_sizes_px: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,37 +98,6 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Give everything back; child processes are gone when it returns."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class SavedEngine:
-    """Name, options and price of the engine that a finished run used."""
-
-    name: str
-    options: Mapping[str, str]
-    price_per_page_usd: float
-    max_pages: int = 1
-    lanes: tuple[Lane, ...] = (Lane("saved"),)
-    parallel: int | None = 1
-    request_timeout_s: float = 1.0
-
-    async def start(self) -> None:
-        """Nothing to get ready."""
-
-    async def prepare(self, data: bytes) -> NoReturn:
-        """Refuse."""
-        raise EngineUnusable(f"only saved answers are looked at; {len(data)} bytes were given")
-
-    async def recognise(self, document: Document, lane: str) -> NoReturn:
-        """Refuse."""
-        raise EngineUnusable(f"only saved answers are looked at: {document.format} by {lane}")
-
-    def parse(self, raw: bytes, document: Document) -> NoReturn:
-        """Refuse."""
-        raise EngineUnusable(f"{self.name} reads no raw answers ({len(raw)} b, {document.format})")
-
-    async def close(self) -> None:
-        """Nothing to give back."""
 
 
 def usable_cores(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:

@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from ocrlabel.dataset.images.identify import Accepts, Limits
-from ocrlabel.dataset.images.prepare import check_whole, inspect, prepare
-from ocrlabel.engines.base import Document
 from ocrlabel.engines.children import ChildPool
+from ocrlabel.images.headers import check_integrity, inspect
+from ocrlabel.images.limits import Accepts, ImageLimits
+from ocrlabel.images.prepare import prepare
+from ocrlabel.labels import Document
 
 _INSPECTOR_MEMORY_BYTES = 1_500_000_000
 _PREPARER_MEMORY_BYTES = 3_000_000_000
@@ -52,7 +53,7 @@ def _prepared(accepts: Accepts, data: bytes) -> Document:
 class ImageInspector:
     """Counts an image's pages; what is cut off or broken is Unreadable."""
 
-    def __init__(self, limits: Limits, *, parallel: int, timeout_s: float = 60.0) -> None:
+    def __init__(self, limits: ImageLimits, *, parallel: int, timeout_s: float = 60.0) -> None:
         self._pool: ChildPool[bytes, int] = ChildPool(
             partial(partial, _pages, limits),
             parallel,
@@ -70,8 +71,8 @@ class ImageInspector:
         await self._pool.close()
 
 
-def _pages(limits: Limits, data: bytes) -> int:
+def _pages(limits: ImageLimits, data: bytes) -> int:
     """In the child process."""
     facts = inspect(data, limits)
-    check_whole(data, facts.format, limits)
+    check_integrity(data, facts.format, limits)
     return facts.page_count

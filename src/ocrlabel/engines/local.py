@@ -14,12 +14,13 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from ocrlabel.dataset.images.identify import LOCAL, Limits
-from ocrlabel.dataset.images.prepare import Facts, inspect, sized_pages
-from ocrlabel.engines.base import Answer, Document, Lane, usable_cores
+from ocrlabel.engines.base import Answer, Lane, usable_cores
 from ocrlabel.engines.children import ChildPool
 from ocrlabel.errors import BadAnswer, ConfigError
-from ocrlabel.labels import Page, Word
+from ocrlabel.images.headers import HeaderFacts, inspect
+from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
+from ocrlabel.images.prepare import sized_pages
+from ocrlabel.labels import Document, Page, Word
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,7 +52,7 @@ class LocalEngine:
     """
 
     price_per_page_usd = 0.0
-    max_pages = LOCAL.max_pages
+    max_pages = LOCAL_LIMITS.max_pages
     lanes = (Lane("local"),)
 
     def __init__(
@@ -71,8 +72,8 @@ class LocalEngine:
         self.request_timeout_s = page_timeout_s * self.max_pages
         self._page_timeout_s = page_timeout_s
         self._model_version = name
-        self._pool: ChildPool[HeaderTask | ReadTask, Facts | tuple[Page, ...]] = ChildPool(
-            partial(LocalWork, reader, LOCAL, DPI),
+        self._pool: ChildPool[HeaderTask | ReadTask, HeaderFacts | tuple[Page, ...]] = ChildPool(
+            partial(LocalWork, reader, LOCAL_LIMITS, DPI),
             self.parallel,
             timeout_s=page_timeout_s,
             what=name,
@@ -90,7 +91,7 @@ class LocalEngine:
     async def prepare(self, data: bytes) -> Document:
         """Headers only: the pixels are decoded where they are read. Raises Unreadable."""
         facts = await self._pool.run(HeaderTask(data))
-        if not isinstance(facts, Facts):
+        if not isinstance(facts, HeaderFacts):
             raise TypeError(type(facts))
         return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
 
@@ -98,7 +99,7 @@ class LocalEngine:
         """Read every page. Raises Unreadable, also for what kills or hangs its process."""
         allowed_s = self._page_timeout_s * (document.page_count or 1)
         pages = await self._pool.run(ReadTask(document.data), timeout_s=allowed_s)
-        if isinstance(pages, Facts):
+        if isinstance(pages, HeaderFacts):
             raise TypeError(type(pages))
         return Answer(pages, self._model_version)
 
@@ -135,15 +136,15 @@ class ReadTask:
 
 
 class LocalWork:
-    """Inside a child process: HeaderTask -> Facts, ReadTask -> pages; raises Unreadable."""
+    """Inside a child process: HeaderTask -> HeaderFacts, ReadTask -> pages; raises Unreadable."""
 
-    def __init__(self, reader: Callable[[], PageReader], limits: Limits, dpi: int) -> None:
+    def __init__(self, reader: Callable[[], PageReader], limits: ImageLimits, dpi: int) -> None:
         self._reader = reader()
         self._limits = limits
         self._dpi = dpi
         self.about = self._reader.about
 
-    def __call__(self, task: HeaderTask | ReadTask) -> Facts | tuple[Page, ...]:
+    def __call__(self, task: HeaderTask | ReadTask) -> HeaderFacts | tuple[Page, ...]:
         """Do one task."""
         if isinstance(task, HeaderTask):
             return inspect(task.data, self._limits)

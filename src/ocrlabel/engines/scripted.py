@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import TypeAlias
 
-from ocrlabel.dataset.images.identify import Limits
-from ocrlabel.dataset.images.prepare import inspect
-from ocrlabel.engines.base import Answer, Document, Lane
+from ocrlabel.engines.base import Answer, Lane
 from ocrlabel.errors import BadAnswer
-from ocrlabel.labels import Page, Word
+from ocrlabel.images.headers import inspect
+from ocrlabel.images.limits import ImageLimits
+from ocrlabel.labels import Document, Page, Word
 
 ScriptedFault: TypeAlias = BaseException | float | None
 """Raised; or waited for in seconds before the answer; or nothing."""
@@ -53,7 +53,7 @@ class Scripted:
         lanes: Sequence[Lane] = (Lane("scripted"),),
         parallel: int | None = None,
         request_timeout_s: float = 60.0,
-        max_pages: int = Limits().max_pages,
+        max_pages: int = ImageLimits().max_pages,
         look: Callable[[bytes], Document] | None = None,
         keep_asked: bool = True,
     ) -> None:
@@ -123,7 +123,7 @@ class Scripted:
 
 def look_at_headers(data: bytes) -> Document:
     """The document as it is, with what its headers say. Raises Unreadable."""
-    facts = inspect(data, Limits())
+    facts = inspect(data, ImageLimits())
     return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
 
 

@@ -20,13 +20,13 @@ from typing import Final, Protocol, cast
 
 import httpx2
 
-from ocrlabel.dataset.images.identify import Accepts
 from ocrlabel.engines import upstage_protocol
-from ocrlabel.engines.base import Answer, Document, Lane
+from ocrlabel.engines.base import Answer, Lane
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import Key
 from ocrlabel.errors import BadAnswer, ConfigError, ImageError, KeyRefused, Unavailable
-from ocrlabel.labels import FailureClass
+from ocrlabel.images.limits import Accepts
+from ocrlabel.labels import Document, FailureClass
 from ocrlabel.options import PRICE_PER_PAGE_USD
 
 BASE_URL: Final = "https://api.upstage.ai/v1"

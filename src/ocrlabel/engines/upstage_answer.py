@@ -12,10 +12,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ocrlabel.engines.base import Answer, Document
+from ocrlabel.engines.base import Answer
 from ocrlabel.engines.upstage_protocol import NotJson, complaint_in, json_of
 from ocrlabel.errors import BadAnswer, Throttled
-from ocrlabel.labels import FailureClass, Page, Point, Polygon, Word
+from ocrlabel.labels import Document, FailureClass, Page, Point, Polygon, Word
 
 MAX_PX: Final = 1e9
 """No page has more pixels along a side, nor a corner farther out."""

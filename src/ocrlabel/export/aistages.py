@@ -9,6 +9,7 @@ Carries: polygons of any number of points as they are, texts (also of do-not-car
 is one), do-not-care as illegibility, the confidence. Loses: word classes, engine and dates.
 language is set where the script says it (Hangul: ko, kana: ja), else null; orientation follows from
 the box's sides and the text's length.
+Comes back: every JSON with `images > file > words`; a file is in memory while it is read.
 Source: the baseline code's reader (OCRDataset) and its convert_submission, a released train.json.
 """
 
@@ -23,18 +24,13 @@ from typing import Any
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
-from ocrlabel.export.base import (
-    ExportPage,
-    ExportWord,
-    ImageFinder,
-    JsonFile,
-    Options,
-    Summary,
-    quad,
-)
-from ocrlabel.export.import_files import Correction, files, number, read_json
+from ocrlabel.export.export_pages import ExportPage, ExportWord
+from ocrlabel.export.formats import Correction, ImageFinder, Options, Summary
+from ocrlabel.export.geometry import quad
+from ocrlabel.export.import_files import files, number, read_json
+from ocrlabel.export.output_folder import JsonFile
 from ocrlabel.export.recognition import stands_upright
-from ocrlabel.export.session import Session, labels_name
+from ocrlabel.export.session import ExportSession, labels_name
 from ocrlabel.labels import Word
 
 
@@ -42,7 +38,7 @@ def export(
     rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
 ) -> Summary:
     """Write jsons/SPLIT.json, submission_SPLIT.csv and, with images, images/SPLIT/*.jpg."""
-    with Session("aistages", images, output, options) as session, ExitStack() as opened:
+    with ExportSession("aistages", images, output, options) as session, ExitStack() as opened:
         files: dict[str, _Files] = {}
         for page in session.pages(rows):
             placed = session.place_image(page, "images", page.split)
@@ -51,13 +47,12 @@ def export(
             name = labels_name(page) if images is None else placed.rsplit("/", 1)[-1]
             if page.split not in files:
                 files[page.split] = _Files(
-                    session.target.path("jsons", f"{page.split}.json"),
-                    session.target.path(f"submission_{page.split}.csv"),
+                    session.folder.path("jsons", f"{page.split}.json"),
+                    session.folder.path(f"submission_{page.split}.csv"),
                     opened,
                 )
             files[page.split].add(page, name)
-            ignored = sum(word.ignored for word in page.words)
-            session.listed(page, name, words=len(page.words), ignored=ignored)
+            session.listed(page, name)
     return session.summary()
 
 
@@ -107,10 +102,10 @@ def _language(text: str) -> list[str] | None:
 def corrections(folder: Path) -> Iterator[Correction]:
     """Read every JSON. Raises DatasetError that names file, image and word."""
     for path in files(folder, "*.json"):
-        said = read_json(path)
-        if not isinstance(said, dict) or not isinstance(said.get("images"), dict):
+        content = read_json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("images"), dict):
             raise DatasetError(f"{path} is not in AI Stages' format: it has no images")
-        for name, image in said["images"].items():
+        for name, image in content["images"].items():
             words: list[Word] = []
             classes: list[str] = []
             for key, item in image.get("words", {}).items():

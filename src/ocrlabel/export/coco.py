@@ -4,6 +4,8 @@ Carries: every polygon as `segmentation`, rotated or of many points; its upright
 word classes as categories; do-not-care as `iscrowd` 1, which COCO's evaluation ignores; the text,
 confidence and class in `attributes` (as CVAT writes them), also of do-not-care words. Loses: which
 rule made a word do-not-care; the page's engine and dates (they are in the card).
+Comes back: every JSON with images and annotations, as CVAT writes them too. The class is that of
+`attributes.label`, or else the category's name. A file is in memory while it is read.
 Source: cocodataset.org's data format, pycocotools/coco.py.
 """
 
@@ -18,19 +20,12 @@ from typing import Any
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
-from ocrlabel.export.base import (
-    ExportPage,
-    ExportWord,
-    ImageFinder,
-    JsonFile,
-    Options,
-    Summary,
-    box,
-    dumps,
-    signed_area,
-)
-from ocrlabel.export.import_files import Correction, files, number, read_json
-from ocrlabel.export.session import Session
+from ocrlabel.export.export_pages import ExportPage, ExportWord
+from ocrlabel.export.formats import Correction, ImageFinder, Options, Summary
+from ocrlabel.export.geometry import box, signed_area
+from ocrlabel.export.import_files import files, number, read_json
+from ocrlabel.export.output_folder import JsonFile, dumps
+from ocrlabel.export.session import ExportSession
 from ocrlabel.labels import Word
 
 
@@ -38,7 +33,7 @@ def export(
     rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
 ) -> Summary:
     """Write annotations/instances_SPLIT.json and, with images, images/SPLIT/*.jpg."""
-    with Session("coco", images, output, options) as session, ExitStack() as opened:
+    with ExportSession("coco", images, output, options) as session, ExitStack() as opened:
         instances: dict[str, _Instances] = {}
         categories = _Categories()
         for page in session.pages(rows):
@@ -46,13 +41,12 @@ def export(
             if name is None:
                 continue
             if page.split not in instances:
-                path = session.target.path("annotations", f"instances_{page.split}.json")
+                path = session.folder.path("annotations", f"instances_{page.split}.json")
                 instances[page.split] = _Instances(path, categories)
                 opened.callback(instances[page.split].close)
             in_json = name if images is None else name.removeprefix(f"images/{page.split}/")
             instances[page.split].add(page, in_json)
-            ignored = sum(word.ignored for word in page.words)
-            session.listed(page, in_json, words=len(page.words), ignored=ignored)
+            session.listed(page, in_json)
     return session.summary()
 
 
@@ -126,16 +120,16 @@ class _Instances:
 def corrections(folder: Path) -> Iterator[Correction]:
     """Read every JSON. Raises DatasetError that names file and annotation."""
     for path in files(folder, "*.json"):
-        said = read_json(path)
-        if not isinstance(said, dict) or not {"images", "annotations"} <= said.keys():
+        content = read_json(path)
+        if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
             raise DatasetError(f"{path} is no COCO file: it has no images and annotations")
-        yield from _of_file(path, said)
+        yield from _of_file(path, content)
 
 
-def _of_file(path: Path, said: dict[str, Any]) -> Iterator[Correction]:
-    names = {item["id"]: item["name"] for item in said.get("categories", [])}
+def _of_file(path: Path, content: dict[str, Any]) -> Iterator[Correction]:
+    names = {item["id"]: item["name"] for item in content.get("categories", [])}
     by_image: defaultdict[object, list[tuple[Word, str]]] = defaultdict(list)
-    for annotation in said["annotations"]:
+    for annotation in content["annotations"]:
         try:
             by_image[annotation["image_id"]].append(_word(annotation, names))
         except (ValueError, KeyError, TypeError) as error:
@@ -143,7 +137,7 @@ def _of_file(path: Path, said: dict[str, Any]) -> Iterator[Correction]:
                 f"{path}, annotation {annotation.get('id')}: {error}\n"
                 "  every annotation needs a polygon and attributes.text"
             ) from error
-    for image in said["images"]:
+    for image in content["images"]:
         found = by_image[image["id"]]
         yield Correction(
             file=str(image["file_name"]),

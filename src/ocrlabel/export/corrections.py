@@ -1,4 +1,17 @@
-"""Which page of a labels table a file of corrections is about."""
+"""How corrections come home: matched to pages of a labels table, and applied to them word by word.
+
+A format's `corrections` give one `Correction` a page. `Merge` brings them onto the table:
+
+1. `Pages` finds which page each is about, by the surest name that is known.
+2. They wait in a temporary file of SQLite's, so both sides may be larger than memory; the table
+   itself is read twice. What fits no page, or several, is listed as unmatched.
+3. `apply_correction` makes the corrected row: what a person changed is theirs, the rest stays the
+   engine's. Page by page the correction wins, and its `source` says where it came from.
+
+A word that comes back as it went out keeps its confidence, its class and, where the format had
+rounded them, its corners. Whether a word went out as do-not-care follows from the rule of the
+export (`rule_of`), so words below its threshold do not come back as a person's decision.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +25,11 @@ from pathlib import Path, PurePosixPath
 
 from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow
 from ocrlabel.errors import DatasetError
-from ocrlabel.export.base import Options, is_ignored, is_region, quad
+from ocrlabel.export.export_pages import is_ignored
+from ocrlabel.export.formats import Correction, Options
+from ocrlabel.export.geometry import is_region, quad
 from ocrlabel.export.icdar2015 import DO_NOT_CARE, one_line
-from ocrlabel.export.import_files import Correction
+from ocrlabel.export.output_folder import file_name, last_part
 from ocrlabel.export.session import PAGES_FILE, referred
 from ocrlabel.labels import Polygon, Word
 
@@ -22,6 +37,71 @@ from ocrlabel.labels import Polygon, Word
 _AS_EXPORTED, _PATH, _FILENAME, _STEM = range(4)
 CORRECTED, UNCHANGED, UNTOUCHED = "corrected", "unchanged", "untouched"
 _SAME_PX = 0.51  # ICDAR rounds corners to whole pixels
+
+
+class Merge:
+    """A labels table and the corrections to it.
+
+    unmatched: what fits no page, one sentence each; ask before `rows`.
+    counts: pages corrected, unchanged (they came back as they were) and untouched (no correction);
+    complete once `rows` is exhausted.
+    """
+
+    def __init__(
+        self,
+        read_rows: Callable[[], Iterator[LabelRow]],
+        corrections: Iterable[Correction],
+        exported: Iterable[tuple[str, str, int]],
+        rule: Options,
+    ) -> None:
+        self._read_rows, self._rule = read_rows, rule
+        self.unmatched: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self._waiting = sqlite3.connect("")
+        self._waiting.execute(
+            "CREATE TABLE waiting (id TEXT, page INT, correction TEXT, PRIMARY KEY (id, page))"
+        )
+        pages = Pages(read_rows(), exported)
+        for correction in corrections:
+            self._gather(correction, pages)
+        pages.close()
+
+    def rows(self) -> Iterator[LabelRow]:
+        """Return every row of the table in its order, corrected where there is a correction."""
+        for row in self._read_rows():
+            found = self._waiting.execute(
+                "SELECT correction FROM waiting WHERE id = ? AND page = ?", (row.id, row.page)
+            ).fetchone()
+            if found is None:
+                self.counts[UNTOUCHED] += 1
+                yield row
+                continue
+            merged = apply_correction(row, _decoded(found[0]), self._rule)
+            self.counts[UNCHANGED if merged.words == row.words else CORRECTED] += 1
+            yield merged
+        self._waiting.close()
+
+    def _gather(self, correction: Correction, pages: Pages) -> None:
+        found = pages.find(correction)
+        if len(found) != 1:
+            what = "is no page of the table" if not found else f"may be {len(found)} pages"
+            self.unmatched.append(f"{correction.file}: {what}")
+            return
+        cursor = self._waiting.execute(
+            "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)",
+            (*found[0], json.dumps(asdict(correction))),
+        )
+        if cursor.rowcount == 0:
+            self.unmatched.append(f"{correction.file}: the page is corrected twice")
+
+
+def _decoded(text: str) -> Correction:
+    content = json.loads(text)
+    words = tuple(
+        Word(w["text"], tuple((x, y) for x, y in w["polygon"]), w["confidence"])
+        for w in content.pop("words")
+    )
+    return Correction(words=words, classes=tuple(content.pop("classes")), **content)
 
 
 class Pages:
@@ -40,7 +120,7 @@ class Pages:
             self._names.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (row.id, row.page))
             self._add(_PATH, referred(row), row.id, row.page)
             if row.page_count <= 1:
-                name = _last_part(row.image_filename or row.image_path or row.id)
+                name = file_name(row)
                 self._add(_FILENAME, name, row.id, row.page)
                 self._add(_STEM, PurePosixPath(name).stem, row.id, row.page)
         for file, row_id, page in exported:
@@ -51,7 +131,7 @@ class Pages:
         """Return (id, page) of the pages that it may be about: exactly one when it is clear."""
         if correction.id:
             return self._known([(correction.id, correction.page)])
-        name = _last_part(correction.file)
+        name = last_part(correction.file)
         wanted = (
             (_AS_EXPORTED, correction.file),
             (_PATH, correction.file),
@@ -89,8 +169,8 @@ def exported_pages(folder: Path) -> Iterator[tuple[str, str, int]]:
     with path.open(encoding="utf-8", newline="\n") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                said = json.loads(line)
-                yield str(said["file"]), str(said["id"]), int(said["page"])
+                content = json.loads(line)
+                yield str(content["file"]), str(content["id"]), int(content["page"])
             except (ValueError, KeyError, TypeError) as error:
                 raise DatasetError(
                     f"{path}, line {number}: not a line of an export ({error})\n"
@@ -98,79 +178,7 @@ def exported_pages(folder: Path) -> Iterator[tuple[str, str, int]]:
                 ) from error
 
 
-def _last_part(path: str) -> str:
-    return path.replace("\\", "/").rsplit("/", 1)[-1]
-
-
-class Merge:
-    """A labels table and the corrections to it.
-
-    unmatched: what could not be laid on any page, one sentence each; ask before `rows`.
-    counts: pages corrected, unchanged (they came back as they were) and untouched (no correction);
-    complete once `rows` is exhausted.
-    """
-
-    def __init__(
-        self,
-        read_rows: Callable[[], Iterator[LabelRow]],
-        corrections: Iterable[Correction],
-        exported: Iterable[tuple[str, str, int]],
-        rule: Options,
-    ) -> None:
-        self._read_rows, self._rule = read_rows, rule
-        self.unmatched: list[str] = []
-        self.counts: Counter[str] = Counter()
-        self._waiting = sqlite3.connect("")
-        self._waiting.execute(
-            "CREATE TABLE waiting (id TEXT, page INT, correction TEXT, PRIMARY KEY (id, page))"
-        )
-        pages = Pages(read_rows(), exported)
-        for correction in corrections:
-            self._gather(correction, pages)
-        pages.close()
-
-    def rows(self) -> Iterator[LabelRow]:
-        """Return every row of the table in its order, corrected where there is a correction."""
-        for row in self._read_rows():
-            found = self._waiting.execute(
-                "SELECT correction FROM waiting WHERE id = ? AND page = ?", (row.id, row.page)
-            ).fetchone()
-            if found is None:
-                self.counts[UNTOUCHED] += 1
-                yield row
-                continue
-            merged = lay_on(row, _thawed(found[0]), self._rule)
-            self.counts[UNCHANGED if merged.words == row.words else CORRECTED] += 1
-            yield merged
-        self._waiting.close()
-
-    def _gather(self, correction: Correction, pages: Pages) -> None:
-        found = pages.find(correction)
-        if len(found) != 1:
-            what = "is no page of the table" if not found else f"may be {len(found)} pages"
-            self.unmatched.append(f"{correction.file}: {what}")
-            return
-        cursor = self._waiting.execute(
-            "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)", (*found[0], _frozen(correction))
-        )
-        if cursor.rowcount == 0:
-            self.unmatched.append(f"{correction.file}: the page is corrected twice")
-
-
-def _frozen(correction: Correction) -> str:
-    return json.dumps(asdict(correction))
-
-
-def _thawed(text: str) -> Correction:
-    said = json.loads(text)
-    words = tuple(
-        Word(w["text"], tuple((x, y) for x, y in w["polygon"]), w["confidence"])
-        for w in said.pop("words")
-    )
-    return Correction(words=words, classes=tuple(said.pop("classes")), **said)
-
-
-def lay_on(row: LabelRow, correction: Correction, rule: Options) -> LabelRow:
+def apply_correction(row: LabelRow, correction: Correction, rule: Options) -> LabelRow:
     """Return the corrected page, or `row` itself where nothing was changed or reviewed."""
     words, classes = _with_classes(row)
     sent = [n for n, word in enumerate(words) if is_region(word.polygon)]
@@ -230,7 +238,7 @@ def _is_same(word: Word, label: str, before: Word, old_label: str, rule: Options
 
 
 def _changed(word: Word, label: str, before: Word, old_label: str) -> tuple[Word, str]:
-    """Return the word as corrected, with the table's own corners and, where not said, its class."""
+    """Return the word as corrected: the corners are the table's, and so is a class left open."""
     if not label:
         label = WORD_CLASS if old_label == IGNORE else old_label
     text = word.text or (before.text if label == IGNORE else "")

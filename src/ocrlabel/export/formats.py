@@ -1,14 +1,25 @@
-"""Which formats there are, by the names that `--format` takes."""
+"""The formats that labels go out to and corrections come back from, and what each module offers.
+
+A format is one module of this package, imported only when it is asked for. It offers `export` (see
+`Export`) and, where texts and places come back, `corrections` (see `Import`). Its docstring tells
+the format: where it is defined, what is kept and what is lost. A new format is such a module and
+its name in `EXPORTS`, and in `IMPORTS` where it can come back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
+from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import Export
-from ocrlabel.export.import_files import Import
+from ocrlabel.labels import Word
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 EXPORTS: Mapping[str, str] = {
     "paddleocr": "paddleocr",
@@ -22,7 +33,6 @@ EXPORTS: Mapping[str, str] = {
     "aistages": "aistages",
 }
 """Format -> its module in this package, which is imported only when it is asked for."""
-
 IMPORTS = ("labelstudio", "paddleocr", "icdar2015", "coco", "hf", "aistages")
 """Formats whose corrections come back; YOLO carries no text, and crops no place on a page."""
 
@@ -44,3 +54,132 @@ def import_of(name: str) -> Import:
 
 def _unknown(name: str, known: Iterable[str]) -> ConfigError:
     return ConfigError(f"--format {name} is not known here\n  one of: {', '.join(known)}")
+
+
+class Export(Protocol):
+    """What a format's module offers as `export`."""
+
+    def __call__(
+        self, rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+    ) -> Summary:
+        """Write every row into the folder `output`. Without images only labels are written.
+
+        Raises ConfigError when the folder is not free, or when the format needs images.
+        """
+        ...
+
+
+class Import(Protocol):
+    """What a format's module offers as `corrections`."""
+
+    def __call__(self, folder: Path) -> Iterator[Correction]:
+        """Read every page, in the files' order. Raises DatasetError that names file and line."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """Names and shares of the splits to make; without any, the table's `split` is kept.
+
+    The share is of documents, and exact only in the long run: a document's split follows from a
+    hash of its content and `seed` alone. So it stays the same when the table grows, is cut or is
+    put in another order, and copies of an image never stand on two sides.
+    """
+
+    shares: tuple[tuple[str, float], ...] = ()
+    seed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user chose.
+
+    ignore_below: words below this confidence count as do-not-care; words without a confidence
+    never do. keep_untranscribed: boxes without a text are kept as regions (a table for detection
+    only), else they count as do-not-care. image_url: what stands before an image's path in a URL
+    (Label Studio). charset: the characters that a recognition set may use, None for all.
+    max_length: characters of the longest text of a recognition set. min_crop_px: the smallest
+    side of a crop. vertical: what becomes of a crop that stands upright: turned, kept or left
+    out. force: replace an earlier export.
+    """
+
+    ignore_below: float | None = None
+    keep_untranscribed: bool = False
+    splits: SplitPlan = field(default_factory=SplitPlan)
+    image_url: str = ""
+    charset: frozenset[str] | None = None
+    max_length: int = 25
+    min_crop_px: int = 4
+    vertical: str = "turn"
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an export wrote. words counts those written, ignored ones among them.
+
+    left_out: words by the reason why they were not written. changed: words whose text the format
+    could not carry as it is. missing: pages without an image, the first few named in examples.
+    leaks: documents that the table's own splits put on two sides.
+    """
+
+    format: str
+    pages: int = 0
+    words: int = 0
+    ignored: int = 0
+    changed: int = 0
+    images: int = 0
+    missing: int = 0
+    leaks: int = 0
+    splits: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    engines: Mapping[str, int] = field(default_factory=dict)
+    sources: Mapping[str, int] = field(default_factory=dict)
+    labelled: tuple[str, str] = ("", "")
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """The words of one page as corrected.
+
+    file: the page as the format names it. id and page: what it stands for, where the format says
+    so itself. classes: one a word, IGNORE for do-not-care, "" where the format does not say.
+    source: what the labels table will say of it, such as "labelstudio:kim@example.com". reviewed:
+    a person saw the page even if nothing was changed.
+    """
+
+    file: str
+    words: tuple[Word, ...]
+    classes: tuple[str, ...]
+    source: str
+    id: str = ""
+    page: int = 1
+    reviewed: bool = False
+
+
+class ImageFinder(Protocol):
+    """Finds the image of a page."""
+
+    def file(self, row: LabelRow) -> ImageFile:
+        """Return the upright page as a file; the original bytes where they are that already.
+
+        Raises NoImage.
+        """
+        ...
+
+    def pixels(self, row: LabelRow) -> Image.Image:
+        """Return the upright page in RGB, at the size that the table says. Raises NoImage."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A page's image as a file: its bytes, and the suffix that fits them, such as ".jpg"."""
+
+    data: bytes
+    suffix: str
+
+
+class NoImage(Exception):
+    """There is no image for this page, or it is not the one that was labelled."""

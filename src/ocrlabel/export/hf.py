@@ -5,6 +5,7 @@ and where they are from.
 
 Carries: everything of a word (do-not-care as the class `ignore`, its text kept), the page's engine,
 model, source and sha256. Loses: attempts, latency, cost, dates, the input's other columns.
+Comes back: the dataset as it was exported here, edited and saved as parquet.
 Split names are letters, digits and `_`: other characters become `_`.
 Source: huggingface.co/docs/hub/datasets-manual-configuration; the image feature is {bytes, path}.
 """
@@ -21,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 from ocrlabel.dataset.labels_table import FROM_ENGINE, IGNORE, LabelRow
 from ocrlabel.dataset.parquet_io import open_parquet
 from ocrlabel.errors import DatasetError
-from ocrlabel.export.base import ExportPage, ImageFile, ImageFinder, Options, Summary
-from ocrlabel.export.import_files import Correction, files, number
-from ocrlabel.export.session import Session, labels_name, referred
+from ocrlabel.export.export_pages import ExportPage
+from ocrlabel.export.formats import Correction, ImageFile, ImageFinder, Options, Summary
+from ocrlabel.export.import_files import files, number
+from ocrlabel.export.session import ExportSession, labels_name, referred
 from ocrlabel.labels import Word
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def export(
     rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
 ) -> Summary:
     """Write data/SPLIT-*.parquet and README.md with the splits in its head."""
-    with Session("hf", images, output, options) as session, ExitStack() as opened:
+    with ExportSession("hf", images, output, options) as session, ExitStack() as opened:
         shards: dict[str, _Shards] = {}
         for page in session.pages(rows):
             split = re.sub(r"\W", "_", page.split)
@@ -53,8 +55,7 @@ def export(
                 opened.callback(shards[split].close)
             shards[split].add(page, found)
             session.written_images += found is not None
-            ignored = sum(word.ignored for word in page.words)
-            session.listed(page, referred(page.row), words=len(page.words), ignored=ignored)
+            session.listed(page, referred(page.row))
         session.card_head = _card_head(tuple(shards))
     return session.summary()
 
@@ -91,7 +92,7 @@ def schema() -> pa.Schema:
 class _Shards:
     """One split's files: a new one begins when the last has about 400 MB of images."""
 
-    def __init__(self, session: Session, split: str) -> None:
+    def __init__(self, session: ExportSession, split: str) -> None:
         self._session, self._split = session, split
         self._schema = schema()
         self._rows: list[dict[str, object]] = []
@@ -115,7 +116,7 @@ class _Shards:
         if not self._rows:
             return
         if self._writer is None:
-            path = self._session.target.path("data", f"{self._split}-{self._number:05d}.parquet")
+            path = self._session.folder.path("data", f"{self._split}-{self._number:05d}.parquet")
             self._writer = pq.ParquetWriter(path, self._schema)
         self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._shard_bytes += self._held_bytes

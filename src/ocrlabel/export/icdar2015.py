@@ -7,6 +7,7 @@ and quotes as they are; do-not-care (`###`). Loses: fractions of a pixel; a poly
 becomes its smallest rotated rectangle; line breaks in a text become spaces (counted as changed);
 the text of do-not-care words, confidences, word classes. A word that really reads `###` becomes
 do-not-care: the format cannot tell.
+Comes back: every gt_*.txt; corners within half a pixel of the table's count as the table's own.
 Source: the task description of the ICDAR 2015 Robust Reading Competition, challenge 4.
 """
 
@@ -17,10 +18,12 @@ from pathlib import Path
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
-from ocrlabel.export.base import ExportWord, ImageFinder, Options, Summary, quad
-from ocrlabel.export.import_files import Correction, files, lines, number
+from ocrlabel.export.export_pages import ExportWord
+from ocrlabel.export.formats import Correction, ImageFinder, Options, Summary
+from ocrlabel.export.geometry import quad
+from ocrlabel.export.import_files import files, lines, number
 from ocrlabel.export.recognition import LINE_BREAKS
-from ocrlabel.export.session import Session
+from ocrlabel.export.session import ExportSession
 from ocrlabel.labels import Word
 
 DO_NOT_CARE = "###"
@@ -31,21 +34,18 @@ def export(
     rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
 ) -> Summary:
     """Write SPLIT/gt/gt_NAME.txt and, with images, SPLIT/images/NAME.jpg."""
-    with Session("icdar2015", images, output, options) as session:
+    with ExportSession("icdar2015", images, output, options) as session:
         for page in session.pages(rows):
             name = session.place_image(page, page.split, "images")
             if name is None:
                 continue
-            path = session.target.path(page.split, "gt", f"gt_{page.stem}.txt")
+            path = session.folder.path(page.split, "gt", f"gt_{page.stem}.txt")
             lines = [_line(word) for word in page.words]
             path.write_text("".join(lines), encoding="utf-8", newline="\n")
             session.changed += sum(
                 not word.ignored and one_line(word.text) != word.text for word in page.words
             )
-            ignored = sum(word.ignored for word in page.words)
-            session.listed(
-                page, f"{page.split}/gt/{path.name}", words=len(page.words), ignored=ignored
-            )
+            session.listed(page, f"{page.split}/gt/{path.name}")
     return session.summary()
 
 

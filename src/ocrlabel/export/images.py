@@ -1,4 +1,13 @@
-"""The image of a labelled page, found in the folders and tables that the user named only."""
+"""The image of a labelled page, found in the folders and tables that the user named only.
+
+`LabelledImages` asks each `ImageSource`: a folder (`Folder`), or a parquet table that holds the
+images itself, as Hugging Face's image columns do (`EmbeddedImages`).
+
+Labels are in pixels of the upright page. So an image that is upright, single and of a kind that
+every reader opens is exported byte for byte; a page of a PDF or TIFF, an image turned by its EXIF
+tag, or one of a rarer kind, is exported as the upright picture (PNG), at the size that the table
+says (`OpenDocument`).
+"""
 
 from __future__ import annotations
 
@@ -12,12 +21,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from ocrlabel.dataset.images.pdf import DPI
-from ocrlabel.dataset.images.prepare import Limits, inspect, sniff, upright_pages
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.dataset.parquet_io import open_parquet
 from ocrlabel.errors import ConfigError, Unreadable
-from ocrlabel.export.base import ImageFile, NoImage
+from ocrlabel.export.formats import ImageFile, NoImage
+from ocrlabel.images.headers import inspect
+from ocrlabel.images.identify import sniff
+from ocrlabel.images.limits import ImageLimits
+from ocrlabel.images.pdf import DPI
+from ocrlabel.images.prepare import upright_pages
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,25 +37,17 @@ if TYPE_CHECKING:
 _ROWS_PER_READ = 64
 _AS_THEY_ARE = {"jpeg": ".jpg", "png": ".png"}
 # It was labelled once, so it may be as large as any engine takes.
-_LIMITS = Limits(max_bytes=500_000_000, max_pages=1000)
+_LIMITS = ImageLimits(max_bytes=500_000_000, max_pages=1000)
 
 
-class Place(Protocol):
-    """Somewhere images are kept."""
-
-    def candidates(self, row: LabelRow) -> Iterator[bytes]:
-        """Return what may be the row's image, the likeliest first."""
-        ...
-
-
-class Images:
+class LabelledImages:
     """The images of a labels table, found in one or more places.
 
     Where the table knows the image's sha256 only those bytes count, so a file of the same name
     elsewhere is never taken for it. The last document is kept: its pages come one after another.
     """
 
-    def __init__(self, places: Sequence[Place]) -> None:
+    def __init__(self, places: Sequence[ImageSource]) -> None:
         self._places = places
         self._last: tuple[tuple[str, str, str], OpenDocument] | None = None
 
@@ -75,6 +79,27 @@ class Images:
         raise NoImage(f"{row.image_path or row.id} was not found")
 
 
+def image_sources(paths: Sequence[Path]) -> list[ImageSource]:
+    """Return a place for each folder or parquet file. Raises ConfigError for anything else."""
+    found: list[ImageSource] = []
+    for path in paths:
+        if path.is_dir():
+            found.append(Folder(path))
+        elif path.is_file() and path.suffix == ".parquet":
+            found.append(EmbeddedImages(path))
+        else:
+            raise ConfigError(f"--images {path} is neither a folder nor a parquet file with images")
+    return found
+
+
+class ImageSource(Protocol):
+    """Somewhere images are kept."""
+
+    def candidates(self, row: LabelRow) -> Iterator[bytes]:
+        """Return what may be the row's image, the likeliest first."""
+        ...
+
+
 class Folder:
     """Images as files under a folder.
 
@@ -103,20 +128,7 @@ class Folder:
         return None
 
 
-def places(paths: Sequence[Path]) -> list[Place]:
-    """Return a place for each folder or parquet file. Raises ConfigError for anything else."""
-    found: list[Place] = []
-    for path in paths:
-        if path.is_dir():
-            found.append(Folder(path))
-        elif path.is_file() and path.suffix == ".parquet":
-            found.append(PackedImages(path))
-        else:
-            raise ConfigError(f"--images {path} is neither a folder nor a parquet file with images")
-    return found
-
-
-class PackedImages:
+class EmbeddedImages:
     """The images of one table, found by their sha256, whatever the table calls them.
 
     The table is read through once to see where each image lies; what is remembered of that is in a
@@ -213,7 +225,7 @@ class OpenDocument:
         )
 
     def _suffix_as_is(self, row: LabelRow) -> str:
-        """Return the suffix if the bytes can be handed on, else "". Only reads the headers."""
+        """Return the suffix if the bytes go out as they are, else "". Only reads the headers."""
         try:
             facts = inspect(self._data, _LIMITS)
         except Unreadable as error:

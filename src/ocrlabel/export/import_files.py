@@ -1,16 +1,14 @@
-"""The files of a folder that is imported, and clear words for those that cannot be read."""
+"""The files of a folder that is imported, with clear errors for those that cannot be read."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ocrlabel.errors import DatasetError
-from ocrlabel.labels import Word
 
 
 def files(folder: Path, *patterns: str) -> list[Path]:
@@ -51,33 +49,6 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
             line = text.removesuffix("\n").removesuffix("\r")
             if line:
                 yield number, line
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """The words of one page as corrected.
-
-    file: the page as the format names it. id and page: what it stands for, where the format says
-    so itself. classes: one a word, IGNORE for do-not-care, "" where the format does not say.
-    source: what the labels table will say of it, such as "labelstudio:kim@example.com". reviewed:
-    a person saw the page even if nothing was changed.
-    """
-
-    file: str
-    words: tuple[Word, ...]
-    classes: tuple[str, ...]
-    source: str
-    id: str = ""
-    page: int = 1
-    reviewed: bool = False
-
-
-class Import(Protocol):
-    """What a format's module offers as `corrections`."""
-
-    def __call__(self, folder: Path) -> Iterator[Correction]:
-        """Read every page, in the files' order. Raises DatasetError that names file and line."""
-        ...
 
 
 def number(value: object) -> float:

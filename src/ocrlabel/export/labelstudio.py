@@ -6,8 +6,14 @@ holds the image's URL: what `--image-url` says and the path, which is right for
 `/data/local-files/?d=FOLDER/` as for `s3://BUCKET/PREFIX/`; a path that is a URL already stays.
 
 Carries: polygons of any number of points, texts (line breaks too), word classes (do-not-care is the
-class `ignore`), confidences. Loses: page size zero makes percent impossible (refused).
-What comes back: see imports/labelstudio.py.
+class `ignore`), confidences. Loses nothing of a word. Refuses pages of unknown size: percent of
+nothing.
+
+Comes back: its JSON export (not JSON-MIN) of the tasks that went out. A task counts once a person
+has submitted it: the newest annotation that was not skipped is taken, as a review of the whole page
+even where nothing was changed. Tasks without one leave their page alone. Polygons and rectangles,
+also turned ones, with the OCR template's names or ours. Percent of the page become px, rounded to a
+millionth.
 Source: labelstud.io/guide/predictions and guide/task_format, the OCR template.
 """
 
@@ -23,15 +29,17 @@ from xml.sax.saxutils import quoteattr
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError, DatasetError
-from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, JsonFile, Options, Summary
-from ocrlabel.export.import_files import Correction, files, number, read_json
-from ocrlabel.export.session import Session
+from ocrlabel.export.export_pages import ExportPage, ExportWord
+from ocrlabel.export.formats import Correction, ImageFinder, Options, Summary
+from ocrlabel.export.import_files import files, number, read_json
+from ocrlabel.export.output_folder import JsonFile
+from ocrlabel.export.session import ExportSession
 from ocrlabel.labels import Polygon, Word
 
 LOCAL_FILES = "/data/local-files/?d="
 REGION, TEXT, IMAGE = "label", "transcription", "image"
-_LABELS = ("polygonlabels", "rectanglelabels", "labels")
 """Names of the controls and the object in the labelling configuration."""
+_LABELS = ("polygonlabels", "rectanglelabels", "labels")
 
 
 def export(
@@ -40,8 +48,8 @@ def export(
     """Write tasks.json, labeling_config.xml and, with images, images/*.jpg."""
     classes: dict[str, None] = {"text": None, IGNORE: None}
     url = options.image_url or LOCAL_FILES + (quote(f"{output.name}/") if images else "")
-    with Session("labelstudio", images, output, options) as session, ExitStack() as opened:
-        tasks = JsonFile(session.target.path("tasks.json"), head="[", tail="]")
+    with ExportSession("labelstudio", images, output, options) as session, ExitStack() as opened:
+        tasks = JsonFile(session.folder.path("tasks.json"), head="[", tail="]")
         opened.callback(tasks.close)
         for page in session.pages(rows):
             if page.row.width_px <= 0 or page.row.height_px <= 0:
@@ -55,9 +63,8 @@ def export(
                 continue
             tasks.add(_task(page, address(name, url)))
             classes.update(dict.fromkeys(_label(word) for word in page.words))
-            ignored = sum(word.ignored for word in page.words)
-            session.listed(page, name, words=len(page.words), ignored=ignored)
-        path = session.target.path("labeling_config.xml")
+            session.listed(page, name)
+        path = session.folder.path("labeling_config.xml")
         path.write_text(labeling_config(tuple(classes)), encoding="utf-8", newline="\n")
     return session.summary()
 

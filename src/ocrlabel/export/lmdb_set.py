@@ -4,22 +4,22 @@ Keys: `image-000000001` (a JPEG), `label-000000001` (UTF-8), counted from 1, and
 dict.txt beside it holds the characters, one a line (join them for `--character`).
 
 Carries: texts (tabs and line breaks are left out, as for PaddleOCR) and crops. Loses: everything
-else. Left out, and counted: as in paddleocr_rec.
+else. Left out, and counted: see `recognition`.
 Source: create_lmdb_dataset.py and LmdbDataset of clovaai/deep-text-recognition-benchmark.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import ImageFinder, Options, Summary
-from ocrlabel.export.recognition import check_vertical, recognition_crops, write_charset
-from ocrlabel.export.session import Session, needs_images
+from ocrlabel.export.export_pages import ExportPage
+from ocrlabel.export.formats import ImageFinder, Options, Summary
+from ocrlabel.export.output_folder import OutputFolder
+from ocrlabel.export.recognition import export_samples
 
 _BATCH = 1000  # samples of one transaction
 _FIRST_MAP_BYTES = 64 * 2**20
@@ -29,33 +29,13 @@ def export(
     rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
 ) -> Summary:
     """Write SPLIT/data.mdb and dict.txt. Raises ConfigError without images or without lmdb."""
-    if images is None:
-        raise needs_images("lmdb")
-    check_vertical(options.vertical)
-    seen: set[str] = set(options.charset or ())
-    with Session("lmdb", images, output, options) as session, ExitStack() as opened:
-        sets: dict[str, _Samples] = {}
-        for page in session.pages(rows):
-            number = 0
-            for word, data in recognition_crops(session, page, images, options):
-                number += 1
-                if page.split not in sets:
-                    folder = session.target.path(page.split, "data.mdb").parent
-                    sets[page.split] = _Samples(folder)
-                    opened.callback(sets[page.split].close)
-                sets[page.split].add(data, word.text)
-                seen.update(word.text)
-            session.written_images += number
-            if number:
-                session.listed(page, f"{page.split}/{page.stem}", words=number, ignored=0)
-        write_charset(session.target.path("dict.txt"), seen)
-    return session.summary()
+    return export_samples("lmdb", rows, images, output, options, _Samples)
 
 
 class _Samples:
     """One split's database, filled in batches; its map grows when it is full."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: OutputFolder, split: str) -> None:
         try:
             import lmdb  # noqa: PLC0415 - of the extra `export`
         except ImportError as error:
@@ -64,11 +44,13 @@ class _Samples:
             ) from error
         self._full = lmdb.MapFullError
         self._map_bytes = _FIRST_MAP_BYTES
-        self._env: Any = lmdb.open(str(folder), map_size=self._map_bytes)
+        self._env: Any = lmdb.open(
+            str(folder.path(split, "data.mdb").parent), map_size=self._map_bytes
+        )
         self._count = 0
         self._waiting: list[tuple[bytes, bytes]] = []
 
-    def add(self, image: bytes, text: str) -> None:
+    def add(self, page: ExportPage, number: int, image: bytes, text: str) -> None:  # noqa: ARG002 -- its own numbers
         self._count += 1
         self._waiting += [
             (b"image-%09d" % self._count, image),

@@ -7,6 +7,8 @@ One line a page: `SPLIT/image.jpg`, a tab, and a JSON list of
 Carries: polygons of any number of points as they are, texts as they are, do-not-care (`###` and
 difficult). Loses: the text of a do-not-care word, confidences, word classes, everything about the
 page. A word that really reads `###` or `*` becomes do-not-care: PaddleOCR cannot tell.
+Comes back: every Label.txt, as PPOCRLabel saves it. A word that is `###`, `*` or difficult is
+do-not-care; words that were not changed keep the class and confidence of the table.
 Without images the lines name the table's image_path, which then may hold no tab or line break.
 Source: ppocr/data/simple_dataset.py and imaug/label_ops.py (DetLabelEncode) of PaddleOCR.
 """
@@ -21,33 +23,34 @@ from typing import TextIO
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError, DatasetError
-from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary, dumps
-from ocrlabel.export.import_files import Correction, files, lines, number
-from ocrlabel.export.session import Session
+from ocrlabel.export.export_pages import ExportPage, ExportWord
+from ocrlabel.export.formats import Correction, ImageFinder, Options, Summary
+from ocrlabel.export.import_files import files, lines, number
+from ocrlabel.export.output_folder import dumps
+from ocrlabel.export.session import ExportSession
 from ocrlabel.labels import Word
 
 DO_NOT_CARE = "###"
-_DO_NOT_CARE = {"###", "*"}
+_DO_NOT_CARE = {DO_NOT_CARE, "*"}
 
 
 def export(
     rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
 ) -> Summary:
     """Write SPLIT/Label.txt and, with images, SPLIT/*.jpg."""
-    with Session("paddleocr", images, output, options) as session, ExitStack() as opened:
+    with ExportSession("paddleocr", images, output, options) as session, ExitStack() as opened:
         files: dict[str, TextIO] = {}
         for page in session.pages(rows):
             name = session.place_image(page, page.split)
             if name is None:
                 continue
             if page.split not in files:
-                path = session.target.path(page.split, "Label.txt")
+                path = session.folder.path(page.split, "Label.txt")
                 files[page.split] = opened.enter_context(
                     path.open("w", encoding="utf-8", newline="")
                 )
             files[page.split].write(f"{_one_field(name, page)}\t{dumps(_items(page.words))}\n")
-            ignored = sum(word.ignored for word in page.words)
-            session.listed(page, name, words=len(page.words), ignored=ignored)
+            session.listed(page, name)
     return session.summary()
 
 

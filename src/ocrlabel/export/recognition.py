@@ -1,48 +1,101 @@
-"""Recognition crops: each word cut out of its page and set upright, whatever way it stood."""
+"""Recognition sets: each word cut out of its page and set upright, whatever way it stood.
+
+What the formats of recognisers share (`paddleocr_rec`, `lmdb_set`): which words a recogniser can
+learn from, the crop of each, and the file of characters. Left out, and counted: do-not-care words,
+words without a text, texts with tabs or line breaks, too long or outside the charset, crops too
+small, boxes that are not on the page.
+"""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import (
-    ExportPage,
-    ExportWord,
-    ImageFinder,
-    NoImage,
-    Options,
+from ocrlabel.export.export_pages import ExportPage, ExportWord
+from ocrlabel.export.formats import ImageFinder, NoImage, Options, Summary
+from ocrlabel.export.geometry import (
     box,
     is_convex,
     quad,
     rectangle,
     sides,
 )
-from ocrlabel.export.session import Session
+from ocrlabel.export.output_folder import OutputFolder
+from ocrlabel.export.session import ExportSession, needs_images
 from ocrlabel.labels import Polygon
 
 if TYPE_CHECKING:
     from PIL import Image
 
 IGNORED = "do_not_care"
+_JPEG_QUALITY = 95
+LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""All that some reader takes for the end of a line (`str.splitlines`)."""
+VERTICAL = ("turn", "keep", "leave-out")
+"""What becomes of a crop taller than 1.5 times its width: turned as PaddleOCR does, or not."""
 NO_TEXT = "no_text"
 TOO_SMALL = "too_small"
 OUTSIDE = "outside_the_page"
 UPRIGHT = "vertical"
-VERTICAL = ("turn", "keep", "leave-out")
-_JPEG_QUALITY = 95
-LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 TOO_LONG = "too_long"
 NOT_IN_CHARSET = "not_in_charset"
 LINE_BREAK = "line_break_or_tab"
-"""What becomes of a crop taller than 1.5 times its width: turned as PaddleOCR does, or not."""
+
+
+class SampleSet(Protocol):
+    """One split's samples in the files of a format."""
+
+    def add(self, page: ExportPage, number: int, image: bytes, text: str) -> None:
+        """Write a sample: the page's word of this number, counted from 1, as JPEG and text."""
+        ...
+
+    def close(self) -> None:
+        """Write what is still to be written."""
+        ...
+
+
+def export_samples(
+    format_name: str,
+    rows: Iterator[LabelRow],
+    images: ImageFinder | None,
+    output: Path,
+    options: Options,
+    open_set: Callable[[OutputFolder, str], SampleSet],
+) -> Summary:
+    """Write a sample set for each split that has samples, and dict.txt.
+
+    Raises ConfigError without images.
+    """
+    if images is None:
+        raise needs_images(format_name)
+    check_vertical(options.vertical)
+    seen: set[str] = set(options.charset or ())
+    with ExportSession(format_name, images, output, options) as session, ExitStack() as opened:
+        sets: dict[str, SampleSet] = {}
+        for page in session.pages(rows):
+            number = 0
+            for word, image in recognition_crops(session, page, images, options):
+                number += 1
+                if page.split not in sets:
+                    sets[page.split] = open_set(session.folder, page.split)
+                    opened.callback(sets[page.split].close)
+                sets[page.split].add(page, number, image, word.text)
+                seen.update(word.text)
+            session.written_images += number
+            if number:
+                session.listed(page, f"{page.split}/{page.stem}", kept=number)
+        write_charset(session.folder.path("dict.txt"), seen)
+    return session.summary()
 
 
 def recognition_crops(
-    session: Session, page: ExportPage, images: ImageFinder, options: Options
+    session: ExportSession, page: ExportPage, images: ImageFinder, options: Options
 ) -> Iterator[tuple[ExportWord, bytes]]:
     """Return the page's words that a recogniser can learn from, each with its crop as JPEG.
 
@@ -69,6 +122,49 @@ def recognition_crops(
         yield word, _jpeg(image)
 
 
+def _why_not(word: ExportWord, page: ExportPage, options: Options) -> str | None:
+    if word.ignored:
+        return IGNORED
+    if not word.text.strip():
+        return NO_TEXT
+    corners = quad(word.polygon)
+    if min(sides(corners)) < options.min_crop_px:
+        return TOO_SMALL
+    if not _is_on(page, word.polygon):
+        return OUTSIDE
+    if options.vertical == "leave-out" and stands_upright(word.text, corners):
+        return UPRIGHT
+    return why_unfit(word.text, options)
+
+
+def why_unfit(text: str, options: Options) -> str | None:
+    """Why a recognition set leaves this text out; None when it fits.
+
+    Its label files are lines with tabs, so a text with either has no place in them.
+    """
+    if any(c in text for c in LINE_BREAKS + "\t"):
+        return LINE_BREAK
+    if len(text) > options.max_length:
+        return TOO_LONG
+    if options.charset is not None and not options.charset.issuperset(text):
+        return NOT_IN_CHARSET
+    return None
+
+
+def _is_on(page: ExportPage, polygon: Polygon) -> bool:
+    """The box is mostly on the page; also keeps a crop from being larger than a page can be."""
+    row = page.row
+    left, top, width, height = box(polygon)
+    on_page = 0 <= left + width / 2 <= row.width_px and 0 <= top + height / 2 <= row.height_px
+    return on_page and math.hypot(width, height) <= math.hypot(row.width_px, row.height_px)
+
+
+def stands_upright(text: str, corners: Polygon) -> bool:
+    """Whether this is a column of characters: more than one of them, and much taller than wide."""
+    width, height = sides(corners)
+    return len(text) > 1 and height >= 1.5 * width
+
+
 def crop(pixels: Image.Image, polygon: Polygon) -> Image.Image:
     """Return the polygon's text line lying level, at the size that it has on the page.
 
@@ -87,41 +183,6 @@ def crop(pixels: Image.Image, polygon: Polygon) -> Image.Image:
         _perspective(corners, width, height),
         resample=Image.Resampling.BICUBIC,
     )
-
-
-def stands_upright(text: str, corners: Polygon) -> bool:
-    """Whether this is a column of characters: more than one of them, and much taller than wide."""
-    width, height = sides(corners)
-    return len(text) > 1 and height >= 1.5 * width
-
-
-def check_vertical(policy: str) -> None:
-    """Raise ConfigError for a word that is no policy."""
-    if policy not in VERTICAL:
-        raise ConfigError(f"--vertical {policy} is none of: {', '.join(VERTICAL)}")
-
-
-def _why_not(word: ExportWord, page: ExportPage, options: Options) -> str | None:
-    if word.ignored:
-        return IGNORED
-    if not word.text.strip():
-        return NO_TEXT
-    corners = quad(word.polygon)
-    if min(sides(corners)) < options.min_crop_px:
-        return TOO_SMALL
-    if not _is_on(page, word.polygon):
-        return OUTSIDE
-    if options.vertical == "leave-out" and stands_upright(word.text, corners):
-        return UPRIGHT
-    return why_unfit(word.text, options)
-
-
-def _is_on(page: ExportPage, polygon: Polygon) -> bool:
-    """The box is mostly on the page; also keeps a crop from being larger than a page can be."""
-    row = page.row
-    left, top, width, height = box(polygon)
-    on_page = 0 <= left + width / 2 <= row.width_px and 0 <= top + height / 2 <= row.height_px
-    return on_page and math.hypot(width, height) <= math.hypot(row.width_px, row.height_px)
 
 
 def _perspective(corners: Polygon, width: int, height: int) -> tuple[float, ...]:
@@ -159,21 +220,10 @@ def _jpeg(image: Image.Image) -> bytes:
     return out.getvalue()
 
 
-"""All that some reader takes for the end of a line (`str.splitlines`)."""
-
-
-def why_unfit(text: str, options: Options) -> str | None:
-    """Why a recognition set leaves this text out; None when it fits.
-
-    Its label files are lines with tabs, so a text with either has no place in them.
-    """
-    if any(c in text for c in LINE_BREAKS + "\t"):
-        return LINE_BREAK
-    if len(text) > options.max_length:
-        return TOO_LONG
-    if options.charset is not None and not options.charset.issuperset(text):
-        return NOT_IN_CHARSET
-    return None
+def check_vertical(policy: str) -> None:
+    """Raise ConfigError for a word that is no policy."""
+    if policy not in VERTICAL:
+        raise ConfigError(f"--vertical {policy} is none of: {', '.join(VERTICAL)}")
 
 
 def read_charset(path: Path) -> frozenset[str]:

@@ -1,9 +1,12 @@
-"""One export under way: walks the rows, places the images, keeps count, and ends with the card."""
+"""One export under way: walks the rows, places the images, keeps count, and writes the data card.
+
+The card (README.md) says what the export is, from where, how much, and what is weak in it. An index
+(`PAGES_FILE`) says which page each file stands for, so that corrections find their way back.
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -13,23 +16,15 @@ from typing import Self
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import (
-    ExportPage,
-    ImageFile,
-    ImageFinder,
-    Leaks,
-    Names,
-    NoImage,
-    Options,
-    Summary,
-    export_words,
-    split_of,
-    suffix,
-)
+from ocrlabel.export.export_pages import ExportPage, Leaks, export_words, split_of
+from ocrlabel.export.formats import ImageFile, ImageFinder, NoImage, Options, Summary
+from ocrlabel.export.output_folder import OutputFolder, PageNames, suffix
 
 PAGES_FILE = "ocrlabel_pages.jsonl"
+"""One line a page: the file as the format names it, and the id and page that it stands for."""
 CARD_FILE = "README.md"
 _EXAMPLES = 10
+_MOST = 50  # lines of one list; a table of annotators or models may be longer
 WEAKNESSES: Mapping[str, str] = {
     "rapidocr": (
         "rapidocr's standard model reads Latin letters, digits and Chinese. It reads no Hangul:"
@@ -45,6 +40,7 @@ WEAKNESSES: Mapping[str, str] = {
     ),
     "scripted": "The labels are a script's, made for tests. They say nothing about the images.",
 }
+"""By engine, what is known to go wrong. Measured in docs/quality.md."""
 _INTRODUCTION = (
     "Pseudo-labels: an OCR engine wrote them, and people saw only the pages whose source says so."
     " Made by `ocrlabel export`."
@@ -53,12 +49,9 @@ _ABOUT_CONFIDENCES = (
     "- The confidences are the engine's own and not calibrated; check them with"
     " `ocrlabel evaluate` on pages with known text."
 )
-_MOST = 50  # lines of one list; a table of annotators or models may be longer
-MARKER = ".ocrlabel-export.json"
-"""One line a page: the file as the format names it, and the id and page that it stands for."""
 
 
-class Session:
+class ExportSession:
     """The part that all formats share. Used as a context: leaving it well writes the card."""
 
     def __init__(
@@ -67,7 +60,7 @@ class Session:
         self._format = format_name
         self._images = images
         self._options = options
-        self.target = Target(output, format_name, options)
+        self.folder = OutputFolder(output, format_name, options)
         self.left_out: Counter[str] = Counter()
         self.changed = 0
         self.written_images = 0
@@ -83,11 +76,11 @@ class Session:
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:
-            self._names = Names()
+            self._names = PageNames()
             opened.callback(self._names.close)
             self._leaks = Leaks()
             opened.callback(self._leaks.close)
-            index = self.target.path(PAGES_FILE)
+            index = self.folder.path(PAGES_FILE)
             self._index = opened.enter_context(index.open("w", encoding="utf-8", newline="\n"))
             self._opened = opened.pop_all()
         return self
@@ -103,8 +96,8 @@ class Session:
         self._opened.close()
         if self._summary is not None:
             text = self.card_head + card(self._summary, self._options)
-            self.target.path(CARD_FILE).write_text(text, encoding="utf-8", newline="\n")
-            self.target.finish()
+            self.folder.path(CARD_FILE).write_text(text, encoding="utf-8", newline="\n")
+            self.folder.finish()
 
     def summary(self) -> Summary:
         """What was written; there once the context was left well."""
@@ -131,7 +124,7 @@ class Session:
         if found is None:
             return None
         name = page.stem + found.suffix
-        self.target.path(*folders, name).write_bytes(found.data)
+        self.folder.path(*folders, name).write_bytes(found.data)
         self.written_images += 1
         return "/".join((*folders, name))
 
@@ -151,14 +144,17 @@ class Session:
         if len(self._examples) < _EXAMPLES:
             self._examples.append(f"{page.row.id}: {why}")
 
-    def listed(self, page: ExportPage, file: str, *, words: int, ignored: int) -> None:
-        """Count a page that was written, under the name that the format gives its image."""
+    def listed(self, page: ExportPage, file: str, *, kept: int | None = None) -> None:
+        """Count a page that was written, under the name that the format gives its image.
+
+        kept: how many words, where the format leaves the do-not-care ones out.
+        """
         row = page.row
         line = {"file": file, "id": row.id, "page": row.page}
         self._index.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._pages += 1
-        self._words += words
-        self._ignored += ignored
+        self._words += len(page.words) if kept is None else kept
+        self._ignored += sum(word.ignored for word in page.words) if kept is None else 0
         self._splits[page.split] += 1
         self._engines[f"{row.engine} {row.model_version}".strip()] += 1
         self._sources[row.source] += 1
@@ -204,9 +200,6 @@ def needs_images(format_name: str) -> ConfigError:
     return ConfigError(
         f"--format {format_name} is made of the images\n  name their folder with --images"
     )
-
-
-"""By engine, what is known to go wrong. Measured in docs/quality.md."""
 
 
 def card(summary: Summary, options: Options) -> str:
@@ -277,83 +270,3 @@ def _first(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
 def _plain(name: str) -> str:
     """One line, whatever the table says."""
     return " ".join(name.replace("`", "'").split()) or "unknown"
-
-
-class Target:
-    """The output folder. Every path is asked for here, so that the marker knows it."""
-
-    def __init__(self, root: Path, format_name: str, options: Options) -> None:
-        self.root = root
-        self._format = format_name
-        self._options = options
-        self._written: list[str] = []
-        self._folders: set[tuple[str, ...]] = set()
-        _make_room(root, force=options.force)
-        self._mark(finished=False)
-
-    def path(self, *parts: str) -> Path:
-        """Return the path of a file to write; its folder is there."""
-        if parts[0] not in self._written:
-            self._written.append(parts[0])
-            self._mark(finished=False)
-        if parts[:-1] not in self._folders:
-            self.root.joinpath(*parts[:-1]).mkdir(parents=True, exist_ok=True)
-            self._folders.add(parts[:-1])
-        return self.root.joinpath(*parts)
-
-    def finish(self) -> None:
-        """Say that everything is written."""
-        self._mark(finished=True)
-
-    def _mark(self, *, finished: bool) -> None:
-        marker = {
-            "format": self._format,
-            "finished": finished,
-            "written": self._written,
-            "ignore_below": self._options.ignore_below,
-            "keep_untranscribed": self._options.keep_untranscribed,
-        }
-        (self.root / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
-
-
-def rule_of(root: Path) -> Options:
-    """Return by which rule the export in `root` called words do-not-care; the default if none."""
-    marker = root / MARKER
-    if not marker.is_file():
-        return Options()
-    said = json.loads(marker.read_text(encoding="utf-8"))
-    return Options(ignore_below=said["ignore_below"], keep_untranscribed=said["keep_untranscribed"])
-
-
-def _make_room(root: Path, *, force: bool) -> None:
-    if root.exists() and not root.is_dir():
-        raise ConfigError(f"{root} is a file\n  give --output a folder")
-    root.mkdir(parents=True, exist_ok=True)
-    marker = root / MARKER
-    said = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else None
-    ours = {MARKER, *said["written"]} if said else set()
-    foreign = sorted(entry.name for entry in root.iterdir() if entry.name not in ours)
-    if foreign:
-        raise ConfigError(
-            f"{root} is not empty: {foreign[0]!r} is not ocrlabel's\n  give --output a new folder"
-        )
-    if said is None or not (said["finished"] or said["written"]):
-        return  # one that failed before its first file left nothing
-    if force:
-        _remove(root, said["written"])
-        marker.unlink()
-        return
-    finished = said["finished"]
-    raise ConfigError(
-        f"{root} holds {'an' if finished else 'an unfinished'} export already\n"
-        "  give --output a new folder, or replace it with --force"
-    )
-
-
-def _remove(root: Path, names: list[str]) -> None:
-    for name in names:
-        entry = root / Path(name).name
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink(missing_ok=True)

@@ -17,8 +17,10 @@ from pathlib import Path
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import ExportPage, ExportWord, ImageFinder, Options, Summary, quad
-from ocrlabel.export.session import Session
+from ocrlabel.export.export_pages import ExportPage, ExportWord
+from ocrlabel.export.formats import ImageFinder, Options, Summary
+from ocrlabel.export.geometry import quad
+from ocrlabel.export.session import ExportSession
 
 IGNORED = "do_not_care"
 
@@ -29,7 +31,7 @@ def export(
     """Write labels/SPLIT/*.txt, data.yaml and, with images, images/SPLIT/*.jpg."""
     classes = {"text": 0}
     splits: dict[str, None] = {}
-    with Session("yolo", images, output, options) as session:
+    with ExportSession("yolo", images, output, options) as session:
         for page in session.pages(rows):
             _check_size(page)
             name = session.place_image(page, "images", page.split)
@@ -38,12 +40,12 @@ def export(
             kept = [word for word in page.words if not word.ignored]
             session.left_out[IGNORED] += len(page.words) - len(kept)
             lines = [_line(word, page.row, classes) for word in kept]
-            path = session.target.path("labels", page.split, f"{page.stem}.txt")
+            path = session.folder.path("labels", page.split, f"{page.stem}.txt")
             path.write_text("".join(lines), encoding="utf-8", newline="\n")
             splits[page.split] = None
-            session.listed(page, name, words=len(kept), ignored=0)
+            session.listed(page, name, kept=len(kept))
         yaml = _data_yaml(tuple(splits), tuple(classes))
-        session.target.path("data.yaml").write_text(yaml, encoding="utf-8", newline="\n")
+        session.folder.path("data.yaml").write_text(yaml, encoding="utf-8", newline="\n")
     return session.summary()
 
 

@@ -12,10 +12,10 @@ from typing import Final
 import pypdfium2
 from PIL import Image, UnidentifiedImageError
 
-from ocrlabel.dataset.images.identify import sniff
-from ocrlabel.dataset.images.pillow import stated_size
 from ocrlabel.errors import Unreadable
 from ocrlabel.fake.settings import DocumentLimits
+from ocrlabel.images.identify import sniff
+from ocrlabel.images.pillow import stated_size
 
 RASTER_DPI: Final = 150
 """Of files that are not images. Confirmed by the recorded PDF."""

@@ -7,10 +7,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ocrlabel.engines.base import Answer, Document
+from ocrlabel.engines.base import Answer
+from ocrlabel.errors import ImageError
 from ocrlabel.labels import (
     Attempt,
     AttemptResult,
+    Document,
     Failed,
     FailureClass,
     ImageRef,
@@ -18,9 +20,7 @@ from ocrlabel.labels import (
     Outcome,
     Page,
 )
-from ocrlabel.pipeline.budget.account import pages_at_risk, pages_charged
-from ocrlabel.pipeline.budget.attempts import ForeignAsk
-from ocrlabel.pipeline.runtime import World
+from ocrlabel.pipeline.runtime import Runtime
 
 RUNS_UNTIL_QUARANTINE = 3
 
@@ -35,7 +35,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class Story:
+class ImageState:
     """What is known so far of one image that is being read.
 
     counted: failures that are held against the image. active_s: time spent on it, waits for the
@@ -60,29 +60,24 @@ class Story:
 
 def image_key(sha256: str, engine: str, options: Mapping[str, str]) -> str:
     """What two rows must share to share one answer: bytes, engine and options."""
-    told = json.dumps([sha256, engine, sorted(options.items())], separators=(",", ":"))
-    return hashlib.sha256(told.encode()).hexdigest()
-
-
-def cost_pages(attempts: tuple[Attempt, ...]) -> int:
-    """Pages that count as spent for these attempts."""
-    return sum(pages_charged(one) + pages_at_risk(one) for one in attempts)
+    parts = json.dumps([sha256, engine, sorted(options.items())], separators=(",", ":"))
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def labelled(
-    story: Story, attempt: Attempt, answer: Answer, *, engine: str, at_s: float
+    state: ImageState, attempt: Attempt, answer: Answer, *, engine: str, at_s: float
 ) -> Labelled:
     """The label that an answer makes."""
     return Labelled(
-        ordinal=story.row.ref.ordinal,
-        id=story.row.ref.id,
-        key=story.key,
-        sha256=story.sha256,
+        ordinal=state.row.ref.ordinal,
+        id=state.row.ref.id,
+        key=state.key,
+        sha256=state.sha256,
         pages=answer.pages,
         engine=engine,
         model_version=answer.model_version,
         at_s=at_s,
-        attempts=(*story.attempts, attempt),
+        attempts=(*state.attempts, attempt),
         latency_s=attempt.latency_s,
         billed_pages=answer.billed_pages,
         raw=answer.raw,
@@ -90,16 +85,10 @@ def labelled(
 
 
 def failed(
-    row: Row,
-    failure: FailureClass,
-    message: str,
-    *,
-    engine: str,
-    at_s: float,
-    retryable: bool = False,
+    row: Row, error: ImageError, *, engine: str, at_s: float, retryable: bool = False
 ) -> Failed:
     """The failure of a row that was not sent; the third one in a row is a quarantine."""
-    runs = row.failed_before + 1
+    failure, message, runs = error.failure, error.message, row.failed_before + 1
     if runs >= RUNS_UNTIL_QUARANTINE:
         message = f"failed in {runs} runs in a row, the last time: {message}"
         failure, retryable = FailureClass.QUARANTINED, False
@@ -112,11 +101,6 @@ def failed(
         engine=engine,
         retryable=retryable,
     )
-
-
-def failed_when_sent(plain: Failed, story: Story, attempt: Attempt) -> Failed:
-    """The same failure, with what was tried."""
-    return replace(plain, key=story.key, sha256=story.sha256, attempts=(*story.attempts, attempt))
 
 
 def reused(
@@ -147,25 +131,11 @@ def copy(row: Row, outcome: Outcome) -> Outcome:
     return replace(outcome, ordinal=row.ref.ordinal, id=row.ref.id, attempts=(), copied=True)
 
 
-def never_answered(ask: ForeignAsk) -> Attempt:
-    """The attempt of an ask whose worker ended before an answer was saved."""
-    return Attempt(
-        number=ask.number,
-        lane="",
-        sent_at_s=ask.created_at_s,
-        latency_s=0.0,
-        result=AttemptResult.UNKNOWN,
-        message="its worker ended before an answer was saved",
-        worker=ask.owner.worker,
-        pages=ask.pages,
-    )
-
-
 @dataclass(slots=True)
-class Sent:
+class InFlightRequest:
     """A request that begins now. pages: the most that it can be billed for."""
 
-    world: World
+    runtime: Runtime
     number: int
     lane: str
     pages: int
@@ -173,7 +143,7 @@ class Sent:
     began_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self.sent_at_s, self.began_s = self.world.wall(), self.world.clock()
+        self.sent_at_s, self.began_s = self.runtime.wall(), self.runtime.clock()
 
     def ended(
         self,
@@ -188,11 +158,11 @@ class Sent:
             number=self.number,
             lane=self.lane,
             sent_at_s=self.sent_at_s,
-            latency_s=self.world.clock() - self.began_s,
+            latency_s=self.runtime.clock() - self.began_s,
             result=result,
             status=status,
             message=message,
             billed_pages=billed_pages,
-            worker=self.world.me.worker,
+            worker=self.runtime.me.worker,
             pages=self.pages,
         )

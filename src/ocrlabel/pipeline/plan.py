@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 
-from ocrlabel.errors import RunMismatch, StoreUnavailable
+from ocrlabel.errors import RunMismatch
 from ocrlabel.options import BATCH_ROWS, SLICE_ROWS
-from ocrlabel.pipeline.runtime import World
-from ocrlabel.pipeline.state.layout import Layout
-from ocrlabel.storage.base import NotStored
+from ocrlabel.pipeline.state.codec import Codec, Damaged
 from ocrlabel.wording import counted
 
 PLAN_FORMAT = 1
@@ -61,19 +57,19 @@ class Plan:
         return ordinal // self.batch_rows
 
 
+_PLAN = Codec(Plan, indent=1, sort_keys=True, ensure_ascii=False)
+
+
 def encode_plan(plan: Plan) -> bytes:
     """The plan as the bytes of plan.json."""
-    return json.dumps(asdict(plan), ensure_ascii=False, indent=1, sort_keys=True).encode()
+    return _PLAN.encode(plan)
 
 
 def decode_plan(data: bytes, *, where: str) -> Plan:
     """The plan in plan.json. Raises RunMismatch when another version wrote it."""
     try:
-        found = json.loads(data)
-        known = {k: found[k] for k in Plan.__dataclass_fields__ if k in found}
-        lists = {name: tuple(found.get(name, ())) for name in ("replaces", "replaced_jobs")}
-        plan = Plan(**known | lists)
-    except (ValueError, TypeError, AttributeError) as error:
+        plan = _PLAN.read(data)
+    except Damaged as error:
         raise RunMismatch(
             f"{where} is not a plan of ocrlabel ({error})\n"
             "  put the file back as it was to go on with its run,"
@@ -86,6 +82,19 @@ def decode_plan(data: bytes, *, where: str) -> Plan:
             " or write to another --output (or --checkpoint-prefix)"
         )
     return plan
+
+
+def refuse_other(there: Plan, here: Plan, *, where: str) -> None:
+    """Raise RunMismatch, with both ways on, when the plan that is there is another run's."""
+    if lines := differences(there, here):
+        listed = "\n".join(f"  {line}" for line in lines)
+        raise RunMismatch(
+            f"{where} belongs to another run\n{listed}\n"
+            "  write to another --output (or --checkpoint-prefix); with --reuse-from and the labels"
+            " table of the earlier run it pays only for images that are new (of an unfinished run:"
+            " `ocrlabel merge` its input as it was, with --partial, writes one)\n"
+            f"  or add --fresh to do {counted(here.rows, 'row')} again"
+        )
 
 
 def differences(there: Plan, here: Plan) -> list[str]:
@@ -112,78 +121,3 @@ def differences(there: Plan, here: Plan) -> list[str]:
 
 def _short(plan: Plan) -> str:
     return f"{plan.source} (sha256 {plan.fingerprint[:12]}…)"
-
-
-def refuse_other(there: Plan, here: Plan, *, where: str) -> None:
-    """Raise RunMismatch, with both ways on, when the plan that is there is another run's."""
-    if lines := differences(there, here):
-        listed = "\n".join(f"  {line}" for line in lines)
-        raise RunMismatch(
-            f"{where} belongs to another run\n{listed}\n"
-            "  write to another --output (or --checkpoint-prefix); with --reuse-from and the labels"
-            " table of the earlier run it pays only for images that are new (of an unfinished run:"
-            " `ocrlabel merge` its input as it was, with --partial, writes one)\n"
-            f"  or add --fresh to do {counted(here.rows, 'row')} again"
-        )
-
-
-class Replaced(RunMismatch):
-    """Another start with `--fresh` has put its run in the place of this worker's."""
-
-
-async def written_plan(world: World, layout: Layout) -> Plan | None:
-    """The plan in plan.json, None when there is none. It may have successors."""
-    return await _plan_at(world, layout.plan_key)
-
-
-async def newest(world: World, layout: Layout, plan: Plan) -> Plan:
-    """The last successor of a plan; the plan itself when nothing has replaced it."""
-    while (later := await _plan_at(world, layout.successor_key(plan.run_id))) is not None:
-        plan = later
-    return plan
-
-
-async def succeed(world: World, layout: Layout, there: Plan, wanted: Plan) -> Plan:
-    """Replace a run. Returns what holds then: `wanted`, or the plan of whoever was first."""
-    plan = replace(
-        wanted,
-        replaces=(*there.replaces, there.run_id),
-        replaced_jobs=(*there.replaced_jobs, there.job),
-    )
-    # the switch: from here on the old run's workers write where nobody looks
-    await world.store.put_if_absent(layout.successor_key(there.run_id), encode_plan(plan))
-    return await newest(world, layout, there)
-
-
-async def write_down(world: World, layout: Layout, plan: Plan) -> None:
-    """Bring plan.json up to a plan, unless it names that or a later one."""
-    written = await written_plan(world, layout)
-    if written is None or written.run_id in plan.replaces:
-        await world.store.put(layout.plan_key, encode_plan(plan))
-
-
-async def refuse_if_replaced(world: World, layout: Layout, plan: Plan) -> None:
-    """Raise Replaced when the plan that a worker began with holds no more."""
-    later = await newest(world, layout, plan)
-    if later.run_id != plan.run_id:
-        raise Replaced(
-            f"{world.store.url.rstrip('/')}/{layout.prefix}/{layout.dataset} was begun anew"
-            f" meanwhile: run {later.run_id} replaced run {plan.run_id}, which stops here\n"
-            "  start this worker again without --fresh to go on with the new run"
-        )
-
-
-async def watch(world: World, layout: Layout, plan: Plan, *, every_s: float) -> None:
-    """Look again and again, until it is cancelled. Raises Replaced."""
-    while True:
-        await world.sleep(every_s)
-        with contextlib.suppress(StoreUnavailable):  # the next look tells
-            await refuse_if_replaced(world, layout, plan)
-
-
-async def _plan_at(world: World, key: str) -> Plan | None:
-    try:
-        data = await world.store.get(key)
-    except NotStored:
-        return None
-    return decode_plan(data, where=f"{world.store.url.rstrip('/')}/{key}")

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Failed, FailureClass
-from ocrlabel.pipeline.merge.result_tables import overlaid
+from ocrlabel.pipeline.merge.result_tables import finished_rows
 from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.runtime import World
+from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.selection import Selection
-from ocrlabel.pipeline.state.checkpoint import Checkpoints
-from ocrlabel.pipeline.state.layout import Layout, RunKeys, number_of
+from ocrlabel.pipeline.state.checkpoint import checkpoint_metas
+from ocrlabel.pipeline.state.codec import Codec
+from ocrlabel.pipeline.state.layout import newest_number
+
+
+@dataclass(frozen=True, slots=True)
+class RetriedRows:
+    """failed_before: of every row of a round, by ordinal, how many runs in a row failed on it."""
+
+    failed_before: Mapping[int, int]
+
+
+_ROWS = Codec(RetriedRows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +31,7 @@ class RetryRound:
     """The number-th retry of a run, from 1: failed_before by ordinal."""
 
     number: int
-    failed_before: dict[int, int]
+    failed_before: Mapping[int, int]
 
     def selection(self, plan: Plan) -> Selection:
         """The rows of the round."""
@@ -33,38 +43,34 @@ class RetryRound:
         return {plan.batch_of(ordinal) for ordinal in self.failed_before}
 
 
-async def retry_round(
-    world: World,
-    layout: Layout,
-    plan: Plan,
-    checkpoints: Checkpoints,
-    classes: Collection[str],
-    *,
-    merged: int,
-) -> RetryRound | None:
+async def retry_round(run: Run, classes: Collection[str], *, merged: int) -> RetryRound | None:
     """The unfinished retry round, else a new one; None when nothing failed in these classes.
 
     No class means every failure that is not in quarantine. merged: the last round that is part
     of the tables; a later one is unfinished even when all its batches are done.
     """
     wanted = _checked(classes)
-    places = set(await checkpoints.survey())
-    latest = await _latest(world, layout, plan)
+    places = set(await checkpoint_metas(run))
+    latest = await _latest(run)
     if latest is not None:
-        missing = {(batch, latest.number) for batch in latest.batches(plan)} - places
+        missing = {(batch, latest.number) for batch in latest.batches(run.plan)} - places
         if missing or latest.number > merged:
             return latest
-    failed = await _failed_rows(plan, checkpoints, places, wanted)
+    failed = [
+        row.ref.ordinal
+        async for rows in finished_rows(run, places)
+        for row in rows
+        if isinstance(row.outcome, Failed) and row.outcome.failure.value in wanted
+    ]
     if not failed:
         return None
     earlier = latest.failed_before if latest is not None else {}
     number = latest.number + 1 if latest is not None else 1
     chosen = RetryRound(number, {ordinal: earlier.get(ordinal, 0) + 1 for ordinal in failed})
-    key = f"{layout.of_run(plan.run_id).retries}{number:02d}.json"
-    body = json.dumps({"failed_before": chosen.failed_before}).encode()
-    if await world.store.put_if_absent(key, body):
+    body = _ROWS.encode(RetriedRows(chosen.failed_before))
+    if await run.runtime.store.put_if_absent(run.keys.retry(number), body):
         return chosen
-    return await _latest(world, layout, plan)
+    return await _latest(run)
 
 
 def _checked(classes: Collection[str]) -> frozenset[str]:
@@ -78,36 +84,15 @@ def _checked(classes: Collection[str]) -> frozenset[str]:
     return frozenset(classes) or frozenset(known - {FailureClass.QUARANTINED.value})
 
 
-async def rounds_begun(world: World, keys: RunKeys) -> int:
+async def rounds_begun(run: Run) -> int:
     """How many retry rounds of a run were begun, finished ones included."""
-    listed = world.store.list(keys.retries)
-    return max([number_of(stored.key) async for stored in listed], default=0)
+    return await newest_number(run.runtime.store, run.keys.retries)
 
 
-async def _latest(world: World, layout: Layout, plan: Plan) -> RetryRound | None:
-    keys = layout.of_run(plan.run_id)
-    number = await rounds_begun(world, keys)
+async def _latest(run: Run) -> RetryRound | None:
+    number = await rounds_begun(run)
     if not number:
         return None
-    found = json.loads(await world.store.get(f"{keys.retries}{number:02d}.json"))
-    before = {int(ordinal): int(runs) for ordinal, runs in found["failed_before"].items()}
-    return RetryRound(number, before)
-
-
-async def _failed_rows(
-    plan: Plan,
-    checkpoints: Checkpoints,
-    places: set[tuple[int, int]],
-    wanted: frozenset[str],
-) -> list[int]:
-    failed: list[int] = []
-    for batch in range(plan.batches):
-        rows = await checkpoints.read(batch)
-        for retry in sorted(retry for at, retry in places if at == batch and retry):
-            rows = overlaid(rows, await checkpoints.read(batch, retry))
-        failed += [
-            row.ref.ordinal
-            for row in rows
-            if isinstance(row.outcome, Failed) and row.outcome.failure.value in wanted
-        ]
-    return failed
+    key = run.keys.retry(number)
+    found = _ROWS.decode(await run.runtime.store.get(key), where=run.runtime.where(key))
+    return RetryRound(number, found.failed_before)

@@ -1,11 +1,24 @@
-"""The story of a run: agree on the plan, read what is left, merge, say how it went."""
+"""A run, as a story: join its plan, read what is left, merge, say how it went.
+
+1. Join (`join_plan`). The first worker writes the plan; everyone else must match it.
+2. Claim (`leases/`). Batches are cut into slices of some rows; a slice is claimed by a lease, and
+   all tasks of a worker draw their rows from one scheduler.
+3. Read (`requests/`). Bytes -> image key -> an attempt, claimed -> a slot in the rate -> one
+   request -> its end, judged by the type of the error.
+4. Save (`state/journal`). An outcome is in the store before its task takes the next row.
+5. Finish a batch. Whoever sees all its slices closed writes the checkpoint, put if absent.
+6. Merge (`merge/`). Under its own lease, by whoever sees the last batch done.
+
+`--retry-failed` does 2 to 6 again over the rows that failed, as another round. Whatever ends a run
+early, what was answered is saved by then, and the same call goes on.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,40 +27,58 @@ from ocrlabel.engines.base import Engine
 from ocrlabel.errors import Interrupted, OcrLabelError, RunMismatch, StoreUnavailable
 from ocrlabel.labels import ImageRef
 from ocrlabel.options import BATCH_ROWS, Options
+from ocrlabel.pipeline.budget.attempts import AttemptClaimer
+from ocrlabel.pipeline.budget.budget import BudgetClient, cap_pages
 from ocrlabel.pipeline.counters import Counters
 from ocrlabel.pipeline.events import AllSettled, BatchSaved, Notice, Started
-from ocrlabel.pipeline.join_plan import agree, clear_replaced
-from ocrlabel.pipeline.leases.scheduler import Claims
+from ocrlabel.pipeline.join_plan import clear_replaced, join_plan
+from ocrlabel.pipeline.leases.leases import Leases
+from ocrlabel.pipeline.leases.scheduler import Scheduler
 from ocrlabel.pipeline.merge.merge import clear_journals, finish
-from ocrlabel.pipeline.merge.partial import Result, say_unfinished, write_partial
-from ocrlabel.pipeline.merge.run_record import Finished, labels_are_there, read_record
-from ocrlabel.pipeline.merge.settle_dead import settle_for_the_dead, used_by_worker
-from ocrlabel.pipeline.plan import Plan, Replaced, refuse_if_replaced, watch
+from ocrlabel.pipeline.merge.partial import record_unfinished, write_partial
+from ocrlabel.pipeline.merge.run_record import RunRecord, labels_are_there, read_record
+from ocrlabel.pipeline.merge.settle_dead import settling_for_dead_workers
+from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.preflight import refuse_without_images
-from ocrlabel.pipeline.requests.image_reader import Reader, Reuse
-from ocrlabel.pipeline.requests.request import Exchange, Line, Paid
-from ocrlabel.pipeline.requests.task_pool import Crew
+from ocrlabel.pipeline.progress import RunProgress, read_progress
+from ocrlabel.pipeline.rate.breaker import Breaker
+from ocrlabel.pipeline.rate.limiter import RatePool
+from ocrlabel.pipeline.replacement import Replaced, refuse_if_replaced, watch_for_replacement
+from ocrlabel.pipeline.requests.image_reader import Reuse, RowReader
+from ocrlabel.pipeline.requests.request import Exchange, PaidRequests, ReadyQueue
+from ocrlabel.pipeline.requests.task_pool import TaskPool
 from ocrlabel.pipeline.retry_rounds import retry_round
-from ocrlabel.pipeline.run_context import Dataset, Tools, tools_for
-from ocrlabel.pipeline.runtime import Draining, Stop, World
+from ocrlabel.pipeline.run_context import Round, Run, RunInput
+from ocrlabel.pipeline.runtime import Draining, Runtime, Stop
 from ocrlabel.pipeline.selection import Selection, select
-from ocrlabel.pipeline.state.journal import JournalWriter, Views
+from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
+from ocrlabel.pipeline.state.journal import JournalCache, JournalWriter
 from ocrlabel.pipeline.state.layout import Layout
-from ocrlabel.pipeline.survey import Survey, survey
-from ocrlabel.pipeline.workers.heartbeat import Heartbeats
-from ocrlabel.pipeline.workers.heartbeat_loop import Pulse
+from ocrlabel.pipeline.workers.heartbeat_loop import HeartbeatLoop
 from ocrlabel.pipeline.workers.limits import limits_of, say_limits
 from ocrlabel.wording import counted, usd
-
-__all__ = ["Result", "run"]
 
 _CHANGE = "change or lift it by"
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended. already: it was done before. partial: rows were left out.
+
+    labels_key and failures_key name the tables that were written, partial ones included.
+    """
+
+    record: RunRecord
+    labels_key: str
+    failures_key: str
+    already: bool = False
+    partial: bool = False
+
+
 async def run(
-    world: World,
+    runtime: Runtime,
     layout: Layout,
-    dataset: Dataset,
+    dataset: RunInput,
     engine: Engine,
     options: Options,
     *,
@@ -60,137 +91,118 @@ async def run(
     Returns when every selected row is settled and the tables are written. Raises what stopped it
     earlier; everything that was answered is saved by then, and the same call goes on.
     """
+    counters = Counters(runtime.emit, stop, engine.price_per_page_usd)
+    runtime = replace(runtime, emit=counters)
+    plan = _wanted_plan(runtime, layout, dataset, engine, options)
+    wanted = Run(runtime, layout, plan, options, engine.price_per_page_usd)
     try:
-        return await _run(
-            world, layout, dataset, engine, options, stop=stop, scratch=scratch, reuse=reuse
-        )
+        return await _run(wanted, dataset, engine, stop, counters, scratch, reuse)
     except Draining:
         raise Interrupted(stop.reason) from None
 
 
 async def _run(
-    world: World,
-    layout: Layout,
-    dataset: Dataset,
+    wanted: Run,
+    dataset: RunInput,
     engine: Engine,
-    options: Options,
-    *,
     stop: Stop,
+    counters: Counters,
     scratch: Path,
     reuse: Reuse | None,
 ) -> Result:
-    counters = Counters(world.emit, stop)
-    world = replace(world, emit=counters)
-    plan = await agree(world, layout, _wanted(world, layout, dataset, engine, options), options)
-    await clear_replaced(world, layout, plan)
-    keys, given = layout.of_run(plan.run_id), options
-    options = (await limits_of(world, keys)).hold_for(given)
-    tools = tools_for(
-        world,
-        layout,
-        plan,
-        dataset,
-        engine,
-        options=options,
-        stop=stop,
-        counters=counters,
-        reuse=reuse,
-    )
-    before = await read_record(world, layout, plan)
+    given = wanted.options
+    run = await join_plan(wanted)
+    await clear_replaced(run)
+    run = replace(run, options=(await limits_of(run)).hold_for(given))
+    worker = _worker(run, dataset, engine, stop, counters, reuse)
+    before = await read_record(run)
     if before is not None and before.complete:
         # run.json has their account: what a crash left of them must not be counted again
-        retries = int(before.told["retries"])
-        await clear_journals(tools, retry=retries)
-        already = await labels_are_there(world, layout)
+        last = run.round(before.retries)
+        await clear_journals(last)
+        already = await labels_are_there(run)
         if not already:
-            before = await finish(tools, scratch, retry=retries)
-        if options.retry_failed is None:
-            return _result(layout, before, already=already)
+            before = await finish(last, scratch, stop)
+        if run.options.retry_failed is None:
+            return _result(run, before, already=already)
     else:
         before = None
-    tools = replace(tools, known_limits=await say_limits(world, keys, given))
-    _say_what_holds(world, given, options)
-    selection = select(plan.rows, limit=options.limit, sample=options.sample, seed=options.seed)
-    found = await survey(world, plan, tools.checkpoints, tools.keys(0), selection)
-    world.emit(_started(tools, found, selection))
+    worker = replace(worker, known_limits=await say_limits(run, given))
+    _tell_limits(run, given)
+    options = run.options
+    selection = select(run.plan.rows, limit=options.limit, sample=options.sample, seed=options.seed)
+    found = await read_progress(run, selection)
+    run.runtime.emit(_started(worker, found, selection))
     if found.tally.labelled + found.tally.failed == 0:
         await refuse_without_images(dataset)
     await engine.start()
     try:
-        return await _rounds(tools, selection, found, before, scratch)
+        if before is None:
+            await _read_all(worker, run.round(), selection, found.open_batches)
+            if not selection.everything(run.plan.rows):
+                record, layout = await write_partial(run, dataset, scratch), run.layout
+                keys = layout.partial_labels_key, layout.partial_failures_key
+                return Result(record, *keys, partial=True)
+            before = await finish(run.round(), scratch, stop)
+        if options.retry_failed is not None:
+            before = await _retry(worker, found, before, scratch)
+        return _result(run, before)
     finally:
         await engine.close()
 
 
-async def _rounds(
-    tools: Tools, selection: Selection, found: Survey, before: Finished | None, scratch: Path
-) -> Result:
-    """The run's own round, and the retry round that was asked for."""
-    options = tools.options
-    if before is None:
-        if not selection.everything(tools.plan.rows):
-            asked_for = f"{selection.count():,} of {counted(tools.plan.rows, 'row')}"
-            tools.world.emit(Notice("part", f"{asked_for}, as --limit and --sample ask for"))
-        await _work(tools, selection, found.open_batches, retry=0)
-        if not selection.everything(tools.plan.rows):
-            return await write_partial(tools, scratch)
-        before = await finish(tools, scratch, retry=0)
-    if options.retry_failed is not None:
-        again = await retry_round(
-            tools.world,
-            tools.layout,
-            tools.plan,
-            tools.checkpoints,
-            options.retry_failed,
-            merged=int(before.told["retries"]),
-        )
-        if again is None:
-            tools.world.emit(Notice("retry", "nothing has failed that could be tried again"))
-        else:
-            batches = await _without_checkpoint(tools, again.batches(tools.plan), again.number)
-            selection = again.selection(tools.plan)
-            tools.world.emit(replace(_started(tools, found, selection), done=0, failed=0))
-            await _work(tools, selection, batches, retry=again.number)
-            before = await finish(tools, scratch, retry=again.number)
-    return _result(tools.layout, before)
+async def _retry(worker: Worker, found: RunProgress, before: RunRecord, scratch: Path) -> RunRecord:
+    """The retry round that was asked for."""
+    run = worker.run
+    again = await retry_round(run, run.options.retry_failed or (), merged=before.retries)
+    if again is None:
+        run.runtime.emit(Notice("retry", "nothing has failed that could be tried again"))
+        return before
+    metas = await checkpoint_metas(run)
+    batches = sorted(b for b in again.batches(run.plan) if (b, again.number) not in metas)
+    selection = again.selection(run.plan)
+    run.runtime.emit(replace(_started(worker, found, selection), done=0, failed=0))
+    await _read_all(worker, run.round(again.number), selection, batches)
+    return await finish(run.round(again.number), scratch, worker.stop)
 
 
-async def _work(tools: Tools, selection: Selection, batches: Sequence[int], *, retry: int) -> None:
+async def _read_all(
+    worker: Worker, round_: Round, selection: Selection, batches: Sequence[int]
+) -> None:
     """One round; when it ends early, run.json says why and how far it came.
 
     Not so when the run was replaced: run.json is the new one's then.
     """
-    still_holds = partial(refuse_if_replaced, tools.world, tools.layout, tools.plan)
+    run, stop = worker.run, worker.stop
+    if not round_.number and not selection.everything(run.plan.rows):
+        asked_for = f"{selection.count():,} of {counted(run.plan.rows, 'row')}"
+        run.runtime.emit(Notice("part", f"{asked_for}, as --limit and --sample ask for"))
     try:
-        await still_holds()  # nothing is paid for a run that nobody will look at
-        await work_round(tools, selection, batches, retry=retry)
+        await refuse_if_replaced(run)  # nothing is paid for a run that nobody will look at
+        await read_round(worker, round_, selection, batches)
         with contextlib.suppress(StoreUnavailable):  # the merge waits for the store
-            await still_holds()
+            await refuse_if_replaced(run)
     except Replaced:
         raise
     except OcrLabelError as error:
-        await say_unfinished(tools, str(error))
+        await record_unfinished(run, str(error))
         raise
     finally:
-        if tools.purse is not None:
+        if worker.budget is not None:
             with contextlib.suppress(StoreUnavailable):
-                await tools.purse.settle()
-    if tools.stop.draining:
-        await say_unfinished(tools, tools.stop.reason)
-        raise Interrupted(tools.stop.reason)
-    tools.world.emit(AllSettled())
+                await worker.budget.settle()
+    if stop.draining:
+        await record_unfinished(run, stop.reason)
+        raise Interrupted(stop.reason)
+    run.runtime.emit(AllSettled())
 
 
-async def _without_checkpoint(tools: Tools, batches: set[int], retry: int) -> list[int]:
-    metas = await tools.checkpoints.survey()
-    return sorted(batch for batch in batches if (batch, retry) not in metas)
-
-
-def _wanted(
-    world: World, layout: Layout, dataset: Dataset, engine: Engine, options: Options
+def _wanted_plan(
+    runtime: Runtime, layout: Layout, dataset: RunInput, engine: Engine, options: Options
 ) -> Plan:
+    """The plan that this start writes where there is none."""
     return Plan(
-        run_id=world.token()[:12],
+        run_id=runtime.token()[:12],
         dataset=layout.dataset,
         source=dataset.describe(),
         fingerprint=dataset.fingerprint,
@@ -198,147 +210,209 @@ def _wanted(
         engine=engine.name,
         options=dict(engine.options),
         batch_rows=options.batch_size or BATCH_ROWS,
-        created_at_s=world.wall(),
+        created_at_s=runtime.wall(),
         job=options.job,
     )
 
 
-def _say_what_holds(world: World, given: Options, options: Options) -> None:
+def _tell_limits(run: Run, given: Options) -> None:
     """Limits that hold though this start did not name them, or named others."""
+    options, emit = run.options, run.runtime.emit
     if options.max_cost is not None and options.max_cost != given.max_cost:
         cap = f"the cap of {usd(options.max_cost)}"
-        world.emit(Notice("cap", f"{cap} that this run has still holds: {_CHANGE} --max-cost"))
+        emit(Notice("cap", f"{cap} that this run has still holds: {_CHANGE} --max-cost"))
     if options.rps is not None and options.rps != given.rps:
         rate = f"the rate of {options.rps:g} requests/s"
-        world.emit(Notice("rate", f"{rate} that this run has still holds: {_CHANGE} --rps"))
+        emit(Notice("rate", f"{rate} that this run has still holds: {_CHANGE} --rps"))
 
 
-def _started(tools: Tools, found: Survey, selection: Selection) -> Started:
+def _started(worker: Worker, found: RunProgress, selection: Selection) -> Started:
     return Started(
         rows=selection.count(),
         done=found.done,
         failed=found.failed,
-        engine=tools.engine.name,
-        price_per_page_usd=tools.engine.price_per_page_usd,
+        engine=worker.engine.name,
+        price_per_page_usd=worker.run.price_per_page_usd,
         spent_pages=found.account.spent_pages,
     )
 
 
-def _result(layout: Layout, finished: Finished, *, already: bool = False) -> Result:
-    return Result(finished.told, layout.labels_key, layout.failures_key, already=already)
+def _result(run: Run, record: RunRecord, *, already: bool = False) -> Result:
+    return Result(record, run.layout.labels_key, run.layout.failures_key, already=already)
 
 
-async def work_round(
-    tools: Tools,
-    selection: Selection,
-    unfinished: Sequence[int],
-    *,
-    retry: int = 0,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """What this process works on a run with, in all its rounds.
+
+    budget: None for engines that cost nothing. known_limits: the entry of the log of limits up to
+    which the run's options hold.
+    """
+
+    run: Run
+    engine: Engine
+    dataset: RunInput
+    stop: Stop
+    pool: RatePool
+    breaker: Breaker
+    budget: BudgetClient | None
+    counters: Counters
+    reuse: Reuse | None
+    known_limits: int = 0
+
+
+def _worker(
+    run: Run,
+    dataset: RunInput,
+    engine: Engine,
+    stop: Stop,
+    counters: Counters,
+    reuse: Reuse | None,
+) -> Worker:
+    runtime, options, price_usd = run.runtime, run.options, run.price_per_page_usd
+    counters.began_at_s = runtime.wall()
+    budget = None
+    if price_usd > 0:
+        budget = BudgetClient(run, cap=cap_pages(options.max_cost, price_usd))
+    return Worker(
+        run=run,
+        engine=engine,
+        dataset=dataset,
+        stop=stop,
+        pool=RatePool(
+            lanes=engine.lanes,
+            clock=runtime.clock,
+            sleep=runtime.sleep,
+            rps=options.rps,
+            concurrency=options.concurrency or engine.parallel,
+            wall=runtime.wall,
+        ),
+        breaker=Breaker(
+            give_up_after_s=options.give_up_after,
+            probe_timeout_s=engine.request_timeout_s + 30.0,
+        ),
+        budget=budget,
+        counters=counters,
+        reuse=reuse,
+    )
+
+
+async def read_round(
+    worker: Worker, round_: Round, selection: Selection, unfinished: Sequence[int]
 ) -> None:
     """Read every selected row of the unfinished batches, with whoever else is at it.
 
     Returns when all of them are settled. Raises what stopped the run; by then everything that
     was answered is saved, and every lease is given back.
     """
-    world, keys = tools.world, tools.keys(retry)
-    views = Views(world, keys)
-    journal = JournalWriter(
-        world, keys, give_up_after_s=tools.options.give_up_after, wrote=views.wrote
-    )
+    run, options = worker.run, worker.run.options
+    journals = JournalCache(round_)
+    journal = JournalWriter(round_, give_up_after_s=options.give_up_after, wrote=journals.wrote)
 
     async def refs(start: int, stop: int) -> Sequence[ImageRef]:
-        return await asyncio.to_thread(tools.dataset.refs, start, stop)
+        return await asyncio.to_thread(worker.dataset.refs, start, stop)
 
-    async def batch_done(batch: int) -> None:
-        await _write_checkpoint(tools, selection, views, refs, batch, retry=retry)
-
-    claims = Claims(
-        world=world,
-        plan=tools.plan,
-        leases=tools.leases(retry),
-        views=views,
-        stop=tools.stop,
+    scheduler = Scheduler(
+        round=round_,
+        leases=Leases(round_, duration_s=options.lease_s),
+        journals=journals,
+        stop=worker.stop,
         selection=selection,
         refs=refs,
-        batch_done=batch_done,
+        batch_done=partial(_write_checkpoint, round_, selection, journals, refs),
         unfinished=unfinished,
-        retrying=retry > 0,
     )
     exchange = Exchange(
-        world=world,
-        engine=tools.engine,
-        options=tools.options,
-        stop=tools.stop,
-        pool=tools.pool,
-        breaker=tools.breaker,
+        run=run,
+        engine=worker.engine,
+        stop=worker.stop,
+        pool=worker.pool,
+        breaker=worker.breaker,
         journal=journal,
     )
-    asks = tools.asks(retry)
     paid = None
-    if asks is not None and tools.purse is not None:
-        line = Line(tools.pool.rate_now)
-        paid = Paid(exchange=exchange, asks=asks, views=views, purse=tools.purse, line=line)
-    reader = Reader(exchange=exchange, images=tools.dataset, paid=paid, reuse=tools.reuse)
-    crew = Crew(
-        world=world,
-        claims=claims,
-        reader=reader,
-        options=tools.options,
-        stop=tools.stop,
-        hands_wanted=tools.pool.in_flight_wanted,
-    )
-    if tools.purse is not None and asks is not None:
-        heartbeats = Heartbeats(world, keys, duration_s=tools.options.lease_s)
-        tools.purse.settle_for_the_dead = partial(
-            settle_for_the_dead, world, tools.purse, heartbeats, partial(used_by_worker, tools)
+    if worker.budget is not None:
+        worker.budget.settle_dead_workers = settling_for_dead_workers(run, worker.budget)
+        claimer = AttemptClaimer(
+            round_,
+            send_within_s=options.send_within_s,
+            request_timeout_s=worker.engine.request_timeout_s,
+            margin_s=options.lease_s / 4,
         )
-    pulse = Pulse(
-        world=world,
-        keys=keys,
-        pool=tools.pool,
-        purse=tools.purse,
-        duration_s=tools.options.lease_s,
-        busy=lambda: crew.busy,
-        told=tools.counters.told,
-        began_at_s=tools.began_at_s,
-        price_per_page_usd=tools.engine.price_per_page_usd,
-        known_limits=tools.known_limits,
+        paid = PaidRequests(
+            exchange=exchange,
+            claimer=claimer,
+            journals=journals,
+            budget=worker.budget,
+            queue=ReadyQueue(worker.pool.rate_now),
+        )
+    tasks = TaskPool(
+        run=run,
+        scheduler=scheduler,
+        reader=RowReader(exchange=exchange, images=worker.dataset, paid=paid, reuse=worker.reuse),
+        stop=worker.stop,
+        tasks_wanted=worker.pool.in_flight_wanted,
     )
-    watching = watch(world, tools.layout, tools.plan, every_s=tools.options.lease_s / 3)
-    background = (journal.run(), claims.keep(), pulse.run(), watching)
-    tasks = [asyncio.ensure_future(work) for work in background]
+    heartbeats = HeartbeatLoop(
+        run=run,
+        pool=worker.pool,
+        budget=worker.budget,
+        busy=lambda: tasks.busy,
+        report=worker.counters.report,
+        known_limits=worker.known_limits,
+    )
+    watching = watch_for_replacement(run, every_s=options.lease_s / 3)
+    writing, *others = (
+        asyncio.ensure_future(work)
+        for work in (journal.run(), scheduler.keep(), heartbeats.keep(), watching)
+    )
     try:
         try:
-            await _while_all_live(crew.work(), tasks)
+            await _while_all_live(tasks.work(), [writing, *others])
         finally:
             journal.close()
-            await tasks[0]
+            await writing
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await claims.release_all()
-        await pulse.end()
+        for one in (writing, *others):
+            one.cancel()
+        await asyncio.gather(writing, *others, return_exceptions=True)
+        await scheduler.release_all()
+        await heartbeats.end()
+
+
+async def _while_all_live(work: Awaitable[None], others: Sequence[asyncio.Future[None]]) -> None:
+    """Do the work; one of the others that ends by an error ends the work with it."""
+    main = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({main, *others}, return_when=asyncio.FIRST_COMPLETED)
+        if not main.done():
+            for one in others:
+                if one.done():
+                    one.result()
+        await main
+    finally:
+        # whoever ends it, what was under way is written down before the journal is closed
+        main.cancel()
+        await asyncio.gather(main, return_exceptions=True)
 
 
 async def _write_checkpoint(
-    tools: Tools,
+    round_: Round,
     selection: Selection,
-    views: Views,
+    journals: JournalCache,
     refs: Callable[[int, int], Awaitable[Sequence[ImageRef]]],
     batch: int,
-    *,
-    retry: int,
 ) -> None:
     """Make the checkpoint of a batch whose slices are all closed, unless somebody has."""
-    if await tools.checkpoints.exists(batch, retry):
-        views.drop(batch)
+    checkpoints, plan = Checkpoints(round_), round_.run.plan
+    if await checkpoints.exists(batch):
+        journals.drop(batch)
         return
-    view = await views.fresh(batch)
-    whole = tools.plan.batch_range(batch)
-    ordinals = selection.within(whole) if retry else whole
-    if missing := [ordinal for ordinal in ordinals if ordinal not in view.outcomes]:
-        if await tools.checkpoints.exists(batch, retry):
+    journal = await journals.fresh(batch)
+    whole = plan.batch_range(batch)
+    ordinals = selection.within(whole) if round_.number else whole
+    if missing := [ordinal for ordinal in ordinals if ordinal not in journal.outcomes]:
+        if await checkpoints.exists(batch):
             return  # it was merged, and its journal cleared, between the two looks
         raise RunMismatch(
             f"batch {batch} is closed, but the journal lacks rows {missing[:5]}\n"
@@ -346,27 +420,10 @@ async def _write_checkpoint(
         )
     wanted = set(ordinals)
     rows = [
-        Settled(ref, view.with_all_attempts(view.outcomes[ref.ordinal]))
+        Settled(ref, journal.with_all_attempts(journal.outcomes[ref.ordinal]))
         for ref in await refs(whole.start, whole.stop)
         if ref.ordinal in wanted
     ]
-    seen = len(view.seen)
-    await tools.checkpoints.write(batch, rows, retry=retry, journal_objects=seen)
-    views.drop(batch)
-    tools.world.emit(BatchSaved(batch, tools.plan.batches))
-
-
-async def _while_all_live(work: Awaitable[None], tasks: Sequence[asyncio.Future[None]]) -> None:
-    """Do the work; a background task that ends by an error ends the work with it."""
-    main = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({main, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        if not main.done():
-            for task in tasks:
-                if task.done():
-                    task.result()
-        await main
-    finally:
-        # whoever ends it, what was under way is written down before the journal is closed
-        main.cancel()
-        await asyncio.gather(main, return_exceptions=True)
+    await checkpoints.write(batch, rows, journal_objects=len(journal.seen))
+    journals.drop(batch)
+    round_.runtime.emit(BatchSaved(batch, plan.batches))

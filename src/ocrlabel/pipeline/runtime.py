@@ -1,21 +1,73 @@
-"""How a run is asked to end early: drain (finish what was sent), or now (write down the rest)."""
+"""What a run reaches the world with, and how it is asked to end early.
+
+Clock, sleep, randomness and the store come in as a `Runtime`, so that a test runs hours of a fleet
+in milliseconds. `Stop` ends a run in two steps: drain (what was sent may end), or now (what is
+under way is written down as unknown).
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ocrlabel.pipeline.events import Event
 from ocrlabel.storage.base import ObjectStore
 
 T = TypeVar("T")
-Alive = Callable[[int, str], bool]
+Alive: TypeAlias = Callable[[int, str], bool]
+"""(pid, start mark) -> whether that very process still runs on this host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A worker and the process it is: enough to tell, on the same host, that it has died.
+
+    host is empty where a process cannot be told apart (no /proc): then only time decides.
+    """
+
+    worker: str
+    host: str = ""
+    pid: int = 0
+    started: str = ""
+
+    @staticmethod
+    def of(body: Owner) -> Owner:
+        """The owner alone of what it has written."""
+        return Owner(body.worker, body.host, body.pid, body.started)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """clock: seconds that also pass while the machine sleeps (CLOCK_BOOTTIME); wall: Unix s.
+
+    token gives a fresh random hex string; me is this worker; emit takes what is worth showing.
+    """
+
+    store: ObjectStore
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    uniform: Callable[[float, float], float]
+    token: Callable[[], str]
+    me: Owner
+    alive: Alive
+    emit: Callable[[Event], None]
+
+    def certainly_dead(self, owner: Owner) -> bool:
+        """True only for another process of this host that no longer runs."""
+        if not owner.host or owner.host != self.me.host or owner.worker == self.me.worker:
+            return False
+        return not self.alive(owner.pid, owner.started)
+
+    def where(self, key: str) -> str:
+        """A key of the store as a person would look for it."""
+        return f"{self.store.url.rstrip('/')}/{key}"
 
 
 class Draining(Exception):
-    """Nothing new is sent any more; whoever waits for its turn gives up its place."""
+    """Nothing new is sent any more; whoever waits for its turn gives it up."""
 
 
 class Stop:
@@ -77,64 +129,3 @@ class Stop:
             await sleep(wait_s)
 
         await self.or_drain(sleeping())
-
-
-"""(pid, start mark) -> whether that very process still runs on this host."""
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """A worker and the process it is: enough to tell, on the same host, that it has died.
-
-    host is empty where a process cannot be told apart (no /proc): then only time decides.
-    """
-
-    worker: str
-    host: str = ""
-    pid: int = 0
-    started: str = ""
-
-    def as_json(self) -> dict[str, str | int]:
-        """Plain values for a JSON object."""
-        return {
-            "worker": self.worker,
-            "host": self.host,
-            "pid": self.pid,
-            "started": self.started,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """clock: seconds that also pass while the machine sleeps (CLOCK_BOOTTIME); wall: Unix s.
-
-    token gives a fresh random hex string; me is this worker; emit takes what is worth showing.
-    """
-
-    store: ObjectStore
-    clock: Callable[[], float]
-    wall: Callable[[], float]
-    sleep: Callable[[float], Awaitable[None]]
-    uniform: Callable[[float, float], float]
-    token: Callable[[], str]
-    me: Owner
-    alive: Alive
-    emit: Callable[[Event], None]
-
-
-def owner_from(found: dict[str, object]) -> Owner:
-    """The owner that a JSON object names."""
-    pid = found.get("pid")
-    return Owner(
-        worker=str(found.get("worker", "")),
-        host=str(found.get("host", "")),
-        pid=pid if isinstance(pid, int) else 0,
-        started=str(found.get("started", "")),
-    )
-
-
-def certainly_dead(owner: Owner, here: Owner, alive: Alive) -> bool:
-    """True only for a process of this host that no longer runs."""
-    if not owner.host or owner.host != here.host or owner.worker == here.worker:
-        return False
-    return not alive(owner.pid, owner.started)

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Attempt, AttemptResult, Tally
 from ocrlabel.pipeline.budget.account import Account, of_attempts, pages_at_risk
-from ocrlabel.pipeline.budget.attempts import Asks
-from ocrlabel.pipeline.join_plan import existing_plan
+from ocrlabel.pipeline.budget.attempts import AttemptReader, KnownAttempts
 from ocrlabel.pipeline.merge.partial import A_PART
-from ocrlabel.pipeline.merge.run_record import Finished, read_record
-from ocrlabel.pipeline.merge.usage import KnownAttempts
-from ocrlabel.pipeline.outcome import never_answered
+from ocrlabel.pipeline.merge.run_record import RunRecord, read_record
 from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.runtime import World
+from ocrlabel.pipeline.progress import RunProgress, read_progress
+from ocrlabel.pipeline.replacement import find_run
+from ocrlabel.pipeline.run_context import Run
+from ocrlabel.pipeline.runtime import Runtime
 from ocrlabel.pipeline.state.checkpoint import Checkpoints
-from ocrlabel.pipeline.state.layout import Layout, RunKeys
-from ocrlabel.pipeline.survey import Survey, survey
+from ocrlabel.pipeline.state.layout import Layout
 from ocrlabel.pipeline.workers.heartbeat import (
     Beat,
     Heartbeats,
     Presence,
+    WorkerReport,
     active_s,
-    attend,
+    look_until_sure,
     presence,
     session_of,
     silence_s,
@@ -47,21 +47,20 @@ class WorkerStatus:
     worker: str
     presence: Presence
     silent_s: float
-    said: Mapping[str, Any]
+    said: WorkerReport
     perhaps_billed_pages: int = 0
 
     @property
     def stopped(self) -> str:
         """Why it ended before the work did, "" where it did not."""
-        return str(self.said.get("stopped", "")) if self.presence is Presence.ENDED else ""
+        return self.said.stopped if self.presence is Presence.ENDED else ""
 
     @property
     def requests_per_s(self) -> float | None:
         """Over the last minute before its newest heartbeat; None before its first request."""
-        if (lately := self.said.get("lately")) is None:
+        if (lately := self.said.lately) is None:
             return None
-        watched_s = max(float(self.said["at_s"]) - float(lately["since_s"]), 1.0)
-        return float(lately["requests"]) / watched_s
+        return lately.requests / max(self.said.at_s - lately.since_s, 1.0)
 
 
 Workers: TypeAlias = tuple[WorkerStatus, ...]
@@ -69,7 +68,7 @@ Workers: TypeAlias = tuple[WorkerStatus, ...]
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A run as it stands. told: run.json where there is one.
+    """A run as it stands. record: run.json where there is one.
 
     account: requests of lost workers are in it. active_s: seconds in which a worker was at it.
     images_per_s: of the workers at it; None where there is none. steady: enough was seen to judge
@@ -80,7 +79,7 @@ class Status:
     tally: Tally
     account: Account
     workers: Workers
-    told: Mapping[str, Any] | None
+    record: RunRecord | None
     active_s: float = 0.0
     images_per_s: float | None = None
     steady: bool = False
@@ -88,14 +87,14 @@ class Status:
     @property
     def complete(self) -> bool:
         """Merged, every row in one of the two tables."""
-        return self.told is not None and bool(self.told["complete"])
+        return self.record is not None and self.record.complete
 
     @property
     def a_part_was_asked_for(self) -> bool:
         """It did all that it was asked to, which was not every row (`--limit`, `--sample`)."""
-        if self.told is None or self.told.get("reason") != A_PART:
+        if self.record is None or self.record.reason != A_PART:
             return False
-        return bool(self.told["not_reached"] == self.tally.not_reached)
+        return self.record.not_reached == self.tally.not_reached
 
     @property
     def left_s(self) -> float | None:
@@ -105,75 +104,69 @@ class Status:
         return self.tally.not_reached / self.images_per_s
 
 
-async def read_status(world: World, layout: Layout, *, watch_s: float) -> Status:
+async def read_status(runtime: Runtime, layout: Layout, *, watch_s: float) -> Status:
     """Look at a run. While workers are at it, it is looked at twice, watch_s apart, for the rate.
 
     Raises ConfigError when there is no run.
     """
-    plan = await existing_plan(world, layout)
-    if plan is None:
-        where = f"{world.store.url.rstrip('/')}/{layout.plan_key}"
+    run = await find_run(runtime, layout)
+    if run is None:
         raise ConfigError(
-            f"there is no run here: {where} does not exist\n"
+            f"there is no run here: {runtime.where(layout.plan_key)} does not exist\n"
             "  name the labels table that the run writes: ocrlabel status labels.parquet"
         )
-    keys = layout.of_run(plan.run_id)
-    checkpoints = Checkpoints(world, layout, plan)
-    heartbeats = Heartbeats(world, keys, duration_s=60.0)
+    heartbeats = Heartbeats(run, duration_s=60.0)
 
     def workers(perhaps: Mapping[str, int]) -> Workers:
-        return tuple(_worker(beat, heartbeats, world, perhaps) for beat in beats)
+        return tuple(_worker(beat, heartbeats, runtime, perhaps) for beat in beats)
 
-    if (record := await read_record(world, layout, plan)) is not None and record.complete:
+    if (record := await read_record(run)) is not None and record.complete:
         beats = await heartbeats.look()
-        return _finished(plan, record, workers({}))
-    beats = await attend(world, heartbeats)
+        return _finished(run.plan, record, workers({}))
+    beats = await look_until_sure(runtime, heartbeats)
     there = workers({})
     lost = {one.worker for one in there if one.presence is Presence.LOST}
     if not any(one.presence is Presence.WORKING for one in there):
-        found, perhaps = await survey_with_lost(world, plan, checkpoints, keys, lost)
+        found, perhaps = await progress_with_lost(run, lost)
         # again: journals that were cleared meanwhile are counted in it
-        if (record := await read_record(world, layout, plan)) is not None and record.complete:
-            return _finished(plan, record, there)
-        told = record.told if record is not None else None
-        return Status(plan, found.tally, found.account, workers(perhaps), told, _active_s(beats))
-    first = await survey(world, plan, checkpoints, keys)
-    began_s = world.clock()
-    await world.sleep(watch_s)
-    found, perhaps = await survey_with_lost(world, plan, checkpoints, keys, lost)
+        if (record := await read_record(run)) is not None and record.complete:
+            return _finished(run.plan, record, there)
+        since_s = _active_s(beats)
+        return Status(run.plan, found.tally, found.account, workers(perhaps), record, since_s)
+    first = await read_progress(run)
+    began_s = runtime.clock()
+    await runtime.sleep(watch_s)
+    found, perhaps = await progress_with_lost(run, lost)
     done = found.tally.labelled + found.tally.failed - first.tally.labelled - first.tally.failed
-    watched_s = max(world.clock() - began_s, 1e-3)
+    watched_s = max(runtime.clock() - began_s, 1e-3)
     beats = await heartbeats.look()
     there = workers(perhaps)
-    if (record := await read_record(world, layout, plan)) is not None and record.complete:
-        return _finished(plan, record, there)
+    if (record := await read_record(run)) is not None and record.complete:
+        return _finished(run.plan, record, there)
     if done < _ENOUGH_ROWS:
         # too few to judge by: what the workers at it did since they began tells more
         working = {one.worker for one in there if one.presence is Presence.WORKING}
         living = [beat for beat in beats if beat.owner.worker in working]
         done, watched_s = max((done, watched_s), _since_they_began(living))
     return Status(
-        plan,
+        run.plan,
         found.tally,
         found.account,
         there,
-        record.told if record is not None else None,
+        record,
         _active_s(beats),
         images_per_s=done / watched_s,
         steady=done >= _ENOUGH_ROWS,
     )
 
 
-def _finished(plan: Plan, record: Finished, workers: Workers) -> Status:
-    told = record.told
-    tally = Tally(*(told[name] for name in Tally.__dataclass_fields__))
-    account = Account(**told["account"])
-    return Status(plan, tally, account, workers, told, told.get("active_s", 0.0))
+def _finished(plan: Plan, record: RunRecord, workers: Workers) -> Status:
+    return Status(plan, record.tally, record.account, workers, record, record.active_s or 0.0)
 
 
 def _since_they_began(living: Sequence[Beat]) -> tuple[int, float]:
     """Rows that these workers did, and the seconds in which one of them was at it."""
-    done = sum(beat.said.get("labelled", 0) + beat.said.get("failed", 0) for beat in living)
+    done = sum(beat.said.labelled + beat.said.failed for beat in living)
     return done, max(_active_s(living), 1e-3)
 
 
@@ -183,30 +176,30 @@ def _active_s(beats: Sequence[Beat]) -> float:
 
 
 def _worker(
-    beat: Beat, heartbeats: Heartbeats, world: World, perhaps: Mapping[str, int]
+    beat: Beat, heartbeats: Heartbeats, runtime: Runtime, perhaps: Mapping[str, int]
 ) -> WorkerStatus:
     return WorkerStatus(
         worker=beat.owner.worker,
-        presence=presence(beat, heartbeats, world),
-        silent_s=silence_s(beat, world),
+        presence=presence(beat, heartbeats, runtime),
+        silent_s=silence_s(beat, runtime),
         said=beat.said,
         perhaps_billed_pages=perhaps.get(beat.owner.worker, 0),
     )
 
 
-async def survey_with_lost(
-    world: World, plan: Plan, checkpoints: Checkpoints, keys: RunKeys, lost: Collection[str]
-) -> tuple[Survey, Mapping[str, int]]:
-    """A survey whose account has the unanswered requests of lost workers in it.
+async def progress_with_lost(
+    run: Run, lost: Collection[str]
+) -> tuple[RunProgress, Mapping[str, int]]:
+    """The progress of a run, with the unanswered requests of lost workers in its account.
 
     And by worker, lost or not, the pages that were perhaps billed without an answer. Read in the
-    order in which things move on: an ask gets an attempt in a journal, a journal becomes a
+    order in which things move on: a claim gets an attempt in a journal, a journal becomes a
     checkpoint.
     """
-    asks = Asks(world, keys, send_within_s=0.0, request_timeout_s=0.0, margin_s=0.0)
-    listed = await asks.listed() if lost else []
+    reader = AttemptReader(run.round())
+    listed = await reader.listed() if lost else []
     if not listed:  # nobody is lost, or the engine costs nothing
-        return await survey(world, plan, checkpoints, keys), {}
+        return await read_progress(run), {}
     ended = KnownAttempts()
     pages: Counter[str] = Counter()
     unknown: set[tuple[str, int]] = set()
@@ -219,16 +212,12 @@ async def survey_with_lost(
                 unknown.add((key, one.number))
                 pages[one.worker] += pages_at_risk(one)
 
-    found = await survey(world, plan, checkpoints, keys, saw=saw)
-    for batch in sorted(set(range(plan.batches)) - set(found.open_batches)):
-        for key, attempts in await checkpoints.attempts(batch):
+    found = await read_progress(run, saw=saw)
+    for batch in sorted(set(range(run.plan.batches)) - set(found.open_batches)):
+        for key, attempts in await Checkpoints(run.round()).attempts(batch):
             saw(key, attempts)
-    unanswered = [
-        never_answered(ask)
-        for one in listed
-        if (one.key, one.number) not in ended and (ask := await asks.read(one)) is not None
-    ]
-    of_lost = [one for one in unanswered if one.worker in lost]
+    unanswered = reader.unanswered(listed, ended)
+    of_lost = [one async for one in unanswered if one.worker in lost]
     for one in of_lost:
         pages[one.worker] += pages_at_risk(one)
     account = found.account + of_attempts(of_lost, cause="unanswered")

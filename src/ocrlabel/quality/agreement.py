@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.labels import Word
 from ocrlabel.quality.match import match
+from ocrlabel.quality.scores import Sums
 from ocrlabel.quality.text import compare, script
 from ocrlabel.quality.truth import TruthPage, group_of, name_of
 
@@ -48,9 +49,9 @@ class PageAgreement:
     alone: tuple[str, ...]
 
     @property
-    def tally(self) -> Tally:
+    def counts(self) -> AgreementCounts:
         """Its counts."""
-        return Tally(
+        return AgreementCounts(
             pages=1,
             first=len(self.words),
             second=len(self.alone) + sum(word.other is not None for word in self.words),
@@ -60,7 +61,7 @@ class PageAgreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class AgreementCounts(Sums):
     """Words of the first and of the second table, how many are partners, how many agree."""
 
     pages: int = 0
@@ -68,15 +69,6 @@ class Tally:
     second: int = 0
     matched: int = 0
     same: int = 0
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.pages + other.pages,
-            self.first + other.first,
-            self.second + other.second,
-            self.matched + other.matched,
-            self.same + other.same,
-        )
 
     @property
     def agreement(self) -> float:
@@ -89,13 +81,13 @@ class Tally:
 class Agreement:
     """Sums over pages: of all words, by script, and by the column that was asked for."""
 
-    total: Tally = field(default_factory=Tally)
-    scripts: dict[str, Tally] = field(default_factory=dict)
-    groups: dict[str, Tally] = field(default_factory=dict)
+    total: AgreementCounts = field(default_factory=AgreementCounts)
+    scripts: dict[str, AgreementCounts] = field(default_factory=dict)
+    groups: dict[str, AgreementCounts] = field(default_factory=dict)
 
 
 def agree_page(row: LabelRow, other: TruthPage, normalise: Callable[[str], str]) -> PageAgreement:
-    """Hold one page of a table against the same page of another (`pages.as_truth` of its row)."""
+    """Compare one page of a table with the same page of another (`as_truth` of its row)."""
     skipped = [at for at, kind in enumerate(row.classes) if kind == IGNORE]
     regions = [row.words[at].polygon for at in skipped]
     found = match(
@@ -126,12 +118,12 @@ def agree(
     sums = Agreement()
     for row, other in pairs:
         page = agree_page(row, other, normalise)
-        sums.total += page.tally
-        for kind, tally in _by_script(page).items():
-            sums.scripts[kind] = sums.scripts.get(kind, Tally()) + tally
+        sums.total += page.counts
+        for kind, counts in _by_script(page).items():
+            sums.scripts[kind] = sums.scripts.get(kind, AgreementCounts()) + counts
         if by is not None:
             group = group_of(by, row, other)
-            sums.groups[group] = sums.groups.get(group, Tally()) + page.tally
+            sums.groups[group] = sums.groups.get(group, AgreementCounts()) + page.counts
         if each is not None:
             each(row, page)
     sums.scripts = dict(sorted(sums.scripts.items()))
@@ -145,7 +137,7 @@ def page_line(row: LabelRow, page: PageAgreement) -> dict[str, object]:
     return {
         "id": name.id,
         "page": name.page,
-        "agreement": round(page.tally.agreement, 4),
+        "agreement": round(page.counts.agreement, 4),
         "words": [
             {
                 "at": word.at,
@@ -175,7 +167,7 @@ def _agreed(
     return Agreed(at, word, text, partner[1], pair.likeness, pair.same)
 
 
-def _by_script(page: PageAgreement) -> dict[str, Tally]:
+def _by_script(page: PageAgreement) -> dict[str, AgreementCounts]:
     """Words of the first table by their script, words only in the second by theirs."""
     first, alone = Counter[str](), Counter[str](map(script, page.alone))
     matched, same = Counter[str](), Counter[str]()
@@ -185,6 +177,8 @@ def _by_script(page: PageAgreement) -> dict[str, Tally]:
         matched[kind] += word.other is not None
         same[kind] += word.same
     return {
-        kind: Tally(1, first[kind], alone[kind] + matched[kind], matched[kind], same[kind])
+        kind: AgreementCounts(
+            1, first[kind], alone[kind] + matched[kind], matched[kind], same[kind]
+        )
         for kind in first.keys() | alone.keys()
     }

@@ -1,7 +1,17 @@
-"""Precision against the share of words kept, for any score from 0 to 1, with intervals.
+"""What a score is worth: the precision of the words that score at least a threshold.
 
-Words go into 10,001 steps of the score, so memory does not grow with their number, and a cut is a
-number with four digits: words with a score of at least the cut are kept.
+A score is any number from 0 to 1, such as a confidence. Words go into 10,001 steps of it, so memory
+does not grow with their number, and a threshold is a number with four digits.
+
+`Halves` chooses the threshold that reaches a wanted precision on one half of the documents and
+measures it on the other: measured where it was chosen, it looks better than it is. Halves are by
+document and seed, so pages of one document and copies of one image are never on both sides.
+
+Words of one document are right or wrong together, so intervals go by document too. The bootstrap is
+the Poisson one: in each resample a document counts Poisson(1) times, which is known for one
+document without the others, so it works on a stream (Chamandy et al., "Estimating Uncertainty for
+Massive Data Streams", 2012). Everything follows from the seed and the document's name: the order
+of the pages changes nothing.
 """
 
 from __future__ import annotations
@@ -17,10 +27,89 @@ import numpy.typing as npt
 STEPS = 10_000
 WANTED_PRECISION = 0.95
 AT_LEAST = 50
+"""The fewest words that a threshold has to keep where it is chosen."""
 RESAMPLES = 200
 DEFAULT_SEED = 0
 FEW_DOCUMENTS = 5
+"""With fewer the bootstrap draws the same two or three again and again: too sure of itself."""
 _NO_WIDTH = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """Keep what scores at least `threshold`: how much that is, and which share of it is right."""
+
+    threshold: float
+    kept_share: float
+    kept: int
+    precision: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Words with a score in [low, high): how many, what they claim and what they are."""
+
+    low: float
+    high: float
+    words: int
+    mean_score: float
+    precision: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A threshold for a score, chosen for a wanted precision.
+
+    chosen: on the first half; None where no threshold reaches the wanted precision there.
+    measured: the same threshold on the other half, with its interval.
+    """
+
+    wanted: float
+    chosen: CurvePoint | None
+    measured: CurvePoint | None
+    documents_chosen_on: int
+    documents_measured_on: int
+
+
+class Halves:
+    """Scores in two halves, by document."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._first = Curve(seed)
+        self._second = Curve(seed)
+
+    @property
+    def whole(self) -> Curve:
+        """Both halves as one."""
+        return self._first.plus(self._second)
+
+    def add(self, document: str, scores: Sequence[float], right: Sequence[bool]) -> None:
+        """Add words of one document."""
+        half = self._first if in_first_half(document, self._seed) else self._second
+        half.add(document, scores, right)
+
+    def threshold(self, wanted: float = WANTED_PRECISION) -> Threshold:
+        """Choose the lowest one on the first half, measure it on the second."""
+        at = self._first.lowest_threshold(wanted, at_least=AT_LEAST)
+        measurable = at is not None and self._second.words > 0
+        return Threshold(
+            wanted=wanted,
+            chosen=None if at is None else self._first.at(at),
+            measured=self._second.at(at) if at is not None and measurable else None,
+            documents_chosen_on=self._first.documents,
+            documents_measured_on=self._second.documents,
+        )
 
 
 class Curve:
@@ -32,7 +121,7 @@ class Curve:
         self._right = np.zeros((STEPS + 1, RESAMPLES + 1), dtype=np.int32)
         self._last: str | None = None
         self.documents = 0
-        """How many documents are in it, told by their change: pages of one stand together."""
+        """How many documents are in it, counted by their change: pages of one stand together."""
 
     @property
     def words(self) -> int:
@@ -61,13 +150,13 @@ class Curve:
         both.documents = self.documents + other.documents
         return both
 
-    def at(self, cut: float) -> CurvePoint:
-        """Keep what scores at least `cut`."""
-        first = int(steps([cut])[0])
+    def at(self, threshold: float) -> CurvePoint:
+        """Keep what scores at least `threshold`."""
+        first = int(steps([threshold])[0])
         kept = self._kept[first:].sum(axis=0, dtype=np.int64)
         right = self._right[first:].sum(axis=0, dtype=np.int64)
         return CurvePoint(
-            cut=first / STEPS,
+            threshold=first / STEPS,
             kept_share=float(kept[0]) / self.words if self.words else 0.0,
             kept=int(kept[0]),
             precision=float(right[0] / kept[0]) if kept[0] else 1.0,
@@ -75,15 +164,15 @@ class Curve:
         )
 
     def points(self, shares: Sequence[float]) -> list[CurvePoint]:
-        """The highest cut that keeps at least each share; cuts that serve two are there once."""
+        """The highest threshold for each share; one that serves two shares is there once."""
         if not self.words:
             return []
         kept = np.cumsum(self._kept[::-1, 0])[::-1]
-        cuts = [np.flatnonzero(kept >= share * self.words)[-1] for share in shares]
-        return [self.at(int(cut) / STEPS) for cut in sorted(set(cuts), reverse=True)]
+        first = [np.flatnonzero(kept >= share * self.words)[-1] for share in shares]
+        return [self.at(int(step) / STEPS) for step in sorted(set(first), reverse=True)]
 
-    def lowest_cut(self, precision: float, *, at_least: int) -> float | None:
-        """The cut that keeps most of those that reach the precision; None where none does.
+    def lowest_threshold(self, precision: float, *, at_least: int) -> float | None:
+        """The threshold that keeps most of those that reach the precision; None where none does.
 
         Cuts that keep fewer than `at_least` words are not asked: by luck one of them is right.
         """
@@ -135,88 +224,6 @@ def steps(scores: Sequence[float]) -> npt.NDArray[np.int64]:
     return np.floor(values * STEPS + 1e-7).astype(np.int64)
 
 
-"""The fewest words that a cut has to keep where it is chosen."""
-
-
-class Halves:
-    """Scores in two halves, by document."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._first = Curve(seed)
-        self._second = Curve(seed)
-
-    @property
-    def whole(self) -> Curve:
-        """Both halves as one."""
-        return self._first.plus(self._second)
-
-    def add(self, document: str, scores: Sequence[float], right: Sequence[bool]) -> None:
-        """Add words of one document."""
-        half = self._first if in_first_half(document, self._seed) else self._second
-        half.add(document, scores, right)
-
-    def cut(self, wanted: float = WANTED_PRECISION) -> Cut:
-        """Choose on the first half, measure on the second."""
-        at = self._first.lowest_cut(wanted, at_least=AT_LEAST)
-        measurable = at is not None and self._second.words > 0
-        return Cut(
-            wanted=wanted,
-            chosen=None if at is None else self._first.at(at),
-            measured=self._second.at(at) if at is not None and measurable else None,
-            documents_chosen_on=self._first.documents,
-            documents_measured_on=self._second.documents,
-        )
-
-
-"""With fewer the bootstrap draws the same two or three again and again: too sure of itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A 95 % interval."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class CurvePoint:
-    """Keep what scores at least `cut`: this share of the words stays, this share of it is right."""
-
-    cut: float
-    kept_share: float
-    kept: int
-    precision: float
-    interval: Interval | None
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Words with a score in [low, high): how many, what they claim and what they are."""
-
-    low: float
-    high: float
-    words: int
-    mean_score: float
-    precision: float
-    interval: Interval | None
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """chosen: on the first half; None where no cut reaches the wanted precision there.
-
-    measured: the same cut on the other half, with its interval.
-    """
-
-    wanted: float
-    chosen: CurvePoint | None
-    measured: CurvePoint | None
-    documents_chosen_on: int
-    documents_measured_on: int
-
-
 def weights(document: str, seed: int) -> npt.NDArray[np.int64]:
     """How often the document counts: once as it is, then in each of `RESAMPLES` resamples."""
     drawn = np.random.default_rng(_number(document, f"{seed}:resample")).poisson(1.0, RESAMPLES)
@@ -226,6 +233,10 @@ def weights(document: str, seed: int) -> npt.NDArray[np.int64]:
 def in_first_half(document: str, seed: int) -> bool:
     """Which of two halves a document is in."""
     return _number(document, f"{seed}:half") % 2 == 0
+
+
+def _number(document: str, salt: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{salt}:{document}".encode()).digest()[:8], "big")
 
 
 def interval(
@@ -283,14 +294,10 @@ def _says_little(spread: Interval, documents: int) -> bool:
 
 
 def _documents_in(of: npt.NDArray[np.int64], documents: int) -> int:
-    """How many of the documents have something to count, told by the resamples without any.
+    """How many of the documents have something to count, from the resamples without any.
 
     A resample leaves k documents out with probability exp(-k). Above five or so it never does, and
     the number does not matter much any more.
     """
     empty = float(np.mean(of[1:] == 0))
     return documents if not empty else min(documents, max(1, round(-math.log(empty))))
-
-
-def _number(document: str, salt: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{salt}:{document}".encode()).digest()[:8], "big")

@@ -2,11 +2,14 @@
 
 Own implementation of Baek et al., "CLEval: Character-Level Evaluation for Text Detection and
 Recognition Tasks" (CVPRW 2020); tests hold it against values of the authors' package (cleval
-0.1.1). In short: each word of the truth carries one point for each of its characters. A read box
-and a word belong together when enough of the box lies on the word (30 % of the box) and the box
-holds a point of it: one to one, one to many (split) or many to one (merged). Recall is points
-found over points there; precision is points found over points claimed; each split and each merge
-costs one character. End to end, characters found are those of the longest common subsequence.
+0.1.1).
+
+1. Each word of the truth carries one point for each of its characters, evenly along its middle.
+2. A read box and a word match when enough of the box lies on the word (30 % of the box) and the box
+   holds a point of it: one to one, one to many (split) or many to one (merged).
+3. Recall is points found over points there; precision is points found over points claimed; each
+   split and each merge costs one character.
+4. End to end, characters found are those of the longest common subsequence of both texts.
 
 As the authors' code does, and so do we: coordinates are cut to whole pixels for areas; a box that
 matches nothing claims `1/aspect` characters, at most 10, so a wide one claims one or two.
@@ -16,32 +19,37 @@ A polygon of more than 4 points is taken as its 4 corners.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 import shapely
 
-from ocrlabel.labels import Point, Polygon
+from ocrlabel.labels import Polygon
 from ocrlabel.quality.match import (
     Bools,
     Floats,
     Indices,
     Shapes,
+    corners,
     near,
     overlaps,
     quad_shapes,
     solids,
 )
-from ocrlabel.quality.text import Score
+from ocrlabel.quality.scores import Score, Sums
 
 _VERTICAL = 0.5
+"""Below this width over height a word is taken to run from top to bottom."""
 _MOST = 10
-SHARE = 0.3
-_SINGLE = float(np.float32(SHARE))
+"""The most characters that a box without a text can stand for."""
+_SHARE = 0.3
+"""The share of a read box that has to lie on the truth."""
+_SHARE_SINGLE = float(np.float32(_SHARE))
+"""The same in single precision, in which the authors' code compares one share."""
 
 
 @dataclass(frozen=True, slots=True)
-class CharCounts:
+class CharCounts(Sums):
     """Counts that add up over pages. `penalty` is what splits and merges cost."""
 
     truth: int = 0
@@ -49,9 +57,6 @@ class CharCounts:
     found: int = 0
     recall_penalty: int = 0
     precision_penalty: int = 0
-
-    def __add__(self, other: CharCounts) -> CharCounts:
-        return CharCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def score(self) -> Score:
@@ -62,7 +67,7 @@ class CharCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Cleval:
+class Cleval(Sums):
     """CLEval of a page, or of many: detection and end to end."""
 
     detection: CharCounts = CharCounts()
@@ -70,60 +75,44 @@ class Cleval:
     splits: int = 0
     merges: int = 0
 
-    def __add__(self, other: Cleval) -> Cleval:
-        return Cleval(
-            self.detection + other.detection,
-            self.end_to_end + other.end_to_end,
-            self.splits + other.splits,
-            self.merges + other.merges,
-        )
-
 
 def cleval(
     truth: Sequence[tuple[str, Polygon, bool]], read: Sequence[tuple[str, Polygon]]
 ) -> Cleval:
     """One page. truth: (text, polygon, do-not-care); read: (text, polygon). Texts as compared."""
-    truths = char_boxes(truth)
-    reads = char_boxes([(text, polygon, False) for text, polygon in read])
-    on = held(truths, reads)
-    matched = belong(truths, reads, on)
-    recall_penalty = sum(len(reads_of) - 1 for reads_of in matched.reads_of.values())
-    precision_penalty = sum(len(truths_of) - 1 for truths_of in matched.truths_of.values())
-    detection = _detection(truths, reads, on, matched)
-    claimed = sum(len(reads.texts[j]) for j in matched.valid_reads)
+    truths = _char_boxes(truth)
+    reads = _char_boxes([(text, polygon, False) for text, polygon in read])
+    coverage = _coverage(truths, reads)
+    matched = _match_boxes(truths, reads, coverage)
+    penalties = (
+        sum(len(reads_of) - 1 for reads_of in matched.reads_of.values()),
+        sum(len(truths_of) - 1 for truths_of in matched.truths_of.values()),
+    )
+    there = sum(len(truths.texts[i]) for i in matched.valid_truths)
+    written = sum(len(reads.texts[j]) for j in matched.valid_reads)
+    claimed, found = _points_claimed_and_found(reads, coverage, matched)
+    characters = _characters_read(truths, reads, coverage, matched)
     return Cleval(
-        CharCounts(*detection, recall_penalty, precision_penalty),
-        CharCounts(
-            detection[0],
-            claimed,
-            found_characters(truths, reads, on, matched),
-            recall_penalty,
-            precision_penalty,
-        ),
+        CharCounts(there, claimed, found, *penalties),
+        CharCounts(there, written, characters, *penalties),
         splits=sum(len(reads_of) > 1 for reads_of in matched.reads_of.values()),
         merges=sum(len(truths_of) > 1 for truths_of in matched.truths_of.values()),
     )
 
 
-def _detection(
-    truths: CharBoxes, reads: CharBoxes, on: Held, matched: Matched
-) -> tuple[int, int, int]:
-    """Characters in the truth, claimed by the boxes, and found."""
-    there = sum(len(truths.texts[i]) for i in matched.valid_truths)
+def _points_claimed_and_found(
+    reads: _CharBoxes, on: _Coverage, matched: _Matches
+) -> tuple[int, int]:
     claimed = sum(len(on.points(i, j)) for i, read in matched.reads_of.items() for j in read)
     claimed += sum(reads.claimed[j] for j in matched.valid_reads if j not in matched.truths_of)
     found = sum(
         len(set().union(*(on.points(i, j) for j in read))) for i, read in matched.reads_of.items()
     )
-    return there, claimed, found
-
-
-"""Below this width over height a word is taken to run from top to bottom."""
-"""The most characters that a box without a text can stand for."""
+    return claimed, found
 
 
 @dataclass(frozen=True, slots=True)
-class CharBoxes:
+class _CharBoxes:
     """Boxes of one page, with a point for each character.
 
     quads: (n, 4, 2), in whole pixels. claimed: characters that a box stands for unmatched.
@@ -141,9 +130,48 @@ class CharBoxes:
         return len(self.texts)
 
 
+def _char_boxes(words: Sequence[tuple[str, Polygon, bool]]) -> _CharBoxes:
+    """Place each word's (text, polygon, do-not-care) characters evenly along its middle."""
+    quads = np.array([corners(polygon) for _, polygon, _ in words], dtype=np.float64)
+    quads = quads.reshape(-1, 4, 2)
+    ignored = tuple(ignore for _, _, ignore in words)
+    aspects = _aspects(quads)
+    counts = [
+        min(round(0.5 + max(aspect, 1 / aspect)), _MOST) if ignore else len(text)
+        for (text, _, ignore), aspect in zip(words, aspects.tolist(), strict=True)
+    ]
+    return _CharBoxes(
+        texts=tuple("" if ignore else text for text, _, ignore in words),
+        ignored=ignored,
+        # cut towards 0, as the authors' code does before it takes areas
+        quads=np.trunc(quads),
+        claimed=tuple(min(round(0.5 + 1 / (1e-5 + aspect)), _MOST) for aspect in aspects.tolist()),
+        points=_points(quads, np.array(counts, dtype=np.intp), vertical=aspects < _VERTICAL),
+        first=np.concatenate(([0], np.cumsum(counts, dtype=np.intp))),
+    )
+
+
+def _aspects(quads: Floats) -> Floats:
+    """Mean width over mean height of each."""
+    sides = np.linalg.norm(np.roll(quads, -1, axis=1) - quads, axis=2)
+    width, height = (sides[:, 0] + sides[:, 2]) / 2, (sides[:, 1] + sides[:, 3]) / 2
+    aspects: Floats = (width + 1e-5) / (height + 1e-5)
+    return aspects
+
+
+def _points(quads: Floats, counts: Indices, *, vertical: Bools) -> Floats:
+    turned = np.where(vertical[:, None, None], np.roll(quads, 1, axis=1), quads)
+    start, end = (turned[:, 0] + turned[:, 3]) / 2, (turned[:, 1] + turned[:, 2]) / 2
+    step = (end - start) / np.maximum(counts, 1)[:, None]
+    owner = np.repeat(np.arange(len(quads)), counts)
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    points: Floats = start[owner] + (place[:, None] + 0.5) * step[owner]
+    return points
+
+
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What the read boxes hold of the truth.
+class _Coverage:
+    """How far the read boxes cover the truth.
 
     precision: (truth, read) to the share of the read box that lies on the truth's, rounded to
     single precision, as the authors' code keeps it.
@@ -159,41 +187,20 @@ class Held:
         return self.inside.get((truth, read), [])
 
 
-def char_boxes(words: Sequence[tuple[str, Polygon, bool]]) -> CharBoxes:
-    """Place each word's (text, polygon, do-not-care) characters evenly along its middle."""
-    quads = np.array([_quad(polygon) for _, polygon, _ in words], dtype=np.float64)
-    quads = quads.reshape(-1, 4, 2)
-    ignored = tuple(ignore for _, _, ignore in words)
-    aspects = _aspects(quads)
-    counts = [
-        min(round(0.5 + max(aspect, 1 / aspect)), _MOST) if ignore else len(text)
-        for (text, _, ignore), aspect in zip(words, aspects.tolist(), strict=True)
-    ]
-    return CharBoxes(
-        texts=tuple("" if ignore else text for text, _, ignore in words),
-        ignored=ignored,
-        # cut towards 0, as the authors' code does before it takes areas
-        quads=np.trunc(quads),
-        claimed=tuple(min(round(0.5 + 1 / (1e-5 + aspect)), _MOST) for aspect in aspects.tolist()),
-        points=_points(quads, np.array(counts, dtype=np.intp), vertical=aspects < _VERTICAL),
-        first=np.concatenate(([0], np.cumsum(counts, dtype=np.intp))),
-    )
-
-
-def held(truths: CharBoxes, reads: CharBoxes) -> Held:
+def _coverage(truths: _CharBoxes, reads: _CharBoxes) -> _Coverage:
     """Areas and points of every pair that touches."""
     of_truth, of_read = quad_shapes(truths.quads), quad_shapes(reads.quads)
     shared = overlaps(of_truth, of_read)
     parts = (shared.values / of_read.areas[shared.columns]).astype(np.float32)
     places = zip(shared.rows.tolist(), shared.columns.tolist(), strict=True)
     precision = dict(zip(places, parts.tolist(), strict=True))
-    _without_words(precision, truths, of_truth, of_read)
-    return Held(precision, _inside(truths, reads))
+    _cut_regions_at_words(precision, truths, of_truth, of_read)
+    return _Coverage(precision, _inside(truths, reads))
 
 
-def _without_words(
+def _cut_regions_at_words(
     precision: dict[tuple[int, int], float],
-    truths: CharBoxes,
+    truths: _CharBoxes,
     of_truth: Shapes,
     of_read: Shapes,
 ) -> None:
@@ -211,7 +218,7 @@ def _without_words(
             precision[region, j] = float(np.float32(area / of_read.areas[j]))
 
 
-def _inside(truths: CharBoxes, reads: CharBoxes) -> dict[tuple[int, int], list[int]]:
+def _inside(truths: _CharBoxes, reads: _CharBoxes) -> dict[tuple[int, int], list[int]]:
     if not len(truths.points) or not len(reads):
         return {}
     owner = np.repeat(np.arange(len(truths)), np.diff(truths.first))
@@ -241,38 +248,9 @@ def _contains(quads: Floats, points: Floats) -> Bools:
     return np.asarray(np.sum(crosses & (x < (x1 - x0) * (y - y0) / rise + x0), axis=1) % 2 == 1)
 
 
-def _quad(polygon: Polygon) -> tuple[Point, Point, Point, Point]:
-    # 2n points run along the top and back along the bottom: the corners are the ends of both
-    half = len(polygon) // 2
-    top_left, top_right = polygon[0], polygon[half - 1]
-    return top_left, top_right, polygon[half], polygon[-1]
-
-
-def _aspects(quads: Floats) -> Floats:
-    """Mean width over mean height of each."""
-    sides = np.linalg.norm(np.roll(quads, -1, axis=1) - quads, axis=2)
-    width, height = (sides[:, 0] + sides[:, 2]) / 2, (sides[:, 1] + sides[:, 3]) / 2
-    aspects: Floats = (width + 1e-5) / (height + 1e-5)
-    return aspects
-
-
-def _points(quads: Floats, counts: Indices, *, vertical: Bools) -> Floats:
-    turned = np.where(vertical[:, None, None], np.roll(quads, 1, axis=1), quads)
-    start, end = (turned[:, 0] + turned[:, 3]) / 2, (turned[:, 1] + turned[:, 2]) / 2
-    step = (end - start) / np.maximum(counts, 1)[:, None]
-    owner = np.repeat(np.arange(len(quads)), counts)
-    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    points: Floats = start[owner] + (place[:, None] + 0.5) * step[owner]
-    return points
-
-
-"""The share of a read box that has to lie on the truth."""
-"""The same in single precision, in which the authors' code compares one share."""
-
-
 @dataclass(frozen=True, slots=True)
-class Matched:
-    """Who belongs to whom, both ways, ascending; and the indices that count at all."""
+class _Matches:
+    """Who matches whom, both ways, ascending; and the indices that count at all."""
 
     valid_truths: tuple[int, ...]
     valid_reads: tuple[int, ...]
@@ -280,12 +258,12 @@ class Matched:
     truths_of: dict[int, list[int]]
 
 
-def belong(truths: CharBoxes, reads: CharBoxes, on: Held) -> Matched:
+def _match_boxes(truths: _CharBoxes, reads: _CharBoxes, on: _Coverage) -> _Matches:
     """Match one page: one to one, then split words, then merged ones."""
     unread = _left_out(truths, on)
     valid_truths = tuple(i for i, ignore in enumerate(truths.ignored) if not ignore)
     valid_reads = tuple(j for j in range(len(reads)) if j not in unread)
-    strong = _by_both([pair for pair in on.inside if _share(on, pair) >= _SINGLE])
+    strong = _links([pair for pair in on.inside if _share(on, pair) >= _SHARE_SINGLE])
     links: set[tuple[int, int]] = set()
     for i in valid_truths:
         rivals = strong.reads_of.get(i, [])
@@ -294,48 +272,50 @@ def belong(truths: CharBoxes, reads: CharBoxes, on: Held) -> Matched:
             links.add((i, split[0]))
         elif len(split) >= 2:
             links.update((i, j) for j in split)
-    for j, holders in _by_both(list(on.inside)).truths_of.items():
+    for j, holders in _links(list(on.inside)).truths_of.items():
         merged = [i for i in holders if not truths.ignored[i]]
         share = sum(_share(on, (i, j)) for i in merged)
-        if j not in unread and len(merged) >= 2 and share >= SHARE:
+        if j not in unread and len(merged) >= 2 and share >= _SHARE:
             links.update((i, j) for i in merged)
-    both = _by_both(sorted(links))
-    return Matched(valid_truths, valid_reads, both.reads_of, both.truths_of)
+    both = _links(sorted(links))
+    return _Matches(valid_truths, valid_reads, both.reads_of, both.truths_of)
 
 
 @dataclass(frozen=True, slots=True)
-class _Both:
+class _Links:
     reads_of: dict[int, list[int]]
     truths_of: dict[int, list[int]]
 
 
-def _by_both(pairs: list[tuple[int, int]]) -> _Both:
-    both = _Both({}, {})
+def _links(pairs: list[tuple[int, int]]) -> _Links:
+    both = _Links({}, {})
     for i, j in sorted(pairs):
         both.reads_of.setdefault(i, []).append(j)
         both.truths_of.setdefault(j, []).append(i)
     return both
 
 
-def _share(on: Held, pair: tuple[int, int]) -> float:
+def _share(on: _Coverage, pair: tuple[int, int]) -> float:
     return on.precision.get(pair, 0.0)
 
 
-def _left_out(truths: CharBoxes, on: Held) -> set[int]:
+def _left_out(truths: _CharBoxes, on: _Coverage) -> set[int]:
     """Read boxes that lie on do-not-care regions: on one, or on several together."""
     out: set[int] = set()
     sums: dict[int, np.float32] = {}
     for (i, j), share in on.precision.items():
         if not truths.ignored[i]:
             continue
-        if share >= _SINGLE:
+        if share >= _SHARE_SINGLE:
             out.add(j)
         elif on.points(i, j):
             sums[j] = sums.get(j, np.float32(0)) + np.float32(share)
-    return out | {j for j, share in sums.items() if share >= np.float32(SHARE)}
+    return out | {j for j, share in sums.items() if share >= np.float32(_SHARE)}
 
 
-def found_characters(truths: CharBoxes, reads: CharBoxes, on: Held, matched: Matched) -> int:
+def _characters_read(
+    truths: _CharBoxes, reads: _CharBoxes, on: _Coverage, matched: _Matches
+) -> int:
     """Characters found over the page; one that was found is not found again for another word.
 
     The boxes of a word are put one after the other in the order in which they hold its points.
@@ -348,12 +328,25 @@ def found_characters(truths: CharBoxes, reads: CharBoxes, on: Held, matched: Mat
             found += len(truths.texts[i])
             left[boxes[0]] = ""
             continue
-        order = _in_order(boxes, i, on)
+        order = _reading_order(boxes, i, on)
         for character in common(truths.texts[i], "".join(left[j] for j in order)):
             holder = next(j for j in order if character in left[j])
             left[holder] = left[holder].replace(character, "", 1)
             found += 1
     return found
+
+
+def _reading_order(boxes: Sequence[int], truth: int, on: _Coverage) -> list[int]:
+    waiting, order = list(boxes), []
+    for at in sorted(set().union(*(on.points(truth, j) for j in boxes))):
+        if len(waiting) == 1:
+            break
+        holder = next((j for j in waiting if at in on.points(truth, j)), None)
+        if holder is not None:
+            order.append(holder)
+            waiting.remove(holder)
+    # the authors' code drops all but the first of what is still waiting
+    return order + waiting[:1]
 
 
 def common(a: str, b: str) -> str:
@@ -375,16 +368,3 @@ def common(a: str, b: str) -> str:
         else:
             j -= 1
     return "".join(reversed(backwards))
-
-
-def _in_order(boxes: Sequence[int], truth: int, on: Held) -> list[int]:
-    waiting, order = list(boxes), []
-    for at in sorted(set().union(*(on.points(truth, j) for j in boxes))):
-        if len(waiting) == 1:
-            break
-        holder = next((j for j in waiting if at in on.points(truth, j)), None)
-        if holder is not None:
-            order.append(holder)
-            waiting.remove(holder)
-    # the authors' code drops all but the first of what is still waiting
-    return order + waiting[:1]

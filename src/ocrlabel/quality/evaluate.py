@@ -1,12 +1,15 @@
-"""Hold a stream of labelled pages against their truth.
+"""Measure a stream of labelled pages against their truth.
 
-Word-level and line-level truth never meet in one figure: each level has its own `LevelResult`.
+Word-level and line-level truth never meet in one figure: each level has its own `LevelResult`. For
+line-level truth the read words are joined into lines first (`match.lines`). Text figures are of
+matched pairs whose truth has a text; a read word matched to a box without one is neither right nor
+wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.labels import Word
@@ -15,12 +18,13 @@ from ocrlabel.quality.calibration import (
     WANTED_PRECISION,
     Bin,
     CurvePoint,
-    Cut,
     Halves,
+    Threshold,
 )
 from ocrlabel.quality.cleval import Cleval, cleval
 from ocrlabel.quality.match import lines, match
-from ocrlabel.quality.text import Score, compare
+from ocrlabel.quality.scores import Score, Sums
+from ocrlabel.quality.text import compare
 from ocrlabel.quality.truth import Level, TruthPage, cared, group_of, name_of
 
 EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
@@ -29,28 +33,8 @@ MOST_GROUPS = 1_000
 OTHER_GROUPS = "(other)"
 
 
-def evaluate(
-    pairs: Iterable[tuple[LabelRow, TruthPage]],
-    *,
-    normalise: Callable[[str], str],
-    by: str | None = None,
-    wanted: float = WANTED_PRECISION,
-    seed: int = DEFAULT_SEED,
-) -> list[LevelResult]:
-    """Go through the pairs once; one result for each level that came, words first."""
-    levels: dict[Level, _LevelSums] = {}
-    for row, truth in pairs:
-        if truth.level not in levels:
-            levels[truth.level] = _LevelSums(Halves(seed))
-        sums = levels[truth.level]
-        counts, verdicts = count(truth, cared(row), normalise)
-        group = None if by is None else group_of(by, row, truth)
-        sums.add(name_of(row).document, counts, verdicts, group)
-    return [levels[level].result(level, wanted) for level in Level if level in levels]
-
-
 @dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Sums):
     """Sums over pages. `*_with_text`: those that the text figures are of."""
 
     pages: int = 0
@@ -65,11 +49,6 @@ class Counts:
     truth_characters: int = 0
     likeness: float = 0.0
     characters: Cleval = field(default_factory=Cleval)
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
-        )
 
     @property
     def detection(self) -> Score:
@@ -106,7 +85,7 @@ class LevelResult:
     groups: dict[str, Counts]
     bins: tuple[Bin, ...]
     curve: tuple[CurvePoint, ...]
-    cut: Cut
+    threshold: Threshold
     without_confidence: int
 
     @property
@@ -115,6 +94,26 @@ class LevelResult:
         words = sum(b.words for b in self.bins)
         gaps = sum(abs(b.mean_score - b.precision) * b.words for b in self.bins)
         return gaps / words if words else None
+
+
+def evaluate(
+    pairs: Iterable[tuple[LabelRow, TruthPage]],
+    *,
+    normalise: Callable[[str], str],
+    by: str | None = None,
+    wanted: float = WANTED_PRECISION,
+    seed: int = DEFAULT_SEED,
+) -> list[LevelResult]:
+    """Go through the pairs once; one result for each level that came, words first."""
+    levels: dict[Level, _LevelSums] = {}
+    for row, truth in pairs:
+        if truth.level not in levels:
+            levels[truth.level] = _LevelSums(Halves(seed))
+        sums = levels[truth.level]
+        counts, verdicts = count(truth, cared(row), normalise)
+        group = None if by is None else group_of(by, row, truth)
+        sums.add(name_of(row).document, counts, verdicts, group)
+    return [levels[level].result(level, wanted) for level in Level if level in levels]
 
 
 @dataclass(slots=True)
@@ -133,9 +132,11 @@ class _LevelSums:
             known = group in self.groups or len(self.groups) < MOST_GROUPS
             name = group if known else OTHER_GROUPS
             self.groups[name] = self.groups.get(name, Counts()) + counts
-        told = [v for v in verdicts if v.right is not None]
-        scored = [(v.word.confidence, bool(v.right)) for v in told if v.word.confidence is not None]
-        self.without_confidence += len(told) - len(scored)
+        judged = [v for v in verdicts if v.right is not None]
+        scored = [
+            (v.word.confidence, bool(v.right)) for v in judged if v.word.confidence is not None
+        ]
+        self.without_confidence += len(judged) - len(scored)
         self.halves.add(document, [score for score, _ in scored], [right for _, right in scored])
 
     def result(self, level: Level, wanted: float) -> LevelResult:
@@ -146,14 +147,14 @@ class _LevelSums:
             groups=dict(sorted(self.groups.items())),
             bins=tuple(whole.bins(EDGES)),
             curve=tuple(whole.points(SHARES)),
-            cut=self.halves.cut(wanted),
+            threshold=self.halves.threshold(wanted),
             without_confidence=self.without_confidence,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one read word (or line): right, wrong, or not to be told.
+    """What became of one read word (or line): right, wrong, or None: unknown, for want of a text.
 
     at: its place among the words that were given; for line-level truth, among the lines.
     """
@@ -166,7 +167,7 @@ class Verdict:
 def count(
     truth: TruthPage, words: Sequence[Word], normalise: Callable[[str], str]
 ) -> tuple[Counts, tuple[Verdict, ...]]:
-    """Hold one page against its truth; a verdict for each read word outside do-not-care."""
+    """Compare one page with its truth; a verdict for each read word outside do-not-care."""
     read = lines(words) if truth.level is Level.LINE else tuple(words)
     found = match(
         [word.polygon for word in truth.words],
@@ -199,23 +200,16 @@ def count(
         likeness=sum(pair.likeness for pair in pairs),
         characters=_characters(truth, there, read, got),
     )
-    told = tuple(Verdict(j, read[j], verdicts.get(j)) for j in found.cared_read)
-    return counts, told
+    return counts, tuple(Verdict(j, read[j], verdicts.get(j)) for j in found.cared_read)
 
 
 def _characters(
     truth: TruthPage, there: Sequence[str], read: Sequence[Word], got: Sequence[str]
 ) -> Cleval:
     """CLEval of the page; boxes without a text have no characters to count: do-not-care."""
+    true = zip(truth.words, there, strict=True)
+    found = zip(read, got, strict=True)
     return cleval(
-        [
-            (text, word.polygon, word.ignore or not text)
-            for word, text in zip(truth.words, there, strict=True)
-            if len(word.polygon) >= 4
-        ],
-        [
-            (text, word.polygon)
-            for word, text in zip(read, got, strict=True)
-            if len(word.polygon) >= 4
-        ],
+        [(text, w.polygon, w.ignore or not text) for w, text in true if len(w.polygon) >= 4],
+        [(text, w.polygon) for w, text in found if len(w.polygon) >= 4],
     )

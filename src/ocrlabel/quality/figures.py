@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from ocrlabel.quality.agreement import Agreement, Tally
+from ocrlabel.quality.agreement import Agreement, AgreementCounts
 from ocrlabel.quality.calibration import Bin, CurvePoint, Interval
 from ocrlabel.quality.cleval import CharCounts
 from ocrlabel.quality.evaluate import Counts, LevelResult
+from ocrlabel.quality.scores import Score
 from ocrlabel.quality.signals import Signals
-from ocrlabel.quality.text import Score
 
 
 def level_figures(result: LevelResult) -> dict[str, object]:
     """One level of an evaluation."""
-    cut = result.cut
+    threshold = result.threshold
     return {
         "level": result.level.value,
         **counts_figures(result.counts),
@@ -25,11 +25,11 @@ def level_figures(result: LevelResult) -> dict[str, object]:
             "expected_calibration_error": _rounded(result.calibration_error),
             "without_confidence": result.without_confidence,
             "cut": {
-                "wanted_precision": cut.wanted,
-                "chosen": cut.chosen and _point(cut.chosen),
-                "measured": cut.measured and _point(cut.measured),
-                "documents_chosen_on": cut.documents_chosen_on,
-                "documents_measured_on": cut.documents_measured_on,
+                "wanted_precision": threshold.wanted,
+                "chosen": threshold.chosen and _point(threshold.chosen),
+                "measured": threshold.measured and _point(threshold.measured),
+                "documents_chosen_on": threshold.documents_chosen_on,
+                "documents_measured_on": threshold.documents_measured_on,
             },
         },
     }
@@ -60,9 +60,9 @@ def counts_figures(counts: Counts) -> dict[str, object]:
 def agreement_figures(agreement: Agreement) -> dict[str, object]:
     """How far two tables say the same."""
     return {
-        "total": _tally(agreement.total),
-        "scripts": {name: _tally(tally) for name, tally in agreement.scripts.items()},
-        "groups": {name: _tally(tally) for name, tally in agreement.groups.items()},
+        "total": _agreement_counts(agreement.total),
+        "scripts": {name: _agreement_counts(counts) for name, counts in agreement.scripts.items()},
+        "groups": {name: _agreement_counts(counts) for name, counts in agreement.groups.items()},
     }
 
 
@@ -74,13 +74,13 @@ def signal_figures(found: Signals) -> dict[str, object]:
         "signals": {
             signal.name: {
                 "mean_precision": _rounded(signal.area),
-                "interval": _interval(signal.interval),
+                "interval": _rounded(signal.interval),
                 "curve": [_point(point) for point in signal.curve],
             }
             for signal in found.signals
         },
         "gain_over_confidence": {
-            name: {"mean_precision": _rounded(gain), "interval": _interval(spread)}
+            name: {"mean_precision": _rounded(gain), "interval": _rounded(spread)}
             for name, (gain, spread) in found.gains.items()
         },
     }
@@ -98,17 +98,17 @@ def _characters(counts: CharCounts) -> dict[str, object]:
     return {**asdict(counts), **_score(counts.score)}
 
 
-def _tally(tally: Tally) -> dict[str, object]:
-    return {**asdict(tally), "agreement": _rounded(tally.agreement)}
+def _agreement_counts(counts: AgreementCounts) -> dict[str, object]:
+    return {**asdict(counts), "agreement": _rounded(counts.agreement)}
 
 
 def _point(point: CurvePoint) -> dict[str, object]:
     return {
-        "cut": point.cut,
+        "cut": point.threshold,
         "kept_share": _rounded(point.kept_share),
         "kept": point.kept,
         "precision": _rounded(point.precision),
-        "interval": _interval(point.interval),
+        "interval": _rounded(point.interval),
     }
 
 
@@ -119,13 +119,11 @@ def _bin(one: Bin) -> dict[str, object]:
         "words": one.words,
         "mean_confidence": _rounded(one.mean_score),
         "precision": _rounded(one.precision),
-        "interval": _interval(one.interval),
+        "interval": _rounded(one.interval),
     }
 
 
-def _interval(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else [round(interval.low, 4), round(interval.high, 4)]
-
-
-def _rounded(value: float | None) -> float | None:
+def _rounded(value: float | Interval | None) -> float | list[float] | None:
+    if isinstance(value, Interval):
+        return [round(value.low, 4), round(value.high, 4)]
     return None if value is None else round(value, 4)

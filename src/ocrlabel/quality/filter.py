@@ -1,24 +1,24 @@
 """Which words of a labels table to trust, and what becomes of the others.
 
-A word is doubtful when its confidence is below the cut (or unknown, where a cut is asked for), or
+A word is doubtful when its confidence is below the threshold (or unknown, where there is one), or
 when the other table does not say the same at the same place. Doubtful words are **marked as
 do-not-care by default, not removed**: their ink is still in the image, and a detector that is
 trained on an image with unlabelled words learns that text is background. Exports write marked
 words as do-not-care where the format knows that. Removing is right for recognition sets, or when
 the images are cut into words.
+
+`filter_table` writes the table with only the trusted words as labels, and a second table of the
+pages to review (`ReviewQueue`), the most doubtful first.
 """
 
 from __future__ import annotations
 
 import pickle
 import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ocrlabel.dataset.labels_table import (
     IGNORE,
@@ -72,8 +72,8 @@ def doubts(
     return found
 
 
-def marked(row: LabelRow, doubtful: Sequence[int] | dict[int, float], kind: str) -> LabelRow:
-    """The row with these words' class set."""
+def marked(row: LabelRow, doubtful: Mapping[int, float], kind: str) -> LabelRow:
+    """The row with the class of its doubtful words set: IGNORE makes them do-not-care."""
     if not doubtful:
         return row
     classes = row.classes or (WORD_CLASS,) * len(row.words)
@@ -82,12 +82,7 @@ def marked(row: LabelRow, doubtful: Sequence[int] | dict[int, float], kind: str)
     )
 
 
-def ignored(row: LabelRow, doubtful: dict[int, float]) -> LabelRow:
-    """The row with the doubtful words as do-not-care."""
-    return marked(row, doubtful, IGNORE)
-
-
-def dropped(row: LabelRow, doubtful: dict[int, float]) -> LabelRow:
+def dropped(row: LabelRow, doubtful: Mapping[int, float]) -> LabelRow:
     """The row without the doubtful words. A page may be left without any."""
     if not doubtful:
         return row
@@ -105,9 +100,8 @@ def _likeness(
 ) -> dict[int, float]:
     if other is None:
         return {}
-    told = agree_page(row, other, normalise).words
     # equal texts, not nearly equal ones: a likeness of 1 is only reached by them
-    return {word.at: word.likeness for word in told}
+    return {word.at: word.likeness for word in agree_page(row, other, normalise).words}
 
 
 @dataclass(slots=True)
@@ -142,8 +136,11 @@ def filter_table(
     """
     done = Filtered()
     with ExitStack() as open_files:
-        queue = open_files.enter_context(ReviewQueue())
-        others = open_files.enter_context(_partners(other))
+        queue = open_files.enter_context(closing(ReviewQueue()))
+        others: PageStore | None = None
+        if other is not None:
+            pages = (as_truth(row) for row in read_labels(other))
+            others = open_files.enter_context(PageStore(pages, str(other)))
 
         def change(row: LabelRow) -> LabelRow:
             page = partner(row, others, done.unpaired) if others is not None else None
@@ -154,7 +151,7 @@ def filter_table(
             if doubtful and review is not None:
                 done.pages_to_review += 1
                 queue.add(marked(row, doubtful, UNCERTAIN), sum(doubtful.values()))
-            return dropped(row, doubtful) if drop else ignored(row, doubtful)
+            return dropped(row, doubtful) if drop else marked(row, doubtful, IGNORE)
 
         rewrite_labels(source, target, change, changed_by="ocrlabel filter")
         if review is not None:
@@ -165,45 +162,22 @@ def filter_table(
     return done
 
 
-@contextmanager
-def _partners(other: Path | None) -> Iterator[PageStore | None]:
-    if other is None:
-        yield None
-        return
-    with PageStore((as_truth(row) for row in read_labels(other)), str(other)) as store:
-        yield store
-
-
 class ReviewQueue:
-    """Rows set aside on disk with their doubt: `with ReviewQueue() as queue`.
+    """Pages with doubtful words, the most doubtful first.
 
     The doubt of a page is the sum over its doubtful words, so about the number of wrong words
     that a reviewer finds there; equal pages stay in the order of the table.
     """
 
     def __init__(self) -> None:
-        self._open = ExitStack()
+        # a temporary file of SQLite's: memory does not grow with the pages, and nothing is left
+        self._sql = sqlite3.connect("")
+        self._sql.executescript("pragma journal_mode=off; pragma synchronous=off;")
+        self._sql.execute("create table rows (at integer primary key, doubt real, content blob)")
 
-    def __enter__(self) -> Self:
-        with ExitStack() as opening:
-            folder = opening.enter_context(tempfile.TemporaryDirectory(prefix="ocrlabel-"))
-            self._sql = opening.enter_context(
-                closing(sqlite3.connect(Path(folder) / "queue.sqlite"))
-            )
-            self._sql.executescript("pragma journal_mode=off; pragma synchronous=off;")
-            self._sql.execute(
-                "create table rows (at integer primary key, doubt real, content blob)"
-            )
-            self._open = opening.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._open.__exit__(kind, error, traceback)
+    def close(self) -> None:
+        """Give the temporary file back."""
+        self._sql.close()
 
     def add(self, row: LabelRow, doubt: float) -> None:
         """Set a row aside."""

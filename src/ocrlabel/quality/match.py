@@ -1,9 +1,26 @@
 """Which read word is which word of the truth: one to one, by the overlap of their polygons.
 
-The ICDAR 2015 protocol: a pair counts when its IoU is above 0.5; a read word of which more than
-half lies in one do-not-care region is left out before that, so it is neither right nor wrong.
-Pairs are taken best first (the ICDAR script takes them in the order of the file, which differs
-only where two read words both overlap one truth word by more than half of the union).
+**Matching** (`match`) is the ICDAR 2015 protocol: a pair counts when its IoU is above 0.5; a read
+word of which more than half lies in one do-not-care region is left out before that, so it is
+neither right nor wrong. Pairs are taken best first (the ICDAR script takes them in the order of the
+file, which differs only where two read words both overlap one truth word by more than half of the
+union).
+
+**Areas and overlaps** (`shapes`, `overlaps`) are computed a page at a time. Pairs whose bounding
+boxes are apart cost a comparison of numbers; upright rectangles, most of what engines give, cost a
+few more; only the rest goes to shapely. A polygon that crosses itself has the area that an even-odd
+fill would paint; one without area (a line, a point, not a number) overlaps nothing.
+
+**Lines** (`lines`): a truth that has only lines is matched with read words joined into lines, by
+geometry alone, never by looking at the truth. Two words are neighbours on a line when
+- they run the same way, within 15 degrees (the way a word runs is its top edge, left to right),
+- their heights differ by no more than a factor of 2,
+- the middle of one is off the other's axis by no more than half of the smaller height, and
+- the gap between them along the axis is at most `GAP` heights (and they overlap by no more
+  than one height).
+A line is what such neighbours connect. Its words are in the order of the axis, its text has one
+space between words, its polygon is the smallest rectangle along the axis around them, and its
+confidence is that of its most doubtful word.
 """
 
 from __future__ import annotations
@@ -16,18 +33,19 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from ocrlabel.labels import Polygon, Word
+from ocrlabel.labels import Point, Polygon, Word
 
 IOU = 0.5
 INSIDE = 0.5
+"""The share of a read word's area in one do-not-care region above which it is left out."""
+GAP = 1.0
+"""The widest space inside a line, in heights of the smaller word."""
+_TURN = np.cos(np.radians(15))
+_ALL_PAIRS = 1_000_000
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Indices: TypeAlias = npt.NDArray[np.intp]
 Geometries: TypeAlias = npt.NDArray[np.object_]
-_ALL_PAIRS = 1_000_000
-GAP = 1.0
-_TURN = np.cos(np.radians(15))
-"""The share of a read word's area in one do-not-care region above which it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +104,56 @@ def best_first(table: Pairs, *, above: float) -> list[tuple[int, int, float]]:
 
 
 @dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pairs of polygons that touch, and a number for each: the sparse form of a table."""
+
+    rows: Indices
+    columns: Indices
+    values: Floats
+
+
+def ious(these: Shapes, those: Shapes) -> Pairs:
+    """Intersection over union, 0..1, of each pair that overlaps."""
+    shared = overlaps(these, those)
+    union = these.areas[shared.rows] + those.areas[shared.columns] - shared.values
+    return Pairs(shared.rows, shared.columns, shared.values / union)
+
+
+def overlaps(these: Shapes, those: Shapes) -> Pairs:
+    """The area that each of these shares with each of those, where they share any."""
+    rows, columns = near(these.bounds, those.bounds)
+    left, right = these.bounds[rows], those.bounds[columns]
+    width = np.minimum(left[:, 2], right[:, 2]) - np.maximum(left[:, 0], right[:, 0])
+    height = np.minimum(left[:, 3], right[:, 3]) - np.maximum(left[:, 1], right[:, 1])
+    solid = (these.areas[rows] > 0) & (those.areas[columns] > 0) & (width > 0) & (height > 0)
+    rows, columns, shared = rows[solid], columns[solid], (width * height)[solid]
+    odd = np.flatnonzero(~(these.upright[rows] & those.upright[columns]))
+    if len(odd):
+        shared_shapes = shapely.intersection(solids(these, rows[odd]), solids(those, columns[odd]))
+        shared[odd] = shapely.area(shared_shapes)
+    return Pairs(rows, columns, shared)
+
+
+def near(these: Floats, those: Floats) -> tuple[Indices, Indices]:
+    """Pairs of bounding boxes that touch.
+
+    All against all is quickest for a page; a tree keeps a page of 10,000 words within bounds.
+    """
+    if len(these) * len(those) > _ALL_PAIRS:
+        tree = shapely.STRtree(_boxes(those))
+        rows, columns = tree.query(_boxes(these))
+        return rows, columns
+    left, right = these[:, None, :], those[None, :, :]
+    rows, columns = np.nonzero(
+        (left[..., 0] <= right[..., 2])
+        & (right[..., 0] <= left[..., 2])
+        & (left[..., 1] <= right[..., 3])
+        & (right[..., 1] <= left[..., 3])
+    )
+    return rows, columns
+
+
+@dataclass(frozen=True, slots=True)
 class Shapes:
     """Polygons of one page, ready to be compared. bounds: (n, 4) as x0, y0, x1, y1."""
 
@@ -118,56 +186,6 @@ def quad_shapes(quads: Floats) -> Shapes:
     _place(quads, np.arange(len(quads)), made)
     _measure(made)
     return made
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Pairs of polygons that touch, and a number for each: the sparse form of a table."""
-
-    rows: Indices
-    columns: Indices
-    values: Floats
-
-
-def overlaps(these: Shapes, those: Shapes) -> Pairs:
-    """The area that each of these shares with each of those, where they share any."""
-    rows, columns = near(these.bounds, those.bounds)
-    left, right = these.bounds[rows], those.bounds[columns]
-    width = np.minimum(left[:, 2], right[:, 2]) - np.maximum(left[:, 0], right[:, 0])
-    height = np.minimum(left[:, 3], right[:, 3]) - np.maximum(left[:, 1], right[:, 1])
-    solid = (these.areas[rows] > 0) & (those.areas[columns] > 0) & (width > 0) & (height > 0)
-    rows, columns, shared = rows[solid], columns[solid], (width * height)[solid]
-    odd = np.flatnonzero(~(these.upright[rows] & those.upright[columns]))
-    if len(odd):
-        cut = shapely.intersection(solids(these, rows[odd]), solids(those, columns[odd]))
-        shared[odd] = shapely.area(cut)
-    return Pairs(rows, columns, shared)
-
-
-def ious(these: Shapes, those: Shapes) -> Pairs:
-    """Intersection over union, 0..1, of each pair that overlaps."""
-    shared = overlaps(these, those)
-    union = these.areas[shared.rows] + those.areas[shared.columns] - shared.values
-    return Pairs(shared.rows, shared.columns, shared.values / union)
-
-
-def near(these: Floats, those: Floats) -> tuple[Indices, Indices]:
-    """Pairs of bounding boxes that touch.
-
-    All against all is quickest for a page; a tree keeps a page of 10,000 words within bounds.
-    """
-    if len(these) * len(those) > _ALL_PAIRS:
-        tree = shapely.STRtree(_boxes(those))
-        rows, columns = tree.query(_boxes(these))
-        return rows, columns
-    left, right = these[:, None, :], those[None, :, :]
-    rows, columns = np.nonzero(
-        (left[..., 0] <= right[..., 2])
-        & (right[..., 0] <= left[..., 2])
-        & (left[..., 1] <= right[..., 3])
-        & (right[..., 1] <= left[..., 3])
-    )
-    return rows, columns
 
 
 def _empty(count: int) -> Shapes:
@@ -228,47 +246,46 @@ def _boxes(bounds: Floats) -> Geometries:
     return np.asarray(shapely.box(*bounds.T), dtype=np.object_)
 
 
-"""The widest space inside a line, in heights of the smaller word."""
-
-
 def lines(words: Sequence[Word]) -> tuple[Word, ...]:
     """The words of one page joined into lines, from top to bottom of the page."""
     quads = [word for word in words if len(word.polygon) >= 4]
     if not quads:
         return tuple(words)
-    corners = np.array([_corners(word) for word in quads], dtype=np.float64)
-    axis, height = _axes(corners)
-    group = _groups(_neighbours(corners, axis, height))
-    joined = [_join([quads[i] for i in at], corners[at], axis[at]) for at in group]
+    points = np.array([corners(word.polygon) for word in quads], dtype=np.float64)
+    axis, height = _axes(points)
+    groups = _groups(_neighbours(points, axis, height))
+    joined = [_join([quads[i] for i in at], points[at], axis[at]) for at in groups]
     rest = [word for word in words if len(word.polygon) < 4]
     return tuple(sorted((*joined, *rest), key=_reading_order))
 
 
-def _corners(word: Word) -> list[tuple[float, float]]:
-    # a polygon of 2n points runs along the top and back along the bottom: its corners are the
-    # first and last of the two halves
-    half = len(word.polygon) // 2
-    return [word.polygon[i] for i in (0, half - 1, half, -1)]
+def corners(polygon: Polygon) -> tuple[Point, Point, Point, Point]:
+    """The four corners of a polygon of 4 points or more.
+
+    2n points run along the top and back along the bottom: the corners are the ends of both.
+    """
+    half = len(polygon) // 2
+    return polygon[0], polygon[half - 1], polygon[half], polygon[-1]
 
 
-def _axes(corners: Floats) -> tuple[Floats, Floats]:
+def _axes(quads: Floats) -> tuple[Floats, Floats]:
     """The way each word runs, as a unit vector (n, 2), and its height (n,)."""
-    along = (corners[:, 1] - corners[:, 0]) + (corners[:, 2] - corners[:, 3])
+    along = (quads[:, 1] - quads[:, 0]) + (quads[:, 2] - quads[:, 3])
     length = np.linalg.norm(along, axis=1, keepdims=True)
     axis = np.divide(along, length, out=np.tile([1.0, 0.0], (len(along), 1)), where=length > 0)
-    down = (corners[:, 3] - corners[:, 0]) + (corners[:, 2] - corners[:, 1])
+    down = (quads[:, 3] - quads[:, 0]) + (quads[:, 2] - quads[:, 1])
     return axis, np.linalg.norm(down, axis=1) / 2
 
 
-def _neighbours(corners: Floats, axis: Floats, height: Floats) -> list[tuple[int, int]]:
+def _neighbours(quads: Floats, axis: Floats, height: Floats) -> list[tuple[int, int]]:
     reach = (GAP * height)[:, None]
-    low, high = corners.min(axis=1), corners.max(axis=1)
+    low, high = quads.min(axis=1), quads.max(axis=1)
     i, j = near(np.hstack((low - reach, high + reach)), np.hstack((low, high)))
     i, j = i[i != j], j[i != j]
-    middle = corners.mean(axis=1)
+    middle = quads.mean(axis=1)
     apart = middle[j] - middle[i]
     across = np.stack((-axis[:, 1], axis[:, 0]), axis=1)
-    along = corners[:, 1] - corners[:, 0] + corners[:, 2] - corners[:, 3]
+    along = quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]
     half = np.einsum("nk,nk->n", along, axis) / 4
     gap = np.abs(np.einsum("nk,nk->n", apart, axis[i])) - half[i] - half[j]
     small = np.minimum(height[i], height[j])
@@ -279,7 +296,7 @@ def _neighbours(corners: Floats, axis: Floats, height: Floats) -> list[tuple[int
         & (gap <= GAP * small)
         & (gap >= -small)
     )
-    alone = [(at, at) for at in range(len(corners))]
+    alone = [(at, at) for at in range(len(quads))]
     return [*alone, *zip(i[joined].tolist(), j[joined].tolist(), strict=True)]
 
 
@@ -301,13 +318,13 @@ def _groups(edges: Sequence[tuple[int, int]]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _join(words: Sequence[Word], corners: Floats, axis: Floats) -> Word:
+def _join(words: Sequence[Word], quads: Floats, axis: Floats) -> Word:
     if len(words) == 1:
         return words[0]
     way = axis.mean(axis=0)
     way = way / np.linalg.norm(way)
     frame = np.array([way, [-way[1], way[0]]])
-    turned = corners @ frame.T
+    turned = quads @ frame.T
     order = np.argsort(turned[:, :, 0].mean(axis=1), kind="stable").tolist()
     (x0, y0), (x1, y1) = turned.min(axis=(0, 1)), turned.max(axis=(0, 1))
     polygon = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) @ frame

@@ -1,6 +1,6 @@
 """Which page of the truth (or of another table) a row of a labels table is about.
 
-Told by the image's sha256 where both sides have it, else by the id, else by the path: one path
+By the image's sha256 where both sides have it, else by the id, else by the path: one path
 has to end like the other, whole names at a time (`receipts/a.png` and `data/receipts/a.png`; a
 truth without extension fits any), and if only the file name is common it has to be unique. Page
 numbers have to be equal. What found no partner is counted, with the first few named.
@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from types import TracebackType
+from pathlib import PurePosixPath
 from typing import Self
 
 from ocrlabel.dataset.labels_table import LabelRow
@@ -121,22 +119,20 @@ def in_pixels_of(row: LabelRow, page: TruthPage) -> TruthPage | None:
 
 
 class PageStore:
-    """`with PageStore(pages) as store: store.page(at) for at in store.find(name)`.
+    """Pages set aside on disk, found again by name: 100,000 pages of truth need no memory.
 
-    It lives in a temporary folder and is gone with the block. where: what they are read from.
-    Raises DatasetError when two of the pages have the same name.
+    `with PageStore(pages) as store: store.page(at) for at in store.find(name)`. where: what the
+    pages are read from. Raises DatasetError when two of them have the same name.
     """
 
     def __init__(self, pages: Iterable[TruthPage], where: str = "") -> None:
         self._pages = pages
         self._where = where
-        self._open = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            folder = opening.enter_context(tempfile.TemporaryDirectory(prefix="ocrlabel-"))
-            path = Path(folder) / "pages.sqlite"
-            self._sql = opening.enter_context(closing(sqlite3.connect(path)))
+            # a temporary file of SQLite's, which is gone with the connection
+            self._sql = opening.enter_context(closing(sqlite3.connect("")))
             # nothing in it outlives the block: no journal, no fsync
             self._sql.executescript("pragma journal_mode=off; pragma synchronous=off;")
             self._sql.executescript(_SCHEMA)
@@ -145,16 +141,11 @@ class PageStore:
                 (_record(page) for page in self._pages),
             )
             self._refuse_doubles()
-            self._open = opening.pop_all()
+            opening.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._open.__exit__(kind, error, traceback)
+    def __exit__(self, *_: object) -> None:
+        self._sql.close()
 
     def find(self, name: PageName) -> list[int]:
         """Where the pages that fit this name are: one when all is well."""

@@ -1,7 +1,7 @@
 """Which sign tells right labels from wrong ones: confidence, agreement, or both together.
 
-Held against truth, on the same words: those of the first table that lie outside do-not-care. For
-line-level truth there are no words to judge, so only word-level truth is used.
+Measured against truth, on the same words: those of the first table that lie outside do-not-care.
+For line-level truth there are no words to judge, so only word-level truth is used.
 """
 
 from __future__ import annotations
@@ -95,12 +95,12 @@ def _add_page(
     truth: TruthPage,
     normalise: Callable[[str], str],
 ) -> None:
-    told = {word.at: word for word in agree_page(row, other, normalise).words}
+    agreed = {word.at: word for word in agree_page(row, other, normalise).words}
     places = [at for at in range(len(row.words)) if not is_ignored(row, at)]
     judged = [
-        (told[places[verdict.at]], verdict.right)
+        (agreed[places[verdict.at]], verdict.right)
         for verdict in count(truth, cared(row), normalise)[1]
-        if verdict.right is not None and places[verdict.at] in told
+        if verdict.right is not None and places[verdict.at] in agreed
     ]
     document = name_of(row).document
     for name, score in SCORES.items():

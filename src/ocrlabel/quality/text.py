@@ -1,9 +1,14 @@
-"""What counts as the same text.
+"""What counts as the same text, and how far apart two texts are.
 
 Default: Unicode NFC, upper and lower case are equal, white space is dropped, punctuation stays.
 Spaces are dropped because an engine and a truth may cut the same line into different words;
 punctuation stays because a label with a wrong comma is a wrong label. Every report carries
 `Normalisation.describe()`, since figures made with different rules cannot be compared.
+
+Distance is counted in edits. CER is the number of edits over the number of the truth's characters,
+so it weighs long words more and can pass 1. 1-NED is the mean over pairs of 1 - edits / the longer
+text's length, so every word weighs the same. Both are of matched pairs only: what was missed shows
+in recall.
 """
 
 from __future__ import annotations
@@ -29,7 +34,6 @@ _RANGES = (
     ("han", 0x20000, 0x3134F),
 )
 _LATIN_ENDS = 0x24F
-SYMBOLS = "symbols"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +70,6 @@ class Normalisation:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """Two shares, 0..1, and what they come to together."""
-
-    recall: float
-    precision: float
-
-    @property
-    def hmean(self) -> float:
-        """The harmonic mean, 0 where both are 0."""
-        total = self.recall + self.precision
-        return 2 * self.recall * self.precision / total if total else 0.0
-
-    @classmethod
-    def of(cls, right: int, truth: int, read: int) -> Score:
-        """From counts. Where there is nothing in the truth and nothing was read, all is right.
-
-        Precision is 1 where nothing was read, recall is 1 where nothing was there to read.
-        """
-        return cls(recall=right / truth if truth else 1.0, precision=right / read if read else 1.0)
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
     """One matched pair, after normalisation."""
 
@@ -110,14 +92,16 @@ def compare(truth: str, read: str) -> Comparison:
 
 
 def script(text: str) -> str:
-    """hangul, han, kana, latin, digits, other, or symbols: that of most of its characters.
+    """Which writing system a text is in: hangul, han, kana, latin, digits, other, or symbols.
 
+    That of most of its characters. An engine that does not know a script invents: by script, that
+    shows at once.
     Letters come before digits, and digits before symbols: "No.5" is latin, "(12)" is digits.
     """
     letters = Counter(map(_letter, filter(str.isalpha, text)))
     if letters:
         return letters.most_common(1)[0][0]
-    return "digits" if any(c.isnumeric() for c in text) else SYMBOLS
+    return "digits" if any(c.isnumeric() for c in text) else "symbols"
 
 
 @lru_cache(maxsize=4096)

@@ -1,14 +1,15 @@
 """Read the truth, whatever form it has, as a stream of pages.
 
-| form | told by | level |
+| form | recognised by | level |
 |---|---|---|
-| labels table, ours or the predecessor's | `.parquet` | word, unless said otherwise |
-| JSON Lines, one page a line | `.jsonl` | its `level` |
-| FUNSD annotations | a folder of `.json` files | word |
-| ICDAR 2015 | a folder of `gt_*.txt` files | word |
+| labels table, ours or the predecessor's | `.parquet` | word, unless asked for otherwise |
+| JSON Lines, one page a line (`read_jsonl`) | `.jsonl` | its `level` |
+| FUNSD annotations (`read_funsd`) | a folder of `.json` files | word |
+| ICDAR 2015 (`read_icdar`) | a folder of `gt_*.txt` files | word |
 
 Other forms (Label Studio, PaddleOCR, COCO, ...) become a labels table with `ocrlabel import`, and
-that is the truth then.
+that is the truth then. The other side of a comparison is always a row of a labels table
+(`LabelRow`); `as_truth` takes such a row as the truth, for comparing two tables.
 """
 
 from __future__ import annotations
@@ -27,149 +28,8 @@ from ocrlabel.labels import Polygon, Word
 
 _DO_NOT_CARE = "###"
 _OWN = frozenset({"image", "width", "height", "words", "ignore", "page", "level", "id", "sha256"})
+_SCALAR = (str, int, float, bool)
 _COLUMNS = frozenset({"engine", "model_version", "split", "original_source", "page_count"})
-
-
-def read_truth(path: Path, *, level: Level | None = None) -> Iterator[TruthPage]:
-    """Pages of the truth. level is for truth that does not say it itself (default: words).
-
-    Raises DatasetError, with file and line, where it cannot be read.
-    """
-    if path.is_dir():
-        return _folder(path, level or Level.WORD)
-    if not path.exists():
-        raise DatasetError(f"no truth at {path}: there is no such file or folder")
-    if path.suffix == ".parquet":
-        return _table(path, level or Level.WORD)
-    if path.suffix in {".jsonl", ".ndjson"}:
-        return read_jsonl(path, level)
-    raise DatasetError(
-        f"{path} is no truth that can be read: give a labels table (.parquet), JSON Lines "
-        "(.jsonl), or a folder with FUNSD .json or ICDAR gt_*.txt files; "
-        "`ocrlabel import` makes a table of other formats"
-    )
-
-
-def _table(path: Path, level: Level) -> Iterator[TruthPage]:
-    from ocrlabel.dataset.labels_table import read_labels  # noqa: PLC0415 -- only this form needs Arrow
-
-    return (as_truth(row, level) for row in read_labels(path))
-
-
-def _folder(path: Path, level: Level) -> Iterator[TruthPage]:
-    if next(path.glob("gt_*.txt"), None) is not None:
-        return read_icdar(path, level)
-    if next(path.glob("*.json"), None) is not None:
-        return read_funsd(path, level)
-    raise DatasetError(f"no truth in {path}: neither gt_*.txt (ICDAR 2015) nor *.json (FUNSD)")
-
-
-def _icdar_word(line: str, where: str) -> TruthWord:
-    parts = line.split(",", 8)
-    try:
-        numbers = [float(part) for part in parts[:8]]
-    except ValueError as error:
-        raise DatasetError(f"{where}: eight numbers were expected before the text") from error
-    if len(numbers) < 8:
-        raise DatasetError(f"{where}: {len(numbers)} numbers, expected x1,y1,...,x4,y4")
-    text = parts[8].strip() if len(parts) > 8 else ""
-    ignore = text == _DO_NOT_CARE
-    polygon = tuple(zip(numbers[::2], numbers[1::2], strict=True))
-    return TruthWord("" if ignore else text, polygon, ignore)
-
-
-def _items(entity: Any, level: Level) -> list[Any]:
-    if level is Level.LINE:
-        return [entity]
-    words: list[Any] = entity["words"]
-    return words
-
-
-def _funsd_word(item: Any) -> TruthWord:
-    left, top, right, bottom = (float(edge) for edge in item["box"])
-    text = str(item["text"]).strip()
-    polygon = ((left, top), (right, top), (right, bottom), (left, bottom))
-    return TruthWord(text, polygon, ignore=not text)
-
-
-def read_jsonl(path: Path, level: Level | None = None) -> Iterator[TruthPage]:
-    """Pages in the order of the file. Raises DatasetError with file and line."""
-    for _, group in groupby(_lines(path), key=lambda line: line[1].get("image")):
-        lines = list(group)
-        numbers = [_number(line, where) for where, line in lines]
-        offset = 1 if min(numbers) == 0 else 0
-        for (where, line), number in zip(lines, numbers, strict=True):
-            try:
-                yield _page(line, level, number + offset)
-            except KeyError as error:
-                raise DatasetError(f"{where} is not a page of truth: it lacks {error}") from error
-            except ValueError as error:
-                raise DatasetError(f"{where} is not a page of truth: {error}") from error
-            except TypeError as error:
-                raise DatasetError(
-                    f'{where} is not a page of truth: write words as {{"text": "...",'
-                    ' "polygon": [[x, y], ...]}, and regions to ignore as such polygons'
-                ) from error
-
-
-def _number(line: dict[str, Any], where: str) -> int:
-    number = line.get("page", 1)
-    if not isinstance(number, int) or number < 0:
-        raise DatasetError(f"{where}: page is {number!r}, not a number from 0 or 1")
-    return number
-
-
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with path.open("rb") as file:
-        for number, data in enumerate(file, 1):
-            where = f"{path}, line {number}"
-            try:
-                text = data.decode("utf-8-sig" if number == 1 else "utf-8")
-                line = json.loads(text) if text.strip() else None
-            except UnicodeDecodeError as error:
-                raise DatasetError(f"{where} is not UTF-8; save the file as UTF-8") from error
-            except json.JSONDecodeError as error:
-                raise DatasetError(
-                    f"{where}, column {error.colno} is not JSON: {error.msg}"
-                ) from error
-            except ValueError as error:
-                raise DatasetError(f"{where} cannot be read: {error}") from error
-            if line is None and not text.strip():
-                continue
-            if not isinstance(line, dict):
-                raise DatasetError(f"{where} is not a JSON object")
-            yield where, line
-
-
-def _page(line: dict[str, Any], level: Level | None, page: int) -> TruthPage:
-    words = tuple(
-        TruthWord(str(word["text"]), _polygon(word["polygon"]), bool(word.get("ignore", False)))
-        for word in line["words"]
-    )
-    regions = tuple(
-        TruthWord("", _polygon(region), ignore=True) for region in line.get("ignore", ())
-    )
-    return TruthPage(
-        name=PageName(
-            str(line.get("id", "")),
-            str(line["image"]),
-            str(line.get("sha256", "")),
-            page,
-        ),
-        width_px=int(line.get("width", 0)),
-        height_px=int(line.get("height", 0)),
-        level=level or Level(line.get("level", Level.WORD)),
-        words=words + regions,
-        fields={
-            key: str(value)
-            for key, value in line.items()
-            if key not in _OWN and isinstance(value, (str, int, float, bool))
-        },
-    )
-
-
-def _polygon(points: Any) -> Polygon:
-    return tuple((float(x), float(y)) for x, y in points)
 
 
 class Level(StrEnum):
@@ -177,35 +37,6 @@ class Level(StrEnum):
 
     WORD = "word"
     LINE = "line"
-
-
-def read_icdar(folder: Path, level: Level = Level.WORD) -> Iterator[TruthPage]:
-    """A page a file, in order of the names. Raises DatasetError with file and line."""
-    for file in sorted(folder.glob("gt_*.txt")):
-        name = file.stem.removeprefix("gt_")
-        text = file.read_text(encoding="utf-8-sig")
-        words = tuple(
-            _icdar_word(line, f"{file}, line {number}")
-            for number, line in enumerate(text.splitlines(), 1)
-            if line.strip()
-        )
-        yield TruthPage(PageName(name, name, "", 1), 0, 0, level, words)
-
-
-def read_funsd(folder: Path, level: Level = Level.WORD) -> Iterator[TruthPage]:
-    """A page a file, in order of the names. Raises DatasetError with the file.
-
-    level line takes the entities' own boxes and texts instead of their words.
-    """
-    for file in sorted(folder.glob("*.json")):
-        try:
-            form = json.loads(file.read_text(encoding="utf-8"))["form"]
-            words = tuple(_funsd_word(item) for entity in form for item in _items(entity, level))
-        except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(
-                f"{file} is no FUNSD annotation: expected form > words > box, text ({error!r})"
-            ) from error
-        yield TruthPage(PageName(file.stem, file.stem, "", 1), 0, 0, level, words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,21 +78,180 @@ class TruthPage:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-def name_of(row: LabelRow) -> PageName:
-    """The page that a row of a labels table is about."""
-    return PageName(row.id, row.image_path or row.image_filename, row.image_sha256, row.page)
+def read_truth(path: Path, *, level: Level | None = None) -> Iterator[TruthPage]:
+    """Pages of the truth. level is for truth that does not say it itself (default: words).
+
+    Raises DatasetError, with file and line, where it cannot be read.
+    """
+    if path.is_dir():
+        if next(path.glob("gt_*.txt"), None) is not None:
+            return read_icdar(path, level or Level.WORD)
+        if next(path.glob("*.json"), None) is not None:
+            return read_funsd(path, level or Level.WORD)
+        raise DatasetError(f"no truth in {path}: neither gt_*.txt (ICDAR 2015) nor *.json (FUNSD)")
+    if not path.exists():
+        raise DatasetError(f"no truth at {path}: there is no such file or folder")
+    if path.suffix == ".parquet":
+        from ocrlabel.dataset.labels_table import read_labels  # noqa: PLC0415 -- only this form needs Arrow
+
+        return (as_truth(row, level or Level.WORD) for row in read_labels(path))
+    if path.suffix in {".jsonl", ".ndjson"}:
+        return read_jsonl(path, level)
+    raise DatasetError(
+        f"{path} is no truth that can be read: give a labels table (.parquet), JSON Lines "
+        "(.jsonl), or a folder with FUNSD .json or ICDAR gt_*.txt files; "
+        "`ocrlabel import` makes a table of other formats"
+    )
 
 
-def is_ignored(row: LabelRow, at: int) -> bool:
-    """Whether the word at this place of a row is marked as do-not-care."""
-    return at < len(row.classes) and row.classes[at] == IGNORE
+def read_jsonl(path: Path, level: Level | None = None) -> Iterator[TruthPage]:
+    """JSON Lines, one page a line, in the order of the file.
+
+        {"image": "images/a.png", "width": 762, "height": 1000, "level": "word",
+         "words": [{"text": "SUBJECT:", "polygon": [[60, 121], [127, 121], [127, 135], [60, 135]]}],
+         "ignore": [[[0, 0], [9, 0], [9, 9], [0, 9]]], "page": 0, "id": "a", "sha256": "1f3a..."}
+
+    Only `image` and `words` have to be there. A word may carry `"ignore": true`. `page` may count
+    from 0 or from 1, but the lines of one image stand together: the one whose lowest page is 0
+    counts from 0. Every other field with a single value (lang, source, ...) can be grouped by.
+
+    Raises DatasetError with file and line.
+    """
+    for _, group in groupby(_lines(path), key=lambda line: line[1].get("image")):
+        lines = list(group)
+        numbers = [_number(line, where) for where, line in lines]
+        offset = 1 if min(numbers) == 0 else 0
+        for (where, line), number in zip(lines, numbers, strict=True):
+            try:
+                yield _page(line, level, number + offset)
+            except KeyError as error:
+                raise DatasetError(f"{where} is not a page of truth: it lacks {error}") from error
+            except ValueError as error:
+                raise DatasetError(f"{where} is not a page of truth: {error}") from error
+            except TypeError as error:
+                raise DatasetError(
+                    f'{where} is not a page of truth: write words as {{"text": "...",'
+                    ' "polygon": [[x, y], ...]}, and regions to ignore as such polygons'
+                ) from error
 
 
-def cared(row: LabelRow) -> tuple[Word, ...]:
-    """The words of a row that are labels: not those marked as do-not-care."""
-    if IGNORE not in row.classes:
-        return row.words
-    return tuple(word for at, word in enumerate(row.words) if not is_ignored(row, at))
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open("rb") as file:
+        for number, data in enumerate(file, 1):
+            where = f"{path}, line {number}"
+            try:
+                text = data.decode("utf-8-sig" if number == 1 else "utf-8")
+                line = json.loads(text) if text.strip() else None
+            except UnicodeDecodeError as error:
+                raise DatasetError(f"{where} is not UTF-8; save the file as UTF-8") from error
+            except json.JSONDecodeError as error:
+                raise DatasetError(
+                    f"{where}, column {error.colno} is not JSON: {error.msg}"
+                ) from error
+            except ValueError as error:
+                raise DatasetError(f"{where} cannot be read: {error}") from error
+            if line is None and not text.strip():
+                continue
+            if not isinstance(line, dict):
+                raise DatasetError(f"{where} is not a JSON object")
+            yield where, line
+
+
+def _number(line: dict[str, Any], where: str) -> int:
+    number = line.get("page", 1)
+    if not isinstance(number, int) or number < 0:
+        raise DatasetError(f"{where}: page is {number!r}, not a number from 0 or 1")
+    return number
+
+
+def _page(line: dict[str, Any], level: Level | None, page: int) -> TruthPage:
+    words = tuple(
+        TruthWord(str(word["text"]), _polygon(word["polygon"]), bool(word.get("ignore", False)))
+        for word in line["words"]
+    )
+    regions = tuple(
+        TruthWord("", _polygon(region), ignore=True) for region in line.get("ignore", ())
+    )
+    return TruthPage(
+        name=PageName(
+            str(line.get("id", "")),
+            str(line["image"]),
+            str(line.get("sha256", "")),
+            page,
+        ),
+        width_px=int(line.get("width", 0)),
+        height_px=int(line.get("height", 0)),
+        level=level or Level(line.get("level", Level.WORD)),
+        words=words + regions,
+        fields={
+            key: str(value)
+            for key, value in line.items()
+            if key not in _OWN and isinstance(value, _SCALAR)
+        },
+    )
+
+
+def _polygon(points: Any) -> Polygon:
+    return tuple((float(x), float(y)) for x, y in points)
+
+
+def read_funsd(folder: Path, level: Level = Level.WORD) -> Iterator[TruthPage]:
+    """FUNSD: `NAME.json` for the image NAME, entities with words and upright boxes, by name.
+
+    Words without a text are do-not-care: FUNSD boxes what its annotators could not read. level line
+    takes the entities' own boxes and texts instead of their words. Raises DatasetError with the
+    file. Source: https://guillaumejaume.github.io/FUNSD/description/
+    """
+    for file in sorted(folder.glob("*.json")):
+        try:
+            form = json.loads(file.read_text(encoding="utf-8"))["form"]
+            items = form if level is Level.LINE else [w for entity in form for w in entity["words"]]
+            words = tuple(_funsd_word(item) for item in items)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(
+                f"{file} is no FUNSD annotation: expected form > words > box, text ({error!r})"
+            ) from error
+        yield TruthPage(PageName(file.stem, file.stem, "", 1), 0, 0, level, words)
+
+
+def _funsd_word(item: Any) -> TruthWord:
+    left, top, right, bottom = (float(edge) for edge in item["box"])
+    text = str(item["text"]).strip()
+    polygon = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return TruthWord(text, polygon, ignore=not text)
+
+
+def read_icdar(folder: Path, level: Level = Level.WORD) -> Iterator[TruthPage]:
+    """ICDAR 2015: `gt_NAME.txt` for the image NAME, one word a line, in order of the names.
+
+    A line is `x1,y1,x2,y2,x3,y3,x4,y4,text`, clockwise from the text's own top left; the text may
+    hold commas; `###` is do-not-care; no text at all means boxes only.
+
+    Raises DatasetError with file and line.
+    """
+    for file in sorted(folder.glob("gt_*.txt")):
+        name = file.stem.removeprefix("gt_")
+        text = file.read_text(encoding="utf-8-sig")
+        words = tuple(
+            _icdar_word(line, f"{file}, line {number}")
+            for number, line in enumerate(text.splitlines(), 1)
+            if line.strip()
+        )
+        yield TruthPage(PageName(name, name, "", 1), 0, 0, level, words)
+
+
+def _icdar_word(line: str, where: str) -> TruthWord:
+    parts = line.split(",", 8)
+    try:
+        numbers = [float(part) for part in parts[:8]]
+    except ValueError as error:
+        raise DatasetError(f"{where}: eight numbers were expected before the text") from error
+    if len(numbers) < 8:
+        raise DatasetError(f"{where}: {len(numbers)} numbers, expected x1,y1,...,x4,y4")
+    text = parts[8].strip() if len(parts) > 8 else ""
+    ignore = text == _DO_NOT_CARE
+    polygon = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    return TruthWord("" if ignore else text, polygon, ignore)
 
 
 def as_truth(row: LabelRow, level: Level = Level.WORD) -> TruthPage:
@@ -277,6 +267,23 @@ def as_truth(row: LabelRow, level: Level = Level.WORD) -> TruthPage:
         ),
         fields=_scalars(row.input_row),
     )
+
+
+def name_of(row: LabelRow) -> PageName:
+    """The page that a row of a labels table is about."""
+    return PageName(row.id, row.image_path or row.image_filename, row.image_sha256, row.page)
+
+
+def is_ignored(row: LabelRow, at: int) -> bool:
+    """Whether the word at this place of a row is marked as do-not-care."""
+    return at < len(row.classes) and row.classes[at] == IGNORE
+
+
+def cared(row: LabelRow) -> tuple[Word, ...]:
+    """The words of a row that are labels: not those marked as do-not-care."""
+    if IGNORE not in row.classes:
+        return row.words
+    return tuple(word for at, word in enumerate(row.words) if not is_ignored(row, at))
 
 
 def group_of(by: str, row: LabelRow, truth: TruthPage | None = None) -> str:
@@ -299,8 +306,4 @@ def _scalars(input_row: str) -> dict[str, str]:
         return {}
     if not isinstance(values, dict):
         return {}
-    return {str(key): str(value) for key, value in values.items() if _is_scalar(value)}
-
-
-def _is_scalar(value: object) -> bool:
-    return isinstance(value, (str, int, float, bool))
+    return {str(key): str(value) for key, value in values.items() if isinstance(value, _SCALAR)}

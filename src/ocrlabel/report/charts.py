@@ -1,4 +1,10 @@
-"""Bins -> bar charts as numbers: what a template draws as SVG without knowing what they mean."""
+"""ChartBar charts as numbers: what a template draws as SVG without knowing what they mean.
+
+Numbers go into bins whose edges a person would have chosen (`whole_numbers`, `moments`), and bins
+become charts. The bands in which confidence is shown are named here, coloured in report.css, and
+explained in the page's legend. The colours are Okabe and Ito's, which people with any colour vision
+can distinguish; the lower a band, the thicker its outline too, so that colour is never alone.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +17,40 @@ from ocrlabel.wording import counted
 
 MINUTE_S = 60.0
 WIDTH, HEIGHT = 360.0, 150.0
-_TOPS = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 38.0, 8.0, 8.0, 20.0
+_TOPS = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
 _NICE = (1, 2, 2.5, 5, 10)
 _STEPS_S = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400, 604_800)
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """One bar: place and size in units of the drawing, its CSS class, what it says on hovering."""
+class Chart:
+    """A bar chart. line: points of a second curve, scaled to its own greatest value."""
+
+    title: str
+    note: str
+    bars: tuple[ChartBar, ...]
+    across: tuple[Tick, ...]
+    up: tuple[Tick, ...]
+    line: tuple[tuple[float, float], ...] = ()
+    line_note: str = ""
+    width: float = WIDTH
+    height: float = HEIGHT
+    left: float = _LEFT
+    right: float = WIDTH - _RIGHT
+    base: float = HEIGHT - _BOTTOM
+
+
+@dataclass(frozen=True, slots=True)
+class ChartBar:
+    """One bar: place and size in units of the drawing, its CSS class, what it shows on hovering."""
 
     x: float
     y: float
     width: float
     height: float
     kind: str
-    says: str
+    tooltip: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +62,18 @@ class Tick:
     anchor: str = "middle"
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A bar chart. line: points of a second curve, scaled to its own greatest value."""
-
-    title: str
-    says: str
-    bars: tuple[Bar, ...]
-    across: tuple[Tick, ...]
-    up: tuple[Tick, ...]
-    line: tuple[tuple[float, float], ...] = ()
-    line_says: str = ""
-    width: float = WIDTH
-    height: float = HEIGHT
-    left: float = _LEFT
-    right: float = WIDTH - _RIGHT
-    base: float = HEIGHT - _BOTTOM
-
-
-def confidence_chart(counts: Sequence[int], says: str) -> Chart:
+def confidence_chart(counts: Sequence[int], note: str) -> Chart:
     """Words by confidence, each bar in the colour that its words have on the pages."""
     bins = Bins(0.0, 1 / len(counts), tuple(map(float, counts)))
     middle = [band(sum(bins.edges(place)) / 2) for place in range(len(counts))]
     across = [(place, f"{place / len(counts):g}") for place in range(0, len(counts) + 1, 4)]
     return _chart(
-        "Confidence of words", says, bins, "words", across, kinds=middle,
+        "Confidence of words", note, bins, "words", across, kinds=middle,
         name=lambda low, high: f"{low:.2f} to {high:.2f}",
     )  # fmt: skip
 
 
-def count_chart(title: str, says: str, bins: Bins, unit: str, what: str) -> Chart:
+def count_chart(title: str, note: str, bins: Bins, unit: str, what: str) -> Chart:
     """Pages by a whole number. unit: of the number; what: is counted."""
     last = len(bins.counts) - 1
     step = max(1, -(-last // 5))
@@ -78,11 +84,11 @@ def count_chart(title: str, says: str, bins: Bins, unit: str, what: str) -> Char
             return f"{low:,.0f} {unit} and more"
         return f"{low:,.0f} to {high - 1:,.0f} {unit}" if bins.width > 1 else f"{low:,.0f} {unit}"
 
-    return _chart(title, says, bins, what, across, name=name)
+    return _chart(title, note, bins, what, across, name=name)
 
 
 def time_chart(
-    bins: Bins, span_s: tuple[float, float], spent: Sequence[float], line_says: str
+    bins: Bins, span_s: tuple[float, float], spent: Sequence[float], line_note: str
 ) -> Chart:
     """Pages over time: per minute, or counted where bins are shorter than one.
 
@@ -101,9 +107,9 @@ def time_chart(
         return f"{when}, {pages}" if per_minute else when
 
     title = "Pages per minute" if per_minute else f"Pages every {shown_step(bins.width)}"
-    says = f"UTC, a bar is {shown_step(bins.width)}"
+    note = f"UTC, a bar is {shown_step(bins.width)}"
     what = "pages per minute" if per_minute else "pages"
-    chart = _chart(title, says, heights, what, across, name=name)
+    chart = _chart(title, note, heights, what, across, name=name)
     if not spent or not spent[-1]:
         return chart
     step = (chart.right - chart.left) / len(spent)
@@ -113,16 +119,8 @@ def time_chart(
         for place, sum_ in enumerate(spent)
     ]
     return Chart(
-        chart.title, chart.says, chart.bars, chart.across, chart.up, tuple(line), line_says
+        chart.title, chart.note, chart.bars, chart.across, chart.up, tuple(line), line_note
     )
-
-
-def shown_step(width_s: float) -> str:
-    """A width of bins: 5 s, 10 min, 3 h, 7 days."""
-    for unit_s, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
-        if width_s >= unit_s:
-            return "1 day" if width_s == 86_400 else f"{width_s / unit_s:g} {unit}"
-    return f"{width_s:g} s"
 
 
 def _per_minute(bins: Bins, span_s: tuple[float, float]) -> Bins:
@@ -135,9 +133,21 @@ def _per_minute(bins: Bins, span_s: tuple[float, float]) -> Bins:
     return Bins(bins.start, bins.width, tuple(rates))
 
 
+def shown_step(width_s: float) -> str:
+    """A width of bins: 5 s, 10 min, 3 h, 7 days."""
+    for unit_s, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if width_s >= unit_s:
+            return "1 day" if width_s == 86_400 else f"{width_s / unit_s:g} {unit}"
+    return f"{width_s:g} s"
+
+
+def _utc(at_s: float, spelled: str) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime(spelled)
+
+
 def _chart(
     title: str,
-    says: str,
+    note: str,
     bins: Bins,
     what: str,
     across: Sequence[tuple[float, str]],
@@ -153,20 +163,20 @@ def _chart(
         # a bin with one page among thousands is still seen
         tall = max((base - _TOP) * count / top, 1.5) if count else 0.0
         bars.append(
-            Bar(
+            ChartBar(
                 x=round(_LEFT + place * step + step * 0.06, 2),
                 y=round(base - tall, 2),
                 width=round(step * 0.88, 2),
                 height=round(tall, 2),
                 kind=kinds[place] if kinds else "plain",
-                says=f"{name(*bins.edges(place))}: {_short(count)} {what}",
+                tooltip=f"{name(*bins.edges(place))}: {_short(count)} {what}",
             )
         )
     ticks = tuple(Tick(round(_LEFT + place * step, 2), text) for place, text in across)
     up = tuple(
         Tick(round(base - (base - _TOP) * share, 2), _short(top * share)) for share in (0, 0.5, 1)
     )
-    return Chart(title, says, tuple(bars), ticks, up)
+    return Chart(title, note, tuple(bars), ticks, up)
 
 
 def _ceiling(most: float) -> float:
@@ -181,10 +191,6 @@ def _short(number: float) -> str:
     if number >= 10_000:
         return f"{number / 1000:,.0f}k"
     return f"{number:,.0f}" if number == int(number) else f"{number:,.3g}"
-
-
-def _utc(at_s: float, spelled: str) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime(spelled)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,14 @@
-"""run.json and the counts -> what the head of the report says. Missing numbers are left out."""
+"""What the head of a report says: tiles, notices, settings, from run.json and a pass over a table.
+
+`LabelStatistics` is that pass: everything that the report counts, in memory that stays small
+(per page 24 bytes: words, size, time; per paid document one number more). Numbers that run.json
+does not have are left out, never guessed.
+
+Texts of strangers are made safe to look at here (`visible`). Escaping is the page's business
+(autoescape, textContent). What is left are texts that a browser shows as something else than what
+they are: marks that turn the reading direction, control characters, words of 10,000 letters. They
+are written out, so that a reader sees what is there.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +28,10 @@ from ocrlabel.wording import counted, usd
 
 CONFIDENCE_BINS = 20
 UNSURE = 0.8
+"""Below this confidence a word counts as uncertain in the notice about Korean."""
+TEXT_LENGTH = 300
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
-TEXT_LENGTH = 300
 # Controls, marks of direction, other invisible marks, tags, what is no character. The joiners
 # U+200C and U+200D stay: Persian and emoji need them.
 _HIDDEN = re.compile(
@@ -40,39 +51,87 @@ class Fact:
     alarming: bool = False
 
 
-def engines_of(survey: Survey, record: Mapping[str, Any]) -> str:
-    """The engines and models that the labels come from."""
-    named = [engine_name(*pair) for pair, _ in survey.engines.most_common(3)]
-    told = ", ".join(dict.fromkeys(filter(None, named))) or _text(record.get("engine"))
-    rest = len(survey.engines) - 3
-    return visible(told + (f" and {rest} more" if rest > 0 else ""), 200)
+@dataclass(slots=True)
+class LabelStatistics:
+    """Counts over a labels table.
+
+    confidences: words by bins of 0.05. engines: pages by (engine, model).
+    paid: (Unix s, pages billed) of each answer, once where several rows share it.
+    """
+
+    pages: int = 0
+    documents: int = 0
+    words: int = 0
+    pages_without_words: int = 0
+    words_without_confidence: int = 0
+    confidence_sum: float = 0.0
+    confidences: list[int] = field(default_factory=lambda: [0] * CONFIDENCE_BINS)
+    words_per_page: array[int] = field(default_factory=lambda: array("L"))
+    long_sides_px: array[int] = field(default_factory=lambda: array("Q"))
+    times_s: array[float] = field(default_factory=lambda: array("d"))
+    paid: list[tuple[float, int]] = field(default_factory=list)
+    engines: Counter[tuple[str, str]] = field(default_factory=Counter)
+    han_words: int = 0
+    unsure_han_words: int = 0
+    hangul_names: int = 0
+    _answers: set[int] = field(default_factory=set)
+
+    @property
+    def mean_confidence(self) -> float | None:
+        """Over all words that have one."""
+        known = self.words - self.words_without_confidence
+        return self.confidence_sum / known if known else None
+
+    def add(self, row: LabelRow) -> None:
+        """Take in one page."""
+        self.pages += 1
+        self.documents += row.page == 1
+        self.words += len(row.words)
+        self.pages_without_words += not row.words
+        self.words_per_page.append(len(row.words))
+        self.long_sides_px.append(max(row.width_px, row.height_px, 0))
+        self.engines[row.engine, row.model_version] += 1
+        if row.labelled_at is not None:
+            self.times_s.append(row.labelled_at.timestamp())
+            self._add_paid(row, self.times_s[-1])
+        self._add_confidences(row)
+        self.hangul_names += bool(_HANGUL.search(row.image_path) or _HANGUL.search(row.input_row))
+
+    def _add_confidences(self, row: LabelRow) -> None:
+        for word in row.words:
+            sure = word.confidence
+            if sure is None or not isfinite(sure):
+                self.words_without_confidence += 1
+                continue
+            self.confidence_sum += sure
+            place = int(sure * CONFIDENCE_BINS)
+            self.confidences[min(max(place, 0), CONFIDENCE_BINS - 1)] += 1
+        for word in row.words:
+            if _HAN.search(word.text):
+                self.han_words += 1
+                self.unsure_han_words += word.confidence is not None and word.confidence < UNSURE
+
+    def _add_paid(self, row: LabelRow, at_s: float) -> None:
+        if row.page != 1 or not row.billed_pages:
+            return
+        answer = hash((row.image_sha256 or row.id, row.engine, row.model_version))
+        if answer not in self._answers:
+            self._answers.add(answer)
+            self.paid.append((at_s, row.billed_pages))
 
 
-def dates_of(survey: Survey, record: Mapping[str, Any]) -> str:
-    """From when to when, in UTC."""
-    first = _number(record.get("created_at_s"))
-    last = _number(record.get("ended_at_s"))
-    if survey.times_s:
-        first = first or min(survey.times_s)
-        last = last or max(survey.times_s)
-    if first is None or last is None:
-        return ""
-    start, end = _moment(first), _moment(last)
-    return f"{start} to {end[11:] if start[:10] == end[:10] else end} UTC"
-
-
-def headline(survey: Survey, failed: int, record: Mapping[str, Any]) -> list[Fact]:
+def headline(counts: LabelStatistics, failed: int, record: Mapping[str, Any]) -> list[Fact]:
     """The tiles at the top."""
-    rows = int(_number(record.get("rows")) or survey.documents + failed)
-    per_page = survey.words / survey.pages if survey.pages else 0
-    mean = survey.mean_confidence
+    rows = int(_number(record.get("rows")) or counts.documents + failed)
+    per_page = counts.words / counts.pages if counts.pages else 0
+    mean = counts.mean_confidence
     facts = [
         Fact(
             "pages labelled",
-            f"{survey.pages:,}",
-            f"from {counted(survey.documents, 'image')}",
+            f"{counts.pages:,}",
+            f"from {counted(counts.documents, 'image')}",
         ),
-        Fact("words", f"{survey.words:,}", f"{per_page:,.1f} a page"),
+        Fact("words", f"{counts.words:,}", f"{per_page:,.1f} a page"),
         Fact(
             "failed",
             f"{failed:,}",
@@ -86,17 +145,57 @@ def headline(survey: Survey, failed: int, record: Mapping[str, Any]) -> list[Fac
         Fact(
             "mean word confidence",
             "–" if mean is None else f"{mean:.3f}",
-            _without(survey.words_without_confidence) if survey.words_without_confidence else "",
+            _without(counts.words_without_confidence) if counts.words_without_confidence else "",
         )
     )
-    return facts + _money(record) + _speed(survey, record)
+    return facts + _money(record) + _speed(counts, record)
 
 
-def notices(survey: Survey, record: Mapping[str, Any]) -> list[str]:
+def _without(words: int) -> str:
+    return f"{counted(words, 'word')} {'has' if words == 1 else 'have'} none"
+
+
+def _money(record: Mapping[str, Any]) -> list[Fact]:
+    price = price_of(record)
+    billed = _number(record.get("billed_usd"))
+    if price is None or billed is None:
+        return []
+    if not price:
+        return [Fact("spent", "nothing", "the engine is free")]
+    account = _mapping(record.get("account"))
+    pages = int(_number(account.get("billed_pages")) or 0)
+    wasted = sum(int(_number(n) or 0) for n in _mapping(account.get("wasted_pages")).values())
+    risk = _number(record.get("at_risk_usd")) or 0.0
+    more = [f"{counted(pages, 'page')} × {price:g} USD"]
+    if wasted:
+        more.append(f"{wasted:,} of them in no label")
+    if risk:
+        more.append(f"perhaps {usd(risk)} more for requests without an answer")
+    return [Fact("spent", usd(billed), "; ".join(more))]
+
+
+def _speed(counts: LabelStatistics, record: Mapping[str, Any]) -> list[Fact]:
+    rate = _number(record.get("requests_per_s"))
+    if rate:
+        return [Fact("requests a second", f"{rate:,.2f}", "while it ran")]
+    times = counts.times_s
+    if len(times) < 2 or (spent_s := max(times) - min(times)) <= 0:
+        return []
+    # what nobody was there for is no part of the time that the pages took
+    spent_s = min(spent_s, _number(record.get("active_s")) or spent_s)
+    return [Fact("pages a minute", f"{(len(times) - 1) * 60 / spent_s:,.1f}", "while it ran")]
+
+
+def _share(record: Mapping[str, Any]) -> float:
+    found = _number(record.get("max_failures_share"))
+    return 0.05 if found is None else found
+
+
+def notices(counts: LabelStatistics, record: Mapping[str, Any]) -> list[str]:
     """What a reader must know before trusting the labels."""
     found = []
-    engines = {engine for engine, _ in survey.engines} | {_text(record.get("engine"))}
-    if "rapidocr" in engines and _may_be_korean(survey):
+    engines = {engine for engine, _ in counts.engines} | {_text(record.get("engine"))}
+    if "rapidocr" in engines and _may_be_korean(counts):
         found.append(KOREAN_NOTICE)
     if record.get("model_version_changed"):
         versions = ", ".join(
@@ -106,17 +205,18 @@ def notices(survey: Survey, record: Mapping[str, Any]) -> list[str]:
     if record.get("complete") is False:
         why = visible(_text(record.get("reason")))
         found.append(f"The run is not complete{': ' + why if why else ''}. Run it again to go on.")
-    if survey.pages_without_words:
+    if counts.pages_without_words:
         found.append(
             f"Pages on which not a single word was read:"
-            f" {survey.pages_without_words:,} of {survey.pages:,}."
+            f" {counts.pages_without_words:,} of {counts.pages:,}."
         )
     return found
 
 
-def price_of(record: Mapping[str, Any]) -> float | None:
-    """USD a page, None where nobody wrote it down."""
-    return _number(record.get("price_per_page_usd"))
+def _may_be_korean(counts: LabelStatistics) -> bool:
+    """Names in Hangul, or Chinese that the engine itself is not sure of."""
+    many = counts.han_words >= max(5, counts.words / 50)
+    return bool(counts.hangul_names) or (many and counts.unsure_han_words * 4 >= counts.han_words)
 
 
 def settings(record: Mapping[str, Any]) -> list[Fact]:
@@ -150,52 +250,6 @@ def settings(record: Mapping[str, Any]) -> list[Fact]:
     ]
 
 
-def _without(words: int) -> str:
-    return f"{counted(words, 'word')} {'has' if words == 1 else 'have'} none"
-
-
-def _money(record: Mapping[str, Any]) -> list[Fact]:
-    price = price_of(record)
-    billed = _number(record.get("billed_usd"))
-    if price is None or billed is None:
-        return []
-    if not price:
-        return [Fact("spent", "nothing", "the engine is free")]
-    account = _mapping(record.get("account"))
-    pages = int(_number(account.get("billed_pages")) or 0)
-    wasted = sum(int(_number(n) or 0) for n in _mapping(account.get("wasted_pages")).values())
-    risk = _number(record.get("at_risk_usd")) or 0.0
-    more = [f"{counted(pages, 'page')} × {price:g} USD"]
-    if wasted:
-        more.append(f"{wasted:,} of them in no label")
-    if risk:
-        more.append(f"perhaps {usd(risk)} more for requests without an answer")
-    return [Fact("spent", usd(billed), "; ".join(more))]
-
-
-def _speed(survey: Survey, record: Mapping[str, Any]) -> list[Fact]:
-    rate = _number(record.get("requests_per_s"))
-    if rate:
-        return [Fact("requests a second", f"{rate:,.2f}", "while it ran")]
-    times = survey.times_s
-    if len(times) < 2 or (spent_s := max(times) - min(times)) <= 0:
-        return []
-    # what nobody was there for is no part of the time that the pages took
-    spent_s = min(spent_s, _number(record.get("active_s")) or spent_s)
-    return [Fact("pages a minute", f"{(len(times) - 1) * 60 / spent_s:,.1f}", "while it ran")]
-
-
-def _may_be_korean(survey: Survey) -> bool:
-    """Names in Hangul, or Chinese that the engine itself is not sure of."""
-    many = survey.han_words >= max(5, survey.words / 50)
-    return bool(survey.hangul_names) or (many and survey.unsure_han_words * 4 >= survey.han_words)
-
-
-def _share(record: Mapping[str, Any]) -> float:
-    found = _number(record.get("max_failures_share"))
-    return 0.05 if found is None else found
-
-
 def _usd(value: object) -> str:
     number = _number(value)
     return "" if number is None else f"{number:,g} USD"
@@ -203,6 +257,40 @@ def _usd(value: object) -> str:
 
 def _listed(value: object) -> str:
     return ", ".join(f"{name} {count}" for name, count in _mapping(value).items())
+
+
+def engines_of(counts: LabelStatistics, record: Mapping[str, Any]) -> str:
+    """The engines and models that the labels come from."""
+    most = [engine_name(*pair) for pair, _ in counts.engines.most_common(3)]
+    named = ", ".join(dict.fromkeys(filter(None, most))) or _text(record.get("engine"))
+    rest = len(counts.engines) - 3
+    return visible(named + (f" and {rest} more" if rest > 0 else ""), 200)
+
+
+def dates_of(counts: LabelStatistics, record: Mapping[str, Any]) -> str:
+    """From when to when, in UTC."""
+    first = _number(record.get("created_at_s"))
+    last = _number(record.get("ended_at_s"))
+    if counts.times_s:
+        first = first or min(counts.times_s)
+        last = last or max(counts.times_s)
+    if first is None or last is None:
+        return ""
+    start, end = moment(first), moment(last)
+    return f"{start} to {end[11:] if start[:10] == end[:10] else end} UTC"
+
+
+def moment(at_s: float) -> str:
+    """A time in UTC, "?" for one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, OSError, ValueError):
+        return "?"
+
+
+def price_of(record: Mapping[str, Any]) -> float | None:
+    """USD a page, None where nobody wrote it down."""
+    return _number(record.get("price_per_page_usd"))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -221,94 +309,17 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _moment(at_s: float) -> str:
-    try:
-        return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (OverflowError, OSError, ValueError):
-        return "?"
-
-
-"""Below this a word counts as uncertain in the notice about Korean."""
-
-
-@dataclass(slots=True)
-class Survey:
-    """What was counted. confidences: words by bins of 0.05. engines: pages by (engine, model).
-
-    paid: (Unix s, pages billed) of each answer, once where several rows share it.
-    """
-
-    pages: int = 0
-    documents: int = 0
-    words: int = 0
-    pages_without_words: int = 0
-    words_without_confidence: int = 0
-    confidence_sum: float = 0.0
-    confidences: list[int] = field(default_factory=lambda: [0] * CONFIDENCE_BINS)
-    words_per_page: array[int] = field(default_factory=lambda: array("L"))
-    long_sides_px: array[int] = field(default_factory=lambda: array("Q"))
-    times_s: array[float] = field(default_factory=lambda: array("d"))
-    paid: list[tuple[float, int]] = field(default_factory=list)
-    engines: Counter[tuple[str, str]] = field(default_factory=Counter)
-    sources: Counter[str] = field(default_factory=Counter)
-    classes: Counter[str] = field(default_factory=Counter)
-    han_words: int = 0
-    unsure_han_words: int = 0
-    hangul_names: int = 0
-    _answers: set[int] = field(default_factory=set)
-
-    @property
-    def mean_confidence(self) -> float | None:
-        """Over all words that have one."""
-        known = self.words - self.words_without_confidence
-        return self.confidence_sum / known if known else None
-
-    def add(self, row: LabelRow) -> None:
-        """Take in one page."""
-        self.pages += 1
-        self.documents += row.page == 1
-        self.words += len(row.words)
-        self.pages_without_words += not row.words
-        self.words_per_page.append(len(row.words))
-        self.long_sides_px.append(max(row.width_px, row.height_px, 0))
-        self.engines[row.engine, row.model_version] += 1
-        self.sources[row.source] += 1
-        self.classes.update(row.classes)
-        if row.labelled_at is not None:
-            self.times_s.append(row.labelled_at.timestamp())
-            self._add_paid(row, self.times_s[-1])
-        self._add_confidences(row)
-        self.hangul_names += bool(_HANGUL.search(row.image_path) or _HANGUL.search(row.input_row))
-
-    def _add_confidences(self, row: LabelRow) -> None:
-        for word in row.words:
-            sure = word.confidence
-            if sure is None or not isfinite(sure):
-                self.words_without_confidence += 1
-                continue
-            self.confidence_sum += sure
-            place = int(sure * CONFIDENCE_BINS)
-            self.confidences[min(max(place, 0), CONFIDENCE_BINS - 1)] += 1
-        for word in row.words:
-            if _HAN.search(word.text):
-                self.han_words += 1
-                self.unsure_han_words += word.confidence is not None and word.confidence < UNSURE
-
-    def _add_paid(self, row: LabelRow, at_s: float) -> None:
-        if row.page != 1 or not row.billed_pages:
-            return
-        answer = hash((row.image_sha256 or row.id, row.engine, row.model_version))
-        if answer not in self._answers:
-            self._answers.add(answer)
-            self.paid.append((at_s, row.billed_pages))
-
-
 def page_confidence(row: LabelRow) -> float | None:
     """The engine's figure for the page, else the mean of its words', else None."""
     if row.page_confidence is not None and isfinite(row.page_confidence):
         return row.page_confidence
     known = [w.confidence for w in row.words if w.confidence is not None and isfinite(w.confidence)]
     return sum(known) / len(known) if known else None
+
+
+def engine_name(engine: str, model: str) -> str:
+    """Engine and model without saying the engine twice: local models are named after theirs."""
+    return model if model.startswith(engine) else f"{engine} {model}".strip()
 
 
 def visible(text: str, length: int = TEXT_LENGTH) -> str:
@@ -319,11 +330,6 @@ def visible(text: str, length: int = TEXT_LENGTH) -> str:
     cut = text if len(text) <= length else text[:length]
     shown = _HIDDEN.sub(_written, cut)
     return shown if cut is text else f"{shown}… ({len(text):,} characters)"
-
-
-def engine_name(engine: str, model: str) -> str:
-    """Engine and model without saying the engine twice: local models are named after theirs."""
-    return model if model.startswith(engine) else f"{engine} {model}".strip()
 
 
 def _written(found: re.Match[str]) -> str:

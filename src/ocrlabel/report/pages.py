@@ -1,4 +1,10 @@
-"""Rows -> what the page viewer shows, as plain JSON values: bounded, finite, nothing hidden."""
+"""The pages in a report: which are shown, what the viewer knows of each, and its picture.
+
+Of a large table some pages are drawn at random and the least certain are added (`Sample`); of the
+failures each class is counted and the first few are kept (`group_failures`). Views are plain JSON
+values: bounded, finite, nothing hidden. Pictures are data URIs, small enough that a hundred of them
+fit into one file (`Pictures`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ocrlabel.dataset.labels_table import WORD_CLASS, FailureRow, LabelRow
 from ocrlabel.labels import FailureClass, Polygon, Word
@@ -28,7 +34,7 @@ _LARGEST_PX = 1e7
 BUDGET_BYTES = 24_000_000
 # The longest side in px and JPEG's quality, from the best to what is still worth a look.
 _LADDER = ((1800, 80), (1400, 72), (1100, 66), (800, 60), (560, 50), (320, 40))
-Entry: TypeAlias = tuple[float, int, LabelRow]
+_HeapEntry: TypeAlias = tuple[float, int, LabelRow]
 SHOWN_OF_A_CLASS = 10
 _CLASSES = 40
 # Decoding an image that killed its reader, or that no reader could open, is not tried again here.
@@ -42,12 +48,69 @@ _MAY_BE_OPENED = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A page that is shown. number: its row in the table, from 0. unsure: not drawn at random."""
+
+    number: int
+    row: LabelRow
+    unsure: bool = False
+
+
+class Sample:
+    """Keeps a bounded number of the rows that pass by; the same seed keeps the same rows.
+
+    A row's place in the draw is a hash of seed, id and page, so that the order of the table does
+    not matter. A fifth of the places go to the pages of the lowest confidence, whatever the draw
+    gives: they are what a reader looks for. Where everything fits, everything is kept.
+    """
+
+    def __init__(self, places: int, seed: int) -> None:
+        self._places = places
+        self._unsure_places = places // 5
+        self._seed = seed
+        self._drawn: list[_HeapEntry] = []
+        self._unsure: list[_HeapEntry] = []
+        self._seen = 0
+
+    def add(self, row: LabelRow, confidence: float | None) -> None:
+        """Take in the next row of the table."""
+        number, self._seen = self._seen, self._seen + 1
+        _keep(self._drawn, (-_draw(self._seed, row), number, row), self._places)
+        if confidence is not None:
+            _keep(self._unsure, (-confidence, number, row), self._unsure_places)
+
+    def rows(self) -> list[Sampled]:
+        """The rows that were kept, in the order of the table."""
+        drawn = sorted(self._drawn, reverse=True)
+        if self._seen <= self._places:
+            unsure: dict[int, Sampled] = {}
+        else:
+            unsure = {number: Sampled(number, row, unsure=True) for _, number, row in self._unsure}
+        free = self._places - len(unsure)
+        others = [Sampled(number, row) for _, number, row in drawn if number not in unsure]
+        return sorted([*unsure.values(), *others[:free]], key=lambda kept: kept.number)
+
+
+def _keep(heap: list[_HeapEntry], entry: _HeapEntry, places: int) -> None:
+    """Keep the greatest first values; numbers are unique, so that rows are never compared."""
+    if len(heap) < places:
+        heapq.heappush(heap, entry)
+    elif places:
+        heapq.heappushpop(heap, entry)
+
+
+def _draw(seed: int, row: LabelRow) -> float:
+    key = f"{seed}\0{row.id}\0{row.page}".encode("utf-8", "replace")
+    return int.from_bytes(hashlib.blake2b(key, digest_size=6).digest()) / 2**48
+
+
 def page_view(sampled: Sampled) -> dict[str, Any]:
     """One labelled page."""
     row = sampled.row
     width_px, height_px = _size(row)
     words = _words(row)
-    known = [word.confidence for word in row.words if _finite(word.confidence)]
+    known = [c for word in row.words if (c := _rounded(word.confidence, 4)) is not None]
     return {
         "kind": "page",
         "number": sampled.number + 1,
@@ -60,50 +123,11 @@ def page_view(sampled: Sampled) -> dict[str, Any]:
         "width": width_px,
         "height": height_px,
         "confidence": _rounded(page_confidence(row), 4),
-        "lowest": _rounded(min((c for c in known if c is not None), default=None), 4),
+        "lowest": min(known, default=None),
         "words": words,
         "count": len(row.words),
         "facts": _facts(row),
     }
-
-
-def failure_view(row: FailureRow) -> dict[str, Any]:
-    """One failed input row, in the same list as the pages."""
-    return {
-        "kind": "failure",
-        "number": row.ordinal + 1,
-        "id": visible(row.id, _NAME),
-        "path": visible(row.image_path, _NAME),
-        "title": visible(row.image_path.replace("\\", "/").rsplit("/", 1)[-1] or row.id, _NAME),
-        "page": 1,
-        "pages": 1,
-        "failure": visible(row.failure_class, 60),
-        "message": visible(row.message, _LONG),
-        "confidence": None,
-        "lowest": None,
-        "words": [],
-        "count": 0,
-        "facts": _told(
-            ("path", visible(row.image_path, _NAME)),
-            ("attempts", f"{row.attempts}"),
-            ("worth another try", "yes" if row.retryable else "no"),
-            ("failed at", row.failed_at.isoformat(" ", "seconds") if row.failed_at else ""),
-            ("image sha256", visible(row.image_sha256, 64)),
-        ),
-    }
-
-
-def as_label_row(row: FailureRow) -> LabelRow:
-    """A failed row in the form that an ImageReader takes: of no known size."""
-    return LabelRow(
-        id=row.id,
-        image_path=row.image_path,
-        image_filename="",
-        width_px=0,
-        height_px=0,
-        words=(),
-        image_sha256=row.image_sha256,
-    )
 
 
 def _words(row: LabelRow) -> list[list[Any]]:
@@ -151,7 +175,7 @@ def _size(row: LabelRow) -> tuple[int, int]:
 
 def _facts(row: LabelRow) -> list[list[str]]:
     at = row.labelled_at
-    return _told(
+    return _filled(
         ("path", visible(row.image_path, _NAME)),
         ("size", f"{row.width_px} × {row.height_px} px" if row.width_px > 0 else ""),
         ("engine", visible(engine_name(row.engine, row.model_version), _NAME)),
@@ -167,12 +191,8 @@ def _facts(row: LabelRow) -> list[list[str]]:
     )
 
 
-def _told(*facts: tuple[str, str]) -> list[list[str]]:
+def _filled(*facts: tuple[str, str]) -> list[list[str]]:
     return [[name, value] for name, value in facts if value]
-
-
-def _finite(number: float | None) -> bool:
-    return number is not None and isfinite(number)
 
 
 def _rounded(number: float | None, digits: int) -> float | None:
@@ -184,16 +204,82 @@ def word_classes(pages: Iterable[dict[str, Any]]) -> list[str]:
     return sorted({word[4] for page in pages for word in page["words"] if len(word) > 4})
 
 
-class ImageReader(Protocol):
-    """Finds the image of a page; `export.images.Images` is one."""
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Failures of one class: all are counted, the first few are kept."""
 
-    def pixels(self, row: LabelRow) -> Image:
-        """The upright page in RGB. Raises NoImage."""
-        ...
+    name: str
+    count: int
+    retryable: int
+    examples: tuple[FailureRow, ...]
+
+    @property
+    def may_be_opened(self) -> bool:
+        """The image itself is sound: it may be shown."""
+        return self.name in _MAY_BE_OPENED
+
+
+def group_failures(rows: Iterable[FailureRow]) -> list[FailureGroup]:
+    """The classes, the most frequent first; a table with absurdly many is cut."""
+    counts: Counter[str] = Counter()
+    retryable: Counter[str] = Counter()
+    examples: dict[str, list[FailureRow]] = {}
+    for row in rows:
+        name = row.failure_class
+        if name not in counts and len(counts) >= _CLASSES:
+            name = "other"
+        counts[name] += 1
+        retryable[name] += row.retryable
+        kept = examples.setdefault(name, [])
+        if len(kept) < SHOWN_OF_A_CLASS:
+            kept.append(row)
+    return [
+        FailureGroup(name, count, retryable[name], tuple(examples[name]))
+        for name, count in counts.most_common()
+    ]
+
+
+def failure_view(row: FailureRow) -> dict[str, Any]:
+    """One failed input row, in the same list as the pages."""
+    return {
+        "kind": "failure",
+        "number": row.ordinal + 1,
+        "id": visible(row.id, _NAME),
+        "path": visible(row.image_path, _NAME),
+        "title": visible(row.image_path.replace("\\", "/").rsplit("/", 1)[-1] or row.id, _NAME),
+        "page": 1,
+        "pages": 1,
+        "failure": visible(row.failure_class, 60),
+        "message": visible(row.message, _LONG),
+        "confidence": None,
+        "lowest": None,
+        "words": [],
+        "count": 0,
+        "facts": _filled(
+            ("path", visible(row.image_path, _NAME)),
+            ("attempts", f"{row.attempts}"),
+            ("worth another try", "yes" if row.retryable else "no"),
+            ("failed at", row.failed_at.isoformat(" ", "seconds") if row.failed_at else ""),
+            ("image sha256", visible(row.image_sha256, 64)),
+        ),
+    }
+
+
+def as_label_row(row: FailureRow) -> LabelRow:
+    """A failed row in the form that an ImageFinder takes, of no known size."""
+    return LabelRow(
+        id=row.id,
+        image_path=row.image_path,
+        image_filename="",
+        width_px=0,
+        height_px=0,
+        words=(),
+        image_sha256=row.image_sha256,
+    )
 
 
 class Pictures:
-    """Hands out what is left of a number of bytes, page by page.
+    """Encodes pages as data URIs that together stay within a number of bytes.
 
     pages: how many are still to come; each may take an equal share of what is left, so that pages
     of little detail leave room for the others.
@@ -232,95 +318,3 @@ def _jpeg(page: Image, side_px: int, quality: int) -> bytes:
     out = io.BytesIO()
     page.save(out, "JPEG", quality=quality)
     return out.getvalue()
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """A page that is shown. number: its row in the table, from 0. unsure: not drawn at random."""
-
-    number: int
-    row: LabelRow
-    unsure: bool = False
-
-
-class Sample:
-    """Keeps a bounded number of the rows that pass by; the same seed keeps the same rows.
-
-    A row's place in the draw is a hash of seed, id and page, so that the order of the table does
-    not matter. A fifth of the places go to the pages of the lowest confidence, whatever the draw
-    says: they are what a reader looks for. Where everything fits, everything is kept.
-    """
-
-    def __init__(self, places: int, seed: int) -> None:
-        self._places = places
-        self._unsure_places = places // 5
-        self._seed = seed
-        self._drawn: list[Entry] = []
-        self._unsure: list[Entry] = []
-        self._seen = 0
-
-    def add(self, row: LabelRow, confidence: float | None) -> None:
-        """Take in the next row of the table."""
-        number, self._seen = self._seen, self._seen + 1
-        _keep(self._drawn, (-_draw(self._seed, row), number, row), self._places)
-        if confidence is not None:
-            _keep(self._unsure, (-confidence, number, row), self._unsure_places)
-
-    def rows(self) -> list[Sampled]:
-        """The rows that were kept, in the order of the table."""
-        drawn = sorted(self._drawn, reverse=True)
-        if self._seen <= self._places:
-            unsure: dict[int, Sampled] = {}
-        else:
-            unsure = {number: Sampled(number, row, unsure=True) for _, number, row in self._unsure}
-        free = self._places - len(unsure)
-        others = [Sampled(number, row) for _, number, row in drawn if number not in unsure]
-        return sorted([*unsure.values(), *others[:free]], key=lambda kept: kept.number)
-
-
-def _keep(heap: list[Entry], entry: Entry, places: int) -> None:
-    """Keep the greatest first values; numbers are unique, so that rows are never compared."""
-    if len(heap) < places:
-        heapq.heappush(heap, entry)
-    elif places:
-        heapq.heappushpop(heap, entry)
-
-
-def _draw(seed: int, row: LabelRow) -> float:
-    told = f"{seed}\0{row.id}\0{row.page}".encode("utf-8", "replace")
-    return int.from_bytes(hashlib.blake2b(told, digest_size=6).digest()) / 2**48
-
-
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
-    """Failures of one class: all are counted, the first few are kept."""
-
-    name: str
-    count: int
-    retryable: int
-    examples: tuple[FailureRow, ...]
-
-    @property
-    def may_be_opened(self) -> bool:
-        """The image itself is sound: it may be shown."""
-        return self.name in _MAY_BE_OPENED
-
-
-def group_failures(rows: Iterable[FailureRow]) -> list[FailureGroup]:
-    """The classes, the most frequent first; a table with absurdly many is cut."""
-    counts: Counter[str] = Counter()
-    retryable: Counter[str] = Counter()
-    examples: dict[str, list[FailureRow]] = {}
-    for row in rows:
-        name = row.failure_class
-        if name not in counts and len(counts) >= _CLASSES:
-            name = "other"
-        counts[name] += 1
-        retryable[name] += row.retryable
-        kept = examples.setdefault(name, [])
-        if len(kept) < SHOWN_OF_A_CLASS:
-            kept.append(row)
-    return [
-        FailureGroup(name, count, retryable[name], tuple(examples[name]))
-        for name, count in counts.most_common()
-    ]

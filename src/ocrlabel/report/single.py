@@ -7,17 +7,16 @@ import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from pathlib import Path
 
 from ocrlabel.dataset.labels_table import FailureRow, LabelRow
 from ocrlabel.dataset.parquet_io import whole_file
+from ocrlabel.export.formats import ImageFinder
 from ocrlabel.labels import Attempt
-from ocrlabel.report.facts import engine_name, visible
+from ocrlabel.report.facts import engine_name, moment, visible
 from ocrlabel.report.pages import (
     FailureGroup,
-    ImageReader,
     Sampled,
     failure_view,
     page_view,
@@ -41,7 +40,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class DocumentDetails:
     """Everything that is known of one id: its pages or its failure, and what its run kept.
 
     pages: with their row numbers in the table, from 0. raw: b"" where there is none.
@@ -54,15 +53,17 @@ class Document:
     raw: bytes = b""
 
 
-def write_document(document: Document, output: Path, *, images: ImageReader | None = None) -> None:
+def write_document(
+    document: DocumentDetails, output: Path, *, images: ImageFinder | None = None
+) -> None:
     """Write the page of one document. Without images the texts stand in their boxes."""
     need_jinja()
     sampled = [Sampled(number, row) for number, row in document.pages]
     groups = [] if document.failure is None else [_group(document.failure)]
     pictures: Iterable[str]
     if images is None:
-        said = "" if document.failure else "Name the images with --images to see the page itself."
-        pictures = (picture_json("", said) for _ in (*sampled, *groups))
+        why = "" if document.failure else "Name the images with --images to see the page itself."
+        pictures = (picture_json("", why) for _ in (*sampled, *groups))
     else:
         pictures = embedded(sampled, groups, images, len(sampled) * 2_000_000 + 2_000_000)
     with whole_file(output) as file:
@@ -70,12 +71,12 @@ def write_document(document: Document, output: Path, *, images: ImageReader | No
             file.write(piece)
 
 
-def report_on(document: Document) -> Report:
+def report_on(document: DocumentDetails) -> Report:
     """The page as values."""
     views = [page_view(Sampled(number, row)) for number, row in document.pages]
     failures = [failure_view(document.failure)] if document.failure else []
     engines = {engine_name(row.engine, row.model_version) for _, row in document.pages}
-    raw, raw_says = _told_raw(document.raw)
+    raw, raw_note = _shown_raw(document.raw)
     return Report(
         title=visible(document.id, 200),
         subtitle=tuple(visible(engine, 200) for engine in sorted(filter(None, engines))),
@@ -86,7 +87,7 @@ def report_on(document: Document) -> Report:
         word_classes=tuple(word_classes(views)),
         tables=(_attempts(document.attempts),) if document.attempts else (),
         raw=raw,
-        raw_says=raw_says,
+        raw_note=raw_note,
     )
 
 
@@ -114,7 +115,7 @@ def _attempts(attempts: Sequence[Attempt]) -> Table:
         tuple(
             (
                 f"{one.number}",
-                datetime.fromtimestamp(one.sent_at_s, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+                moment(one.sent_at_s),
                 f"{one.latency_s:.2f} s",
                 one.result.value,
                 "" if one.status is None else f"{one.status}",
@@ -128,7 +129,7 @@ def _attempts(attempts: Sequence[Attempt]) -> Table:
     )
 
 
-def _told_raw(raw: bytes) -> tuple[str, str]:
+def _shown_raw(raw: bytes) -> tuple[str, str]:
     """The answer indented where it is JSON, and how much of it is shown."""
     if not raw:
         return "", ""
@@ -137,7 +138,7 @@ def _told_raw(raw: bytes) -> tuple[str, str]:
         text = json.dumps(json.loads(text), ensure_ascii=False, indent=2)
     lines = text[:RAW_LENGTH].split("\n")
     shown = "\n".join(visible(line, RAW_LENGTH) for line in lines)
-    said = f"{len(raw):,} bytes, as the engine sent them"
+    note = f"{len(raw):,} bytes, as the engine sent them"
     if len(text) > RAW_LENGTH:
-        said += f"; the first {RAW_LENGTH:,} characters"
-    return shown, said
+        note += f"; the first {RAW_LENGTH:,} characters"
+    return shown, note

@@ -1,4 +1,10 @@
-"""Tables and run.json -> the report page: the part that reads and writes files."""
+"""Tables and run.json become the report: one HTML file that needs nothing else.
+
+`write_report` reads the tables; `compose` makes the page's values (`Report`) of what was read, and
+is pure; `html` fills the template with them. The file is written piece by piece, so that the
+pictures are never all in memory. What the browser may do is fixed in the page itself: no network,
+and only this one script and this one style sheet, identified by their hashes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +22,7 @@ from typing import Any
 from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
 from ocrlabel.dataset.parquet_io import whole_file
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import NoImage
+from ocrlabel.export.formats import ImageFinder, NoImage
 from ocrlabel.report.charts import (
     BANDS,
     MINUTE_S,
@@ -30,7 +36,7 @@ from ocrlabel.report.charts import (
 )
 from ocrlabel.report.facts import (
     Fact,
-    Survey,
+    LabelStatistics,
     dates_of,
     engines_of,
     headline,
@@ -43,7 +49,6 @@ from ocrlabel.report.facts import (
 from ocrlabel.report.pages import (
     BUDGET_BYTES,
     FailureGroup,
-    ImageReader,
     Pictures,
     Sample,
     Sampled,
@@ -65,7 +70,7 @@ def write_report(
     record: Mapping[str, Any] | None,
     output: Path,
     *,
-    images: ImageReader | None = None,
+    images: ImageFinder | None = None,
     max_pages: int = MAX_PAGES,
     seed: int = 0,
     max_image_bytes: int = BUDGET_BYTES,
@@ -79,16 +84,16 @@ def write_report(
     Raises ConfigError where the extra is missing, DatasetError for another kind of table.
     """
     need_jinja()
-    survey = Survey()
+    counts = LabelStatistics()
     sample = Sample(max_pages if images is not None else 0, seed)
     for row in read_labels(labels):
-        survey.add(row)
+        counts.add(row)
         if images is not None:
             sample.add(row, page_confidence(row))
     groups = group_failures(read_failures(failures)) if failures is not None else []
     shown = sample.rows()
     report = compose(
-        survey,
+        counts,
         groups,
         record or {},
         title=_title(labels, record or {}),
@@ -102,8 +107,13 @@ def write_report(
             file.write(piece)
 
 
+def _title(labels: Path, record: Mapping[str, Any]) -> str:
+    dataset = record.get("dataset")
+    return visible(dataset if isinstance(dataset, str) and dataset else labels.stem, 200)
+
+
 def embedded(
-    pages: list[Sampled], groups: list[FailureGroup], images: ImageReader, budget_bytes: int
+    pages: list[Sampled], groups: list[FailureGroup], images: ImageFinder, budget_bytes: int
 ) -> Iterator[str]:
     """The picture of each page and then of each failed row, as they stand in the viewer's list."""
     failed = [(row, group.may_be_opened) for group in groups for row in group.examples]
@@ -117,7 +127,7 @@ def embedded(
             yield picture_json("", "")
 
 
-def _picture(row: LabelRow, images: ImageReader, pictures: Pictures) -> str:
+def _picture(row: LabelRow, images: ImageFinder, pictures: Pictures) -> str:
     try:
         page = images.pixels(row)
     except NoImage as error:
@@ -127,13 +137,67 @@ def _picture(row: LabelRow, images: ImageReader, pictures: Pictures) -> str:
     return picture_json(source or "", "" if source else "The report is full: no image here.")
 
 
-def _title(labels: Path, record: Mapping[str, Any]) -> str:
-    dataset = record.get("dataset")
-    return visible(dataset if isinstance(dataset, str) and dataset else labels.stem, 200)
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole page but for its pictures. pages: JSON values for the viewer, () for none."""
+
+    title: str
+    subtitle: tuple[str, ...] = ()
+    state: State | None = None
+    notices: tuple[str, ...] = ()
+    tiles: tuple[Fact, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    failures: tuple[FailureLine, ...] = ()
+    pages: Sequence[Mapping[str, Any]] = ()
+    pages_title: str = "Pages"
+    sample: str = ""
+    failure_classes: tuple[str, ...] = ()
+    word_classes: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    raw: str = ""
+    raw_note: str = ""
+    settings: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a run ended. kind: "good" or "bad"."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLine:
+    """One class of failures. share: 0..100. all_count: how many failed where not all are shown."""
+
+    name: str
+    count: str
+    share: float
+    retryable: str
+    examples: tuple[FailureExample, ...]
+    all_count: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureExample:
+    """One failed row, ready to be shown."""
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A plain table."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 def compose(
-    survey: Survey,
+    counts: LabelStatistics,
     groups: Sequence[FailureGroup],
     record: Mapping[str, Any],
     *,
@@ -148,14 +212,14 @@ def compose(
     failures = [failure_view(row) for group in groups for row in group.examples]
     return Report(
         title=title,
-        subtitle=tuple(filter(None, (engines_of(survey, record), dates_of(survey, record)))),
+        subtitle=tuple(filter(None, (engines_of(counts, record), dates_of(counts, record)))),
         state=state_of(record, failed),
-        notices=tuple(notices(survey, record)),
-        tiles=tuple(headline(survey, failed, record)),
-        charts=tuple(charts_of(survey, record)),
+        notices=tuple(notices(counts, record)),
+        tiles=tuple(headline(counts, failed, record)),
+        charts=tuple(charts_of(counts, record)),
         failures=tuple(_line(group, failed) for group in groups),
         pages=[*views, *failures] if with_pages else [],
-        sample=sample_of(survey.pages, pages, seed),
+        sample=sample_of(counts.pages, pages, seed),
         failure_classes=tuple(visible(group.name, 60) for group in groups),
         word_classes=tuple(word_classes(views)),
         settings=tuple(settings(record)),
@@ -176,32 +240,32 @@ def sample_of(pages: int, shown: Sequence[Sampled], seed: int) -> str:
     if len(shown) >= pages:
         return f"all {pages:,} pages" if pages != 1 else "the only page"
     unsure = sum(page.unsure for page in shown)
-    said = f"showing {len(shown):,} of {pages:,} pages: {len(shown) - unsure:,} drawn at random"
-    return f"{said} (seed {seed})" + (f" and the {unsure:,} least certain" if unsure else "")
+    text = f"showing {len(shown):,} of {pages:,} pages: {len(shown) - unsure:,} drawn at random"
+    return f"{text} (seed {seed})" + (f" and the {unsure:,} least certain" if unsure else "")
 
 
-def charts_of(survey: Survey, record: Mapping[str, Any]) -> list[Chart]:
+def charts_of(counts: LabelStatistics, record: Mapping[str, Any]) -> list[Chart]:
     """The distributions that there are numbers for."""
     found = []
-    known = survey.words - survey.words_without_confidence
+    known = counts.words - counts.words_without_confidence
     if known:
-        sure = sum(survey.confidences[-len(survey.confidences) // 20 :])
-        found.append(confidence_chart(survey.confidences, f"{sure / known:.0%} at 0.95 or above"))
-    if survey.pages:
-        words = whole_numbers(survey.words_per_page)
-        middle = sorted(survey.words_per_page)[survey.pages // 2]
+        sure = sum(counts.confidences[-len(counts.confidences) // 20 :])
+        found.append(confidence_chart(counts.confidences, f"{sure / known:.0%} at 0.95 or above"))
+    if counts.pages:
+        words = whole_numbers(counts.words_per_page)
+        middle = sorted(counts.words_per_page)[counts.pages // 2]
         found.append(count_chart("Words a page", f"median {middle:,}", words, "words", "pages"))
-        sizes = [side for side in survey.long_sides_px if side]
+        sizes = [side for side in counts.long_sides_px if side]
         if sizes:
             middle = sorted(sizes)[len(sizes) // 2]
             bins = whole_numbers(sizes)
-            says = f"longer side, median {middle:,} px"
-            found.append(count_chart("Page sizes", says, bins, "px", "pages"))
-    return found + _over_time(survey, record)
+            note = f"longer side, median {middle:,} px"
+            found.append(count_chart("Page sizes", note, bins, "px", "pages"))
+    return found + _over_time(counts, record)
 
 
-def _over_time(survey: Survey, record: Mapping[str, Any]) -> list[Chart]:
-    times = survey.times_s
+def _over_time(counts: LabelStatistics, record: Mapping[str, Any]) -> list[Chart]:
+    times = counts.times_s
     if len(times) < 2 or max(times) <= min(times):
         return []
     # pages per minute of a run of seconds would be an extrapolation: there they are counted
@@ -210,9 +274,9 @@ def _over_time(survey: Survey, record: Mapping[str, Any]) -> list[Chart]:
     pages = moments(times, [1.0] * len(times), least_s=least_s)
     price = price_of(record)
     spent: list[float] = []
-    if survey.paid and price:
+    if counts.paid and price:
         steps = [0.0] * len(pages.counts)
-        for at_s, billed in survey.paid:
+        for at_s, billed in counts.paid:
             steps[int((at_s - pages.start) // pages.width)] += billed * price
         spent = list(accumulate(steps))
     line = f"spent, up to {usd(spent[-1])}" if spent else ""
@@ -229,14 +293,8 @@ def _line(group: FailureGroup, failed: int) -> FailureLine:
             FailureExample(visible(row.image_path or row.id, 200), visible(row.message))
             for row in group.examples
         ),
-        beyond=f"{group.count:,}" if group.count > len(group.examples) else "",
+        all_count=f"{group.count:,}" if group.count > len(group.examples) else "",
     )
-
-
-def need_jinja() -> None:
-    """Raises ConfigError where the extra is not installed."""
-    if find_spec("jinja2") is None:
-        raise ConfigError("the report needs jinja2: pip install 'ocrlabel[report]'")
 
 
 def html(report: Report, pictures: Iterable[str] = ()) -> Iterator[bytes]:
@@ -269,6 +327,12 @@ def html(report: Report, pictures: Iterable[str] = ()) -> Iterator[bytes]:
         yield piece.encode("utf-8", "replace")
 
 
+def need_jinja() -> None:
+    """Raises ConfigError where the extra is not installed."""
+    if find_spec("jinja2") is None:
+        raise ConfigError("the report needs jinja2: pip install 'ocrlabel[report]'")
+
+
 def picture_json(source: str, why: str = "") -> str:
     """One picture as the viewer reads it: a data URI, or why there is none."""
     return script_json({"src": source} if source else {"why": why})
@@ -286,62 +350,3 @@ def _file(name: str) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """How a run ended. kind: "good" or "bad"."""
-
-    name: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailureExample:
-    """One failed row, ready to be shown."""
-
-    path: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailureLine:
-    """One class of failures. share: 0..100. beyond: how many failed where not all are shown."""
-
-    name: str
-    count: str
-    share: float
-    retryable: str
-    examples: tuple[FailureExample, ...]
-    beyond: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A plain table."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The whole page but for its pictures. pages: JSON values for the viewer, () for none."""
-
-    title: str
-    subtitle: tuple[str, ...] = ()
-    state: State | None = None
-    notices: tuple[str, ...] = ()
-    tiles: tuple[Fact, ...] = ()
-    charts: tuple[Chart, ...] = ()
-    failures: tuple[FailureLine, ...] = ()
-    pages: Sequence[Mapping[str, Any]] = ()
-    pages_title: str = "Pages"
-    sample: str = ""
-    failure_classes: tuple[str, ...] = ()
-    word_classes: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    raw: str = ""
-    raw_says: str = ""
-    settings: tuple[Fact, ...] = ()

@@ -1,4 +1,9 @@
-"""A bucket on S3, or on another server that speaks its language, as a RemoteStore."""
+"""Objects in a bucket on S3, or on another server with its API, and in memory: over obstore.
+
+obstore's own retries are off here: they re-send a create and then report its success as
+AlreadyExists, and do not retry a 409. RemoteStore's one loop does both right, signs every attempt
+anew, and ends in time.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +17,20 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import MemoryStore, S3Store
 
 from ocrlabel.errors import ConfigError, StoreUnavailable
-from ocrlabel.storage.base import NotStored, Patience, Stored, checked, folder_of
+from ocrlabel.storage.base import NotStored, RetryLimits, Stored, checked, folder_of
+from ocrlabel.storage.credentials import Credentials, found_by_boto3
 from ocrlabel.storage.ranges import PART_BYTES, range_reader
-from ocrlabel.storage.refusals import Credentials, found_by_boto3, last_words, meaning, reason
+from ocrlabel.storage.refusals import missing_keys, reason, refusal
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
-_HOUR = timedelta(hours=1)
 T = TypeVar("T")
+_HOUR = timedelta(hours=1)
 _PAGE_KEYS = 1000
 _MOST_PARTS = 10_000  # of one object, by S3's rules
 _UPLOADS_AT_ONCE = 4  # parts of PART_BYTES each: what a large upload holds in memory
@@ -36,7 +42,7 @@ def open_bucket(
     endpoint_url: str | None,
     region: str | None,
     credentials: Credentials | None,
-    patience: Patience,
+    retry_limits: RetryLimits,
 ) -> RemoteStore:
     """Open `bucket/prefix`. Raises ConfigError for a bad name and for missing AWS keys."""
     url = f"s3://{bucket_and_prefix}"
@@ -55,7 +61,7 @@ def open_bucket(
     def native(timeout: timedelta, retry: RetryConfig) -> S3Store:
         client: ClientConfig = {
             "allow_http": (endpoint_url or "").startswith("http://"),
-            "connect_timeout": timedelta(seconds=patience.attempt_s),
+            "connect_timeout": timedelta(seconds=retry_limits.attempt_s),
             "timeout": timeout,
         }
         return S3Store(
@@ -70,23 +76,25 @@ def open_bucket(
     # RemoteStore ends every attempt by itself, after a time that grows with its size: the
     # client's own limit must only be longer.
     single = native(_HOUR, {"max_retries": 0})
-    part_s = patience.attempt_s + patience.extra_s(PART_BYTES)
-    return RemoteStore(single, native(timedelta(seconds=part_s), _retry(patience)), url, patience)
+    part_s = retry_limits.attempt_s + retry_limits.extra_s(PART_BYTES)
+    return RemoteStore(
+        single, native(timedelta(seconds=part_s), _retry(retry_limits)), url, retry_limits
+    )
 
 
-def memory(patience: Patience) -> RemoteStore:
+def memory(retry_limits: RetryLimits) -> RemoteStore:
     """A store that is gone with the process: for rehearsals and tests."""
     native = MemoryStore()
-    return RemoteStore(native, native, "memory://", patience)
+    return RemoteStore(native, native, "memory://", retry_limits)
 
 
-def _retry(patience: Patience) -> RetryConfig:
+def _retry(retry_limits: RetryLimits) -> RetryConfig:
     return {
         "max_retries": 5,
-        "retry_timeout": timedelta(seconds=patience.limit_s),
+        "retry_timeout": timedelta(seconds=retry_limits.limit_s),
         "backoff": {
-            "init_backoff": timedelta(seconds=patience.first_wait_s),
-            "max_backoff": timedelta(seconds=patience.longest_wait_s),
+            "init_backoff": timedelta(seconds=retry_limits.first_wait_s),
+            "max_backoff": timedelta(seconds=retry_limits.longest_wait_s),
             "base": 2,
         },
     }
@@ -107,7 +115,7 @@ class RemoteStore:
     native: S3Store | MemoryStore
     bulk: S3Store | MemoryStore
     url: str
-    patience: Patience = field(default_factory=Patience)
+    retry_limits: RetryLimits = field(default_factory=RetryLimits)
     clock: Callable[[], float] = time.monotonic
     sleep: _Sleep = asyncio.sleep
     uniform: Callable[[float, float], float] = SystemRandom().uniform
@@ -224,7 +232,9 @@ class RemoteStore:
             else obstore.get_async(self.native, key)
         )
         size_bytes = span[1] - span[0] if span else result.meta["size"]
-        async with asyncio.timeout(self.patience.attempt_s + self.patience.extra_s(size_bytes)):
+        async with asyncio.timeout(
+            self.retry_limits.attempt_s + self.retry_limits.extra_s(size_bytes)
+        ):
             return bytes(await result.bytes_async())
 
     async def _head(self, key: str) -> _Head:
@@ -250,17 +260,17 @@ class RemoteStore:
         self, key: str, done: str, attempt: Callable[[], Awaitable[T]], *, size_bytes: int = 0
     ) -> T:
         """The attempt's result, tried again while its error may pass and there is time."""
-        extra_s = self.patience.extra_s(size_bytes)
-        end = self.clock() + self.patience.limit_s + extra_s
-        for longest_wait_s in self.patience.waits_s():
+        extra_s = self.retry_limits.extra_s(size_bytes)
+        end = self.clock() + self.retry_limits.limit_s + extra_s
+        for longest_wait_s in self.retry_limits.waits_s():
             try:
                 left_s = max(end - self.clock(), 0.0)
-                async with asyncio.timeout(min(self.patience.attempt_s + extra_s, left_s)):
+                async with asyncio.timeout(min(self.retry_limits.attempt_s + extra_s, left_s)):
                     return await attempt()
             except (BaseError, OSError, _StillUndecided) as error:
-                verdict = _verdict(error, key, self.url)
-                if verdict is not None:
-                    raise verdict from error
+                refused = refusal(error, key, self.url)
+                if refused is not None:
+                    raise refused from error
                 wait_s = self.uniform(0.0, longest_wait_s)
                 if self.clock() + wait_s >= end:
                     raise self._gave_up(error, key, done, extra_s) from error
@@ -268,8 +278,8 @@ class RemoteStore:
         raise AssertionError("waits never end")
 
     def _gave_up(self, error: Exception, key: str, done: str, extra_s: float) -> Exception:
-        limit_s = self.patience.limit_s + extra_s
-        return last_words(error, self.url) or StoreUnavailable(
+        limit_s = self.retry_limits.limit_s + extra_s
+        return missing_keys(error, self.url) or StoreUnavailable(
             f"{self.url}: {key!r} could not be {done} within {limit_s:.0f} s: {reason(error)}; "
             f"what was saved stays saved: run the same command again to go on"
         )
@@ -286,12 +296,6 @@ class _StillUndecided(Exception):
 
     def __str__(self) -> str:
         return "409 ConditionalRequestConflict: another write of it is under way"
-
-
-def _verdict(error: Exception, key: str, url: str) -> Exception | None:
-    if isinstance(error, PreconditionError):
-        return StoreUnavailable(f"{url}: {key!r} was replaced while it was read; run it again")
-    return meaning(error, key, url)
 
 
 def _just_before(prefix: str) -> str | None:

@@ -27,6 +27,9 @@ from ocrlabel.storage.base import NotStored, Stored, checked, folder_of
 _PART = re.compile(r"\.~[0-9a-f]{16}\.part")  # half-written; a killed process leaves one behind
 _LISTED_AT_ONCE = 1000
 _FOLDER_TRIES = 100
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_MAY_PASS = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EAGAIN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +94,14 @@ class FolderStore:
     def open(self, key: str) -> BinaryIO:
         """A seekable reader. Raises NotStored."""
         path = self._path(key)
-        with _told(path), _missing(key):
+        with _disk_errors(path), _not_stored(key):
             return path.open("rb")
 
     def _path(self, key: str) -> Path:
         return self.root / checked(key)
 
     def _get(self, path: Path, key: str) -> bytes:
-        with _told(path), _missing(key):
+        with _disk_errors(path), _not_stored(key):
             return path.read_bytes()
 
     def _put_if_absent(self, path: Path, key: str, data: bytes) -> bool:
@@ -108,7 +111,7 @@ class FolderStore:
             if self._get(path, key) != data:
                 return False
             # the same bytes from an earlier try, which may have died before this flush
-            with _told(path):
+            with _disk_errors(path):
                 self._flush_folder(path.parent)
         return True
 
@@ -119,7 +122,7 @@ class FolderStore:
         place: Callable[[Path, Path], None],
     ) -> None:
         part = path.parent / f".~{secrets.token_hex(8)}.part"
-        with _told(path):
+        with _disk_errors(path):
             with self._new_file(part) as file:
                 try:
                     write(file)
@@ -160,7 +163,7 @@ class FolderStore:
 
     def _walk(self, folder: str, prefix: str) -> Iterator[Stored]:
         top = self.root / folder if folder else self.root
-        with _told(top):
+        with _disk_errors(top):
             try:
                 entries = sorted(os.scandir(top), key=lambda entry: entry.name)
             except (FileNotFoundError, NotADirectoryError):
@@ -177,7 +180,7 @@ class FolderStore:
     def _delete(self, paths: Sequence[Path]) -> None:
         folders = set()
         for path in paths:
-            with _told(path), suppress(FileNotFoundError, NotADirectoryError):
+            with _disk_errors(path), suppress(FileNotFoundError, NotADirectoryError):
                 path.unlink()
                 folders.add(path.parent)
         for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
@@ -191,7 +194,7 @@ class FolderStore:
             except OSError:
                 break  # not empty, or in use again
             folder = folder.parent
-        with _told(folder), suppress(FileNotFoundError):
+        with _disk_errors(folder), suppress(FileNotFoundError):
             self._flush_folder(folder)
 
 
@@ -203,38 +206,33 @@ def _bytes_writer(data: bytes) -> Callable[[BinaryIO], None]:
 
 
 @contextmanager
-def _missing(key: str) -> Iterator[None]:
+def _not_stored(key: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise NotStored(key) from error
 
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_MAY_PASS = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EAGAIN}
-
-
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _disk_errors(path: Path) -> Iterator[None]:
     """A disk's errors in words; what is part of normal work passes as it is."""
     try:
         yield
     except (FileExistsError, FileNotFoundError):
         raise
     except OSError as error:
-        said = error.strerror or str(error)
+        reason = error.strerror or str(error)
         if error.errno in _FULL:
             raise StoreUnavailable(
-                f"{path}: {said}; make room and run the same command again to go on"
+                f"{path}: {reason}; make room and run the same command again to go on"
             ) from error
         if error.errno in _MAY_PASS:
             raise StoreUnavailable(
-                f"{path}: {said}; what was saved stays saved: run the same command again to go on"
+                f"{path}: {reason}; what was saved stays saved: run the same command again to go on"
             ) from error
         if error.errno in _NO_LINKS and error.filename2 is not None:
             raise ConfigError(
-                f"{path.parent}: this file system has no hard links ({said}), which keep two "
+                f"{path.parent}: this file system has no hard links ({reason}), which keep two "
                 f"workers from overwriting each other; choose a folder on another disk"
             ) from error
-        raise ConfigError(f"{path}: {said}; choose another folder or mend its rights") from error
+        raise ConfigError(f"{path}: {reason}; choose another folder or mend its rights") from error

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.storage.base import ObjectStore, Patience
+from ocrlabel.storage.base import ObjectStore, RetryLimits
+from ocrlabel.storage.credentials import Credentials
 from ocrlabel.storage.folder import FolderStore
-from ocrlabel.storage.refusals import Credentials
 
 
 def open_store(
@@ -16,7 +16,7 @@ def open_store(
     endpoint_url: str | None = None,
     region: str | None = None,
     credentials: Credentials | None = None,
-    patience: Patience | None = None,
+    retry_limits: RetryLimits | None = None,
 ) -> ObjectStore:
     """Open a store; nothing is sent yet, and a folder is made by its first write.
 
@@ -31,13 +31,13 @@ def open_store(
     from ocrlabel.storage import bucket  # noqa: PLC0415 -- obstore is slow to import for a folder
 
     if scheme == "memory":
-        return bucket.memory(patience or Patience())
+        return bucket.memory(retry_limits or RetryLimits())
     if scheme in {"s3", "s3a"}:
         return bucket.open_bucket(
             rest.rstrip("/"),
             endpoint_url=endpoint_url,
             region=region,
             credentials=credentials,
-            patience=patience or Patience(),
+            retry_limits=retry_limits or RetryLimits(),
         )
     raise ConfigError(f"{text}: cannot open {scheme}://; give s3://bucket/prefix or a folder")

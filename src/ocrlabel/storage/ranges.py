@@ -6,11 +6,11 @@ import io
 from typing import BinaryIO, cast
 
 import obstore
-from obstore.exceptions import BaseError, PreconditionError
+from obstore.exceptions import BaseError
 from obstore.store import MemoryStore, S3Store
 
 from ocrlabel.errors import StoreUnavailable
-from ocrlabel.storage.refusals import last_words, meaning, reason
+from ocrlabel.storage.refusals import missing_keys, reason, refusal
 
 PART_BYTES = 8 * 1024 * 1024
 _BUFFER_BYTES = 1024 * 1024  # one request for many small reads: a round trip costs more
@@ -80,13 +80,9 @@ class _RangeReader(io.RawIOBase):
         return bytes(rest)
 
     def _translated(self, error: Exception) -> Exception:
-        if isinstance(error, PreconditionError):
-            return StoreUnavailable(
-                f"{self._url}: {self._key!r} was replaced while it was read; run it again"
-            )
         return (
-            meaning(error, self._key, self._url)
-            or last_words(error, self._url)
+            refusal(error, self._key, self._url)
+            or missing_keys(error, self._url)
             or StoreUnavailable(
                 f"{self._url}: {self._key!r} could not be read: {reason(error)}; "
                 f"run the same command again to go on"

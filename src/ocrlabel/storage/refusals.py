@@ -6,18 +6,12 @@ S3 tells them apart by a status and a code in XML, which obstore hands on only a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import PermissionDeniedError, PreconditionError, UnauthenticatedError
 
-from ocrlabel.errors import ConfigError
+from ocrlabel.errors import ConfigError, StoreUnavailable
 from ocrlabel.storage.base import NotStored
-
-if TYPE_CHECKING:
-    from obstore.auth.boto3 import Boto3CredentialProvider
-    from obstore.store import S3Credential
+from ocrlabel.storage.credentials import no_keys
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -46,33 +40,32 @@ _ABOUT_KEYS = (
 )
 _BAD_NAME = "object with invalid path"  # obstore's words for another tool's "a//b"
 _OTHER_REGION = "redirect without LOCATION"  # obstore's words for S3's 301
-# boto3 renews a role's keys once less than 15 minutes of them are left; keys that are held longer
-# than that (obstore's default is 30 minutes) would be used after they expired.
-_HELD = timedelta(minutes=10)
 
 
-def meaning(error: Exception, key: str, url: str) -> Exception | None:
+def refusal(error: Exception, key: str, url: str) -> Exception | None:
     """What to raise instead, or None where another attempt may succeed."""
     text = str(error)
+    if isinstance(error, PreconditionError):
+        return StoreUnavailable(f"{url}: {key!r} was replaced while it was read; run it again")
     if _first(_CODE, text) == "NoSuchBucket":
         return ConfigError(f"{url}: there is no such bucket; make it first or mend its name")
     if isinstance(error, FileNotFoundError) and _first(_CODE, text) not in _PASSING:
         return NotStored(key)
     if _may_pass(text):
         return None
-    return _refusal(error, text, key, url)
+    return _to_mend(error, text, key, url)
 
 
 def _may_pass(text: str) -> bool:
     if _OTHER_REGION in text or _BAD_NAME in text:
         return False
     if _first(_CODE, text) in _PASSING or _about_keys(text):
-        return True  # who hands out keys may only be busy; `last_words` is for when not
+        return True  # who hands out keys may only be busy; else `missing_keys` says it
     status = int(_first(_STATUS, text) or 0)
     return status in {0, 429} or status >= 500  # 0: the connection failed
 
 
-def _refusal(error: Exception, text: str, key: str, url: str) -> ConfigError:
+def _to_mend(error: Exception, text: str, key: str, url: str) -> ConfigError:
     code = _first(_CODE, text)
     if code in {"AuthorizationHeaderMalformed", "PermanentRedirect"} or _OTHER_REGION in text:
         return ConfigError(f"{url}: the bucket is in another region{_region(text)}")
@@ -91,8 +84,8 @@ def _refusal(error: Exception, text: str, key: str, url: str) -> ConfigError:
     return ConfigError(f"{url}: the store refuses {key!r}: {reason(error)}")
 
 
-def last_words(error: Exception, url: str) -> ConfigError | None:
-    """What to say when the last attempt failed so, where that is not "it does not answer"."""
+def missing_keys(error: Exception, url: str) -> ConfigError | None:
+    """The error of a last attempt that got no AWS keys; None where it failed otherwise."""
     return no_keys(url, reason(error)) if _about_keys(str(error)) else None
 
 
@@ -101,10 +94,10 @@ def reason(error: Exception) -> str:
     text = str(error)
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    said = ": ".join(part for part in (_first(_CODE, text), _first(_MESSAGE, text)) if part)
+    message = ": ".join(part for part in (_first(_CODE, text), _first(_MESSAGE, text)) if part)
     status = _first(_STATUS, text)
-    if said or status:
-        return " ".join(part for part in (status, said) if part)
+    if message or status:
+        return " ".join(part for part in (status, message) if part)
     head = text.split("\n", 1)[0].strip()
     return head.rsplit(" - ", 1)[-1] or type(error).__name__
 
@@ -122,50 +115,3 @@ def _region(text: str) -> str:
 def _first(pattern: re.Pattern[str], text: str) -> str:
     found = pattern.search(text)
     return found.group(1) if found else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """AWS keys given by hand; without them the usual places are searched."""
-
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
-
-    def __call__(self) -> S3Credential:
-        """The form in which obstore asks for keys; nothing of the environment is mixed in."""
-        return {
-            "access_key_id": self.access_key_id,
-            "secret_access_key": self.secret_access_key,
-            "token": self.session_token,
-            "expires_at": None,
-        }
-
-
-def found_by_boto3(url: str, region: str | None) -> Boto3CredentialProvider | None:
-    """Keys from the places AWS's own tools search, renewed as they age; None without boto3.
-
-    Variables, profiles, SSO, assumed roles, containers (ECS, Batch) and instances. Without the
-    `aws` extra obstore searches variables, web identities, containers and instances by itself.
-    Raises ConfigError when there are none.
-    """
-    try:
-        import boto3  # noqa: PLC0415 -- only the aws extra has it, and it takes 0.3 s to import
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 -- comes with boto3
-        from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 -- imports boto3
-    except ModuleNotFoundError:
-        return None
-    try:
-        return Boto3CredentialProvider(boto3.Session(region_name=region), ttl=_HELD)
-    except BotoCoreError as error:
-        raise no_keys(url, str(error)) from error
-    except ValueError as error:
-        raise no_keys(url, "no profile, no variables, and no role of this machine") from error
-
-
-def no_keys(url: str, why: str) -> ConfigError:
-    """The error for a bucket without any AWS keys to open it with."""
-    return ConfigError(
-        f"{url}: no AWS credentials were found ({why}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID "
-        f"and AWS_SECRET_ACCESS_KEY, or run where a role gives the keys"
-    )

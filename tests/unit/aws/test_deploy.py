@@ -9,7 +9,7 @@ import pytest
 
 from ocrlabel.aws.deploy import Wanted, discard, look_choices, make, propose
 from ocrlabel.aws.destroy import propose_removal, remove
-from ocrlabel.aws.names import Place
+from ocrlabel.aws.names import AwsLocation
 from ocrlabel.aws.plan import Hidden, Kind
 from ocrlabel.aws.session import Aws, AwsRefused
 from ocrlabel.aws.stack import look_stack
@@ -18,7 +18,7 @@ from tests.support.aws import ACCOUNT, REGION, FakeTime, Served, aws_at, reset, 
 from tests.support.fake_cloudformation import FakeCloudFormation, Stack
 
 KEY = "up_this_is_the_key"
-PLACE = Place(ACCOUNT, REGION)
+PLACE = AwsLocation(ACCOUNT, REGION)
 
 
 @dataclass

@@ -6,11 +6,11 @@ import pytest
 
 from ocrlabel.aws.image import (
     Build,
+    architectures_of_index,
     build,
     build_argv,
     can_cache,
-    engine,
-    listed,
+    container_program,
     log_in,
     pinned,
     push,
@@ -81,10 +81,10 @@ def test_a_tag_that_ecr_does_not_have_says_how_to_push_it(ecr):
 
 
 def test_docker_is_used_before_podman_and_neither_is_an_error():
-    assert engine(lambda name: f"/bin/{name}") == "docker"
-    assert engine(lambda name: "/bin/podman" if name == "podman" else None) == "podman"
+    assert container_program(lambda name: f"/bin/{name}") == "docker"
+    assert container_program(lambda name: "/bin/podman" if name == "podman" else None) == "podman"
     with pytest.raises(ConfigError, match="install one"):
-        engine(lambda _: None)
+        container_program(lambda _: None)
 
 
 def test_an_index_lists_its_processors_without_attestations():
@@ -94,7 +94,7 @@ def test_an_index_lists_its_processors_without_attestations():
             {"platform": {"architecture": "unknown"}},
         ]
     }
-    assert listed(index) == {"amd64"}
+    assert architectures_of_index(index) == {"amd64"}
 
 
 def test_a_program_that_fails_says_what_it_said():

@@ -6,7 +6,7 @@ import pytest
 
 from ocrlabel.aws.bucket import LIFECYCLE, NOTHING_PUBLIC, BucketState, plan_bucket, tls_only
 from ocrlabel.aws.deploy import LogGroupState, plan_log_group
-from ocrlabel.aws.names import TAGS, Place
+from ocrlabel.aws.names import TAGS, AwsLocation
 from ocrlabel.aws.plan import Change, Hidden, Kind, loses_something
 from ocrlabel.aws.secret import SecretState, plan_secret
 from ocrlabel.aws.session import AwsRefused
@@ -14,8 +14,8 @@ from ocrlabel.aws.stack import StackState, plan_stack, to_change
 from ocrlabel.aws.template import template
 from ocrlabel.errors import ConfigError
 
-SEOUL = Place("123456789012", "ap-northeast-2")
-VIRGINIA = Place("123456789012", "us-east-1")
+SEOUL = AwsLocation("123456789012", "ap-northeast-2")
+VIRGINIA = AwsLocation("123456789012", "us-east-1")
 WHOLE = BucketState(
     public_access=NOTHING_PUBLIC,
     encrypted=True,

@@ -17,9 +17,7 @@ OWN = {"BucketName": "labels"}
 
 
 def test_the_rendered_template_is_the_one_in_the_package():
-    assert json.loads(RENDERED.read_text()) == template(), (
-        "python scripts/render.py writes it again"
-    )
+    assert json.loads(RENDERED.read_text()) == template(), "`make render` writes it again"
 
 
 def test_the_template_fits_into_one_request():
@@ -129,7 +127,7 @@ def with_min_vcpus_on_fargate(value):
 
 
 # Four of the twelve faults that cfn-lint lets through; the eight of a job definition are tested
-# in test_definition_rules.py.
+# in test_job_definition.py.
 @pytest.mark.parametrize(
     ("mutate", "fault"),
     [

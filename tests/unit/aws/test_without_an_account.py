@@ -99,6 +99,13 @@ def test_offline_makes_nothing_so_it_needs_a_dry_run(types):
     assert "give --dry-run" in ran.err
 
 
+def test_outside_a_clone_the_image_cannot_be_built_and_the_message_says_where_it_can(types):
+    ran = types("aws push-image --no-push")
+    assert ran.status == 2
+    assert "built from a clone" in ran.err
+    assert "--root CLONE" in ran.err
+
+
 @pytest.mark.parametrize(
     ("line", "allowed"),
     [

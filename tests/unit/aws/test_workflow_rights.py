@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 
 from ocrlabel.aws import iam, image
-from ocrlabel.aws.names import AwsConfig, Place
+from ocrlabel.aws.names import AwsConfig, AwsLocation
 from ocrlabel.aws.session import Aws
 from ocrlabel.cli import aws_jobs
 from ocrlabel.cli import aws_stack as aws_image
@@ -95,7 +95,7 @@ def test_every_call_of_the_two_workflows_is_one_that_their_role_may_make(
 
     may = {
         action
-        for statement in iam.github(Place(ACCOUNT, REGION), config.s3_bucket)
+        for statement in iam.github(AwsLocation(ACCOUNT, REGION), config.s3_bucket)
         for action in statement["Action"]
     }
     assert watched.asked - NAMES_NO_RIGHT <= may

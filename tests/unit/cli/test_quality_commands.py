@@ -78,7 +78,7 @@ def test_evaluate_says_when_nothing_has_truth(tables):
         said("agree", "far.parquet", "truth.parquet")
 
 
-def test_a_half_without_documents_is_said_to_be_the_reason_that_there_is_no_cut(tables):
+def test_where_a_half_has_no_documents_evaluate_names_that_as_the_reason_for_no_cut(tables):
     for name, text in (("one", "Totl"), ("one_truth", "Total")):
         with LabelsWriter(Path(f"{name}.parquet")) as table:
             table.add(row([word(text, conf=0.6), word("due", 20, conf=0.9)], key="a", path="a.png"))

@@ -5,16 +5,16 @@ from __future__ import annotations
 from ocrlabel.cli.status import interruption_lines, worker_lines
 from ocrlabel.pipeline.budget.account import Account
 from ocrlabel.pipeline.status import WorkerStatus
-from ocrlabel.pipeline.workers.heartbeat import Presence
+from ocrlabel.pipeline.workers.heartbeat import Presence, RecentRequests, WorkerReport
 
 
 def worker(name, presence=Presence.WORKING, silent_s=1.0, **said):
-    return WorkerStatus(name, presence, silent_s, {"at_s": 1000.0, **said})
+    return WorkerStatus(name, presence, silent_s, WorkerReport(at_s=1000.0, **said))
 
 
 def test_of_a_worker_at_work_it_tells_what_it_did_how_fast_and_for_how_much():
     said = {"labelled": 1200, "failed": 3, "spent_pages": 1210, "rate_per_s": 2.0}
-    lately = {"requests": 90, "since_s": 940.0}
+    lately = RecentRequests(90, 940.0)
     (row,) = worker_lines([worker("a", **said, lately=lately)], 0.01)
     told = "working, 1,200 labelled, 3 failed, 1.50 of 2.00 requests/s, 12.10 USD"
     assert row == ("worker", f"a: {told}")

@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ocrlabel.dataset.sources import Dataset, open_dataset
+from ocrlabel.dataset.sources import ImageDataset, open_dataset
 from ocrlabel.errors import DatasetError, Unreadable
 from ocrlabel.labels import ImageRef
 
 
 @contextmanager
-def opened(source: str | Path, cwd: Path, **options: Any) -> Iterator[Dataset]:
+def opened(source: str | Path, cwd: Path, **options: Any) -> Iterator[ImageDataset]:
     dataset = asyncio.run(open_dataset(source, cwd=cwd, **options))
     try:
         yield dataset
@@ -25,15 +25,15 @@ def opened(source: str | Path, cwd: Path, **options: Any) -> Iterator[Dataset]:
         dataset.close()
 
 
-def all_refs(dataset: Dataset) -> list[ImageRef]:
+def all_refs(dataset: ImageDataset) -> list[ImageRef]:
     return dataset.refs(0, dataset.rows)
 
 
-def read(dataset: Dataset, row: int = 0) -> bytes:
+def read(dataset: ImageDataset, row: int = 0) -> bytes:
     return asyncio.run(dataset.read(dataset.refs(row, row + 1)[0]))
 
 
-def refusal(dataset: Dataset, row: int = 0) -> Unreadable:
+def refusal(dataset: ImageDataset, row: int = 0) -> Unreadable:
     try:
         read(dataset, row)
     except Unreadable as error:

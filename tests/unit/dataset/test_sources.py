@@ -18,6 +18,7 @@ from ocrlabel.dataset import sources
 from ocrlabel.dataset.labels_table import FailuresWriter, LabelsWriter
 from ocrlabel.dataset.sources import first_duplicate
 from ocrlabel.labels import FailureClass
+from tests.support.shared_data import shared_data
 from tests.unit.dataset.made import corners, saved
 from tests.unit.dataset.opened import all_refs, complaint, opened, parquet, read, refusal
 
@@ -132,12 +133,12 @@ def test_one_image_is_a_dataset_even_if_its_name_looks_like_a_pattern(tmp_path):
         assert read(dataset) == PNG
 
 
-def test_the_bad_files_are_rows_where_they_call_themselves_images(shared_data, tmp_path):
-    with opened(shared_data / "bad", tmp_path) as dataset:
+def test_the_bad_files_are_rows_where_they_call_themselves_images(tmp_path):
+    with opened(shared_data("bad"), tmp_path) as dataset:
         found = set(ids(dataset))
     listed = {
         json.loads(line)["file"]
-        for line in (shared_data / "bad" / "manifest.jsonl").read_text().splitlines()
+        for line in shared_data("bad", "manifest.jsonl").read_text().splitlines()
     }
     assert listed - found == {".hidden.jpg", "directory.jpg", "broken_symlink.jpg"}
 
@@ -270,8 +271,8 @@ def test_a_row_without_a_path_fails_by_itself(tmp_path):
 # parquet
 
 
-def test_the_predecessors_table_is_read_as_it_is(shared_data, tmp_path):
-    source = shared_data / "predecessor" / "sample_10.parquet"
+def test_the_predecessors_table_is_read_as_it_is(tmp_path):
+    source = shared_data("predecessor", "sample_10.parquet")
     with opened(source, tmp_path) as dataset:
         ref = all_refs(dataset)[0]
         assert dataset.rows == 10

@@ -4,11 +4,10 @@ import asyncio
 
 import pytest
 
-from ocrlabel.dataset.images.identify import Accepts
-from ocrlabel.engines.base import Document
 from ocrlabel.engines.image_workers import ImagePreparer
 from ocrlabel.errors import Unreadable
-from ocrlabel.labels import FailureClass
+from ocrlabel.images.limits import Accepts
+from ocrlabel.labels import Document, FailureClass
 from tests.support.drawn import drawn, encoded
 
 ACCEPTS = Accepts(frozenset({"jpeg", "png"}))

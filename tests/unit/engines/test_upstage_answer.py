@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.engines.base import Answer, Document
+from ocrlabel.engines.base import Answer
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.errors import BadAnswer, Throttled
-from ocrlabel.labels import FailureClass
+from ocrlabel.labels import Document, FailureClass
 
 RECORDED = Path(__file__).parents[4] / "shared" / "data" / "upstage-recorded"
 GOLDEN = Path(__file__).parents[2] / "golden" / "upstage"

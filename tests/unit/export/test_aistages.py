@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ocrlabel.export.aistages import corrections, export
-from ocrlabel.export.base import Options
+from ocrlabel.export.formats import Options
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import Options, parse_shares
-from ocrlabel.export.formats import EXPORTS, export_of
+from ocrlabel.export.export_pages import parse_shares
+from ocrlabel.export.formats import EXPORTS, Options, export_of
 from ocrlabel.export.recognition import read_charset, why_unfit, write_charset
 from tests.support.labelled import NoPictures, Pictures, row, word
 

@@ -90,6 +90,6 @@ def test_recognition_options_reach_the_export(table, tmp_path):
     assert (tmp_path / "r" / "train" / "rec_gt.txt").read_text().count("\n") == 2
 
 
-def test_a_folder_that_is_not_there_is_said_so(table, tmp_path):
+def test_importing_a_folder_that_does_not_exist_is_an_error(table, tmp_path):
     with pytest.raises(ConfigError, match="no such"):
         run("import", tmp_path / "x", "--format", "coco", "--onto", table, "-o", tmp_path / "y")

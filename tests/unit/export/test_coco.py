@@ -9,8 +9,8 @@ import json
 import pytest
 from pycocotools.coco import COCO
 
-from ocrlabel.export.base import Options
 from ocrlabel.export.coco import export
+from ocrlabel.export.formats import Options
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word
 

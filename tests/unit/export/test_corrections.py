@@ -8,10 +8,8 @@ from dataclasses import replace
 import pytest
 
 from ocrlabel.errors import DatasetError
-from ocrlabel.export.base import Options
-from ocrlabel.export.corrections import Merge, exported_pages, lay_on
-from ocrlabel.export.formats import IMPORTS, import_of
-from ocrlabel.export.import_files import Correction
+from ocrlabel.export.corrections import Merge, apply_correction, exported_pages
+from ocrlabel.export.formats import IMPORTS, Correction, Options, import_of
 from ocrlabel.labels import Word
 from tests.support.labelled import row, word
 
@@ -32,7 +30,7 @@ def unsure(each: Word, text: str | None = None) -> Word:
 
 
 def test_a_text_that_was_corrected_wins_and_loses_the_engines_confidence():
-    found = lay_on(PAGE, correction(unsure(ONE, "ONE!"), unsure(TWO)), RULE)
+    found = apply_correction(PAGE, correction(unsure(ONE, "ONE!"), unsure(TWO)), RULE)
     assert found.words == (Word("ONE!", ONE.polygon, None), TWO)
     assert found.classes == ("text", "total")
     assert found.source == "paddleocr"
@@ -40,42 +38,44 @@ def test_a_text_that_was_corrected_wins_and_loses_the_engines_confidence():
 
 
 def test_the_engines_confidence_goes_even_if_the_format_carried_it():
-    found = lay_on(PAGE, correction(replace(ONE, text="ONE!"), TWO), RULE)
+    found = apply_correction(PAGE, correction(replace(ONE, text="ONE!"), TWO), RULE)
     assert found.words[0].confidence is None
 
 
 def test_words_may_be_added_taken_away_moved_and_put_in_another_order():
     new, moved = word("new", (100, 10)), unsure(word("two", (12, 55)))
-    found = lay_on(PAGE, correction(unsure(new), moved), RULE)
+    found = apply_correction(PAGE, correction(unsure(new), moved), RULE)
     assert found.words == (unsure(new), moved)
-    swapped = lay_on(PAGE, correction(unsure(TWO), unsure(ONE)), RULE)
+    swapped = apply_correction(PAGE, correction(unsure(TWO), unsure(ONE)), RULE)
     assert swapped.words == (TWO, ONE)
     assert swapped.classes == ("total", "text")
-    assert lay_on(PAGE, correction(), RULE).words == ()
+    assert apply_correction(PAGE, correction(), RULE).words == ()
 
 
 def test_a_word_made_do_not_care_keeps_its_text_and_a_word_made_readable_is_a_word():
-    found = lay_on(PAGE, correction(unsure(ONE, ""), unsure(TWO), classes=("ignore", "")), RULE)
+    found = apply_correction(
+        PAGE, correction(unsure(ONE, ""), unsure(TWO), classes=("ignore", "")), RULE
+    )
     assert (found.words[0].text, found.classes) == ("one", ("ignore", "total"))
-    back = lay_on(found, correction(unsure(ONE), unsure(TWO)), RULE)
+    back = apply_correction(found, correction(unsure(ONE), unsure(TWO)), RULE)
     assert back.classes == ("text", "total")
 
 
 def test_words_below_the_exports_cut_do_not_come_back_as_a_persons_decision():
     table = row("a.jpg", [word("sure"), word("low", (10, 50), 0.1)])
     sent = correction(unsure(table.words[0]), unsure(table.words[1], ""), classes=("", "ignore"))
-    assert lay_on(table, sent, Options(ignore_below=0.5)) is table
-    assert lay_on(table, sent, RULE).classes == ("text", "ignore")
+    assert apply_correction(table, sent, Options(ignore_below=0.5)) is table
+    assert apply_correction(table, sent, RULE).classes == ("text", "ignore")
 
 
-def test_a_review_that_changed_nothing_is_told_by_the_source_only():
-    found = lay_on(PAGE, correction(unsure(ONE), unsure(TWO), reviewed=True), RULE)
+def test_a_review_that_changed_nothing_changes_only_the_source():
+    found = apply_correction(PAGE, correction(unsure(ONE), unsure(TWO), reviewed=True), RULE)
     assert found == replace(PAGE, source="paddleocr")
 
 
 def test_two_words_in_one_place_are_both_kept():
     table = row("a.jpg", [word("a"), word("b")])
-    assert lay_on(table, correction(*map(unsure, table.words)), RULE) is table
+    assert apply_correction(table, correction(*map(unsure, table.words)), RULE) is table
 
 
 def merged(table, *corrections: Correction, exported=()):
@@ -122,7 +122,7 @@ def test_files_that_fit_no_page_or_several_are_listed():
     ]
 
 
-def test_pages_of_a_document_are_told_apart_by_their_number():
+def test_pages_of_a_document_are_matched_by_their_number():
     table = [row("a.pdf", [word()], page=n, page_count=2) for n in (1, 2)]
     merge, found = merged(table, correction(file="receipts/a.pdf#page=2"))
     assert merge.unmatched == []
@@ -159,9 +159,9 @@ def test_a_json_of_another_kind_is_named_and_never_a_traceback(name, text, tmp_p
 def test_coco_of_another_tool_may_name_classes_by_category_only(tmp_path):
     annotation = {"id": 1, "image_id": 9, "category_id": 2, "segmentation": [[0, 0, 9, 0, 9, 9]],
                   "attributes": {"text": "x"}}  # fmt: skip
-    said = {"images": [{"id": 9, "file_name": "a.jpg"}, {"id": 10, "file_name": "b.jpg"}],
+    content = {"images": [{"id": 9, "file_name": "a.jpg"}, {"id": 10, "file_name": "b.jpg"}],
             "annotations": [annotation], "categories": [{"id": 2, "name": "total"}]}  # fmt: skip
-    (tmp_path / "x.json").write_text(json.dumps(said))
+    (tmp_path / "x.json").write_text(json.dumps(content))
     first, second = import_of("coco")(tmp_path)
     assert (first.classes, first.words[0].text) == (("total",), "x")
     assert (second.file, second.words) == ("b.jpg", ())

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import assume, given
 from shapely import Polygon as Shape
 
-from ocrlabel.export.base import box, is_convex, is_region, quad, rectangle, sides, signed_area
+from ocrlabel.export.geometry import (
+    box,
+    is_convex,
+    is_region,
+    quad,
+    rectangle,
+    sides,
+    signed_area,
+)
 from tests.support.labelled import many_cornered, rotated_quads
 
 nearly = pytest.approx

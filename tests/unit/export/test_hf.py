@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrlabel.export.base import Options
+from ocrlabel.export.formats import Options
 from ocrlabel.export.hf import export
 from tests.support.labelled import Pictures, row, word
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocrlabel.errors import DatasetError
-from ocrlabel.export.base import Options
+from ocrlabel.export.formats import Options
 from ocrlabel.export.icdar2015 import corrections, export
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word

@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import NoImage, Options
-from ocrlabel.export.images import Images, places
+from ocrlabel.export.formats import NoImage, Options
+from ocrlabel.export.images import LabelledImages, image_sources
 from ocrlabel.export.paddleocr import export
 from ocrlabel.labels import Word
 from tests.support.labelled import row, word
@@ -36,8 +36,8 @@ def labelled(name: str, data: bytes, **changes) -> LabelRow:
     return row(name, [word()], image_sha256=hashlib.sha256(data).hexdigest(), **changes)
 
 
-def finder(*paths: Path) -> Images:
-    return Images(places(paths))
+def finder(*paths: Path) -> LabelledImages:
+    return LabelledImages(image_sources(paths))
 
 
 def put(path: Path, data: bytes) -> bytes:
@@ -78,13 +78,13 @@ def test_nothing_outside_the_named_folder_is_read(tmp_path):
             finder(inside).file(labelled("x", secret, image_path=path))
 
 
-def test_a_name_is_told_with_its_suffix_by_what_the_bytes_are(tmp_path):
+def test_the_suffix_of_an_exported_image_follows_from_its_bytes(tmp_path):
     data = put(tmp_path / "really_png.jpg", encoded("PNG"))
     assert finder(tmp_path).file(labelled("really_png.jpg", data)).suffix == ".png"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_an_image_turned_by_its_exif_tag_is_handed_on_upright(tmp_path, kind):
+def test_an_image_turned_by_its_exif_tag_is_exported_upright(tmp_path, kind):
     exif = Image.Exif()
     exif[274] = 6  # turn a quarter clockwise to see it upright
     data = put(tmp_path / "a.jpg", encoded(kind, exif=exif))
@@ -161,23 +161,23 @@ def test_a_table_without_images_and_a_missing_folder_are_refused(tmp_path):
     pq.write_table(pa.table({"a": [1]}), tmp_path / "t.parquet")
     for path in (tmp_path / "t.parquet", tmp_path / "nowhere"):
         with pytest.raises(ConfigError, match="--images"):
-            places([path])
+            image_sources([path])
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the test images are not beside the project")
 def test_every_kind_of_real_image_is_exported_as_a_page_of_the_labels_size(tmp_path):
     table = []
     for line in (DATA / "labels.jsonl").read_text().splitlines():
-        said = json.loads(line)
-        if said["width"] * said["height"] > 3_000_000:
+        content = json.loads(line)
+        if content["width"] * content["height"] > 3_000_000:
             continue  # enough of them are small
         words = [
-            Word(w["text"], tuple(map(tuple, w["polygon"])), None) for w in said.get("words", [])
+            Word(w["text"], tuple(map(tuple, w["polygon"])), None) for w in content.get("words", [])
         ]
         table.append(
-            row(said["image"], words, image_path=said["image"], image_sha256="",
-                width_px=said["width"], height_px=said["height"],
-                page=said.get("page", 0) + 1)
+            row(content["image"], words, image_path=content["image"], image_sha256="",
+                width_px=content["width"], height_px=content["height"],
+                page=content.get("page", 0) + 1)
         )  # fmt: skip
     summary = export(iter(table), finder(DATA), tmp_path, Options())
     assert summary.examples == ()

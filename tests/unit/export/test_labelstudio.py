@@ -8,7 +8,7 @@ import pytest
 from label_studio_converter import Converter
 
 from ocrlabel.errors import ConfigError, DatasetError
-from ocrlabel.export.base import Options
+from ocrlabel.export.formats import Options
 from ocrlabel.export.labelstudio import address, corrections, export
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word
@@ -108,6 +108,6 @@ def test_a_brush_mask_is_refused_with_the_task_named(tmp_path):
         list(corrections(tmp_path))
 
 
-def test_a_page_without_a_size_cannot_be_told_in_percent(tmp_path):
+def test_a_page_without_a_size_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no size"):
         export(iter([row("a.jpg", width_px=0)]), None, tmp_path, Options())

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import Options
+from ocrlabel.export.formats import Options
 from ocrlabel.export.lmdb_set import export
 from tests.support.labelled import Pictures, row, word
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ocrlabel.errors import ConfigError, DatasetError
-from ocrlabel.export.base import Options
+from ocrlabel.export.formats import Options
 from ocrlabel.export.paddleocr import corrections, export
 from ocrlabel.export.paddleocr_rec import export as export_rec
 from ocrlabel.labels import Word

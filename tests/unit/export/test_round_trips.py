@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrlabel.dataset.labels_table import IGNORE
-from ocrlabel.export.base import Options, quad
 from ocrlabel.export.corrections import Merge, exported_pages
-from ocrlabel.export.formats import IMPORTS, export_of, import_of
+from ocrlabel.export.formats import IMPORTS, Options, export_of, import_of
+from ocrlabel.export.geometry import quad
 from ocrlabel.export.icdar2015 import one_line
-from ocrlabel.export.session import rule_of
+from ocrlabel.export.output_folder import rule_of
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, rows, word
 
@@ -66,7 +66,7 @@ def test_a_table_that_nobody_changed_comes_back_as_it_was(name, table, chosen):
 
 def carried(name: str, each: Word, label: str, chosen: Options) -> tuple[Word, str]:
     """What the format's docstring says is carried of a word."""
-    from ocrlabel.export.base import is_ignored
+    from ocrlabel.export.export_pages import is_ignored
 
     ignored = is_ignored(each, label, chosen)
     text, polygon, confidence = each.text, each.polygon, each.confidence

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.base import Options
+from ocrlabel.export.formats import Options
 from ocrlabel.export.yolo import export
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, rows, word

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from ocrlabel.labels import Attempt, AttemptResult
 from ocrlabel.pipeline.counters import Counters
-from ocrlabel.pipeline.events import Asked, Started
+from ocrlabel.pipeline.events import Asked
 from ocrlabel.pipeline.runtime import Stop
+from ocrlabel.pipeline.workers.heartbeat import REPORT
 
 
 def asked(at_s, *, latency_s=1.0, result=AttemptResult.ANSWERED, billed=1):
@@ -16,10 +15,10 @@ def asked(at_s, *, latency_s=1.0, result=AttemptResult.ANSWERED, billed=1):
 
 
 def told_of(*events, stop=None):
-    counters = Counters(lambda _: None, stop)
+    counters = Counters(lambda _: None, stop or Stop(lambda: 0.0), price_per_page_usd=0.0015)
     for event in events:
         counters(event)
-    return json.loads(json.dumps(counters.told()))
+    return REPORT.to_json(counters.report())
 
 
 def test_requests_of_the_last_minute_are_told_apart_from_those_before():
@@ -37,9 +36,8 @@ def test_in_the_first_minute_it_is_told_since_when_requests_were_sent():
 
 
 def test_pages_that_were_spent_are_told_with_their_price():
-    begun = Started(10, 0, 0, engine="e", price_per_page_usd=0.0015, spent_pages=0)
     lost = asked(1001.0, result=AttemptResult.UNKNOWN, billed=None)
-    told = told_of(begun, asked(1000.0), lost)
+    told = told_of(asked(1000.0), lost)
     assert (told["spent_pages"], told["price_per_page_usd"]) == (2, 0.0015)
 
 

@@ -26,13 +26,13 @@ def test_a_table_agrees_with_itself(words):
 @some
 @given(apart(), apart())
 def test_agreement_is_the_same_both_ways(one, other):
-    a = agree_page(row(one), as_truth(row(other)), SAME).tally
-    b = agree_page(row(other), as_truth(row(one)), SAME).tally
+    a = agree_page(row(one), as_truth(row(other)), SAME).counts
+    b = agree_page(row(other), as_truth(row(one)), SAME).counts
     assert (a.matched, a.same, a.first, a.second) == (b.matched, b.same, b.second, b.first)
     assert a.agreement == b.agreement
 
 
-def test_each_word_is_told_with_its_partner():
+def test_each_word_is_listed_with_its_partner():
     page = agree_page(
         row([word("Total"), word("due", 20), word("x", 90)]),
         truth([true("total"), true("dua", 20), true("y", 60)]),
@@ -43,7 +43,7 @@ def test_each_word_is_told_with_its_partner():
     ]  # fmt: skip
     assert page.words[1].likeness == pytest.approx(2 / 3)
     assert page.alone == ("y",)
-    assert page.tally.agreement == pytest.approx(2 * 1 / 6)
+    assert page.counts.agreement == pytest.approx(2 * 1 / 6)
     line = json.loads(json.dumps(page_line(row([]), page)))
     assert line["words"][1]["other"] == "dua"
     assert line["only_in_other"] == ["y"]
@@ -57,10 +57,10 @@ def test_do_not_care_of_either_table_is_left_out():
 
 
 def test_pages_without_words_agree():
-    assert agree_page(row([]), truth([]), SAME).tally.agreement == 1
+    assert agree_page(row([]), truth([]), SAME).counts.agreement == 1
 
 
-def test_agreement_is_told_by_script_and_by_column():
+def test_agreement_is_summed_by_script_and_by_column():
     pages = [
         (row([word("品阳", conf=0.9), word("abc", 30)], input_row='{"lang": "ko"}'),
          truth([true("평양"), true("abc", 30)])),

@@ -69,7 +69,7 @@ def test_pages_add_up():
     assert (both.detection.truth, both.detection.found) == (4, 4)
 
 
-def test_an_empty_page_is_nothing():
+def test_an_empty_page_has_no_counts():
     assert cleval([], []) == Cleval()
     assert cleval([], [("a", box(0, 0))]).detection.read > 0
     assert cleval([("ab", box(0, 0), False)], []).detection.score.recall == 0

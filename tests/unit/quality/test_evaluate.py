@@ -134,7 +134,7 @@ def test_groups_are_columns_of_the_table_or_its_input_row():
     assert list(found.groups) == [""]
 
 
-def test_a_column_of_ids_does_not_fill_the_memory(monkeypatch):
+def test_groups_by_a_column_of_ids_are_bounded(monkeypatch):
     monkeypatch.setattr(module, "MOST_GROUPS", 2)
     pages = [(row([], input_row=f'{{"n": {n}}}'), truth([])) for n in range(5)]
     (found,) = results(pages, by="n")
@@ -163,14 +163,18 @@ def documents(count: int, *, right_above: float = 0.7):
         yield row(words, key=f"d{number}"), truth(known)
 
 
-def test_the_cut_is_found_on_one_half_and_holds_on_the_other():
+def test_the_threshold_is_found_on_one_half_and_holds_on_the_other():
     (found,) = results(documents(60))
-    cut = found.cut
-    assert cut.chosen.precision >= 0.95
-    assert cut.measured.precision == pytest.approx(0.95, abs=0.05)
-    assert cut.chosen.cut == pytest.approx(0.68, abs=0.04)
-    assert cut.documents_chosen_on + cut.documents_measured_on == 60
-    assert cut.measured.interval.low <= cut.measured.precision <= cut.measured.interval.high
+    threshold = found.threshold
+    assert threshold.chosen.precision >= 0.95
+    assert threshold.measured.precision == pytest.approx(0.95, abs=0.05)
+    assert threshold.chosen.threshold == pytest.approx(0.68, abs=0.04)
+    assert threshold.documents_chosen_on + threshold.documents_measured_on == 60
+    assert (
+        threshold.measured.interval.low
+        <= threshold.measured.precision
+        <= threshold.measured.interval.high
+    )
 
 
 def test_the_order_of_documents_changes_nothing():
@@ -178,10 +182,10 @@ def test_the_order_of_documents_changes_nothing():
     assert results(pages) == results(pages[::-1])
 
 
-def test_a_precision_that_no_cut_reaches_is_said():
+def test_a_precision_that_no_threshold_reaches_chooses_none():
     (found,) = results(documents(20, right_above=2))
-    assert found.cut.chosen is None
-    assert found.cut.measured is None
+    assert found.threshold.chosen is None
+    assert found.threshold.measured is None
 
 
 def test_confidences_that_mean_what_they_say_have_no_calibration_error():

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.dataset.labels_table import read_labels, table_info
+from ocrlabel.dataset.labels_table import IGNORE, read_labels, table_info
 from ocrlabel.errors import DatasetError
-from ocrlabel.quality.filter import Rule, doubts, dropped, filter_table, ignored
+from ocrlabel.quality.filter import Rule, doubts, dropped, filter_table, marked
 from ocrlabel.quality.text import Normalisation
 from ocrlabel.quality.truth import cared
 from tests.support.quality_pages import apart, row, some, true, truth, word
@@ -52,8 +52,8 @@ def test_marking_keeps_every_word_and_dropping_keeps_the_rest(words, cut):
     page = row(words)
     found = doubts(page, None, Rule(cut), SAME)
     kept = [w for w in words if w.confidence >= cut]
-    assert ignored(page, found).words == page.words
-    assert list(cared(ignored(page, found))) == kept
+    assert marked(page, found, IGNORE).words == page.words
+    assert list(cared(marked(page, found, IGNORE))) == kept
     assert list(dropped(page, found).words) == kept
     assert len(dropped(page, found).classes) == len(kept)
 

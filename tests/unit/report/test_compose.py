@@ -10,7 +10,7 @@ import pytest
 
 from ocrlabel.dataset.labels_table import FailureRow
 from ocrlabel.engines.rapidocr import KOREAN_NOTICE
-from ocrlabel.report.facts import Survey
+from ocrlabel.report.facts import LabelStatistics
 from ocrlabel.report.pages import (
     CHARACTERS_PER_PAGE,
     SHOWN_OF_A_CLASS,
@@ -28,12 +28,12 @@ def failure(name="gone.jpg", kind="not_found", message="it is not there", ordina
 
 
 def report(rows, failures=(), record=None, *, with_pages=True):
-    survey = Survey()
+    counts = LabelStatistics()
     for one in rows:
-        survey.add(one)
+        counts.add(one)
     pages = [Sampled(number, one) for number, one in enumerate(rows)]
     return compose(
-        survey, group_failures(failures), record or {}, title="t", pages=pages,
+        counts, group_failures(failures), record or {}, title="t", pages=pages,
         with_pages=with_pages, seed=0,
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ def test_pages_words_and_failures_are_counted():
     assert found["failed"] == ("1", "33.3% of 3 rows")
 
 
-def test_words_without_a_confidence_are_told_and_do_not_count_in_the_mean():
+def test_words_without_a_confidence_are_counted_apart_and_not_in_the_mean():
     found = tiles(report([row("a.jpg", [word(confidence=None), word(confidence=0.8)])]))
     assert found["mean word confidence"] == ("0.800", "1 word has none")
 
@@ -63,7 +63,7 @@ def test_more_failures_than_the_run_allowed_are_alarming():
     assert [tile.name for tile in refused.tiles if tile.alarming] == ["failed"]
 
 
-def test_money_is_told_with_what_was_wasted_and_what_is_at_risk():
+def test_the_sum_spent_is_shown_with_what_was_wasted_and_what_is_at_risk():
     record = {
         "price_per_page_usd": 0.0015, "billed_usd": 1.5, "at_risk_usd": 0.03,
         "account": {"billed_pages": 1000, "wasted_pages": {"late": 4, "failed": 3}},
@@ -87,7 +87,7 @@ def test_an_answer_that_rows_share_is_paid_once_in_the_curve_of_what_was_spent()
     ]
     found = report(paid, record={"price_per_page_usd": 10.0})
     rate = next(chart for chart in found.charts if chart.title == "Pages per minute")
-    assert rate.line_says == "spent, up to 20.00 USD"
+    assert rate.line_note == "spent, up to 20.00 USD"
     assert rate.line[0][1] == rate.base
     assert rate.line[-1][1] < rate.line[1][1]
 
@@ -138,18 +138,18 @@ def over_time(*seconds):
 def test_pages_per_minute_are_those_of_each_minute():
     chart = over_time(*range(0, 60, 6), *range(60, 120, 20), 175)
     assert chart.title == "Pages per minute"
-    assert chart.says == "UTC, a bar is 1 min"
-    assert [bar.says.partition(", ")[2] for bar in chart.bars] == [
+    assert chart.note == "UTC, a bar is 1 min"
+    assert [bar.tooltip.partition(", ")[2] for bar in chart.bars] == [
         "10 pages: 10 pages per minute",
         "3 pages: 3 pages per minute",
         "1 page: 1 pages per minute",
     ]
 
 
-def test_a_longer_step_that_the_run_ended_in_is_not_told_as_slower():
+def test_a_longer_step_that_the_run_ended_in_is_not_shown_as_slower():
     # 10 pages a minute for 62 minutes: the last bar of 5 minutes has two of them
     chart = over_time(*range(0, 62 * 60, 6))
-    assert chart.says == "UTC, a bar is 5 min"
+    assert chart.note == "UTC, a bar is 5 min"
     heights = {bar.height for bar in chart.bars[:-1]}
     assert len(heights) == 1
     assert chart.bars[-1].height == pytest.approx(heights.pop(), rel=0.06)
@@ -158,7 +158,7 @@ def test_a_longer_step_that_the_run_ended_in_is_not_told_as_slower():
 def test_pages_of_a_run_of_seconds_are_counted_and_not_extrapolated_to_a_minute():
     chart = over_time(0, 1, 2, 2.5, 31)
     assert chart.title == "Pages every 1 s"
-    assert chart.bars[2].says.endswith(":03: 2 pages")
+    assert chart.bars[2].tooltip.endswith(":03: 2 pages")
 
 
 def test_the_pause_of_a_run_is_no_part_of_its_pages_a_minute():
@@ -191,7 +191,7 @@ def test_failures_are_grouped_the_most_frequent_class_first_with_few_examples():
         ("corrupt", "30"), ("not_found", "1"),
     ]  # fmt: skip
     assert len(found.failures[0].examples) == SHOWN_OF_A_CLASS
-    assert found.failures[0].beyond == "30"
+    assert found.failures[0].all_count == "30"
 
 
 def test_a_table_with_absurdly_many_classes_of_failures_stays_short():
@@ -206,7 +206,7 @@ def test_without_images_the_page_holds_no_text_that_was_read():
     assert found.failures
 
 
-def test_the_sample_is_said():
+def test_the_page_says_which_pages_are_shown():
     shown = [Sampled(n, row(), unsure=n < 20) for n in range(100)]
     assert sample_of(10_000, shown, 3) == (
         "showing 100 of 10,000 pages: 80 drawn at random (seed 3) and the 20 least certain"
@@ -251,5 +251,5 @@ def test_every_word_with_a_confidence_is_in_the_chart_in_its_bands_colour():
     confidences = [0.0, 0.31, 0.5, 0.79, 0.8, 0.949, 0.95, 1.0, 1.7, -3.0]
     found = report([row(words=[word(confidence=c) for c in confidences])])
     bars = [bar for bar in found.charts[0].bars if bar.height]
-    assert sum(int(bar.says.split(": ")[1].split()[0]) for bar in bars) == len(confidences)
+    assert sum(int(bar.tooltip.split(": ")[1].split()[0]) for bar in bars) == len(confidences)
     assert {bar.kind for bar in bars} == {"c0", "c1", "c2", "c3"}

@@ -52,7 +52,7 @@ def test_pages_whose_image_is_gone_are_shown_with_the_reason(tmp_path):
     assert page.count("There is no image: not found.") == 2
 
 
-def test_a_large_table_is_sampled_and_the_sample_is_said(tmp_path):
+def test_a_large_table_is_sampled_and_the_page_says_so(tmp_path):
     write_report(table(tmp_path, 400), None, None, tmp_path / "r.html", images=Pictures(),
                  max_pages=20, seed=3)  # fmt: skip
     page = (tmp_path / "r.html").read_text()

@@ -12,8 +12,8 @@ from threading import Thread
 import pytest
 
 from ocrlabel.errors import ConfigError
+from ocrlabel.storage.credentials import Credentials
 from ocrlabel.storage.opening import open_store
-from ocrlabel.storage.refusals import Credentials
 from tests.support.s3 import REGION, flaky_proxy, make_bucket
 
 

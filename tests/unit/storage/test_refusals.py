@@ -7,7 +7,7 @@ from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, U
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.storage.base import NotStored
-from ocrlabel.storage.refusals import last_words, meaning, reason
+from ocrlabel.storage.refusals import missing_keys, reason, refusal
 
 
 def s3_error(kind: type[Exception], status: str, code: str, more: str = "") -> Exception:
@@ -35,7 +35,7 @@ def s3_error(kind: type[Exception], status: str, code: str, more: str = "") -> E
     ids=str,
 )
 def test_what_passes_is_tried_again(error: Exception) -> None:
-    assert meaning(error, "a", "s3://bkt") is None
+    assert refusal(error, "a", "s3://bkt") is None
 
 
 @pytest.mark.parametrize(
@@ -59,21 +59,21 @@ def test_what_passes_is_tried_again(error: Exception) -> None:
 )
 def test_what_never_passes_is_the_users_to_mend(error: Exception, says: str) -> None:
     with pytest.raises(ConfigError, match=f"^s3://bkt: .*{says}"):
-        raise meaning(error, "a", "s3://bkt") or AssertionError
+        raise refusal(error, "a", "s3://bkt") or AssertionError
 
 
 def test_a_missing_object_is_neither() -> None:
     error = s3_error(FileNotFoundError, "404 Not Found", "NoSuchKey")
 
-    assert isinstance(meaning(error, "a", "s3://bkt"), NotStored)
+    assert isinstance(refusal(error, "a", "s3://bkt"), NotStored)
 
 
 def test_the_last_words_about_keys_are_what_to_set() -> None:
     error = UnauthenticatedError("External AWS credential provider: no role answers")
 
     with pytest.raises(ConfigError, match=r"no role answers.*AWS_PROFILE"):
-        raise last_words(error, "s3://bkt") or AssertionError
-    assert last_words(GenericError("HTTP error"), "s3://bkt") is None
+        raise missing_keys(error, "s3://bkt") or AssertionError
+    assert missing_keys(GenericError("HTTP error"), "s3://bkt") is None
 
 
 def test_a_reason_is_one_line_in_the_stores_own_words() -> None:

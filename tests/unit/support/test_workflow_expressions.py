@@ -1,4 +1,4 @@
-"""The small evaluator says what GitHub's documentation says."""
+"""The small evaluator says what GitHub's documentation says, of what our workflows use."""
 
 from __future__ import annotations
 
@@ -29,31 +29,20 @@ CONTEXTS = {
     [
         ("'PUSH' == github.event_name", True),  # without case
         ("github.event_name != 'push'", False),
-        ("inputs.resume == true", True),
-        ("inputs.resume == 'true'", False),  # 'true' is no number
-        ("'1' == 1", True),
-        ("'' == 0", True),
-        ("null == 0", True),
-        ("null == ''", True),
-        ("false == 0", True),
-        ("'abc' == 0", False),
+        ("vars.none == ''", True),
+        ("vars.none != ''", False),
+        ("vars.none == 'api'", False),
         ("vars.none || 'api'", "api"),
         ("vars.AWS_REGION || secrets.AWS_REGION", "us-east-1"),
         ("vars.aws_region", "us-east-1"),  # names have no case
-        ("vars['AWS_REGION']", "us-east-1"),
         ("secrets.none", None),
         ("steps.none.outputs.x", None),
         ("inputs.workers && 'some' || 'all'", "all"),
-        ("'' && 1", ""),
+        ("inputs.dataset && 'some' || 'all'", "some"),
+        ("'' && 'x'", ""),
         ("!inputs.workers", True),
-        ("!(true && false)", True),
-        ("true || false && false", True),  # && binds closer
-        ("contains(github.ref, 'HEADS')", True),
-        ("startsWith(github.ref, 'refs/tags/')", False),
-        ("endsWith(github.ref, '/main')", True),
-        ("format('{0}-{1}', github.event_name, 7)", "push-7"),
-        ("'it''s'", "it's"),
-        ("1.5", 1.5),
+        ("!(inputs.resume && inputs.workers)", True),
+        ("inputs.resume || inputs.workers && ''", True),  # && binds closer
     ],
 )
 def test_an_expression_has_this_value(text, value):
@@ -66,10 +55,8 @@ def test_an_expression_has_this_value(text, value):
         ("github.event_name == 'push'", "success", True),
         ("github.event_name == 'push'", "failure", False),  # success() is meant
         ("github.event_name == 'push'", "cancelled", False),
-        ("always()", "cancelled", True),
         ("cancelled()", "cancelled", True),
         ("cancelled()", "failure", False),
-        ("failure()", "failure", True),
         ("${{ !cancelled() && steps.follow.outputs.outcome == 'failed' }}", "failure", True),
         ("!cancelled()", "cancelled", False),
         ("success()", "success", True),
@@ -80,16 +67,19 @@ def test_a_condition_knows_what_became_of_the_job(text, state, runs):
 
 
 @pytest.mark.parametrize(
-    "text", ["1 +", "a b", "nowhere.x", "hashFiles('x')", "'open", "(true", "$x", "", "f(1 2)"]
+    "text",
+    [
+        *("1", "vars['AWS_REGION']", "'it''s'", "always()", "inputs.resume == 'true'"),
+        *("'x' ||", "a b", "nowhere.x", "hashFiles('x')", "'open", "(vars.x", "$x", "", "f('x')"),
+    ],
 )
-def test_what_is_not_understood_is_refused(text):
+def test_what_our_workflows_do_not_use_is_refused(text):
     with pytest.raises(NotUnderstood):
         evaluate(text, World(CONTEXTS))
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
-    [(None, ""), (True, "true"), (False, "false"), (500.0, "500"), (1.5, "1.5"), ("x", "x")],
+    ("value", "text"), [(None, ""), (True, "true"), (False, "false"), (500, "500"), ("x", "x")]
 )
 def test_values_become_text_as_github_writes_them(value, text):
     assert as_text(value) == text

@@ -1,0 +1,1 @@
+"""A dataset copied to a bucket, so that jobs find its table and its images there."""

@@ -14,27 +14,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ocrlabel.dataset.push.extra_columns import ExtraColumns
 from ocrlabel.dataset.push.table import (
-    Others,
     PushRows,
     TableWriter,
     difference,
     digest_of,
     images_in,
-    look,
+    table_in_bucket,
 )
+from ocrlabel.dataset.push.target import PushTarget
 from ocrlabel.dataset.push.upload import (
+    ImageInventory,
     Sender,
     Step,
-    Survey,
-    Target,
     in_parallel,
     plan_uploads,
     rows_to_check,
     same_image,
-    survey,
+    take_inventory,
 )
-from ocrlabel.dataset.sources import Dataset
+from ocrlabel.dataset.sources import ImageDataset
 from ocrlabel.errors import ConfigError, DatasetError, StoreUnavailable
 from ocrlabel.labels import ImageRef
 from ocrlabel.storage.base import ObjectStore
@@ -46,9 +46,9 @@ _BYTES_PER_ROW = 1_000  # of a row without its image, generously
 
 @dataclass(frozen=True, slots=True)
 class PushOptions:
-    """packed: the bytes go into the table. verify: which images are read back, byte for byte."""
+    """embedded: the bytes go into the table. verify: which images are read back, byte for byte."""
 
-    packed: bool = False
+    embedded: bool = False
     skip_unreadable: bool = False
     replace: bool = False
     verify: Literal["sample", "all"] = "sample"
@@ -77,14 +77,14 @@ class Pushed:
 
 
 async def push(
-    dataset: Dataset,
-    others: Others,
+    dataset: ImageDataset,
+    extra: ExtraColumns,
     store: ObjectStore,
-    target: Target,
+    target: PushTarget,
     options: PushOptions,
     *,
     scratch: Path,
-    tell: Callable[[Step], None],
+    on_step: Callable[[Step], None],
 ) -> Pushed:
     """Push a dataset. store: of the whole bucket. scratch: a folder for the table's file.
 
@@ -93,23 +93,18 @@ async def push(
     """
     async for _ in store.list(target.table_key):
         break  # asked before the images are read: is there such a bucket, and may it be read?
-    found = await survey(dataset, at_once=options.at_once, tell=tell)
+    found = await take_inventory(dataset, at_once=options.at_once, on_step=on_step)
     _demand_an_image(found, dataset)
     rows = PushRows(
-        dataset, others, found, target.image_prefix, options.packed, options.skip_unreadable
+        dataset, extra, found, target.image_prefix, options.embedded, options.skip_unreadable
     )
     digest = await asyncio.to_thread(digest_of, rows)
-    state = await asyncio.to_thread(_settled, store, target, rows, digest, options)
+    job = _Push(rows, digest, store, target, options, scratch / "table.parquet", on_step)
+    state = await asyncio.to_thread(job.table_state)
     most = None if options.verify == "all" else _SAMPLE
-    wanted = rows_to_check(found, most, distinct=not options.packed)
-    if options.packed:
-        counts = await _push_packed(rows, digest, state, store, target, options, scratch, tell)
-        await read_back_packed(store, target.table_key, rows, wanted, tell)
-    else:
-        sender = Sender(dataset, found, store, target.image_prefix, options.at_once, tell)
-        counts = await _push_objects(sender, wanted)
-        if state != "unchanged":
-            await _push_table(rows, digest, store, target, scratch)
+    wanted = rows_to_check(found, most, distinct=not options.embedded)
+    send = job.embedded if options.embedded else job.objects
+    counts = await send(state, wanted)
     return Pushed(
         rows=rows.count,
         unreadable=found.unreadable,
@@ -120,19 +115,19 @@ async def push(
         identical=counts.identical,
         checked=len(wanted),
         table=state,
-        left_out=others.kept.left_out,
+        left_out=extra.kept.left_out,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Counts:
+class _Sent:
     uploaded: int
     uploaded_bytes: int
     there: int
     identical: int = 0
 
 
-def _demand_an_image(found: Survey, dataset: Dataset) -> None:
+def _demand_an_image(found: ImageInventory, dataset: ImageDataset) -> None:
     if found.unreadable == found.rows:
         row, reason = min(found.reasons.items())
         raise DatasetError(
@@ -141,137 +136,124 @@ def _demand_an_image(found: Survey, dataset: Dataset) -> None:
         )
 
 
-def _settled(
-    store: ObjectStore, target: Target, rows: PushRows, digest: str, options: PushOptions
-) -> TableState:
-    """What becomes of the table's key. Raises ConfigError when another table is there."""
-    there = look(store, target.table_key)
-    if there is None:
-        return "written"
-    if there.digest == digest:
-        return "unchanged"
-    if options.replace:
-        return "replaced"
-    differs = difference(store, target.table_key, rows)
-    if not differs and (there.digest or not options.packed):
-        return "unchanged"  # other bytes (another version, another tool) and the same rows
-    differs = differs or "no push wrote it, so nothing tells whether its images are these"
-    raise ConfigError(
-        f"{target.url} holds another table: {differs}\n"
-        "  a run may depend on it, so it is left as it is; push under another name "
-        "(--dataset-name), or say --replace"
-    )
+@dataclass(frozen=True, slots=True)
+class _Push:
+    rows: PushRows
+    digest: str
+    store: ObjectStore
+    target: PushTarget
+    options: PushOptions
+    file: Path
+    on_step: Callable[[Step], None]
 
+    def table_state(self) -> TableState:
+        """What becomes of the table's key. Raises ConfigError when another table is there."""
+        there = table_in_bucket(self.store, self.target.table_key)
+        if there is None:
+            return "written"
+        if there.digest == self.digest:
+            return "unchanged"
+        if self.options.replace:
+            return "replaced"
+        differs = difference(self.store, self.target.table_key, self.rows)
+        if not differs and (there.digest or not self.options.embedded):
+            return "unchanged"  # other bytes (another version, another tool) and the same rows
+        differs = differs or "no push wrote it, so nothing tells whether its images are these"
+        raise ConfigError(
+            f"{self.target.url} holds another table: {differs}\n"
+            "  a run may depend on it, so it is left as it is; push under another name "
+            "(--dataset-name), or say --replace"
+        )
 
-async def _push_objects(sender: Sender, wanted: list[int]) -> _Counts:
-    uploads = plan_uploads(sender.survey, await sender.stock())
-    await sender.send(uploads)
-    if uploads.images:
-        await sender.check_all_there()
-    await sender.read_back(wanted)
-    return _Counts(uploads.images, uploads.size_bytes, uploads.there, uploads.identical)
+    async def objects(self, state: TableState, wanted: list[int]) -> _Sent:
+        """Images as objects, then the table."""
+        dataset, inventory = self.rows.dataset, self.rows.inventory
+        prefix, at_once = self.target.image_prefix, self.options.at_once
+        sender = Sender(dataset, inventory, self.store, prefix, at_once, self.on_step)
+        uploads = plan_uploads(inventory, await sender.list_images())
+        await sender.send(uploads)
+        if uploads.images:
+            await sender.check_all_there()
+        await sender.read_back(wanted)
+        if state != "unchanged":
+            await asyncio.to_thread(self._write)
+            await self.store.upload(self.target.table_key, self.file)
+        return _Sent(uploads.images, uploads.size_bytes, uploads.there, uploads.identical)
 
+    async def embedded(self, state: TableState, wanted: list[int]) -> _Sent:
+        """The table with the images in it."""
+        inventory = self.rows.inventory
+        readable = inventory.rows - inventory.unreadable
+        sent = _Sent(0, 0, readable)
+        if state != "unchanged":
+            await self._write_embedded()
+            self.on_step(Step("sending the table", 0, 0, self.file.stat().st_size))
+            await self.store.upload(self.target.table_key, self.file)
+            sent = _Sent(readable, inventory.size_bytes, 0)
+        await asyncio.to_thread(self._check_embedded, wanted)
+        return sent
 
-async def _push_table(
-    rows: PushRows, digest: str, store: ObjectStore, target: Target, scratch: Path
-) -> None:
-    path = scratch / "table.parquet"
+    def _write(self) -> None:
+        with TableWriter(self.file, self.rows, self.digest) as writer:
+            for start, stop in self.rows.groups():
+                writer.write(self.rows.batch(start, stop))
 
-    def write() -> None:
-        with TableWriter(path, rows, digest) as writer:
+    async def _write_embedded(self) -> None:
+        """One row group of images (32 MB) is in memory at a time.
+
+        Raises ConfigError where the disk has no room for it, DatasetError where an image changed.
+        """
+        rows = self.rows
+        _check_room(self.file.parent, rows.inventory.size_bytes + _BYTES_PER_ROW * rows.count)
+        done = size_bytes = 0
+        with TableWriter(self.file, rows, self.digest) as writer:
             for start, stop in rows.groups():
-                writer.write(rows.batch(start, stop))
+                images = await _images(rows, start, stop, self.options.at_once)
+                batch = await asyncio.to_thread(rows.batch, start, stop, images)
+                await asyncio.to_thread(writer.write, batch)
+                done += stop - start
+                size_bytes += sum(rows.inventory.sizes[start:stop])
+                self.on_step(Step("packing", done, rows.inventory.rows, size_bytes))
 
-    await asyncio.to_thread(write)
-    await store.upload(target.table_key, path)
-
-
-async def _push_packed(
-    rows: PushRows,
-    digest: str,
-    state: TableState,
-    store: ObjectStore,
-    target: Target,
-    options: PushOptions,
-    scratch: Path,
-    tell: Callable[[Step], None],
-) -> _Counts:
-    readable = rows.survey.rows - rows.survey.unreadable
-    if state == "unchanged":
-        return _Counts(0, 0, readable)
-    path = scratch / "table.parquet"
-    await write_packed(path, rows, digest, at_once=options.at_once, tell=tell)
-    tell(Step("sending the table", 0, 0, path.stat().st_size))
-    await store.upload(target.table_key, path)
-    return _Counts(readable, rows.survey.size_bytes, 0)
-
-
-async def write_packed(
-    path: Path, rows: PushRows, digest: str, *, at_once: int, tell: Callable[[Step], None]
-) -> None:
-    """Write the table with its images; one row group of them (32 MB) is in memory at a time.
-
-    Raises ConfigError where the disk has no room for it, DatasetError where an image changed.
-    """
-    _check_room(path.parent, rows.survey.size_bytes + _BYTES_PER_ROW * rows.count)
-    done = size_bytes = 0
-    with TableWriter(path, rows, digest) as writer:
-        for start, stop in rows.groups():
-            images = await _images(rows, start, stop, at_once)
-            batch = await asyncio.to_thread(rows.batch, start, stop, images)
-            await asyncio.to_thread(writer.write, batch)
-            done += stop - start
-            size_bytes += sum(rows.survey.sizes[start:stop])
-            tell(Step("packing", done, rows.survey.rows, size_bytes))
+    def _check_embedded(self, wanted: Sequence[int]) -> None:
+        """Read these input rows' images from the table in the bucket and compare every byte."""
+        places = _places(self.rows, wanted)
+        key, done = self.target.table_key, 0
+        with self.store.open(key) as table:
+            for place, data in images_in(table, list(places)):
+                sha256 = self.rows.inventory.sha256(places[place])
+                if hashlib.sha256(data or b"").digest() != sha256:
+                    raise StoreUnavailable(
+                        f"{self.store.url}/{key}: row {place + 1} holds another image than was "
+                        "sent; push it again with --replace"
+                    )
+                done += 1
+                self.on_step(Step("checking", done, len(places)))
+        if done < len(places):
+            raise StoreUnavailable(
+                f"{self.store.url}/{key} lacks {len(places) - done:,} of its images; "
+                "push it again with --replace"
+            )
 
 
 async def _images(rows: PushRows, start: int, stop: int, at_once: int) -> Sequence[bytes | None]:
     images: list[bytes | None] = [None] * (stop - start)
 
     async def read(ref: ImageRef) -> None:
-        images[ref.ordinal - start] = await same_image(rows.dataset, rows.survey, ref)
+        images[ref.ordinal - start] = await same_image(rows.dataset, rows.inventory, ref)
 
     refs = await asyncio.to_thread(rows.dataset.refs, start, stop)
-    readable = [ref for ref in refs if rows.survey.readable(ref.ordinal)]
+    readable = [ref for ref in refs if rows.inventory.readable(ref.ordinal)]
     await in_parallel(readable, read, at_once)
     return images
-
-
-async def read_back_packed(
-    store: ObjectStore,
-    key: str,
-    rows: PushRows,
-    wanted: Sequence[int],
-    tell: Callable[[Step], None],
-) -> None:
-    """Read these input rows' images from the table in the bucket and compare every byte."""
-    places = _places(rows, wanted)
-
-    def check() -> None:
-        done = 0
-        with store.open(key) as table:
-            for place, data in images_in(table, list(places)):
-                if hashlib.sha256(data or b"").digest() != rows.survey.sha256(places[place]):
-                    raise StoreUnavailable(
-                        f"{store.url}/{key}: row {place + 1} holds another image than was sent; "
-                        "push it again with --replace"
-                    )
-                done += 1
-                tell(Step("checking", done, len(places)))
-        if done < len(places):
-            raise StoreUnavailable(
-                f"{store.url}/{key} lacks {len(places) - done:,} of its images; "
-                "push it again with --replace"
-            )
-
-    await asyncio.to_thread(check)
 
 
 def _places(rows: PushRows, wanted: Sequence[int]) -> dict[int, int]:
     """From the row of the table to the row of the input: unreadable ones may be left out."""
     if not rows.skip_unreadable:
         return {row: row for row in wanted}
-    chosen, readable = set(wanted), (n for n in range(rows.survey.rows) if rows.survey.readable(n))
+    chosen = set(wanted)
+    readable = (row for row in range(rows.inventory.rows) if rows.inventory.readable(row))
     return {place: row for place, row in enumerate(readable) if row in chosen}
 
 

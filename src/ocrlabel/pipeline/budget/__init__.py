@@ -1,0 +1,1 @@
+"""Attempts written down before they are paid for, and the cap that none may exceed."""

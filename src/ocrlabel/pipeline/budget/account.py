@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ocrlabel.labels import Attempt, AttemptResult, Failed, Labelled, Outcome, Tally
 
@@ -34,6 +33,16 @@ def pages_at_risk(attempt: Attempt) -> int:
             return attempt.pages if lost else 0
         case _:
             return 0
+
+
+def pages_spent(attempt: Attempt) -> int:
+    """Pages that count as spent for this attempt: charged, or perhaps charged."""
+    return pages_charged(attempt) + pages_at_risk(attempt)
+
+
+def cost_pages(attempts: Iterable[Attempt]) -> int:
+    """Pages that count as spent for these attempts."""
+    return sum(map(pages_spent, attempts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +80,8 @@ class Account:
             stored_pages=self.stored_pages + other.stored_pages,
             wasted_pages=_added(self.wasted_pages, other.wasted_pages),
             at_risk_pages=_added(self.at_risk_pages, other.at_risk_pages),
-            first_sent_s=_pick(min, self.first_sent_s, other.first_sent_s),
-            last_sent_s=_pick(max, self.last_sent_s, other.last_sent_s),
+            first_sent_s=min(_known(self.first_sent_s, other.first_sent_s), default=None),
+            last_sent_s=max(_known(self.last_sent_s, other.last_sent_s), default=None),
             model_versions=_added(self.model_versions, other.model_versions),
         )
 
@@ -165,46 +174,9 @@ def add_tallies(one: Tally, other: Tally) -> Tally:
     )
 
 
-def account_to_json(account: Account) -> dict[str, Any]:
-    """Plain values for run.json and a checkpoint's metadata."""
-    return {
-        "requests": dict(account.requests),
-        "billed_pages": account.billed_pages,
-        "stored_pages": account.stored_pages,
-        "wasted_pages": dict(account.wasted_pages),
-        "at_risk_pages": dict(account.at_risk_pages),
-        "first_sent_s": account.first_sent_s,
-        "last_sent_s": account.last_sent_s,
-        "model_versions": dict(account.model_versions),
-    }
-
-
-def account_from_json(found: Mapping[str, Any]) -> Account:
-    """The account in such values."""
-    return Account(**found)
-
-
-def tally_to_json(tally: Tally) -> dict[str, Any]:
-    """Plain values for run.json and a checkpoint's metadata."""
-    return {
-        "rows": tally.rows,
-        "labelled": tally.labelled,
-        "failed": tally.failed,
-        "pages": tally.pages,
-        "words": tally.words,
-        "failures": dict(tally.failures),
-    }
-
-
-def tally_from_json(found: Mapping[str, Any]) -> Tally:
-    """The tally in such values."""
-    return Tally(**found)
-
-
 def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     return dict(Counter(one) + Counter(other))
 
 
-def _pick(choose: Any, one: float | None, other: float | None) -> float | None:
-    known = [value for value in (one, other) if value is not None]
-    return choose(known) if known else None
+def _known(*values: float | None) -> list[float]:
+    return [value for value in values if value is not None]

@@ -1,36 +1,54 @@
-"""One paid attempt, claimed before it is sent: only the creator of the ask sends the request.
+"""Attempts that are paid for: each is claimed before it is sent, and only its creator sends it.
 
-An ask holds a duration (`send_within_s` after it was created) and not a time. Its creator looks at
-its own clock again right before it sends. Others may create the next ask for the same image key
-once the outcome of this one is known to be retryable, or once nothing can be in flight any more.
+A claim is a numbered object under the image's key (`asks/{key}/{n}.json`), put if absent. It holds
+a duration (`send_within_s` after it was created) and not a time: its creator looks at its own
+clock again right before it sends. Others may claim the next number for the same key once the
+outcome of this one is known to be retryable, or once nothing can be in flight any more.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from array import array
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import astuple, dataclass
 
-from ocrlabel.pipeline.runtime import Owner, World, certainly_dead, owner_from
-from ocrlabel.pipeline.state.layout import RunKeys, number_of
+from ocrlabel.labels import Attempt, AttemptResult
+from ocrlabel.pipeline.run_context import Round
+from ocrlabel.pipeline.runtime import Owner
+from ocrlabel.pipeline.state.codec import Codec
+from ocrlabel.pipeline.state.layout import newest_number, number_of
 from ocrlabel.storage.base import NotStored
 
 _TIMER_S = 1.0
+"""How late a timer may wake whoever waits for its turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimBody(Owner):
+    """What a claim says, of the worker that it names."""
+
+    batch: int
+    pages: int
+    send_within_s: float
+    created_at_s: float
+    nonce: str
+
+
+_CLAIM = Codec(ClaimBody, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """An ask that this worker created: it may send until `send_by_s` on its own clock."""
+class AttemptId:
+    """An attempt as a listing shows it."""
 
     key: str
     number: int
-    pages: int
-    send_by_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignAsk:
-    """The newest ask for a key, made by somebody else; since_s is when it was first seen."""
+class AttemptClaim:
+    """A claim as it was read; since_s is when it was first seen (own clock)."""
 
     key: str
     number: int
@@ -42,80 +60,82 @@ class ForeignAsk:
     created_at_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class ListedAsk:
-    """An ask as a listing shows it."""
-
-    key: str
-    number: int
-
-
 def nothing_in_flight(
-    ask: ForeignAsk, *, now_s: float, request_timeout_s: float, margin_s: float, owner_dead: bool
+    claim: AttemptClaim,
+    *,
+    now_s: float,
+    request_timeout_s: float,
+    margin_s: float,
+    owner_dead: bool,
 ) -> bool:
-    """Whether the request of an ask can no longer be answered to anybody. A pure rule."""
-    waited_s = now_s - ask.since_s
-    return owner_dead or waited_s >= ask.send_within_s + request_timeout_s + margin_s
+    """Whether the request of a claim can no longer be answered to anybody. A pure rule."""
+    waited_s = now_s - claim.since_s
+    return owner_dead or waited_s >= claim.send_within_s + request_timeout_s + margin_s
 
 
-class Asks:
-    """Claims asks, and looks at those of others."""
+def never_answered(claim: AttemptClaim) -> Attempt:
+    """The attempt of a claim whose worker ended before an answer was saved."""
+    return Attempt(
+        number=claim.number,
+        lane="",
+        sent_at_s=claim.created_at_s,
+        latency_s=0.0,
+        result=AttemptResult.UNKNOWN,
+        message="its worker ended before an answer was saved",
+        worker=claim.owner.worker,
+        pages=claim.pages,
+    )
 
-    def __init__(
-        self,
-        world: World,
-        keys: RunKeys,
-        *,
-        send_within_s: float,
-        request_timeout_s: float,
-        margin_s: float,
-    ) -> None:
-        self._world = world
-        self._keys = keys
-        self._send_within_s = send_within_s
-        self._request_timeout_s = request_timeout_s
-        self._margin_s = margin_s
-        self._seen: dict[tuple[str, int], ForeignAsk] = {}
 
-    async def claim(self, key: str, number: int, *, batch: int, pages: int) -> Ask | None:
-        """Create the ask; None when somebody else has this number."""
-        began_s = self._world.clock()
-        body = self._world.me.as_json() | {
-            "batch": batch,
-            "pages": pages,
-            "send_within_s": self._send_within_s,
-            "created_at_s": self._world.wall(),
-            "nonce": self._world.token(),
-        }
-        data = json.dumps(body, sort_keys=True).encode()
-        if await self._world.store.put_if_absent(self._keys.ask(key, number), data):
-            return Ask(key, number, pages, began_s + self._send_within_s)
-        return None
+class AttemptReader:
+    """Reads the claims of a round."""
 
-    async def newest(self, key: str) -> ForeignAsk | None:
-        """The newest ask for a key, None when there is none."""
-        listed = self._world.store.list(self._keys.asks_of(key))
-        number = max([number_of(stored.key) async for stored in listed], default=0)
-        return await self.read(ListedAsk(key, number)) if number else None
+    def __init__(self, round_: Round) -> None:
+        self._runtime = round_.runtime
+        self._keys = round_.keys
+        self._seen: dict[tuple[str, int], AttemptClaim] = {}
 
-    async def read(self, listed: ListedAsk) -> ForeignAsk | None:
-        """One ask; None when it was cleaned up meanwhile."""
+    async def listed(self) -> list[AttemptId]:
+        """Every attempt that was claimed."""
+        prefix = self._keys.asks
+        found = []
+        async for stored in self._runtime.store.list(prefix):
+            key = stored.key.removeprefix(prefix).partition("/")[0]
+            found.append(AttemptId(key, number_of(stored.key)))
+        return found
+
+    async def unanswered(
+        self, listed: Iterable[AttemptId], ended: KnownAttempts
+    ) -> AsyncIterator[Attempt]:
+        """Those of the listed attempts that are not known to have ended, as never answered."""
+        for one in listed:
+            if (one.key, one.number) not in ended and (claim := await self.read(one)) is not None:
+                yield never_answered(claim)
+
+    async def newest(self, key: str) -> AttemptClaim | None:
+        """The newest claim for an image key, None when there is none."""
+        number = await newest_number(self._runtime.store, self._keys.asks_of(key))
+        return await self.read(AttemptId(key, number)) if number else None
+
+    async def read(self, listed: AttemptId) -> AttemptClaim | None:
+        """One claim; None when it was cleaned up meanwhile."""
         place = (listed.key, listed.number)
         if place not in self._seen:
+            key = self._keys.ask(listed.key, listed.number)
             try:
-                data = await self._world.store.get(self._keys.ask(listed.key, listed.number))
+                data = await self._runtime.store.get(key)
             except NotStored:
                 return None
-            found = json.loads(data)
-            self._seen[place] = ForeignAsk(
+            found = _CLAIM.decode(data, where=self._runtime.where(key))
+            self._seen[place] = AttemptClaim(
                 key=listed.key,
                 number=listed.number,
-                batch=int(found["batch"]),
-                pages=int(found["pages"]),
-                owner=owner_from(found),
-                send_within_s=float(found["send_within_s"]),
-                since_s=self._world.clock(),
-                created_at_s=float(found["created_at_s"]),
+                batch=found.batch,
+                pages=found.pages,
+                owner=Owner.of(found),
+                send_within_s=found.send_within_s,
+                since_s=self._runtime.clock(),
+                created_at_s=found.created_at_s,
             )
         return self._seen[place]
 
@@ -124,27 +144,53 @@ class Asks:
         for place in [place for place in self._seen if place[0] == key]:
             del self._seen[place]
 
-    def over(self, ask: ForeignAsk) -> bool:
-        """Whether nothing of this ask can be in flight any more."""
+
+@dataclass(frozen=True, slots=True)
+class OwnClaim:
+    """A claim that this worker created: it may send until `send_by_s` on its own clock."""
+
+    key: str
+    number: int
+    pages: int
+    send_by_s: float
+
+
+class AttemptClaimer(AttemptReader):
+    """Claims attempts, and tells when those of others are over."""
+
+    def __init__(
+        self, round_: Round, *, send_within_s: float, request_timeout_s: float, margin_s: float
+    ) -> None:
+        super().__init__(round_)
+        self._send_within_s = send_within_s
+        self._request_timeout_s = request_timeout_s
+        self._margin_s = margin_s
+
+    async def claim(self, key: str, number: int, *, batch: int, pages: int) -> OwnClaim | None:
+        """Claim an attempt; None when somebody else has this number."""
+        began_s = self._runtime.clock()
+        body = ClaimBody(
+            *astuple(self._runtime.me),
+            batch=batch,
+            pages=pages,
+            send_within_s=self._send_within_s,
+            created_at_s=self._runtime.wall(),
+            nonce=self._runtime.token(),
+        )
+        data = _CLAIM.encode(body)
+        if await self._runtime.store.put_if_absent(self._keys.ask(key, number), data):
+            return OwnClaim(key, number, pages, began_s + self._send_within_s)
+        return None
+
+    def over(self, claim: AttemptClaim) -> bool:
+        """Whether nothing of this attempt can be in flight any more."""
         return nothing_in_flight(
-            ask,
-            now_s=self._world.clock(),
+            claim,
+            now_s=self._runtime.clock(),
             request_timeout_s=self._request_timeout_s,
             margin_s=self._margin_s,
-            owner_dead=certainly_dead(ask.owner, self._world.me, self._world.alive),
+            owner_dead=self._runtime.certainly_dead(claim.owner),
         )
-
-    async def listed(self) -> list[ListedAsk]:
-        """Every ask of the run."""
-        prefix = self._keys.asks
-        found = []
-        async for stored in self._world.store.list(prefix):
-            key = stored.key.removeprefix(prefix).partition("/")[0]
-            found.append(ListedAsk(key, number_of(stored.key)))
-        return found
-
-
-"""How late a timer may wake whoever waits for its turn."""
 
 
 class Elsewhere(Exception):
@@ -152,30 +198,55 @@ class Elsewhere(Exception):
 
 
 @dataclass(slots=True)
-class Claim:
-    """An ask of ours, and how to make the next one once this one was written down as unsent.
+class RenewableClaim:
+    """A claim of ours, and how to make the next one once this one was written down as unsent.
 
     covered: whether the money that was set aside for it is still ours. stands: False while it is
-    not certain that the newest ask is ours.
+    not certain that the newest claim is ours.
     """
 
-    ask: Ask
-    again: Callable[[], Awaitable[Ask | None]]
+    claim: OwnClaim
+    again: Callable[[], Awaitable[OwnClaim | None]]
     covered: Callable[[], bool]
     stands: bool = True
 
     def good_at(self, turn_s: float) -> bool:
-        """Whether the ask will still be good when the turn has come."""
-        return turn_s + _TIMER_S < self.ask.send_by_s
+        """Whether the claim will still be good when the turn has come."""
+        return turn_s + _TIMER_S < self.claim.send_by_s
 
     def may_be_sent(self, now_s: float) -> bool:
         """The last look before the request, on the creator's clock."""
-        return now_s < self.ask.send_by_s and self.covered()
+        return now_s < self.claim.send_by_s and self.covered()
 
     async def renew(self) -> None:
-        """Make the next ask. Raises Elsewhere."""
+        """Claim the next attempt. Raises Elsewhere."""
         self.stands = False
-        ask = await self.again()
-        if ask is None:
+        claim = await self.again()
+        if claim is None:
             raise Elsewhere
-        self.ask, self.stands = ask, True
+        self.claim, self.stands = claim, True
+
+
+class KnownAttempts:
+    """Which (image key, number) pairs have ended: 8 bytes each, for runs of any size."""
+
+    def __init__(self) -> None:
+        self._marks = array("q")
+        self._sorted = True
+
+    def add(self, key: str, attempts: Iterable[Attempt]) -> None:
+        """Take in the attempts of one image."""
+        self._marks.extend(_mark(key, attempt.number) for attempt in attempts)
+        self._sorted = False
+
+    def __contains__(self, place: tuple[str, int]) -> bool:
+        if not self._sorted:
+            self._marks = array("q", sorted(self._marks))
+            self._sorted = True
+        mark = _mark(*place)
+        at = bisect_left(self._marks, mark)
+        return at < len(self._marks) and self._marks[at] == mark
+
+
+def _mark(key: str, number: int) -> int:
+    return (int(key[:15] or "0", 16) << 2) ^ number

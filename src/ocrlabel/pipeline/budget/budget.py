@@ -1,30 +1,32 @@
-"""The cap on money: this worker's purse, filled by grants that never sum above the cap.
+"""The cap on money: a ledger of page grants that never sum above it, and each worker's part.
 
 A worker may spend its grants for as long as nobody can take it for dead: until a duration after it
 began to write its newest heartbeat or entry. Then it must write "hold" first, and finds out what is
-left to it. Whoever settles for it, from its asks and attempts, does so only if it has written
+left to it. Whoever settles for it, from its claims and attempts, does so only if it has written
 nothing since it was counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ocrlabel.errors import BudgetReached
-from ocrlabel.pipeline.runtime import World
-from ocrlabel.pipeline.state.layout import RunKeys, number_of
+from ocrlabel.pipeline.run_context import Run
+from ocrlabel.pipeline.state.codec import Codec
+from ocrlabel.pipeline.state.layout import number_of
 from ocrlabel.wording import counted, usd
 
 _GRANT_PAGES = 64
 _NO_CAP = 2**62
 
 
-def cap_pages(max_cost_usd: float, price_per_page_usd: float) -> int:
-    """How many pages a cap buys; never one more, whatever floats do."""
+def cap_pages(max_cost_usd: float | None, price_per_page_usd: float) -> int | None:
+    """How many pages a cap buys; never one more, whatever floats do. None: there is no cap."""
+    if max_cost_usd is None:
+        return None
     return math.floor(min(max_cost_usd / price_per_page_usd + 1e-9, _NO_CAP))
 
 
@@ -39,29 +41,21 @@ def grant_size(*, wanted: int, available: int, workers: int) -> int:
     return max(wanted, min(_GRANT_PAGES, fair))
 
 
-class Purse:
+class BudgetClient:
     """What this worker may still spend. Every request reserves first, then pays what it cost."""
 
-    def __init__(
-        self,
-        world: World,
-        keys: RunKeys,
-        *,
-        cap: int | None,
-        price_per_page_usd: float,
-        duration_s: float,
-    ) -> None:
-        self._world = world
-        self._ledger = Ledger(world, keys, duration_s=duration_s)
-        self._duration_s = duration_s
+    def __init__(self, run: Run, *, cap: int | None) -> None:
+        self._runtime = run.runtime
+        self._duration_s = run.options.lease_s
+        self._price_usd = run.price_per_page_usd
+        self._ledger = BudgetLedger(run, duration_s=self._duration_s)
         self._held_until_s = -math.inf
         self.cap = cap
         self._lowered = False
         self.workers = 1
-        self.settle_for_the_dead: Callable[[], Awaitable[bool]] | None = None
+        self.settle_dead_workers: Callable[[], Awaitable[bool]] | None = None
         self._turn = asyncio.Lock()
         self._paid = asyncio.Event()
-        self._price_usd = price_per_page_usd
         self._granted = 0
         self._reserved = 0
         self.spent_pages = 0
@@ -97,12 +91,12 @@ class Purse:
         False after a time in which this worker may have been taken for dead, and under a cap that
         was lowered: reserve again.
         """
-        held = self._world.clock() < self._held_until_s and self._left() >= 0
+        held = self._runtime.clock() < self._held_until_s and self._left() >= 0
         return held and not self._lowered
 
     def seen_until(self, until_s: float) -> None:
         """A heartbeat is written: nobody takes this worker for dead until then (own clock)."""
-        if self._world.clock() < self._held_until_s:
+        if self._runtime.clock() < self._held_until_s:
             self._held_until_s = max(self._held_until_s, until_s)
 
     def pay(self, reserved: int, cost: int) -> None:
@@ -122,7 +116,7 @@ class Purse:
                 self._paid.clear()
                 await self._paid.wait()
                 return
-            if self.settle_for_the_dead is not None and await self.settle_for_the_dead():
+            if self.settle_dead_workers is not None and await self.settle_dead_workers():
                 return
             if self.cap != capped_at:
                 return  # it was changed meanwhile
@@ -156,19 +150,19 @@ class Purse:
 
     async def _hold(self) -> None:
         """Find out what is left of the grants, where somebody may have settled for this worker."""
-        while self._granted > self.spent_pages and self._world.clock() >= self._held_until_s:
+        while self._granted > self.spent_pages and self._runtime.clock() >= self._held_until_s:
             await self._ledger.refresh()
             await self._append("hold", 0)
 
     async def _append(self, kind: str, pages: int) -> None:
         """Write an entry after all that are known; nothing when somebody else just wrote one."""
-        worker, began_s = self._world.me.worker, self._world.clock()
+        worker, began_s = self._runtime.me.worker, self._runtime.clock()
         if await self._ledger.append(kind, worker, pages):
             self._granted = by_worker(self._ledger.entries)[worker]
             self._held_until_s = max(self._held_until_s, began_s + self._duration_s)
 
     async def _append_settlement(self, pages: int) -> bool:
-        return await self._ledger.append("settle", self._world.me.worker, pages)
+        return await self._ledger.append("settle", self._runtime.me.worker, pages)
 
     def _left(self) -> int:
         return self._granted - self.worker_pages
@@ -181,7 +175,7 @@ class Purse:
                 await self._ledger.refresh()
             self._granted = self.worker_pages  # a later round takes grants of its own
 
-    async def settle_for(self, gone: Iterable[Entry], used: Mapping[str, int]) -> None:
+    async def settle_for(self, gone: Iterable[BudgetEntry], used: Mapping[str, int]) -> None:
         """Settle for workers that are gone: their newest entries, and pages used, by worker.
 
         One that has written another entry by now is there after all, and is left alone.
@@ -192,15 +186,15 @@ class Purse:
                 if not await self._ledger.append("settle", entry.worker, pages):
                     await self._ledger.refresh()
 
-    async def holders(self) -> dict[str, Entry]:
+    async def holders(self) -> dict[str, BudgetEntry]:
         """The newest entry of every other worker that holds grants."""
         found = holders(await self._ledger.refresh())
-        found.pop(self._world.me.worker, None)
+        found.pop(self._runtime.me.worker, None)
         return found
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BudgetEntry:
     """One line of the ledger: "grant" to a worker, its "hold" of them, or "settle", all it used.
 
     duration_s: how long it is a sign of life. since_s: when it was first seen here (own clock).
@@ -214,12 +208,12 @@ class Entry:
     since_s: float
 
 
-def taken_pages(entries: Iterable[Entry]) -> int:
+def taken_pages(entries: Iterable[BudgetEntry]) -> int:
     """Pages that are spent or may still be: a settled worker counts what it used."""
     return sum(by_worker(entries).values())
 
 
-def by_worker(entries: Iterable[Entry]) -> dict[str, int]:
+def by_worker(entries: Iterable[BudgetEntry]) -> dict[str, int]:
     """Pages that count against the cap, by worker.
 
     Entries in their order: a settlement says what the worker used in all, and what it is granted
@@ -232,55 +226,61 @@ def by_worker(entries: Iterable[Entry]) -> dict[str, int]:
     return taken
 
 
-def holders(entries: Iterable[Entry]) -> dict[str, Entry]:
+def holders(entries: Iterable[BudgetEntry]) -> dict[str, BudgetEntry]:
     """The newest entry of every worker that holds grants. Entries in their order."""
     newest = {one.worker: one for one in entries}
     return {worker: one for worker, one in newest.items() if one.kind != "settle"}
 
 
-class Ledger:
+@dataclass(frozen=True, slots=True)
+class EntryBody:
+    """An entry as it is stored."""
+
+    kind: str
+    worker: str
+    pages: int
+    duration_s: float
+    nonce: str
+
+
+_ENTRY = Codec(EntryBody)
+
+
+class BudgetLedger:
     """Reads and appends the shared log."""
 
-    def __init__(self, world: World, keys: RunKeys, *, duration_s: float) -> None:
-        self._world = world
-        self._keys = keys
+    def __init__(self, run: Run, *, duration_s: float) -> None:
+        self._runtime = run.runtime
+        self._keys = run.keys
         self._duration_s = duration_s
-        self._entries: dict[int, Entry] = {}
+        self._entries: dict[int, BudgetEntry] = {}
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[BudgetEntry]:
         """All that are known, in order."""
         return [self._entries[number] for number in sorted(self._entries)]
 
-    async def refresh(self) -> list[Entry]:
+    async def refresh(self) -> list[BudgetEntry]:
         """All entries, in order."""
-        async for stored in self._world.store.list(self._keys.budget):
+        async for stored in self._runtime.store.list(self._keys.budget):
             if (number := number_of(stored.key)) not in self._entries:
-                found = json.loads(await self._world.store.get(stored.key))
-                self._entries[number] = Entry(
-                    number,
-                    found["kind"],
-                    found["worker"],
-                    int(found["pages"]),
-                    float(found["duration_s"]),
-                    self._world.clock(),
-                )
+                data = await self._runtime.store.get(stored.key)
+                body = _ENTRY.decode(data, where=self._runtime.where(stored.key))
+                self._remember(number, body)
         return self.entries
 
     async def append(self, kind: str, worker: str, pages: int) -> bool:
         """Write the next number; False when somebody else just did."""
         number = max(self._entries, default=0) + 1
-        body = {
-            "kind": kind,
-            "worker": worker,
-            "pages": pages,
-            "duration_s": self._duration_s,
-            "nonce": self._world.token(),
-        }
-        key = f"{self._keys.budget}{number:06d}.json"
-        if not await self._world.store.put_if_absent(key, json.dumps(body).encode()):
+        body = EntryBody(kind, worker, pages, self._duration_s, self._runtime.token())
+        data = _ENTRY.encode(body)
+        if not await self._runtime.store.put_if_absent(self._keys.budget_entry(number), data):
             return False
-        self._entries[number] = Entry(
-            number, kind, worker, pages, self._duration_s, self._world.clock()
-        )
+        self._remember(number, body)
         return True
+
+    def _remember(self, number: int, body: EntryBody) -> None:
+        since_s = self._runtime.clock()
+        self._entries[number] = BudgetEntry(
+            number, body.kind, body.worker, body.pages, body.duration_s, since_s
+        )

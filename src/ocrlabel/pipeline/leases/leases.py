@@ -1,4 +1,4 @@
-"""Who works on what: numbered objects, each put if absent, so that every number has one writer.
+"""Who items on what: numbered objects, each put if absent, so that every number has one writer.
 
 A lease holds a duration, not a time, because clocks of machines differ: others take over after
 they have seen the same number for that long on their own clock, or at once when the owner is a
@@ -9,14 +9,35 @@ stays, because a deleted number could be written again by a worker that slept th
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 
-from ocrlabel.pipeline.runtime import Owner, World, certainly_dead, owner_from
-from ocrlabel.pipeline.state.layout import RunKeys, number_of
+from ocrlabel.pipeline.run_context import Round
+from ocrlabel.pipeline.runtime import Owner
+from ocrlabel.pipeline.state.codec import Codec
+from ocrlabel.pipeline.state.layout import newest_number, number_of
 from ocrlabel.storage.base import NotStored
+
+
+class LeaseMark(StrEnum):
+    """What the newest number of a lease says."""
+
+    HELD = "held"
+    RELEASED = "released"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseBody(Owner):
+    """What a numbered lease says, of the worker that it names."""
+
+    state: LeaseMark
+    duration_s: float
+    nonce: str
+
+
+_LEASE = Codec(LeaseBody, sort_keys=True)
 
 
 @dataclass(slots=True)
@@ -38,48 +59,44 @@ class Lease:
 class Leases:
     """Looks at, claims, renews and gives back leases of one round."""
 
-    def __init__(
-        self, world: World, keys: RunKeys, *, duration_s: float, margin_s: float | None = None
-    ) -> None:
-        self._world = world
-        self._keys = keys
+    def __init__(self, round_: Round, *, duration_s: float) -> None:
+        self._runtime = round_.runtime
+        self._keys = round_.keys
         self.duration_s = duration_s
-        self._margin_s = duration_s / 4 if margin_s is None else margin_s
+        self._margin_s = duration_s / 4
         self._seen: dict[str, Seen] = {}
         self._unsure: dict[str, Put] = {}
 
-    async def look_at_batch(self, batch: int) -> Mapping[str, Standing]:
-        """The standing of every slice of a batch that somebody ever claimed, by name."""
+    async def look_at_batch(self, batch: int) -> Mapping[str, LeaseState]:
+        """The lease_state of every slice of a batch that somebody ever claimed, by name."""
         prefix = self._keys.leases_of(batch)
         newest: dict[str, int] = {}
-        async for stored in self._world.store.list(prefix):
+        async for stored in self._runtime.store.list(prefix):
             name = stored.key.removeprefix(prefix).partition("/")[0]
             newest[name] = max(number_of(stored.key), newest.get(name, 0))
         found = {}
         for name, number in newest.items():
             full = f"{batch:04d}-{name}"
             await self._see(full, number)
-            found[full] = self._standing(full)
+            found[full] = self._state(full)
         return found
 
-    async def look(self, name: str) -> Standing:
-        """The standing of one lease."""
-        listed = self._world.store.list(self._keys.lease_log(name))
-        if newest := max([number_of(stored.key) async for stored in listed], default=0):
+    async def look(self, name: str) -> LeaseState:
+        """The lease_state of one lease."""
+        if newest := await newest_number(self._runtime.store, self._keys.lease_log(name)):
             await self._see(name, newest)
-        return self._standing(name)
+        return self._state(name)
 
-    def _standing(self, name: str) -> Standing:
+    def _state(self, name: str) -> LeaseState:
         seen = self._seen.get(name)
         ours = self._unsure_hold(name, 1 if seen is None else seen.number + 1)
         if ours is not None:
             return Free(ours.number, taken_over=seen is not None)
-        return standing(
+        return lease_state(
             seen,
-            now_s=self._world.clock(),
+            now_s=self._runtime.clock(),
             margin_s=self._margin_s,
-            owner_dead=seen is not None
-            and certainly_dead(seen.owner, self._world.me, self._world.alive),
+            owner_dead=seen is not None and self._runtime.certainly_dead(seen.owner),
         )
 
     async def _see(self, name: str, number: int) -> None:
@@ -88,31 +105,31 @@ class Leases:
             return
         key = self._keys.lease(name, number)
         try:
-            data = await self._world.store.get(key)
+            data = await self._runtime.store.get(key)
         except NotStored:
             return  # the run was merged and cleaned up between the listing and now
         unsure = self._unsure.get(name)
-        if unsure is not None and unsure.data == data and unsure.state is LeaseState.HELD:
+        if unsure is not None and unsure.data == data and unsure.state is LeaseMark.HELD:
             return  # ours: it may be claimed once more, or renewed
-        found = json.loads(data)
+        found = _LEASE.decode(data, where=self._runtime.where(key))
         self._seen[name] = Seen(
             number=number,
-            state=LeaseState(found["state"]),
-            owner=owner_from(found),
-            duration_s=float(found["duration_s"]),
-            since_s=self._world.clock(),
+            state=found.state,
+            owner=Owner.of(found),
+            duration_s=found.duration_s,
+            since_s=self._runtime.clock(),
         )
 
     async def claim(self, name: str, free: Free) -> Lease | None:
         """Put the next number; None when somebody else was first."""
-        began_s = self._world.clock()
+        began_s = self._runtime.clock()
         number = free.number
         if (unsure := self._unsure_hold(name, number)) is not None:
             if not await self._store(name, unsure):
                 return None
             self._remember(name, unsure)
             number += 1  # others may have seen ours for a while: this one is valid from now on
-        put = self._next(number, LeaseState.HELD)
+        put = self._next(number, LeaseMark.HELD)
         if not await self._store(name, put):
             # whoever won has it from about now; the next look reads the number itself
             return None
@@ -122,26 +139,26 @@ class Leases:
     async def renew(self, lease: Lease) -> bool:
         """Put the next number; False, and the lease is lost, when somebody took it over.
 
-        Nothing is put for those who waited while another hand renewed it.
+        Nothing is put for those who waited while another task renewed it.
         """
         known_s = lease.valid_until_s
         async with lease.turn:
             if not lease.lost and lease.valid_until_s > known_s:
                 return True
-            began_s = self._world.clock()
-            if not await self._put_next(lease, LeaseState.HELD):
+            began_s = self._runtime.clock()
+            if not await self._put_next(lease, LeaseMark.HELD):
                 return False
             lease.valid_until_s = began_s + self.duration_s
             return True
 
-    async def give_back(self, lease: Lease, state: LeaseState) -> bool:
+    async def give_back(self, lease: Lease, state: LeaseMark) -> bool:
         """Mark it released or closed; False when it was not ours any more."""
         async with lease.turn:
             given = await self._put_next(lease, state)
             lease.lost = True  # nobody holds it now
             return given
 
-    async def _put_next(self, lease: Lease, state: LeaseState) -> bool:
+    async def _put_next(self, lease: Lease, state: LeaseMark) -> bool:
         """Put the next number, after one of ours that is unsure."""
         unsure = self._unsure_hold(lease.name, lease.number + 1)
         if unsure is not None and not await self._advance(lease, unsure):
@@ -154,7 +171,7 @@ class Leases:
         What says that a lease is given back is left alone: nothing may follow `closed`.
         """
         match self._unsure.get(name):
-            case Put(state=LeaseState.HELD) as unsure if unsure.number == number:
+            case Put(state=LeaseMark.HELD) as unsure if unsure.number == number:
                 return unsure
             case _:
                 return None
@@ -167,33 +184,28 @@ class Leases:
         self._remember(lease.name, put)
         return True
 
-    def _next(self, number: int, state: LeaseState) -> Put:
-        body = self._world.me.as_json() | {
-            "state": state.value,
-            "duration_s": self.duration_s,
-            "nonce": self._world.token(),
-        }
-        return Put(number, state, json.dumps(body, sort_keys=True).encode())
+    def _next(self, number: int, state: LeaseMark) -> Put:
+        body = LeaseBody(
+            *astuple(self._runtime.me),
+            state=state,
+            duration_s=self.duration_s,
+            nonce=self._runtime.token(),
+        )
+        return Put(number, state, _LEASE.encode(body))
 
     async def _store(self, name: str, put: Put) -> bool:
         """Put if absent. Where this raises, the same bytes may be put again."""
         self._unsure[name] = put
-        stored = await self._world.store.put_if_absent(self._keys.lease(name, put.number), put.data)
+        stored = await self._runtime.store.put_if_absent(
+            self._keys.lease(name, put.number), put.data
+        )
         self._unsure.pop(name, None)
         return stored
 
     def _remember(self, name: str, put: Put) -> None:
         self._seen[name] = Seen(
-            put.number, put.state, self._world.me, self.duration_s, self._world.clock()
+            put.number, put.state, self._runtime.me, self.duration_s, self._runtime.clock()
         )
-
-
-class LeaseState(StrEnum):
-    """What the newest number of a lease says."""
-
-    HELD = "held"
-    RELEASED = "released"
-    CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +213,7 @@ class Put:
     """A number as we put it. Until the store has answered, it may be ours or somebody else's."""
 
     number: int
-    state: LeaseState
+    state: LeaseMark
     data: bytes
 
 
@@ -210,7 +222,7 @@ class Seen:
     """The newest number of one lease, and since when this worker has seen it (own clock)."""
 
     number: int
-    state: LeaseState
+    state: LeaseMark
     owner: Owner
     duration_s: float
     since_s: float
@@ -226,7 +238,7 @@ class Free:
 
 @dataclass(frozen=True, slots=True)
 class HeldUntil:
-    """Somebody works on it; worth another look at this time (own clock)."""
+    """Somebody items on it; worth another look at this time (own clock)."""
 
     look_again_s: float
 
@@ -236,16 +248,18 @@ class Closed:
     """Finished for good."""
 
 
-Standing = Free | HeldUntil | Closed
+LeaseState = Free | HeldUntil | Closed
 
 
-def standing(seen: Seen | None, *, now_s: float, margin_s: float, owner_dead: bool) -> Standing:
+def lease_state(
+    seen: Seen | None, *, now_s: float, margin_s: float, owner_dead: bool
+) -> LeaseState:
     """What may be done about a lease. A pure rule, so that it can be checked exhaustively."""
     if seen is None:
         return Free(number=1, taken_over=False)
-    if seen.state is LeaseState.CLOSED:
+    if seen.state is LeaseMark.CLOSED:
         return Closed()
-    if seen.state is LeaseState.RELEASED or owner_dead:
+    if seen.state is LeaseMark.RELEASED or owner_dead:
         return Free(number=seen.number + 1, taken_over=True)
     ends_s = seen.since_s + seen.duration_s + margin_s
     if now_s >= ends_s:

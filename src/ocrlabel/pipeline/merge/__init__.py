@@ -1,0 +1,1 @@
+"""All checkpoints become the labels table, the failures table and run.json."""

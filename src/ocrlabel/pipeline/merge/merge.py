@@ -1,8 +1,10 @@
-"""Writing the tables and run.json of a run, so that the newest round stands in the end.
+"""The merge: tables and run.json of a run, so that the newest round stands in the end.
 
-Whoever slept while it wrote may have written over what was merged meanwhile. So a round that is
-merged leaves an object of its own (`merged/{round}.json`), put if absent: it says what the round
-asked for beyond its checkpoints, and every writer looks behind its last write for a later one.
+Under its own lease, by whoever sees the last batch done: tables, run.json, lease closed, journals
+and claims deleted, in this order. Whoever slept while it wrote may have written over what was
+merged meanwhile. So a round that is merged leaves an object of its own (`merged/{round}.json`), put
+if absent: it says what the round asked for beyond its checkpoints, and every writer looks behind
+its last write for a later one.
 """
 
 from __future__ import annotations
@@ -13,161 +15,230 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ocrlabel.dataset.checkpoint_table import Settled
-from ocrlabel.engines.base import Answer, Document
+from ocrlabel.engines.base import Answer
 from ocrlabel.errors import BadAnswer, ConfigError, RunMismatch, StoreUnavailable
-from ocrlabel.labels import Labelled, Tally
-from ocrlabel.pipeline.budget.account import Account, account_from_json
+from ocrlabel.labels import Document, Labelled, Tally
+from ocrlabel.pipeline.budget.account import Account
+from ocrlabel.pipeline.budget.attempts import KnownAttempts
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.leases.leases import Closed, Free, Lease, Leases, LeaseState
+from ocrlabel.pipeline.leases.leases import Closed, Free, Lease, LeaseMark, Leases
 from ocrlabel.pipeline.merge.result_tables import finished_rows, write_tables
 from ocrlabel.pipeline.merge.run_record import (
-    Finished,
+    RUN_RECORD,
     RunRecord,
-    encode_record,
     labels_are_there,
     read_record,
+    run_record,
 )
-from ocrlabel.pipeline.merge.usage import Beyond, KnownAttempts, beyond_checkpoints
-from ocrlabel.pipeline.plan import Replaced, newest, refuse_if_replaced
+from ocrlabel.pipeline.merge.usage import UnattributedUsage, unattributed_usage
+from ocrlabel.pipeline.replacement import Replaced, newest, refuse_if_replaced
 from ocrlabel.pipeline.requests.outage import Outage
-from ocrlabel.pipeline.run_context import Tools
-from ocrlabel.pipeline.runtime import World
-from ocrlabel.pipeline.state.checkpoint import Checkpoints, delete_below
-from ocrlabel.pipeline.state.layout import RunKeys, number_of
-from ocrlabel.pipeline.workers.heartbeat import Session, read_sessions
-from ocrlabel.pipeline.workers.limits import Limits, limits_of
+from ocrlabel.pipeline.run_context import Round, Run
+from ocrlabel.pipeline.runtime import Stop
+from ocrlabel.pipeline.state.checkpoint import CheckpointMeta, checkpoint_metas, delete_below
+from ocrlabel.pipeline.state.codec import Codec
+from ocrlabel.pipeline.state.layout import number_of
+from ocrlabel.pipeline.workers.heartbeat import read_sessions
+from ocrlabel.pipeline.workers.limits import limits_of
 from ocrlabel.storage.base import NotStored
 from ocrlabel.wording import counted
 
 Change: TypeAlias = Callable[[Sequence[Settled]], list[Settled]]
+"""What every batch passes through on its way into the tables."""
 MERGE = "merge"
+"""The name of the lease under which tables and run.json are written."""
 _LOOK_S = 0.5
 _STORE_PAUSE_S = 5.0
-"""What every batch passes through on its way into the tables."""
+_MERGED = Codec(UnattributedUsage)
 
 
-async def publish(
-    tools: Tools, scratch: Path, *, retry: int = 0, change: Change | None = None
-) -> Finished:
+async def finish(round_: Round, scratch: Path, stop: Stop) -> RunRecord:
+    """Merge, or wait until somebody else has. Raises Draining when asked to stop meanwhile.
+
+    A store that does not answer is waited for, for as long as an outage may last.
+    """
+    runtime, options = round_.runtime, round_.run.options
+    leases, outage = Leases(round_, duration_s=options.lease_s), Outage()
+    while True:
+        try:
+            found = await _found_or_merged(round_, leases, scratch)
+        except StoreUnavailable as error:
+            if outage.failed(runtime.clock()):
+                runtime.emit(Notice("store", f"{error}; waiting for it"))
+            if outage.tried_for_s >= options.give_up_after:
+                raise
+            await stop.nap(runtime.sleep, _STORE_PAUSE_S)
+        else:
+            if found is not None:
+                return found
+            outage.over()
+            await stop.nap(runtime.sleep, _LOOK_S)
+
+
+async def _found_or_merged(round_: Round, leases: Leases, scratch: Path) -> RunRecord | None:
+    """The merged run; None while somebody else is at it."""
+    match await leases.look(MERGE):
+        case Closed():
+            found = await _merged(round_)
+            if found is None:
+                # somebody deleted what was written: it is made again from the checkpoints
+                return await publish(round_, scratch)
+            # whoever closed it may have died, or lost the store, before he cleared up
+            await clear_journals(round_)
+            return found
+        case Free() as free:
+            lease = await leases.claim(MERGE, free)
+            if lease is not None:
+                return await _merge_under(round_, leases, lease, scratch)
+        case _:
+            pass
+    return None
+
+
+async def _merged(round_: Round) -> RunRecord | None:
+    """What is written of a run whose round was merged; None when something of it is gone."""
+    found = await read_record(round_.run)
+    if found is None or not found.complete or found.retries < round_.number:
+        return None
+    return found if await labels_are_there(round_.run) else None
+
+
+async def _merge_under(round_: Round, leases: Leases, lease: Lease, scratch: Path) -> RunRecord:
+    async def keep() -> None:
+        while not lease.lost:
+            await round_.runtime.sleep(leases.duration_s / 3)
+            with contextlib.suppress(StoreUnavailable):  # the next try renews it, or it expires
+                await leases.renew(lease)
+
+    keeping = asyncio.ensure_future(keep())
+    try:
+        found = await publish(round_, scratch)
+        await leases.give_back(lease, LeaseMark.CLOSED)
+    except StoreUnavailable:
+        with contextlib.suppress(StoreUnavailable):  # then it expires
+            await leases.give_back(lease, LeaseMark.RELEASED)
+        raise
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+    await clear_journals(round_)
+    return found
+
+
+async def clear_journals(round_: Round) -> None:
+    """Delete what the tables and run.json have taken over: journals and claims of a round."""
+    for prefix in (round_.keys.journals, round_.keys.asks):
+        await delete_below(round_.runtime, prefix)
+
+
+async def publish(round_: Round, scratch: Path, *, change: Change | None = None) -> RunRecord:
     """Write tables and run.json of a round, or of a later one that was merged already.
 
     Doing it twice, or by several at once, gives the same tables.
     """
+    run, number = round_.run, round_.number
     while True:
-        merged = await merged_rounds(tools.world, tools.keys(0))
-        retry = max([retry, *merged])
+        merged = await merged_rounds(run)
+        number = max([number, *merged])
         try:
-            found = await _publish(tools, scratch, merged, retry=retry, change=change)
+            found = await _publish(run.round(number), scratch, merged, change)
         except (RunMismatch, NotStored):
-            await _refuse_if_replaced(tools)  # what is missing is missing because of that
+            await refuse_if_replaced(run)  # what is missing is missing because of that
             raise
         try:
-            await _refuse_if_replaced(tools)
+            await refuse_if_replaced(run)
         except Replaced:
-            await _make_good(tools, scratch)
+            await _make_good(run, scratch)
             raise
-        later = await merged_rounds(tools.world, tools.keys(0))
-        if max(later, default=0) <= retry and await labels_are_there(tools.world, tools.layout):
+        later = await merged_rounds(run)
+        if max(later, default=0) <= number and await labels_are_there(run):
             return found
 
 
-async def _refuse_if_replaced(tools: Tools) -> None:
-    await refuse_if_replaced(tools.world, tools.layout, tools.plan)
-
-
-async def _make_good(tools: Tools, scratch: Path) -> None:
+async def _make_good(run: Run, scratch: Path) -> None:
     """Take back what was written over a run that has replaced this one meanwhile."""
-    plan = await newest(tools.world, tools.layout, tools.plan)
-    checkpoints = Checkpoints(tools.world, tools.layout, plan)
-    its = replace(tools, plan=plan, checkpoints=checkpoints)
-    same_price = plan.engine == tools.plan.engine
-    if same_price and await merged_rounds(tools.world, its.keys(0)):
-        await publish(its, scratch)
+    its = await newest(run)
+    same_price = its.plan.engine == run.plan.engine
+    if same_price and await merged_rounds(its):
+        await publish(its.round(), scratch)
         return
-    layout = tools.layout
-    await tools.world.store.delete([layout.run_key, layout.labels_key, layout.failures_key])
+    layout = run.layout
+    await run.runtime.store.delete([layout.run_key, layout.labels_key, layout.failures_key])
 
 
-async def merged_rounds(world: World, keys: RunKeys) -> dict[int, Beyond]:
+async def merged_rounds(run: Run) -> dict[int, UnattributedUsage]:
     """What every round that is merged asked for beyond its checkpoints, by round."""
     rounds = {}
-    for number in [number_of(stored.key) async for stored in world.store.list(keys.merged)]:
+    for number in [number_of(one.key) async for one in run.runtime.store.list(run.keys.merged)]:
         with contextlib.suppress(NotStored):  # the run was replaced and cleared meanwhile
-            told = json.loads(await world.store.get(keys.merged_round(number)))
-            rounds[number] = Beyond.from_json(told)
+            rounds[number] = await _merged_usage(run, number)
     return rounds
 
 
+async def _merged_usage(run: Run, number: int) -> UnattributedUsage:
+    key = run.keys.merged_round(number)
+    return _MERGED.decode(await run.runtime.store.get(key), where=run.runtime.where(key))
+
+
 async def _publish(
-    tools: Tools,
+    round_: Round,
     scratch: Path,
-    merged: Mapping[int, Beyond],
-    *,
-    retry: int,
+    merged: Mapping[int, UnattributedUsage],
     change: Change | None,
-) -> Finished:
-    metas = await tools.checkpoints.survey()
+) -> RunRecord:
+    run, store = round_.run, round_.runtime.store
+    metas = await checkpoint_metas(run)
     known = KnownAttempts()
 
-    def saw(of_retry: int, rows: Sequence[Settled]) -> None:
-        if of_retry == retry:
+    def saw(number: int, rows: Sequence[Settled]) -> None:
+        if number == round_.number:
             for row in rows:
                 known.add(row.outcome.key, row.outcome.attempts)
 
     labels_path, failures_path = scratch / "labels.parquet", scratch / "failures.parquet"
     tally = await write_tables(
-        _changed(finished_rows(tools.plan, tools.checkpoints, metas, saw), change),
-        table_info(tools),
+        _changed(finished_rows(run, metas, saw), change),
+        table_info(run),
         labels_path=labels_path,
         failures_path=failures_path,
     )
     rounds = dict(merged)
-    if retry not in rounds:
-        rounds[retry] = await _say_merged(tools, metas, known, retry=retry)
-    account = sum((beyond.account for beyond in rounds.values()), Account())
+    if round_.number not in rounds:
+        rounds[round_.number] = await _mark_as_merged(round_, metas, known)
+    account = sum((usage.account for usage in rounds.values()), Account())
     for meta in metas.values():
-        account += account_from_json(meta["account"])
-    await _refuse_if_replaced(tools)
-    store = tools.world.store
-    await store.upload(tools.layout.labels_key, labels_path)
-    await store.upload(tools.layout.failures_key, failures_path)
-    sessions = await sessions_of_run(tools)
-    limits = await limits_of(tools.world, tools.keys(0))
-    record = run_record(tools, tally, account, sessions, limits, retries=retry, complete=True)
-    data = encode_record(record)
-    await store.put(tools.layout.run_key, data)
-    await store.delete([tools.layout.partial_labels_key, tools.layout.partial_failures_key])
+        account += meta.account
+    await refuse_if_replaced(run)
+    await store.upload(run.layout.labels_key, labels_path)
+    await store.upload(run.layout.failures_key, failures_path)
+    record = await record_now(run, tally, account, retries=round_.number, complete=True)
+    await store.put(run.layout.run_key, RUN_RECORD.encode(record))
+    await store.delete([run.layout.partial_labels_key, run.layout.partial_failures_key])
     if len(account.model_versions) > 1:
         versions = ", ".join(sorted(account.model_versions))
-        tools.world.emit(Notice("model_version", f"the model changed midway: {versions}"))
-    return Finished(json.loads(data))
+        run.runtime.emit(Notice("model_version", f"the model changed midway: {versions}"))
+    return record
 
 
-async def _say_merged(
-    tools: Tools,
-    metas: Mapping[tuple[int, int], Mapping[str, Any]],
-    known: KnownAttempts,
-    *,
-    retry: int,
-) -> Beyond:
+async def _mark_as_merged(
+    round_: Round, metas: Mapping[tuple[int, int], CheckpointMeta], known: KnownAttempts
+) -> UnattributedUsage:
     """Count what a round asked for beyond its checkpoints; who said it first is right.
 
-    Whoever counts later may find asks and journals cleared away.
+    Whoever counts later may find claims and journals cleared away.
     """
-    found = await beyond_checkpoints(
-        tools.world,
-        tools.keys(retry),
-        tools.asks(retry),
-        {batch: meta["journal_objects"] for (batch, of), meta in metas.items() if of == retry},
-        known,
-    )
-    key, data = tools.keys(0).merged_round(retry), json.dumps(found.as_json()).encode()
-    if await tools.world.store.put_if_absent(key, data):
+    number = round_.number
+    in_checkpoints = {
+        batch: meta.journal_objects for (batch, of), meta in metas.items() if of == number
+    }
+    found = await unattributed_usage(round_, in_checkpoints, known)
+    key, data = round_.run.keys.merged_round(number), _MERGED.encode(found)
+    if await round_.runtime.store.put_if_absent(key, data):
         return found
-    return Beyond.from_json(json.loads(await tools.world.store.get(key)))
+    return await _merged_usage(round_.run, number)
 
 
 async def _changed(
@@ -177,151 +248,55 @@ async def _changed(
         yield rows if change is None else change(rows)
 
 
-def run_record(
-    tools: Tools,
-    tally: Tally,
-    account: Account,
-    sessions: Sequence[Session],
-    limits: Limits,
-    *,
-    retries: int,
-    complete: bool,
-    reason: str = "",
+async def record_now(
+    run: Run, tally: Tally, account: Account, *, complete: bool, reason: str = "", retries: int = 0
 ) -> RunRecord:
-    """run.json's content for the run as it stands."""
-    return RunRecord(
-        plan=tools.plan,
-        tally=tally,
-        account=account,
-        sessions=sessions,
+    """The record of the run as it stands; a worker that is part of it is at it still."""
+    runtime = run.runtime
+    sessions = [
+        replace(session, ended_at_s=runtime.wall())
+        if session.worker == runtime.me.worker
+        else session
+        for session in await read_sessions(run)
+    ]
+    limits = await limits_of(run)
+    return run_record(
+        run.plan,
+        tally,
+        account,
+        sessions,
+        ended_at_s=runtime.wall(),
+        price_per_page_usd=run.price_per_page_usd,
+        max_cost_usd=limits.max_cost_usd,
+        max_failures_share=run.options.max_failures,
         complete=complete,
         reason=reason,
-        ended_at_s=tools.world.wall(),
         retries=retries,
-        price_per_page_usd=tools.engine.price_per_page_usd,
-        max_cost_usd=limits.max_cost_usd,
-        max_failures_share=tools.options.max_failures,
     )
 
 
-async def sessions_of_run(tools: Tools) -> list[Session]:
-    """When workers were at it; this one, if it is one of them, still is."""
-    return [
-        replace(session, ended_at_s=tools.world.wall())
-        if session.worker == tools.world.me.worker
-        else session
-        for session in await read_sessions(tools.world, tools.keys(0))
-    ]
-
-
-def table_info(tools: Tools) -> dict[str, str]:
+def table_info(run: Run) -> dict[str, str]:
     """What the tables say of themselves in their metadata."""
     return {
-        "run_id": tools.plan.run_id,
-        "engine": tools.plan.engine,
-        "engine_options": json.dumps(dict(tools.plan.options), sort_keys=True),
-        "source": tools.plan.source,
+        "run_id": run.plan.run_id,
+        "engine": run.plan.engine,
+        "engine_options": json.dumps(dict(run.plan.options), sort_keys=True),
+        "source": run.plan.source,
     }
 
 
-"""The name of the lease under which tables and run.json are written."""
-
-
-async def finish(tools: Tools, scratch: Path, *, retry: int) -> Finished:
-    """Merge, or wait until somebody else has. Raises Draining when asked to stop meanwhile.
-
-    A store that does not answer is waited for, for as long as an outage may last.
-    """
-    leases, outage = tools.leases(retry), Outage()
-    while True:
-        try:
-            found = await _found_or_merged(tools, leases, scratch, retry=retry)
-        except StoreUnavailable as error:
-            if outage.failed(tools.world.clock()):
-                tools.world.emit(Notice("store", f"{error}; waiting for it"))
-            if outage.tried_for_s >= tools.options.give_up_after:
-                raise
-            await tools.stop.nap(tools.world.sleep, _STORE_PAUSE_S)
-        else:
-            if found is not None:
-                return found
-            outage.over()
-            await tools.stop.nap(tools.world.sleep, _LOOK_S)
-
-
-async def _found_or_merged(
-    tools: Tools, leases: Leases, scratch: Path, *, retry: int
-) -> Finished | None:
-    """The merged run; None while somebody else is at it."""
-    match await leases.look(MERGE):
-        case Closed():
-            found = await _merged(tools, retry=retry)
-            if found is None:
-                # somebody deleted what was written: it is made again from the checkpoints
-                return await publish(tools, scratch, retry=retry)
-            # whoever closed it may have died, or lost the store, before he cleared up
-            await clear_journals(tools, retry=retry)
-            return found
-        case Free() as free:
-            lease = await leases.claim(MERGE, free)
-            if lease is not None:
-                return await _merge_under(tools, leases, lease, scratch, retry=retry)
-        case _:
-            pass
-    return None
-
-
-async def _merged(tools: Tools, *, retry: int) -> Finished | None:
-    """What is written of a run whose round was merged; None when something of it is gone."""
-    found = await read_record(tools.world, tools.layout, tools.plan)
-    if found is None or not found.complete or int(found.told["retries"]) < retry:
-        return None
-    return found if await labels_are_there(tools.world, tools.layout) else None
-
-
-async def _merge_under(
-    tools: Tools, leases: Leases, lease: Lease, scratch: Path, *, retry: int
-) -> Finished:
-    async def keep() -> None:
-        while not lease.lost:
-            await tools.world.sleep(leases.duration_s / 3)
-            with contextlib.suppress(StoreUnavailable):  # the next try renews it, or it expires
-                await leases.renew(lease)
-
-    keeping = asyncio.ensure_future(keep())
-    try:
-        found = await publish(tools, scratch, retry=retry)
-        await leases.give_back(lease, LeaseState.CLOSED)
-    except StoreUnavailable:
-        with contextlib.suppress(StoreUnavailable):  # then it expires
-            await leases.give_back(lease, LeaseState.RELEASED)
-        raise
-    finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
-    await clear_journals(tools, retry=retry)
-    return found
-
-
-async def clear_journals(tools: Tools, *, retry: int) -> None:
-    """Delete what the tables and run.json have taken over: journals and asks of a round."""
-    keys = tools.keys(retry)
-    for prefix in (keys.journals, keys.asks):
-        await delete_below(tools.world, prefix)
-
-
-async def merge_again(tools: Tools, scratch: Path, change: Change | None = None) -> Finished:
+async def merge_again(run: Run, scratch: Path, change: Change | None = None) -> RunRecord:
     """Write both tables from the checkpoints. Raises ConfigError while batches are missing."""
-    metas = await tools.checkpoints.survey()
-    missing = [batch for batch in range(tools.plan.batches) if (batch, 0) not in metas]
+    metas = await checkpoint_metas(run)
+    missing = [batch for batch in range(run.plan.batches) if (batch, 0) not in metas]
     if missing:
         raise ConfigError(
-            f"{len(missing):,} of {counted(tools.plan.batches, 'batch', 'batches')}"
+            f"{len(missing):,} of {counted(run.plan.batches, 'batch', 'batches')}"
             f" {'is' if len(missing) == 1 else 'are'} not finished yet\n"
             "  run the same `ocrlabel run` again to finish them,"
             " or add --partial for what there is so far"
         )
-    return await publish(tools, scratch, change=change)
+    return await publish(run.round(), scratch, change=change)
 
 
 def reparsed(parse: Callable[[bytes, Document], Answer]) -> tuple[Change, list[str]]:
@@ -331,24 +306,17 @@ def reparsed(parse: Callable[[bytes, Document], Answer]) -> tuple[Change, list[s
     """
     unreadable: list[str] = []
 
-    def change(rows: Sequence[Settled]) -> list[Settled]:
-        return [_again(parse, row, unreadable) for row in rows]
+    def again(row: Settled) -> Settled:
+        outcome = row.outcome
+        if not isinstance(outcome, Labelled) or not outcome.raw:
+            return row
+        sizes = tuple((page.width_px, page.height_px) for page in outcome.pages)
+        try:
+            answer = parse(outcome.raw, Document(b"", "", len(outcome.pages), sizes))
+        except BadAnswer:
+            unreadable.append(outcome.id)
+            return row
+        label = replace(outcome, pages=answer.pages, model_version=answer.model_version)
+        return Settled(row.ref, label)
 
-    return change, unreadable
-
-
-def _again(
-    parse: Callable[[bytes, Document], Answer], row: Settled, unreadable: list[str]
-) -> Settled:
-    outcome = row.outcome
-    if not isinstance(outcome, Labelled) or not outcome.raw:
-        return row
-    sizes = tuple((page.width_px, page.height_px) for page in outcome.pages)
-    document = Document(b"", "", len(outcome.pages), sizes)
-    try:
-        answer = parse(outcome.raw, document)
-    except BadAnswer:
-        unreadable.append(outcome.id)
-        return row
-    again = replace(outcome, pages=answer.pages, model_version=answer.model_version)
-    return Settled(row.ref, again)
+    return (lambda rows: list(map(again, rows))), unreadable

@@ -4,133 +4,97 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ocrlabel.dataset.checkpoint_table import Settled
 from ocrlabel.errors import OcrLabelError
-from ocrlabel.pipeline.leases.leases import Closed, Free, Leases, LeaseState
-from ocrlabel.pipeline.merge.merge import MERGE, run_record, sessions_of_run, table_info
+from ocrlabel.pipeline.leases.leases import Closed, Free, LeaseMark, Leases
+from ocrlabel.pipeline.merge.merge import MERGE, record_now, table_info
 from ocrlabel.pipeline.merge.result_tables import write_tables
-from ocrlabel.pipeline.merge.run_record import encode_record, read_record
-from ocrlabel.pipeline.run_context import Tools
-from ocrlabel.pipeline.state.journal import BatchView, refresh
-from ocrlabel.pipeline.survey import survey
-from ocrlabel.pipeline.workers.limits import limits_of
+from ocrlabel.pipeline.merge.run_record import RUN_RECORD, RunRecord, is_complete, read_record
+from ocrlabel.pipeline.progress import read_progress
+from ocrlabel.pipeline.run_context import Run, RunInput
+from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
+from ocrlabel.pipeline.state.journal import read_journal
 
 A_PART = "a part of the rows"
+"""run.json's reason of a run that did all it was asked to, which was not every row."""
 _LAST_WORDS_S = 5.0
 _LEASE_S = 2 * _LAST_WORDS_S
-_LOOK_S = 0.5
-"""run.json's reason of a run that did all it was asked to, which was not every row."""
 """Longer than the words may take; short, because a merger waits for it should this worker die."""
+_LOOK_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a run ended. told: run.json. already: it was done before. partial: rows were left out.
-
-    labels_key and failures_key name the tables that were written, partial ones included.
-    """
-
-    told: Mapping[str, Any]
-    labels_key: str
-    failures_key: str
-    already: bool = False
-    partial: bool = False
-
-
-async def say_unfinished(tools: Tools, reason: str) -> None:
+async def record_unfinished(run: Run, reason: str) -> None:
     """Write run.json of an unfinished run, if there is time for it."""
     with contextlib.suppress(OcrLabelError, TimeoutError):  # what ended the run is told anyway
-        await asyncio.wait_for(_told_so_far(tools, reason), _LAST_WORDS_S)
+        await asyncio.wait_for(_record_so_far(run, reason), _LAST_WORDS_S)
 
 
-async def write_partial(tools: Tools, scratch: Path) -> Result:
+async def write_partial(run: Run, dataset: RunInput, scratch: Path) -> RunRecord:
     """Write what there is so far under the partial tables' names, marked incomplete."""
-    info = table_info(tools) | {"complete": "false"}
+    info = table_info(run) | {"complete": "false"}
     labels_path, failures_path = scratch / "labels.parquet", scratch / "failures.parquet"
     await write_tables(
-        _rows_so_far(tools), info, labels_path=labels_path, failures_path=failures_path
+        _rows_so_far(run, dataset), info, labels_path=labels_path, failures_path=failures_path
     )
-    layout = tools.layout
-    await tools.world.store.upload(layout.partial_labels_key, labels_path)
-    await tools.world.store.upload(layout.partial_failures_key, failures_path)
-    told = await _told_so_far(tools, A_PART)
-    return Result(told, layout.partial_labels_key, layout.partial_failures_key, partial=True)
+    await run.runtime.store.upload(run.layout.partial_labels_key, labels_path)
+    await run.runtime.store.upload(run.layout.partial_failures_key, failures_path)
+    return await _record_so_far(run, A_PART)
 
 
-async def _told_so_far(tools: Tools, reason: str) -> Mapping[str, Any]:
+async def _record_so_far(run: Run, reason: str) -> RunRecord:
     """run.json of an unfinished run, written; of a finished one it stays as it is.
 
     It is written under the merge's lease: nobody merges between the look and the writing, so it
     can never take the place of a finished run's.
     """
-    data: bytes | None = None
-    leases = Leases(tools.world, tools.keys(0), duration_s=_LEASE_S)
+    record: RunRecord | None = None
+    leases = Leases(run.round(), duration_s=_LEASE_S)
     while True:
-        there = await read_record(tools.world, tools.layout, tools.plan)
+        there = await read_record(run)
         if there is not None and there.complete:
-            return there.told
-        if data is None:
-            data = await _record_so_far(tools, reason)
+            return there
+        if record is None:
+            found = await read_progress(run)
+            record = await record_now(
+                run, found.tally, found.account, complete=False, reason=reason
+            )
         match await leases.look(MERGE):
             case Closed():
-                break  # it was merged once: whoever comes next merges it again
+                return record  # it was merged once: whoever comes next merges it again
             case Free() as free:
-                if await _put_under_lease(tools, leases, free, data):
-                    break
+                if await _put_under_lease(run, leases, free, record):
+                    return record
             case _:
-                await tools.world.sleep(_LOOK_S)
-    told: Mapping[str, Any] = json.loads(data)
-    return told
+                await run.runtime.sleep(_LOOK_S)
 
 
-async def _put_under_lease(tools: Tools, leases: Leases, free: Free, data: bytes) -> bool:
+async def _put_under_lease(run: Run, leases: Leases, free: Free, record: RunRecord) -> bool:
     """False when somebody else was first, or has finished the run meanwhile."""
     lease = await leases.claim(MERGE, free)
     if lease is None:
         return False
-    there = await read_record(tools.world, tools.layout, tools.plan)
-    unfinished = there is None or not there.complete
-    if written := unfinished and lease.valid(tools.world.clock()):
-        await tools.world.store.put(tools.layout.run_key, data)
-    await leases.give_back(lease, LeaseState.RELEASED)
+    unfinished = not await is_complete(run)
+    if written := unfinished and lease.valid(run.runtime.clock()):
+        await run.runtime.store.put(run.layout.run_key, RUN_RECORD.encode(record))
+    await leases.give_back(lease, LeaseMark.RELEASED)
     return written
 
 
-async def _record_so_far(tools: Tools, reason: str) -> bytes:
-    found = await survey(tools.world, tools.plan, tools.checkpoints, tools.keys(0))
-    sessions = await sessions_of_run(tools)
-    record = run_record(
-        tools,
-        found.tally,
-        found.account,
-        sessions,
-        await limits_of(tools.world, tools.keys(0)),
-        retries=0,
-        complete=False,
-        reason=reason,
-    )
-    return encode_record(record)
-
-
-async def _rows_so_far(tools: Tools) -> AsyncIterator[Sequence[Settled]]:
-    metas = await tools.checkpoints.survey()
-    for batch in range(tools.plan.batches):
+async def _rows_so_far(run: Run, dataset: RunInput) -> AsyncIterator[Sequence[Settled]]:
+    metas = await checkpoint_metas(run)
+    for batch in range(run.plan.batches):
         if (batch, 0) in metas:
-            yield await tools.checkpoints.read(batch)
+            yield await Checkpoints(run.round()).read(batch)
             continue
-        view = BatchView()
-        await refresh(tools.world, tools.keys(0), batch, view)
-        if view.outcomes:
-            whole = tools.plan.batch_range(batch)
-            refs = await asyncio.to_thread(tools.dataset.refs, whole.start, whole.stop)
+        journal = await read_journal(run.round(), batch)
+        if journal.outcomes:
+            whole = run.plan.batch_range(batch)
+            refs = await asyncio.to_thread(dataset.refs, whole.start, whole.stop)
             yield [
-                Settled(ref, view.with_all_attempts(view.outcomes[ref.ordinal]))
+                Settled(ref, journal.with_all_attempts(journal.outcomes[ref.ordinal]))
                 for ref in refs
-                if ref.ordinal in view.outcomes
+                if ref.ordinal in journal.outcomes
             ]

@@ -2,121 +2,165 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from ocrlabel.labels import Tally
-from ocrlabel.pipeline.budget.account import Account, account_to_json, tally_to_json
+from ocrlabel.pipeline.budget.account import Account
 from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.runtime import World
-from ocrlabel.pipeline.state.layout import Layout
-from ocrlabel.pipeline.workers.heartbeat import Session, active_s
+from ocrlabel.pipeline.run_context import Run
+from ocrlabel.pipeline.state.codec import Codec, Damaged
+from ocrlabel.pipeline.workers.heartbeat import WorkerSession, active_s
 from ocrlabel.storage.base import NotStored
 
 RECORD_FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """What run.json holds. complete: every input row is in exactly one of the two tables.
+    """The fields of run.json, in its order.
 
-    retries: retry rounds that are part of the tables. ended_at_s is Unix s. sessions: when workers
-    were at it, as far as that is known.
+    complete: every input row is in exactly one of the two tables. reason: why it is not. retries:
+    retry rounds that are part of the tables. *_at is for people, *_at_s Unix s. active_s: seconds
+    in which a worker was at it. requests_per_s: from the first request to the last, without pauses.
     """
 
-    plan: Plan
-    tally: Tally
-    account: Account
+    format: int = RECORD_FORMAT
+    run_id: str
+    dataset: str = ""
+    source: str = ""
+    fingerprint: str = ""
+    engine: str = ""
+    engine_options: Mapping[str, str] = field(default_factory=dict)
+    batch_rows: int = 0
+    job: str = ""
     complete: bool
-    reason: str
-    ended_at_s: float
+    reason: str = ""
     retries: int = 0
+    rows: int
+    labelled: int
+    failed: int
+    pages: int
+    words: int
+    failures: Mapping[str, int]
+    not_reached: int
+    account: Account
+    requests_per_s: float | None = None
     price_per_page_usd: float = 0.0
+    billed_usd: float = 0.0
+    at_risk_usd: float = 0.0
     max_cost_usd: float | None = None
     max_failures_share: float = 0.05
-    sessions: Sequence[Session] = ()
+    model_version_changed: bool = False
+    created_at: str = ""
+    ended_at: str = ""
+    created_at_s: float = 0.0
+    ended_at_s: float = 0.0
+    active_s: float | None = None
 
     @property
-    def active_s(self) -> float:
-        """Seconds in which a worker was at it; the whole time where nobody wrote it down."""
-        return active_s(self.sessions) or max(0.0, self.ended_at_s - self.plan.created_at_s)
+    def tally(self) -> Tally:
+        """Rows, pages and words, counted."""
+        return Tally(*(getattr(self, one.name) for one in fields(Tally)))
 
-    @property
-    def requests_per_s(self) -> float | None:
-        """Requests sent over the time from the first to the last one, without pauses."""
-        first_s, last_s = self.account.first_sent_s, self.account.last_sent_s
-        if first_s is None or last_s is None or last_s <= first_s:
-            return None
-        sending_s = active_s(self.sessions, first_s, last_s) or last_s - first_s
-        return (self.account.sent - 1) / sending_s
+    def as_json(self) -> dict[str, Any]:
+        """As run.json has it."""
+        return RUN_RECORD.to_json(self)
 
 
-def encode_record(record: RunRecord) -> bytes:
-    """The bytes of run.json."""
-    plan, account = record.plan, record.account
-    price_usd = record.price_per_page_usd
-    at_risk = sum(account.at_risk_pages.values())
-    told: dict[str, Any] = {
-        "format": RECORD_FORMAT,
-        "run_id": plan.run_id,
-        "dataset": plan.dataset,
-        "source": plan.source,
-        "fingerprint": plan.fingerprint,
-        "engine": plan.engine,
-        "engine_options": dict(plan.options),
-        "batch_rows": plan.batch_rows,
-        "job": plan.job,
-        "complete": record.complete,
-        "reason": record.reason,
-        "retries": record.retries,
-        **tally_to_json(record.tally),
-        "not_reached": record.tally.not_reached,
-        "account": account_to_json(account),
-        "requests_per_s": record.requests_per_s,
-        "price_per_page_usd": price_usd,
-        "billed_usd": round(account.billed_pages * price_usd, 6),
-        "at_risk_usd": round(at_risk * price_usd, 6),
-        "max_cost_usd": record.max_cost_usd,
-        "max_failures_share": record.max_failures_share,
-        "model_version_changed": len(account.model_versions) > 1,
-        "created_at": _iso(plan.created_at_s),
-        "ended_at": _iso(record.ended_at_s),
-        "created_at_s": plan.created_at_s,
-        "ended_at_s": record.ended_at_s,
-        "active_s": round(record.active_s, 3),
-    }
-    return json.dumps(told, ensure_ascii=False, indent=1).encode()
+RUN_RECORD = Codec(RunRecord, indent=1, ensure_ascii=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """run.json as it stands in the store."""
+def run_record(
+    plan: Plan,
+    tally: Tally,
+    account: Account,
+    sessions: Sequence[WorkerSession],
+    *,
+    ended_at_s: float,
+    price_per_page_usd: float,
+    max_cost_usd: float | None,
+    max_failures_share: float,
+    complete: bool,
+    reason: str,
+    retries: int,
+) -> RunRecord:
+    """The record of a run as it stands."""
+    # the whole time where no worker wrote down when it was at it
+    worked_s = active_s(sessions) or max(0.0, ended_at_s - plan.created_at_s)
+    return RunRecord(
+        run_id=plan.run_id,
+        dataset=plan.dataset,
+        source=plan.source,
+        fingerprint=plan.fingerprint,
+        engine=plan.engine,
+        engine_options=dict(plan.options),
+        batch_rows=plan.batch_rows,
+        job=plan.job,
+        complete=complete,
+        reason=reason,
+        retries=retries,
+        **{one.name: getattr(tally, one.name) for one in fields(Tally)},
+        not_reached=tally.not_reached,
+        account=account,
+        requests_per_s=_requests_per_s(account, sessions),
+        price_per_page_usd=price_per_page_usd,
+        billed_usd=round(account.billed_pages * price_per_page_usd, 6),
+        at_risk_usd=round(sum(account.at_risk_pages.values()) * price_per_page_usd, 6),
+        max_cost_usd=max_cost_usd,
+        max_failures_share=max_failures_share,
+        model_version_changed=len(account.model_versions) > 1,
+        created_at=_iso(plan.created_at_s),
+        ended_at=_iso(ended_at_s),
+        created_at_s=plan.created_at_s,
+        ended_at_s=ended_at_s,
+        active_s=round(worked_s, 3),
+    )
 
-    told: Mapping[str, Any]
 
-    @property
-    def complete(self) -> bool:
-        """Every row is in one of the two tables."""
-        return bool(self.told["complete"])
-
-
-async def read_record(world: World, layout: Layout, plan: Plan) -> Finished | None:
-    """run.json of this very run, None where there is none."""
-    try:
-        told = json.loads(await world.store.get(layout.run_key))
-    except (NotStored, ValueError):
+def _requests_per_s(account: Account, sessions: Sequence[WorkerSession]) -> float | None:
+    first_s, last_s = account.first_sent_s, account.last_sent_s
+    if first_s is None or last_s is None or last_s <= first_s:
         return None
-    return Finished(told) if told.get("run_id") == plan.run_id else None
-
-
-async def labels_are_there(world: World, layout: Layout) -> bool:
-    """Whether the labels table is."""
-    key = layout.labels_key
-    return any([stored.key == key async for stored in world.store.list(key)])
+    sending_s = active_s(sessions, first_s, last_s) or last_s - first_s
+    return (account.sent - 1) / sending_s
 
 
 def _iso(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")
+
+
+async def read_record(run: Run) -> RunRecord | None:
+    """run.json of this very run, None where there is none."""
+    found = await _stored_record(run)
+    return found if found is not None and found.run_id == run.plan.run_id else None
+
+
+async def is_complete(run: Run) -> bool:
+    """Whether run.json says that every row of this very run is in one of the two tables."""
+    record = await read_record(run)
+    return record is not None and record.complete
+
+
+async def labels_are_there(run: Run) -> bool:
+    """Whether the labels table is."""
+    key = run.layout.labels_key
+    return any([stored.key == key async for stored in run.runtime.store.list(key)])
+
+
+async def delete_results_of_replaced(run: Run) -> None:
+    """Delete tables, report and run.json where they are those of a run that this one replaced."""
+    found, layout = await _stored_record(run), run.layout
+    if found is not None and found.run_id in run.plan.replaces:
+        await run.runtime.store.delete(
+            [layout.labels_key, layout.failures_key, layout.report_key, layout.run_key]
+        )
+
+
+async def _stored_record(run: Run) -> RunRecord | None:
+    try:
+        return RUN_RECORD.read(await run.runtime.store.get(run.layout.run_key))
+    except (NotStored, Damaged):
+        return None

@@ -1,44 +1,103 @@
-"""What each worker of a run has used, counted from its asks and attempts.
+"""Settling for dead workers: what each has used, counted from its claims and attempts.
 
-The answer to a worker that died with money granted to it: the grant counts in full until this
-count proves that less was used.
+The pages granted to a worker that died count in full against the cap until this count proves that
+less was used. So it is made when the cap seems to be reached.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 
 from ocrlabel.labels import Attempt
-from ocrlabel.pipeline.budget.account import pages_at_risk, pages_charged
-from ocrlabel.pipeline.budget.attempts import Asks
-from ocrlabel.pipeline.budget.budget import Entry, Purse
+from ocrlabel.pipeline.budget.account import pages_spent
+from ocrlabel.pipeline.budget.attempts import AttemptReader, KnownAttempts
+from ocrlabel.pipeline.budget.budget import BudgetClient, BudgetEntry
 from ocrlabel.pipeline.merge.merge import merged_rounds
-from ocrlabel.pipeline.merge.usage import KnownAttempts
 from ocrlabel.pipeline.rate.fleet import MARGIN
 from ocrlabel.pipeline.retry_rounds import rounds_begun
-from ocrlabel.pipeline.run_context import Tools
-from ocrlabel.pipeline.runtime import World, certainly_dead
-from ocrlabel.pipeline.state.journal import BatchView, refresh
+from ocrlabel.pipeline.run_context import Round, Run
+from ocrlabel.pipeline.runtime import Runtime
+from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
+from ocrlabel.pipeline.state.journal import read_journal
 from ocrlabel.pipeline.workers.heartbeat import Beat, Heartbeats
 
 
-async def used_by_worker(tools: Tools) -> dict[str, int]:
+def settling_for_dead_workers(run: Run, budget: BudgetClient) -> Callable[[], Awaitable[bool]]:
+    """`settle_dead_workers` for this worker's budget; it remembers which heartbeats it saw."""
+    heartbeats = Heartbeats(run, duration_s=run.options.lease_s)
+    return partial(
+        settle_dead_workers, run.runtime, budget, heartbeats, partial(used_by_worker, run)
+    )
+
+
+async def settle_dead_workers(
+    runtime: Runtime,
+    budget: BudgetClient,
+    heartbeats: Heartbeats,
+    recount: Callable[[], Awaitable[dict[str, int]]],
+) -> bool:
+    """Settle for workers that hold grants and have ended; whether more may be left now.
+
+    A worker of another host is only known to have ended once it was silent for its duration, so
+    this waits for that long where it must, and no longer.
+    """
+    began_s = runtime.clock()
+    at_first = found = await budget.holders()
+    while at_first.keys() <= found.keys():
+        if not found:
+            return False
+        beats = {beat.owner.worker: beat for beat in await heartbeats.look()}
+        gone = [
+            entry
+            for worker, entry in found.items()
+            if _has_ended(entry, beats.get(worker), runtime, heartbeats)
+        ]
+        if gone:
+            await budget.settle_for(gone, await recount())
+            return True
+        if runtime.clock() - began_s > max(_silent_s(found, beats)) * 1.5:
+            return False  # they are alive, and spend what they hold themselves
+        await runtime.sleep(min(1.0, heartbeats.duration_s / 4))
+        found = await budget.holders()
+    return True  # one of them has settled by itself
+
+
+def _has_ended(
+    entry: BudgetEntry, beat: Beat | None, runtime: Runtime, heartbeats: Heartbeats
+) -> bool:
+    """Whether a holder is gone; its newest entry is a sign of life, as a heartbeat is.
+
+    It counts by itself before the first heartbeat of a worker, and in its later rounds.
+    """
+    if beat is not None and runtime.certainly_dead(beat.owner):
+        return True
+    if beat is not None and heartbeats.lives(beat):
+        return False
+    return runtime.clock() >= entry.since_s + entry.duration_s * MARGIN
+
+
+def _silent_s(entries: Mapping[str, BudgetEntry], beats: Mapping[str, Beat]) -> Iterator[float]:
+    for worker, entry in entries.items():
+        yield max(entry.duration_s, beats[worker].duration_s if worker in beats else 0.0)
+
+
+async def used_by_worker(run: Run) -> dict[str, int]:
     """Pages that every worker was billed for, or may have been, in all rounds of the run."""
     used: Counter[str] = Counter()
-    for retry in range(1 + await rounds_begun(tools.world, tools.keys(0))):
-        if (asks := tools.asks(retry)) is not None:
-            used += await _used_in_round(tools, asks, retry)
-    for beyond in (await merged_rounds(tools.world, tools.keys(0))).values():
-        # of the rounds that are merged, asks and journals are cleared away
-        used += Counter(beyond.pages_by_worker)
+    for number in range(1 + await rounds_begun(run)):
+        used += await _used_in_round(run.round(number))
+    for usage in (await merged_rounds(run)).values():
+        # of the rounds that are merged, claims and journals are cleared away
+        used += Counter(usage.pages_by_worker)
     return dict(used)
 
 
-async def _used_in_round(tools: Tools, asks: Asks, retry: int) -> Counter[str]:
+async def _used_in_round(round_: Round) -> Counter[str]:
     """The same of one round: attempts are numbered from 1 in each.
 
-    Read in the order in which things move on: an ask gets an attempt in a journal, and a journal
+    Read in the order in which things move on: a claim gets an attempt in a journal, and a journal
     becomes a checkpoint. What moves meanwhile is seen in its later place.
     """
     known = KnownAttempts()
@@ -48,68 +107,17 @@ async def _used_in_round(tools: Tools, asks: Asks, retry: int) -> Counter[str]:
         fresh = [one for one in attempts if (key, one.number) not in known]
         known.add(key, fresh)
         for one in fresh:
-            used[one.worker] += pages_charged(one) + pages_at_risk(one)
+            used[one.worker] += pages_spent(one)
 
-    listed = await asks.listed()
-    for batch in range(tools.plan.batches):
-        view = BatchView()
-        await refresh(tools.world, tools.keys(retry), batch, view)
-        for key, attempts in view.tried.items():
+    reader = AttemptReader(round_)
+    listed = await reader.listed()
+    for batch in range(round_.run.plan.batches):
+        for key, attempts in (await read_journal(round_, batch)).tried.items():
             count(key, attempts)
-    for batch, of_retry in await tools.checkpoints.survey():
-        if of_retry == retry:
-            for row in await tools.checkpoints.read(batch, retry):
+    for batch, number in await checkpoint_metas(round_.run):
+        if number == round_.number:
+            for row in await Checkpoints(round_).read(batch):
                 count(row.outcome.key, row.outcome.attempts)
-    for one in listed:
-        if (one.key, one.number) not in known and (ask := await asks.read(one)) is not None:
-            used[ask.owner.worker] += ask.pages
+    async for one in reader.unanswered(listed, known):
+        used[one.worker] += pages_spent(one)
     return used
-
-
-async def settle_for_the_dead(
-    world: World,
-    purse: Purse,
-    heartbeats: Heartbeats,
-    recount: Callable[[], Awaitable[dict[str, int]]],
-) -> bool:
-    """Settle for workers that hold grants and have ended; whether more may be left now.
-
-    A worker of another host is only known to have ended once it was silent for its duration, so
-    this waits for that long where it must, and no longer.
-    """
-    began_s = world.clock()
-    at_first = found = await purse.holders()
-    while at_first.keys() <= found.keys():
-        if not found:
-            return False
-        beats = {beat.owner.worker: beat for beat in await heartbeats.look()}
-        gone = [
-            entry
-            for worker, entry in found.items()
-            if _has_ended(entry, beats.get(worker), world, heartbeats)
-        ]
-        if gone:
-            await purse.settle_for(gone, await recount())
-            return True
-        if world.clock() - began_s > max(_silent_s(found, beats)) * 1.5:
-            return False  # they are alive, and spend what they hold themselves
-        await world.sleep(min(1.0, heartbeats.duration_s / 4))
-        found = await purse.holders()
-    return True  # one of them has settled by itself
-
-
-def _has_ended(entry: Entry, beat: Beat | None, world: World, heartbeats: Heartbeats) -> bool:
-    """Whether a holder is gone; its newest entry is a sign of life, as a heartbeat is.
-
-    It counts by itself before the first heartbeat of a worker, and in its later rounds.
-    """
-    if beat is not None and certainly_dead(beat.owner, world.me, world.alive):
-        return True
-    if beat is not None and heartbeats.lives(beat):
-        return False
-    return world.clock() >= entry.since_s + entry.duration_s * MARGIN
-
-
-def _silent_s(entries: Mapping[str, Entry], beats: Mapping[str, Beat]) -> Iterator[float]:
-    for worker, entry in entries.items():
-        yield max(entry.duration_s, beats[worker].duration_s if worker in beats else 0.0)

@@ -1,0 +1,1 @@
+"""Requests per second and pages per minute, shared by all workers of a key."""

@@ -51,7 +51,7 @@ Gate: TypeAlias = Go | Probe | Wait | GiveUp
 
 @dataclass(slots=True, kw_only=True)
 class Breaker:
-    """Counts failures that are nobody's fault: 429, 5xx, connections. See the module's story."""
+    """Counts failures that are nobody's fault: 429, 5xx, connections. See the module's drawing."""
 
     give_up_after_s: float = 900.0
     failures_in_a_row: int = 10

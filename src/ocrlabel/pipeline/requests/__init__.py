@@ -1,0 +1,1 @@
+"""One image from its row to its outcome: read, asked for, tried again, answered."""

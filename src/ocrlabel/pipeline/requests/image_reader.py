@@ -1,4 +1,4 @@
-"""The story of one image: its bytes, its key, its asks, the requests, and what became of it."""
+"""One image from its bytes to its outcome: its key, its attempts, the requests, and the end."""
 
 from __future__ import annotations
 
@@ -6,39 +6,30 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from ocrlabel.errors import ImageError, Interrupted
-from ocrlabel.labels import Failed, ImageRef, Outcome, Page
-from ocrlabel.pipeline.outcome import Row, Story, copy, failed, image_key, reused
+from ocrlabel.labels import Failed, Outcome, Page
+from ocrlabel.pipeline.outcome import ImageState, Row, copy, failed, image_key, reused
 from ocrlabel.pipeline.rate.breaker import GiveUp, Probe, Wait
-from ocrlabel.pipeline.requests.request import Exchange, NotNow, Paid
+from ocrlabel.pipeline.requests.request import Exchange, NotNow, PaidRequests
+from ocrlabel.pipeline.run_context import RunInput
 
 _HASH_IN_THREAD_BYTES = 2**20
 Reuse: TypeAlias = Callable[[str], tuple[str, tuple[Page, ...]] | None]
-
-
-class Images(Protocol):
-    """Where the bytes of an image reference come from."""
-
-    async def read(self, ref: ImageRef) -> bytes:
-        """The bytes. Raises ImageError."""
-        ...
-
-
 """sha256 -> (model version, pages) of an earlier labels table, None where it has none."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Reader:
+class RowReader:
     """Reads rows, each to an outcome that is durable when `read` returns it.
 
-    paid is None for engines that cost nothing. resting: hands that wait to send an image again.
+    paid is None for engines that cost nothing. resting: tasks that wait to send an image again.
     """
 
     exchange: Exchange
-    images: Images
-    paid: Paid | None = None
+    images: RunInput
+    paid: PaidRequests | None = None
     reuse: Reuse | None = None
     resting: int = 0
     _under_way: dict[str, asyncio.Future[Outcome | None]] = field(default_factory=dict)
@@ -59,7 +50,7 @@ class Reader:
         if (same := self._under_way.get(key)) is not None:
             outcome = await asyncio.shield(same)
             if outcome is None:
-                return NotNow(self.exchange.world.clock())
+                return NotNow(self.exchange.run.runtime.clock())
             return await self._save(row, copy(row, outcome))
         future: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         self._under_way[key] = future
@@ -78,7 +69,7 @@ class Reader:
         """Read an image that nobody else of this process is reading."""
         exchange = self.exchange
         if self.reuse is not None and (found := self.reuse(sha256)) is not None:
-            at_s = exchange.world.wall()
+            at_s = exchange.run.runtime.wall()
             known = reused(row, key, sha256, found, engine=exchange.engine.name, at_s=at_s)
             return await self._save(row, known)
         try:
@@ -86,56 +77,56 @@ class Reader:
         except ImageError as error:
             unreadable = replace(self._failed(row, error), key=key, sha256=sha256)
             return await self._save(row, unreadable)
-        story = Story(row, key, sha256, document)
+        state = ImageState(row, key, sha256, document)
         while True:
             probing = await self._wait_for_service()
             try:
-                outcome = await self._ask(story, valid, probing=probing)
+                outcome = await self._ask(state, valid, probing=probing)
             except BaseException:
                 if probing:
-                    exchange.breaker.on_failure(exchange.world.clock(), "not sent")
+                    exchange.breaker.on_failure(exchange.run.runtime.clock(), "not sent")
                 raise
             if isinstance(outcome, NotNow):
                 return outcome
             if outcome is not None:
                 return await self._save(row, outcome)
-            await self._rest(story)
+            await self._rest(state)
 
     async def _wait_for_service(self) -> bool:
         """Return when a request may be sent; True when it is the one probe of an outage."""
-        breaker, world = self.exchange.breaker, self.exchange.world
+        breaker, runtime = self.exchange.breaker, self.exchange.run.runtime
         while True:
-            match breaker.gate(world.clock()):
+            match breaker.gate(runtime.clock()):
                 case Wait(until):
-                    nap_s = max(0.05, until - world.clock())
-                    await self.exchange.stop.nap(world.sleep, nap_s)
+                    nap_s = max(0.05, until - runtime.clock())
+                    await self.exchange.stop.nap(runtime.sleep, nap_s)
                 case GiveUp(message):
                     raise Interrupted(message)
                 case gate:
                     return isinstance(gate, Probe)
 
-    async def _rest(self, story: Story) -> None:
-        if story.rest_s:
-            rest_s, story.rest_s = story.rest_s, 0.0
+    async def _rest(self, state: ImageState) -> None:
+        if state.rest_s:
+            rest_s, state.rest_s = state.rest_s, 0.0
             self.resting += 1
             try:
-                await self.exchange.stop.nap(self.exchange.world.sleep, rest_s)
+                await self.exchange.stop.nap(self.exchange.run.runtime.sleep, rest_s)
             finally:
                 self.resting -= 1
-            story.active_s += rest_s
+            state.active_s += rest_s
 
     async def _ask(
-        self, story: Story, valid: Callable[[], bool], *, probing: bool
+        self, state: ImageState, valid: Callable[[], bool], *, probing: bool
     ) -> Outcome | NotNow | None:
         """One request; None when it must be asked for again."""
-        pages = story.document.page_count or self.exchange.engine.max_pages
+        pages = state.document.page_count or self.exchange.engine.max_pages
         if self.paid is None:
-            return await self.exchange.run(story, None, pages=pages, valid=valid, probing=probing)
-        return await self.paid.ask(story, valid, pages=pages, probing=probing)
+            return await self.exchange.send(state, None, pages=pages, valid=valid, probing=probing)
+        return await self.paid.ask(state, valid, pages=pages, probing=probing)
 
     def _failed(self, row: Row, error: ImageError) -> Failed:
-        engine, at_s = self.exchange.engine.name, self.exchange.world.wall()
-        return failed(row, error.failure, error.message, engine=engine, at_s=at_s)
+        engine, at_s = self.exchange.engine.name, self.exchange.run.runtime.wall()
+        return failed(row, error, engine=engine, at_s=at_s)
 
     async def _save(self, row: Row, outcome: Outcome) -> Outcome:
         # once an answer is here it is saved, whatever else is being stopped

@@ -1,6 +1,9 @@
-"""One request: its slot in the rate, the request itself, and what its end means.
+"""One request for one image, and what its end means; what is paid for is claimed before.
 
+`Exchange` waits for a slot in the rate, sends once and judges the end by the type of the error.
 What throttling, an outage or a refused key does to a request is never held against the image.
+`PaidRequests` comes before it where a page has a price: a ticket of the ready queue, the pages
+reserved in the budget, the attempt claimed; or the outcome of whoever claimed the image first.
 """
 
 from __future__ import annotations
@@ -8,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ocrlabel.engines.base import Engine
@@ -23,127 +26,138 @@ from ocrlabel.errors import (
     Unavailable,
 )
 from ocrlabel.labels import Attempt, AttemptResult, FailureClass, Outcome
-from ocrlabel.options import Options
-from ocrlabel.pipeline.budget.account import pages_charged
-from ocrlabel.pipeline.budget.attempts import Ask, Asks, Claim, Elsewhere, ForeignAsk
-from ocrlabel.pipeline.budget.budget import Purse
+from ocrlabel.pipeline.budget.account import cost_pages, pages_charged
+from ocrlabel.pipeline.budget.attempts import (
+    AttemptClaim,
+    AttemptClaimer,
+    Elsewhere,
+    OwnClaim,
+    RenewableClaim,
+    never_answered,
+)
+from ocrlabel.pipeline.budget.budget import BudgetClient
 from ocrlabel.pipeline.events import Asked, Notice
 from ocrlabel.pipeline.outcome import (
-    Sent,
-    Story,
+    ImageState,
+    InFlightRequest,
     copy,
-    cost_pages,
     failed,
-    failed_when_sent,
     labelled,
-    never_answered,
 )
 from ocrlabel.pipeline.rate.breaker import Breaker, wait_s
 from ocrlabel.pipeline.rate.limiter import NoLanes, RatePool, Slot
-from ocrlabel.pipeline.runtime import Draining, Stop, World
-from ocrlabel.pipeline.state.journal import JournalWriter, Tried, Views, merge_attempts
+from ocrlabel.pipeline.run_context import Run
+from ocrlabel.pipeline.runtime import Draining, Stop
+from ocrlabel.pipeline.state.journal import JournalCache, JournalWriter, Tried, merge_attempts
 from ocrlabel.wording import counted
 
-_BAD_ANSWERS_PAID = 2
 LOOK_AGAIN_S = 1.0
-CLAIM_S = 0.25
-AT_LEAST = 2
-AT_MOST = 1000
+_BAD_ANSWERS_PAID = 2
 """The service says that it charged for each: a third one would hardly be better."""
+_CLAIM_S = 0.25
+"""How long a claim takes at most, as a rule: so much of the rate stands ready."""
+_FEWEST_TICKETS = 2
+_MOST_TICKETS = 1000
 
 
 class LeaseLost(Exception):
     """The slice is somebody else's by now; its rows are theirs."""
 
 
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """Somebody else has asked for the same image; worth another look at this time."""
+
+    look_again_s: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Exchange:
     """Sends requests for images, one at a time each, and judges how they end."""
 
-    world: World
+    run: Run
     engine: Engine
-    options: Options
     stop: Stop
     pool: RatePool
     breaker: Breaker
     journal: JournalWriter
 
-    async def run(
+    async def send(
         self,
-        story: Story,
-        claim: Claim | None,
+        state: ImageState,
+        claim: RenewableClaim | None,
         *,
         pages: int,
         valid: Callable[[], bool],
         probing: bool,
-        place: Place | None = None,
+        ticket: Ticket | None = None,
     ) -> Outcome | None:
         """Send once; the outcome, or None when the image must be asked for again.
 
         claim: None for engines that cost nothing. pages: the most that the request can be billed
-        for. place: given up with the turn.
+        for. ticket: given up with the turn.
         Raises Draining, LeaseLost, EngineUnusable when no key is left, and the engine's
         ConfigError. Whatever happens, the attempt is written down.
         """
         try:
-            slot = await self.stop.or_drain(self._turn(story, claim))
+            slot = await self.stop.or_drain(self._turn(state, claim))
         except NoLanes as error:
-            self._unsent(story, claim)
-            raise EngineUnusable(no_keys(error.reasons)) from error
+            self._unsent(state, claim)
+            raise EngineUnusable(_no_keys(error.reasons)) from error
         except Elsewhere:
             self._not_sent(probing=probing)
             return None
         except (Draining, asyncio.CancelledError):
-            self._unsent(story, claim)
+            self._unsent(state, claim)
             raise
-        if place is not None:
-            place.leave()
+        if ticket is not None:
+            ticket.leave()
         if not valid():
-            self._unsent(story, claim)
+            self._unsent(state, claim)
             raise LeaseLost
-        late = claim is not None and not claim.may_be_sent(self.world.clock())
+        late = claim is not None and not claim.may_be_sent(self.run.runtime.clock())
         if late or (self.breaker.is_open and not probing):
-            self._unsent(story, claim)
+            self._unsent(state, claim)
             self._not_sent(probing=probing)
             return None
-        return await self._send(story, slot, pages)
+        return await self._send(state, slot, pages)
 
-    async def _turn(self, story: Story, claim: Claim | None) -> Slot:
-        """Wait for the turn; an ask that would come to it too late is replaced just before."""
-        pages = story.document.page_count
+    async def _turn(self, state: ImageState, claim: RenewableClaim | None) -> Slot:
+        """Wait for the turn; a claim that would come to it too late is replaced just before."""
+        pages = state.document.page_count
         if claim is None:
             return await self.pool.acquire(pages)
 
         async def ready(at_s: float) -> None:
             if not claim.good_at(at_s):
-                self._unsent(story, claim)
+                self._unsent(state, claim)
                 await claim.renew()
 
         return await self.pool.acquire(pages, ready)
 
     def _not_sent(self, *, probing: bool) -> None:
         if probing:
-            self.breaker.on_failure(self.world.clock(), "not sent")
+            self.breaker.on_failure(self.run.runtime.clock(), "not sent")
 
-    async def _send(self, story: Story, slot: Slot, pages: int) -> Outcome | None:
-        sent = Sent(self.world, story.number, slot.lane, pages)
+    async def _send(self, state: ImageState, slot: Slot, pages: int) -> Outcome | None:
+        sent = InFlightRequest(self.run.runtime, state.number, slot.lane, pages)
         try:
-            answer = await self.engine.recognise(story.document, slot.lane)
+            answer = await self.engine.recognise(state.document, slot.lane)
         except asyncio.CancelledError:
             message = "stopped while it was under way"
-            self._tried(story, sent.ended(AttemptResult.UNKNOWN, message=message))
+            self._tried(state, sent.ended(AttemptResult.UNKNOWN, message=message))
             raise
         except ConfigError as error:
-            self._tried(story, sent.ended(AttemptResult.REJECTED, message=str(error)))
+            self._tried(state, sent.ended(AttemptResult.REJECTED, message=str(error)))
             raise
         except KeyRefused as error:
-            self._key_refused(story, slot, sent, error)
+            self._key_refused(state, slot, sent, error)
             return None
         except Throttled as error:
-            self._throttled(story, slot, sent, error)
+            self._throttled(state, slot, sent, error)
             return None
         except Unavailable as error:
-            return self._may_pass(story, slot, sent, error)
+            return self._may_pass(state, slot, sent, error)
         except ImageError as error:
             self.pool.failed(slot)
             self.breaker.on_success()
@@ -153,41 +167,47 @@ class Exchange:
                 message=error.message,
                 billed_pages=getattr(error, "billed_pages", None),
             )
-            self._told(attempt)
-            return self._failed(story, attempt, error, retryable=False)
-        self.pool.succeeded(slot, self.world.clock() - sent.began_s)
+            self._report(attempt)
+            return self._failed(state, attempt, error, retryable=False)
+        self.pool.succeeded(slot, self.run.runtime.clock() - sent.began_s)
         self.breaker.on_success()
         attempt = sent.ended(
             AttemptResult.ANSWERED, status=answer.status, billed_pages=answer.billed_pages
         )
-        self._told(attempt)
-        at_s = self.world.wall()
-        return labelled(story, attempt, answer, engine=self.engine.name, at_s=at_s)
+        self._report(attempt)
+        at_s = self.run.runtime.wall()
+        return labelled(state, attempt, answer, engine=self.engine.name, at_s=at_s)
 
-    def _key_refused(self, story: Story, slot: Slot, sent: Sent, error: KeyRefused) -> None:
+    def _key_refused(
+        self, state: ImageState, slot: Slot, sent: InFlightRequest, error: KeyRefused
+    ) -> None:
         self.breaker.on_success()  # the service is there
         result = AttemptResult.KEY_REFUSED
-        self._tried(story, sent.ended(result, status=error.status, message=error.message))
+        self._tried(state, sent.ended(result, status=error.status, message=error.message))
         news = slot.lane in self.pool.remaining()
         left = self.pool.retire(slot.lane, error.message)
         if not left:
-            raise EngineUnusable(no_keys(self.pool.retired())) from error
+            raise EngineUnusable(_no_keys(self.pool.retired())) from error
         if news:
             rest = f"going on with {counted(len(left), 'other key')}"
-            self.world.emit(Notice("key", f"{slot.lane}: {error.message}; {rest}"))
+            self.run.runtime.emit(Notice("key", f"{slot.lane}: {error.message}; {rest}"))
 
-    def _throttled(self, story: Story, slot: Slot, sent: Sent, error: Throttled) -> None:
+    def _throttled(
+        self, state: ImageState, slot: Slot, sent: InFlightRequest, error: Throttled
+    ) -> None:
         self.pool.throttled(slot, error.retry_after_s)
-        now_s = self.world.clock()
+        now_s = self.run.runtime.clock()
         self.breaker.on_failure(
             now_s, "429", retry_after_s=error.retry_after_s, message=error.message
         )
         result = AttemptResult.THROTTLED
-        self._tried(story, sent.ended(result, status=error.status, message=error.message))
+        self._tried(state, sent.ended(result, status=error.status, message=error.message))
 
-    def _may_pass(self, story: Story, slot: Slot, sent: Sent, error: Unavailable) -> Outcome | None:
+    def _may_pass(
+        self, state: ImageState, slot: Slot, sent: InFlightRequest, error: Unavailable
+    ) -> Outcome | None:
         self.pool.failed(slot)
-        now_s = self.world.clock()
+        now_s = self.run.runtime.clock()
         if error.failure is FailureClass.INCOMPLETE:
             self.breaker.on_success()
         else:
@@ -204,46 +224,41 @@ class Exchange:
             message=error.message,
             billed_pages=getattr(error, "billed_pages", None),
         )
-        story.active_s += attempt.latency_s
+        state.active_s += attempt.latency_s
         if not self.breaker.is_open:
-            story.counted += 1
-        out_of_time = story.active_s >= self.options.image_deadline_s
-        paid_badly = _paid_badly((*story.attempts, attempt)) >= _BAD_ANSWERS_PAID
-        if story.counted >= self.options.attempts or out_of_time or paid_badly:
-            self._told(attempt)
-            return self._failed(story, attempt, error, retryable=True)
-        self._tried(story, attempt)
-        story.rest_s = wait_s(max(1, story.counted), error.retry_after_s, self.world.uniform)
+            state.counted += 1
+        out_of_time = state.active_s >= self.run.options.image_deadline_s
+        paid_badly = _paid_badly((*state.attempts, attempt)) >= _BAD_ANSWERS_PAID
+        if state.counted >= self.run.options.attempts or out_of_time or paid_badly:
+            self._report(attempt)
+            return self._failed(state, attempt, error, retryable=True)
+        self._tried(state, attempt)
+        state.rest_s = wait_s(max(1, state.counted), error.retry_after_s, self.run.runtime.uniform)
         return None
 
     def _failed(
-        self, story: Story, attempt: Attempt, error: ImageError, *, retryable: bool
+        self, state: ImageState, attempt: Attempt, error: ImageError, *, retryable: bool
     ) -> Outcome:
-        plain = failed(
-            story.row,
-            error.failure,
-            error.message,
-            engine=self.engine.name,
-            at_s=self.world.wall(),
-            retryable=retryable,
-        )
-        return failed_when_sent(plain, story, attempt)
+        at_s = self.run.runtime.wall()
+        plain = failed(state.row, error, engine=self.engine.name, at_s=at_s, retryable=retryable)
+        attempts = (*state.attempts, attempt)
+        return replace(plain, key=state.key, sha256=state.sha256, attempts=attempts)
 
-    def _unsent(self, story: Story, claim: Claim | None) -> None:
-        """Write down that an ask was not used; never one that may be somebody else's."""
+    def _unsent(self, state: ImageState, claim: RenewableClaim | None) -> None:
+        """Write down that a claim was not used; never one that may be somebody else's."""
         if claim is not None and not claim.stands:
             return
-        attempt = Sent(self.world, story.number, "", 0).ended(AttemptResult.UNSENT)
-        story.add(attempt)
-        self.journal.note(story.row.batch, Tried(story.key, attempt))
+        attempt = InFlightRequest(self.run.runtime, state.number, "", 0).ended(AttemptResult.UNSENT)
+        state.add(attempt)
+        self.journal.note(state.row.batch, Tried(state.key, attempt))
 
-    def _tried(self, story: Story, attempt: Attempt) -> None:
-        story.add(attempt)
-        self.journal.note(story.row.batch, Tried(story.key, attempt))
-        self._told(attempt)
+    def _tried(self, state: ImageState, attempt: Attempt) -> None:
+        state.add(attempt)
+        self.journal.note(state.row.batch, Tried(state.key, attempt))
+        self._report(attempt)
 
-    def _told(self, attempt: Attempt) -> None:
-        self.world.emit(Asked(attempt, self.pool.rate_now()))
+    def _report(self, attempt: Attempt) -> None:
+        self.run.runtime.emit(Asked(attempt, self.pool.rate_now()))
 
 
 def _paid_badly(attempts: Iterable[Attempt]) -> int:
@@ -253,7 +268,7 @@ def _paid_badly(attempts: Iterable[Attempt]) -> int:
     )
 
 
-def no_keys(reasons: Mapping[str, str]) -> str:
+def _no_keys(reasons: Mapping[str, str]) -> str:
     """Why nothing can be sent any more, and what to do about it."""
     listed = "\n".join(f"  {lane}: {reason}" for lane, reason in reasons.items())
     return (
@@ -262,136 +277,136 @@ def no_keys(reasons: Mapping[str, str]) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class NotNow:
-    """Somebody else has asked for the same image; worth another look at this time."""
+@dataclass(slots=True, kw_only=True)
+class PaidRequests:
+    """Asks for images that must be paid for: reserve, claim, send, pay."""
 
-    look_again_s: float
+    exchange: Exchange
+    claimer: AttemptClaimer
+    journals: JournalCache
+    budget: BudgetClient
+    queue: ReadyQueue
 
+    async def ask(
+        self, state: ImageState, valid: Callable[[], bool], *, pages: int, probing: bool
+    ) -> Outcome | NotNow | None:
+        """One request, or what came of somebody else's; None when it must be asked for again."""
+        ticket = await self.exchange.stop.or_drain(self.queue.enter())
+        try:
+            try:
+                await self.exchange.stop.or_drain(self.budget.reserve(pages))
+            except BudgetReached:
+                # an answer that is there already costs nothing
+                found = None
+                if not state.attempts:
+                    found = await self._elsewhere(state, probing=probing)
+                if found is None:
+                    raise
+                return found
+            return await self._reserved(state, valid, ticket, pages=pages, probing=probing)
+        finally:
+            ticket.leave()
 
-"""How long a claim takes at most, as a rule: so much of the rate stands ready."""
+    async def _reserved(
+        self,
+        state: ImageState,
+        valid: Callable[[], bool],
+        ticket: Ticket,
+        *,
+        pages: int,
+        probing: bool,
+    ) -> Outcome | NotNow | None:
+        before = len(state.attempts)
+        cost = 0  # nobody sends where the claim failed, whether it stands or not
+        try:
+            claimed = await self._claim(state, pages)
+            if claimed is None:
+                return await self._elsewhere(state, probing=probing)
+            claim = RenewableClaim(
+                claimed, partial(self._claim, state, pages), lambda: self.budget.covers
+            )
+            try:
+                outcome = await self.exchange.send(
+                    state, claim, pages=pages, valid=valid, probing=probing, ticket=ticket
+                )
+            except BaseException:
+                cost = cost_pages(state.attempts[before:])
+                if claim.stands and state.number == claim.claim.number:
+                    cost += pages  # perhaps sent, and no attempt was written down
+                raise
+            ended = outcome.attempts if outcome is not None else state.attempts
+            cost = cost_pages(ended[before:])
+        finally:
+            self.budget.pay(pages, cost)
+        return outcome
 
+    async def _claim(self, state: ImageState, pages: int) -> OwnClaim | None:
+        return await self.claimer.claim(state.key, state.number, batch=state.row.batch, pages=pages)
 
-def places(rate_per_s: float) -> int:
-    """How many may stand ready for a rate."""
-    return AT_LEAST + min(AT_MOST, math.ceil(min(rate_per_s, AT_MOST / CLAIM_S) * CLAIM_S))
+    async def _elsewhere(self, state: ImageState, *, probing: bool) -> Outcome | NotNow | None:
+        """Copy what came of the newest attempt, wait for it, or go on with the next number."""
+        runtime = self.exchange.run.runtime
+        if probing:
+            self.exchange.breaker.on_failure(runtime.clock(), "not sent")
+        theirs = await self.claimer.newest(state.key)
+        if theirs is None:
+            return None
+        journal = await self.journals.fresh(theirs.batch)
+        if (outcome := journal.by_key.get(state.key)) is not None:
+            self.claimer.forget(state.key)
+            return copy(state.row, outcome)
+        known = journal.tried.get(state.key, ())
+        if all(attempt.number != theirs.number for attempt in known):
+            if not self._is_over(theirs):
+                return NotNow(runtime.clock() + LOOK_AGAIN_S)
+            unknown = never_answered(theirs)
+            self.exchange.journal.note(state.row.batch, Tried(state.key, unknown))
+            known = (*known, unknown)
+        state.attempts = merge_attempts(state.attempts, known)
+        state.number = theirs.number + 1
+        return None
+
+    def _is_over(self, theirs: AttemptClaim) -> bool:
+        # of our own, none is in flight: an image is read by one task of a process at a time
+        is_ours = theirs.owner.worker == self.exchange.run.runtime.me.worker
+        return is_ours or self.claimer.over(theirs)
 
 
 @dataclass(slots=True)
-class Line:
-    """Lets in whoever came first, while there is a place."""
+class ReadyQueue:
+    """Gives tickets to whoever came first, as many as the rate needs to have claims ready."""
 
     rate_now: Callable[[], float]
     inside: int = 0
     freed: asyncio.Event = field(default_factory=asyncio.Event)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def enter(self) -> Place:
-        """Wait for a place."""
+    async def enter(self) -> Ticket:
+        """Wait for a ticket."""
         async with self._turn:  # asyncio's lock is fair
-            while self.inside >= places(self.rate_now()):
+            while self.inside >= tickets(self.rate_now()):
                 self.freed.clear()
                 await self.freed.wait()
             self.inside += 1
-            return Place(self)
+            return Ticket(self)
 
 
-@dataclass(slots=True, kw_only=True)
-class Paid:
-    """Asks for images that must be paid for."""
-
-    exchange: Exchange
-    asks: Asks
-    views: Views
-    purse: Purse
-    line: Line
-
-    async def ask(
-        self, story: Story, valid: Callable[[], bool], *, pages: int, probing: bool
-    ) -> Outcome | NotNow | None:
-        """One request, or what came of somebody else's; None when it must be asked for again."""
-        place = await self.exchange.stop.or_drain(self.line.enter())
-        try:
-            try:
-                await self.exchange.stop.or_drain(self.purse.reserve(pages))
-            except BudgetReached:
-                # an answer that is there already costs nothing
-                found = None
-                if not story.attempts:
-                    found = await self._elsewhere(story, probing=probing)
-                if found is None:
-                    raise
-                return found
-            return await self._reserved(story, valid, place, pages=pages, probing=probing)
-        finally:
-            place.leave()
-
-    async def _reserved(
-        self, story: Story, valid: Callable[[], bool], place: Place, *, pages: int, probing: bool
-    ) -> Outcome | NotNow | None:
-        before = len(story.attempts)
-        cost = 0  # nobody sends under an ask whose claim failed, whether it stands or not
-        try:
-            ask = await self._claim(story, pages)
-            if ask is None:
-                return await self._elsewhere(story, probing=probing)
-            claim = Claim(ask, partial(self._claim, story, pages), lambda: self.purse.covers)
-            try:
-                outcome = await self.exchange.run(
-                    story, claim, pages=pages, valid=valid, probing=probing, place=place
-                )
-            except BaseException:
-                cost = cost_pages(story.attempts[before:])
-                if claim.stands and story.number == claim.ask.number:
-                    cost += pages  # perhaps sent, and no attempt was written down
-                raise
-            ended = outcome.attempts if outcome is not None else story.attempts
-            cost = cost_pages(ended[before:])
-        finally:
-            self.purse.pay(pages, cost)
-        return outcome
-
-    async def _claim(self, story: Story, pages: int) -> Ask | None:
-        return await self.asks.claim(story.key, story.number, batch=story.row.batch, pages=pages)
-
-    async def _elsewhere(self, story: Story, *, probing: bool) -> Outcome | NotNow | None:
-        """Copy what came of the newest ask, wait for it, or go on with the next number."""
-        world = self.exchange.world
-        if probing:
-            self.exchange.breaker.on_failure(world.clock(), "not sent")
-        theirs = await self.asks.newest(story.key)
-        if theirs is None:
-            return None
-        view = await self.views.fresh(theirs.batch)
-        if (outcome := view.by_key.get(story.key)) is not None:
-            self.asks.forget(story.key)
-            return copy(story.row, outcome)
-        known = view.tried.get(story.key, ())
-        if all(attempt.number != theirs.number for attempt in known):
-            if not self._is_over(theirs):
-                return NotNow(world.clock() + LOOK_AGAIN_S)
-            unknown = never_answered(theirs)
-            self.exchange.journal.note(story.row.batch, Tried(story.key, unknown))
-            known = (*known, unknown)
-        story.attempts = merge_attempts(story.attempts, known)
-        story.number = theirs.number + 1
-        return None
-
-    def _is_over(self, theirs: ForeignAsk) -> bool:
-        # of our own, none is in flight: an image is read by one hand of a process at a time
-        return theirs.owner.worker == self.exchange.world.me.worker or self.asks.over(theirs)
+def tickets(rate_per_s: float) -> int:
+    """How many may stand ready for a rate."""
+    ready = math.ceil(min(rate_per_s, _MOST_TICKETS / _CLAIM_S) * _CLAIM_S)
+    return _FEWEST_TICKETS + min(_MOST_TICKETS, ready)
 
 
 @dataclass(slots=True)
-class Place:
-    """A place in the line, given up once: with the turn, or when none is wanted any more."""
+class Ticket:
+    """A ticket in the queue, given up once: with the turn, or when none is wanted any more."""
 
-    line: Line
+    queue: ReadyQueue
     left: bool = False
 
     def leave(self) -> None:
         """Let the next one in; a second time it does nothing."""
         if not self.left:
             self.left = True
-            self.line.inside -= 1
-            self.line.freed.set()
+            self.queue.inside -= 1
+            self.queue.freed.set()

@@ -1,0 +1,1 @@
+"""What a run keeps in its store: keys, plan, journal, checkpoints."""

@@ -1,7 +1,9 @@
-"""Outcomes and attempts as JSON lines: what a journal object holds, and back again.
+"""The journal of a round: what became of every row, safe before its worker takes further work.
 
-One gzip'd line per record; the first byte of time in gzip is zero, so equal records are equal
-bytes and a journal object can be named by its content.
+An object of it holds one gzip'd line per record and is named by its writer and its bytes (the time
+in gzip is zero, so equal records are equal bytes): a repeated put is the same put, and nobody
+writes over another's. One writer a worker puts what has come in, while the next records wait for
+the next put. Readers take the objects in any order and resolve what is there twice (`better`).
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import json
 import zlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain, repeat
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from ocrlabel.errors import ConfigError, RunMismatch, StoreUnavailable
+from ocrlabel.forms import Form
 from ocrlabel.labels import (
     Attempt,
     AttemptResult,
@@ -30,15 +34,15 @@ from ocrlabel.labels import (
     Word,
 )
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.runtime import World
-from ocrlabel.pipeline.state.layout import RunKeys
+from ocrlabel.pipeline.run_context import Round
 from ocrlabel.storage.base import NotStored
 
 _STORE_RETRY_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 # Keys that have expired or lost a right, a disk that turned read-only: elsewhere they end the run
 # at once, but they can be mended while it waits, and an answer in memory was paid for.
 _NOT_NOW = (StoreUnavailable, ConfigError)
-_MOST_VIEWS = 4
+_CACHED_BATCHES = 4
+_READ_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,7 @@ Record: TypeAlias = Labelled | Failed | Tried
 def encode_records(records: Iterable[Record]) -> bytes:
     """Records as the bytes of one journal object."""
     lines = "\n".join(
-        json.dumps(_to_json(record), ensure_ascii=False, separators=(",", ":"))
-        for record in records
+        json.dumps(_line(record), ensure_ascii=False, separators=(",", ":")) for record in records
     )
     return gzip.compress(lines.encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0)
 
@@ -68,7 +71,7 @@ def decode_records(data: bytes, *, where: str) -> list[Record]:
             raise EOFError("it is empty")  # noqa: TRY301 -- gzip takes nothing for an empty text
         text = gzip.decompress(data).decode("utf-8", "surrogatepass")
         # split by the newline alone: splitlines would cut at U+2028 inside a text
-        return [_from_json(json.loads(line)) for line in text.split("\n") if line]
+        return [_record(json.loads(line)) for line in text.split("\n") if line]
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise RunMismatch(
             f"{where} cannot be read ({type(error).__name__}: {error})\n"
@@ -77,122 +80,92 @@ def decode_records(data: bytes, *, where: str) -> list[Record]:
         ) from error
 
 
-def _to_json(record: Record) -> dict[str, Any]:
-    if isinstance(record, Tried):
-        return {"t": "tried", "key": record.key, "attempt": attempt_to_json(record.attempt)}
-    common: dict[str, Any] = {
-        "o": record.ordinal,
-        "id": record.id,
-        "key": record.key,
-        "sha": record.sha256,
-        "engine": record.engine,
-        "at": record.at_s,
-        "attempts": [attempt_to_json(attempt) for attempt in record.attempts],
-        "copied": record.copied,
-    }
-    if isinstance(record, Failed):
-        return common | {
-            "t": "failed",
-            "failure": record.failure.value,
-            "message": record.message,
-            "retryable": record.retryable,
-        }
-    return common | {
-        "t": "labelled",
-        "pages": [_page_to_json(page) for page in record.pages],
-        "model": record.model_version,
-        "latency": record.latency_s,
-        "billed": record.billed_pages,
-        "raw": _raw_to_json(record.raw),
-    }
-
-
-def _from_json(found: dict[str, Any]) -> Record:
-    kind = found["t"]
-    if kind == "tried":
-        return Tried(found["key"], attempt_from_json(found["attempt"]))
-    attempts = tuple(attempt_from_json(one) for one in found["attempts"])
-    if kind == "failed":
-        return Failed(
-            ordinal=found["o"],
-            id=found["id"],
-            key=found["key"],
-            sha256=found["sha"],
-            engine=found["engine"],
-            at_s=found["at"],
-            attempts=attempts,
-            copied=found["copied"],
-            failure=FailureClass(found["failure"]),
-            message=found["message"],
-            retryable=found["retryable"],
-        )
-    return Labelled(
-        ordinal=found["o"],
-        id=found["id"],
-        key=found["key"],
-        sha256=found["sha"],
-        engine=found["engine"],
-        at_s=found["at"],
-        attempts=attempts,
-        copied=found["copied"],
-        pages=tuple(_page_from_json(page) for page in found["pages"]),
-        model_version=found["model"],
-        latency_s=found["latency"],
-        billed_pages=found["billed"],
-        raw=_raw_from_json(found["raw"]),
+def _attempts_from(found: list[list[Any]]) -> tuple[Attempt, ...]:
+    return tuple(
+        Attempt(number, lane, sent_at_s, latency_s, AttemptResult(result), *rest)
+        for number, lane, sent_at_s, latency_s, result, *rest in found
     )
 
 
-def attempt_to_json(attempt: Attempt) -> list[Any]:
-    """An attempt as a short list, in the order of its fields."""
+def _pages_to(pages: tuple[Page, ...]) -> list[list[Any]]:
     return [
-        attempt.number,
-        attempt.lane,
-        attempt.sent_at_s,
-        attempt.latency_s,
-        attempt.result.value,
-        attempt.status,
-        attempt.message,
-        attempt.billed_pages,
-        attempt.worker,
-        attempt.pages,
+        [page.number, page.width_px, page.height_px, page.confidence, list(map(_WORD, page.words))]
+        for page in pages
     ]
 
 
-def attempt_from_json(found: list[Any]) -> Attempt:
-    """The attempt in such a list."""
-    number, lane, sent_at_s, latency_s, result, *rest = found
-    return Attempt(number, lane, sent_at_s, latency_s, AttemptResult(result), *rest)
-
-
-def _page_to_json(page: Page) -> list[Any]:
-    words = [[word.text, word.confidence, word.polygon] for word in page.words]
-    return [page.number, page.width_px, page.height_px, page.confidence, words]
-
-
-def _page_from_json(found: list[Any]) -> Page:
-    number, width_px, height_px, confidence, words = found
-    return Page(
-        number,
-        width_px,
-        height_px,
-        tuple(
-            Word(text, tuple((x, y) for x, y in polygon), word_confidence)
-            for text, word_confidence, polygon in words
-        ),
-        confidence,
+def _pages_from(found: list[list[Any]]) -> tuple[Page, ...]:
+    return tuple(
+        Page(
+            number,
+            width_px,
+            height_px,
+            tuple(Word(text, tuple(map(tuple, corners)), sure) for text, sure, corners in words),
+            confidence,
+        )
+        for number, width_px, height_px, confidence, words in found
     )
 
 
-def _raw_to_json(raw: bytes) -> str | dict[str, str]:
+def _raw_to(raw: bytes) -> str | dict[str, str]:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(raw).decode("ascii")}
 
 
-def _raw_from_json(found: str | dict[str, str]) -> bytes:
+def _raw_from(found: str | dict[str, str]) -> bytes:
     return found.encode("utf-8") if isinstance(found, str) else base64.b64decode(found["base64"])
+
+
+# An attempt is the list of its values, a word its text, confidence and polygon.
+_ATTEMPT = attrgetter(*(one.name for one in fields(Attempt)))
+_WORD = attrgetter("text", "confidence", "polygon")
+_EVERY = Form(
+    {
+        "o": "ordinal",
+        "id": "id",
+        "key": "key",
+        "sha": "sha256",
+        "engine": "engine",
+        "at": "at_s",
+        "attempts": "attempts",
+        "copied": "copied",
+    },
+    {"attempts": (lambda attempts: list(map(_ATTEMPT, attempts)), _attempts_from)},
+)
+_FAILED = Form(
+    {"failure": "failure", "message": "message", "retryable": "retryable"},
+    {"failure": (str, FailureClass)},
+)
+_LABELLED = Form(
+    {
+        "pages": "pages",
+        "model": "model_version",
+        "latency": "latency_s",
+        "billed": "billed_pages",
+        "raw": "raw",
+    },
+    {"pages": (_pages_to, _pages_from), "raw": (_raw_to, _raw_from)},
+)
+
+
+def _line(record: Record) -> dict[str, Any]:
+    if isinstance(record, Tried):
+        return {"t": "tried", "key": record.key, "attempt": _ATTEMPT(record.attempt)}
+    if isinstance(record, Failed):
+        return _EVERY.write(record) | {"t": "failed"} | _FAILED.write(record)
+    return _EVERY.write(record) | {"t": "labelled"} | _LABELLED.write(record)
+
+
+def _record(line: dict[str, Any]) -> Record:
+    match line["t"]:
+        case "tried":
+            return Tried(line["key"], *_attempts_from([line["attempt"]]))
+        case "failed":
+            return Failed(**_EVERY.read(line), **_FAILED.read(line))
+        case _:
+            return Labelled(**_EVERY.read(line), **_LABELLED.read(line))
 
 
 def merge_attempts(*groups: Iterable[Attempt]) -> tuple[Attempt, ...]:
@@ -230,18 +203,20 @@ class _Waiting:
 
 
 class JournalWriter:
-    """Writes records; `save` returns when the record is durable, `note` does not wait."""
+    """Writes records; `save` returns when the record is durable, `note` does not wait.
+
+    wrote: is told batch, key and records of every object that is written.
+    """
 
     def __init__(
         self,
-        world: World,
-        keys: RunKeys,
+        round_: Round,
         *,
         give_up_after_s: float,
         wrote: Callable[[int, str, list[Record]], None],
     ) -> None:
-        self._world = world
-        self._keys = keys
+        self._runtime = round_.runtime
+        self._keys = round_.keys
         self._wrote = wrote
         self._give_up_after_s = give_up_after_s
         self._waiting: list[_Waiting] = []
@@ -311,24 +286,25 @@ class JournalWriter:
         """Put one journal object, patiently: it may hold answers that were paid for."""
         data = encode_records(records)
         key = self._keys.journal(
-            batch, self._world.me.worker, hashlib.sha256(data).hexdigest()[:32]
+            batch, self._runtime.me.worker, hashlib.sha256(data).hexdigest()[:32]
         )
-        began = self._world.clock()
+        began = self._runtime.clock()
         for wait_s in chain(_STORE_RETRY_S, repeat(_STORE_RETRY_S[-1])):
             try:
-                await self._world.store.put(key, data)
+                await self._runtime.store.put(key, data)
             except _NOT_NOW as error:
-                if self._world.clock() - began > self._give_up_after_s:
+                if self._runtime.clock() - began > self._give_up_after_s:
                     raise
-                self._world.emit(Notice("store", f"{error}; answers wait in memory, trying again"))
-                await self._world.sleep(wait_s)
+                notice = f"{error}; answers wait in memory, trying again"
+                self._runtime.emit(Notice("store", notice))
+                await self._runtime.sleep(wait_s)
             else:
                 self._wrote(batch, key, records)
                 return
 
 
 @dataclass(slots=True)
-class BatchView:
+class BatchJournal:
     """What the journal of one batch says: the best outcome per row, and every attempt per key."""
 
     outcomes: dict[int, Outcome] = field(default_factory=dict)
@@ -359,66 +335,79 @@ class BatchView:
         return replace(outcome, attempts=self.tried.get(outcome.key, outcome.attempts))
 
 
-async def refresh(world: World, keys: RunKeys, batch: int, view: BatchView) -> None:
-    """Read the journal objects of a batch that the view has not seen yet.
+async def read_journal(round_: Round, batch: int) -> BatchJournal:
+    """All that is in the journal of a batch."""
+    journal = BatchJournal()
+    await refresh(round_, batch, journal)
+    return journal
+
+
+async def refresh(round_: Round, batch: int, journal: BatchJournal) -> None:
+    """Read the journal objects of a batch that were not read yet.
 
     Objects that go while they are read are passed over: only a finished merge deletes them, so
-    whoever misses something in the view finds it in the batch's checkpoint.
+    whoever misses something in the journal finds it in the batch's checkpoint.
     """
-    listed = [stored.key async for stored in world.store.list(keys.journal_of(batch))]
-    fresh = sorted(set(listed) - view.seen)
-    for start in range(0, len(fresh), 16):
-        some = fresh[start : start + 16]
-        found = await asyncio.gather(*(_read(world, key) for key in some))
+    runtime = round_.runtime
+    listed = [one.key async for one in runtime.store.list(round_.keys.journal_of(batch))]
+    fresh = sorted(set(listed) - journal.seen)
+
+    async def read(key: str) -> bytes | None:
+        try:
+            return await runtime.store.get(key)
+        except NotStored:
+            return None
+
+    for start in range(0, len(fresh), _READ_AT_ONCE):
+        some = fresh[start : start + _READ_AT_ONCE]
+        found = await asyncio.gather(*map(read, some))
         for key, data in zip(some, found, strict=True):
             if data is not None:
-                view.add(decode_records(data, where=f"{world.store.url}/{key}"))
-                view.seen.add(key)
+                journal.add(decode_records(data, where=f"{runtime.store.url}/{key}"))
+                journal.seen.add(key)
 
 
-async def _read(world: World, key: str) -> bytes | None:
-    try:
-        return await world.store.get(key)
-    except NotStored:
-        return None
+async def journal_objects(round_: Round) -> dict[int, int]:
+    """How many objects the journal of every batch has, of those that have one."""
+    prefix = round_.keys.journals
+    counts: dict[int, int] = defaultdict(int)
+    async for stored in round_.runtime.store.list(prefix):
+        counts[int(stored.key.removeprefix(prefix).partition("/")[0])] += 1
+    return counts
 
 
-class Views:
-    """Keeps the views of the last few batches; others are read again when they are needed."""
+class JournalCache:
+    """Keeps the journals of the last few batches; others are read again when they are needed."""
 
-    def __init__(self, world: World, keys: RunKeys) -> None:
-        self._world = world
-        self._keys = keys
-        self._views: OrderedDict[int, BatchView] = OrderedDict()
+    def __init__(self, round_: Round) -> None:
+        self._round = round_
+        self._journals: OrderedDict[int, BatchJournal] = OrderedDict()
         self._locks: dict[int, asyncio.Lock] = {}
 
-    async def fresh(self, batch: int) -> BatchView:
-        """The view of a batch with everything that is in its journal now."""
+    async def fresh(self, batch: int) -> BatchJournal:
+        """The journal of a batch with everything that is in it now."""
         lock = self._locks.setdefault(batch, asyncio.Lock())
         async with lock:
-            view = self._view(batch)
-            await refresh(self._world, self._keys, batch, view)
-        return view
+            journal = self.begin(batch)
+            await refresh(self._round, batch, journal)
+        return journal
+
+    def begin(self, batch: int) -> BatchJournal:
+        """The journal of a batch as far as it is known here, to be filled by `wrote`."""
+        journal = self._journals.setdefault(batch, BatchJournal())
+        self._journals.move_to_end(batch)
+        while len(self._journals) > _CACHED_BATCHES:
+            self._journals.popitem(last=False)
+        return journal
 
     def wrote(self, batch: int, key: str, records: list[Record]) -> None:
         """Take in what this worker has just written itself, without reading it back."""
-        view = self._views.get(batch)
-        if view is not None:
-            view.add(records)
-            view.seen.add(key)
-
-    def begin(self, batch: int) -> BatchView:
-        """The view of a batch that nobody has written to yet, to be filled by `wrote`."""
-        return self._view(batch)
+        journal = self._journals.get(batch)
+        if journal is not None:
+            journal.add(records)
+            journal.seen.add(key)
 
     def drop(self, batch: int) -> None:
         """Forget a batch whose checkpoint is written."""
-        self._views.pop(batch, None)
+        self._journals.pop(batch, None)
         self._locks.pop(batch, None)
-
-    def _view(self, batch: int) -> BatchView:
-        view = self._views.setdefault(batch, BatchView())
-        self._views.move_to_end(batch)
-        while len(self._views) > _MOST_VIEWS:
-            self._views.popitem(last=False)
-        return view

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from ocrlabel.errors import ConfigError
+from ocrlabel.storage.base import ObjectStore
 
 _DATASET = re.compile(r"[^/\s\\][^/\\]*")
 
@@ -26,18 +27,23 @@ class Layout:
     prefix: str = "checkpoints"
 
     @property
+    def root(self) -> str:
+        """Above all that its runs keep, but for checkpoints and results."""
+        return f"{self.prefix}/{self.dataset}"
+
+    @property
     def plan_key(self) -> str:
         """The first run's, put if absent; then brought up to what `--fresh` put in its place."""
-        return f"{self.prefix}/{self.dataset}/plan.json"
+        return f"{self.root}/plan.json"
 
     def successor_key(self, run_id: str) -> str:
         """The plan that replaced a run: put if absent, kept when that run is cleared away."""
-        return f"{self.prefix}/{self.dataset}/replaced/{run_id}.json"
+        return f"{self.root}/replaced/{run_id}.json"
 
-    def checkpoint_key(self, batch: int, retry: int = 0) -> str:
-        """A finished batch; retry 0 is the run itself, retry n the n-th `--retry-failed`."""
-        again = f"_retry_{retry:02d}" if retry else ""
-        return f"{self.prefix}/{self.dataset}_batch_{batch:04d}{again}.parquet"
+    def checkpoint_key(self, batch: int, round_number: int = 0) -> str:
+        """A finished batch of the run's own round (0), or of the n-th `--retry-failed`."""
+        again = f"_retry_{round_number:02d}" if round_number else ""
+        return f"{self.checkpoints_prefix}{batch:04d}{again}.parquet"
 
     @property
     def partial_labels_key(self) -> str:
@@ -52,23 +58,23 @@ class Layout:
     @property
     def checkpoints_prefix(self) -> str:
         """Lists checkpoints; other datasets may match it too, so every key is parsed."""
-        return f"{self.prefix}/{self.dataset}_batch_"
+        return f"{self.root}_batch_"
 
     def parse_checkpoint(self, key: str) -> tuple[int, int] | None:
-        """(batch, retry) of a checkpoint of this dataset, None for any other key."""
-        stem = re.escape(f"{self.prefix}/{self.dataset}_batch_")
+        """(batch, round) of a checkpoint of this dataset, None for any other key."""
+        stem = re.escape(self.checkpoints_prefix)
         found = re.fullmatch(rf"{stem}(\d{{4,}})(?:_retry_(\d{{2,}}))?\.parquet", key)
         return (int(found[1]), int(found[2] or 0)) if found else None
 
-    def of_run(self, run_id: str, retry: int = 0) -> RunKeys:
-        """The keys of one run, or of one of its retry rounds."""
-        again = f"/retry_{retry:02d}" if retry else ""
-        return RunKeys(f"{self.prefix}/{self.dataset}/{run_id}", again)
+    def of_run(self, run_id: str, round_number: int = 0) -> RunKeys:
+        """The keys of one run, in one of its rounds."""
+        again = f"/retry_{round_number:02d}" if round_number else ""
+        return RunKeys(f"{self.root}/{run_id}", again)
 
 
 @dataclass(frozen=True, slots=True)
 class RunKeys:
-    """Keys under one run id. Leases, journals and asks are per retry round, the rest per run."""
+    """Keys under one run id. Leases, journals and attempts are per round, the rest per run."""
 
     root: str
     again: str = ""
@@ -80,11 +86,11 @@ class RunKeys:
 
     @property
     def asks(self) -> str:
-        """Prefix of all asks of the round."""
+        """Prefix of the claims of all attempts of the round."""
         return f"{self.root}{self.again}/asks/"
 
     def asks_of(self, key: str) -> str:
-        """Prefix of the asks for one image key."""
+        """Prefix of the claims for one image key."""
         return f"{self.asks}{key}/"
 
     def ask(self, key: str, number: int) -> str:
@@ -110,7 +116,7 @@ class RunKeys:
 
     def lease(self, name: str, number: int) -> str:
         """The number-th lease of a slice ("0003-07") or of the merge ("merge")."""
-        return f"{self.root}{self.again}/leases/{name}/{number:06d}.json"
+        return f"{self.lease_log(name)}{number:06d}.json"
 
     def lease_log(self, name: str) -> str:
         """Prefix of the numbered leases of one name."""
@@ -123,12 +129,16 @@ class RunKeys:
 
     def heartbeat(self, worker: str, number: int) -> str:
         """A worker's number-th sign of life."""
-        return f"{self.root}/workers/{worker}/{number:06d}.json"
+        return f"{self.workers}{worker}/{number:06d}.json"
 
     @property
     def budget(self) -> str:
         """Prefix of the ledger of page grants."""
         return f"{self.root}/budget/"
+
+    def budget_entry(self, number: int) -> str:
+        """The number-th entry of that ledger."""
+        return f"{self.budget}{number:06d}.json"
 
     @property
     def limits(self) -> str:
@@ -144,19 +154,28 @@ class RunKeys:
         """Prefix of what every merged round asked for beyond its checkpoints."""
         return f"{self.root}/merged/"
 
-    def merged_round(self, retry: int) -> str:
+    def merged_round(self, number: int) -> str:
         """The word of one merged round, put if absent."""
-        return f"{self.merged}{retry:02d}.json"
+        return f"{self.merged}{number:02d}.json"
 
     @property
     def retries(self) -> str:
         """Prefix of the descriptions of retry rounds."""
         return f"{self.root}/retries/"
 
+    def retry(self, number: int) -> str:
+        """The description of one retry round."""
+        return f"{self.retries}{number:02d}.json"
+
 
 def number_of(key: str) -> int:
     """The number of an object of a numbered log: 12 for ".../000012.json"."""
     return int(key.rpartition("/")[2].removesuffix(".json"))
+
+
+async def newest_number(store: ObjectStore, prefix: str) -> int:
+    """The highest number of a numbered log, 0 where it is empty."""
+    return max([number_of(stored.key) async for stored in store.list(prefix)], default=0)
 
 
 def beside(labels_key: str, *, prefix: str = "checkpoints") -> Layout:

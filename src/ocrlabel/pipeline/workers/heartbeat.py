@@ -2,30 +2,79 @@
 
 A heartbeat holds a duration, as a lease does: a worker counts as gone once its number has not
 changed for that long on the clock of whoever looks, at once when it says so itself, or when it is
-a process of this host that no longer runs.
+a process of this host that no longer runs. What else it says is for the
+fleet's rate (`rate/fleet`), for the displays of the others and for `ocrlabel status`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
-from typing import Any
 
-from ocrlabel.pipeline.runtime import Owner, World, certainly_dead, owner_from
-from ocrlabel.pipeline.state.layout import RunKeys, number_of
+from ocrlabel.pipeline.rate.fleet import MARGIN, Heartbeat
+from ocrlabel.pipeline.run_context import Run
+from ocrlabel.pipeline.runtime import Owner, Runtime
+from ocrlabel.pipeline.state.codec import Codec
+from ocrlabel.pipeline.state.layout import number_of
 from ocrlabel.storage.base import NotStored
 
 _KEPT = 2
-_FRESH_S = 20.0
-_ONE_BEAT_S = 10.0
-_MARGIN_S = 120.0
-_CLOCKS_DIFFER_S = 3600.0
-_LOOK_S = 1.0
 """Numbers that stay: a reader may be between its listing and its get."""
+_FRESH_S = 20.0
+"""Some beats: a worker writes one every 5 s, and its clock may differ a little from ours."""
+_ONE_BEAT_S = 10.0
+"""Within this a worker that is there writes a heartbeat, however slow the store."""
+_CUT_OFF_S = 120.0
+"""A worker cut off from the store for a moment is not lost, nor one whose clock is behind."""
+_CLOCKS_DIFFER_S = 3600.0
+"""By more than this no clock is behind: whoever was silent for longer is not waited for."""
+_LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRequests:
+    """Requests that ended of late, and since when (Unix s)."""
+
+    requests: int
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReport:
+    """What a worker says of itself: when (Unix s), its place in the fleet's rate, and its counts.
+
+    began_at_s: when it set to work. stopped: why it ends early. gone: it says goodbye. Fields that
+    an earlier version did not write have defaults.
+    """
+
+    at_s: float = 0.0
+    began_at_s: float | None = None
+    failed: int = 0
+    gone: bool = False
+    heartbeat: Heartbeat | None = None
+    labelled: int = 0
+    lately: RecentRequests | None = None
+    pages: int = 0
+    price_per_page_usd: float | None = None
+    rate_per_s: float | None = None
+    requests: Mapping[str, int] = field(default_factory=dict)
+    spent_pages: int = 0
+    stopped: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatBody(Owner):
+    """A heartbeat as it is stored, of the worker that it names."""
+
+    duration_s: float
+    said: WorkerReport
+
+
+REPORT = Codec(WorkerReport, optional=("lately", "gone"), sort_keys=True)
+_HEARTBEAT = Codec(HeartbeatBody, parts={"said": REPORT}, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +85,38 @@ class Beat:
     number: int
     duration_s: float
     since_s: float
-    said: Mapping[str, Any]
+    said: WorkerReport
 
     @property
     def gone(self) -> bool:
         """It said that it ends."""
-        return bool(self.said.get("gone"))
+        return self.said.gone
 
 
 class Heartbeats:
     """Writes this worker's heartbeats and reads those of others."""
 
-    def __init__(self, world: World, keys: RunKeys, *, duration_s: float) -> None:
-        self._world = world
-        self._keys = keys
+    def __init__(self, run: Run, *, duration_s: float) -> None:
+        self._run = run
+        self._runtime = run.runtime
         self.duration_s = duration_s
         self._seen: dict[str, Beat] = {}
         self._first_seen: dict[str, int] = {}
         self.used = 0
         """The highest number of this worker's own that the last look found."""
 
-    async def beat(self, number: int, said: Mapping[str, Any]) -> None:
+    async def beat(self, number: int, said: WorkerReport) -> None:
         """Write a number that was never used before; what it says is for the others."""
-        body = self._world.me.as_json() | {"duration_s": self.duration_s, "said": dict(said)}
-        worker = self._world.me.worker
-        data = json.dumps(body, sort_keys=True).encode()
-        await self._world.store.put(self._keys.heartbeat(worker, number), data)
+        me, keys, store = self._runtime.me, self._run.keys, self._runtime.store
+        body = HeartbeatBody(*astuple(me), duration_s=self.duration_s, said=said)
+        await store.put(keys.heartbeat(me.worker, number), _HEARTBEAT.encode(body))
         if number > _KEPT:
-            await self._world.store.delete([self._keys.heartbeat(worker, number - _KEPT)])
+            await store.delete([keys.heartbeat(me.worker, number - _KEPT)])
 
     async def look(self) -> list[Beat]:
         """The newest heartbeat of every other worker that ever wrote one."""
-        newest = await _newest_numbers(self._world, self._keys)
-        self.used = newest.pop(self._world.me.worker, 0)
+        newest = await _newest_numbers(self._run)
+        self.used = newest.pop(self._runtime.me.worker, 0)
         fresh = [
             (worker, number)
             for worker, number in newest.items()
@@ -78,32 +126,30 @@ class Heartbeats:
         return [beat for worker, beat in sorted(self._seen.items()) if worker in newest]
 
     async def _read(self, worker: str, number: int) -> None:
-        try:
-            data = await self._world.store.get(self._keys.heartbeat(worker, number))
-        except NotStored:
-            return  # it has written a newer one meanwhile
-        found = json.loads(data)
+        body = await _read(self._run, worker, number)
+        if body is None:
+            return
         self._first_seen.setdefault(worker, number)
         self._seen[worker] = Beat(
-            owner=owner_from(found),
+            owner=Owner.of(body),
             number=number,
-            duration_s=float(found["duration_s"]),
-            since_s=self._world.clock(),
-            said=found["said"],
+            duration_s=body.duration_s,
+            since_s=self._runtime.clock(),
+            said=body.said,
         )
 
     def lives(self, beat: Beat) -> bool:
         """Whether that worker may still do something."""
-        if beat.gone or certainly_dead(beat.owner, self._world.me, self._world.alive):
+        if beat.gone or self._runtime.certainly_dead(beat.owner):
             return False
-        return self._world.clock() < beat.since_s + beat.duration_s * 1.25
+        return self._runtime.clock() < beat.since_s + beat.duration_s * MARGIN
 
     def surely_lives(self, beat: Beat) -> bool:
         """Whether that worker was seen to do something, or is a process that runs on this host.
 
         The last heartbeat of a worker that died on another host looks alive for its duration.
         """
-        here = self._world.me
+        here = self._runtime.me
         on_this_host = bool(beat.owner.host) and beat.owner.host == here.host
         return self.lives(beat) and (self.seen_to_beat(beat) or on_this_host)
 
@@ -116,35 +162,23 @@ class Heartbeats:
         return [beat for beat in await self.look() if self.lives(beat)]
 
 
-async def newest_beats(world: World, keys: RunKeys) -> dict[str, dict[str, Any]]:
-    """What is written in every worker's newest heartbeat, this one's own included."""
-    newest = await _newest_numbers(world, keys)
-
-    async def read(worker: str, number: int) -> dict[str, Any] | None:
-        try:
-            data = await world.store.get(keys.heartbeat(worker, number))
-        except NotStored:
-            return None  # it has written newer ones meanwhile
-        found: dict[str, Any] = json.loads(data)
-        return found
-
-    beats = await asyncio.gather(*(read(*one) for one in newest.items()))
-    return {worker: beat for worker, beat in zip(newest, beats, strict=True) if beat is not None}
-
-
-async def _newest_numbers(world: World, keys: RunKeys) -> dict[str, int]:
-    prefix = keys.workers
+async def _newest_numbers(run: Run) -> dict[str, int]:
+    prefix = run.keys.workers
     newest: dict[str, int] = {}
-    async for stored in world.store.list(prefix):
+    async for stored in run.runtime.store.list(prefix):
         worker = stored.key.removeprefix(prefix).rpartition("/")[0]
         newest[worker] = max(number_of(stored.key), newest.get(worker, 0))
     return newest
 
 
-"""Some beats: a worker writes one every 5 s, and its clock may differ a little from ours."""
-"""Within this a worker that is there writes a heartbeat, however slow the store."""
-"""A worker cut off from the store for a moment is not lost, nor one whose clock is behind."""
-"""By more than this no clock is behind: whoever was silent for longer is not waited for."""
+async def _read(run: Run, worker: str, number: int) -> HeartbeatBody | None:
+    """A heartbeat; None when its worker has written newer ones meanwhile."""
+    key = run.keys.heartbeat(worker, number)
+    try:
+        data = await run.runtime.store.get(key)
+    except NotStored:
+        return None
+    return _HEARTBEAT.decode(data, where=run.runtime.where(key))
 
 
 class Presence(StrEnum):
@@ -156,55 +190,55 @@ class Presence(StrEnum):
     ENDED = "ended"  # it said goodbye
 
 
-async def attend(world: World, heartbeats: Heartbeats) -> list[Beat]:
+async def look_until_sure(runtime: Runtime, heartbeats: Heartbeats) -> list[Beat]:
     """The newest heartbeats of all, after one more beat's time where it is in doubt who lives."""
-    began_s = world.clock()
+    began_s = runtime.clock()
     while True:
         beats = await heartbeats.look()
-        in_doubt = any(_in_doubt(beat, heartbeats, world) for beat in beats)
-        if not in_doubt or world.clock() - began_s >= _ONE_BEAT_S:
+        in_doubt = any(_in_doubt(beat, heartbeats, runtime) for beat in beats)
+        if not in_doubt or runtime.clock() - began_s >= _ONE_BEAT_S:
             return beats
-        await world.sleep(_LOOK_S)
+        await runtime.sleep(_LOOK_S)
 
 
-async def working(world: World, keys: RunKeys) -> int:
+async def working(run: Run) -> int:
     """How many workers are at it now."""
-    heartbeats = Heartbeats(world, keys, duration_s=_FRESH_S)
-    beats = await attend(world, heartbeats)
-    return sum(presence(beat, heartbeats, world) is Presence.WORKING for beat in beats)
+    heartbeats = Heartbeats(run, duration_s=_FRESH_S)
+    beats = await look_until_sure(run.runtime, heartbeats)
+    return sum(presence(beat, heartbeats, run.runtime) is Presence.WORKING for beat in beats)
 
 
-def presence(beat: Beat, heartbeats: Heartbeats, world: World) -> Presence:
+def presence(beat: Beat, heartbeats: Heartbeats, runtime: Runtime) -> Presence:
     """How the worker of a heartbeat stands."""
     if beat.gone:
         return Presence.ENDED
-    if certainly_dead(beat.owner, world.me, world.alive):
+    if runtime.certainly_dead(beat.owner):
         return Presence.LOST
-    silent_s = silence_s(beat, world)
-    beats_here = heartbeats.seen_to_beat(beat) and world.clock() - beat.since_s <= _FRESH_S
-    runs_here = bool(beat.owner.host) and beat.owner.host == world.me.host
+    silent_s = silence_s(beat, runtime)
+    beats_here = heartbeats.seen_to_beat(beat) and runtime.clock() - beat.since_s <= _FRESH_S
+    runs_here = bool(beat.owner.host) and beat.owner.host == runtime.me.host
     if beats_here or runs_here or abs(silent_s) <= _FRESH_S:
         return Presence.WORKING
-    near = abs(silent_s) <= beat.duration_s * 1.25 + _MARGIN_S
+    near = abs(silent_s) <= beat.duration_s * MARGIN + _CUT_OFF_S
     return Presence.QUIET if near else Presence.LOST
 
 
-def silence_s(beat: Beat, world: World) -> float:
+def silence_s(beat: Beat, runtime: Runtime) -> float:
     """How long ago it was written, by the two clocks; below 0 where the writer's is ahead."""
-    return world.wall() - float(beat.said["at_s"])
+    return runtime.wall() - beat.said.at_s
 
 
-def _in_doubt(beat: Beat, heartbeats: Heartbeats, world: World) -> bool:
+def _in_doubt(beat: Beat, heartbeats: Heartbeats, runtime: Runtime) -> bool:
     """Whether a newer heartbeat would tell that a worker lives that seems not to."""
-    stands = presence(beat, heartbeats, world)
+    stands = presence(beat, heartbeats, runtime)
     told = stands in {Presence.WORKING, Presence.ENDED}
-    if told or certainly_dead(beat.owner, world.me, world.alive):
+    if told or runtime.certainly_dead(beat.owner):
         return False
-    return silence_s(beat, world) <= _CLOCKS_DIFFER_S
+    return silence_s(beat, runtime) <= _CLOCKS_DIFFER_S
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class WorkerSession:
     """From when to when a worker was there, as far as it lived to say (Unix s)."""
 
     worker: str
@@ -213,7 +247,7 @@ class Session:
 
 
 def active_s(
-    sessions: Iterable[Session], since_s: float = -math.inf, until_s: float = math.inf
+    sessions: Iterable[WorkerSession], since_s: float = -math.inf, until_s: float = math.inf
 ) -> float:
     """Seconds between the two moments in which at least one worker was there."""
     total_s, reached_s = 0.0, since_s
@@ -225,15 +259,16 @@ def active_s(
     return total_s
 
 
-def session_of(worker: str, said: Mapping[str, Any]) -> Session | None:
-    """The session that a heartbeat tells of."""
-    if "began_at_s" not in said:
+def session_of(worker: str, said: WorkerReport) -> WorkerSession | None:
+    """The session that a heartbeat tells of; None where an earlier version did not say."""
+    if said.began_at_s is None:
         return None
-    return Session(worker, float(said["began_at_s"]), float(said["at_s"]))
+    return WorkerSession(worker, said.began_at_s, said.at_s)
 
 
-async def read_sessions(world: World, keys: RunKeys) -> Sequence[Session]:
+async def read_sessions(run: Run) -> list[WorkerSession]:
     """The sessions of all workers that ever were part of the run."""
-    found = await newest_beats(world, keys)
-    sessions = (session_of(worker, beat["said"]) for worker, beat in found.items())
+    newest = await _newest_numbers(run)
+    found = await asyncio.gather(*(_read(run, *one) for one in newest.items()))
+    sessions = (session_of(body.worker, body.said) for body in found if body is not None)
     return [session for session in sessions if session is not None]

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from ocrlabel.options import Options
-from ocrlabel.pipeline.runtime import World
-from ocrlabel.pipeline.state.layout import RunKeys, number_of
+from ocrlabel.pipeline.run_context import Run
+from ocrlabel.pipeline.state.codec import Codec
+from ocrlabel.pipeline.state.layout import newest_number
 
 NAMES = {"rps": "rps", "max_cost_usd": "max_cost"}
 """What an entry of the log calls an option."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LimitsChange:
+    """What one entry says. values: by name; None lifts a limit. job: the Batch job that says it."""
+
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    job: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
     """What holds as of the entry `newest`. jobs: the Batch jobs that have said theirs."""
 
     newest: int = 0
@@ -28,26 +37,26 @@ class Limits:
     max_cost_usd: float | None = None
     jobs: frozenset[str] = frozenset()
 
-    def after(self, number: int, change: Mapping[str, Any]) -> Limits:
+    def after(self, number: int, change: LimitsChange) -> RunLimits:
         """With the next entry of the log."""
-        said = {name: change[name] for name in NAMES if name in change}
-        jobs = self.jobs | ({change["job"]} if change.get("job") else set())
-        return replace(self, newest=number, jobs=jobs, **said)
+        jobs = self.jobs | ({change.job} if change.job else set())
+        return replace(self, newest=number, jobs=jobs, **change.values)
 
-    def said_by(self, options: Options) -> dict[str, Any]:
-        """What a start adds to the log: {} when it says nothing, or nothing new.
+    def said_by(self, options: Options) -> LimitsChange:
+        """What a start adds to the log; no values when it says nothing, or nothing new.
 
         A retry of a Batch job, or another child of its array, repeats what the job said when it
         began: what was changed since stays.
         """
         if options.job in self.jobs:
-            return {}
+            return LimitsChange()
         given = {name: getattr(options, option) for name, option in NAMES.items()}
         lifted = {name for name, option in NAMES.items() if option in options.lifted}
         said = {name: at for name, at in given.items() if at is not None or name in lifted}
         if options.job and said:
-            return said | {"job": options.job}
-        return {name: value for name, value in said.items() if value != getattr(self, name)}
+            return LimitsChange(said, options.job)
+        news = {name: value for name, value in said.items() if value != getattr(self, name)}
+        return LimitsChange(news)
 
     def hold_for(self, options: Options) -> Options:
         """The options of a start as they hold from here on."""
@@ -55,42 +64,61 @@ class Limits:
         return replace(options, rps=then.rps, max_cost=then.max_cost_usd)
 
 
-async def changes_since(
-    world: World, keys: RunKeys, known: int
-) -> list[tuple[int, dict[str, Any]]]:
-    """The entries behind `known`, with their numbers, in order."""
-    listed = world.store.list(keys.limits)
-    newest = max([number_of(stored.key) async for stored in listed], default=0)
-    return [
-        (number, json.loads(await world.store.get(keys.limit(number))))
-        for number in range(known + 1, newest + 1)
-    ]
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An entry as it is read: only what it names was changed."""
+
+    rps: float | Literal["not named"] | None = "not named"
+    max_cost_usd: float | Literal["not named"] | None = "not named"
+    job: str = ""
 
 
-async def limits_of(world: World, keys: RunKeys) -> Limits:
+_ENTRY = Codec(_Entry)
+
+
+async def limits_of(run: Run) -> RunLimits:
     """What holds for a run now."""
-    limits = Limits()
-    for number, change in await changes_since(world, keys, 0):
+    limits = RunLimits()
+    for number, change in await changes_since(run, 0):
         limits = limits.after(number, change)
     return limits
 
 
-async def change_limits(world: World, keys: RunKeys, changes: Mapping[str, Any]) -> None:
+async def changes_since(run: Run, known: int) -> list[tuple[int, LimitsChange]]:
+    """The entries behind `known`, with their numbers, in order."""
+    newest = await newest_number(run.runtime.store, run.keys.limits)
+    return [(number, await _change(run, number)) for number in range(known + 1, newest + 1)]
+
+
+async def change_limits(run: Run, values: Mapping[str, float | None]) -> None:
     """Append a change that every worker takes over with its next heartbeat."""
-    body = json.dumps(dict(changes) | {"nonce": world.token()}).encode()
-    while True:
-        number = (await limits_of(world, keys)).newest + 1
-        if await world.store.put_if_absent(keys.limit(number), body):
-            return
+    change = LimitsChange(values)
+    while not await _append(run, (await limits_of(run)).newest + 1, change):
+        pass
 
 
-async def say_limits(world: World, keys: RunKeys, options: Options) -> int:
+async def say_limits(run: Run, options: Options) -> int:
     """Write down what a start says, unless another worker of the same job just has.
 
     Returns the number of the newest entry: what it says, this start knows.
     """
-    while said := (limits := await limits_of(world, keys)).said_by(options):
-        body = json.dumps(said | {"nonce": world.token()}).encode()
-        if await world.store.put_if_absent(keys.limit(limits.newest + 1), body):
+    while (said := (limits := await limits_of(run)).said_by(options)).values:
+        if await _append(run, limits.newest + 1, said):
             return limits.newest + 1
     return limits.newest
+
+
+async def _append(run: Run, number: int, change: LimitsChange) -> bool:
+    """Write an entry; False when somebody else has written that number."""
+    # in the order in which they were named, as ever
+    job = {"job": change.job} if change.job else {}
+    data = json.dumps({**change.values, **job, "nonce": run.runtime.token()}).encode()
+    return await run.runtime.store.put_if_absent(run.keys.limit(number), data)
+
+
+async def _change(run: Run, number: int) -> LimitsChange:
+    key = run.keys.limit(number)
+    entry = _ENTRY.decode(await run.runtime.store.get(key), where=run.runtime.where(key))
+    named = {name: getattr(entry, name) for name in NAMES}
+    values = {name: value for name, value in named.items() if value != "not named"}
+    return LimitsChange(values, entry.job)

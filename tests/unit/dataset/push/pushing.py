@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ocrlabel.dataset.push.extra_columns import open_extra_columns
 from ocrlabel.dataset.push.push import Pushed, PushOptions, push
-from ocrlabel.dataset.push.table import open_others
-from ocrlabel.dataset.push.upload import Step, Target, target_of
+from ocrlabel.dataset.push.target import PushTarget, target_of
+from ocrlabel.dataset.push.upload import Step
 from ocrlabel.dataset.sources import open_dataset
 from ocrlabel.storage.base import ObjectStore
 from tests.unit.dataset.made import corners, saved
@@ -28,7 +29,7 @@ class Pusher:
     open_s3: Callable[[str], ObjectStore] | None = None
     steps: list[Step] = field(default_factory=list)
 
-    def target(self, source: str | Path, address: str = "") -> Target:
+    def target(self, source: str | Path, address: str = "") -> PushTarget:
         return target_of(f"s3://{self.bucket}/{address}", str(source))
 
     def __call__(
@@ -53,7 +54,7 @@ class Pusher:
                 store_opener=self.open_s3,
                 image_column=image_column,
             )
-            others = open_others(
+            others = open_extra_columns(
                 str(source), cwd=self.cwd, store_opener=self.open_s3, image_column=image_column
             )
             try:
@@ -64,7 +65,7 @@ class Pusher:
                     target,
                     PushOptions(**{"at_once": 4, **options}),
                     scratch=scratch,
-                    tell=self.steps.append,
+                    on_step=self.steps.append,
                 )
             finally:
                 others.close()

@@ -66,10 +66,10 @@ def test_a_second_push_sends_nothing_and_leaves_the_table_as_it_is(pusher, tmp_p
 @pytest.mark.parametrize("packed", [False, True])
 def test_equal_input_gives_equal_bytes_whoever_pushes_it(plain, tmp_path, packed):
     folder_of(tmp_path, {f"{n}.png": picture(n) for n in range(7)})
-    plain("scans", packed=packed)
+    plain("scans", embedded=packed)
     once = plain.store.objects["data/processed/scans.parquet"]
     plain.store.objects.clear()
-    plain("scans", packed=packed, at_once=1)
+    plain("scans", embedded=packed, at_once=1)
     assert plain.store.objects["data/processed/scans.parquet"] == once
 
 
@@ -188,7 +188,7 @@ def test_unreadable_images_stay_rows_with_their_own_path_and_nothing_of_them_is_
 @pytest.mark.parametrize("packed", [False, True])
 def test_rows_without_a_readable_image_can_be_left_out(plain, tmp_path, packed):
     folder_of(tmp_path, {"a.png": b"", "b.png": picture(1), "c.png": b"x", "d.png": picture(2)})
-    done = plain("scans", packed=packed, skip_unreadable=True, verify="all")
+    done = plain("scans", embedded=packed, skip_unreadable=True, verify="all")
     assert (done.rows, done.unreadable, done.checked) == (2, 2, 2)
     table = pq.read_table(pa.BufferReader(plain.store.objects["data/processed/scans.parquet"]))
     assert table["id"].to_pylist() == ["b.png", "d.png"]
@@ -283,7 +283,7 @@ def test_every_step_is_told_with_its_end(plain, tmp_path):
 
 def test_the_defaults_are_what_the_command_says():
     assert PushOptions() == PushOptions(
-        packed=False, skip_unreadable=False, replace=False, verify="sample", at_once=16
+        embedded=False, skip_unreadable=False, replace=False, verify="sample", at_once=16
     )
 
 

@@ -10,43 +10,51 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrlabel.errors import BudgetReached
-from ocrlabel.pipeline.budget.budget import Entry, Purse, by_worker, holders, taken_pages
-from ocrlabel.pipeline.merge.settle_dead import settle_for_the_dead
-from ocrlabel.pipeline.workers.heartbeat import Heartbeats
+from ocrlabel.pipeline.budget.budget import (
+    BudgetClient,
+    BudgetEntry,
+    by_worker,
+    holders,
+    taken_pages,
+)
+from ocrlabel.pipeline.merge.settle_dead import settle_dead_workers
+from ocrlabel.pipeline.workers.heartbeat import Heartbeats, WorkerReport
 from tests.support.clock import clock, run_virtual, sleep
-from tests.support.runs import LAYOUT, world
+from tests.support.runs import run_of, runtime
 from tests.support.stores import DictStore
 
 _CAP = 100
 
 
 def entries(*told):
-    return [Entry(n, kind, who, pages, 60.0, 0.0) for n, (kind, who, pages) in enumerate(told)]
+    return [
+        BudgetEntry(n, kind, who, pages, 60.0, 0.0) for n, (kind, who, pages) in enumerate(told)
+    ]
 
 
 class Worker:
-    """A worker with a purse, that pays a page at a time. fleet: all of them, by name."""
+    """A worker with a budget, that pays a page at a time. fleet: all of them, by name."""
 
     def __init__(self, store, name, fleet):
-        me = world(store, name, host=name)
-        keys = LAYOUT.of_run("r")
-        self.purse = Purse(me, keys, cap=_CAP, price_per_page_usd=0.01, duration_s=60.0)
-        self.heartbeats = Heartbeats(me, keys, duration_s=60.0)
+        me = runtime(store, name, host=name)
+        run = run_of(me, price_usd=0.01, lease_s=60.0)
+        self.budget = BudgetClient(run, cap=_CAP)
+        self.heartbeats = Heartbeats(run, duration_s=60.0)
         self.spent = 0
         fleet[name] = self
 
         async def recount():
             return {worker: one.spent for worker, one in fleet.items()}
 
-        self.purse.settle_for_the_dead = partial(
-            settle_for_the_dead, me, self.purse, self.heartbeats, recount
+        self.budget.settle_dead_workers = partial(
+            settle_dead_workers, me, self.budget, self.heartbeats, recount
         )
 
     async def spend(self, pages):
         try:
             for _ in range(pages):
-                await self.purse.reserve(1)
-                self.purse.pay(1, 1)
+                await self.budget.reserve(1)
+                self.budget.pay(1, 1)
                 self.spent += 1
         except BudgetReached:
             return
@@ -83,12 +91,12 @@ def test_a_worker_that_was_frozen_and_settled_for_looks_before_it_spends_again(f
         store, fleet = DictStore(), {}
         sleeper = Worker(store, "w1", fleet)
         other = Worker(store, "w2", fleet)
-        await sleeper.heartbeats.beat(1, {})
+        await sleeper.heartbeats.beat(1, WorkerReport())
         await sleeper.spend(10)
 
         async def wakes():
             await sleep(frozen_for_s)
-            await sleeper.heartbeats.beat(2, {})
+            await sleeper.heartbeats.beat(2, WorkerReport())
             await sleeper.spend(1000)
 
         await asyncio.gather(wakes(), other.spend(1000))
@@ -101,16 +109,16 @@ def test_what_was_reserved_before_a_freeze_is_not_covered_after_it():
     async def story():
         store, fleet = DictStore(), {}
         sleeper = Worker(store, "w1", fleet)
-        await sleeper.purse.reserve(1)
-        covered = [sleeper.purse.covers]
+        await sleeper.budget.reserve(1)
+        covered = [sleeper.budget.covers]
         await sleep(61)
-        covered.append(sleeper.purse.covers)
+        covered.append(sleeper.budget.covers)
         other = Worker(store, "w2", fleet)
         await other.spend(1000)
-        asks_again = asyncio.ensure_future(sleeper.purse.reserve(1))
+        asks_again = asyncio.ensure_future(sleeper.budget.reserve(1))
         await sleep(1)
-        covered.append(sleeper.purse.covers)
-        sleeper.purse.pay(1, 0)
+        covered.append(sleeper.budget.covers)
+        sleeper.budget.pay(1, 0)
         with pytest.raises(BudgetReached):
             await asks_again
         return covered, other.spent

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from ocrlabel.errors import StoreUnavailable
-from ocrlabel.pipeline.leases.leases import Closed, Free, HeldUntil, Leases, LeaseState
+from ocrlabel.pipeline.leases.leases import Closed, Free, HeldUntil, LeaseMark, Leases
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import CountsCalls
-from tests.support.runs import LAYOUT, world
+from tests.support.runs import run_of, runtime
 from tests.support.stores import DictStore
 
 FIRST = Free(number=1, taken_over=False)
@@ -28,7 +28,7 @@ class Slow(DictStore):
 
 
 def leases(store, worker="w1"):
-    return Leases(world(store, worker, host=worker), LAYOUT.of_run("r"), duration_s=60.0)
+    return Leases(run_of(runtime(store, worker, host=worker)).round(), duration_s=60.0)
 
 
 def test_hands_that_renew_a_lease_at_once_write_one_number_and_all_keep_it():
@@ -118,7 +118,7 @@ def test_a_lease_that_is_closed_while_it_is_renewed_is_closed():
     async def story():
         ours = leases(Slow())
         lease = await ours.claim(NAME, FIRST)
-        done = await asyncio.gather(ours.renew(lease), ours.give_back(lease, LeaseState.CLOSED))
+        done = await asyncio.gather(ours.renew(lease), ours.give_back(lease, LeaseMark.CLOSED))
         return done, await ours.renew(lease)
 
     assert run_virtual(story()) == ([True, True], False)
@@ -199,7 +199,7 @@ def test_a_lease_is_closed_after_a_renewal_that_was_cut_off(stored):
         lease = await ours.claim(NAME, FIRST)
         with pytest.raises(StoreUnavailable):
             await ours.renew(lease)
-        return await ours.give_back(lease, LeaseState.CLOSED), await state_of(store)
+        return await ours.give_back(lease, LeaseMark.CLOSED), await state_of(store)
 
     assert run_virtual(story()) == (True, Closed())
 
@@ -211,8 +211,8 @@ def test_what_may_say_closed_is_never_followed_by_another_number(stored):
         ours = leases(store)
         lease = await ours.claim(NAME, FIRST)
         with pytest.raises(StoreUnavailable):
-            await ours.give_back(lease, LeaseState.CLOSED)
-        await ours.give_back(lease, LeaseState.RELEASED)
+            await ours.give_back(lease, LeaseMark.CLOSED)
+        await ours.give_back(lease, LeaseMark.RELEASED)
         assert await ours.claim(NAME, Free(2, taken_over=True)) is None
         return await state_of(store)
 

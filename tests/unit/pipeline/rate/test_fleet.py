@@ -17,7 +17,7 @@ DURATION_S = 6.0
 
 
 @dataclass
-class World:
+class Runtime:
     """Workers with clocks of their own, one store, and everything that can go wrong between them.
 
     Checked after every step: the fractions of all workers whose share is valid sum to at most 1.
@@ -50,7 +50,7 @@ class World:
 
 @dataclass
 class Worker:
-    world: World
+    runtime: Runtime
     member: Member
     speed: float = 1.0
     offset_s: float = 0.0
@@ -59,19 +59,19 @@ class Worker:
     number: int = 0
 
     def clock(self) -> float:
-        return self.offset_s + self.speed * self.world.now
+        return self.offset_s + self.speed * self.runtime.now
 
     def fraction(self) -> float:
         valid = self.alive and self.clock() < self.share.until
         return self.share.fraction if valid else 0.0
 
     def look(self) -> None:
-        self.member = self.member.looking(list(self.world.store.values()), self.clock())
+        self.member = self.member.looking(list(self.runtime.store.values()), self.clock())
         self.share = self.member.share()
 
     def write(self, put_s: float, *, lost: bool = False) -> Iterator[float]:
         """The put takes effect somewhere in put_s, or not; the worker hears of it at the end."""
-        rng, began_at = self.world.rng, self.clock()
+        rng, began_at = self.runtime.rng, self.clock()
         heartbeat = self.member.heartbeat({})
         self.number += 1
         assert heartbeat.number <= self.number
@@ -86,13 +86,13 @@ class Worker:
         lands_s = rng.uniform(0, put_s)
         yield lands_s
         if rng.random() < 0.5 or not lost:
-            self.world.store[heartbeat.worker] = heartbeat
+            self.runtime.store[heartbeat.worker] = heartbeat
         yield put_s - lands_s
         if not lost:
             self.member = self.member.wrote(heartbeat, began_at, self.clock())
 
     def life(self, faults: float) -> Iterator[float]:
-        rng = self.world.rng
+        rng = self.runtime.rng
         beat_at = -1e9
         while self.alive:
             if rng.random() < faults:
@@ -113,19 +113,19 @@ class Worker:
                 self.alive = False
 
 
-def fleet(seed: int, workers: int, faults: float, *, spread_s: float = 60.0) -> World:
+def fleet(seed: int, workers: int, faults: float, *, spread_s: float = 60.0) -> Runtime:
     rng = random.Random(seed)
-    world = World(rng)
+    runtime = Runtime(rng)
     for number in range(workers):
         worker = Worker(
-            world,
+            runtime,
             Member(f"w{number}", DURATION_S),
             speed=rng.uniform(0.95, 1.05),
             offset_s=rng.uniform(-1e4, 1e4),
         )
-        world.workers.append(worker)
-        world.start(worker.life(faults), rng.uniform(0, spread_s))
-    return world
+        runtime.workers.append(worker)
+        runtime.start(worker.life(faults), rng.uniform(0, spread_s))
+    return runtime
 
 
 def never_more_than_all(fraction: float) -> None:
@@ -142,20 +142,20 @@ def test_shares_never_sum_to_more_than_the_whole(seed, workers, faults):
 
 @pytest.mark.parametrize("workers", [1, 2, 4, 8])
 def test_a_fleet_that_nobody_joins_or_leaves_uses_the_whole_rate(workers):
-    world = fleet(1, workers, 0.0, spread_s=1.0)
-    world.run(30.0, never_more_than_all)
-    world.used, began = 0.0, world.now
-    world.run(230.0, never_more_than_all)
-    assert world.used / (world.now - began) == pytest.approx(1.0)
-    assert sorted(worker.share.rank for worker in world.workers) == list(range(workers))
+    runtime = fleet(1, workers, 0.0, spread_s=1.0)
+    runtime.run(30.0, never_more_than_all)
+    runtime.used, began = 0.0, runtime.now
+    runtime.run(230.0, never_more_than_all)
+    assert runtime.used / (runtime.now - began) == pytest.approx(1.0)
+    assert sorted(worker.share.rank for worker in runtime.workers) == list(range(workers))
 
 
 def test_the_share_of_a_dead_worker_goes_to_the_others():
-    world = fleet(2, 4, 0.0, spread_s=1.0)
-    world.run(30.0, never_more_than_all)
-    world.workers[0].alive = False
-    world.run(30.0 + 1.25 * DURATION_S + 3.0, never_more_than_all)
-    assert world.fraction() == pytest.approx(1.0)
+    runtime = fleet(2, 4, 0.0, spread_s=1.0)
+    runtime.run(30.0, never_more_than_all)
+    runtime.workers[0].alive = False
+    runtime.run(30.0 + 1.25 * DURATION_S + 3.0, never_more_than_all)
+    assert runtime.fraction() == pytest.approx(1.0)
 
 
 def lone(member: Member, at: float) -> Member:

@@ -10,14 +10,20 @@ import pytest
 from ocrlabel.errors import ConfigError, RunMismatch, StoreUnavailable
 from ocrlabel.labels import Attempt, AttemptResult, Failed, FailureClass, Labelled
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.state.journal import BatchView, JournalWriter, Tried, encode_records, refresh
+from ocrlabel.pipeline.state.journal import (
+    BatchJournal,
+    BatchView,
+    JournalWriter,
+    Tried,
+    encode_records,
+    refresh,
+)
 from ocrlabel.storage.base import NotStored
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import CountsCalls
-from tests.support.runs import LAYOUT, Told, world
+from tests.support.runs import Told, run_of, runtime, world
 from tests.support.stores import DictStore
 
-KEYS = LAYOUT.of_run("r")
 GIVE_UP_AFTER_S = 300.0
 
 
@@ -40,7 +46,7 @@ def tried(number: int) -> Tried:
 
 def writer(store: DictStore) -> JournalWriter:
     return JournalWriter(
-        world(store), KEYS, give_up_after_s=GIVE_UP_AFTER_S, wrote=lambda *told: None
+        run_of(runtime(store)).round(), give_up_after_s=GIVE_UP_AFTER_S, wrote=lambda *told: None
     )
 
 
@@ -60,8 +66,8 @@ def test_an_answer_waits_in_memory_until_the_store_takes_it_again(error):
         await journal.save(0, tried(1))
         journal.close()
         await writing
-        view = BatchView()
-        await refresh(world(store), KEYS, 0, view)
+        view = BatchJournal()
+        await refresh(run_of(runtime(store)).round(), 0, view)
         return view, journal.is_broken
 
     view, broken = run_virtual(story())

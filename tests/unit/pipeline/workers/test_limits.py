@@ -7,10 +7,9 @@ import asyncio
 from ocrlabel.options import Options
 from ocrlabel.pipeline.workers.limits import change_limits, limits_of, say_limits
 from tests.support.clock import run_virtual
-from tests.support.runs import LAYOUT, world
+from tests.support.runs import run_of, runtime
 from tests.support.stores import DictStore
 
-KEYS = LAYOUT.of_run("r")
 CAP = frozenset({"max_cost"})
 
 
@@ -20,12 +19,12 @@ def hold(*said, then=None):
     async def story():
         store = DictStore()
         for n, one in enumerate(said):
-            me = world(store, f"w{n + 1}")
+            me = run_of(runtime(store, f"w{n + 1}"))
             if isinstance(one, Options):
-                await say_limits(me, KEYS, one)
+                await say_limits(me, one)
             else:
-                await change_limits(me, KEYS, one)
-        limits = await limits_of(world(store), KEYS)
+                await change_limits(me, one)
+        limits = await limits_of(run_of(runtime(store)))
         options = limits.hold_for(then or Options())
         return options.max_cost, options.rps, len(store.objects)
 
@@ -70,7 +69,9 @@ def test_a_limit_is_lifted_by_name_and_the_other_one_stays():
 def test_the_children_of_an_array_that_start_at_once_say_it_once():
     async def story():
         store, start = DictStore(), Options(max_cost=5.0, job="job-1")
-        await asyncio.gather(*(say_limits(world(store, f"w{n}"), KEYS, start) for n in range(1, 9)))
+        await asyncio.gather(
+            *(say_limits(run_of(runtime(store, f"w{n}")), start) for n in range(1, 9))
+        )
         return len(store.objects)
 
     assert run_virtual(story()) == 1

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from ocrlabel.labels import Tally
 from ocrlabel.pipeline.budget.account import Account
-from ocrlabel.pipeline.merge.run_record import RunRecord
+from ocrlabel.pipeline.merge.run_record import run_record
 from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.workers.heartbeat import Session, active_s, session_of
+from ocrlabel.pipeline.workers.heartbeat import WorkerReport, WorkerSession, active_s, session_of
 
 SPANS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=8)
 
 
 def sessions(*spans):
-    return [Session(f"w{n}", start, end) for n, (start, end) in enumerate(spans)]
+    return [WorkerSession(f"w{n}", start, end) for n, (start, end) in enumerate(spans)]
 
 
 def test_pauses_do_not_count_and_workers_side_by_side_count_once():
@@ -34,18 +34,22 @@ def test_active_seconds_are_those_in_which_somebody_was_there(spans, since, leng
 
 
 def test_a_heartbeat_of_an_earlier_version_tells_of_no_session():
-    assert session_of("w", {"labelled": 3}) is None
+    assert session_of("w", WorkerReport(labelled=3)) is None
 
 
 def test_time_and_rate_of_a_record_leave_the_pause_out():
-    record = RunRecord(
-        plan=Plan("id", "train", "images/", "f", 41, "upstage", created_at_s=1000.0),
-        tally=Tally(41, 41),
-        account=Account({"answered": 41}, first_sent_s=1000.0, last_sent_s=5010.0),
+    record = run_record(
+        Plan("id", "train", "images/", "f", 41, "upstage", created_at_s=1000.0),
+        Tally(41, 41),
+        Account({"answered": 41}, first_sent_s=1000.0, last_sent_s=5010.0),
+        sessions((1000, 1010), (5000, 5010)),
+        ended_at_s=5010.0,
+        price_per_page_usd=0.0,
+        max_cost_usd=None,
+        max_failures_share=0.05,
         complete=True,
         reason="",
-        ended_at_s=5010.0,
-        sessions=sessions((1000, 1010), (5000, 5010)),
+        retries=0,
     )
     assert record.active_s == 20
     assert record.requests_per_s == pytest.approx(2.0)

@@ -1,0 +1,135 @@
+"""A table's rows as an export sees them: words with a place, which are do-not-care, and the split.
+
+The split is the table's own, or one made from what the document is (`formats.SplitPlan`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+
+from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow
+from ocrlabel.errors import ConfigError
+from ocrlabel.export.formats import Options, SplitPlan
+from ocrlabel.export.geometry import is_region
+from ocrlabel.export.output_folder import safe_part
+from ocrlabel.labels import Polygon, Word
+
+NO_AREA = "no_area"
+"""Why a word is in no export: its polygon has fewer than three points, or they are on one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPage:
+    """One page on its way out: its split, and a stem for its files that no other page has."""
+
+    row: LabelRow
+    split: str
+    stem: str
+    words: tuple[ExportWord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportWord:
+    """One word with an area. ignored: do-not-care."""
+
+    text: str
+    polygon: Polygon
+    confidence: float | None
+    label: str
+    ignored: bool
+
+
+def export_words(row: LabelRow, options: Options, left_out: Counter[str]) -> tuple[ExportWord, ...]:
+    """Return the page's words in the table's order; those without an area are counted, not kept."""
+    words: list[ExportWord] = []
+    for number, word in enumerate(row.words):
+        label = (row.classes[number] if number < len(row.classes) else "") or WORD_CLASS
+        if not is_region(word.polygon):
+            left_out[NO_AREA] += 1
+            continue
+        ignored = is_ignored(word, label, options)
+        words.append(ExportWord(word.text, word.polygon, word.confidence, label, ignored))
+    return tuple(words)
+
+
+def is_ignored(word: Word, label: str, options: Options) -> bool:
+    """Whether a word is do-not-care: by its class, for want of a text, or by its confidence."""
+    if label == IGNORE or (not word.text.strip() and not options.keep_untranscribed):
+        return True
+    if options.ignore_below is None or word.confidence is None:
+        return False
+    return word.confidence < options.ignore_below
+
+
+def split_of(row: LabelRow, plan: SplitPlan) -> str:
+    """Return the split's name, safe as a folder's; "all" where the table names none."""
+    if not plan.shares:
+        return safe_part(row.split, otherwise="all")
+    digest = hashlib.sha256(f"{plan.seed}\0{document_of(row)}".encode()).digest()
+    at = int.from_bytes(digest[:8]) / 2**64
+    for name, share in plan.shares:
+        at -= share
+        if at < 0:
+            return name
+    return plan.shares[-1][0]
+
+
+def document_of(row: LabelRow) -> str:
+    """What all pages and all copies of one document share: its bytes, or else its path."""
+    return row.image_sha256 or row.image_path or row.id
+
+
+def parse_shares(text: str, *, seed: str = "") -> SplitPlan:
+    """Read `train=0.8,val=0.1,test=0.1`. Raises ConfigError unless the shares sum to 1."""
+    shares: list[tuple[str, float]] = []
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            share = float(value)
+        except ValueError:
+            share = math.nan
+        split = name.strip()
+        if not split or safe_part(split, otherwise="") != split or not 0 <= share <= 1:
+            raise ConfigError(
+                f"--splits: {part.strip()!r} is no share of a split\n"
+                "  write train=0.8,val=0.1,test=0.1"
+            )
+        shares.append((split, share))
+    if len({name.casefold() for name, _ in shares}) < len(shares):
+        raise ConfigError(f"--splits: {text!r} names a split twice")
+    if not math.isclose(sum(share for _, share in shares), 1.0, abs_tol=1e-6):
+        raise ConfigError(
+            f"--splits: the shares of {text!r} sum to {sum(s for _, s in shares):g}, not 1"
+        )
+    return SplitPlan(tuple(shares), seed)
+
+
+class Leaks:
+    """Counts the documents that a table's own splits put on two sides."""
+
+    def __init__(self) -> None:
+        self._seen = sqlite3.connect("")  # a temporary file: memory does not grow with the pages
+        self._seen.execute(
+            "CREATE TABLE seen (document TEXT PRIMARY KEY, split TEXT, leaks INT) WITHOUT ROWID"
+        )
+
+    def add(self, row: LabelRow, split: str) -> None:
+        """Look at one page."""
+        self._seen.execute(
+            "INSERT INTO seen VALUES (?, ?, 0) ON CONFLICT (document)"
+            " DO UPDATE SET leaks = leaks OR split <> excluded.split",
+            (document_of(row), split),
+        )
+
+    def count(self) -> int:
+        """Return how many documents stand in more than one split."""
+        (leaks,) = self._seen.execute("SELECT coalesce(sum(leaks), 0) FROM seen").fetchone()
+        return int(leaks)
+
+    def close(self) -> None:
+        """Give the temporary file back."""
+        self._seen.close()

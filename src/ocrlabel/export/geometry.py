@@ -1,0 +1,106 @@
+"""Polygons as the formats need them: their area, their box, and the four corners they fill best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ocrlabel.labels import Point, Polygon
+
+
+def is_region(polygon: Polygon) -> bool:
+    """Whether the polygon covers anything: three finite points or more that are not on one line."""
+    area = signed_area(polygon)
+    if area == 0:  # a crossed polygon's halves may cancel out
+        area = signed_area(_hull(polygon))
+    # one point that is not finite makes the sum so
+    return area != 0 and math.isfinite(area)
+
+
+def signed_area(polygon: Sequence[Point]) -> float:
+    """Area in px², positive where the points go clockwise on the screen (y points down)."""
+    twice = 0.0
+    # a plain loop: this runs for every word of an export
+    x0, y0 = polygon[-1] if polygon else (0.0, 0.0)
+    for x, y in polygon:
+        twice += x0 * y - x * y0
+        x0, y0 = x, y
+    return twice / 2
+
+
+def box(polygon: Polygon) -> tuple[float, float, float, float]:
+    """Left, top, width and height in px of the upright box around the polygon."""
+    xs, ys = [x for x, _ in polygon], [y for _, y in polygon]
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+
+
+def sides(corners: Polygon) -> tuple[float, float]:
+    """Width along the text and height across it, in px: the longer of each two opposite sides."""
+    a, b, c, d = corners
+    return max(math.dist(a, b), math.dist(d, c)), max(math.dist(b, c), math.dist(a, d))
+
+
+def is_convex(corners: Polygon) -> bool:
+    """Whether every corner turns the same way, none of them straight on."""
+    n = len(corners)
+    turns = [_turn(corners[i - 2], corners[i - 1], corners[i]) for i in range(n)]
+    return all(turn > 0 for turn in turns) or all(turn < 0 for turn in turns)
+
+
+def quad(polygon: Polygon) -> Polygon:
+    """Four corners in px: the polygon itself if it has four, else its smallest rotated rectangle.
+
+    The rectangle goes the way the polygon goes and starts at the corner next to the polygon's
+    first point, so a text that stands on its side stays on its side. Needs an area (`is_region`).
+    """
+    return polygon if len(polygon) == 4 else rectangle(polygon)
+
+
+def rectangle(polygon: Polygon) -> Polygon:
+    """Return the smallest rotated rectangle around the polygon, beginning where it begins."""
+    corners = _smallest_rectangle(_hull(polygon))
+    if signed_area(polygon) < 0:
+        corners = corners[::-1]
+    start = min(range(4), key=lambda i: math.dist(corners[i], polygon[0]))
+    return tuple(corners[start:] + corners[:start])
+
+
+def _hull(points: Sequence[Point]) -> list[Point]:
+    """Return the convex hull, clockwise on the screen (Andrew's monotone chain)."""
+    ordered = sorted(set(points))
+    lower = _chain(ordered)
+    upper = _chain(ordered[::-1])
+    return lower[:-1] + upper[:-1]
+
+
+def _chain(ordered: Sequence[Point]) -> list[Point]:
+    chain: list[Point] = []
+    for point in ordered:
+        while len(chain) > 1 and _turn(chain[-2], chain[-1], point) <= 0:
+            chain.pop()
+        chain.append(point)
+    return chain
+
+
+def _turn(a: Point, b: Point, c: Point) -> float:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def _smallest_rectangle(hull: Sequence[Point]) -> list[Point]:
+    """Return the rectangle of least area around a hull; one of its sides lies on the hull's."""
+    ends = (*hull[1:], *hull[:1])
+    return min((_rectangle_along(a, b, hull) for a, b in zip(hull, ends, strict=True)), key=_size)
+
+
+def _rectangle_along(a: Point, b: Point, hull: Sequence[Point]) -> list[Point]:
+    length = math.dist(a, b)
+    ux, uy = (b[0] - a[0]) / length, (b[1] - a[1]) / length
+    along = [x * ux + y * uy for x, y in hull]
+    across = [y * ux - x * uy for x, y in hull]
+    left, right, top, bottom = min(along), max(along), min(across), max(across)
+    turned = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return [(s * ux - t * uy, s * uy + t * ux) for s, t in turned]
+
+
+def _size(corners: list[Point]) -> float:
+    return math.dist(corners[0], corners[1]) * math.dist(corners[1], corners[2])

@@ -1,0 +1,112 @@
+"""Crops: whatever way a word stood on the page, it lies level in its crop."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from PIL import Image, ImageChops, ImageDraw
+
+from ocrlabel.errors import ConfigError
+from ocrlabel.export.formats import Options
+from ocrlabel.export.paddleocr_rec import export
+from ocrlabel.export.recognition import check_vertical, crop, stands_upright
+from tests.support.labelled import NoPictures, Pictures, row, word
+
+
+def pattern() -> Image.Image:
+    """A mark with a left and a right, a top and a bottom, none of them alike."""
+    mark = Image.new("RGB", (80, 40), "white")
+    draw = ImageDraw.Draw(mark)
+    draw.rectangle((0, 0, 39, 19), fill="red")
+    draw.rectangle((40, 0, 79, 19), fill="lime")
+    draw.rectangle((0, 20, 39, 39), fill="blue")
+    return mark
+
+
+def on_a_page(degrees: float) -> tuple[Image.Image, tuple[tuple[float, float], ...]]:
+    """The mark turned clockwise about the middle of a page, and its four corners there."""
+    page = Image.new("RGB", (200, 200), "gray")
+    page.paste(pattern(), (60, 80))
+    turn = math.radians(degrees)
+    corners = []
+    for x, y in ((60, 80), (140, 80), (140, 120), (60, 120)):
+        dx, dy = x - 100, y - 100
+        corners.append(
+            (
+                100 + dx * math.cos(turn) - dy * math.sin(turn),
+                100 + dx * math.sin(turn) + dy * math.cos(turn),
+            )
+        )
+    return page.rotate(-degrees, Image.Resampling.BICUBIC), tuple(corners)
+
+
+@pytest.mark.parametrize("degrees", [0, 7, 30, 90, 135, 180, 270, 300])
+def test_a_turned_word_lies_level_in_its_crop(degrees):
+    page, corners = on_a_page(degrees)
+    found = crop(page, corners)
+    assert found.size == (80, 40)
+    for x, y in ((10, 5), (70, 5), (10, 35), (70, 35)):
+        want, got = pattern().getpixel((x, y)), found.getpixel((x, y))
+        assert max(abs(a - b) for a, b in zip(want, got, strict=True)) < 40
+
+
+def test_a_level_word_is_cut_out_pixel_by_pixel():
+    page, corners = on_a_page(0)
+    assert ImageChops.difference(crop(page, corners), pattern()).getbbox() is None
+
+
+def test_a_word_seen_from_the_side_is_made_a_rectangle():
+    page = Image.new("RGB", (100, 100), "white")
+    corners = ((10.0, 30.0), (90.0, 10.0), (90.0, 90.0), (10.0, 70.0))
+    ImageDraw.Draw(page).polygon(corners, fill="black")
+    found = crop(page, corners).convert("L")
+    width, height = found.size
+    assert all(found.getpixel((x, y)) < 60 for x in (2, width - 3) for y in (2, height - 3))
+
+
+def test_a_crossed_polygon_is_cut_out_by_its_rectangle():
+    page, _ = on_a_page(0)
+    crossed = ((60.0, 80.0), (140.0, 120.0), (140.0, 80.0), (60.0, 120.0))
+    assert sorted(crop(page, crossed).size) == [40, 80]
+
+
+def columns(tmp_path, policy: str):
+    standing = word("세로글", (20, 10), size=(20, 80))
+    options = Options(vertical=policy)
+    return export(iter([row("a.jpg", [standing])]), Pictures(), tmp_path, options)
+
+
+@pytest.mark.parametrize(("policy", "size"), [("turn", (80, 20)), ("keep", (20, 80))])
+def test_a_column_of_characters_is_turned_or_kept(tmp_path, policy, size):
+    columns(tmp_path, policy)
+    (path,) = (tmp_path / "pseudo" / "crop_img").iterdir()
+    with Image.open(path) as image:
+        assert image.size == size
+
+
+def test_a_column_of_characters_may_be_left_out(tmp_path):
+    assert dict(columns(tmp_path, "leave-out").left_out) == {"vertical": 1}
+
+
+def test_one_tall_character_is_no_column():
+    tall = ((0.0, 0.0), (5.0, 0.0), (5.0, 20.0), (0.0, 20.0))
+    assert not stands_upright("l", tall)
+    assert stands_upright("ll", tall)
+
+
+def test_another_policy_is_refused():
+    with pytest.raises(ConfigError, match="turn, keep, leave-out"):
+        check_vertical("rotate")
+
+
+def test_a_polygon_larger_than_its_page_makes_no_crop(tmp_path):
+    huge = word("x", (-1e8, -1e8), size=(2e8 + 200, 2e8 + 100))
+    summary = export(iter([row("a.jpg", [huge])]), Pictures(), tmp_path, Options())
+    assert dict(summary.left_out) == {"outside_the_page": 1}
+
+
+def test_a_page_without_its_image_is_counted_and_has_no_crops(tmp_path):
+    summary = export(iter([row("a.jpg", [word()])]), NoPictures(), tmp_path, Options())
+    assert (summary.pages, summary.missing) == (0, 1)
+    assert summary.examples == ("a.jpg: not found",)
