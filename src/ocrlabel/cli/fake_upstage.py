@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import json
 import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,28 +20,6 @@ if TYPE_CHECKING:
     from ocrlabel.fake.answers import AnswerSource
     from ocrlabel.fake.ledger import LoggedRequest
     from ocrlabel.fake.settings import FakeSettings
-
-
-class LimiterName(enum.StrEnum):
-    """How requests are counted against the rate."""
-
-    BUCKET = "bucket"
-    FIXED = "fixed"
-    SLIDING = "sliding"
-
-
-class LimitsName(enum.StrEnum):
-    """The generation of documented limits."""
-
-    OLDER = "2025"
-    NEWER = "2026"
-
-
-class ShapeName(enum.StrEnum):
-    """The two documented shapes of an error."""
-
-    NESTED = "nested"
-    FLAT = "flat"
 
 
 def fake_upstage(
@@ -60,8 +37,9 @@ def fake_upstage(
         ),
     ] = None,
     limiter: Annotated[
-        LimiterName, typer.Option(help="How both are counted (assumption: any of the three).")
-    ] = LimiterName.BUCKET,
+        Literal["bucket", "fixed", "sliding"],
+        typer.Option(help="How both are counted (assumption: any of the three)."),
+    ] = "bucket",
     burst: Annotated[
         float | None,
         typer.Option(
@@ -87,16 +65,16 @@ def fake_upstage(
         ),
     ] = "",
     limits: Annotated[
-        LimitsName,
+        Literal["2025", "2026"],
         typer.Option(
             help="2025: 50 MB, pages after the 100th ignored. 2026: 100 MB, 413 over 100 pages"
             " (assumption: that it holds for OCR)."
         ),
-    ] = LimitsName.OLDER,
+    ] = "2025",
     error_shape: Annotated[
-        ShapeName,
+        Literal["nested", "flat"],
         typer.Option(help="nested: {error: {message, type, code}}. flat: {code, message}."),
-    ] = ShapeName.NESTED,
+    ] = "nested",
     headers: Annotated[
         bool,
         typer.Option(help="Send Retry-After, a request id and the rate header (assumption)."),
@@ -159,12 +137,12 @@ def fake_upstage(
         requests_per_s=rps or None,
         pages_per_minute=(_pages_per_minute(rps) if pages_per_minute is None else pages_per_minute)
         or None,
-        limiter=limiter.value,
+        limiter=limiter,
         burst=burst,
         latency=parse_latency(latency),
         faults=parse_faults(fail),
-        limits=limits_named(limits.value),
-        error_shape=error_shape.value,
+        limits=limits_named(limits),
+        error_shape=error_shape,
         headers=headers,
         credit_pages=credit,
         refusals=parse_refusals(refuse, known),

@@ -26,7 +26,7 @@ class ImagePreparer:
 
     def __init__(self, accepts: Accepts, *, parallel: int = 2, timeout_s: float = 60.0) -> None:
         self._pool: ChildPool[bytes, Document] = ChildPool(
-            partial(PreparingWork, accepts),
+            partial(partial, _prepared, accepts),
             parallel,
             timeout_s=timeout_s,
             memory_limit_bytes=_PREPARER_MEMORY_BYTES,
@@ -43,16 +43,10 @@ class ImagePreparer:
         await self._pool.close()
 
 
-class PreparingWork:
-    """What a child process of the preparer does; bytes that need no change are not sent back."""
-
-    def __init__(self, accepts: Accepts) -> None:
-        self._accepts = accepts
-
-    def __call__(self, data: bytes) -> Document:
-        """Prepare one image. Raises Unreadable."""
-        document = prepare(data, self._accepts)
-        return replace(document, data=b"") if document.data == data else document
+def _prepared(accepts: Accepts, data: bytes) -> Document:
+    """In the child process; bytes that need no change are not sent back."""
+    document = prepare(data, accepts)
+    return replace(document, data=b"") if document.data == data else document
 
 
 class ImageInspector:
@@ -60,7 +54,7 @@ class ImageInspector:
 
     def __init__(self, limits: ImageLimits, *, parallel: int, timeout_s: float = 60.0) -> None:
         self._pool: ChildPool[bytes, int] = ChildPool(
-            partial(InspectingWork, limits),
+            partial(partial, _pages, limits),
             parallel,
             timeout_s=timeout_s,
             memory_limit_bytes=_INSPECTOR_MEMORY_BYTES,
@@ -76,14 +70,8 @@ class ImageInspector:
         await self._pool.close()
 
 
-class InspectingWork:
-    """What a child process of the inspector does."""
-
-    def __init__(self, limits: ImageLimits) -> None:
-        self._limits = limits
-
-    def __call__(self, data: bytes) -> int:
-        """Inspect one image. Raises Unreadable."""
-        facts = inspect(data, self._limits)
-        check_integrity(data, facts.format, self._limits)
-        return facts.page_count
+def _pages(limits: ImageLimits, data: bytes) -> int:
+    """In the child process."""
+    facts = inspect(data, limits)
+    check_integrity(data, facts.format, limits)
+    return facts.page_count

@@ -31,7 +31,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from ocrlabel.engines.upstage_keys import Key
 from ocrlabel.errors import ConfigError
@@ -225,16 +225,10 @@ def _pages_per_minute(settings: FakeSettings, value: Any) -> FakeSettings:
     return replace(settings, pages_per_minute=rate, keys=keys)
 
 
-def _limiter(settings: FakeSettings, value: Any) -> FakeSettings:
-    if value not in {"bucket", "fixed", "sliding"}:
+def _one_of(kinds: Any, value: Any) -> Any:
+    if value not in get_args(kinds):
         raise ValueError(value)
-    return replace(settings, limiter=value)
-
-
-def _error_shape(settings: FakeSettings, value: Any) -> FakeSettings:
-    if value not in {"nested", "flat"}:
-        raise ValueError(value)
-    return replace(settings, error_shape=value)
+    return value
 
 
 def _positive(value: Any) -> float | None:
@@ -258,6 +252,8 @@ _CHANGES: Final[Mapping[str, Callable[[FakeSettings, Any], FakeSettings]]] = {
     ),
     "rps": _rps,
     "pages_per_minute": _pages_per_minute,
-    "limiter": _limiter,
-    "error_shape": _error_shape,
+    "limiter": lambda settings, value: replace(settings, limiter=_one_of(LimiterKind, value)),
+    "error_shape": lambda settings, value: replace(
+        settings, error_shape=_one_of(ErrorShape, value)
+    ),
 }
