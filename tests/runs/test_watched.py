@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ocrlabel.cli.progress import Progress
+from ocrlabel.cli.progress import ProgressStatistics
 from ocrlabel.cli.status import lines
 from ocrlabel.engines.base import Lane
 from ocrlabel.errors import Interrupted, Rejected, Unavailable
@@ -29,7 +29,7 @@ class Watched(Told):
 
     def __init__(self) -> None:
         super().__init__()
-        self.progress = Progress(clock)
+        self.progress = ProgressStatistics(clock)
 
     def __call__(self, event):
         super().__call__(event)

@@ -175,7 +175,7 @@ class Compute:
         """Of every attempt of these jobs; of one that still runs, until now."""
         vcpu = gb = total = 0.0
         for job in jobs:
-            for attempt in job.tries:
+            for attempt in job.attempts:
                 if attempt.started_s is None:
                     continue
                 end_s = attempt.stopped_s if attempt.stopped_s is not None else now_s
@@ -229,6 +229,11 @@ def ocr(pages: int, prices: Prices, page_usd: float | None = None) -> CostLine:
 def total(lines: Sequence[CostLine]) -> tuple[float, bool]:
     """The sum, and whether any part of it is an upper bound."""
     return sum(line.usd for line in lines), any(line.bound for line in lines)
+
+
+def dollars(amount: float, bound: bool) -> str:
+    """A sum of `total` or `in_all`, marked where it is an upper bound."""
+    return f"{'at most ' if bound else ''}${amount:,.4f}"
 
 
 def in_all(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ocrlabel.aws.jobs import Job, Try, children
+from ocrlabel.aws.jobs import Job, JobAttempt, children
 from ocrlabel.aws.logs import tail
 from ocrlabel.aws.session import Aws
 
@@ -151,7 +151,7 @@ def explain(job: Job, failed: Sequence[Job], log: Sequence[str], now_s: float) -
 
 
 def _why(job: Job) -> tuple[str, str]:
-    last = job.tries[-1] if job.tries else Try()
+    last = job.attempts[-1] if job.attempts else JobAttempt()
     given = f"{job.reason} {last.status_reason} {last.reason}".lower()
     for text, what, remedy in _TEXTS:
         if text in given:
@@ -201,14 +201,14 @@ def _unfinished(job: Job, now_s: float) -> Explanation:
 
 
 def _with_tries(job: Job, what: str) -> str:
-    if len(job.tries) < 2:
+    if len(job.attempts) < 2:
         return what
-    before = Counter(_try_text(each) for each in job.tries[:-1])
+    before = Counter(_attempt_text(each) for each in job.attempts[:-1])
     listed = ", ".join(f"{n} ended by {text}" for text, n in before.most_common())
-    return f"{what}, in attempt {len(job.tries)} ({listed})"
+    return f"{what}, in attempt {len(job.attempts)} ({listed})"
 
 
-def _try_text(attempt: Try) -> str:
+def _attempt_text(attempt: JobAttempt) -> str:
     given = f"{attempt.status_reason} {attempt.reason}".lower()
     if "spot task was interrupted" in given or "host ec2" in given:
         return "a spot loss"

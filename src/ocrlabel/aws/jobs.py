@@ -1,10 +1,14 @@
-"""Jobs as Batch lists and describes them."""
+"""Jobs of AWS Batch: sizing, submitting, watching, describing and stopping them.
+
+A job is an array where several workers help; each of them is a job of its own, `id:index`. What
+they wrote is fetched by `download`.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +25,8 @@ ACTIVE = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 ENDED = ("SUCCEEDED", "FAILED")
 DESCRIBE_AT_ONCE = 100
 MAX_NAME = 128
+# just after submit-job, describe-jobs may answer with no jobs: for this long it is no error
 UNSEEN_S = 120.0
-"""describe-jobs may answer with no jobs just after submit-job: for this long it is no error."""
 LABELS: Final = "_pseudo_labels.parquet"
 TABLES: Final = (LABELS, "_failures.parquet", "_run.json")
 RESULTS: Final = (*TABLES, "_report.html")
@@ -37,7 +41,7 @@ LOCAL_AIM_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class JobAttempt:
     """One attempt of a job. Times are Unix seconds, None where it never got so far."""
 
     exit_code: int | None = None
@@ -60,7 +64,7 @@ class Job:
     created_s: float | None = None
     started_s: float | None = None
     stopped_s: float | None = None
-    tries: tuple[Try, ...] = ()
+    attempts: tuple[JobAttempt, ...] = ()
     children: Mapping[str, int] = field(default_factory=dict)
     size: int = 0
     index: int | None = None
@@ -74,48 +78,105 @@ class Job:
         return self.status in ENDED
 
 
-def to_job(answer: Mapping[str, Any]) -> Job:
-    """One of describe-jobs' or list-jobs' answers."""
-    container = answer.get("container") or {}
-    array = answer.get("arrayProperties") or {}
-    tries = [_to_try(each) for each in answer.get("attempts", ())]
-    if container and not any(each.stream == container.get("logStreamName") for each in tries):
-        # the attempt that is running is described by the job itself
-        tries.append(_to_try({**answer, "container": container}))
-    needs = {need["type"]: need["value"] for need in container.get("resourceRequirements", ())}
-    return Job(
-        id=str(answer["jobId"]),
-        name=str(answer.get("jobName", "")),
-        status=str(answer.get("status", "")),
-        reason=str(answer.get("statusReason") or ""),
-        queue=str(answer.get("jobQueue", "")).rsplit("/", 1)[-1],
-        created_s=_seconds(answer.get("createdAt")),
-        started_s=_seconds(answer.get("startedAt")),
-        stopped_s=_seconds(answer.get("stoppedAt")),
-        tries=tuple(tries),
-        children={key: int(n) for key, n in (array.get("statusSummary") or {}).items() if n},
-        size=int(array.get("size") or 0),
-        index=array.get("index"),
-        vcpu=float(needs.get("VCPU", container.get("vcpus") or 0)),
-        memory_mib=float(needs.get("MEMORY", container.get("memory") or 0)),
-        command=tuple(container.get("command", ())),
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """Workers, expected seconds, the time-out of each attempt, and why."""
+
+    workers: int
+    seconds: float
+    timeout_s: int
+    why: str
+
+
+def for_service(rows: int, *, requests_per_s: float, workers: int | None = None) -> Sizing:
+    """A service limits the fleet as a whole: more workers than fill its rate add nothing."""
+    enough = max(1, math.ceil(requests_per_s / WORKER_REQUESTS_PER_S))
+    chosen = _chosen(workers, rows, enough)
+    why = (
+        f"{'one worker saturates' if enough == 1 else f'{enough} workers saturate'} "
+        f"{requests_per_s:g} requests/s"
     )
+    if chosen > enough:
+        why += f"; {chosen} share that rate, so they are not faster, only safer against spot losses"
+    return _sized(chosen, rows / requests_per_s, why)
 
 
-def _to_try(answer: Mapping[str, Any]) -> Try:
-    container = answer.get("container") or {}
-    return Try(
-        exit_code=container.get("exitCode"),
-        reason=str(container.get("reason") or ""),
-        status_reason=str(answer.get("statusReason") or ""),
-        stream=str(container.get("logStreamName") or ""),
-        started_s=_seconds(answer.get("startedAt")),
-        stopped_s=_seconds(answer.get("stoppedAt")),
-    )
+def for_local(rows: int, *, max_workers: int, workers: int | None = None) -> Sizing:
+    """A local engine is as fast as its cores: enough workers to be done in about an hour."""
+    work_s = rows * LOCAL_SECONDS_PER_IMAGE
+    enough = max(1, min(math.ceil(work_s / LOCAL_AIM_S), max_workers))
+    chosen = _chosen(workers, rows, enough)
+    why = f"{work_s / 3600:.1f} hours of reading on two vCPUs, over {chosen} workers"
+    return _sized(chosen, work_s / chosen, why)
 
 
-def _seconds(milliseconds: int | None) -> float | None:
-    return milliseconds / 1000 if milliseconds else None
+def local_seconds(rows: int, *, vcpu: float) -> float:
+    """How long one worker of so many vCPUs reads."""
+    return rows * LOCAL_SECONDS_PER_IMAGE * LOCAL_VCPUS / vcpu
+
+
+def _chosen(workers: int | None, rows: int, enough: int) -> int:
+    most = max(1, min(MAX_ARRAY, math.ceil(rows / SLICE_ROWS)))
+    if workers is None:
+        return min(enough, most)
+    if not 1 <= workers <= MAX_ARRAY:
+        raise ConfigError(f"--workers {workers}: AWS Batch takes 1 to {MAX_ARRAY:,} of them")
+    if workers > most:
+        raise ConfigError(
+            f"--workers {workers}: {rows:,} rows are {most} slices of {SLICE_ROWS}, so at "
+            f"most {most} workers have something to do"
+        )
+    return workers
+
+
+def _sized(workers: int, seconds: float, why: str) -> Sizing:
+    timeout_s = min(MAX_TIMEOUT_S, max(MIN_TIMEOUT_S, math.ceil(3 * seconds)))
+    return Sizing(workers, seconds, timeout_s, why)
+
+
+def submit(aws: Aws, parameters: dict[str, Any]) -> str:
+    """Submit it and return the job's id."""
+    with translated(f"submit job {parameters['jobName']}"):
+        return str(aws.client("batch").submit_job(**parameters)["jobId"])
+
+
+def request(
+    dataset: str, given: Mapping[str, Any], sizing: Sizing, *, stamp: str, on_ec2: bool
+) -> dict[str, Any]:
+    """SubmitJob's parameters."""
+    return {
+        "jobName": job_name(dataset, stamp),
+        "jobQueue": ec2_name(QUEUE) if on_ec2 else QUEUE,
+        "jobDefinition": ec2_name(DEFINITION) if on_ec2 else DEFINITION,
+        "containerOverrides": {
+            "command": command(dataset, given),
+            "environment": [deadline(sizing.timeout_s)],
+        },
+        "timeout": {"attemptDurationSeconds": sizing.timeout_s},
+        "propagateTags": True,
+        "tags": {**TAGS, "Dataset": dataset},
+        **({"arrayProperties": {"size": sizing.workers}} if sizing.workers > 1 else {}),
+    }
+
+
+def command(dataset: str, given: Mapping[str, Any]) -> list[str]:
+    """The worker's command, as the guide writes it; given: options for the runner."""
+    # with a key a worker takes this engine anyway, and without one it says so
+    options = {
+        name: value for name, value in given.items() if (name, value) != ("engine", "upstage")
+    }
+    return [*COMMAND, "--dataset-name", checked_dataset(dataset), *argv(options)]
+
+
+def job_name(dataset: str, stamp: str) -> str:
+    """As the guide names jobs: pseudo-label-DATASET-STAMP, in Batch's letters."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", f"pseudo-label-{dataset}-{stamp}")[:MAX_NAME]
+
+
+def cancel(aws: Aws, job_id: str, reason: str) -> None:
+    """Stop a job, waiting or running; an array with all of its jobs."""
+    with translated(f"stop job {job_id}"):
+        aws.client("batch").terminate_job(jobId=job_id, reason=reason)
 
 
 def describe(aws: Aws, ids: Sequence[str]) -> list[Job]:
@@ -149,9 +210,7 @@ def children(aws: Aws, job: Job, only: Iterable[str] = ()) -> list[Job]:
     ids: list[str] = []
     for status in sorted(wanted):
         with translated("list an array's jobs"):
-            pages = aws.client("batch").get_paginator("list_jobs")
-            for page in pages.paginate(arrayJobId=job.id, jobStatus=status):
-                ids.extend(each["jobId"] for each in page["jobSummaryList"])
+            ids.extend(each["jobId"] for each in _listed(aws, arrayJobId=job.id, jobStatus=status))
     return describe(aws, ids)
 
 
@@ -161,57 +220,62 @@ def jobs_in(aws: Aws, queue: str, statuses: Iterable[str]) -> list[Job]:
     for status in statuses:
         with translated(f"list the jobs of {queue}"):
             try:
-                pages = aws.client("batch").get_paginator("list_jobs")
-                for page in pages.paginate(jobQueue=queue, jobStatus=status):
-                    found.extend(to_job({"jobQueue": queue, **e}) for e in page["jobSummaryList"])
+                listed = list(_listed(aws, jobQueue=queue, jobStatus=status))
             except ClientError as error:
                 if "does not exist" in reason(error) or "not found" in reason(error).lower():
                     return []
                 raise
+        found.extend(to_job({"jobQueue": queue, **each}) for each in listed)
     return found
 
 
-def command(dataset: str, given: Mapping[str, Any]) -> list[str]:
-    """The worker's command, as the guide writes it; given: options for the runner."""
-    # with a key a worker takes this engine anyway, and without one it says so
-    said = {name: value for name, value in given.items() if (name, value) != ("engine", "upstage")}
-    return [*COMMAND, "--dataset-name", checked_dataset(dataset), *argv(said)]
+def _listed(aws: Aws, **wanted: Any) -> Iterator[Mapping[str, Any]]:
+    for page in aws.client("batch").get_paginator("list_jobs").paginate(**wanted):
+        yield from page["jobSummaryList"]
 
 
-def job_name(dataset: str, stamp: str) -> str:
-    """As the guide names jobs: pseudo-label-DATASET-STAMP, in Batch's letters."""
-    return re.sub(r"[^A-Za-z0-9_-]", "-", f"pseudo-label-{dataset}-{stamp}")[:MAX_NAME]
+def to_job(answer: Mapping[str, Any]) -> Job:
+    """One of describe-jobs' or list-jobs' answers."""
+    container = answer.get("container") or {}
+    array = answer.get("arrayProperties") or {}
+    attempts = [_to_attempt(each) for each in answer.get("attempts", ())]
+    if container and not any(each.stream == container.get("logStreamName") for each in attempts):
+        # the attempt that is running is described by the job itself
+        attempts.append(_to_attempt({**answer, "container": container}))
+    needs = {need["type"]: need["value"] for need in container.get("resourceRequirements", ())}
+    return Job(
+        id=str(answer["jobId"]),
+        name=str(answer.get("jobName", "")),
+        status=str(answer.get("status", "")),
+        reason=str(answer.get("statusReason") or ""),
+        queue=str(answer.get("jobQueue", "")).rsplit("/", 1)[-1],
+        created_s=_seconds(answer.get("createdAt")),
+        started_s=_seconds(answer.get("startedAt")),
+        stopped_s=_seconds(answer.get("stoppedAt")),
+        attempts=tuple(attempts),
+        children={key: int(n) for key, n in (array.get("statusSummary") or {}).items() if n},
+        size=int(array.get("size") or 0),
+        index=array.get("index"),
+        vcpu=float(needs.get("VCPU", container.get("vcpus") or 0)),
+        memory_mib=float(needs.get("MEMORY", container.get("memory") or 0)),
+        command=tuple(container.get("command", ())),
+    )
 
 
-def request(
-    dataset: str, given: Mapping[str, Any], sizing: Sizing, *, stamp: str, on_ec2: bool
-) -> dict[str, Any]:
-    """SubmitJob's parameters."""
-    return {
-        "jobName": job_name(dataset, stamp),
-        "jobQueue": ec2_name(QUEUE) if on_ec2 else QUEUE,
-        "jobDefinition": ec2_name(DEFINITION) if on_ec2 else DEFINITION,
-        "containerOverrides": {
-            "command": command(dataset, given),
-            "environment": [deadline(sizing.timeout_s)],
-        },
-        "timeout": {"attemptDurationSeconds": sizing.timeout_s},
-        "propagateTags": True,
-        "tags": {**TAGS, "Dataset": dataset},
-        **({"arrayProperties": {"size": sizing.workers}} if sizing.workers > 1 else {}),
-    }
+def _to_attempt(answer: Mapping[str, Any]) -> JobAttempt:
+    container = answer.get("container") or {}
+    return JobAttempt(
+        exit_code=container.get("exitCode"),
+        reason=str(container.get("reason") or ""),
+        status_reason=str(answer.get("statusReason") or ""),
+        stream=str(container.get("logStreamName") or ""),
+        started_s=_seconds(answer.get("startedAt")),
+        stopped_s=_seconds(answer.get("stoppedAt")),
+    )
 
 
-def submit(aws: Aws, parameters: dict[str, Any]) -> str:
-    """Submit it and return the job's id."""
-    with translated(f"submit job {parameters['jobName']}"):
-        return str(aws.client("batch").submit_job(**parameters)["jobId"])
-
-
-def cancel(aws: Aws, job_id: str, reason: str) -> None:
-    """Stop a job, waiting or running; an array with all of its jobs."""
-    with translated(f"stop job {job_id}"):
-        aws.client("batch").terminate_job(jobId=job_id, reason=reason)
+def _seconds(milliseconds: int | None) -> float | None:
+    return milliseconds / 1000 if milliseconds else None
 
 
 def watch(
@@ -253,8 +317,8 @@ def line_of(job: Job, progress: str) -> str:
     parts = [job.status]
     if job.children:
         parts.append(", ".join(f"{n} {status.lower()}" for status, n in job.children.items()))
-    if len(job.tries) > 1:
-        parts.append(f"attempt {len(job.tries)}")
+    if len(job.attempts) > 1:
+        parts.append(f"attempt {len(job.attempts)}")
     if job.reason and job.status != "RUNNING":
         parts.append(job.reason)
     return " · ".join([*parts, *([progress] if progress else [])])
@@ -268,15 +332,9 @@ def download(
     A file appears under its name only when it is whole. Raises ConfigError without labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    found = [
-        path
-        for ending in endings
-        if (
-            path := _fetch(
-                aws, bucket, f"data/processed/{checked_dataset(dataset)}{ending}", folder
-            )
-        )
-    ]
+    table = f"data/processed/{checked_dataset(dataset)}"
+    fetched = [_fetch(aws, bucket, f"{table}{ending}", folder) for ending in endings]
+    found = [path for path in fetched if path]
     if not any(path.name.endswith(LABELS) for path in found):
         raise ConfigError(
             f"s3://{bucket}/data/processed/{dataset}{LABELS} is not there: the run has not ended\n"
@@ -296,62 +354,3 @@ def _fetch(aws: Aws, bucket: str, key: str, folder: Path) -> Path | None:
                 return None
             raise
     return path
-
-
-@dataclass(frozen=True, slots=True)
-class Sizing:
-    """Workers, expected seconds, the time-out of each attempt, and why."""
-
-    workers: int
-    seconds: float
-    timeout_s: int
-    why: str
-
-
-def for_service(rows: int, *, requests_per_s: float, workers: int | None = None) -> Sizing:
-    """A service limits the fleet as a whole: more workers than fill its rate add nothing."""
-    enough = max(1, math.ceil(requests_per_s / WORKER_REQUESTS_PER_S))
-    chosen = _checked(workers, rows) if workers is not None else min(enough, _most(rows))
-    why = (
-        f"{'one worker saturates' if enough == 1 else f'{enough} workers saturate'} "
-        f"{requests_per_s:g} requests/s"
-    )
-    if chosen > enough:
-        why += f"; {chosen} share that rate, so they are not faster, only safer against spot losses"
-    return _sized(chosen, rows / requests_per_s, why)
-
-
-def for_local(rows: int, *, max_workers: int, workers: int | None = None) -> Sizing:
-    """A local engine is as fast as its cores: enough workers to be done in about an hour."""
-    work_s = rows * LOCAL_SECONDS_PER_IMAGE
-    wanted = max(1, math.ceil(work_s / LOCAL_AIM_S))
-    chosen = (
-        _checked(workers, rows) if workers is not None else min(wanted, max_workers, _most(rows))
-    )
-    why = f"{work_s / 3600:.1f} hours of reading on two vCPUs, over {chosen} workers"
-    return _sized(max(1, chosen), work_s / max(1, chosen), why)
-
-
-def local_seconds(rows: int, *, vcpu: float) -> float:
-    """How long one worker of so many vCPUs reads."""
-    return rows * LOCAL_SECONDS_PER_IMAGE * LOCAL_VCPUS / vcpu
-
-
-def _most(rows: int) -> int:
-    return max(1, min(MAX_ARRAY, math.ceil(rows / SLICE_ROWS)))
-
-
-def _checked(workers: int, rows: int) -> int:
-    if not 1 <= workers <= MAX_ARRAY:
-        raise ConfigError(f"--workers {workers}: AWS Batch takes 1 to {MAX_ARRAY:,} of them")
-    if workers > _most(rows):
-        raise ConfigError(
-            f"--workers {workers}: {rows:,} rows are {_most(rows)} slices of {SLICE_ROWS}, so at "
-            f"most {_most(rows)} workers have something to do"
-        )
-    return workers
-
-
-def _sized(workers: int, seconds: float, why: str) -> Sizing:
-    timeout_s = min(MAX_TIMEOUT_S, max(MIN_TIMEOUT_S, math.ceil(3 * seconds)))
-    return Sizing(workers, seconds, timeout_s, why)

@@ -40,7 +40,7 @@ def read(aws: Aws, job_id: str, tell: Callable[[LogLine], None], *, follow: bool
         lines = [
             line
             for worker in (children(aws, job) if job else ())
-            for attempt in worker.tries
+            for attempt in worker.attempts
             if attempt.stream
             for line in streams.new_lines(attempt.stream, worker.index)
         ]
@@ -58,7 +58,7 @@ def read(aws: Aws, job_id: str, tell: Callable[[LogLine], None], *, follow: bool
 
 def tail(aws: Aws, job: Job, count: int) -> list[str]:
     """The last lines of the last attempt that wrote any."""
-    for attempt in reversed(job.tries):
+    for attempt in reversed(job.attempts):
         if not attempt.stream:
             continue
         page = _page(aws.client("logs"), attempt.stream, startFromHead=False, limit=count)

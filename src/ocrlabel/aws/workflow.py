@@ -1,23 +1,24 @@
-"""What someone typed into the workflow's form, checked before anything is done with it.
+"""A step of the GitHub workflow: what it reads, the job it looks for, and the files it writes.
 
-A workflow hands each input over as a variable, never inside a command; whatever is in it, it
-arrives here as text, and leaves as a value or as a sentence that refuses it.
+GitHub passes each field of the form as a variable, never inside a command; whatever was typed
+arrives here as text, and leaves as a value or as a sentence that refuses it. A later step finds
+the job of an earlier one by its name, and no value can pose as another output of a step.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
 from ocrlabel.aws.jobs import LABELS, MAX_ARRAY, Job, job_name
-from ocrlabel.aws.names import LOG_GROUP, QUEUE, checked_dataset
+from ocrlabel.aws.names import QUEUE, checked_dataset
 from ocrlabel.aws.session import Aws, code, translated
 from ocrlabel.errors import ConfigError
 from ocrlabel.options import DATASET, Described, Front, Options, described, from_words, options_of
@@ -28,8 +29,6 @@ _MONEY = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?\Z")
 _DURATION = re.compile(r"(?:([0-9]{1,4})h)?(?:([0-9]{1,4})m)?(?:([0-9]{1,6})s)?\Z")
 _JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,127}\Z")
 _NAME = re.compile(r"[a-z][a-z0-9-]*\Z")
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$@])")
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class OnCancel(StrEnum):
@@ -82,8 +81,8 @@ def run_inputs(variables: Mapping[str, str]) -> RunInputs:
     found = RunInputs(
         dataset,
         {name: value for name, value in given.items() if value is not None},
-        workers=typed("workers", _whole(1, MAX_ARRAY), None),
-        on_cancel=OnCancel(typed("on_cancel", _one_of(tuple(OnCancel)), "keep")),
+        workers=typed("workers", partial(_whole, 1, MAX_ARRAY), None),
+        on_cancel=OnCancel(typed("on_cancel", partial(_one_of, tuple(OnCancel)), "keep")),
         pick_up=typed("pick_up", lambda _, text: checked_job(text), ""),
     )
     if not found.dataset and not refused:
@@ -91,22 +90,6 @@ def run_inputs(variables: Mapping[str, str]) -> RunInputs:
     if refused:
         raise ConfigError("the workflow's inputs cannot be used:\n  " + "\n  ".join(refused))
     return found
-
-
-def duration_s(text: str) -> float:
-    """Seconds of 5h30m, 90m or 45s. Raises ConfigError."""
-    match = _DURATION.match(text)
-    if not text or match is None:
-        raise ConfigError(f"{_shown(text)} is no time span: write 5h30m, 90m or 45s")
-    hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return 3600.0 * hours + 60.0 * minutes + seconds
-
-
-def checked_job(job_id: str) -> str:
-    """A job's id as Batch makes them. Raises ConfigError."""
-    if not _JOB.match(job_id):
-        raise ConfigError(f"{_shown(job_id)} is no id of an AWS Batch job")
-    return job_id
 
 
 def own_fields() -> list[Described]:
@@ -133,12 +116,12 @@ def _options(_: str, text: str) -> dict[str, Any]:
 
 def _parser(one: Described) -> Callable[[str, str], Any]:
     if one.option.in_a_job:
-        return _one_of(one.option.in_a_job)
+        return partial(_one_of, one.option.in_a_job)
     if one.written is bool:
         return _switch
     if one.written is int:
-        return _whole(int(one.option.least or 0), int(one.option.most or 0))
-    return _money(one.option.most or 0)
+        return partial(_whole, int(one.option.least or 0), int(one.option.most or 0))
+    return partial(_money, one.option.most or 0)
 
 
 def _switch(name: str, text: str) -> bool | None:
@@ -147,31 +130,38 @@ def _switch(name: str, text: str) -> bool | None:
     return True if text == "true" else None
 
 
-def _whole(least: int, most: int) -> Callable[[str, str], int | None]:
-    def parse(name: str, text: str) -> int:
-        if not _WHOLE.match(text) or not least <= int(text) <= most:
-            raise ConfigError(f"{name} is {_shown(text)}: a whole number from {least} to {most:,}")
-        return int(text)
-
-    return parse
+def _whole(least: int, most: int, name: str, text: str) -> int | None:
+    if not _WHOLE.match(text) or not least <= int(text) <= most:
+        raise ConfigError(f"{name} is {_shown(text)}: a whole number from {least} to {most:,}")
+    return int(text)
 
 
-def _money(most: float) -> Callable[[str, str], float]:
-    def parse(name: str, text: str) -> float:
-        if not _MONEY.match(text) or not 0 < float(text) <= most:
-            raise ConfigError(f"{name} is {_shown(text)}: US dollars, as 10 or 2.50")
-        return float(text)
-
-    return parse
+def _money(most: float, name: str, text: str) -> float:
+    if not _MONEY.match(text) or not 0 < float(text) <= most:
+        raise ConfigError(f"{name} is {_shown(text)}: US dollars, as 10 or 2.50")
+    return float(text)
 
 
-def _one_of(choices: tuple[str, ...]) -> Callable[[str, str], str]:
-    def parse(name: str, text: str) -> str:
-        if text not in choices:
-            raise ConfigError(f"{name} is {_shown(text)}: {' or '.join(choices)}")
-        return text
+def _one_of(choices: tuple[str, ...], name: str, text: str) -> str:
+    if text not in choices:
+        raise ConfigError(f"{name} is {_shown(text)}: {' or '.join(choices)}")
+    return text
 
-    return parse
+
+def duration_s(text: str) -> float:
+    """Seconds of 5h30m, 90m or 45s. Raises ConfigError."""
+    match = _DURATION.match(text)
+    if not text or match is None:
+        raise ConfigError(f"{_shown(text)} is no time span: write 5h30m, 90m or 45s")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return 3600.0 * hours + 60.0 * minutes + seconds
+
+
+def checked_job(job_id: str) -> str:
+    """A job's id as Batch makes them. Raises ConfigError."""
+    if not _JOB.match(job_id):
+        raise ConfigError(f"{_shown(job_id)} is no id of an AWS Batch job")
+    return job_id
 
 
 def _shown(text: str) -> str:
@@ -179,17 +169,20 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:60]}...")
 
 
-def stamp(run_id: str, attempt: str) -> str:
-    """The end of the job's name: which run of the workflow made it."""
+def run_stamp(variables: Mapping[str, str]) -> str:
+    """The end of the job's name: which run of the workflow submitted it."""
+    run_id, attempt = (
+        variables.get(f"GITHUB_RUN_{name}", "").strip() for name in ("ID", "ATTEMPT")
+    )
     return f"g{run_id}-{attempt}"
 
 
-def find(aws: Aws, dataset: str, made_by: str) -> str:
+def find(aws: Aws, dataset: str, stamp: str) -> str:
     """The id of the job that this run of the workflow submitted; "" where it submitted none.
 
-    A step that is cancelled while SubmitJob is under way hands no id on, but its job may be there.
+    A step that is cancelled while SubmitJob is under way writes no id, but its job may be there.
     """
-    name = job_name(dataset, made_by)
+    name = job_name(dataset, stamp)
     filters = [{"name": "JOB_NAME", "values": [name]}]
     with translated(f"look for job {name}"):
         found = aws.client("batch").list_jobs(jobQueue=QUEUE, filters=filters)["jobSummaryList"]
@@ -212,7 +205,7 @@ def wrote_results(aws: Aws, bucket: str, dataset: str, job: Job) -> bool:
             raise
     if job.status == "SUCCEEDED":
         return True
-    # S3 tells whole seconds
+    # S3 gives whole seconds
     return job.created_s is not None and written.timestamp() >= int(job.created_s)
 
 
@@ -247,85 +240,3 @@ def _append(path: Path | None, text: str) -> None:
     if path is not None:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
-
-
-@dataclass(frozen=True, slots=True)
-class Console:
-    """region "" leaves it to the console's own choice.
-
-    A region that is one of the repository's secrets would be masked in the summary, and the link
-    with it would lead nowhere.
-    """
-
-    region: str = ""
-
-    def job(self, job_id: str) -> str:
-        """A job of AWS Batch."""
-        return self._page("batch", f"jobs/detail/{quote(job_id, safe='')}")
-
-    def definition(self, arn: str) -> str:
-        """A revision of a job definition."""
-        return self._page("batch", f"job-definition/detail/{quote(arn, safe=':/')}")
-
-    def queue(self) -> str:
-        """The queues."""
-        return self._page("batch", "queues")
-
-    def logs(self) -> str:
-        """The jobs' log group; the console wants its slashes quoted twice."""
-        group = quote(quote(LOG_GROUP, safe=""), safe="").replace("%", "$")
-        return self._page("cloudwatch", f"logsV2:log-groups/log-group/{group}")
-
-    def repository(self, account: str, repository: str) -> str:
-        """The images."""
-        region = f"?region={self.region}" if self.region else ""
-        base = "https://console.aws.amazon.com/ecr/repositories/private"
-        return f"{base}/{quote(account)}/{quote(repository)}{region}"
-
-    def _page(self, service: str, fragment: str) -> str:
-        region = f"?region={self.region}" if self.region else ""
-        return f"https://console.aws.amazon.com/{service}/home{region}#{fragment}"
-
-
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """Where this workflow runs, from GITHUB_SERVER_URL and GITHUB_REPOSITORY."""
-
-    server: str
-    name: str
-
-    def workflow(self, file: str) -> str:
-        """A workflow's page, with its button."""
-        return f"{self.server}/{self.name}/actions/workflows/{file}"
-
-    def commit(self, sha: str) -> str:
-        """A commit's page."""
-        return f"{self.server}/{self.name}/commit/{sha}"
-
-
-def plain(text: str) -> str:
-    """Text as it stands, whatever is in it: no markup, no link, no mention, one line."""
-    return _SPECIAL.sub(r"\\\1", _UNSEEN.sub(" ", text))
-
-
-def code_span(text: str) -> str:
-    """On one line in code type; a backtick in it becomes an apostrophe."""
-    return f"`{_UNSEEN.sub(' ', text).replace('`', chr(39)).replace('|', '/')}`"
-
-
-def link(text: str, url: str) -> str:
-    """A link; the address is ours."""
-    return f"[{plain(text)}]({url})"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are Markdown already."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def fenced(lines: Sequence[str]) -> str:
-    """Lines of a log, which cannot close their own fence."""
-    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return "\n".join([f"{fence}text", *(_UNSEEN.sub(" ", line) for line in lines), fence])

@@ -1,27 +1,78 @@
-"""What the summary of a workflow's run says, as Markdown. Pure."""
+"""What the summary of a workflow's run says, as Markdown, with links into AWS's console. Pure.
+
+Text that is not ours (a log, a reason, what was typed) cannot become markup, a link or a mention.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
-from ocrlabel.aws.cost import CostLine, total
+from ocrlabel.aws.cost import CostLine, dollars, total
 from ocrlabel.aws.explain import Explanation
 from ocrlabel.aws.jobs import Sizing
-from ocrlabel.aws.workflow import (
-    Console,
-    Repository,
-    RunInputs,
-    code_span,
-    fenced,
-    link,
-    own_fields,
-    plain,
-    table,
-)
+from ocrlabel.aws.names import LOG_GROUP
+from ocrlabel.aws.workflow import RunInputs, own_fields
 from ocrlabel.options import argv
 from ocrlabel.wording import duration
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$@])")
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """Links to AWS's console. region "" leaves it to the console's own choice.
+
+    A region that is one of the repository's secrets would be masked in the summary, and the link
+    with it would lead nowhere.
+    """
+
+    region: str = ""
+
+    def job(self, job_id: str) -> str:
+        """A job of AWS Batch."""
+        return self._page("batch/home", f"jobs/detail/{quote(job_id, safe='')}")
+
+    def definition(self, arn: str) -> str:
+        """A revision of a job definition."""
+        return self._page("batch/home", f"job-definition/detail/{quote(arn, safe=':/')}")
+
+    def queue(self) -> str:
+        """The queues."""
+        return self._page("batch/home", "queues")
+
+    def logs(self) -> str:
+        """The jobs' log group; the console wants its slashes quoted twice."""
+        group = quote(quote(LOG_GROUP, safe=""), safe="").replace("%", "$")
+        return self._page("cloudwatch/home", f"logsV2:log-groups/log-group/{group}")
+
+    def repository(self, account: str, repository: str) -> str:
+        """The images."""
+        return self._page(f"ecr/repositories/private/{quote(account)}/{quote(repository)}")
+
+    def _page(self, path: str, fragment: str = "") -> str:
+        region = f"?region={self.region}" if self.region else ""
+        return f"https://console.aws.amazon.com/{path}{region}{fragment and '#'}{fragment}"
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Where this workflow runs, from GITHUB_SERVER_URL and GITHUB_REPOSITORY."""
+
+    server: str
+    name: str
+
+    def workflow(self, file: str) -> str:
+        """A workflow's page, with its button."""
+        return f"{self.server}/{self.name}/actions/workflows/{file}"
+
+    def commit(self, sha: str) -> str:
+        """A commit's page."""
+        return f"{self.server}/{self.name}/commit/{sha}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +98,15 @@ def estimate(
         ("requests at once", _or_default(options.concurrency, "automatic")),
         ("goes on with an earlier run", "yes" if options.resume else "no"),
         ("cap on OCR", f"${options.max_cost:,.2f}" if options.max_cost else "none"),
-        ("when the workflow is cancelled, the job is", _on_cancel(inputs)),
+        (
+            "when the workflow is cancelled, the job is",
+            {"keep": "kept", "stop": "stopped"}[inputs.on_cancel],
+        ),
     ]
     own = {one.name for one in own_fields()}
     more = argv({name: value for name, value in inputs.given.items() if name not in own})
     asked += [("more options", code_span(" ".join(more)))] if more else []
-    costs = [(plain(name), usd(lines)) for name, lines in bills.items()]
+    costs = [(plain(name), dollars(*total(lines))) for name, lines in bills.items()]
     return "\n\n".join(
         [
             f"## Labelling {code_span(inputs.dataset)}",
@@ -131,7 +185,7 @@ def results(record: Mapping[str, Any], machines: tuple[float, Sequence[CostLine]
         ("time", duration(took_s)),
         ("billed pages", f"{account.get('billed_pages', 0):,}"),
         ("OCR", f"${record.get('billed_usd', 0):,.4f}"),
-        ("machines", f"{usd(compute)} for {hours:.2f} hours"),
+        ("machines", f"{dollars(*total(compute))} for {hours:.2f} hours"),
     ]
     parts = [
         f"## {code_span(str(record.get('dataset', '')))}: results",
@@ -166,15 +220,33 @@ def deployed(
     )
 
 
-def usd(lines: Sequence[CostLine]) -> str:
-    """A sum, marked where it is an upper bound."""
-    amount, bound = total(lines)
-    return f"{'at most ' if bound else ''}${amount:,.4f}"
-
-
 def _or_default(value: int | None, default: str = "the default") -> str:
     return default if value is None else f"{value:,}"
 
 
-def _on_cancel(inputs: RunInputs) -> str:
-    return {"keep": "kept", "stop": "stopped"}[inputs.on_cancel]
+def plain(text: str) -> str:
+    """Text as it stands, whatever is in it: no markup, no link, no mention, one line."""
+    return _SPECIAL.sub(r"\\\1", _UNSEEN.sub(" ", text))
+
+
+def code_span(text: str) -> str:
+    """On one line in code type; a backtick in it becomes an apostrophe."""
+    return f"`{_UNSEEN.sub(' ', text).replace('`', chr(39)).replace('|', '/')}`"
+
+
+def link(text: str, url: str) -> str:
+    """A link; the address is ours."""
+    return f"[{plain(text)}]({url})"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Cells are Markdown already."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def fenced(lines: Sequence[str]) -> str:
+    """Lines of a log, which cannot close their own fence."""
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}text", *(_UNSEEN.sub(" ", line) for line in lines), fence])

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from typer._click import Context
 
 
-class OptionsAnywhere(TyperGroup):
-    """Takes the group's own options out of a command's words."""
+class GlobalOptions(TyperGroup):
+    """Takes the options of the group wherever they stand among a command's words."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """The group's options first, the rest as it was written."""
         own = [name for param in self.params for name in param.opts if name != "--help"]
-        return super().parse_args(ctx, brought_forward(own, args))
+        return super().parse_args(ctx, global_options_first(own, args))
 
 
 app = typer.Typer(
     name="aws",
-    cls=OptionsAnywhere,
+    cls=GlobalOptions,
     help="Label datasets with AWS Batch: deploy, push-image, submit, logs, destroy."
     " The options here may also stand after a command's name.",
     no_args_is_help=True,
@@ -138,8 +138,8 @@ def github_secrets(
     typer.echo(f"{len(done)} secrets set: {', '.join(done)}")
 
 
-def brought_forward(options: Sequence[str], words: Sequence[str]) -> list[str]:
-    """The words with these options, and the value that each has, before all others."""
+def global_options_first(options: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The words, with these options and their values before all others."""
     first: list[str] = []
     rest: list[str] = []
     left = iter(words)
@@ -153,6 +153,6 @@ def brought_forward(options: Sequence[str], words: Sequence[str]) -> list[str]:
             first.append(word)
         else:
             value = list(islice(left, 1))
-            # without a value it stays, to be complained of
+            # without a value it stays where it is, so that the error names it
             (rest if not value or value[0].startswith("-") else first).extend([word, *value])
     return [*first, *rest]

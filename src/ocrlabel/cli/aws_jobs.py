@@ -1,8 +1,10 @@
-"""`ocrlabel aws submit`, `status`, `logs`, `explain`, `cancel` and `download`."""
+"""`ocrlabel aws submit`, `status`, `logs`, `explain`, `cancel`, `download` and `cost`."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrlabel.cli.aws_wiring import Processor, Shell, offering, open_in_bucket, stamp, tell
+from ocrlabel.cli.aws_wiring import (
+    Processor,
+    Shell,
+    connected,
+    offering,
+    open_in_bucket,
+    stamp,
+    tell,
+)
 from ocrlabel.cli.settings import taking
 from ocrlabel.errors import ConfigError, OcrLabelError
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Front, JobEngine
@@ -26,7 +36,7 @@ if TYPE_CHECKING:
     from ocrlabel.aws.session import Aws
 
 JobId = Annotated[str, typer.Argument(help="The job's id, as submit prints it.")]
-SHOWN = (
+STATUS_ROWS = (
     *("state", "done", "failed", "rate", "time left", "spent"),
     *("interrupted", "cost of it", "last stopped"),
 )
@@ -57,8 +67,7 @@ def submit(
 
         ocrlabel aws submit big --engine rapidocr --ec2 --workers 40
     """
-    shell: Shell = context.obj
-    aws, config = shell.aws(), shell.config()
+    aws, config = connected(context)
     from ocrlabel.aws import jobs
     from ocrlabel.options import Options
 
@@ -86,18 +95,16 @@ def status(
 
         ocrlabel aws status baseline_train --job 1b6a... --watch
     """
-    shell: Shell = context.obj
-    aws, config = shell.aws(), shell.config()
-    from ocrlabel.aws import names
-    from ocrlabel.aws.jobs import ACTIVE, describe, jobs_in, line_of
+    aws, config = connected(context)
+    from ocrlabel.aws import jobs, names
 
     if job and watch:
         _watch(aws, config, job, dataset)
         return
     queues = (names.QUEUE, names.ec2_name(names.QUEUE))
-    found = [each for queue in queues for each in jobs_in(aws, queue, ACTIVE)]
-    for each in describe(aws, [job] if job else [other.id for other in found]):
-        typer.echo(f"{each.id}  {each.name}  {line_of(each, '')}")
+    found = [each for queue in queues for each in jobs.jobs_in(aws, queue, jobs.ACTIVE)]
+    for each in jobs.describe(aws, [job] if job else [other.id for other in found]):
+        typer.echo(f"{each.id}  {each.name}  {jobs.line_of(each, '')}")
     if not found and not job:
         typer.echo("no job is waiting or running")
     if dataset:
@@ -167,6 +174,77 @@ def download(
 
     for path in fetch(shell.aws(), shell.config().s3_bucket, dataset, to):
         typer.echo(str(path))
+
+
+def cost(
+    context: typer.Context,
+    images: Annotated[int | None, typer.Option(min=1, help="Before a run: how many.")] = None,
+    pages: Annotated[int | None, typer.Option(min=1, help="Billed pages; default: images.")] = None,
+    job: Annotated[str, typer.Option(help="After a run: the job's id.")] = "",
+    dataset: Annotated[
+        str, typer.Option(help="After a run: its name; images and billed pages are its run.json's.")
+    ] = "",
+    rps: Annotated[
+        float, typer.Option(help="Requests/s of upstage; rapidocr takes what its vCPUs can.")
+    ] = DOCUMENTED_REQUESTS_PER_S,
+    workers: Annotated[int, typer.Option(min=1)] = 1,
+    vcpu: Annotated[
+        float | None, typer.Option(min=0.25, help="Of a worker; 1, for rapidocr 2.")
+    ] = None,
+    memory_mib: Annotated[
+        int | None, typer.Option(min=512, help="Of a worker; 2048, for rapidocr 4096.")
+    ] = None,
+    architecture: Annotated[Processor, typer.Option(help="Of a worker.")] = "X86_64",
+    engine: Annotated[JobEngine, typer.Option(help="rapidocr has no bill.")] = "upstage",
+    offline: Annotated[bool, typer.Option("--offline", help="Listed prices; ask nobody.")] = False,
+) -> None:
+    """Say what a run costs: OCR, machines, requests and the rest.
+
+    For example:
+
+        ocrlabel aws cost --images 3272
+
+        ocrlabel aws cost --images 3272 --offline
+
+        ocrlabel aws cost --images 3272 --engine rapidocr --offline
+
+        ocrlabel aws cost --job 1b6a... --dataset baseline_train
+    """
+    from ocrlabel.aws import cost as money
+    from ocrlabel.aws.jobs import children, describe
+
+    shell: Shell = context.obj
+    if dataset:
+        images, pages = _record_counts(shell, dataset)
+    if images is None:
+        raise ConfigError("say how many images: --images 3272, or after a run --dataset NAME")
+    if job:
+        aws = shell.aws()
+        found = describe(aws, [job])
+        if not found:
+            raise ConfigError(f"AWS Batch knows no job {job}: it forgets them after 7 days")
+        used = money.Compute.used(children(aws, found[0]), aws.now_s())
+    else:
+        todo = images if engine == "upstage" else pages or images
+        used = _planned(engine, todo, rps, workers, vcpu, memory_mib)
+    if offline:
+        prices = money.listed(architecture)
+    else:
+        with offering(WITHOUT_AN_ACCOUNT):
+            prices = money.live(shell.aws(), architecture)
+    bill = money.ocr(pages or images, prices, 0.0 if engine != "upstage" else None)
+    rest = money.around(images, prices, gets=None, puts=None)
+    choices = money.compute_choices(used, prices)
+    _print_costs([bill], "OCR")
+    for name, lines in choices.items():
+        _print_costs(lines, f"{name}, {used.hours:,.2f} machine hours")
+    _print_costs(rest, "Around it")
+    for name, whole in money.in_all(choices, [bill, *rest]).items():
+        typer.echo(f"In all, on {name}: {money.dollars(*whole)}")
+    if engine == "rapidocr" and not job:
+        typer.echo(_rule())
+    if offline:
+        typer.echo(_whose_prices(shell.known_region()))
 
 
 def _watch(aws: Aws, config: AwsConfig, job_id: str, dataset: str) -> None:
@@ -251,81 +329,9 @@ def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
         except ConfigError:
             return ""  # no plan yet: the first worker is still on its way
         rows = lines(found, options.price_per_page)
-        return ", ".join(f"{name} {value}" for name, value in rows if name in SHOWN)
+        return ", ".join(f"{name} {value}" for name, value in rows if name in STATUS_ROWS)
 
     return look
-
-
-def cost(
-    context: typer.Context,
-    images: Annotated[int | None, typer.Option(min=1, help="Before a run: how many.")] = None,
-    pages: Annotated[int | None, typer.Option(min=1, help="Billed pages; default: images.")] = None,
-    job: Annotated[str, typer.Option(help="After a run: the job's id.")] = "",
-    dataset: Annotated[
-        str, typer.Option(help="After a run: its name; images and billed pages are its run.json's.")
-    ] = "",
-    rps: Annotated[
-        float, typer.Option(help="Requests/s of upstage; rapidocr takes what its vCPUs can.")
-    ] = DOCUMENTED_REQUESTS_PER_S,
-    workers: Annotated[int, typer.Option(min=1)] = 1,
-    vcpu: Annotated[
-        float | None, typer.Option(min=0.25, help="Of a worker; 1, for rapidocr 2.")
-    ] = None,
-    memory_mib: Annotated[
-        int | None, typer.Option(min=512, help="Of a worker; 2048, for rapidocr 4096.")
-    ] = None,
-    architecture: Annotated[Processor, typer.Option(help="Of a worker.")] = "X86_64",
-    engine: Annotated[JobEngine, typer.Option(help="rapidocr has no bill.")] = "upstage",
-    offline: Annotated[bool, typer.Option("--offline", help="Listed prices; ask nobody.")] = False,
-) -> None:
-    """Say what a run costs: OCR, machines, requests and the rest.
-
-    For example:
-
-        ocrlabel aws cost --images 3272
-
-        ocrlabel aws cost --images 3272 --offline
-
-        ocrlabel aws cost --images 3272 --engine rapidocr --offline
-
-        ocrlabel aws cost --job 1b6a... --dataset baseline_train
-    """
-    from ocrlabel.aws import cost as money
-    from ocrlabel.aws import cost as price_lists
-    from ocrlabel.aws.jobs import children, describe
-
-    shell: Shell = context.obj
-    if dataset:
-        images, pages = _of_run(shell, dataset)
-    if images is None:
-        raise ConfigError("say how many images: --images 3272, or after a run --dataset NAME")
-    if job:
-        aws = shell.aws()
-        found = describe(aws, [job])
-        if not found:
-            raise ConfigError(f"AWS Batch knows no job {job}: it forgets them after 7 days")
-        used = money.Compute.used(children(aws, found[0]), aws.now_s())
-    else:
-        todo = images if engine == "upstage" else pages or images
-        used = _planned(engine, todo, rps, workers, vcpu, memory_mib)
-    if offline:
-        prices = price_lists.listed(architecture)
-    else:
-        with offering(WITHOUT_AN_ACCOUNT):
-            prices = price_lists.live(shell.aws(), architecture)
-    bill = money.ocr(pages or images, prices, 0.0 if engine != "upstage" else None)
-    rest = money.around(images, prices, gets=None, puts=None)
-    choices = money.compute_choices(used, prices)
-    _print([bill], "OCR")
-    for name, lines in choices.items():
-        _print(lines, f"{name}, {used.hours:,.2f} machine hours")
-    _print(rest, "Around it")
-    for name, (amount, bound) in money.in_all(choices, [bill, *rest]).items():
-        typer.echo(f"In all, on {name}: {_amount(amount, bound=bound)}")
-    if engine == "rapidocr" and not job:
-        typer.echo(_rule())
-    if offline:
-        typer.echo(_whose_prices(shell.known_region()))
 
 
 def _planned(
@@ -367,30 +373,20 @@ def _whose_prices(region: str | None) -> str:
     )
 
 
-def _of_run(shell: Shell, dataset: str) -> tuple[int, int]:
+def _record_counts(shell: Shell, dataset: str) -> tuple[int, int]:
     """Images and billed pages of a run, from its run.json in the bucket."""
-    import json
-    import tempfile
-    from pathlib import Path
-
     from ocrlabel.aws.jobs import download
 
     with tempfile.TemporaryDirectory(prefix="ocrlabel-") as folder:
-        bucket = shell.config().s3_bucket
-        found = download(shell.aws(), bucket, dataset, Path(folder))
-        told = next(path for path in found if path.name.endswith("_run.json"))
-        record = json.loads(told.read_bytes())
+        found = download(shell.aws(), shell.config().s3_bucket, dataset, Path(folder))
+        path = next(each for each in found if each.name.endswith("_run.json"))
+        record = json.loads(path.read_bytes())
     return int(record["rows"]), int(record["account"]["billed_pages"])
 
 
-def _print(lines: Sequence[CostLine], title: str) -> None:
-    from ocrlabel.aws.cost import total
+def _print_costs(lines: Sequence[CostLine], title: str) -> None:
+    from ocrlabel.aws.cost import dollars, total
 
-    amount, bound = total(lines)
-    typer.echo(f"{title}: {_amount(amount, bound=bound)}")
+    typer.echo(f"{title}: {dollars(*total(lines))}")
     for line in lines:
         typer.echo(f"  {'<=' if line.bound else '  '} ${line.usd:.4f}  {line.item}: {line.how}")
-
-
-def _amount(amount: float, *, bound: bool) -> str:
-    return f"{'at most ' if bound else ''}${amount:,.4f}"

@@ -67,6 +67,12 @@ class Shell:
         return self.config().aws_region if self.config_file.is_file() else None
 
 
+def connected(context: typer.Context) -> tuple[Aws, AwsConfig]:
+    """The clients and the configuration that a command's own options chose."""
+    shell: Shell = context.obj
+    return shell.aws(), shell.config()
+
+
 def with_boto3(command: Callable[P, None]) -> Callable[P, None]:
     """The command, which says so where boto3 is not installed: it cannot load what it needs."""
 
@@ -81,7 +87,7 @@ def with_boto3(command: Callable[P, None]) -> Callable[P, None]:
 
 @contextmanager
 def offering(without_an_account: str) -> Iterator[None]:
-    """Add to the want of credentials what can be had without them."""
+    """Add to the error of missing credentials what can be had without them."""
     from ocrlabel.aws.session import NotSignedIn
 
     try:

@@ -1,15 +1,19 @@
-"""`ocrlabel aws workflow check`, `submit`, `follow` and `stop`: the job, from form to end."""
+"""`ocrlabel aws workflow`: the steps of the GitHub workflows, from the form to the results.
+
+Every step writes its outputs and its part of the run's summary, which outside of GitHub go nowhere.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrlabel.cli.aws_jobs import JobFailed, rows_of, show_explanation, sizing_of
-from ocrlabel.cli.aws_wiring import Shell, tell, variable, with_boto3
+from ocrlabel.cli.aws_jobs import JobFailed, progress_of, rows_of, show_explanation, sizing_of
+from ocrlabel.cli.aws_wiring import Shell, connected, tell, variable, with_boto3
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from ocrlabel.aws.jobs import Job, Sizing
     from ocrlabel.aws.names import AwsConfig
     from ocrlabel.aws.session import Aws
-    from ocrlabel.aws.workflow import Console, RunInputs, StepFiles
+    from ocrlabel.aws.workflow import RunInputs, StepFiles
     from ocrlabel.aws.workflow_summary import Followed
 
 app = typer.Typer(
@@ -38,9 +42,8 @@ def check(context: typer.Context) -> None:
 
         INPUT_DATASET=baseline_train ocrlabel aws workflow check
     """
-    inputs = workflow_inputs()
-    shell: Shell = context.obj
-    aws, config = shell.aws(), shell.config()
+    inputs = _inputs()
+    aws, config = connected(context)
     sizing, rows = _size(aws, config, inputs)
     if inputs.pick_up:
         from ocrlabel.aws.jobs import known
@@ -51,7 +54,7 @@ def check(context: typer.Context) -> None:
     from ocrlabel.aws import workflow_summary
 
     text = workflow_summary.estimate(inputs, rows, sizing, _bills(aws, inputs, rows, sizing))
-    workflow_files().summarise(text)
+    _files().summarise(text)
     typer.echo(text)
 
 
@@ -62,21 +65,22 @@ def submit(context: typer.Context) -> None:
 
         INPUT_DATASET=baseline_train GITHUB_RUN_ID=1 ocrlabel aws workflow submit
     """
-    inputs = workflow_inputs()
-    shell: Shell = context.obj
-    aws, config = shell.aws(), shell.config()
+    inputs = _inputs()
+    aws, config = connected(context)
     from ocrlabel.aws import jobs, workflow_summary
+    from ocrlabel.aws.workflow import run_stamp
 
     job_id = inputs.pick_up
     if not job_id:
         sizing, _ = _size(aws, config, inputs)
-        request = jobs.request(inputs.dataset, inputs.given, sizing, stamp=stamp(), on_ec2=False)
+        stamp = run_stamp(os.environ)
+        request = jobs.request(inputs.dataset, inputs.given, sizing, stamp=stamp, on_ec2=False)
         job_id = jobs.submit(aws, request)
-    workflow_files().put("job-id", job_id)
+    _files().put("job-id", job_id)
     text = workflow_summary.submitted(
-        followed(inputs.dataset, job_id), picked_up=bool(inputs.pick_up)
+        _followed(inputs.dataset, job_id), picked_up=bool(inputs.pick_up)
     )
-    workflow_files().summarise(text)
+    _files().summarise(text)
     typer.echo(job_id)
 
 
@@ -100,16 +104,14 @@ def follow(
     from ocrlabel.aws.explain import explained
     from ocrlabel.aws.jobs import line_of, watch
     from ocrlabel.aws.workflow import checked_job, duration_s
-    from ocrlabel.cli.aws_jobs import progress_of
 
-    inputs, files = workflow_inputs(), workflow_files()
+    inputs, files = _inputs(), _files()
     limit_s = duration_s(hand_over_after)
-    shell: Shell = context.obj
-    aws, config = shell.aws(), shell.config()
+    aws, config = connected(context)
     progress = progress_of(config, inputs.dataset)
     until_s = aws.now_s() + limit_s
     seen = watch(aws, checked_job(job), progress, tell, until_s=until_s)
-    place = followed(inputs.dataset, seen.id)
+    place = _followed(inputs.dataset, seen.id)
     if not seen.ended:
         files.put("outcome", "handed-over")
         files.summarise(workflow_summary.handed_over(place, line_of(seen, progress()), limit_s))
@@ -138,44 +140,21 @@ def stop(
     """
     from ocrlabel.aws import workflow_summary
     from ocrlabel.aws.jobs import cancel
-    from ocrlabel.aws.workflow import OnCancel, checked_job, find
+    from ocrlabel.aws.workflow import OnCancel, checked_job, find, run_stamp
 
-    inputs = workflow_inputs()
+    inputs = _inputs()
     shell: Shell = context.obj
     aws = shell.aws()
-    job_id = checked_job(job) if job else inputs.pick_up or find(aws, inputs.dataset, stamp())
+    if job:
+        job_id = checked_job(job)
+    else:
+        job_id = inputs.pick_up or find(aws, inputs.dataset, run_stamp(os.environ))
     stopped = bool(job_id) and inputs.on_cancel is OnCancel.STOP
     if stopped:
         cancel(aws, job_id, "the workflow was cancelled")
     text = workflow_summary.cancelled(inputs.dataset, job_id, stopped=stopped)
-    workflow_files().summarise(text)
+    _files().summarise(text)
     typer.echo(text)
-
-
-def _size(aws: Aws, config: AwsConfig, inputs: RunInputs) -> tuple[Sizing, int]:
-    rows = rows_of(config, inputs.dataset)
-    return sizing_of(aws, rows, inputs.engine, inputs.options.rps, inputs.workers), rows
-
-
-def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, Sequence[CostLine]]:
-    from ocrlabel.aws import cost
-    from ocrlabel.aws.job_definition import PLACEHOLDERS
-
-    worker = PLACEHOLDERS
-    known = cost.live(aws, worker.architecture)
-    planned = cost.Compute.planned(
-        sizing.seconds, sizing.workers, float(worker.vcpu), float(worker.memory_mib)
-    )
-    said = "price_per_page" in inputs.given
-    own_usd = inputs.options.price_per_page if said else None
-    page_usd = own_usd if inputs.engine == "upstage" else 0.0
-    return {
-        f"OCR of {rows:,} pages (more where documents have several)": [
-            cost.ocr(rows, known, page_usd)
-        ],
-        "machines (Fargate Spot)": cost.compute_choices(planned, known)["Fargate Spot"],
-        "requests, logs, secret, image": cost.around(rows, known, gets=None, puts=None),
-    }
 
 
 def results(
@@ -192,15 +171,12 @@ def results(
 
         JOB_ID=1b6a... INPUT_DATASET=d ocrlabel aws workflow results --to out/
     """
-    import json
-
     from ocrlabel.aws import workflow_summary
     from ocrlabel.aws.jobs import TABLES, download, known
     from ocrlabel.aws.workflow import checked_job, wrote_results
 
-    inputs, files = workflow_inputs(), workflow_files()
-    shell: Shell = context.obj
-    aws, config = shell.aws(), shell.config()
+    inputs, files = _inputs(), _files()
+    aws, config = connected(context)
     done = known(aws, checked_job(job))
     if not wrote_results(aws, config.s3_bucket, inputs.dataset, done):
         files.put("found", "false")
@@ -208,7 +184,7 @@ def results(
         return
     found = download(aws, config.s3_bucket, inputs.dataset, to, TABLES)
     record = json.loads((to / f"{inputs.dataset}_run.json").read_bytes())
-    found.append(_numbers(to / f"{inputs.dataset}_pseudo_labels.parquet", record))
+    found.append(_report_of_numbers(to, inputs.dataset, record))
     files.put("found", "true")
     files.summarise(workflow_summary.results(record, _machines(aws, done)))
     for path in found:
@@ -228,11 +204,10 @@ def deployed(
     from ocrlabel.aws import names, workflow_summary
     from ocrlabel.aws.image import pinned
     from ocrlabel.aws.job_definition import look_definition
-    from ocrlabel.aws.workflow import Repository
+    from ocrlabel.aws.workflow_summary import Console, Repository
     from ocrlabel.errors import ConfigError
 
-    shell: Shell = context.obj
-    aws, config = shell.aws(), shell.config()
+    aws, config = connected(context)
     image = pinned(aws.client("ecr"), config.ecr_uri, commit)
     definition = look_definition(aws.client("batch"), names.DEFINITION)
     registered = (definition or {}).get("containerProperties", {}).get("image")
@@ -244,20 +219,41 @@ def deployed(
     here = Repository(
         variable("GITHUB_SERVER_URL") or "https://github.com", variable("GITHUB_REPOSITORY")
     )
-    text = workflow_summary.deployed(image, definition, commit, console(), here)
-    workflow_files().summarise(text)
+    text = workflow_summary.deployed(
+        image, definition, commit, Console(variable("LINK_REGION")), here
+    )
+    _files().summarise(text)
     typer.echo(text)
 
 
-for _step in (
-    check,
-    submit,
-    follow,
-    results,
-    stop,
-    deployed,
-):
+for _step in (check, submit, follow, results, stop, deployed):
     app.command()(with_boto3(_step))
+
+
+def _size(aws: Aws, config: AwsConfig, inputs: RunInputs) -> tuple[Sizing, int]:
+    rows = rows_of(config, inputs.dataset)
+    return sizing_of(aws, rows, inputs.engine, inputs.options.rps, inputs.workers), rows
+
+
+def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, Sequence[CostLine]]:
+    from ocrlabel.aws import cost
+    from ocrlabel.aws.job_definition import PLACEHOLDERS
+
+    worker = PLACEHOLDERS
+    known = cost.live(aws, worker.architecture)
+    planned = cost.Compute.planned(
+        sizing.seconds, sizing.workers, float(worker.vcpu), float(worker.memory_mib)
+    )
+    own_price = "price_per_page" in inputs.given
+    own_usd = inputs.options.price_per_page if own_price else None
+    page_usd = own_usd if inputs.engine == "upstage" else 0.0
+    return {
+        f"OCR of {rows:,} pages (more where documents have several)": [
+            cost.ocr(rows, known, page_usd)
+        ],
+        "machines (Fargate Spot)": cost.compute_choices(planned, known)["Fargate Spot"],
+        "requests, logs, secret, image": cost.around(rows, known, gets=None, puts=None),
+    }
 
 
 def _machines(aws: Aws, job: Job) -> tuple[float, Sequence[CostLine]]:
@@ -270,46 +266,30 @@ def _machines(aws: Aws, job: Job) -> tuple[float, Sequence[CostLine]]:
     return used.hours, cost.compute_choices(used, known)["Fargate Spot"]
 
 
-def _numbers(labels: Path, record: dict[str, Any]) -> Path:
+def _report_of_numbers(folder: Path, dataset: str, record: dict[str, Any]) -> Path:
     from ocrlabel.report.write import write_report
 
-    stem = labels.name.removesuffix("_pseudo_labels.parquet")
-    failures = labels.with_name(f"{stem}_failures.parquet")
-    page = labels.with_name(f"{stem}_report.html")
+    labels, failures, page = (
+        folder / f"{dataset}_{name}"
+        for name in ("pseudo_labels.parquet", "failures.parquet", "report.html")
+    )
     write_report(labels, failures if failures.is_file() else None, record, page)
     return page
 
 
-def workflow_inputs() -> RunInputs:
-    """The form's fields, checked. Raises ConfigError with every one that is refused."""
+def _inputs() -> RunInputs:
     from ocrlabel.aws.workflow import run_inputs
 
     return run_inputs(os.environ)
 
 
-def workflow_files() -> StepFiles:
-    """Where outputs and the summary go; nowhere outside of GitHub."""
+def _files() -> StepFiles:
     from ocrlabel.aws.workflow import StepFiles
 
     return StepFiles.of(os.environ)
 
 
-def stamp() -> str:
-    """This run's own part of a job's name, by which a later step finds the job."""
-    from ocrlabel.aws import workflow
+def _followed(dataset: str, job_id: str) -> Followed:
+    from ocrlabel.aws.workflow_summary import Console, Followed
 
-    return workflow.stamp(variable("GITHUB_RUN_ID"), variable("GITHUB_RUN_ATTEMPT"))
-
-
-def console() -> Console:
-    """Links into AWS's console, of the region that is no secret."""
-    from ocrlabel.aws.workflow import Console
-
-    return Console(variable("LINK_REGION"))
-
-
-def followed(dataset: str, job_id: str) -> Followed:
-    """A dataset's job, with the links that a summary shows."""
-    from ocrlabel.aws.workflow_summary import Followed
-
-    return Followed(dataset, job_id, console())
+    return Followed(dataset, job_id, Console(variable("LINK_REGION")))

@@ -1,14 +1,16 @@
-"""Events -> a live bar on a terminal, plain lines elsewhere, or JSON lines for the cloud."""
+"""What a person, or a log, sees of a run while it goes.
+
+Every display takes the run's events and shows the same statistics (`ProgressStatistics`): a live
+bar on a terminal, plain lines elsewhere, and JSON lines, with metrics, for the cloud.
+"""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Protocol, Self
+from typing import IO, Any, Self
 
 from ocrlabel.labels import Failed
 from ocrlabel.options import LogStyle
@@ -25,54 +27,34 @@ from ocrlabel.pipeline.events import (
 )
 from ocrlabel.wording import counted, duration, usd
 
-if TYPE_CHECKING:
-    import rich.progress
-
 _LINE_EVERY_S = 10.0
 _METRICS_EVERY_S = 60.0
 _WINDOW_S = 60.0
+# fewer rows, or less time, say nothing about how long the rest takes
 _ENOUGH_ROWS = 5
 _ENOUGH_S = 5.0
-"""Fewer rows, or less time, say nothing about how long the rest takes."""
-_NOTHING_YET = Started(0, 0, 0, engine="", price_per_page_usd=0.0, spent_pages=0)
-
-
-class Display(Protocol):
-    """Shows a run while it goes. `say` prints a line between."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-    def __call__(self, event: Event) -> None:
-        """Take in one event."""
-
-    def say(self, text: str) -> None:
-        """Print a line between."""
+_NOT_STARTED = Started(0, 0, 0, engine="", price_per_page_usd=0.0, spent_pages=0)
 
 
 def display_for(
     style: LogStyle, clock: Callable[[], float], wall: Callable[[], float], stream: IO[str]
 ) -> Display:
-    """The display that was asked for; `auto` looks whether a person is watching."""
+    """The display of that style; `auto` is the bar where a person is watching, else lines."""
     if style == "auto":
         style = "bar" if stream.isatty() else "lines"
     match style:
         case "bar":
-            return Bar(clock)
+            return ProgressBar(clock)
         case "json":
             return JsonLines(clock, wall, stream)
         case "quiet":
-            return Quiet()
+            return Display()
         case _:
-            return Lines(clock, stream)
+            return ProgressLines(clock, stream)
 
 
-class Quiet:
-    """Shows nothing."""
+class Display:
+    """Takes the events of a run, inside a `with` block. This one shows nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -83,22 +65,18 @@ class Quiet:
         """Take in one event."""
 
     def say(self, text: str) -> None:
-        """Print a line between."""
+        """Print a line between the displays of progress."""
 
 
-class Bar:
+class ProgressBar(Display):
     """A live bar: done, failed, images/s, time left, spent."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._progress = Progress(clock)
-        self._bar: rich.progress.Progress | None = None
-
-    def __enter__(self) -> Self:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-        from rich.progress import Progress as RichProgress
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        self._bar = RichProgress(
+        self._progress = ProgressStatistics(clock)
+        self._bar = Progress(
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
@@ -106,25 +84,25 @@ class Bar:
             refresh_per_second=8,
         )
         self._task = self._bar.add_task("", total=None, state="getting ready")
+
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
         self._progress.take(event)
         if isinstance(event, Notice):
             self.say(event.message)
-        if self._bar is not None:
-            self._bar.update(
-                self._task,
-                total=self._progress.rows or None,
-                completed=self._progress.done,
-                state=self._state(),
-            )
+        self._bar.update(
+            self._task,
+            total=self._progress.rows or None,
+            completed=self._progress.done,
+            state=self._state(),
+        )
 
     def _state(self) -> str:
         progress = self._progress
@@ -141,31 +119,25 @@ class Bar:
         return "  ".join(parts)
 
     def say(self, text: str) -> None:
-        """Print a line."""
-        if self._bar is not None:
-            from rich.text import Text
+        """Print a line above the bar."""
+        from rich.text import Text
 
-            self._bar.console.print(Text(text))
-        else:
-            print(text, file=sys.stderr)
+        self._bar.console.print(Text(text))
 
 
-class Lines:
-    """A plain line every ten seconds, and one for what a person should know at once."""
+class ProgressLines(Display):
+    """A plain line every ten seconds, and one for every notice."""
 
     def __init__(self, clock: Callable[[], float], stream: IO[str]) -> None:
-        self._progress = Progress(clock)
+        self._progress = ProgressStatistics(clock)
         self._clock = clock
         self._stream = stream
         self._next_s = 0.0
-        self._said = 0
-
-    def __enter__(self) -> Self:
-        return self
+        self._last_done = 0
 
     def __exit__(self, *error: object) -> None:
         if self._is_news:
-            self._say_progress()
+            self._print_progress()
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
@@ -182,16 +154,16 @@ class Lines:
                 self.say(message)
             case RowDone() | Fleet() if now_s >= self._next_s and self._is_news:
                 self._next_s = now_s + _LINE_EVERY_S
-                self._say_progress()
+                self._print_progress()
             case _:
                 pass
 
     @property
     def _is_news(self) -> bool:
-        return self._progress.images_per_s > 0 and self._said != self._progress.done
+        return self._progress.images_per_s > 0 and self._last_done != self._progress.done
 
-    def _say_progress(self) -> None:
-        self._said = self._progress.done
+    def _print_progress(self) -> None:
+        self._last_done = self._progress.done
         self.say(progress_line(self._progress))
 
     def say(self, text: str) -> None:
@@ -199,21 +171,18 @@ class Lines:
         print(text, file=self._stream, flush=True)
 
 
-class JsonLines:
+class JsonLines(Display):
     """One JSON object per line: for log collectors, with CloudWatch's embedded metrics."""
 
     def __init__(
         self, clock: Callable[[], float], wall: Callable[[], float], stream: IO[str]
     ) -> None:
-        self._progress = Progress(clock)
+        self._progress = ProgressStatistics(clock)
         self._clock = clock
         self._wall = wall
         self._stream = stream
         self._next_s = 0.0
-        self._metrics_at = (clock(), 0, 0, 0, 0)
-
-    def __enter__(self) -> Self:
-        return self
+        self._last_metrics = self._own_counts()
 
     def __exit__(self, *error: object) -> None:
         self._metrics()
@@ -226,7 +195,7 @@ class JsonLines:
         now_s = self._clock()
         match event:
             case Started():
-                self._metrics_at = (now_s, 0, 0, self._progress.throttled, 0)
+                self._last_metrics = self._own_counts()
                 self._write("started", rows=event.rows, done=event.done, engine=event.engine)
             case RowDone(outcome=Failed() as failed):
                 self._write(
@@ -248,7 +217,7 @@ class JsonLines:
         if isinstance(event, RowDone | Fleet) and now_s >= self._next_s:
             self._next_s = now_s + _LINE_EVERY_S
             self._write("progress", **self._numbers())
-        if now_s - self._metrics_at[0] >= _METRICS_EVERY_S:
+        if now_s - self._last_metrics[0] >= _METRICS_EVERY_S:
             self._metrics()
 
     def say(self, text: str) -> None:
@@ -273,15 +242,9 @@ class JsonLines:
 
         Of this worker alone: CloudWatch adds up what the workers of a fleet write.
         """
-        progress, now_s = self._progress, self._clock()
-        since_s, done, failed, throttled, spent = self._metrics_at
-        self._metrics_at = (
-            now_s,
-            progress.done_here,
-            progress.failed_here,
-            progress.throttled,
-            progress.spent_here,
-        )
+        progress = self._progress
+        since_s, done, failed, throttled, spent = self._last_metrics
+        now_s, *_ = self._last_metrics = self._own_counts()
         values = {
             "ImagesPerSecond": (progress.done_here - done) / max(now_s - since_s, 1e-3),
             "Failures": progress.failed_here - failed,
@@ -301,13 +264,37 @@ class JsonLines:
             **values,
         )
 
-    def _write(self, event: str, **said: Any) -> None:
-        line = {"time": round(self._wall(), 3), "event": event, **said}
+    def _own_counts(self) -> tuple[float, int, int, int, int]:
+        one = self._progress
+        return self._clock(), one.done_here, one.failed_here, one.throttled, one.spent_here
+
+    def _write(self, event: str, **fields: Any) -> None:
+        line = {"time": round(self._wall(), 3), "event": event, **fields}
         print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
 
 
+def spent_of_projected(progress: ProgressStatistics) -> str:
+    """0.0600 USD of about 0.1200 USD."""
+    return f"{usd(progress.spent_usd)} of about {usd(progress.projected_usd)}"
+
+
+def progress_line(progress: ProgressStatistics) -> str:
+    """The state as one line of plain text."""
+    parts = [f"{progress.done:,} of {progress.rows:,} done"]
+    if progress.failed:
+        parts.append(f"{progress.failed:,} failed")
+    parts.append(f"{progress.images_per_s:.2f} images/s")
+    if progress.left_s is not None:
+        parts.append(f"{duration(progress.left_s)} left")
+    if progress.price_per_page_usd:
+        parts.append(f"{spent_of_projected(progress)} spent")
+    if progress.others.workers:
+        parts.append(f"with {counted(progress.others.workers, 'other worker')}")
+    return ", ".join(parts)
+
+
 @dataclass(slots=True)
-class Progress:
+class ProgressStatistics:
     """Counts of a run: what was done before, here, and by its other workers.
 
     done_here, failed_here, spent_here and throttled are this process's own. Rates are over the
@@ -321,7 +308,7 @@ class Progress:
     throttled: int = 0
     began_s: float = 0.0
     others: Fleet = field(default_factory=lambda: Fleet(0))
-    _start: Started = _NOTHING_YET
+    _start: Started = _NOT_STARTED
     _all_settled: bool = False
     _recent: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -337,19 +324,19 @@ class Progress:
             case RowDone(outcome=outcome):
                 self.done_here += 1
                 self.failed_here += isinstance(outcome, Failed)
-                self._more(1)
+                self._count_recent(1)
             case Asked(attempt=attempt):
                 self.spent_here += pages_charged(attempt) + pages_at_risk(attempt)
                 self.throttled += attempt.result.value == "throttled"
             case Fleet():
                 before, self.others = self.others, event
-                self._more(_rows(event) - _rows(before))
+                self._count_recent(_rows(event) - _rows(before))
             case AllSettled():
                 self._all_settled = True
             case _:
                 pass
 
-    def _more(self, rows: int) -> None:
+    def _count_recent(self, rows: int) -> None:
         now_s = self.clock()
         if rows > 0:
             self._recent.append((now_s, rows))
@@ -363,7 +350,7 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """Rows that have their outcome, whoever saw to them."""
+        """Rows that have their outcome, from any worker, now or before."""
         known = self._start.done + self.done_here + _rows(self.others)
         return self.rows if self._all_settled else min(self.rows, known)
 
@@ -384,17 +371,17 @@ class Progress:
             return 0.0
         now_s = self.clock()
         since_s = max(self.began_s, now_s - _WINDOW_S)
-        return self._lately / max(now_s - since_s, 1e-3)
+        return self._recent_rows / max(now_s - since_s, 1e-3)
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that the rest takes at the present rate; None where nothing tells, or none is."""
+        """Seconds for the rest at the present rate; None while unknown, or with nothing left."""
         left = self.rows - self.done
-        early = self._lately < _ENOUGH_ROWS or self.clock() - self.began_s < _ENOUGH_S
+        early = self._recent_rows < _ENOUGH_ROWS or self.clock() - self.began_s < _ENOUGH_S
         return None if early or not left else left / self.images_per_s
 
     @property
-    def _lately(self) -> int:
+    def _recent_rows(self) -> int:
         return sum(rows for _, rows in self._recent)
 
     @property
@@ -405,29 +392,9 @@ class Progress:
 
     @property
     def projected_usd(self) -> float:
-        """What the whole will have cost, if it goes on as it went."""
+        """The cost of the whole run, if the rest costs as much per row as the rows done."""
         return self.spent_usd / self.done * self.rows if self.done else 0.0
 
 
 def _rows(fleet: Fleet) -> int:
     return fleet.labelled + fleet.failed
-
-
-def spent_of_projected(progress: Progress) -> str:
-    """0.0600 USD of about 0.1200 USD."""
-    return f"{usd(progress.spent_usd)} of about {usd(progress.projected_usd)}"
-
-
-def progress_line(progress: Progress) -> str:
-    """The state as one line of plain text."""
-    parts = [f"{progress.done:,} of {progress.rows:,} done"]
-    if progress.failed:
-        parts.append(f"{progress.failed:,} failed")
-    parts.append(f"{progress.images_per_s:.2f} images/s")
-    if progress.left_s is not None:
-        parts.append(f"{duration(progress.left_s)} left")
-    if progress.price_per_page_usd:
-        parts.append(f"{spent_of_projected(progress)} spent")
-    if progress.others.workers:
-        parts.append(f"with {counted(progress.others.workers, 'other worker')}")
-    return ", ".join(parts)

@@ -6,9 +6,10 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
+from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,8 +18,6 @@ from ocrlabel.errors import Interrupted
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from ocrlabel.cli.settings import Keys
     from ocrlabel.dataset.push.push import Pushed, PushOptions
     from ocrlabel.dataset.push.target import PushTarget
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
     from ocrlabel.options import Options
 
 _LINE_EVERY_S = 10.0
-
-
-def _option(help_: str, **more: Any) -> Any:
-    return typer.Option(help=help_, **more)
 
 
 def push(
@@ -49,28 +44,34 @@ def push(
     ],
     *,
     pack: Annotated[
-        bool, _option("Put the images into the table: one read a batch, not one an image.")
+        bool,
+        typer.Option(help="Put the images into the table: one read a batch, not one an image."),
     ] = False,
     dataset_name: Annotated[
-        str | None, _option("The table's name; by default the source's own.", show_default=False)
+        str | None,
+        typer.Option(help="The table's name; by default the source's own.", show_default=False),
     ] = None,
     image_root: Annotated[list[str] | None, option("image_root")] = None,
     image_column: Annotated[str | None, option("image_column")] = None,
     id_column: Annotated[str | None, option("id_column")] = None,
     image_prefix: Annotated[
-        str, _option("The folder of the bucket that images go to.")
+        str, typer.Option(help="The folder of the bucket that images go to.")
     ] = "data/images",
     skip_unreadable: Annotated[
-        bool, _option("Leave out rows without a readable image, which would fail in a run.")
+        bool,
+        typer.Option(help="Leave out rows without a readable image, which would fail in a run."),
     ] = False,
     replace: Annotated[
-        bool, _option("Replace another table of that name; a run that began with it ends.")
+        bool,
+        typer.Option(help="Replace another table of that name; a run that began with it ends."),
     ] = False,
     verify: Annotated[
         Literal["sample", "all"],
-        _option("Which images are read back and compared byte for byte at the end."),
+        typer.Option(help="Which images are read back and compared byte for byte at the end."),
     ] = "sample",
-    concurrency: Annotated[int, _option("Images under way at once.", min=1, max=256)] = 16,
+    concurrency: Annotated[
+        int, typer.Option(help="Images under way at once.", min=1, max=256)
+    ] = 16,
 ) -> None:
     """Upload a dataset: its images once each, then its table, and check that all are there.
 
@@ -99,14 +100,15 @@ def push(
     target = target_of(address, source, dataset_name=dataset_name, image_prefix=image_prefix)
     options = PushOptions(pack, skip_unreadable, replace, verify, concurrency)
     try:
-        with push_display_for(sys.stderr, clocks.boot_s) as display:
-            done = asyncio.run(_push(source, target, options, reading, keys, display))
+        with steps_shown(sys.stderr, clocks.boot_s) as show:
+            done = asyncio.run(_push(source, target, options, reading, keys, show))
     except asyncio.CancelledError:
         raise Interrupted(
             "stopped by a signal; run the same command again to go on: images that are in the "
             "bucket are not sent again"
         ) from None
-    _tell(done, target, options)
+    for name, value in result_rows(done, target, options):
+        print(f"{name:<14}{value}")
 
 
 async def _push(
@@ -115,7 +117,7 @@ async def _push(
     options: PushOptions,
     reading: Options,
     keys: Keys,
-    display: PushDisplay,
+    on_step: Callable[[Step], None],
 ) -> Pushed:
     from ocrlabel.cli.wiring import open_source, open_store
     from ocrlabel.dataset.push.extra_columns import open_extra_columns
@@ -126,33 +128,22 @@ async def _push(
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     store = open_store(f"s3://{target.bucket}", keys)
-    dataset = await open_source(source, reading, keys)
-    try:
-        others = await asyncio.to_thread(
+    with closing(await open_source(source, reading, keys)) as dataset:
+        columns = await asyncio.to_thread(
             open_extra_columns,
             source,
             cwd=Path.cwd(),
             store_opener=lambda root: open_store(root, keys),
             image_column=reading.image_column,
         )
-        try:
-            with tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:
-                return await push_dataset(
-                    dataset, others, store, target, options, scratch=Path(scratch), on_step=display
-                )
-        finally:
-            others.close()
-    finally:
-        dataset.close()
+        with closing(columns), tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:
+            return await push_dataset(
+                dataset, columns, store, target, options, scratch=Path(scratch), on_step=on_step
+            )
 
 
-def _tell(done: Pushed, target: PushTarget, options: PushOptions) -> None:
-    for name, value in told_rows(done, target, options):
-        print(f"{name:<14}{value}")
-
-
-def told_rows(done: Pushed, target: PushTarget, options: PushOptions) -> list[tuple[str, str]]:
-    """The last words, as a short table."""
+def result_rows(done: Pushed, target: PushTarget, options: PushOptions) -> list[tuple[str, str]]:
+    """What was done and what comes next, as a short table."""
     rows = [("rows", f"{done.rows:,}")]
     sent = f"{done.uploaded:,} uploaded ({done.uploaded_bytes / 1e6:,.1f} MB)"
     rows.append(
@@ -177,82 +168,51 @@ def told_rows(done: Pushed, target: PushTarget, options: PushOptions) -> list[tu
     return rows
 
 
-class PushDisplay(Protocol):
-    """Takes in every step; used in a `with` block."""
+@contextmanager
+def steps_shown(stream: IO[str], clock: Callable[[], float]) -> Iterator[Callable[[Step], None]]:
+    """A function to call with every step: a bar where a person is watching, else lines."""
+    if not stream.isatty():
+        yield _step_lines(stream, clock)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *error: object) -> None: ...
-    def __call__(self, step: Step) -> None:
-        """Take in one step."""
+    tasks: dict[str, TaskID] = {}
 
-
-def push_display_for(stream: IO[str], clock: Callable[[], float]) -> PushDisplay:
-    """A bar where a person is watching, else lines."""
-    return PushBar() if stream.isatty() else PushLines(stream, clock)
-
-
-class PushBar:
-    """A live bar for each stage."""
-
-    def __init__(self) -> None:
-        self._bar: Progress | None = None
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description:<12}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[size]}"),
-            console=Console(file=sys.stderr),
-        )
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, step: Step) -> None:
-        """Take in one step."""
-        if self._bar is None:
-            return
-        if step.stage not in self._tasks:
-            self._tasks[step.stage] = self._bar.add_task(step.stage, size="")
-        self._bar.update(
-            self._tasks[step.stage],
-            total=step.total or None,
-            completed=step.done,
-            size=_size(step),
+    def show(step: Step) -> None:
+        if step.stage not in tasks:
+            tasks[step.stage] = bar.add_task(step.stage, size="")
+        bar.update(
+            tasks[step.stage], total=step.total or None, completed=step.done, size=_size(step)
         )
 
+    with Progress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[size]}"),
+        console=Console(file=sys.stderr),
+    ) as bar:
+        yield show
 
-class PushLines:
+
+def _step_lines(stream: IO[str], clock: Callable[[], float]) -> Callable[[Step], None]:
     """A line when a stage begins and when it ends, and every ten seconds between."""
+    stage, next_s = "", 0.0
 
-    def __init__(self, stream: IO[str], clock: Callable[[], float]) -> None:
-        self._stream, self._clock = stream, clock
-        self._stage, self._next_s = "", 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def __call__(self, step: Step) -> None:
-        """Take in one step."""
-        now_s = self._clock()
+    def show(step: Step) -> None:
+        nonlocal stage, next_s
+        now_s = clock()
         ended = step.total and step.done == step.total
-        if step.stage == self._stage and now_s < self._next_s and not ended:
+        if step.stage == stage and now_s < next_s and not ended:
             return
-        self._stage, self._next_s = step.stage, now_s + _LINE_EVERY_S
+        stage, next_s = step.stage, now_s + _LINE_EVERY_S
         of = f" of {step.total:,}" if step.total else ""
-        counted = f" {step.done:,}{of}" if step.done else ""
+        number = f" {step.done:,}{of}" if step.done else ""
         size = f", {_size(step)}" if step.size_bytes else ""
-        print(f"{step.stage}{counted}{size}", file=self._stream, flush=True)
+        print(f"{step.stage}{number}{size}", file=stream, flush=True)
+
+    return show
 
 
 def _size(step: Step) -> str:

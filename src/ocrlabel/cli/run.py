@@ -1,4 +1,8 @@
-"""`ocrlabel run`: label a dataset, or go on with it."""
+"""`ocrlabel run`, and the runner of a bucket: label a dataset, or go on with it.
+
+Both end alike: the labels, then a report, a table of the result on standard output, and an exit
+status that says whether more rows failed than allowed.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,8 @@ from ocrlabel.wording import counted, duration, usd
 
 if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
-    from ocrlabel.cli.wiring import Labelling
+    from ocrlabel.cli.settings import Keys
+    from ocrlabel.cli.wiring import Labelling, Place
     from ocrlabel.export.formats import ImageFinder
     from ocrlabel.options import Options
 
@@ -72,11 +77,9 @@ def run(
 
         ocrlabel run s3://bucket/data/processed/baseline_train.parquet
     """
-    from ocrlabel.cli import clocks
     from ocrlabel.cli.estimate import tell_estimate
-    from ocrlabel.cli.progress import display_for
     from ocrlabel.cli.settings import from_environment
-    from ocrlabel.cli.wiring import label_dataset, place_of
+    from ocrlabel.cli.wiring import place_of
     from ocrlabel.options import Options
 
     keys = from_environment()
@@ -87,12 +90,7 @@ def run(
         return
     if options.fresh and not yes:
         _confirm_fresh(place.shown(place.layout.labels_key))
-    display = display_for(options.log, clocks.boot_s, clocks.wall_s, sys.stderr)
-    with display:
-        done = asyncio.run(label_dataset(source, place, options, keys, display))
-    report_at = _report(source, done, options, display)
-    tell_result(done, report_at)
-    raise_if_incomplete(done, options.max_failures)
+    _label(source, place, options, keys)
 
 
 def _confirm_fresh(labels: str) -> None:
@@ -100,11 +98,6 @@ def _confirm_fresh(labels: str) -> None:
     if not sys.stdin.isatty():
         raise ConfigError(f"{question}\n  add --yes to say so without being asked")
     typer.confirm(question, abort=True)
-
-
-def _report(source: str, done: Labelling, options: Options, display: Display) -> str | None:
-
-    return asyncio.run(write_report_at_end(source, done, options, display))
 
 
 @taking(Front.RUNNER)
@@ -120,19 +113,18 @@ def bucket_run(**given: Any) -> None:
 
         python -m runners.batch_pseudo_labels_aws --dataset-name train --resume
     """
-    from ocrlabel.cli import clocks
-    from ocrlabel.cli.progress import display_for
     from ocrlabel.cli.settings import from_environment
-    from ocrlabel.cli.wiring import Place, label_dataset, open_store
+    from ocrlabel.cli.wiring import Place, open_store
     from ocrlabel.options import Options
     from ocrlabel.pipeline.state.layout import of_dataset
 
     keys = from_environment()
-    job = keys.get("AWS_BATCH_JOB_ID")
+    # "id" of "id:index": a retry and an array's children share it
+    job = keys.get("AWS_BATCH_JOB_ID").partition(":")[0]
     options = Options.of(
         keys.variables,
         front=Front.RUNNER,
-        defaults={"resume": False, "job": batch_job(job), "log": "json" if job else "auto"},
+        defaults={"resume": False, "job": job, "log": "json" if job else "auto"},
         **given,
     )
     bucket, dataset = options.s3_bucket, options.dataset_name
@@ -145,145 +137,21 @@ def bucket_run(**given: Any) -> None:
     )
     place = Place(open_store(root, keys), layout, root)
     source = f"{root}/{options.input_s3_key or f'data/processed/{dataset}.parquet'}"
+    _label(source, place, options, keys)
+
+
+def _label(source: str, place: Place, options: Options, keys: Keys) -> None:
+    from ocrlabel.cli import clocks
+    from ocrlabel.cli.progress import display_for
+    from ocrlabel.cli.wiring import label_dataset
+
     display = display_for(options.log, clocks.boot_s, clocks.wall_s, sys.stderr)
     with display:
         done = asyncio.run(label_dataset(source, place, options, keys, display))
-        report_at = asyncio.run(write_report_at_end(source, done, options, display))
-    tell_result(done, report_at)
-    raise_if_incomplete(done, options.max_failures)
-
-
-def batch_job(job_id: str) -> str:
-    """The job that a retry and an array's children share: "id" of "id:index"."""
-    return job_id.partition(":")[0]
-
-
-def raise_if_incomplete(done: Labelling, most_share: float) -> None:
-    """Exit 6 when more rows failed than --max-failures allows."""
-    from ocrlabel.dataset.labels_table import read_failures
-    from ocrlabel.dataset.sources import is_table
-
-    told = done.result.record.as_json()
-    if done.result.partial or told["failed"] <= most_share * told["rows"]:
-        return
-    passing, lasting = Counter[str](), Counter[str]()
-    with done.place.store.open(done.result.failures_key) as table:
-        for row in read_failures(table):
-            (passing if row.retryable else lasting)[row.failure_class] += 1
-    raise Incomplete(
-        f"{told['failed']:,} of {counted(told['rows'], 'row')} failed,"
-        f" more than {most_share:.0%}; see {done.failures}\n"
-        + what_helps(
-            passing,
-            lasting,
-            from_a_table=is_table(told["source"]),
-            reusable=done.labels if done.place.is_local else "",
-        )
-        + f"  to accept them: --max-failures {math.ceil(100 * told['failed'] / told['rows'])}%"
-    )
-
-
-def what_helps(
-    passing: Mapping[str, int], lasting: Mapping[str, int], *, from_a_table: bool, reusable: str
-) -> str:
-    """Lines of advice, by failures that may pass and others, each counted by class.
-
-    A table names files that may be mended under it; a folder with other files is another input.
-    reusable: the labels table that --reuse-from can take, "" where it cannot.
-    """
-    lines = ""
-    if passing:
-        lines += (
-            f"  {_listed(passing)} may yet succeed:"
-            f" the same command with --retry-failed {','.join(sorted(passing))}\n"
-        )
-    if not lasting:
-        return lines
-    lines += f"  {_listed(lasting)} will fail again as the files are: mend them, then "
-    if from_a_table:
-        return f"{lines}the same command with --retry-failed {','.join(sorted(lasting))}\n"
-    free = f" and --reuse-from {reusable}, which labels only what is new" if reusable else ""
-    return f"{lines}it is another input: another --output{free}\n"
-
-
-def _listed(classes: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(classes.items()))
-
-
-def tell_result(done: Labelling, report_at: str | None) -> None:
-    """Print the table on standard output."""
+    report_at = asyncio.run(write_report_at_end(source, done, options, display))
     for name, value in result_rows(done, report_at):
         print(f"{name:<18}{value}")
-
-
-def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]:
-    """The table's rows."""
-    told, place = done.result.record.as_json(), done.place
-    rows = [("state", _state(done))]
-    images = counted(told["rows"], "image")
-    rows.append(("labelled", f"{told['labelled']:,} of {images}"))
-    if told["failed"]:
-        rows.append(("failed", f"{told['failed']:,} ({_classes(told['failures'])})"))
-    if told["not_reached"]:
-        rows.append(("not reached", f"{told['not_reached']:,}"))
-    found = f"{counted(told['words'], 'word')} on {counted(told['pages'], 'page')}"
-    rows.append(("found", found))
-    rows += _cost_rows(told)
-    if not done.result.already:
-        rows.append(("time", _time(told)))
-    rows.append(("labels table", done.labels))
-    if told["failed"]:
-        rows.append(("failures table", done.failures))
-    rows.append(("account", place.shown(place.layout.run_key)))
-    if report_at:
-        rows.append(("report", report_at))
-    return rows
-
-
-def _time(told: Mapping[str, Any]) -> str:
-    """How long it was worked on; beside it how long ago it began, where there were pauses."""
-    whole_s = told["ended_at_s"] - told["created_at_s"]
-    active_s = told.get("active_s", whole_s)
-    if whole_s - active_s < _PAUSE_S:
-        return duration(active_s)
-    return f"{duration(active_s)} of work, {duration(whole_s)} with pauses"
-
-
-def _state(done: Labelling) -> str:
-    if done.result.partial:
-        return "a part is done; run it again without --sample and --limit to go on"
-    if done.result.already:
-        return "was done before; nothing was sent"
-    if failed := done.result.record.as_json()["failed"]:
-        return f"every row is settled, {failed:,} without a label"
-    return "done"
-
-
-def _classes(failures: Mapping[str, int]) -> str:
-    ordered = sorted(failures.items(), key=lambda one: (-one[1], one[0]))
-    return ", ".join(f"{name} {count:,}" for name, count in ordered)
-
-
-def _cost_rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    if not told["price_per_page_usd"]:
-        return []
-    account = told["account"]
-    at_risk = sum(account["at_risk_pages"].values())
-    wasted = sum(account["wasted_pages"].values())
-    line = f"{counted(account['billed_pages'], 'page')}, {usd(told['billed_usd'])}"
-    if wasted:
-        line += f"; {wasted:,} of them in no label"
-    rows = [("billed", line)]
-    if at_risk:
-        perhaps = f"{counted(at_risk, 'page')}, {usd(told['at_risk_usd'])}"
-        rows.append(("perhaps billed", perhaps))
-    rate = told["requests_per_s"]
-    sent = sum(n for name, n in account["requests"].items() if name != "unsent")
-    if not sent:
-        return rows
-    shown_rate = f", {rate:.2f}/s" if rate else ""
-    rows.append(("requests", f"{sent:,}{shown_rate} ({_classes(account['requests'])})"))
-    return rows
+    raise_if_incomplete(done, options.max_failures)
 
 
 async def write_report_at_end(
@@ -353,3 +221,125 @@ def _images(source: str, options: Options) -> ImageFinder | None:
         with contextlib.suppress(OcrLabelError):
             found = [*image_sources([fixed]), *found]
     return LabelledImages(found)
+
+
+def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]:
+    """The table that a run ends with: state, counts, cost, time, and where everything lies."""
+    record, place = done.result.record.as_json(), done.place
+    rows = [("state", _state(done))]
+    images = counted(record["rows"], "image")
+    rows.append(("labelled", f"{record['labelled']:,} of {images}"))
+    if record["failed"]:
+        rows.append(("failed", f"{record['failed']:,} ({_classes(record['failures'])})"))
+    if record["not_reached"]:
+        rows.append(("not reached", f"{record['not_reached']:,}"))
+    found = f"{counted(record['words'], 'word')} on {counted(record['pages'], 'page')}"
+    rows.append(("found", found))
+    rows += _cost_rows(record)
+    if not done.result.already:
+        rows.append(("time", _time(record)))
+    rows.append(("labels table", done.labels))
+    if record["failed"]:
+        rows.append(("failures table", done.failures))
+    rows.append(("account", place.shown(place.layout.run_key)))
+    if report_at:
+        rows.append(("report", report_at))
+    return rows
+
+
+def _time(record: Mapping[str, Any]) -> str:
+    """The time at work; and from the first start to the end, where there were pauses."""
+    whole_s = record["ended_at_s"] - record["created_at_s"]
+    active_s = record.get("active_s", whole_s)
+    if whole_s - active_s < _PAUSE_S:
+        return duration(active_s)
+    return f"{duration(active_s)} of work, {duration(whole_s)} with pauses"
+
+
+def _state(done: Labelling) -> str:
+    if done.result.partial:
+        return "a part is done; run it again without --sample and --limit to go on"
+    if done.result.already:
+        return "was done before; nothing was sent"
+    if failed := done.result.record.as_json()["failed"]:
+        return f"every row is settled, {failed:,} without a label"
+    return "done"
+
+
+def _classes(failures: Mapping[str, int]) -> str:
+    ordered = sorted(failures.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{name} {count:,}" for name, count in ordered)
+
+
+def _cost_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not record["price_per_page_usd"]:
+        return []
+    account = record["account"]
+    at_risk = sum(account["at_risk_pages"].values())
+    wasted = sum(account["wasted_pages"].values())
+    line = f"{counted(account['billed_pages'], 'page')}, {usd(record['billed_usd'])}"
+    if wasted:
+        line += f"; {wasted:,} of them in no label"
+    rows = [("billed", line)]
+    if at_risk:
+        perhaps = f"{counted(at_risk, 'page')}, {usd(record['at_risk_usd'])}"
+        rows.append(("perhaps billed", perhaps))
+    rate = record["requests_per_s"]
+    sent = sum(n for name, n in account["requests"].items() if name != "unsent")
+    if not sent:
+        return rows
+    shown_rate = f", {rate:.2f}/s" if rate else ""
+    rows.append(("requests", f"{sent:,}{shown_rate} ({_classes(account['requests'])})"))
+    return rows
+
+
+def raise_if_incomplete(done: Labelling, most_share: float) -> None:
+    """Exit 6 when more rows failed than --max-failures allows."""
+    from ocrlabel.dataset.labels_table import read_failures
+    from ocrlabel.dataset.sources import is_table
+
+    record = done.result.record.as_json()
+    if done.result.partial or record["failed"] <= most_share * record["rows"]:
+        return
+    passing, lasting = Counter[str](), Counter[str]()
+    with done.place.store.open(done.result.failures_key) as table:
+        for row in read_failures(table):
+            (passing if row.retryable else lasting)[row.failure_class] += 1
+    raise Incomplete(
+        f"{record['failed']:,} of {counted(record['rows'], 'row')} failed,"
+        f" more than {most_share:.0%}; see {done.failures}\n"
+        + what_helps(
+            passing,
+            lasting,
+            from_a_table=is_table(record["source"]),
+            reusable=done.labels if done.place.is_local else "",
+        )
+        + f"  to accept them: --max-failures {math.ceil(100 * record['failed'] / record['rows'])}%"
+    )
+
+
+def what_helps(
+    passing: Mapping[str, int], lasting: Mapping[str, int], *, from_a_table: bool, reusable: str
+) -> str:
+    """Lines of advice, by failures that may pass and others, each counted by class.
+
+    A table names files that may be mended under it; a folder with other files is another input.
+    reusable: the labels table that --reuse-from can take, "" where it cannot.
+    """
+    lines = ""
+    if passing:
+        lines += (
+            f"  {_listed(passing)} may yet succeed:"
+            f" the same command with --retry-failed {','.join(sorted(passing))}\n"
+        )
+    if not lasting:
+        return lines
+    lines += f"  {_listed(lasting)} will fail again as the files are: mend them, then "
+    if from_a_table:
+        return f"{lines}the same command with --retry-failed {','.join(sorted(lasting))}\n"
+    free = f" and --reuse-from {reusable}, which labels only what is new" if reusable else ""
+    return f"{lines}it is another input: another --output{free}\n"
+
+
+def _listed(classes: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(classes.items()))

@@ -1,4 +1,4 @@
-"""The environment, read here alone, and the options of a command, from the schema."""
+"""The environment as a value, and the options of a command as the schema declares them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def taking(front: Front) -> Callable[[Command], Command]:
 
 
 def option(name: str) -> Any:
-    """What typer is told of one option, for a command that has only a few of them."""
+    """The declaration of one option, for a command that has only a few of them."""
     return typer.Option(help=described()[name].help, show_default=False)
 
 

@@ -16,7 +16,7 @@ from ocrlabel.aws.cost import (
     ocr,
     total,
 )
-from ocrlabel.aws.jobs import Job, Try
+from ocrlabel.aws.jobs import Job, JobAttempt
 
 GUIDE = 3272
 PAGE = (Path(__file__).parents[3] / "docs" / "aws.md").read_text(encoding="utf-8")
@@ -99,7 +99,11 @@ def test_what_was_used_counts_every_attempt_and_one_that_runs():
         "j",
         "n",
         "RUNNING",
-        tries=(Try(started_s=0, stopped_s=1800), Try(started_s=2000), Try()),
+        attempts=(
+            JobAttempt(started_s=0, stopped_s=1800),
+            JobAttempt(started_s=2000),
+            JobAttempt(),
+        ),
         vcpu=2,
         memory_mib=4096,
     )

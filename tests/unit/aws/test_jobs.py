@@ -1,24 +1,32 @@
-"""Jobs against Batch's double: what moto cannot produce."""
+"""Jobs: sizing and requests as values, and against Batch's double what moto cannot produce."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ocrlabel.aws.explain import explain
 from ocrlabel.aws.jobs import (
     ACTIVE,
+    MAX_TIMEOUT_S,
     Sizing,
     cancel,
     children,
+    command,
     describe,
+    for_local,
+    for_service,
+    job_name,
     jobs_in,
     request,
     submit,
     watch,
 )
 from ocrlabel.aws.session import AwsRefused
+from ocrlabel.errors import ConfigError
 from tests.support.aws import FakeTime, Served, aws_at, serving
 from tests.support.fake_batch import FakeBatch
 
@@ -62,8 +70,8 @@ def spot(exit_code: int | None = 137):
 
 
 def watched(aws, job_id, progress=str):
-    told: list[str] = []
-    return watch(aws, job_id, progress, told.append), told
+    lines: list[str] = []
+    return watch(aws, job_id, progress, lines.append), lines
 
 
 def reason(aws, job, **how):
@@ -74,17 +82,17 @@ def reason(aws, job, **how):
 def test_a_submitted_job_is_followed_to_its_end(aws, batch):
     batch.life_of_submitted = life("SUBMITTED", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED")
     job_id = submit(aws, request("train", {}, SIZING, stamp="1", on_ec2=False))
-    job, told = watched(aws, job_id)
+    job, lines = watched(aws, job_id)
     assert job.status == "SUCCEEDED"
-    assert told == ["SUBMITTED", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]
+    assert lines == ["SUBMITTED", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED"]
 
 
 def test_the_moment_after_submit_when_batch_knows_no_job_is_no_error(aws, batch):
     batch.empty = 3
     batch.lives["job"] = life("SUCCEEDED")
-    job, told = watched(aws, "job")
+    job, lines = watched(aws, "job")
     assert job.status == "SUCCEEDED"
-    assert told[0] == "submitted, not listed yet"
+    assert lines[0] == "submitted, not listed yet"
 
 
 def test_a_job_that_batch_never_knows_is_said_after_two_minutes(aws, time):
@@ -104,8 +112,8 @@ def test_one_look_is_one_describe_call_however_large_the_array(aws, batch):
         {"status": "PENDING", "arrayProperties": {"size": 4000, "statusSummary": {"RUNNING": 9}}},
         {"status": "SUCCEEDED", "arrayProperties": {"size": 4000}},
     ]
-    _, told = watched(aws, "job", lambda: "10 of 20 done")
-    assert told[0] == "PENDING · 9 running · 10 of 20 done"
+    _, lines = watched(aws, "job", lambda: "10 of 20 done")
+    assert lines[0] == "PENDING · 9 running · 10 of 20 done"
     assert [action for action, _ in batch.calls] == ["describejobs"] * 2
 
 
@@ -115,7 +123,7 @@ def test_watching_can_hand_over_before_the_end(aws, batch, time):
     assert job.status == "RUNNING"
 
 
-def test_a_retry_after_a_spot_loss_is_told(aws, batch):
+def test_a_retry_after_a_spot_loss_is_reported(aws, batch):
     batch.lives["job"] = [
         {"status": "RUNNING", "attempts": [], "container": {"logStreamName": "a"}},
         {"status": "RUNNABLE", "attempts": [spot()]},
@@ -125,8 +133,8 @@ def test_a_retry_after_a_spot_loss_is_told(aws, batch):
             "container": {"exitCode": 0, "logStreamName": "b"},
         },
     ]
-    job, told = watched(aws, "job")
-    assert told == ["RUNNING", "RUNNABLE", "SUCCEEDED · attempt 2"]
+    job, lines = watched(aws, "job")
+    assert lines == ["RUNNING", "RUNNABLE", "SUCCEEDED · attempt 2"]
     assert reason(aws, job).what == "it succeeded, in attempt 2 (1 ended by a spot loss)"
 
 
@@ -253,3 +261,106 @@ def test_a_job_is_stopped_with_a_reason(aws, batch):
 def test_the_active_jobs_of_a_queue_are_of_every_state(aws, batch):
     batch.lives = {"a": life("RUNNABLE"), "b": life("RUNNING"), "c": life("FAILED")}
     assert [job.id for job in jobs_in(aws, "q", ACTIVE)] == ["a", "b"]
+
+
+def test_one_worker_saturates_the_documented_rate_and_says_so():
+    sizing = for_service(3272, requests_per_s=3.0)
+    assert sizing.workers == 1
+    assert sizing.why == "one worker saturates 3 requests/s"
+    assert sizing.seconds == pytest.approx(1091, abs=1)
+
+
+def test_the_time_out_is_three_times_the_estimate():
+    assert for_service(10_000, requests_per_s=3.0).timeout_s == 10_000
+
+
+def test_more_workers_than_the_rate_feeds_are_allowed_and_explained():
+    sizing = for_service(3272, requests_per_s=3.0, workers=4)
+    assert sizing.workers == 4
+    assert "not faster" in sizing.why
+
+
+def test_a_higher_rate_takes_more_workers():
+    assert for_service(100_000, requests_per_s=50).workers == 3
+
+
+def test_a_local_engine_gets_the_workers_for_about_an_hour():
+    sizing = for_local(100_000, max_workers=64)
+    assert sizing.workers == 39
+    assert 3400 < sizing.seconds < 3600
+
+
+def test_a_local_engine_stays_within_the_vcpus():
+    assert for_local(10_000_000, max_workers=32).workers == 32
+
+
+@pytest.mark.parametrize("workers", [0, 10_001])
+def test_more_workers_than_batch_takes_are_refused(workers):
+    with pytest.raises(ConfigError, match="1 to 10,000"):
+        for_service(10**9, requests_per_s=3, workers=workers)
+
+
+def test_workers_with_nothing_to_do_are_refused():
+    with pytest.raises(ConfigError, match="40 rows are 2 slices of 25"):
+        for_service(40, requests_per_s=3, workers=4)
+
+
+@given(rows=st.integers(1, 10**8), rps=st.floats(0.1, 1000))
+def test_every_size_stays_within_batchs_limits(rows, rps):
+    sizing = for_service(rows, requests_per_s=rps)
+    assert 1 <= sizing.workers <= 10_000
+    assert 60 <= sizing.timeout_s <= MAX_TIMEOUT_S
+
+
+def sized(workers):
+    return for_service(40_000, requests_per_s=3, workers=workers)
+
+
+def test_one_worker_is_no_array_and_two_are():
+    assert "arrayProperties" not in request("train", {}, sized(1), stamp="1", on_ec2=False)
+    made = request("train", {}, sized(2), stamp="1", on_ec2=False)
+    assert made["arrayProperties"] == {"size": 2}
+
+
+def test_the_command_is_the_guides():
+    options = {"batch_size": 500, "concurrency": 3, "resume": True, "fresh": None}
+    assert command("baseline_train", options) == [
+        "python",
+        "-m",
+        "runners.batch_pseudo_labels_aws",
+        "--dataset-name",
+        "baseline_train",
+        "--batch-size",
+        "500",
+        "--concurrency",
+        "3",
+        "--resume",
+    ]
+
+
+def test_money_and_rates_are_written_as_people_write_them():
+    assert command("t", {"rps": "2.5", "max_cost": 10.0})[-4:] == [
+        "--rps",
+        "2.5",
+        "--max-cost",
+        "10",
+    ]
+
+
+def test_the_ec2_queue_has_its_own_definition():
+    made = request("train", {}, sized(1), stamp="1", on_ec2=True)
+    assert (made["jobQueue"], made["jobDefinition"]) == (
+        "batch-processor-queue-ec2",
+        "pseudo-label-processor-ec2",
+    )
+
+
+def test_a_job_name_has_batchs_letters():
+    assert job_name("v1.2", "20261124-1") == "pseudo-label-v1-2-20261124-1"
+    assert len(job_name("x" * 300, "1")) == 128
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "$(id)", 'x"; rm -rf /; "', "a\nb", "-x"])
+def test_a_hostile_dataset_name_is_refused(name):
+    with pytest.raises(ConfigError, match="cannot be used"):
+        command(name, {})

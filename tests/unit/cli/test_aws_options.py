@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrlabel.cli.aws import brought_forward
+from ocrlabel.cli.aws import global_options_first
 from tests.support.command import ocrlabel
 
 OPTIONS = ("--region", "--config")
@@ -26,7 +26,7 @@ OPTIONS = ("--region", "--config")
     ],
 )
 def test_they_come_first_with_their_values_and_the_rest_stays(words, expected):
-    assert brought_forward(OPTIONS, words.split()) == expected.split()
+    assert global_options_first(OPTIONS, words.split()) == expected.split()
 
 
 def test_a_region_is_taken_before_and_after_the_name_of_a_command():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -12,6 +14,8 @@ from typer.main import get_command
 from ocrlabel.cli.main import app
 from tests.support.command import ocrlabel
 
+LARGE = {"pydantic", "pyarrow", "numpy", "PIL", "boto3", "botocore", "httpx2", "obstore"}
+LARGE |= {"rich.progress"}
 _EXAMPLE = re.compile(r"(?:\w+=\S+ )?(?:ocrlabel|python|curl) ")
 
 
@@ -48,5 +52,24 @@ def test_every_command_of_one_machine_shows_an_example(path):
     assert examples(COMMANDS[path])
 
 
-def test_the_version_is_told_without_a_command():
+def test_the_version_is_printed_without_a_command():
     assert ocrlabel("--version").out.strip() == version("ocrlabel")
+
+
+# typer itself loads pydantic for a command with parameters: below `ocrlabel` it cannot be kept out
+@pytest.mark.parametrize(
+    ("words", "unavoidable"),
+    [([], set()), (["--help"], set()), (["run", "--help"], {"pydantic"})],
+    ids=["import", "ocrlabel", "run"],
+)
+def test_neither_the_import_nor_help_loads_a_large_library(words, unavoidable):
+    program = (
+        "import sys\nfrom ocrlabel.cli.main import app\n"
+        f"try:\n    {words} and app({words})\nexcept SystemExit:\n    pass\n"
+        "print()\nprint(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert ("Usage" in done.stdout) == bool(words)
+    assert LARGE & set(done.stdout.splitlines()[-1].split()) <= unavoidable

@@ -1,4 +1,4 @@
-"""When the user is told what an engine cannot do: as a run begins, and not again."""
+"""When the user reads what an engine cannot do: as a run begins, and not again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def started(done):
         ([AllSettled()], 0),  # it was done before
     ],
 )
-def test_it_is_told_once_and_only_where_nothing_was_read_before(events, times):
+def test_it_is_printed_once_and_only_where_nothing_was_read_before(events, times):
     said = Said()
     emit = _with_notice(Chosen(Blind(), "as asked"), said)
     for event in events:
@@ -49,7 +49,7 @@ def test_it_is_told_once_and_only_where_nothing_was_read_before(events, times):
     assert said.events == events
 
 
-def test_an_engine_that_has_nothing_to_tell_tells_nothing():
+def test_an_engine_without_a_notice_prints_nothing():
     said = Said()
     _with_notice(Chosen(Scripted(), "as asked"), said)(started(0))
     assert said.lines == []

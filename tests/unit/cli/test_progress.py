@@ -7,13 +7,19 @@ import json
 
 import pytest
 
-from ocrlabel.cli.progress import Bar, JsonLines, Lines, Progress, progress_line
+from ocrlabel.cli.progress import (
+    JsonLines,
+    ProgressBar,
+    ProgressLines,
+    ProgressStatistics,
+    progress_line,
+)
 from ocrlabel.labels import Failed, FailureClass, Labelled
 from ocrlabel.pipeline.events import AllSettled, Fleet, RowDone, Started
 
 
 class Clock:
-    """Moves when it is told to."""
+    """Moves when a test moves it."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -33,7 +39,7 @@ FAILED = RowDone(Failed(0, "a", FailureClass.EMPTY, "the file is empty", 0.0))
 def progress_of(*events, seconds=0.0):
     """After these events, with so many seconds between two of them."""
     clock = Clock()
-    progress = Progress(clock)
+    progress = ProgressStatistics(clock)
     for event in events:
         progress.take(event)
         clock.now_s += seconds
@@ -61,16 +67,16 @@ def test_what_other_workers_do_is_part_of_done_failed_and_rate():
     assert progress_line(progress).endswith("with 2 other workers")
 
 
-def test_once_all_is_settled_all_rows_are_done_whatever_was_heard_of_the_others():
+def test_once_all_is_settled_all_rows_are_done_whatever_is_known_of_the_others():
     heard = [started(), LABELLED, Fleet(1, labelled=97)]
     assert progress_of(*heard).done == 98
     assert progress_of(*heard, AllSettled()).done == 100
     assert progress_of(started(), LABELLED, Fleet(1, labelled=150)).done == 100
 
 
-def said_by_lines(*events, seconds):
+def printed_lines(*events, seconds):
     clock, out = Clock(), io.StringIO()
-    with Lines(clock, out) as lines:
+    with ProgressLines(clock, out) as lines:
         for event in events:
             lines(event)
             clock.now_s += seconds
@@ -78,43 +84,43 @@ def said_by_lines(*events, seconds):
 
 
 def test_the_last_line_of_progress_is_printed_once():
-    said = said_by_lines(started(rows=3), *[LABELLED] * 3, seconds=11.0)
-    assert [line.split(",")[0] for line in said] == [f"{n} of 3 done" for n in (1, 2, 3)]
+    printed = printed_lines(started(rows=3), *[LABELLED] * 3, seconds=11.0)
+    assert [line.split(",")[0] for line in printed] == [f"{n} of 3 done" for n in (1, 2, 3)]
 
 
-def test_the_last_rows_are_told_also_when_no_line_was_due():
-    said = said_by_lines(started(rows=3), *[LABELLED] * 3, seconds=0.1)
-    assert [line.split(",")[0] for line in said] == ["1 of 3 done", "3 of 3 done"]
+def test_the_last_rows_are_printed_also_when_no_line_was_due():
+    printed = printed_lines(started(rows=3), *[LABELLED] * 3, seconds=0.1)
+    assert [line.split(",")[0] for line in printed] == ["1 of 3 done", "3 of 3 done"]
 
 
 def test_a_worker_that_only_waits_for_the_others_shows_how_far_they_are():
-    said = said_by_lines(started(rows=9), Fleet(1, 3), Fleet(1, 8), seconds=11.0)
-    assert [line.split(",")[0] for line in said] == ["3 of 9 done", "8 of 9 done"]
+    printed = printed_lines(started(rows=9), Fleet(1, 3), Fleet(1, 8), seconds=11.0)
+    assert [line.split(",")[0] for line in printed] == ["3 of 9 done", "8 of 9 done"]
 
 
-def test_neither_a_rate_of_nothing_nor_a_rest_of_nothing_is_told():
-    assert said_by_lines(started(rows=9, done=3), Fleet(1), seconds=11.0) == [
+def test_neither_a_rate_of_zero_nor_an_empty_rest_is_printed():
+    assert printed_lines(started(rows=9, done=3), Fleet(1), seconds=11.0) == [
         "going on: 3 of 9 rows were done before"
     ]
-    last = said_by_lines(started(rows=6), *[LABELLED] * 6, seconds=1.0)[-1]
+    last = printed_lines(started(rows=6), *[LABELLED] * 6, seconds=1.0)[-1]
     assert last == "6 of 6 done, 0.86 images/s"
 
 
-def test_small_sums_are_told_to_a_fraction_of_a_cent_by_line_and_bar():
+def test_line_and_bar_show_small_sums_to_a_fraction_of_a_cent():
     begun = Started(8, 2, 0, "upstage", 0.0015, spent_pages=2)
-    said = "0.0030 USD of about 0.0080 USD"
-    assert f"{said} spent" in progress_line(progress_of(begun, LABELLED, seconds=1.0))
-    bar = Bar(Clock())
+    printed = "0.0030 USD of about 0.0080 USD"
+    assert f"{printed} spent" in progress_line(progress_of(begun, LABELLED, seconds=1.0))
+    bar = ProgressBar(Clock())
     for event in (begun, LABELLED):
         bar(event)
-    assert said in bar._state()
+    assert printed in bar._state()
 
 
-def test_what_was_done_before_is_told_in_the_singular_too():
-    assert said_by_lines(started(done=1), seconds=0.0) == [
+def test_what_was_done_before_is_printed_in_the_singular_too():
+    assert printed_lines(started(done=1), seconds=0.0) == [
         "going on: 1 of 100 rows was done before"
     ]
-    (line,) = said_by_lines(started(done=7), seconds=0.0)
+    (line,) = printed_lines(started(done=7), seconds=0.0)
     assert line == "going on: 7 of 100 rows were done before"
 
 

@@ -10,16 +10,8 @@ from ocrlabel.aws import workflow_summary
 from ocrlabel.aws.cost import CostLine
 from ocrlabel.aws.explain import Explanation
 from ocrlabel.aws.jobs import for_service
-from ocrlabel.aws.workflow import (
-    Console,
-    Repository,
-    RunInputs,
-    StepFiles,
-    code_span,
-    fenced,
-    plain,
-    table,
-)
+from ocrlabel.aws.workflow import RunInputs, StepFiles
+from ocrlabel.aws.workflow_summary import Console, Repository, code_span, fenced, plain, table
 from ocrlabel.errors import ConfigError
 
 JOB = workflow_summary.Followed("baseline_train", "1b6a", Console("ap-northeast-2"))

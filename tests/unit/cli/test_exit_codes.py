@@ -63,14 +63,14 @@ def test_an_error_is_a_sentence():
     assert "a sentence" in ended("sys.exit('a sentence')")[2]
 
 
-def test_what_nobody_foresaw_keeps_its_traceback():
+def test_an_unexpected_error_keeps_its_traceback():
     code, _, err = ended("1 / 0")
     assert code == 1
     assert "ZeroDivisionError" in err
 
 
 # the import machinery cleans up in such callbacks: an exception out of one is swallowed
-TOLD_IN_A_CALLBACK = """import signal, weakref
+SIGTERM_IN_A_CALLBACK = """import signal, weakref
     class Module: pass
     module = Module()
     seen = weakref.ref(module, lambda _: os.kill(os.getpid(), signal.SIGTERM))
@@ -78,7 +78,7 @@ TOLD_IN_A_CALLBACK = """import signal, weakref
     sys.exit(0)"""
 
 
-def test_told_to_stop_where_exceptions_are_swallowed_it_stops_all_the_same():
-    code, _, err = ended(TOLD_IN_A_CALLBACK)
+def test_sigterm_ends_the_process_even_where_exceptions_are_swallowed():
+    code, _, err = ended(SIGTERM_IN_A_CALLBACK)
     assert code == 75
     assert "stopped by SIGTERM; run the same command again to go on" in err
