@@ -1,4 +1,4 @@
-"""An ask is claimed by one worker, and good for a duration; others find out when it is over."""
+"""An attempt is claimed by one worker, and good for a duration; others find out when it is over."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import json
 
 import pytest
 
-from ocrlabel.pipeline.budget.attempts import Ask, Asks, ForeignAsk, ListedAsk, nothing_in_flight
+from ocrlabel.pipeline.budget.attempts import (
+    AttemptClaim,
+    AttemptClaimer,
+    AttemptId,
+    OwnClaim,
+    nothing_in_flight,
+)
 from ocrlabel.pipeline.runtime import Owner
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import CountsCalls
-from tests.support.runs import LAYOUT, world
+from tests.support.runs import run_of, runtime
 from tests.support.stores import DictStore
 
-KEYS = LAYOUT.of_run("r")
 KEY, OTHER = "ab" * 32, "cd" * 32
 
 
@@ -26,21 +31,20 @@ class Slower(DictStore):
         return stored
 
 
-def asks(store, worker="w1", host=None):
-    return Asks(
-        world(store, worker, host=host or worker),
-        KEYS,
+def claimer(store, worker="w1", host=None):
+    return AttemptClaimer(
+        run_of(runtime(store, worker, host=host or worker)).round(),
         send_within_s=30.0,
         request_timeout_s=100.0,
         margin_s=7.0,
     )
 
 
-def test_an_ask_may_be_sent_until_a_duration_after_its_creation_began():
+def test_an_attempt_may_be_sent_until_a_duration_after_its_creation_began():
     async def story():
         began_s = clock()
-        ask = await asks(Slower()).claim(KEY, 3, batch=2, pages=5)
-        return ask == Ask(KEY, 3, 5, began_s + 30.0)
+        claim = await claimer(Slower()).claim(KEY, 3, batch=2, pages=5)
+        return claim == OwnClaim(KEY, 3, 5, began_s + 30.0)
 
     assert run_virtual(story())
 
@@ -48,24 +52,26 @@ def test_an_ask_may_be_sent_until_a_duration_after_its_creation_began():
 def test_one_worker_has_a_number_and_every_other_one_does_not():
     async def story():
         store = DictStore()
-        first = await asks(store).claim(KEY, 1, batch=0, pages=1)
-        return first is not None, await asks(store, "w2").claim(KEY, 1, batch=0, pages=1)
+        first = await claimer(store).claim(KEY, 1, batch=0, pages=1)
+        return first is not None, await claimer(store, "w2").claim(KEY, 1, batch=0, pages=1)
 
     assert run_virtual(story()) == (True, None)
 
 
-def test_an_ask_says_who_made_it_when_and_how_many_pages_it_may_cost():
+def test_a_claim_says_who_made_it_when_and_how_many_pages_it_may_cost():
     async def story():
         store = DictStore()
-        await asks(store).claim(KEY, 1, batch=2, pages=5)
+        await claimer(store).claim(KEY, 1, batch=2, pages=5)
         (data,) = store.objects.values()
         await sleep(11.0)
-        others = asks(store, "w2")
-        seen = await others.read(ListedAsk(KEY, 1))
+        others = claimer(store, "w2")
+        seen = await others.read(AttemptId(KEY, 1))
         await sleep(11.0)
-        return json.loads(data), seen, await others.read(ListedAsk(KEY, 1))
+        return data, seen, await others.read(AttemptId(KEY, 1))
 
-    written, seen, again = run_virtual(story())
+    data, seen, again = run_virtual(story())
+    written = json.loads(data)
+    assert data == json.dumps(written, sort_keys=True).encode()
     me = {"worker": "w1", "host": "w1", "pid": 1, "started": "x"}
     nonce = written.pop("nonce")
     assert len(nonce) == 32
@@ -75,14 +81,14 @@ def test_an_ask_says_who_made_it_when_and_how_many_pages_it_may_cost():
         "send_within_s": 30.0,
         "created_at_s": 1_700_001_000.0,
     }
-    assert seen == ForeignAsk(KEY, 1, 2, 5, Owner(**me), 30.0, 1011.0, 1_700_001_000.0)
+    assert seen == AttemptClaim(KEY, 1, 2, 5, Owner(**me), 30.0, 1011.0, 1_700_001_000.0)
     assert again == seen, "its age counts from when it was first seen"
 
 
-def test_the_newest_ask_of_a_key_is_the_one_with_the_highest_number():
+def test_the_newest_claim_of_a_key_is_the_one_with_the_highest_number():
     async def story():
         store = CountsCalls(DictStore())
-        ours = asks(store)
+        ours = claimer(store)
         nothing = await ours.newest(KEY)
         assert store.calls["get"] == 0
         for number in (1, 12, 2):
@@ -94,34 +100,34 @@ def test_the_newest_ask_of_a_key_is_the_one_with_the_highest_number():
     assert run_virtual(story()) == (None, 12, 12)
 
 
-def test_every_ask_of_the_round_is_listed_by_its_key_and_number():
+def test_every_attempt_of_the_round_is_listed_by_its_key_and_number():
     async def story():
         store = DictStore()
-        ours = asks(store)
+        ours = claimer(store)
         for key, number in ((KEY, 1), (KEY, 2), (OTHER, 1)):
             await ours.claim(key, number, batch=0, pages=1)
         return await ours.listed()
 
-    assert run_virtual(story()) == [ListedAsk(KEY, 1), ListedAsk(KEY, 2), ListedAsk(OTHER, 1)]
+    assert run_virtual(story()) == [AttemptId(KEY, 1), AttemptId(KEY, 2), AttemptId(OTHER, 1)]
 
 
-def test_an_ask_that_was_cleared_away_is_none_unless_it_was_seen_and_not_forgotten():
+def test_a_claim_that_was_cleared_away_is_none_unless_it_was_seen_and_not_forgotten():
     async def story():
         store = DictStore()
-        ours = asks(store)
+        ours = claimer(store)
         for key in (KEY, OTHER):
             await ours.claim(key, 1, batch=0, pages=1)
-            await ours.read(ListedAsk(key, 1))
+            await ours.read(AttemptId(key, 1))
         store.objects.clear()
         ours.forget(KEY)
-        kept = await ours.read(ListedAsk(OTHER, 1))
-        return await ours.read(ListedAsk(KEY, 1)), kept is not None
+        kept = await ours.read(AttemptId(OTHER, 1))
+        return await ours.read(AttemptId(KEY, 1)), kept is not None
 
     assert run_virtual(story()) == (None, True)
 
 
-def ask_seen_at(since_s: float) -> ForeignAsk:
-    return ForeignAsk(KEY, 1, 0, 1, Owner("w9", "elsewhere"), 30.0, since_s, 0.0)
+def claim_seen_at(since_s: float) -> AttemptClaim:
+    return AttemptClaim(KEY, 1, 0, 1, Owner("w9", "elsewhere"), 30.0, since_s, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +144,7 @@ def test_a_request_is_out_of_the_way_once_it_could_be_sent_answered_and_a_margin
     now_s, owner_dead, over
 ):
     found = nothing_in_flight(
-        ask_seen_at(500.0),
+        claim_seen_at(500.0),
         now_s=now_s,
         request_timeout_s=100.0,
         margin_s=7.0,
@@ -147,26 +153,26 @@ def test_a_request_is_out_of_the_way_once_it_could_be_sent_answered_and_a_margin
     assert found is over
 
 
-def test_an_ask_is_over_by_the_clock_of_whoever_looks_at_it():
+def test_an_attempt_is_over_by_the_clock_of_whoever_looks_at_it():
     async def story():
-        ours = asks(DictStore())
-        ask = ask_seen_at(clock())
-        found = [ours.over(ask)]
+        ours = claimer(DictStore())
+        claim = claim_seen_at(clock())
+        found = [ours.over(claim)]
         await sleep(136.9)
-        found.append(ours.over(ask))
+        found.append(ours.over(claim))
         await sleep(0.1)
-        return [*found, ours.over(ask)]
+        return [*found, ours.over(claim)]
 
     assert run_virtual(story()) == [False, False, True]
 
 
-def test_an_ask_of_a_process_of_this_host_that_runs_no_more_is_over_at_once():
+def test_an_attempt_of_a_process_of_this_host_that_runs_no_more_is_over_at_once():
     async def story():
         store = DictStore()
-        await asks(store, "w2", host="here").claim(KEY, 1, batch=0, pages=1)
+        await claimer(store, "w2", host="here").claim(KEY, 1, batch=0, pages=1)
         found = []
         for host in ("here", "there"):
-            others = asks(store, "w1", host=host)
+            others = claimer(store, "w1", host=host)
             found.append(others.over(await others.newest(KEY)))
         return found
 

@@ -13,9 +13,10 @@ from ocrlabel.errors import RunMismatch
 from ocrlabel.labels import Failed, FailureClass, ImageRef, Labelled, Page, Tally, Word
 from ocrlabel.pipeline.merge.result_tables import finished_rows, overlaid, write_tables
 from ocrlabel.pipeline.plan import Plan
+from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.state.checkpoint import Checkpoints
 from tests.support.clock import run_virtual
-from tests.support.runs import LAYOUT, world
+from tests.support.runs import LAYOUT, runtime
 from tests.support.stores import DictStore
 
 PLAN = Plan("run-1", "train", "train.parquet", "ab" * 32, 5, "upstage", batch_rows=2)
@@ -34,18 +35,18 @@ def labelled(ordinal: int) -> Settled:
 
 
 async def merged(batches, plan=PLAN):
-    """What is read back of checkpoints: rows by (batch, retry). Also what was told of each."""
-    checkpoints = Checkpoints(world(DictStore()), LAYOUT, plan)
-    for (batch, retry), rows in batches.items():
-        await checkpoints.write(batch, rows, retry=retry)
+    """What is read back of checkpoints: rows by (batch, round). Also what was told of each."""
+    run = Run(runtime(DictStore()), LAYOUT, plan)
+    for (batch, number), rows in batches.items():
+        await Checkpoints(run.round(number)).write(batch, rows)
     told = []
 
-    def saw(retry, rows):
-        told.append((retry, [row.ref.ordinal for row in rows]))
+    def saw(number, rows):
+        told.append((number, [row.ref.ordinal for row in rows]))
 
     # a listing comes in no order that one may count on
     places = list(reversed(batches))
-    return [rows async for rows in finished_rows(plan, checkpoints, places, saw)], told
+    return [rows async for rows in finished_rows(run, places, saw)], told
 
 
 def test_rows_of_a_retry_round_take_the_places_of_those_they_are_about_and_no_others():
