@@ -148,7 +148,7 @@ def runtime(
 def run_of(runtime: Runtime, run_id: str = "r", price_usd: float = 0.0, **options: Any) -> Run:
     """A run of which nothing but its id matters."""
     plan = Plan(run_id, LAYOUT.dataset, "made images", "f", 100, "billing")
-    return Run(runtime, LAYOUT, plan, RunOptions(**options), price_usd)
+    return Run(runtime, LAYOUT, plan, Options(**options), price_usd)
 
 
 async def go(
