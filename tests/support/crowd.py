@@ -63,7 +63,8 @@ class Crowd:
         while True:
             member = member.looking(self.store.values(), clock())
             pool.set_share(member.share())
-            pool.adopt(member.ceilings())
+            for other in member.sightings.values():
+                pool.adopt(other.heartbeat.ceilings)
             if clock() - beat_at >= DURATION_S / 3 or member.is_awaited():
                 beat_at = clock()
                 heartbeat = member.heartbeat(pool.ceilings())

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrlabel.pipeline.rate.aimd import Ceiling
 from ocrlabel.pipeline.rate.fleet import ALONE, NOTHING, Heartbeat, Member, Share
 
 DURATION_S = 6.0
@@ -205,15 +204,6 @@ def test_a_worker_that_rests_gives_its_share_back_at_once():
 def test_a_newcomer_does_not_stop_those_who_send():
     me = lone(Member("me", DURATION_S), 0.0).looking([], 0.0)
     assert me.looking([Heartbeat("new", 1, DURATION_S)], 0.1).share().fraction == 0.5
-
-
-def test_the_newest_ceiling_of_the_fleet_counts():
-    old, new = Ceiling(3.0, falls=1, rises=7), Ceiling(2.5, limit_rps=3.0, falls=2)
-    beats = [
-        Heartbeat("a", 1, DURATION_S, ceilings={"key": new}),
-        Heartbeat("b", 1, DURATION_S, ceilings={"key": old, "key2": old}),
-    ]
-    assert Member("me", 1).looking(beats, 0.0).ceilings() == {"key": new, "key2": old}
 
 
 @given(

@@ -1,4 +1,4 @@
-"""One worker never takes a lease from itself."""
+"""One worker never takes a lease from itself, nor from anybody who may still work on it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,66 @@ from dataclasses import replace
 import pytest
 
 from ocrlabel.errors import StoreUnavailable
-from ocrlabel.pipeline.leases.leases import Closed, Free, HeldUntil, LeaseMark, Leases
+from ocrlabel.pipeline.leases.leases import (
+    Closed,
+    Free,
+    HeldUntil,
+    Lease,
+    LeaseMark,
+    Leases,
+    Seen,
+    lease_state,
+)
+from ocrlabel.pipeline.runtime import Owner
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import CountsCalls
-from tests.support.runs import run_of, runtime
+from tests.support.runs import LAYOUT, run_of, runtime
 from tests.support.stores import DictStore
+
+DURATION_S, MARGIN_S, SINCE_S = 60.0, 15.0, 1000.0
+ENDS_S = SINCE_S + DURATION_S + MARGIN_S
+
+
+def stands(state: LeaseMark, now_s: float, *, owner_dead: bool = False):
+    seen = Seen(7, state, Owner("w1"), DURATION_S, SINCE_S)
+    return lease_state(seen, now_s=now_s, margin_s=MARGIN_S, owner_dead=owner_dead)
+
+
+def test_what_nobody_ever_claimed_is_free_from_its_first_number():
+    for owner_dead in (True, False):
+        found = lease_state(None, now_s=0.0, margin_s=MARGIN_S, owner_dead=owner_dead)
+        assert found == Free(1, taken_over=False)
+
+
+@pytest.mark.parametrize("now_s", [SINCE_S, ENDS_S, ENDS_S + 1e9])
+@pytest.mark.parametrize("owner_dead", [True, False])
+def test_what_is_closed_stays_closed_for_ever_whoever_has_died(now_s, owner_dead):
+    assert stands(LeaseMark.CLOSED, now_s, owner_dead=owner_dead) == Closed()
+
+
+@pytest.mark.parametrize("owner_dead", [True, False])
+def test_what_was_given_back_is_free_at_once(owner_dead):
+    found = stands(LeaseMark.RELEASED, SINCE_S, owner_dead=owner_dead)
+    assert found == Free(8, taken_over=True)
+
+
+def test_what_is_held_is_free_only_after_its_duration_and_the_margin():
+    assert stands(LeaseMark.HELD, SINCE_S) == HeldUntil(ENDS_S)
+    assert stands(LeaseMark.HELD, ENDS_S - 0.001) == HeldUntil(ENDS_S)
+    assert stands(LeaseMark.HELD, ENDS_S) == Free(8, taken_over=True)
+
+
+def test_what_a_process_of_this_host_held_that_runs_no_more_is_free_at_once():
+    assert stands(LeaseMark.HELD, SINCE_S, owner_dead=True) == Free(8, taken_over=True)
+
+
+def test_a_lease_may_be_acted_on_until_its_time_and_not_after_it_was_lost():
+    lease = Lease("0000-00", 1, valid_until_s=10.0)
+    assert lease.valid(9.999)
+    assert not lease.valid(10.0)
+    lease.lost = True
+    assert not lease.valid(0.0)
+
 
 FIRST = Free(number=1, taken_over=False)
 NAME = "0000-00"
@@ -88,10 +143,10 @@ def test_a_batch_shows_how_the_newest_number_of_each_of_its_slices_stands():
         lease = await ours.claim("0000-00", FIRST)
         assert await ours.renew(lease)
         assert await ours.renew(lease)
-        assert await ours.give_back(lease, LeaseState.CLOSED)
+        assert await ours.give_back(lease, LeaseMark.CLOSED)
         assert await ours.claim("0000-01", FIRST)
         lease = await ours.claim("0000-02", FIRST)
-        assert await ours.give_back(lease, LeaseState.RELEASED)
+        assert await ours.give_back(lease, LeaseMark.RELEASED)
         assert await ours.claim("0001-00", FIRST)
         store.objects = dict(reversed(store.objects.items()))  # a listing may have any order
         return await leases(store, "w2").look_at_batch(0)
@@ -265,7 +320,7 @@ def test_a_lease_is_written_under_its_number_with_its_state_owner_duration_and_a
         ours = leases(store)
         lease = await ours.claim(NAME, FIRST)
         await ours.renew(lease)
-        await ours.give_back(lease, LeaseState.CLOSED)
+        await ours.give_back(lease, LeaseMark.CLOSED)
         return store.objects
 
     objects = run_virtual(story())
@@ -292,7 +347,7 @@ def test_what_a_worker_wrote_itself_stands_as_it_does_for_everybody_else():
         await ours.renew(lease)
         await sleep(10.0)
         again = await ours.look(NAME)
-        await ours.give_back(lease, LeaseState.RELEASED)
+        await ours.give_back(lease, LeaseMark.RELEASED)
         return held, lapsed, again, await ours.look(NAME)
 
     assert run_virtual(story()) == (
@@ -321,10 +376,10 @@ def test_a_lease_of_a_process_of_this_host_is_free_at_once_if_that_does_not_run(
             asked.append((pid, started))
             return runs
 
-        lender, us = (world(store, worker, host="here") for worker in ("w7", "w1"))
-        keys = LAYOUT.of_run("r")
-        assert await Leases(lender, keys, duration_s=60.0).claim(NAME, FIRST)
-        ours = Leases(replace(us, alive=alive), keys, duration_s=60.0)
+        lender, us = (runtime(store, worker, host="here") for worker in ("w7", "w1"))
+        lent = Leases(run_of(lender).round(), duration_s=60.0)
+        assert await lent.claim(NAME, FIRST)
+        ours = Leases(run_of(replace(us, alive=alive)).round(), duration_s=60.0)
         return await ours.look(NAME), asked
 
     found, asked = run_virtual(story())
@@ -340,6 +395,6 @@ def test_a_renewal_after_one_that_another_worker_took_is_lost_and_nothing_follow
         with pytest.raises(StoreUnavailable):
             await ours.renew(lease)
         assert await leases(store, "w2").claim(NAME, Free(2, taken_over=True))
-        return await ours.give_back(lease, LeaseState.CLOSED), len(store.objects)
+        return await ours.give_back(lease, LeaseMark.CLOSED), len(store.objects)
 
     assert run_virtual(story()) == (False, 2)
