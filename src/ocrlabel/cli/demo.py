@@ -13,7 +13,7 @@ import typer
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
-    from ocrlabel.api import LabelResult
+    from ocrlabel import LabelResult
     from ocrlabel.demo.demo_pages import DemoFolder
     from ocrlabel.demo.measure import Found
     from ocrlabel.options import EngineName
@@ -40,7 +40,7 @@ def demo(
 
         ocrlabel demo pages/ --engine tesseract --seed 7
     """
-    from ocrlabel.api import label
+    from ocrlabel import label
     from ocrlabel.demo.demo_pages import documents, write_folder
 
     print(f"drawing pages into {folder / 'images'} ...", flush=True)
