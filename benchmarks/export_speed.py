@@ -67,11 +67,11 @@ def write_table(path: Path, pages: int) -> None:
 
 def child(format_name: str, table: Path) -> None:
     from ocrlabel.dataset.labels_table import read_labels
-    from ocrlabel.export.formats import Options, export_of
+    from ocrlabel.export.formats import ExportOptions, export_of
 
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        summary = export_of(format_name)(read_labels(table), None, Path(folder), Options())
+        summary = export_of(format_name)(read_labels(table), None, Path(folder), ExportOptions())
         seconds = time.monotonic() - started
         written = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file())
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

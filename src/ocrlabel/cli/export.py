@@ -73,11 +73,11 @@ def export(
     """
     from ocrlabel.dataset.labels_table import read_labels
     from ocrlabel.export.export_pages import parse_shares
-    from ocrlabel.export.formats import Options, SplitPlan, export_of
+    from ocrlabel.export.formats import ExportOptions, SplitPlan, export_of
     from ocrlabel.export.images import LabelledImages, image_sources
     from ocrlabel.export.recognition import read_charset
 
-    options = Options(
+    options = ExportOptions(
         ignore_below=ignore_below,
         keep_untranscribed=keep_untranscribed,
         splits=parse_shares(splits, seed=seed) if splits else SplitPlan(),

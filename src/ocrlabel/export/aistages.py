@@ -25,7 +25,7 @@ from typing import Any
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import Correction, ImageFinder, Options, Summary
+from ocrlabel.export.formats import Correction, ExportOptions, ImageFinder, Summary
 from ocrlabel.export.geometry import quad
 from ocrlabel.export.import_files import files, number, read_json
 from ocrlabel.export.output_folder import JsonFile
@@ -35,7 +35,7 @@ from ocrlabel.labels import Word
 
 
 def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
 ) -> Summary:
     """Write jsons/SPLIT.json, submission_SPLIT.csv and, with images, images/SPLIT/*.jpg."""
     with ExportSession("aistages", images, output, options) as session, ExitStack() as opened:

@@ -21,7 +21,7 @@ from typing import Any
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import Correction, ImageFinder, Options, Summary
+from ocrlabel.export.formats import Correction, ExportOptions, ImageFinder, Summary
 from ocrlabel.export.geometry import box, signed_area
 from ocrlabel.export.import_files import files, number, read_json
 from ocrlabel.export.output_folder import JsonFile, dumps
@@ -30,7 +30,7 @@ from ocrlabel.labels import Word
 
 
 def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
 ) -> Summary:
     """Write annotations/instances_SPLIT.json and, with images, images/SPLIT/*.jpg."""
     with ExportSession("coco", images, output, options) as session, ExitStack() as opened:

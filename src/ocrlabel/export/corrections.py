@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import is_ignored
-from ocrlabel.export.formats import Correction, Options
+from ocrlabel.export.formats import Correction, ExportOptions
 from ocrlabel.export.geometry import is_region, quad
 from ocrlabel.export.icdar2015 import DO_NOT_CARE, one_line
 from ocrlabel.export.output_folder import file_name, last_part
@@ -52,7 +52,7 @@ class Merge:
         read_rows: Callable[[], Iterator[LabelRow]],
         corrections: Iterable[Correction],
         exported: Iterable[tuple[str, str, int]],
-        rule: Options,
+        rule: ExportOptions,
     ) -> None:
         self._read_rows, self._rule = read_rows, rule
         self.unmatched: list[str] = []
@@ -178,7 +178,7 @@ def exported_pages(folder: Path) -> Iterator[tuple[str, str, int]]:
                 ) from error
 
 
-def apply_correction(row: LabelRow, correction: Correction, rule: Options) -> LabelRow:
+def apply_correction(row: LabelRow, correction: Correction, rule: ExportOptions) -> LabelRow:
     """Return the corrected page, or `row` itself where nothing was changed or reviewed."""
     words, classes = _with_classes(row)
     sent = [n for n, word in enumerate(words) if is_region(word.polygon)]
@@ -226,7 +226,7 @@ def _is_at(a: Polygon, b: Polygon) -> bool:
     )
 
 
-def _is_same(word: Word, label: str, before: Word, old_label: str, rule: Options) -> bool:
+def _is_same(word: Word, label: str, before: Word, old_label: str, rule: ExportOptions) -> bool:
     sent_ignored = is_ignored(before, old_label, rule)
     if label == IGNORE:
         # a text that reads like the mark for do-not-care went out as one

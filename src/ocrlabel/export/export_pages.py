@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.formats import Options, SplitPlan
+from ocrlabel.export.formats import ExportOptions, SplitPlan
 from ocrlabel.export.geometry import is_region
 from ocrlabel.export.output_folder import safe_part
 from ocrlabel.labels import Polygon, Word
@@ -43,7 +43,9 @@ class ExportWord:
     ignored: bool
 
 
-def export_words(row: LabelRow, options: Options, left_out: Counter[str]) -> tuple[ExportWord, ...]:
+def export_words(
+    row: LabelRow, options: ExportOptions, left_out: Counter[str]
+) -> tuple[ExportWord, ...]:
     """Return the page's words in the table's order; those without an area are counted, not kept."""
     words: list[ExportWord] = []
     for number, word in enumerate(row.words):
@@ -56,7 +58,7 @@ def export_words(row: LabelRow, options: Options, left_out: Counter[str]) -> tup
     return tuple(words)
 
 
-def is_ignored(word: Word, label: str, options: Options) -> bool:
+def is_ignored(word: Word, label: str, options: ExportOptions) -> bool:
     """Whether a word is do-not-care: by its class, for want of a text, or by its confidence."""
     if label == IGNORE or (not word.text.strip() and not options.keep_untranscribed):
         return True

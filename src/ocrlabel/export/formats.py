@@ -60,7 +60,11 @@ class Export(Protocol):
     """What a format's module offers as `export`."""
 
     def __call__(
-        self, rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+        self,
+        rows: Iterator[LabelRow],
+        images: ImageFinder | None,
+        output: Path,
+        options: ExportOptions,
     ) -> Summary:
         """Write every row into the folder `output`. Without images only labels are written.
 
@@ -91,7 +95,7 @@ class SplitPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ExportOptions:
     """What the user chose.
 
     ignore_below: words below this confidence count as do-not-care; words without a confidence

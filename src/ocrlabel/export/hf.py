@@ -23,7 +23,7 @@ from ocrlabel.dataset.labels_table import FROM_ENGINE, IGNORE, LabelRow
 from ocrlabel.dataset.parquet_io import open_parquet
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage
-from ocrlabel.export.formats import Correction, ImageFile, ImageFinder, Options, Summary
+from ocrlabel.export.formats import Correction, ExportOptions, ImageFile, ImageFinder, Summary
 from ocrlabel.export.import_files import files, number
 from ocrlabel.export.session import ExportSession, labels_name, referred
 from ocrlabel.labels import Word
@@ -40,7 +40,7 @@ _OPTIONAL = ("confidences", "source")
 
 
 def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
 ) -> Summary:
     """Write data/SPLIT-*.parquet and README.md with the splits in its head."""
     with ExportSession("hf", images, output, options) as session, ExitStack() as opened:

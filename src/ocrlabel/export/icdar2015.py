@@ -19,7 +19,7 @@ from pathlib import Path
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportWord
-from ocrlabel.export.formats import Correction, ImageFinder, Options, Summary
+from ocrlabel.export.formats import Correction, ExportOptions, ImageFinder, Summary
 from ocrlabel.export.geometry import quad
 from ocrlabel.export.import_files import files, lines, number
 from ocrlabel.export.recognition import LINE_BREAKS
@@ -31,7 +31,7 @@ _TO_SPACE = str.maketrans(dict.fromkeys(LINE_BREAKS, " "))
 
 
 def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
 ) -> Summary:
     """Write SPLIT/gt/gt_NAME.txt and, with images, SPLIT/images/NAME.jpg."""
     with ExportSession("icdar2015", images, output, options) as session:

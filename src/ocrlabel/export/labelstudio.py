@@ -30,7 +30,7 @@ from xml.sax.saxutils import quoteattr
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import Correction, ImageFinder, Options, Summary
+from ocrlabel.export.formats import Correction, ExportOptions, ImageFinder, Summary
 from ocrlabel.export.import_files import files, number, read_json
 from ocrlabel.export.output_folder import JsonFile
 from ocrlabel.export.session import ExportSession
@@ -43,7 +43,7 @@ _LABELS = ("polygonlabels", "rectanglelabels", "labels")
 
 
 def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
 ) -> Summary:
     """Write tasks.json, labeling_config.xml and, with images, images/*.jpg."""
     classes: dict[str, None] = {"text": None, IGNORE: None}

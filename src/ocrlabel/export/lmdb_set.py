@@ -17,7 +17,7 @@ from typing import Any
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.export_pages import ExportPage
-from ocrlabel.export.formats import ImageFinder, Options, Summary
+from ocrlabel.export.formats import ExportOptions, ImageFinder, Summary
 from ocrlabel.export.output_folder import OutputFolder
 from ocrlabel.export.recognition import export_samples
 
@@ -26,7 +26,7 @@ _FIRST_MAP_BYTES = 64 * 2**20
 
 
 def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
 ) -> Summary:
     """Write SPLIT/data.mdb and dict.txt. Raises ConfigError without images or without lmdb."""
     return export_samples("lmdb", rows, images, output, options, _Samples)

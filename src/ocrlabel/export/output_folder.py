@@ -19,7 +19,7 @@ from typing import TextIO
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.formats import Options
+from ocrlabel.export.formats import ExportOptions
 
 MARKER = ".ocrlabel-export.json"
 # Not allowed in a file name on Windows, or a separator in one of the formats.
@@ -30,7 +30,7 @@ _LONGEST_BYTES = 120  # leaves room for a prefix, a page number and a suffix bel
 class OutputFolder:
     """The output folder. Every path is asked for here, so that the marker knows it."""
 
-    def __init__(self, root: Path, format_name: str, options: Options) -> None:
+    def __init__(self, root: Path, format_name: str, options: ExportOptions) -> None:
         self.root = root
         self._format = format_name
         self._options = options
@@ -98,13 +98,13 @@ def _remove(root: Path, names: list[str]) -> None:
             entry.unlink(missing_ok=True)
 
 
-def rule_of(root: Path) -> Options:
+def rule_of(root: Path) -> ExportOptions:
     """By which options the export in `root` called words do-not-care; the default if none."""
     marker = root / MARKER
     if not marker.is_file():
-        return Options()
+        return ExportOptions()
     content = json.loads(marker.read_text(encoding="utf-8"))
-    return Options(
+    return ExportOptions(
         ignore_below=content["ignore_below"], keep_untranscribed=content["keep_untranscribed"]
     )
 

@@ -24,7 +24,7 @@ from typing import TextIO
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import Correction, ImageFinder, Options, Summary
+from ocrlabel.export.formats import Correction, ExportOptions, ImageFinder, Summary
 from ocrlabel.export.import_files import files, lines, number
 from ocrlabel.export.output_folder import dumps
 from ocrlabel.export.session import ExportSession
@@ -35,7 +35,7 @@ _DO_NOT_CARE = {DO_NOT_CARE, "*"}
 
 
 def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
 ) -> Summary:
     """Write SPLIT/Label.txt and, with images, SPLIT/*.jpg."""
     with ExportSession("paddleocr", images, output, options) as session, ExitStack() as opened:

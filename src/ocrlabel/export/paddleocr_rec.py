@@ -15,13 +15,13 @@ from pathlib import Path
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.export.export_pages import ExportPage
-from ocrlabel.export.formats import ImageFinder, Options, Summary
+from ocrlabel.export.formats import ExportOptions, ImageFinder, Summary
 from ocrlabel.export.output_folder import OutputFolder
 from ocrlabel.export.recognition import export_samples
 
 
 def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
 ) -> Summary:
     """Write SPLIT/rec_gt.txt, SPLIT/crop_img/ and dict.txt. Raises ConfigError without images."""
     return export_samples("paddleocr-rec", rows, images, output, options, _LabelFile)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import ImageFinder, NoImage, Options, Summary
+from ocrlabel.export.formats import ExportOptions, ImageFinder, NoImage, Summary
 from ocrlabel.export.geometry import (
     box,
     is_convex,
@@ -65,7 +65,7 @@ def export_samples(
     rows: Iterator[LabelRow],
     images: ImageFinder | None,
     output: Path,
-    options: Options,
+    options: ExportOptions,
     open_set: Callable[[OutputFolder, str], SampleSet],
 ) -> Summary:
     """Write a sample set for each split that has samples, and dict.txt.
@@ -95,7 +95,7 @@ def export_samples(
 
 
 def recognition_crops(
-    session: ExportSession, page: ExportPage, images: ImageFinder, options: Options
+    session: ExportSession, page: ExportPage, images: ImageFinder, options: ExportOptions
 ) -> Iterator[tuple[ExportWord, bytes]]:
     """Return the page's words that a recogniser can learn from, each with its crop as JPEG.
 
@@ -122,7 +122,7 @@ def recognition_crops(
         yield word, _jpeg(image)
 
 
-def _why_not(word: ExportWord, page: ExportPage, options: Options) -> str | None:
+def _why_not(word: ExportWord, page: ExportPage, options: ExportOptions) -> str | None:
     if word.ignored:
         return IGNORED
     if not word.text.strip():
@@ -137,7 +137,7 @@ def _why_not(word: ExportWord, page: ExportPage, options: Options) -> str | None
     return why_unfit(word.text, options)
 
 
-def why_unfit(text: str, options: Options) -> str | None:
+def why_unfit(text: str, options: ExportOptions) -> str | None:
     """Why a recognition set leaves this text out; None when it fits.
 
     Its label files are lines with tabs, so a text with either has no place in them.

@@ -17,7 +17,7 @@ from typing import Self
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.export_pages import ExportPage, Leaks, export_words, split_of
-from ocrlabel.export.formats import ImageFile, ImageFinder, NoImage, Options, Summary
+from ocrlabel.export.formats import ExportOptions, ImageFile, ImageFinder, NoImage, Summary
 from ocrlabel.export.output_folder import OutputFolder, PageNames, suffix
 
 PAGES_FILE = "ocrlabel_pages.jsonl"
@@ -55,7 +55,7 @@ class ExportSession:
     """The part that all formats share. Used as a context: leaving it well writes the card."""
 
     def __init__(
-        self, format_name: str, images: ImageFinder | None, output: Path, options: Options
+        self, format_name: str, images: ImageFinder | None, output: Path, options: ExportOptions
     ) -> None:
         self._format = format_name
         self._images = images
@@ -202,7 +202,7 @@ def needs_images(format_name: str) -> ConfigError:
     )
 
 
-def card(summary: Summary, options: Options) -> str:
+def card(summary: Summary, options: ExportOptions) -> str:
     """Return the card as Markdown. Equal exports have equal cards: it holds no time of its own."""
     first, last = summary.labelled
     return "\n".join(
@@ -242,13 +242,13 @@ def _known(summary: Summary) -> list[str]:
     return [text for engine, text in WEAKNESSES.items() if engine in named]
 
 
-def _rule(options: Options) -> str:
+def _rule(options: ExportOptions) -> str:
     if options.ignore_below is None:
         return ""
     return f" (confidence below {options.ignore_below:g} counts as do-not-care)"
 
 
-def _made(options: Options) -> str:
+def _made(options: ExportOptions) -> str:
     if not options.splits.shares:
         return "- kept as the table has them"
     shares = ", ".join(f"{name} {share:g}" for name, share in options.splits.shares)

@@ -18,7 +18,7 @@ from pathlib import Path
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import ImageFinder, Options, Summary
+from ocrlabel.export.formats import ExportOptions, ImageFinder, Summary
 from ocrlabel.export.geometry import quad
 from ocrlabel.export.session import ExportSession
 
@@ -26,7 +26,7 @@ IGNORED = "do_not_care"
 
 
 def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: Options
+    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
 ) -> Summary:
     """Write labels/SPLIT/*.txt, data.yaml and, with images, images/SPLIT/*.jpg."""
     classes = {"text": 0}

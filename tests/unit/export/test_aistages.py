@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ocrlabel.export.aistages import corrections, export
-from ocrlabel.export.formats import Options
+from ocrlabel.export.formats import ExportOptions
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word
 
@@ -28,7 +28,7 @@ def baseline_polygons(image_path, annotation_path):
 
 def test_the_baseline_finds_every_image_and_polygon(tmp_path):
     table = [row(NAME, [Word("합계", MANY, 0.9), word("x")], split="train")]
-    export(iter(table), Pictures(), tmp_path, Options())
+    export(iter(table), Pictures(), tmp_path, ExportOptions())
     found = baseline_polygons(tmp_path / "images" / "train", tmp_path / "jsons" / "train.json")
     (polygons,) = found.values()
     assert polygons[0].tolist() == [[[round(x), round(y)] for x, y in MANY]]
@@ -36,7 +36,7 @@ def test_the_baseline_finds_every_image_and_polygon(tmp_path):
 
 
 def test_file_names_stay_as_the_competition_gave_them(tmp_path):
-    export(iter([row(NAME, [word()])]), None, tmp_path, Options())
+    export(iter([row(NAME, [word()])]), None, tmp_path, ExportOptions())
     assert list(json.loads((tmp_path / "jsons" / "pseudo.json").read_text())["images"]) == [NAME]
 
 
@@ -45,7 +45,7 @@ def test_the_submission_has_a_line_an_image_and_no_illegible_word(tmp_path):
         row("a,b.jpg", [Word("합계", MANY, 0.9), word("x"), word("low", confidence=0.1)]),
         row("empty.jpg"),
     ]
-    export(iter(table), None, tmp_path, Options(ignore_below=0.5))
+    export(iter(table), None, tmp_path, ExportOptions(ignore_below=0.5))
     frame = pd.read_csv(tmp_path / "submission_pseudo.csv", keep_default_na=False)
     assert list(frame.columns) == ["filename", "polygons"]
     assert frame["filename"].tolist() == ["a,b.jpg", "empty.jpg"]
@@ -58,7 +58,7 @@ def test_the_submission_has_a_line_an_image_and_no_illegible_word(tmp_path):
 def test_words_say_script_orientation_and_legibility(tmp_path):
     words = [word("합계"), word("total", (10, 40)), word("세로", (150, 5), size=(20, 80))]
     table = [row("a.jpg", words, classes=("text", "ignore", "text"))]
-    export(iter(table), None, tmp_path, Options())
+    export(iter(table), None, tmp_path, ExportOptions())
     page = json.loads((tmp_path / "jsons" / "pseudo.json").read_text())["images"]["a.jpg"]
     assert (page["img_w"], page["img_h"]) == (200, 100)
     one, two, three = page["words"].values()

@@ -10,7 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from ocrlabel.export.coco import export
-from ocrlabel.export.formats import Options
+from ocrlabel.export.formats import ExportOptions
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word
 
@@ -28,7 +28,7 @@ def loaded(path) -> COCO:
 
 def test_pycocotools_draws_each_polygon_where_it_is_on_the_page(tmp_path):
     table = [row("a.jpg", [Word("turned", TURNED, 0.5), Word("many", MANY, None)])]
-    export(iter(table), Pictures(), tmp_path, Options())
+    export(iter(table), Pictures(), tmp_path, ExportOptions())
     coco = loaded(tmp_path / "annotations" / "instances_pseudo.json")
     (image,) = coco.loadImgs(coco.getImgIds())
     assert (tmp_path / "images" / "pseudo" / image["file_name"]).is_file()
@@ -48,7 +48,7 @@ def test_pycocotools_draws_each_polygon_where_it_is_on_the_page(tmp_path):
 def test_do_not_care_is_a_crowd_and_classes_are_categories(tmp_path):
     words = [word("a"), word("b", (10, 40)), word("c", (10, 70))]
     table = [row("a.jpg", words, classes=("text", "ignore", "total"))]
-    export(iter(table), None, tmp_path, Options())
+    export(iter(table), None, tmp_path, ExportOptions())
     coco = loaded(tmp_path / "annotations" / "instances_pseudo.json")
     assert [a["iscrowd"] for a in coco.loadAnns(coco.getAnnIds())] == [0, 1, 0]
     names = {c["name"]: c["id"] for c in coco.loadCats(coco.getCatIds())}
@@ -59,7 +59,7 @@ def test_do_not_care_is_a_crowd_and_classes_are_categories(tmp_path):
 
 def test_each_split_has_a_file_of_its_own(tmp_path):
     table = [row("a.jpg", [word()], split="train"), row("b.jpg", [word()], split="val")]
-    export(iter(table), Pictures(), tmp_path, Options())
+    export(iter(table), Pictures(), tmp_path, ExportOptions())
     for split in ("train", "val"):
         path = tmp_path / "annotations" / f"instances_{split}.json"
         assert len(json.loads(path.read_text())["images"]) == 1

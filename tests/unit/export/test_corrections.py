@@ -9,13 +9,13 @@ import pytest
 
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.corrections import Merge, apply_correction, exported_pages
-from ocrlabel.export.formats import IMPORTS, Correction, Options, import_of
+from ocrlabel.export.formats import IMPORTS, Correction, ExportOptions, import_of
 from ocrlabel.labels import Word
 from tests.support.labelled import row, word
 
 ONE, TWO = word("one", (10, 10)), word("two", (10, 50))
 PAGE = row("a.jpg", [ONE, TWO], classes=("text", "total"))
-RULE = Options()
+RULE = ExportOptions()
 
 
 def correction(*words: Word, classes=None, file="a.jpg", **changes) -> Correction:
@@ -64,7 +64,7 @@ def test_a_word_made_do_not_care_keeps_its_text_and_a_word_made_readable_is_a_wo
 def test_words_below_the_exports_cut_do_not_come_back_as_a_persons_decision():
     table = row("a.jpg", [word("sure"), word("low", (10, 50), 0.1)])
     sent = correction(unsure(table.words[0]), unsure(table.words[1], ""), classes=("", "ignore"))
-    assert apply_correction(table, sent, Options(ignore_below=0.5)) is table
+    assert apply_correction(table, sent, ExportOptions(ignore_below=0.5)) is table
     assert apply_correction(table, sent, RULE).classes == ("text", "ignore")
 
 

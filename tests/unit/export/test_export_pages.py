@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.coco import export
 from ocrlabel.export.export_pages import parse_shares, split_of
-from ocrlabel.export.formats import Options, SplitPlan
+from ocrlabel.export.formats import ExportOptions, SplitPlan
 from tests.support.labelled import row, word
 
 PLAN = parse_shares("train=0.8,val=0.1,test=0.1")
@@ -55,9 +55,9 @@ def test_documents_on_two_sides_of_the_tables_own_splits_are_counted(tmp_path):
         row("b.jpg", [word()], split="val", image_sha256="1"),
         row("c.jpg", [word()], split="val", image_sha256="2"),
     ]
-    assert export(iter(table), None, tmp_path / "kept", Options()).leaks == 1
+    assert export(iter(table), None, tmp_path / "kept", ExportOptions()).leaks == 1
     assert "more than one of these splits: 1" in (tmp_path / "kept" / "README.md").read_text()
-    made = export(iter(table), None, tmp_path / "made", Options(splits=PLAN))
+    made = export(iter(table), None, tmp_path / "made", ExportOptions(splits=PLAN))
     assert made.leaks == 0
 
 

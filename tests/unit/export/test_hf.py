@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrlabel.export.formats import Options
+from ocrlabel.export.formats import ExportOptions
 from ocrlabel.export.hf import export
 from tests.support.labelled import Pictures, row, word
 
@@ -23,7 +23,7 @@ def test_datasets_loads_images_and_words_split_by_split(tmp_path, offline):
         row("a.jpg", [word("영수증"), word("b", (10, 50), None)], split="train"),
         row("b.jpg", [word("low", confidence=0.1)], split="my-val"),
     ]
-    export(iter(table), Pictures(), out, Options(ignore_below=0.5))
+    export(iter(table), Pictures(), out, ExportOptions(ignore_below=0.5))
     loaded = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
     assert set(loaded) == {"train", "my_val"}
     page = loaded["train"][0]
@@ -40,7 +40,7 @@ def test_a_shard_ends_and_the_next_begins_when_it_is_full(tmp_path, monkeypatch)
     monkeypatch.setattr("ocrlabel.export.hf._GROUP_ROWS", 2)
     monkeypatch.setattr("ocrlabel.export.hf._SHARD_BYTES", 1)
     table = [row(f"{n}.jpg", [word()], split="train") for n in range(5)]
-    export(iter(table), Pictures(), tmp_path, Options())
+    export(iter(table), Pictures(), tmp_path, ExportOptions())
     names = sorted(path.name for path in (tmp_path / "data").iterdir())
     assert names == [f"train-0000{n}.parquet" for n in range(3)]
 
@@ -48,6 +48,6 @@ def test_a_shard_ends_and_the_next_begins_when_it_is_full(tmp_path, monkeypatch)
 def test_without_images_the_column_is_there_and_empty(tmp_path):
     import pyarrow.parquet as pq
 
-    export(iter([row("a.jpg", [word()])]), None, tmp_path, Options())
+    export(iter([row("a.jpg", [word()])]), None, tmp_path, ExportOptions())
     (path,) = (tmp_path / "data").iterdir()
     assert pq.read_table(path).to_pylist()[0]["image"] == {"bytes": None, "path": "a.jpg"}

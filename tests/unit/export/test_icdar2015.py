@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocrlabel.errors import DatasetError
-from ocrlabel.export.formats import Options
+from ocrlabel.export.formats import ExportOptions
 from ocrlabel.export.icdar2015 import corrections, export
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word
@@ -13,7 +13,7 @@ from tests.support.labelled import Pictures, row, word
 
 def test_lines_are_corners_and_the_rest_is_text(tmp_path):
     words = [word('1,200 "won"'), word("two\nlines", (10.4, 40.6)), word("low", (10, 70), 0.1)]
-    options = Options(ignore_below=0.5)
+    options = ExportOptions(ignore_below=0.5)
     summary = export(iter([row("x/a.jpg", words)]), Pictures(), tmp_path, options)
     text = (tmp_path / "pseudo" / "gt" / "gt_a.txt").read_bytes().decode()
     assert text.splitlines() == [
@@ -27,7 +27,7 @@ def test_lines_are_corners_and_the_rest_is_text(tmp_path):
 
 def test_more_corners_become_the_smallest_rectangle(tmp_path):
     octagon = ((20, 10), (40, 10), (50, 20), (50, 30), (40, 40), (20, 40), (10, 30), (10, 20))
-    export(iter([row("a.jpg", [Word("o", octagon, 1.0)])]), Pictures(), tmp_path, Options())
+    export(iter([row("a.jpg", [Word("o", octagon, 1.0)])]), Pictures(), tmp_path, ExportOptions())
     (found,) = corrections(tmp_path)
     assert len(found.words[0].polygon) == 4
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.formats import NoImage, Options
+from ocrlabel.export.formats import ExportOptions, NoImage
 from ocrlabel.export.images import LabelledImages, image_sources
 from ocrlabel.export.paddleocr import export
 from ocrlabel.labels import Word
@@ -179,7 +179,7 @@ def test_every_kind_of_real_image_is_exported_as_a_page_of_the_labels_size(tmp_p
                 width_px=content["width"], height_px=content["height"],
                 page=content.get("page", 0) + 1)
         )  # fmt: skip
-    summary = export(iter(table), finder(DATA), tmp_path, Options())
+    summary = export(iter(table), finder(DATA), tmp_path, ExportOptions())
     assert summary.examples == ()
     assert summary.images == summary.pages == len(table) > 30
     for path in (tmp_path / "pseudo").glob("*.[jp]*g"):

@@ -8,7 +8,7 @@ import pytest
 from label_studio_converter import Converter
 
 from ocrlabel.errors import ConfigError, DatasetError
-from ocrlabel.export.formats import Options
+from ocrlabel.export.formats import ExportOptions
 from ocrlabel.export.labelstudio import address, corrections, export
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, word
@@ -23,7 +23,7 @@ def submitted(task: dict, **annotation) -> dict:
 
 def test_the_converter_finds_the_polygons_under_the_written_configuration(tmp_path):
     table = [row("a b.jpg", [Word("영수증", MANY, 0.5), word("x")])]
-    export(iter(table), Pictures(), tmp_path / "out", Options())
+    export(iter(table), Pictures(), tmp_path / "out", ExportOptions())
     tasks = json.loads((tmp_path / "out" / "tasks.json").read_text())
     path = tmp_path / "submitted.json"
     path.write_text(json.dumps([submitted(task, completed_by={"email": "k@x"}) for task in tasks]))
@@ -36,7 +36,9 @@ def test_the_converter_finds_the_polygons_under_the_written_configuration(tmp_pa
 
 
 def test_a_region_and_its_text_share_an_id_and_carry_the_score(tmp_path):
-    export(iter([row("a.jpg", [word("x", confidence=0.25)])]), Pictures(), tmp_path, Options())
+    export(
+        iter([row("a.jpg", [word("x", confidence=0.25)])]), Pictures(), tmp_path, ExportOptions()
+    )
     (task,) = json.loads((tmp_path / "tasks.json").read_text())
     (prediction,) = task["predictions"]
     region, text = prediction["result"]
@@ -61,7 +63,7 @@ def test_image_urls_fit_the_storage(path, url, want):
 
 
 def test_the_newest_annotation_that_was_not_skipped_is_taken(tmp_path):
-    export(iter([row("a.jpg", [word("x")])]), Pictures(), tmp_path, Options())
+    export(iter([row("a.jpg", [word("x")])]), Pictures(), tmp_path, ExportOptions())
     (task,) = json.loads((tmp_path / "tasks.json").read_text())
     one = submitted(task)["annotations"][0]
     task["annotations"] = [
@@ -75,7 +77,7 @@ def test_the_newest_annotation_that_was_not_skipped_is_taken(tmp_path):
 
 
 def test_a_task_that_nobody_submitted_leaves_its_page_alone(tmp_path):
-    export(iter([row("a.jpg", [word("x")])]), Pictures(), tmp_path, Options())
+    export(iter([row("a.jpg", [word("x")])]), Pictures(), tmp_path, ExportOptions())
     assert list(corrections(tmp_path)) == []
 
 
@@ -110,4 +112,4 @@ def test_a_brush_mask_is_refused_with_the_task_named(tmp_path):
 
 def test_a_page_without_a_size_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no size"):
-        export(iter([row("a.jpg", width_px=0)]), None, tmp_path, Options())
+        export(iter([row("a.jpg", width_px=0)]), None, tmp_path, ExportOptions())

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.formats import Options
+from ocrlabel.export.formats import ExportOptions
 from ocrlabel.export.lmdb_set import export
 from tests.support.labelled import Pictures, row, word
 
@@ -31,7 +31,7 @@ def test_every_sample_is_a_crop_with_its_text(tmp_path):
         row("a.jpg", [word("영수증"), word("a,b", (100, 60))], split="train"),
         row("b.jpg", [word("c")], split="val"),
     ]
-    export(iter(table), Pictures(), tmp_path, Options())
+    export(iter(table), Pictures(), tmp_path, ExportOptions())
     found = list(samples(tmp_path / "train"))
     assert [label for _, label in found] == ["영수증", "a,b"]
     assert [image.size for image, _ in found] == [(60, 20), (60, 20)]
@@ -44,7 +44,7 @@ def test_a_database_that_is_full_grows(tmp_path, monkeypatch):
     monkeypatch.setattr("ocrlabel.export.lmdb_set._FIRST_MAP_BYTES", 64 * 1024)
     monkeypatch.setattr("ocrlabel.export.lmdb_set._BATCH", 40)
     table = [row(f"{n}.jpg", [word(f"{n}")], split="train") for n in range(150)]
-    export(iter(table), Pictures(), tmp_path, Options())
+    export(iter(table), Pictures(), tmp_path, ExportOptions())
     assert [label for _, label in samples(tmp_path / "train")] == [str(n) for n in range(150)]
 
 
@@ -53,7 +53,7 @@ def test_words_that_no_recogniser_can_learn_are_left_out_and_counted(tmp_path):
         word("good"), word(""), word("no", confidence=0.1), word("a\tb"), word("x" * 26),
         word("é"), word("tiny", size=(60, 2)), word("far", (900, 900)),
     ]  # fmt: skip
-    options = Options(ignore_below=0.5, charset=frozenset("god "))
+    options = ExportOptions(ignore_below=0.5, charset=frozenset("god "))
     summary = export(iter([row("a.jpg", words)]), Pictures(), tmp_path, options)
     assert summary.words == 1
     assert summary.left_out == {
@@ -64,4 +64,4 @@ def test_words_that_no_recogniser_can_learn_are_left_out_and_counted(tmp_path):
 
 def test_without_images_there_are_no_crops(tmp_path):
     with pytest.raises(ConfigError, match="--images"):
-        export(iter([]), None, tmp_path, Options())
+        export(iter([]), None, tmp_path, ExportOptions())

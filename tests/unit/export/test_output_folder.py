@@ -11,12 +11,12 @@ from hypothesis import given, settings
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.coco import export as export_coco
-from ocrlabel.export.formats import EXPORTS, Options, export_of
+from ocrlabel.export.formats import EXPORTS, ExportOptions, export_of
 from ocrlabel.export.icdar2015 import export
 from ocrlabel.export.output_folder import OutputFolder, PageNames, safe_part, suffix
 from tests.support.labelled import Pictures, row, rows, word
 
-FORCE = Options(force=True)
+FORCE = ExportOptions(force=True)
 
 
 class PowerCut(BaseException):
@@ -34,18 +34,18 @@ def tree(folder):
 
 def test_a_folder_with_other_files_is_refused_even_with_force(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    for options in (Options(), FORCE):
+    for options in (ExportOptions(), FORCE):
         with pytest.raises(ConfigError, match=r"thesis\.txt"):
             export(iter([row()]), None, tmp_path, options)
     assert tree(tmp_path) == {(tmp_path / "thesis.txt").relative_to(tmp_path)}
 
 
 def test_an_earlier_export_is_replaced_only_with_force_and_leaves_nothing_behind(tmp_path):
-    export_coco(iter([row("old.jpg", [word()])]), Pictures(), tmp_path, Options())
+    export_coco(iter([row("old.jpg", [word()])]), Pictures(), tmp_path, ExportOptions())
     with pytest.raises(ConfigError, match="--force"):
-        export(iter([row("new.jpg", [word()])]), Pictures(), tmp_path, Options())
+        export(iter([row("new.jpg", [word()])]), Pictures(), tmp_path, ExportOptions())
     export(iter([row("new.jpg", [word()])]), Pictures(), tmp_path, FORCE)
-    export(iter([row("new.jpg", [word()])]), Pictures(), tmp_path / "fresh", Options())
+    export(iter([row("new.jpg", [word()])]), Pictures(), tmp_path / "fresh", ExportOptions())
     fresh = tree(tmp_path / "fresh")
     assert {path for path in tree(tmp_path) if path.parts[0] != "fresh"} == fresh
 
@@ -53,15 +53,15 @@ def test_an_earlier_export_is_replaced_only_with_force_and_leaves_nothing_behind
 def test_an_export_that_was_cut_says_so_and_is_made_again_with_force(tmp_path):
     table = [row(f"{n}.jpg", [word()]) for n in range(3)]
     with pytest.raises(PowerCut):
-        export(cut_after(table), Pictures(), tmp_path, Options())
+        export(cut_after(table), Pictures(), tmp_path, ExportOptions())
     assert not (tmp_path / "README.md").exists()
     with pytest.raises(ConfigError, match="unfinished"):
-        export(iter(table), Pictures(), tmp_path, Options())
+        export(iter(table), Pictures(), tmp_path, ExportOptions())
     assert export(iter(table), Pictures(), tmp_path, FORCE).pages == 3
 
 
 def test_what_a_user_put_into_an_export_is_not_removed_with_it(tmp_path):
-    export(iter([row("a.jpg", [word()])]), Pictures(), tmp_path, Options())
+    export(iter([row("a.jpg", [word()])]), Pictures(), tmp_path, ExportOptions())
     (tmp_path / "model.pt").write_text("trained for days")
     with pytest.raises(ConfigError, match=r"model\.pt"):
         export(iter([row("a.jpg", [word()])]), Pictures(), tmp_path, FORCE)
@@ -72,12 +72,12 @@ def test_what_a_user_put_into_an_export_is_not_removed_with_it(tmp_path):
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "x").write_text("")
     with pytest.raises(ConfigError, match="is a file"):
-        export(iter([row()]), None, tmp_path / "x", Options())
+        export(iter([row()]), None, tmp_path / "x", ExportOptions())
 
 
 def test_an_export_that_failed_before_its_first_file_does_not_block_the_next(tmp_path):
-    OutputFolder(tmp_path / "out", "coco", Options())
-    OutputFolder(tmp_path / "out", "coco", Options()).path("a.json").touch()
+    OutputFolder(tmp_path / "out", "coco", ExportOptions())
+    OutputFolder(tmp_path / "out", "coco", ExportOptions()).path("a.json").touch()
 
 
 def stems(*table) -> list[str]:
@@ -134,7 +134,7 @@ def test_no_export_writes_outside_its_folder_or_over_itself(name, table):
     table = [row(each.image_path, [word()], id=each.id, split=each.split) for each in table]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "deep" / "out"
-        summary = export_of(name)(iter(table), Pictures(), out, Options())
+        summary = export_of(name)(iter(table), Pictures(), out, ExportOptions())
         assert [path.name for path in Path(folder).iterdir()] == ["deep"]
         assert [path.name for path in out.parent.iterdir()] == ["out"]
         assert summary.pages == len(table)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ocrlabel.errors import ConfigError, DatasetError
-from ocrlabel.export.formats import Options
+from ocrlabel.export.formats import ExportOptions
 from ocrlabel.export.paddleocr import corrections, export
 from ocrlabel.export.paddleocr_rec import export as export_rec
 from ocrlabel.labels import Word
@@ -33,7 +33,7 @@ def detection_samples(data_dir, label_file):
 
 def test_paddleocr_reads_polygons_texts_and_do_not_care(tmp_path):
     words = [Word('a\t"b"\n', MANY, 0.9), word("영수증"), word("low", confidence=0.1)]
-    export(iter([row("a.jpg", words)]), Pictures(), tmp_path, Options(ignore_below=0.5))
+    export(iter([row("a.jpg", words)]), Pictures(), tmp_path, ExportOptions(ignore_below=0.5))
     ((name, boxes, texts, tags),) = detection_samples(tmp_path, tmp_path / "pseudo" / "Label.txt")
     assert name == "pseudo/a.png"
     assert boxes.shape == (3, 6, 2)
@@ -45,8 +45,8 @@ def test_paddleocr_reads_polygons_texts_and_do_not_care(tmp_path):
 def test_a_path_that_a_line_cannot_hold_is_refused_with_the_way_out(tmp_path):
     table = [row("a\tb.jpg", [word()])]
     with pytest.raises(ConfigError, match="--images"):
-        export(iter(table), None, tmp_path / "paths", Options())
-    export(iter(table), Pictures(), tmp_path / "copies", Options())
+        export(iter(table), None, tmp_path / "paths", ExportOptions())
+    export(iter(table), Pictures(), tmp_path / "copies", ExportOptions())
     assert (tmp_path / "copies" / "pseudo" / "a_b.png").is_file()
 
 
@@ -68,7 +68,7 @@ def test_a_line_that_is_none_is_named(tmp_path, line):
 
 def test_the_recognition_set_has_crops_texts_and_a_dictionary(tmp_path):
     table = [row("a.jpg", [word("가 나"), word("b", (100, 60)), word("c\td", (10, 60))])]
-    summary = export_rec(iter(table), Pictures(), tmp_path, Options())
+    summary = export_rec(iter(table), Pictures(), tmp_path, ExportOptions())
     lines = (tmp_path / "pseudo" / "rec_gt.txt").read_bytes().decode().splitlines()
     assert [line.split("\t") for line in lines] == [
         ["crop_img/a_0001.jpg", "가 나"],

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.formats import Options
+from ocrlabel.export.formats import ExportOptions
 from ocrlabel.export.paddleocr_rec import export
 from ocrlabel.export.recognition import check_vertical, crop, stands_upright
 from tests.support.labelled import NoPictures, Pictures, row, word
@@ -73,7 +73,7 @@ def test_a_crossed_polygon_is_cut_out_by_its_rectangle():
 
 def columns(tmp_path, policy: str):
     standing = word("세로글", (20, 10), size=(20, 80))
-    options = Options(vertical=policy)
+    options = ExportOptions(vertical=policy)
     return export(iter([row("a.jpg", [standing])]), Pictures(), tmp_path, options)
 
 
@@ -102,11 +102,11 @@ def test_another_policy_is_refused():
 
 def test_a_polygon_larger_than_its_page_makes_no_crop(tmp_path):
     huge = word("x", (-1e8, -1e8), size=(2e8 + 200, 2e8 + 100))
-    summary = export(iter([row("a.jpg", [huge])]), Pictures(), tmp_path, Options())
+    summary = export(iter([row("a.jpg", [huge])]), Pictures(), tmp_path, ExportOptions())
     assert dict(summary.left_out) == {"outside_the_page": 1}
 
 
 def test_a_page_without_its_image_is_counted_and_has_no_crops(tmp_path):
-    summary = export(iter([row("a.jpg", [word()])]), NoPictures(), tmp_path, Options())
+    summary = export(iter([row("a.jpg", [word()])]), NoPictures(), tmp_path, ExportOptions())
     assert (summary.pages, summary.missing) == (0, 1)
     assert summary.examples == ("a.jpg: not found",)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ocrlabel.dataset.labels_table import IGNORE
 from ocrlabel.export.corrections import Merge, exported_pages
-from ocrlabel.export.formats import IMPORTS, Options, export_of, import_of
+from ocrlabel.export.formats import IMPORTS, ExportOptions, export_of, import_of
 from ocrlabel.export.geometry import quad
 from ocrlabel.export.icdar2015 import one_line
 from ocrlabel.export.output_folder import rule_of
@@ -20,7 +20,7 @@ from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, rows, word
 
 options = st.builds(
-    Options, ignore_below=st.sampled_from([None, 0.5]), keep_untranscribed=st.booleans()
+    ExportOptions, ignore_below=st.sampled_from([None, 0.5]), keep_untranscribed=st.booleans()
 )
 a_few = settings(max_examples=40)
 
@@ -37,7 +37,7 @@ def submitted(folder: Path) -> None:
     path.write_text(json.dumps(tasks))
 
 
-def exported(table, name: str, folder: Path, chosen: Options = Options()):  # noqa: B008 -- frozen
+def exported(table, name: str, folder: Path, chosen: ExportOptions = ExportOptions()):  # noqa: B008 -- frozen
     export_of(name)(iter(table), Pictures(), folder, chosen)
     if name == "labelstudio":
         submitted(folder)
@@ -64,7 +64,7 @@ def test_a_table_that_nobody_changed_comes_back_as_it_was(name, table, chosen):
     assert merge.counts["corrected"] == 0
 
 
-def carried(name: str, each: Word, label: str, chosen: Options) -> tuple[Word, str]:
+def carried(name: str, each: Word, label: str, chosen: ExportOptions) -> tuple[Word, str]:
     """What the format's docstring says is carried of a word."""
     from ocrlabel.export.export_pages import is_ignored
 
@@ -109,7 +109,7 @@ def test_each_format_carries_what_its_docstring_says(name, table, chosen):
 def test_labels_exported_without_images_come_back_too(name, table):
     table = [replace(each, image_path=each.image_path.replace("\t", "")) for each in table]
     with tempfile.TemporaryDirectory() as folder:
-        export_of(name)(iter(table), None, Path(folder), Options())
+        export_of(name)(iter(table), None, Path(folder), ExportOptions())
         merge = brought_back(table, name, Path(folder))
         assert merge.unmatched == []
         assert list(merge.rows()) == table
@@ -119,7 +119,7 @@ def test_labels_exported_without_images_come_back_too(name, table):
 def test_two_exports_of_one_table_are_equal_byte_for_byte(name, tmp_path):
     table = [row("a.jpg", [word("a"), word("b", (90, 50))]), row("b.jpg", [word("c")], split="val")]
     for folder in ("one", "two"):
-        export_of(name)(iter(table), Pictures(), tmp_path / folder / "out", Options())
+        export_of(name)(iter(table), Pictures(), tmp_path / folder / "out", ExportOptions())
     one, two = (
         {
             path.relative_to(tmp_path / folder): path.read_bytes()

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.formats import Options
+from ocrlabel.export.formats import ExportOptions
 from ocrlabel.export.yolo import export
 from ocrlabel.labels import Word
 from tests.support.labelled import Pictures, row, rows, word
@@ -30,7 +30,7 @@ def verified(path, classes: int) -> np.ndarray:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_label_file_is_one_that_ultralytics_takes(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("yolo") / "out"
-    summary = export(iter(table), Pictures(), out, Options())
+    summary = export(iter(table), Pictures(), out, ExportOptions())
     config = yaml.safe_load((out / "data.yaml").read_text())
     images = sorted(path for path in (out / "images").rglob("*") if path.is_file())
     assert len(images) == summary.pages == len(table)
@@ -45,7 +45,9 @@ def test_every_label_file_is_one_that_ultralytics_takes(table, tmp_path_factory)
 def test_a_turned_word_keeps_its_corners_and_do_not_care_is_left_out(tmp_path):
     turned = ((50.0, 20.0), (90.0, 40.0), (80.0, 60.0), (40.0, 40.0))
     words = [Word("turned", turned, 0.5), word("no", confidence=0.1)]
-    summary = export(iter([row("a.jpg", words)]), Pictures(), tmp_path, Options(ignore_below=0.3))
+    summary = export(
+        iter([row("a.jpg", words)]), Pictures(), tmp_path, ExportOptions(ignore_below=0.3)
+    )
     (line,) = verified(tmp_path / "labels" / "pseudo" / "a.txt", 1)
     assert line[1:].tolist() == pytest.approx(
         [v / size for point in turned for v, size in zip(point, (200, 100), strict=True)]
@@ -55,7 +57,7 @@ def test_a_turned_word_keeps_its_corners_and_do_not_care_is_left_out(tmp_path):
 
 def test_splits_are_train_val_and_test_in_the_configuration(tmp_path):
     table = [row(f"{s}.jpg", [word()], split=s) for s in ("train", "validation", "test", "it's")]
-    export(iter(table), None, tmp_path, Options())
+    export(iter(table), None, tmp_path, ExportOptions())
     config = yaml.safe_load((tmp_path / "data.yaml").read_text())
     assert config["train"] == ["images/train", "images/it_s"]
     assert config["val"] == ["images/validation"]
@@ -64,4 +66,4 @@ def test_splits_are_train_val_and_test_in_the_configuration(tmp_path):
 
 def test_a_page_without_a_size_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no size"):
-        export(iter([row("a.jpg", width_px=0)]), None, tmp_path, Options())
+        export(iter([row("a.jpg", width_px=0)]), None, tmp_path, ExportOptions())
