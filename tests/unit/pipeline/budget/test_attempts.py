@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ocrlabel.errors import RunMismatch
 from ocrlabel.pipeline.budget.attempts import (
     AttemptClaim,
     AttemptClaimer,
@@ -124,6 +125,19 @@ def test_a_claim_that_was_cleared_away_is_none_unless_it_was_seen_and_not_forgot
         return await ours.read(AttemptId(KEY, 1)), kept is not None
 
     assert run_virtual(story()) == (None, True)
+
+
+def test_a_claim_that_cannot_be_read_names_its_object():
+    async def story():
+        store = DictStore()
+        await claimer(store).claim(KEY, 1, batch=2, pages=5)
+        (key,) = store.objects
+        store.objects[key] = b"{}"
+        with pytest.raises(RunMismatch) as caught:
+            await claimer(store, "w2").newest(KEY)
+        return str(caught.value).startswith(f"dict:/{key} cannot be read")
+
+    assert run_virtual(story())
 
 
 def claim_seen_at(since_s: float) -> AttemptClaim:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.errors import BudgetReached
+from ocrlabel.errors import BudgetReached, RunMismatch
 from ocrlabel.pipeline.budget.budget import (
     BudgetClient,
     BudgetEntry,
@@ -158,6 +158,19 @@ def test_entries_count_in_their_order_in_whatever_order_the_store_lists_them():
         return [one.number for one in found], taken_pages(found)
 
     assert run_virtual(story()) == ([1, 2], 4)
+
+
+def test_an_entry_that_cannot_be_read_names_its_object():
+    async def story():
+        store = DictStore()
+        await ledger(store).append("grant", "w1", 10)
+        (key,) = store.objects
+        store.objects[key] = b"{}"
+        with pytest.raises(RunMismatch) as caught:
+            await ledger(store, "w2").refresh()
+        return str(caught.value).startswith(f"dict:/{key} cannot be read")
+
+    assert run_virtual(story())
 
 
 class Slower(DictStore):
