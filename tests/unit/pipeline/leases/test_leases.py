@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ocrlabel.errors import StoreUnavailable
+from ocrlabel.errors import RunMismatch, StoreUnavailable
 from ocrlabel.pipeline.leases.leases import (
     Closed,
     Free,
@@ -398,3 +398,15 @@ def test_a_renewal_after_one_that_another_worker_took_is_lost_and_nothing_follow
         return await ours.give_back(lease, LeaseMark.CLOSED), len(store.objects)
 
     assert run_virtual(story()) == (False, 2)
+
+
+def test_a_lease_that_cannot_be_read_is_named_by_its_place_in_the_store():
+    async def story():
+        store = DictStore()
+        key = LAYOUT.of_run("r").lease(NAME, 1)
+        await store.put(key, b"{}")
+        with pytest.raises(RunMismatch) as caught:
+            await leases(store).look(NAME)
+        return str(caught.value).startswith(f"{runtime(store).where(key)} cannot be read")
+
+    assert run_virtual(story())

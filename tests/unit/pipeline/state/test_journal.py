@@ -23,6 +23,7 @@ from ocrlabel.labels import (
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.state.journal import (
     BatchJournal,
+    JournalCache,
     JournalWriter,
     Tried,
     better,
@@ -505,3 +506,17 @@ def test_a_writer_that_is_stopped_before_it_had_anything_to_write_just_ends():
         return type(end)
 
     assert run_virtual(story()) is asyncio.CancelledError
+
+
+def test_the_journals_of_the_four_batches_used_last_are_kept():
+    async def story():
+        cache = JournalCache(run_of(runtime(DictStore())).round())
+        kept = [cache.begin(batch) for batch in range(4)]
+        assert await cache.fresh(0) is kept[0]
+        cache.begin(4)
+        assert cache.begin(0) is kept[0]
+        assert cache.begin(2) is kept[2]
+        assert cache.begin(3) is kept[3]
+        return cache.begin(1) is kept[1]
+
+    assert not run_virtual(story())
