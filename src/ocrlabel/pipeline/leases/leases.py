@@ -1,4 +1,4 @@
-"""Who items on what: numbered objects, each put if absent, so that every number has one writer.
+"""Who works on what: numbered objects, each put if absent, so that every number has one writer.
 
 A lease holds a duration, not a time, because clocks of machines differ: others take over after
 they have seen the same number for that long on their own clock, or at once when the owner is a
@@ -238,7 +238,7 @@ class Free:
 
 @dataclass(frozen=True, slots=True)
 class HeldUntil:
-    """Somebody items on it; worth another look at this time (own clock)."""
+    """Somebody works on it; worth another look at this time (own clock)."""
 
     look_again_s: float
 

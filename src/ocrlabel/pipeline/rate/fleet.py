@@ -183,15 +183,6 @@ class Member:
         """Whether somebody waits for us to name it: write the next heartbeat at once."""
         return any(self.named.get(worker, 0) < self._came_as(worker) for worker in self.live)
 
-    def ceilings(self) -> Mapping[str, Ceiling]:
-        """The newest of what the other workers found out, by lane: for pool.adopt."""
-        newest: dict[str, Ceiling] = {}
-        for sighting in self.sightings.values():
-            for lane, ceiling in sighting.heartbeat.ceilings.items():
-                if lane not in newest or ceiling.newer_than(newest[lane]):
-                    newest[lane] = ceiling
-        return newest
-
     def _came_as(self, worker: str) -> int:
         heartbeat = self.sightings[worker].heartbeat
         return heartbeat.number if heartbeat.since is None else heartbeat.since
