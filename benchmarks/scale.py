@@ -1,11 +1,11 @@
 """What a run in a bucket costs besides its pages: S3 requests, memory, time to resume and to merge.
 
-    python -m benchmarks.scale [--paid 500] [--rows 100000] [--batch 500] [--hands N]
-    python -m benchmarks.scale --paid 0 --rows 1000000 --hands 64 --folder
+    python -m benchmarks.scale [--paid 500] [--rows 100000] [--batch 500] [--tasks N]
+    python -m benchmarks.scale --paid 0 --rows 1000000 --tasks 64 --folder
 
 Run from the repository's root. paid: one worker of the guide's runner at 20 requests/s against the
 fake service. rows: a packed table read by the scripted engine, which costs nothing; the worker is
-killed half way and goes on. hands: rows that it reads at once; what they answer meanwhile shares a
+killed half way and goes on. tasks: rows that it reads at once; what they answer meanwhile shares a
 put to the journal. folder: the state in a folder, by `ocrlabel run`; moto walks through all keys
 for every list, so that a million rows take it hours. Requests are counted by the S3 server (moto,
 in a process of its own, whose speed bounds the figures of time). Linux only.
@@ -143,10 +143,10 @@ def events(worker: Worker) -> list[dict]:
     return [json.loads(line) for line in worker.said.splitlines() if line.startswith("{")]
 
 
-def free(server: Counting, home: Path, rows: int, batch: int, hands: int, folder: bool) -> None:
+def free(server: Counting, home: Path, rows: int, batch: int, tasks: int, folder: bool) -> None:
     variables = {"OCRLABEL_ENGINE": "scripted", "OCRLABEL_LOG": "json"}
-    if hands:
-        variables["OCRLABEL_CONCURRENCY"] = str(hands)
+    if tasks:
+        variables["OCRLABEL_CONCURRENCY"] = str(tasks)
     with fleet(home, server.url, "free", **variables) as ws:
         size = ("--batch-size", str(batch))
         if folder:
@@ -208,14 +208,14 @@ def main() -> None:
     parser.add_argument("--paid", type=int, default=500)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--batch", type=int, default=500)
-    parser.add_argument("--hands", type=int, default=0, help="default: what the engine takes")
+    parser.add_argument("--tasks", type=int, default=0, help="default: what the engine takes")
     parser.add_argument("--folder", action="store_true", help="the state in a folder, not in S3")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as home, counting_s3() as server:
         if args.paid:
             paid(server, Path(home), args.paid)
         if args.rows:
-            free(server, Path(home), args.rows, args.batch, args.hands, args.folder)
+            free(server, Path(home), args.rows, args.batch, args.tasks, args.folder)
 
 
 if __name__ == "__main__":
