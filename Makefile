@@ -61,7 +61,7 @@ format: $(VENV)/.dev ## put the code into its form
 	$(BIN)/ruff format
 
 # those that need nothing given; each of the others says what, in its first lines
-BENCHMARKS ?= help_time install_size run_speed rate_simulation fleet_simulation fake_upstage_load \
+BENCHMARKS ?= help_time install_size one_image run_speed rate_simulation fleet_simulation fake_upstage_load \
 	throughput fleet_throughput push_scale scale evaluate_speed export_speed report_speed
 
 bench: $(VENV)/.dev ## the benchmarks, each with its figures and how to repeat them
