@@ -15,8 +15,9 @@ from ocrlabel.cli.progress import display_for
 from ocrlabel.cli.run import write_report_at_end
 from ocrlabel.cli.settings import from_environment
 from ocrlabel.cli.wiring import label_dataset, place_of
+from ocrlabel.errors import ConfigError
 from ocrlabel.keywords import Keywords
-from ocrlabel.options import Options
+from ocrlabel.options import Front, Options, described
 
 T = TypeVar("T")
 
@@ -75,9 +76,16 @@ async def label_async(
     **options: Unpack[Keywords],
 ) -> LabelResult:
     """`label` for code that runs in an event loop."""
+    for name in options:
+        if name in described() and (why := described()[name].option.lacks.get(Front.PYTHON)):
+            raise ConfigError(f"{name} is no keyword of ocrlabel.label: {why}")
     keys = from_environment()
     chosen = Options.of(
-        keys.variables, output=str(output), log=None if progress else "quiet", **options
+        keys.variables,
+        front=Front.PYTHON,
+        output=str(output),
+        log=None if progress else "quiet",
+        **options,
     )
     place = place_of(str(source), chosen, keys)
     with display_for(chosen.log, clocks.boot_s, clocks.wall_s, sys.stderr) as display:

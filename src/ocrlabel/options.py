@@ -355,7 +355,13 @@ class Options:
         ),
     ] = None
     checkpoint_prefix: Annotated[
-        str, Option("The folder of checkpoints beside the output.", OUT, guide="CHECKPOINT_PREFIX")
+        str,
+        Option(
+            "The folder of checkpoints beside the output.",
+            OUT,
+            guide="CHECKPOINT_PREFIX",
+            lacks=_OF_THE_STACK,
+        ),
     ] = "checkpoints"
     model: Annotated[
         str, Option("The Upstage model: ocr, or a dated snapshot such as ocr-250904.")
@@ -399,7 +405,12 @@ class Options:
                 said[name] = environment[known.option.guide].strip()
             elif known.variable in environment:
                 said[name] = environment[known.variable]
-        said |= {name: value for name, value in given.items() if value is not None}
+        # a job definition may fill a flag of the guide's with nothing
+        guides = {name for name, known in described().items() if known.option.guide}
+        blank = {name for name in guides if given.get(name) == ""}
+        said |= {n: value for n, value in given.items() if value is not None and n not in blank}
+        if front in described()["resume"].option.lacks:
+            said["resume"] = True
         if unknown := [name for name in said if name not in described()]:
             raise ConfigError("\n".join(_unknown(name, described()) for name in unknown))
         from pydantic import ValidationError  # noqa: PLC0415 - slow to import
@@ -477,7 +488,8 @@ def argv(given: Mapping[str, Any]) -> list[str]:
         elif isinstance(value, list | tuple):
             words += [word for one in value for word in (flag, str(one))]
         elif value is not None:
-            words += [flag, str(value).removesuffix(".0")]
+            text = str(value)
+            words += [flag, text.removesuffix(".0") if isinstance(value, float) else text]
     return words
 
 

@@ -13,6 +13,7 @@ import typer
 import yaml
 from typer.main import get_command
 
+import ocrlabel
 from ocrlabel.aws.job_definition import COMMAND
 from ocrlabel.aws.jobs import command
 from ocrlabel.aws.workflow import run_inputs
@@ -76,8 +77,8 @@ NOT_IN_A_JOB = {"output", "reuse_from", "deadline"} | TUNING
 EXCEPTIONS = {
     Front.RUN: IN_A_BUCKET | TUNING | {"dataset_name", "resume"},
     Front.RUNNER: NOT_IN_A_JOB,
-    Front.SUBMIT: NOT_IN_A_JOB | IN_A_BUCKET | {"dataset_name"},
-    Front.WORKFLOW: NOT_IN_A_JOB | IN_A_BUCKET,
+    Front.SUBMIT: NOT_IN_A_JOB | IN_A_BUCKET | {"dataset_name", "checkpoint_prefix"},
+    Front.WORKFLOW: NOT_IN_A_JOB | IN_A_BUCKET | {"checkpoint_prefix"},
     Front.PYTHON: IN_A_BUCKET | {"resume", "log"},
 }
 
@@ -128,8 +129,27 @@ def test_what_a_front_lacks_is_known_and_has_a_reason(front):
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_every_option_is_a_variable(name):
-    text, value = WRITTEN[name]
-    assert getattr(Options.of({f"OCRLABEL_{name.upper()}": text}), name) == value
+    (text, value), front = WRITTEN[name], Front.RUNNER if name == "resume" else Front.RUN
+    assert getattr(Options.of({f"OCRLABEL_{name.upper()}": text}, front=front), name) == value
+
+
+@pytest.mark.parametrize("front", [Front.RUN, Front.PYTHON])
+def test_who_always_goes_on_cannot_be_told_not_to_by_a_variable(front):
+    assert Options.of({"OCRLABEL_RESUME": "false"}, front=front).resume is True
+
+
+def test_text_that_ends_like_a_number_reaches_a_job_as_it_was_written():
+    assert argv({"model": "ocr-2.0", "rps": 2.0}) == ["--model", "ocr-2.0", "--rps", "2"]
+
+
+def test_a_flag_of_the_guide_that_holds_nothing_leaves_it_to_the_variable():
+    options = Options.of({"S3_BUCKET": "b"}, front=Front.RUNNER, s3_bucket="")
+    assert options.s3_bucket == "b"
+
+
+def test_what_the_python_call_lacks_is_refused_with_the_reason():
+    with pytest.raises(ConfigError, match="s3_bucket is no keyword"):
+        ocrlabel.label("images/", s3_bucket="b")
 
 
 @of(Front.RUN)
@@ -164,9 +184,9 @@ def test_what_is_submitted_is_what_the_runner_reads(name):
 
 
 def test_submit_has_all_that_the_runner_has_but_where_its_data_is():
-    assert options_of(Front.RUNNER).keys() - options_of(Front.SUBMIT).keys() == IN_A_BUCKET | {
-        "dataset_name"  # an argument
-    }
+    lacking = options_of(Front.RUNNER).keys() - options_of(Front.SUBMIT).keys()
+    # the dataset is an argument; the worker's role writes nowhere else than below checkpoints/
+    assert lacking == IN_A_BUCKET | {"dataset_name", "checkpoint_prefix"}
 
 
 @of(Front.WORKFLOW)

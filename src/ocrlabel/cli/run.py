@@ -151,7 +151,7 @@ def _label(source: str, place: Place, options: Options, keys: Keys) -> None:
     report_at = asyncio.run(write_report_at_end(source, done, options, display))
     for name, value in result_rows(done, report_at):
         print(f"{name:<18}{value}")
-    raise_if_incomplete(done, options.max_failures)
+    raise_if_incomplete(source, done, options.max_failures)
 
 
 async def write_report_at_end(
@@ -293,7 +293,7 @@ def _cost_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def raise_if_incomplete(done: Labelling, most_share: float) -> None:
+def raise_if_incomplete(source: str, done: Labelling, most_share: float) -> None:
     """Exit 6 when more rows failed than --max-failures allows."""
     from ocrlabel.dataset.labels_table import read_failures
     from ocrlabel.dataset.sources import is_table
@@ -311,7 +311,7 @@ def raise_if_incomplete(done: Labelling, most_share: float) -> None:
         + what_helps(
             passing,
             lasting,
-            from_a_table=is_table(record["source"]),
+            from_a_table=is_table(source),
             reusable=done.labels if done.place.is_local else "",
         )
         + f"  to accept them: --max-failures {math.ceil(100 * record['failed'] / record['rows'])}%"

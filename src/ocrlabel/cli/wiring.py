@@ -278,10 +278,7 @@ async def label_dataset(
     *,
     chosen: Chosen | None = None,
 ) -> Labelling:
-    """Open the input, choose the engine, run, and keep to signals and deadlines on the way.
-
-    join: go on with an unfinished run whoever began it; else only if this very job did.
-    """
+    """Open the input, choose the engine, run, and keep to signals and deadlines on the way."""
     chosen = chosen or choose_engine(options, keys)
     runtime = make_runtime(place.store, _with_notice(chosen, display))
     stop = Stop(runtime.clock)

@@ -38,7 +38,7 @@ from ocrlabel.dataset.roots import (
     bucket_root,
     named_folder,
 )
-from ocrlabel.dataset.rows import Rows
+from ocrlabel.dataset.rows import ID_COLUMN, Rows
 from ocrlabel.errors import DatasetError, Unreadable
 from ocrlabel.images.limits import ImageLimits, check_bytes
 from ocrlabel.labels import FailureClass, ImageRef
@@ -101,6 +101,11 @@ async def open_dataset(
     paths in a table may lead, beside the table's folder, its bucket and cwd. store_opener: from
     "s3://bucket" to its store. Raises DatasetError in one sentence, naming the column or the rows.
     """
+    if id_column and not is_table(str(source)):
+        raise DatasetError(
+            f"--id-column {id_column}: {source} is no table; the ids of images are their paths\n"
+            "  leave it out, or give a table with that column"
+        )
     named = _Named(cwd, tuple(image_roots), store_opener, image_column, id_column)
     where = str(source)
     opened = (
@@ -114,6 +119,8 @@ async def open_dataset(
         opened.rows.close()
         raise
     resolver = ImageResolver(opened.roots, max_bytes)
+    if id_column and id_column.lower() == ID_COLUMN:
+        id_column = None  # what is taken anyway makes no other input
     return ImageDataset(opened.rows, resolver, where, opened.skipped, id_column)
 
 

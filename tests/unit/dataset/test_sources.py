@@ -199,6 +199,20 @@ def test_another_path_and_id_column_can_be_named(tmp_path):
     )
 
 
+def test_naming_the_column_that_is_taken_anyway_makes_no_other_input(tmp_path):
+    table = csv(tmp_path, "id,path,key\n1,a.png,k1\n")
+    with opened(table, tmp_path) as one, opened(table, tmp_path, id_column="id") as same:
+        assert one.fingerprint == same.fingerprint
+    with opened(table, tmp_path, id_column="key") as other:
+        assert other.fingerprint != one.fingerprint
+
+
+def test_a_folder_has_no_column_of_ids(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(b"x")
+    assert "--id-column key" in complaint(tmp_path / "images", tmp_path, id_column="key")
+
+
 def test_csv_as_spreadsheets_write_it(tmp_path):
     text = '\ufeff"id";"path"\r\n"a";"x, y.png"\r\n\r\n"b";"line\nbreak ""q"".png"\r\n'
     with opened(csv(tmp_path, text), tmp_path) as dataset:

@@ -68,7 +68,7 @@ class Leases:
         self._unsure: dict[str, Put] = {}
 
     async def look_at_batch(self, batch: int) -> Mapping[str, LeaseState]:
-        """The lease_state of every slice of a batch that somebody ever claimed, by name."""
+        """The state of every slice of a batch that somebody ever claimed, by name."""
         prefix = self._keys.leases_of(batch)
         newest: dict[str, int] = {}
         async for stored in self._runtime.store.list(prefix):
@@ -82,7 +82,7 @@ class Leases:
         return found
 
     async def look(self, name: str) -> LeaseState:
-        """The lease_state of one lease."""
+        """The state of one lease."""
         if newest := await newest_number(self._runtime.store, self._keys.lease_log(name)):
             await self._see(name, newest)
         return self._state(name)

@@ -168,7 +168,7 @@ class TaskPool:
     async def _store_down(self, error: StoreUnavailable, outage: Outage) -> None:
         """Wait for a store to come back, for as long as an outage of the service may last.
 
-        Scheduler and outcomes each have an outage of their own: rows that are drawn, or slices that
+        Claims and outcomes each have an outage of their own: rows that are drawn, or slices that
         can be claimed, are no sign that the images or the claims are there again.
         """
         if outage.failed(self.run.runtime.clock()):
