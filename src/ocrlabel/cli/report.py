@@ -56,10 +56,9 @@ def report(
     from ocrlabel.report.write import write_report
 
     target = output or _beside(labels, "_report.html")
-    failures = _beside(labels, "_failures.parquet")
     write_report(
         labels,
-        failures if failures.is_file() else None,
+        _failures(labels),
         _record(_beside(labels, "_run.json")),
         target,
         images=_reader(images),
@@ -95,8 +94,8 @@ def view(
     from ocrlabel.report.single import DocumentDetails, near_ids, write_document
 
     rows = [(n, row) for n, row in enumerate(read_labels(labels)) if row.id == image_id]
-    failures = _beside(labels, "_failures.parquet")
-    failed = list(read_failures(failures)) if failures.is_file() and not rows else []
+    failures = _failures(labels)
+    failed = list(read_failures(failures)) if failures and not rows else []
     failure = next((row for row in failed if row.id == image_id), None)
     if not rows and failure is None:
         near = near_ids(image_id, _ids(labels, failed))
@@ -120,11 +119,12 @@ def _ids(labels: Path, failed: list[FailureRow]) -> list[str]:
 def _from_checkpoints(labels: Path, image_id: str) -> tuple[tuple[Attempt, ...], bytes]:
     """Every request for an image, and its answer; nothing where the checkpoints are gone."""
     from ocrlabel.dataset.checkpoint_table import decode_checkpoint
+    from ocrlabel.dataset.labels_table import holds_failures_too
     from ocrlabel.labels import Labelled
     from ocrlabel.pipeline.state.layout import beside
 
     layout = beside(f"{_stem(labels)}.parquet")
-    found = []
+    found = [(0, 0, labels)] if holds_failures_too(labels) else []
     for path in labels.parent.joinpath(layout.prefix).glob("*.parquet"):
         place = layout.parse_checkpoint(f"{layout.prefix}/{path.name}")
         if place is not None:
@@ -160,6 +160,14 @@ def _record(path: Path) -> Mapping[str, Any] | None:
     except ValueError as error:
         raise ConfigError(f"{path} is not JSON ({error}); delete it, or bring it back") from error
     return found if isinstance(found, dict) else None
+
+
+def _failures(labels: Path) -> Path | None:
+    """Where the failed rows are: in the table beside the labels, or in a checkpoint itself."""
+    from ocrlabel.dataset.labels_table import holds_failures_too
+
+    beside = _beside(labels, "_failures.parquet")
+    return beside if beside.is_file() else labels if holds_failures_too(labels) else None
 
 
 def _beside(labels: Path, ending: str) -> Path:

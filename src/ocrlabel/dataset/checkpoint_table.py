@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
@@ -113,6 +113,18 @@ def decode_checkpoint(data: bytes, *, where: str) -> tuple[list[Settled], dict[s
         raise _unreadable(where, error) from error
     meta = _meta_of(table.schema, where)
     return [Settled(*from_row(row)) for row in table.to_pylist()], meta
+
+
+def is_checkpoint(schema: pa.Schema) -> bool:
+    """Whether a parquet file of this schema is a checkpoint, and no table of labels or failures."""
+    return _META in (schema.metadata or {})
+
+
+def settled_rows(file: pq.ParquetFile, *, where: str) -> Iterator[Settled]:
+    """The rows of a checkpoint, 64 in memory at once. Raises RunMismatch for another version's."""
+    _meta_of(file.schema_arrow, where)
+    for batch in file.iter_batches(64, use_threads=False):
+        yield from (Settled(*from_row(row)) for row in batch.to_pylist())
 
 
 def read_meta(file: BinaryIO, *, where: str) -> dict[str, Any]:

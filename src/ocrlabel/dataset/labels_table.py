@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, Self, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ocrlabel.dataset.checkpoint_table import is_checkpoint, settled_rows
 from ocrlabel.dataset.parquet_io import open_parquet, whole_file
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import Failed, ImageRef, Labelled, Page, Point, Word
@@ -299,10 +300,16 @@ class FailuresWriter(_Writer):
 def read_labels(table: Table) -> Iterator[LabelRow]:
     """Every page of a labels table, ours or the predecessor's, 64 in memory at once.
 
-    Raises DatasetError when it is another kind of table.
+    A checkpoint is the part of the labels table that it will be. Raises DatasetError when it is
+    another kind of table.
     """
     where = _name(table)
     with _opened(table) as file:
+        if is_checkpoint(file.schema_arrow):
+            for one in settled_rows(file, where=where):
+                if isinstance(one.outcome, Labelled):
+                    yield from label_rows(one.ref, one.outcome)
+            return
         _demand(file, _NEEDED_OF_LABELS, where, "labels")
         known = [name for name in file.schema_arrow.names if name in LABELS.names]
         row = 0
@@ -312,13 +319,24 @@ def read_labels(table: Table) -> Iterator[LabelRow]:
 
 
 def read_failures(table: Table) -> Iterator[FailureRow]:
-    """Every row of a failures table. Raises DatasetError when it is another kind of table."""
+    """Every row of a failures table, or failed one of a checkpoint. Raises DatasetError."""
     with _opened(table) as file:
+        if is_checkpoint(file.schema_arrow):
+            for one in settled_rows(file, where=_name(table)):
+                if isinstance(one.outcome, Failed):
+                    yield failure_row(one.ref, one.outcome)
+            return
         _demand(file, FAILURES.names, _name(table), "failures")
         for batch in _batches(file, FAILURES.names):
             for row in batch.to_pylist():
                 del row["schema_version"]
                 yield FailureRow(**row)
+
+
+def holds_failures_too(table: Table) -> bool:
+    """Whether it is a checkpoint, of which `read_failures` reads the failed rows."""
+    with _opened(table) as file:
+        return is_checkpoint(file.schema_arrow)
 
 
 def table_info(table: Table) -> dict[str, str]:

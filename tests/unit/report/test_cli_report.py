@@ -105,6 +105,45 @@ def test_a_failed_image_can_be_viewed_with_its_reason(folder):
     assert "it is not there" in (folder / "train_view.html").read_text()
 
 
+@pytest.fixture
+def alone(folder, tmp_path_factory) -> Path:
+    """A checkpoint as `aws s3 cp` fetches it: with nothing beside it."""
+    fetched = tmp_path_factory.mktemp("alone") / "train_batch_0000.parquet"
+    return (folder / "checkpoints" / "train_batch_0000.parquet").rename(fetched)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("report {0}", "train_batch_0000_report.html"),
+        ("view {0} a.jpg", "train_batch_0000_view.html"),
+        ("view {0} gone.jpg", "train_batch_0000_view.html"),
+        ("export {0} --format coco -o {1}/out", "1 page (pseudo 1), 1 word"),
+        ("export {0} --format hf -o {1}/out", "1 page (pseudo 1), 1 word"),
+        ("filter {0} --min-confidence 0.1 -o {1}/kept.parquet", "kept.parquet"),
+        ("evaluate {0} --truth {0}", "100.0%"),
+        ("agree {0} {0}", "1.000"),
+    ],
+)
+def test_a_downloaded_checkpoint_is_taken_for_the_part_of_the_labels_table_that_it_is(
+    alone, command, told
+):
+    done = run(*command.format(alone, alone.parent).split())
+    assert done.exit_code == 0, done.output
+    assert told in done.output.replace("\n", "")
+
+
+def test_of_a_checkpoint_the_report_has_the_failures_and_a_view_requests_and_answer(alone):
+    run("report", alone)
+    assert "not_found" in alone.with_name("train_batch_0000_report.html").read_text()
+    run("view", alone, "a.jpg")
+    page = alone.with_name("train_batch_0000_view.html").read_text()
+    assert "503" in page
+    assert "&#34;answer&#34;: &#34;raw&#34;" in page
+    run("view", alone, "gone.jpg")
+    assert "it is not there" in alone.with_name("train_batch_0000_view.html").read_text()
+
+
 def test_an_id_that_is_not_there_names_those_like_it(folder):
     done = run("view", folder / "train.parquet", "A.jpg")
     assert isinstance(done.exception, ConfigError)
