@@ -263,6 +263,41 @@ def test_the_guides_labels_are_those_of_the_table(guide, rehearsal):
     }
 
 
+NOWHERE_TO_WRITE = {
+    "no volume at all": "--image-volume=ignore",
+    "a volume that belongs to root": "--mount type=bind,source={of_root},destination=/tmp",
+}
+
+
+@pytest.mark.parametrize("mount", NOWHERE_TO_WRITE.values(), ids=list(NOWHERE_TO_WRITE))
+def test_a_container_that_can_write_nowhere_says_so_and_how_to_mend_it(guide, rehearsal, mount):
+    before = billed(rehearsal)
+    of_root = rehearsal.engine.folder / "of_root"
+    of_root.mkdir(mode=0o755, exist_ok=True)
+    said = rehearsal.bash(
+        f"podman run --rm --read-only --read-only-tmpfs=false {mount.format(of_root=of_root)} "
+        f"--env S3_BUCKET={BUCKET} {BUILT} {' '.join(RUNNER)} --dataset-name baseline_train --fresh "
+        "2>&1 || echo ended with $?"
+    )
+    assert said.splitlines()[-1] == "ended with 2"
+    assert "ConfigError: user 10001 can write no temporary file" in said
+    assert "VOLUME /tmp" in said
+    assert "Traceback" not in said
+    assert billed(rehearsal) == before
+
+
+def test_the_definitions_volume_is_the_only_place_that_a_worker_needs(guide, rehearsal):
+    (mount,) = json.loads((rehearsal.project / "aws" / "batch-job-definition.json").read_text())[
+        "containerProperties"
+    ]["mountPoints"]
+    rehearsal.engine.podman(
+        *("run", "--rm", "--read-only", "--read-only-tmpfs=false", "--image-volume=ignore"),
+        *("--mount", f"type=volume,destination={mount['containerPath']}"),
+        *("--env", f"S3_BUCKET={BUCKET}", BUILT, *RUNNER),
+        *("--dataset-name", "baseline_train", "--resume"),
+    )
+
+
 def test_a_run_that_was_finished_is_not_paid_again(guide, rehearsal):
     checkpoint = "checkpoints/baseline_train_batch_0000.parquet"
     assert checkpoint in guide["look"]
@@ -315,6 +350,10 @@ def test_a_job_that_was_killed_goes_on_with_resume(guide, rehearsal):
     )
     job_id = json.loads(rehearsal.bash(f"{submit}'{json.dumps(overrides)}'"))["jobId"]
     until(lambda: billed(rehearsal) - before >= 10, 120)
+    running = rehearsal.engine.podman("ps", "--quiet", "--filter", "name=cut-").strip()
+    (container,) = json.loads(rehearsal.engine.podman("inspect", running))
+    assert container["HostConfig"]["ReadonlyRootfs"] is True
+    assert [mount["Destination"] for mount in container["Mounts"]] == ["/tmp"]
     rehearsal.bash(f"aws batch terminate-job --job-id {job_id} --reason cut")
     assert rehearsal.wait_for(job_id)["status"] == "FAILED"
     assert billed(rehearsal) - before < IMAGES, "it was killed too late to show anything"

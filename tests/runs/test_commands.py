@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
-from ocrlabel import label, read_labels
+from ocrlabel import label, read_failures, read_labels
 from tests.support.command import ocrlabel
+from tests.support.process import Machine, ended
 
 
 @pytest.fixture
@@ -71,6 +74,29 @@ def test_a_dry_run_with_a_price_says_what_it_costs_and_how_long_it_takes(images,
     assert "engine upstage (a key is in the environment)" in ran.out
     assert "0.0090 USD" in ran.out
     assert "2 s at 3 requests/s" in ran.out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "images", "--engine", "scripted", "--output", "other.parquet"),
+        ("run", "images", "--engine", "scripted", "--output", "other.parquet", "--dry-run"),
+        ("merge", "images", "--output", "labels.parquet"),
+    ],
+    ids=" ".join,
+)
+def test_where_no_temporary_file_can_be_written_a_sentence_says_what_to_do(
+    images, tmp_path, command
+):
+    ocrlabel("run", "images/", "--engine", "scripted", "--output", "labels.parquet")
+    # a process that may write to no file at all: as with a read-only root and no volume
+    started = Machine(tmp_path).start(*command)
+    resource.prlimit(started.pid, resource.RLIMIT_FSIZE, (0, 0))
+    ran = ended(started)
+    assert ran.status == 2, ran.err
+    assert "can write no temporary file: No usable temporary directory found" in ran.err
+    assert "set TMPDIR" in ran.err
+    assert "Traceback" not in ran.err
 
 
 def test_a_changed_input_is_refused_with_both_ways_on(images):
@@ -152,6 +178,25 @@ def test_a_table_without_its_images_is_refused_with_the_places_looked_at(tmp_pat
     assert "data/a.png" in ran.err
     assert "--image-root" in ran.err
     assert str(tmp_path) in ran.err
+
+
+def test_a_downloaded_checkpoint_is_the_part_of_the_tables_that_it_will_be(images, tmp_path):
+    (images / "1b.jpg").write_bytes(b"no image")
+    pages = [Image.new("RGB", (120, 80), "white") for _ in range(3)]
+    pages[0].save(images / "3b.pdf", save_all=True, append_images=pages[1:])
+    ocrlabel("run", "images", "--engine", "scripted", "--batch-size", "3", "--max-failures", "100%")
+    (tmp_path / "downloads").mkdir()
+    alone = [
+        Path(shutil.copy(path, tmp_path / "downloads"))
+        for path in sorted((tmp_path / "checkpoints").glob("*_batch_*.parquet"))
+    ]
+    assert len(alone) == 3
+    labels, failures = tmp_path / "labels.parquet", tmp_path / "labels_failures.parquet"
+    assert [row for one in alone for row in read_labels(one)] == list(read_labels(labels))
+    assert [row for one in alone for row in read_failures(one)] == list(read_failures(failures))
+    assert [row.id for row in read_failures(alone[0])] == ["1b.jpg"]
+    with alone[2].open("rb") as file:
+        assert list(read_labels(file)), "an open file is taken too"
 
 
 def test_status_tells_of_a_finished_run_and_of_none(images):

@@ -202,7 +202,8 @@ def batch_on_containers(made: Engine, port: int) -> Iterator[None]:
     """podman's Docker API, and moto whose Batch runs its jobs there."""
     socket_path = made.folder / "podman.sock"
     service = ["podman", "system", "service", "--time=0", f"unix://{socket_path}"]
-    moto = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = Path(__file__).with_name("moto_as_fargate.py")
+    moto = [sys.executable, str(server), "-H", "127.0.0.1", "-p", str(port)]
     with process(service, made.environment, made.folder / "podman.log"):
         until(socket_path.exists, 30)
         at_moto = {

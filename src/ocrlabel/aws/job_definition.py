@@ -165,8 +165,11 @@ def _container(values: JobValues) -> dict[str, Any]:
             deadline(TIMEOUT_S),
         ],
         "secrets": [{"name": "UPSTAGE_API_KEY", "valueFrom": values.secret_arn}],
-        # the image declares /tmp as a volume, the only place that can be written to
+        # /tmp alone can be written to. Of a volume with a name and no host (the documented form on
+        # Fargate) owner and mode are those of the image's VOLUME at the same path, else root, 0755
         "readonlyRootFilesystem": True,
+        "volumes": [{"name": "tmp"}],
+        "mountPoints": [{"sourceVolume": "tmp", "containerPath": "/tmp", "readOnly": False}],  # noqa: S108 -- in the container
         # an init process hands SIGTERM on and collects what the children leave
         "linuxParameters": {"initProcessEnabled": True},
         "logConfiguration": {
@@ -259,6 +262,10 @@ def faults(definition: Mapping[str, Any]) -> Iterator[str]:
     platform = container.get("runtimePlatform", {}).get("cpuArchitecture", ARCHITECTURES[0])
     if platform not in ARCHITECTURES:
         yield f"there is no processor {platform}: X86_64 or ARM64"
+    volumes = {volume["name"] for volume in container.get("volumes", ())}
+    for mount in container.get("mountPoints", ()):
+        if mount["sourceVolume"] not in volumes:
+            yield f"{mount['containerPath']} is on a volume {mount['sourceVolume']!r} not defined"
     if definition.get("platformCapabilities") == ["FARGATE"]:
         yield from _fargate(container)
 
@@ -280,6 +287,9 @@ def _retries(strategy: Mapping[str, Any]) -> Iterator[str]:
 def _fargate(container: Mapping[str, Any]) -> Iterator[str]:
     if not container.get("executionRoleArn"):
         yield "Fargate needs an execution role"
+    for volume in container.get("volumes", ()):
+        if "host" in volume:
+            yield f"Fargate has no host, and volume {volume['name']!r} names one"
     needs = {need["type"]: str(need["value"]) for need in container["resourceRequirements"]}
     vcpu, memory = needs["VCPU"], int(needs["MEMORY"])
     if not _fits(vcpu, memory):

@@ -376,8 +376,9 @@ def _whose_prices(region: str | None) -> str:
 def _record_counts(shell: Shell, dataset: str) -> tuple[int, int]:
     """Images and billed pages of a run, from its run.json in the bucket."""
     from ocrlabel.aws.jobs import download
+    from ocrlabel.storage.folder import temporary_folder
 
-    with tempfile.TemporaryDirectory(prefix="ocrlabel-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as folder:
         found = download(shell.aws(), shell.config().s3_bucket, dataset, Path(folder))
         path = next(each for each in found if each.name.endswith("_run.json"))
         record = json.loads(path.read_bytes())

@@ -122,6 +122,7 @@ async def _push(
     from ocrlabel.cli.wiring import open_source, open_store
     from ocrlabel.dataset.push.extra_columns import open_extra_columns
     from ocrlabel.dataset.push.push import push as push_dataset
+    from ocrlabel.storage.folder import temporary_folder
 
     this = asyncio.current_task()
     if this is not None:
@@ -136,7 +137,10 @@ async def _push(
             store_opener=lambda root: open_store(root, keys),
             image_column=reading.image_column,
         )
-        with closing(columns), tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:
+        with (
+            closing(columns),
+            tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as scratch,
+        ):
             return await push_dataset(
                 dataset, columns, store, target, options, scratch=Path(scratch), on_step=on_step
             )

@@ -192,9 +192,10 @@ def _beside_the_table(source: str, done: Labelling, options: Options) -> str:
 
 async def _into_the_bucket(done: Labelling) -> str:
     from ocrlabel.report.write import write_report
+    from ocrlabel.storage.folder import temporary_folder
 
     store, layout = done.place.store, done.place.layout
-    with tempfile.TemporaryDirectory(prefix="ocrlabel-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as folder:
         labels, failures = Path(folder) / "labels.parquet", Path(folder) / "failures.parquet"
         await store.download(done.result.labels_key, labels)
         await store.download(done.result.failures_key, failures)

@@ -27,6 +27,7 @@ from ocrlabel.pipeline.run import Result, run
 from ocrlabel.pipeline.runtime import Runtime, Stop
 from ocrlabel.pipeline.state.layout import Layout, beside, of_dataset
 from ocrlabel.storage.base import ObjectStore
+from ocrlabel.storage.folder import temporary_folder
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ async def merge_place(
             )
         price_usd = options.price_per_page if plan.engine == "upstage" else 0.0
         run_there = replace(run_there, options=options, price_per_page_usd=price_usd)
-        with tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as scratch:
             if partial:
                 record = await write_partial(run_there, dataset, Path(scratch))
                 return Result(
@@ -283,7 +284,7 @@ async def label_dataset(
     runtime = make_runtime(place.store, _with_notice(chosen, display))
     stop = Stop(runtime.clock)
     with (
-        tempfile.TemporaryDirectory(prefix="ocrlabel-") as scratch,
+        tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as scratch,
         _signals(stop, options, chosen, display),
         _deadline(stop, options),
     ):

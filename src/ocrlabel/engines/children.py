@@ -26,6 +26,7 @@ from typing import IO, Any, Generic, TypeVar
 
 from ocrlabel.errors import ConfigError, EngineUnusable, ImageError, Unreadable
 from ocrlabel.labels import FailureClass
+from ocrlabel.storage.folder import temporary_folder
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -318,7 +319,7 @@ class Child:
     def _spawn(self) -> None:
         self._channel, theirs = socket.socketpair()
         self._channel.setblocking(False)  # noqa: FBT003 -- the socket module's own signature
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the process
+        self._stderr = tempfile.TemporaryFile(dir=temporary_folder())  # noqa: SIM115 -- lives as long as the process
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
                 [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],

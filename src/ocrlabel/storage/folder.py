@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +31,19 @@ _FOLDER_TRIES = 100
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _MAY_PASS = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EAGAIN}
+
+
+def temporary_folder() -> str:
+    """Where a temporary file can be written. Raises ConfigError: there is no such folder."""
+    try:
+        return tempfile.gettempdir()
+    except OSError as error:
+        raise ConfigError(
+            f"user {os.getuid()} can write no temporary file: {error.strerror}\n"
+            "  set TMPDIR to a folder with room that can be written to; in a container with a"
+            " read-only root /tmp is a volume, of which the image must say VOLUME /tmp and whose"
+            " it is (mode 1777), as scripts/cloud/Dockerfile.batch does"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

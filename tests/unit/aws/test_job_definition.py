@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ from ocrlabel.aws.job_definition import (
 from ocrlabel.errors import ConfigError, Interrupted
 from tests.support.aws import CONFIG
 
-RENDERED = Path(__file__).parents[3] / "aws" / "batch-job-definition.json"
+ROOT = Path(__file__).parents[3]
+RENDERED = ROOT / "aws" / "batch-job-definition.json"
 VALUES = values_of(CONFIG, "uri@sha256:1", architecture="X86_64", vcpu="1", memory_mib="2048")
 
 
@@ -78,9 +80,20 @@ def test_a_worker_stops_by_itself_before_its_time_out():
 
 
 def test_the_container_cannot_write_to_its_own_files():
-    container = fargate(VALUES)["containerProperties"]
-    assert container["readonlyRootFilesystem"] is True
-    assert "volumes" not in container
+    for definition in (fargate(VALUES), ec2(VALUES)):
+        assert definition["containerProperties"]["readonlyRootFilesystem"] is True
+
+
+def test_the_temporary_folder_is_a_volume_that_the_image_declares_too():
+    dockerfile = (ROOT / "scripts" / "cloud" / "Dockerfile.batch").read_text()
+    (declared,) = re.findall(r"^VOLUME (\S+)$", dockerfile, re.MULTILINE)
+    for definition in (fargate(VALUES), ec2(VALUES)):
+        container = definition["containerProperties"]
+        (volume,) = container["volumes"]
+        assert container["mountPoints"] == [
+            {"sourceVolume": volume["name"], "containerPath": declared, "readOnly": False}
+        ]
+        assert set(volume) == {"name"}, "Fargate takes no host"
 
 
 def test_the_ec2_twin_names_its_region_and_has_nothing_of_fargate():
@@ -144,6 +157,14 @@ def vcpu(definition):
     definition["containerProperties"]["resourceRequirements"][0]["value"] = "3"
 
 
+def host(definition):
+    definition["containerProperties"]["volumes"][0]["host"] = {"sourcePath": "/srv"}
+
+
+def no_volume(definition):
+    definition["containerProperties"]["volumes"] = []
+
+
 def no_execution_role(definition):
     del definition["containerProperties"]["executionRoleArn"]
 
@@ -165,6 +186,8 @@ def glob(definition):
         (storage, "300 GiB of storage are not within 21 to 200"),
         (memory, "Fargate has no 1 vCPU with 9000 MiB (2048 to 8192 MiB in steps of 1024)"),
         (vcpu, "Fargate has no 3 vCPU with 2048 MiB (vCPUs: 0.25, 0.5, 1, 2, 4, 8, 16)"),
+        (host, "Fargate has no host, and volume 'tmp' names one"),
+        (no_volume, "/tmp is on a volume 'tmp' not defined"),
         (no_execution_role, "Fargate needs an execution role"),
         (processor, "there is no processor X64: X86_64 or ARM64"),
         (glob, "the retry rule 'Your*interrupted' may have one *, at its end"),
