@@ -1,7 +1,7 @@
 """A small evaluator of IAM policies: may this role do that?
 
-It knows what our statements use: Allow and Deny, wildcards, StringEquals; anything else is an
-error, so that a statement with more cannot be judged wrongly.
+It knows what our statements use: Allow and Deny, wildcards, StringEquals and StringLike; anything
+else is an error, so that a statement with more cannot be judged wrongly.
 """
 
 from __future__ import annotations
@@ -44,9 +44,14 @@ def _applies(
 
 
 def _holds(operator: str, wanted: Mapping[str, Any], context: Mapping[str, str]) -> bool:
-    if operator != "StringEquals":
+    if operator not in {"StringEquals", "StringLike"}:
         raise ValueError(f"not evaluated here: {operator}")
-    return all(context.get(key) in _many(values) for key, values in wanted.items())
+    if operator == "StringEquals":
+        return all(context.get(key) in _many(values) for key, values in wanted.items())
+    return all(
+        key in context and any(_matches(pattern, context[key]) for pattern in _many(values))
+        for key, values in wanted.items()
+    )
 
 
 def _many(value: Any) -> list[str]:

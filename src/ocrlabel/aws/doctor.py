@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from botocore.exceptions import ClientError
 
 from ocrlabel.aws import names
+from ocrlabel.aws.github_subject import SINCE
 from ocrlabel.aws.image import PLATFORMS, architectures
 from ocrlabel.aws.job_definition import look_definition
 from ocrlabel.aws.names import AwsConfig, checked_dataset
 from ocrlabel.aws.secret import look_secret
 from ocrlabel.aws.session import Aws, code, translated
+from ocrlabel.aws.stack import look_stack
 from ocrlabel.dataset.parquet_io import open_parquet
 from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.errors import ConfigError, OcrLabelError
@@ -64,6 +66,7 @@ def examine(aws: Aws, config: AwsConfig, outside: Outside) -> Iterator[Check]:
         ("queue", DEPLOY, lambda: _queue(aws, config)),
         ("compute", DEPLOY, lambda: _compute(aws, config)),
         ("image", PUSH, lambda: _image(aws, config, outside.fetch)),
+        ("GitHub", DEPLOY, lambda: _github(aws)),
     ]
     if outside.call is not None:
         call = outside.call
@@ -191,6 +194,22 @@ def _image(aws: Aws, config: AwsConfig, fetch: Callable[[str], bytes]) -> Check:
         why = f"it is for {', '.join(sorted(found))}, the jobs run on {wanted}"
         return Check("image", ok=False, why=why, mend=PUSH)
     return Check("image", ok=True, why=f"{digest[:19]}... is in ECR, for {wanted}")
+
+
+def _github(aws: Aws) -> Check:
+    """Whom the role trusts, and by which form of a token's subject."""
+    stack = look_stack(aws.client("cloudformation"))
+    chosen = stack.parameters if stack else {}
+    names, with_ids = (chosen.get(f"GitHubRepository{form}", "") for form in ("", "WithIds"))
+    why = f"{names} may put on the role, by its name and by its ids ({with_ids})"
+    if not names:
+        why = f"no repository may put on a role ({DEPLOY} --github OWNER/NAME would let one)"
+    elif not with_ids:
+        why = (
+            f"{names} may put on the role, by its name only: tokens of a repository that was made, "
+            f"renamed or transferred since {SINCE} have ids ({DEPLOY} --github {names} adds them)"
+        )
+    return Check("GitHub", ok=True, why=why)
 
 
 def _call(aws: Aws, config: AwsConfig, call: Callable[[str], Check]) -> Check:

@@ -173,10 +173,13 @@ def trust(service: str, account: str = "") -> dict[str, Any]:
     return document([statement])
 
 
-def trust_github(location: AwsLocation, repository: str, environment: str) -> dict[str, Any]:
+def trust_github(
+    location: AwsLocation, repository: str, environment: str, with_ids: str = ""
+) -> dict[str, Any]:
     """One repository's main branch, or its approved environment, and nobody else.
 
-    A job that names an environment has another `sub`, so both are named.
+    A job that names an environment has another `sub`, so both are named, by the repository's name
+    and, where they are known, by its ids (github_subject.py).
     """
     provider = location.global_arn("iam", f"oidc-provider/{GITHUB_ISSUER}")
     return document(
@@ -189,8 +192,9 @@ def trust_github(location: AwsLocation, repository: str, environment: str) -> di
                     "StringEquals": {
                         f"{GITHUB_ISSUER}:aud": "sts.amazonaws.com",
                         f"{GITHUB_ISSUER}:sub": [
-                            f"repo:{repository}:ref:refs/heads/main",
-                            f"repo:{repository}:environment:{environment}",
+                            f"repo:{form}:{context}"
+                            for form in filter(None, (repository, with_ids))
+                            for context in ("ref:refs/heads/main", f"environment:{environment}")
                         ],
                     }
                 },

@@ -90,7 +90,13 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "Type": "String",
         "Description": "owner/name that may push and run through OIDC; empty for none",
         "Default": "",
-        "AllowedPattern": "^$|^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$",
+        "AllowedPattern": "^$|^[A-Za-z0-9._-]+(@[0-9]+)?/[A-Za-z0-9._-]+(@[0-9]+)?$",
+    },
+    "GitHubRepositoryWithIds": {
+        "Type": "String",
+        "Description": "The same as owner@id/name@id, of immutable subjects; empty where unknown",
+        "Default": "",
+        "AllowedPattern": "^$|^[A-Za-z0-9._-]+@[0-9]+/[A-Za-z0-9._-]+@[0-9]+$",
     },
     "GitHubEnvironment": {
         "Type": "String",
@@ -123,6 +129,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "HasEmail": _is_not("NotifyEmail", ""),
     "HasBudget": _is_not("MonthlyBudgetUsd", "0"),
     "HasGitHub": _is_not("GitHubRepository", ""),
+    "HasGitHubIds": _is_not("GitHubRepositoryWithIds", ""),
     "MakeGitHubProvider": {
         "Fn::And": [
             _is_not("GitHubRepository", ""),
@@ -269,8 +276,14 @@ def _roles() -> dict[str, Any]:
 
 
 def _github_role(bucket: str) -> dict[str, Any]:
-    trust = iam.trust_github(HERE, "${GitHubRepository}", "${GitHubEnvironment}")
-    role = _role(trust, "push-and-run", iam.github(HERE, bucket))
+    by_name, by_ids_too = (
+        iam.trust_github(HERE, "${GitHubRepository}", "${GitHubEnvironment}", with_ids)
+        for with_ids in ("", "${GitHubRepositoryWithIds}")
+    )
+    role = _role(by_name, "push-and-run", iam.github(HERE, bucket))
+    role["Properties"]["AssumeRolePolicyDocument"] = _either(
+        "HasGitHubIds", filled(by_ids_too), filled(by_name)
+    )
     # a run that is followed for hours outlives the default session of one hour
     role["Properties"]["MaxSessionDuration"] = 6 * 3600
     return {"Condition": "HasGitHub", **role}

@@ -69,7 +69,8 @@ def deploy(
         int | None, typer.Option(min=0, help="Alarm at 80 % of so many USD a month.")
     ] = None,
     github: Annotated[
-        str | None, typer.Option(help="owner/name that may push and run by OIDC.")
+        str | None,
+        typer.Option(help="owner/name that may push and run by OIDC (owner@id/name@id with ids)."),
     ] = None,
     github_environment: Annotated[str | None, typer.Option(help="Its environment.")] = None,
 ) -> None:
@@ -98,10 +99,13 @@ def deploy(
         ServiceRoleArn=service_role,
         NotifyEmail=notify_email,
         MonthlyBudgetUsd=budget,
-        GitHubRepository=github,
         GitHubEnvironment=github_environment,
     )
     named = [subnet for subnet in subnets.split(",") if subnet]
+    from ocrlabel.aws.github_subject import GitHubRepository, with_ids
+
+    repository = None if github is None else GitHubRepository.of(github)
+    given |= repository.parameters if repository else {}
     if offline:
         if not dry_run:
             raise ConfigError("--offline can only say what would be made: give --dry-run with it")
@@ -114,9 +118,13 @@ def deploy(
     from ocrlabel.aws.deploy import Wanted, discard, look_choices, make, propose
     from ocrlabel.aws.names import config_text
     from ocrlabel.aws.plan import loses_something
+    from ocrlabel.aws.session import run
     from ocrlabel.aws.stack import look_stack
 
     stack = look_stack(aws.client("cloudformation"))
+    if repository and repository.names and not repository.with_ids:
+        before = stack.parameters if stack else {}
+        given |= with_ids(run, repository, before, tell).parameters
     settled = {
         "BucketName": location.default_bucket,
         "SecretName": names.SECRET,
