@@ -368,7 +368,9 @@ async def read_round(
     )
     try:
         try:
-            await _while_all_live(tasks.work(), [writing, *others])
+            await _while_all_live(
+                tasks.work(), [writing, *others], worker.stop, grace_s=options.grace_s
+            )
         finally:
             journal.close()
             await writing
@@ -380,15 +382,21 @@ async def read_round(
         await heartbeats.end()
 
 
-async def _while_all_live(work: Awaitable[None], others: Sequence[asyncio.Future[None]]) -> None:
-    """Do the work; one of the others that ends by an error ends the work with it."""
+async def _while_all_live(
+    work: Awaitable[None], others: Sequence[asyncio.Future[None]], stop: Stop, *, grace_s: float
+) -> None:
+    """Do the work. One of the others that fails ends it too, in order: what was sent may end."""
     main = asyncio.ensure_future(work)
     try:
         await asyncio.wait({main, *others}, return_when=asyncio.FIRST_COMPLETED)
+        failed = None
         if not main.done():
-            for one in others:
-                if one.done():
-                    one.result()
+            failed = next(error for one in others if one.done() and (error := one.exception()))
+        if isinstance(failed, Exception):
+            stop.drain(str(failed), grace_s=grace_s)
+            await main
+        if failed is not None:
+            raise failed
         await main
     finally:
         # whoever ends it, what was under way is written down before the journal is closed

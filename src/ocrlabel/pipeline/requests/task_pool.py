@@ -37,7 +37,7 @@ class TaskPool:
     stop: Stop
     tasks_wanted: Callable[[], int]
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    _fatal: OcrLabelError | None = None
+    _fatal: Exception | None = None
     _exhausted: bool = False
     _looking: int = 0
     _no_claims: Outage = field(default_factory=Outage)
@@ -78,7 +78,11 @@ class TaskPool:
         )
         for task in done:
             self._tasks.remove(task)
-            task.result()  # tasks end well, or by a bug that must be seen
+            error = task.exception()
+            if isinstance(error, Exception):
+                self._stop_for(error)  # a bug: it must be seen, but the others may end first
+            elif error is not None:
+                raise error
 
     @property
     def _wanted(self) -> int:
@@ -159,7 +163,7 @@ class TaskPool:
         self.scheduler.put_back(item, at_s=self.run.runtime.clock() + _STORE_PAUSE_S)
         await self._store_down(error, self._no_outcomes)
 
-    def _stop_for(self, error: OcrLabelError) -> None:
+    def _stop_for(self, error: Exception) -> None:
         """Stop the run for good reasons; requests that are under way may still end."""
         if self._fatal is None or isinstance(self._fatal, BudgetReached):
             self._fatal = error
