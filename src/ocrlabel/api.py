@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
 from ocrlabel.cli import clocks
+from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.progress import display_for
 from ocrlabel.cli.run import write_report_at_end
 from ocrlabel.cli.settings import from_environment
@@ -113,13 +114,13 @@ def _outside_any_loop(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        return run_async(work)
     ended: list[T] = []
     raised: list[BaseException] = []
 
     def run() -> None:
         try:
-            ended.append(asyncio.run(work))
+            ended.append(run_async(work))
         except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
             raised.append(error)
 

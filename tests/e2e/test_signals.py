@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: what was sent is saved, nothing new is sent, and the command goes on."""
+"""SIGTERM, SIGHUP and Ctrl-C: what was sent is saved, nothing new is sent, and the command goes on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def judge_resumed(machine, inputs, fake) -> None:
     judge_money(inputs, fake.entries, found)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_with_75_once_what_is_under_way_is_saved(tmp_path, inputs, number):
     with service(tmp_path, latency_s=0.7) as (fake, machine):
         process = machine.start(*COMMAND)
@@ -86,3 +86,38 @@ def test_a_second_ctrl_c_ends_it_at_once_and_what_was_answered_stays_saved(tmp_p
         billed = times_billed(fake.entries[: len(answered)])
         again = times_billed(fake.entries[len(answered) :])
         assert not [sha256 for sha256 in billed if again[sha256] and sha256 in answered]
+
+
+def test_a_hang_up_that_comes_twice_as_from_kernel_and_shell_is_one(tmp_path, inputs):
+    with service(tmp_path, latency_s=1.5) as (fake, machine):
+        process = machine.start(*COMMAND)
+        until(lambda: fake.stats()["in_flight"] > 3)
+        process.send_signal(signal.SIGHUP)
+        assert signalled(process, signal.SIGHUP).status == 75
+        judge_resumed(machine, inputs, fake)
+        assert set(times_billed(fake.entries).values()) == {1}
+
+
+def test_a_hang_up_that_was_ignored_at_the_start_stays_ignored(tmp_path, inputs):
+    with service(tmp_path, latency_s=0.5) as (fake, machine):
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        try:
+            process = machine.start(*COMMAND)
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        until(lambda: fake.stats()["in_flight"] > 3)
+        assert signalled(process, signal.SIGHUP).status == 0
+        judge_rows(inputs, written(tmp_path))
+
+
+@pytest.mark.parametrize("log", ["lines", "json", "bar"])
+def test_a_reader_of_the_output_that_goes_away_changes_nothing(tmp_path, inputs, log):
+    with service(tmp_path, latency_s=0.3) as (fake, machine):
+        process = machine.start(*COMMAND, OCRLABEL_LOG=log)
+        until(lambda: fake.stats()["in_flight"] > 3)
+        process.stdout.close()
+        process.stderr.close()
+        assert process.wait(120) == 0
+        found = written(tmp_path)
+        judge_rows(inputs, found)
+        judge_money(inputs, fake.entries, found)

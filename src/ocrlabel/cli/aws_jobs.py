@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from ocrlabel.cli.aws_wiring import (
     stamp,
     tell,
 )
+from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.settings import taking
 from ocrlabel.errors import ConfigError, OcrLabelError
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Front, JobEngine
@@ -325,7 +325,7 @@ def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
 
     def look() -> str:
         try:
-            found = asyncio.run(read_status(runtime, place.layout, watch_s=1.0))
+            found = run_async(read_status(runtime, place.layout, watch_s=1.0))
         except ConfigError:
             return ""  # no plan yet: the first worker is still on its way
         rows = lines(found, options.price_per_page)

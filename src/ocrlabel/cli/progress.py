@@ -10,8 +10,9 @@ import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, Any, Self
+from typing import Any, Self, TextIO
 
+from ocrlabel.cli.exit_codes import lasting
 from ocrlabel.labels import Failed
 from ocrlabel.options import LogStyle
 from ocrlabel.pipeline.budget.account import pages_at_risk, pages_charged
@@ -37,14 +38,15 @@ _NOT_STARTED = Started(0, 0, 0, engine="", price_per_page_usd=0.0, spent_pages=0
 
 
 def display_for(
-    style: LogStyle, clock: Callable[[], float], wall: Callable[[], float], stream: IO[str]
+    style: LogStyle, clock: Callable[[], float], wall: Callable[[], float], stream: TextIO
 ) -> Display:
     """The display of that style; `auto` is the bar where a person is watching, else lines."""
+    stream = lasting(stream)
     if style == "auto":
         style = "bar" if stream.isatty() else "lines"
     match style:
         case "bar":
-            return ProgressBar(clock)
+            return ProgressBar(clock, stream)
         case "json":
             return JsonLines(clock, wall, stream)
         case "quiet":
@@ -71,7 +73,7 @@ class Display:
 class ProgressBar(Display):
     """A live bar: done, failed, images/s, time left, spent."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], stream: TextIO) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -80,7 +82,7 @@ class ProgressBar(Display):
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
-            console=Console(stderr=True),
+            console=Console(file=stream),
             refresh_per_second=8,
         )
         self._task = self._bar.add_task("", total=None, state="getting ready")
@@ -128,7 +130,7 @@ class ProgressBar(Display):
 class ProgressLines(Display):
     """A plain line every ten seconds, and one for every notice."""
 
-    def __init__(self, clock: Callable[[], float], stream: IO[str]) -> None:
+    def __init__(self, clock: Callable[[], float], stream: TextIO) -> None:
         self._progress = ProgressStatistics(clock)
         self._clock = clock
         self._stream = stream
@@ -175,7 +177,7 @@ class JsonLines(Display):
     """One JSON object per line: for log collectors, with CloudWatch's embedded metrics."""
 
     def __init__(
-        self, clock: Callable[[], float], wall: Callable[[], float], stream: IO[str]
+        self, clock: Callable[[], float], wall: Callable[[], float], stream: TextIO
     ) -> None:
         self._progress = ProgressStatistics(clock)
         self._clock = clock

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.settings import option
 from ocrlabel.errors import Interrupted
 from ocrlabel.wording import counted
@@ -101,7 +102,7 @@ def push(
     options = PushOptions(pack, skip_unreadable, replace, verify, concurrency)
     try:
         with steps_shown(sys.stderr, clocks.boot_s) as show:
-            done = asyncio.run(_push(source, target, options, reading, keys, show))
+            done = run_async(_push(source, target, options, reading, keys, show))
     except asyncio.CancelledError:
         raise Interrupted(
             "stopped by a signal; run the same command again to go on: images that are in the "

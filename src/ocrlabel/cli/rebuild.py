@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
 
+from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.settings import option
 
 
@@ -44,7 +44,7 @@ def merge(
         id_column=id_column,
     )
     place = place_of(source, options, keys)
-    result = asyncio.run(merge_place(source, place, options, keys, partial=partial))
+    result = run_async(merge_place(source, place, options, keys, partial=partial))
     print(f"labels table    {place.shown(result.labels_key)}")
     print(f"failures table  {place.shown(result.failures_key)}")
     record = result.record
@@ -79,7 +79,7 @@ def reparse(
     )
     place = place_of(source, options, keys)
     change, unreadable = reparsed(read_answer)
-    result = asyncio.run(merge_place(source, place, options, keys, change=change))
+    result = run_async(merge_place(source, place, options, keys, change=change))
     print(f"labels table    {place.shown(result.labels_key)}")
     print(f"rows            {result.record.labelled:,} labelled")
     if unreadable := list(dict.fromkeys(unreadable)):

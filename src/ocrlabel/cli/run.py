@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ocrlabel.cli.exit_codes import end_within, run_async
 from ocrlabel.cli.settings import taking
 from ocrlabel.errors import ConfigError, Incomplete, OcrLabelError
 from ocrlabel.options import WHAT, Front
@@ -86,7 +87,7 @@ def run(
     options = Options.of(keys.variables, **given)
     place = place_of(source, options, keys)
     if dry_run:
-        asyncio.run(tell_estimate(source, place, options, keys))
+        run_async(tell_estimate(source, place, options, keys))
         return
     if options.fresh and not yes:
         _confirm_fresh(place.shown(place.layout.labels_key))
@@ -146,9 +147,10 @@ def _label(source: str, place: Place, options: Options, keys: Keys) -> None:
     from ocrlabel.cli.wiring import label_dataset
 
     display = display_for(options.log, clocks.boot_s, clocks.wall_s, sys.stderr)
+    labelling = label_dataset(source, place, options, keys, display, end_within=end_within)
     with display:
-        done = asyncio.run(label_dataset(source, place, options, keys, display))
-    report_at = asyncio.run(write_report_at_end(source, done, options, display))
+        done = run_async(labelling)
+    report_at = run_async(write_report_at_end(source, done, options, display))
     for name, value in result_rows(done, report_at):
         print(f"{name:<18}{value}")
     raise_if_incomplete(source, done, options.max_failures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.errors import ConfigError
 from ocrlabel.wording import counted, duration, usd
 
@@ -53,7 +53,7 @@ def status(
     options = Options.of(keys.variables)
     place = place_of_output(labels, options, keys)
     runtime = make_runtime(place.store, lambda _: None)
-    found = asyncio.run(read_status(runtime, place.layout, watch_s=watch_s))
+    found = run_async(read_status(runtime, place.layout, watch_s=watch_s))
     if as_json:
         print(json.dumps(told(found, options.price_per_page), ensure_ascii=False, indent=1))
         return
@@ -306,7 +306,7 @@ def set_live(
         await change_limits(run, changes)
         return workers
 
-    workers = asyncio.run(change())
+    workers = run_async(change())
     given = {"--rps": rps, "--max-cost": max_cost}
     changed = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
     print(f"changed: {changed}; {_who_takes_it_over(workers)}")

@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import signal
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from ocrlabel.cli import clocks
 from ocrlabel.cli.settings import Keys
 from ocrlabel.engines.base import Engine
-from ocrlabel.errors import ConfigError
+from ocrlabel.errors import ConfigError, Interrupted
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Options
 from ocrlabel.pipeline.events import Event, Started
 from ocrlabel.pipeline.merge.merge import Change, merge_again
@@ -24,7 +26,7 @@ from ocrlabel.pipeline.merge.partial import write_partial
 from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.requests.image_reader import Reuse
 from ocrlabel.pipeline.run import Result, run
-from ocrlabel.pipeline.runtime import Runtime, Stop
+from ocrlabel.pipeline.runtime import Draining, Runtime, Stop
 from ocrlabel.pipeline.state.layout import Layout, beside, of_dataset
 from ocrlabel.storage.base import ObjectStore
 from ocrlabel.storage.folder import temporary_folder
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 
 _GOES_ON = "all that was answered is saved: run the same command again to go on"
 _KINDS_SHOWN = 5
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_GONE_S = 9.5
+"""After the grace: by then the process is gone, whatever hangs."""
+_HUNG_UP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,17 +284,21 @@ async def label_dataset(
     display: Display,
     *,
     chosen: Chosen | None = None,
+    end_within: Callable[[float], None] = lambda _: None,
 ) -> Labelling:
-    """Open the input, choose the engine, run, and keep to signals and deadlines on the way."""
+    """Open the input, choose the engine, run, and keep to signals and deadlines on the way.
+
+    end_within: ends the process so many seconds after a signal, if it is there still.
+    """
     chosen = chosen or choose_engine(options, keys)
     runtime = make_runtime(place.store, _with_notice(chosen, display))
     stop = Stop(runtime.clock)
     with (
         tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as scratch,
-        _signals(stop, options, chosen, display),
+        _signals(stop, options.grace_s, display, end_within),
         _deadline(stop, options),
     ):
-        async with _dataset(source, options, keys) as dataset:
+        async with _dataset(source, options, keys, stop) as dataset:
             display.say(chosen.why)
             if dataset.skipped:
                 display.say(input_line(dataset))
@@ -320,8 +330,13 @@ def _with_notice(chosen: Chosen, display: Display) -> Callable[[Event], None]:
 
 
 @contextlib.asynccontextmanager
-async def _dataset(source: str, options: Options, keys: Keys) -> AsyncIterator[ImageDataset]:
-    dataset = await open_source(source, options, keys)
+async def _dataset(
+    source: str, options: Options, keys: Keys, stop: Stop
+) -> AsyncIterator[ImageDataset]:
+    try:
+        dataset = await stop.or_drain(open_source(source, options, keys))
+    except Draining:
+        raise Interrupted(stop.reason) from None
     try:
         yield dataset
     finally:
@@ -355,35 +370,46 @@ def earlier_labels(options: Options, chosen: Chosen) -> Reuse | None:
 
 
 @contextlib.contextmanager
-def _signals(stop: Stop, options: Options, chosen: Chosen, display: Display) -> Iterator[None]:
-    """Ctrl-C drains and a second one stops at once; SIGTERM drains within the grace."""
-    loop = asyncio.get_running_loop()
+def _signals(
+    stop: Stop, grace_s: float, display: Display, end_within: Callable[[float], None]
+) -> Iterator[None]:
+    """The first signal drains within the grace, a second one cuts that short.
 
-    def interrupted() -> None:
-        if stop.draining:
-            stop.now(f"stopped at once by Ctrl-C; {_GOES_ON}")
-            return
-        grace_s = chosen.engine.request_timeout_s
-        stop.drain(f"stopped by Ctrl-C; {_GOES_ON}", grace_s=grace_s)
-        display.say("finishing what is under way (Ctrl-C again stops at once; nothing is lost)")
-
-    def terminated() -> None:
-        stop.drain(f"stopped by SIGTERM; {_GOES_ON}", grace_s=options.grace_s)
-        display.say(f"SIGTERM: saving what ends within {options.grace_s:.0f} s")
-
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        loop.add_signal_handler(signal.SIGINT, interrupted)
-        loop.add_signal_handler(signal.SIGTERM, terminated)
-    except (RuntimeError, ValueError, NotImplementedError):
-        yield  # not the main thread (a notebook's): whoever runs us handles signals
+    A terminal that closes may hang up twice, as the kernel and the shell do: that is one signal.
+    The handlers are Python's own, so that `end_within` is called also while the loop is stuck.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # a notebook's: whoever runs us handles signals
         return
+    loop = asyncio.get_running_loop()
+    first_s: list[float] = []
+
+    def caught(number: int, frame: FrameType | None) -> None:
+        del frame
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        if not first_s:
+            first_s.append(clocks.boot_s())
+            end_within(grace_s + _GONE_S)
+            loop.call_soon_threadsafe(drain, name)
+        elif number != signal.SIGHUP or clocks.boot_s() > first_s[0] + _HUNG_UP_S:
+            end_within(_GONE_S)
+            loop.call_soon_threadsafe(stop.now, f"stopped at once by {name}; {_GOES_ON}")
+
+    def drain(name: str) -> None:
+        stop.drain(f"stopped by {name}; {_GOES_ON}", grace_s=grace_s)
+        again = f"{name} again stops at once; nothing is lost"
+        display.say(f"{name}: saving what ends within {grace_s:.0f} s ({again})")
+
+    before = {number: signal.getsignal(number) for number in _ENDING_SIGNALS}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]  # nohup: it stays ignored
+    for number in before:
+        signal.signal(number, caught)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        loop.remove_signal_handler(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, before)  # asyncio leaves the system's own, which just kills
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 
 import pytest
 
@@ -110,7 +111,7 @@ def test_line_and_bar_show_small_sums_to_a_fraction_of_a_cent():
     begun = Started(8, 2, 0, "upstage", 0.0015, spent_pages=2)
     printed = "0.0030 USD of about 0.0080 USD"
     assert f"{printed} spent" in progress_line(progress_of(begun, LABELLED, seconds=1.0))
-    bar = ProgressBar(Clock())
+    bar = ProgressBar(Clock(), sys.stderr)
     for event in (begun, LABELLED):
         bar(event)
     assert printed in bar._state()
