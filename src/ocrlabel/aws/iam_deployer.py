@@ -2,7 +2,8 @@
 
 The rights are bound to our names where AWS can do that. CloudFormation makes a stack with the
 rights of its caller, so those for everything in the stack (registry, alarms, roles, network, Batch)
-are the deployer's too.
+are the deployer's too: what the handlers of its resource types name, as far as our template needs
+it (tests/unit/aws/test_handler_rights.py). All of it is too long for one managed policy.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ from ocrlabel.aws.iam import TASKS, Statement, allow, rights, secret_arn_pattern
 from ocrlabel.aws.names import GITHUB_ISSUER, LOG_GROUP, REPOSITORY, STACK, AwsLocation
 
 
-def deployer(location: AwsLocation, bucket: str, secret: str) -> list[Statement]:
-    """Its statements; `ocrlabel aws policy deployer` prints them."""
-    return [
-        *_data(location, bucket, secret),
-        *_prices_and_limits(),
-        *_stack(location),
-        *_registry(location),
-        *_alarms(location),
-        *_roles(location),
-        *_network(location),
-        *_jobs(location),
-    ]
+def deployer(location: AwsLocation, bucket: str, secret: str) -> dict[str, list[Statement]]:
+    """Its two policies by name; `ocrlabel aws policy deployer` prints them."""
+    return {
+        "deployer-jobs": [
+            *_data(location, bucket, secret),
+            *_prices_and_limits(),
+            *_registry(location),
+            *_jobs(location),
+        ],
+        "deployer-stack": [
+            *_stack(location),
+            *_alarms(location),
+            *_roles(location),
+            *_network(location),
+        ],
+    }
 
 
 def _data(location: AwsLocation, bucket: str, secret: str) -> list[Statement]:
@@ -79,10 +84,11 @@ def _stack(location: AwsLocation) -> list[Statement]:
         rights(
             "cloudformation",
             """CreateChangeSet CreateStack DeleteChangeSet DeleteStack DescribeChangeSet
-            DescribeStackEvents DescribeStacks ExecuteChangeSet GetTemplate
-            ListStackResources TagResource""",
+            DescribeStackEvents DescribeStackResourceDrifts DescribeStacks DetectStackDrift
+            ExecuteChangeSet GetTemplate ListStackResources TagResource""",
             location.arn("cloudformation", f"stack/{STACK}/*"),
         ),
+        allow(["cloudformation:DescribeStackDriftDetectionStatus"], "*"),
     ]
 
 
@@ -91,11 +97,11 @@ def _registry(location: AwsLocation) -> list[Statement]:
         rights(
             "ecr",
             """BatchCheckLayerAvailability BatchDeleteImage BatchGetImage CompleteLayerUpload
-            CreateRepository DeleteLifecyclePolicy DeleteRepository DescribeImages
-            DescribeRepositories GetDownloadUrlForLayer GetLifecyclePolicy
-            InitiateLayerUpload ListImages ListTagsForResource PutImage
+            CreateRepository DeleteLifecyclePolicy DeleteRepository DeleteRepositoryPolicy
+            DescribeImages DescribeRepositories GetDownloadUrlForLayer GetLifecyclePolicy
+            GetRepositoryPolicy InitiateLayerUpload ListImages ListTagsForResource PutImage
             PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy
-            TagResource UploadLayerPart""",
+            SetRepositoryPolicy TagResource UntagResource UploadLayerPart""",
             location.arn("ecr", f"repository/{REPOSITORY}"),
         ),
         allow(["ecr:GetAuthorizationToken"], "*"),
@@ -106,20 +112,31 @@ def _alarms(location: AwsLocation) -> list[Statement]:
     return [
         rights(
             "events",
-            """DeleteRule DescribeRule ListTargetsByRule PutRule PutTargets RemoveTargets
-            TagResource""",
+            """DeleteRule DescribeRule ListTagsForResource ListTargetsByRule PutRule PutTargets
+            RemoveTargets TagResource UntagResource""",
             location.arn("events", f"rule/{STACK}-*"),
         ),
         rights(
             "sns",
-            """CreateTopic DeleteTopic GetTopicAttributes ListSubscriptionsByTopic
-            SetTopicAttributes Subscribe TagResource Unsubscribe""",
+            """CreateTopic DeleteTopic GetDataProtectionPolicy GetSubscriptionAttributes
+            GetTopicAttributes ListSubscriptionsByTopic ListTagsForResource
+            PutDataProtectionPolicy SetSubscriptionAttributes SetTopicAttributes Subscribe
+            TagResource Unsubscribe UntagResource""",
             location.arn("sns", f"{STACK}-*"),
         ),
-        allow(
-            ["budgets:ModifyBudget", "budgets:TagResource", "budgets:ViewBudget"],
+        rights(
+            "budgets",
+            "ListTagsForResource ModifyBudget TagResource UntagResource ViewBudget",
             location.global_arn("budgets", f"budget/{STACK}-*"),
         ),
+        # the budget is of the account's own bill, which is the only view there is here
+        allow(["billing:GetBillingViewData"], location.global_arn("billing", "billingview/*")),
+        rights(
+            "cloudwatch",
+            "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource",
+            location.arn("cloudwatch", f"alarm:{STACK}-*"),
+        ),
+        allow(["cloudwatch:DescribeAlarms"], "*"),
     ]
 
 
@@ -130,8 +147,8 @@ def _roles(location: AwsLocation) -> list[Statement]:
         rights(
             "iam",
             """CreateRole DeleteRole DeleteRolePolicy GetRole GetRolePolicy
-            ListAttachedRolePolicies ListRolePolicies PutRolePolicy TagRole
-            UpdateAssumeRolePolicy UpdateRole""",
+            ListAttachedRolePolicies ListRolePolicies PutRolePolicy TagRole UntagRole
+            UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription""",
             ours,
         ),
         rights(
@@ -174,16 +191,21 @@ def _network(location: AwsLocation) -> list[Statement]:
     return [
         rights(
             "ec2",
-            """AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress
-            CreateInternetGateway CreateLaunchTemplate CreateLaunchTemplateVersion
-            CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags
-            CreateVpc CreateVpcEndpoint DeleteInternetGateway DeleteLaunchTemplate
-            DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteVpc
-            DeleteVpcEndpoints DescribeAvailabilityZones DescribeInternetGateways
-            DescribeLaunchTemplateVersions DescribeLaunchTemplates DescribeRouteTables
-            DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcEndpoints
-            DescribeVpcs DetachInternetGateway DisassociateRouteTable ModifySubnetAttribute
-            ModifyVpcAttribute RevokeSecurityGroupEgress""",
+            """AssociateRouteTable AttachInternetGateway
+            AuthorizeSecurityGroupEgress CreateInternetGateway CreateLaunchTemplate
+            CreateLaunchTemplateVersion CreateRoute CreateRouteTable
+            CreateSecurityGroup CreateSubnet CreateTags CreateVpc CreateVpcEndpoint
+            DeleteInternetGateway DeleteLaunchTemplate DeleteRoute DeleteRouteTable
+            DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVpc DeleteVpcEndpoints
+            DescribeAvailabilityZones DescribeInstances DescribeInternetGateways
+            DescribeLaunchTemplateVersions DescribeLaunchTemplates
+            DescribeNetworkAcls DescribeNetworkInterfaces DescribeRouteTables
+            DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute
+            DescribeVpcEncryptionControls DescribeVpcEndpoints DescribeVpcs
+            DescribeVpnGateways DetachInternetGateway DisassociateRouteTable
+            ModifySubnetAttribute ModifyVpcAttribute ModifyVpcEndpoint ReplaceRoute
+            ReplaceRouteTableAssociation RevokeSecurityGroupEgress
+            UpdateSecurityGroupRuleDescriptionsEgress""",
             "*",
             {"StringEquals": {"aws:RequestedRegion": location.region}},
         )
@@ -196,7 +218,8 @@ def _jobs(location: AwsLocation) -> list[Statement]:
             "batch",
             """CancelJob CreateComputeEnvironment CreateJobQueue DeleteComputeEnvironment
             DeleteJobQueue DeregisterJobDefinition RegisterJobDefinition SubmitJob
-            TagResource TerminateJob UpdateComputeEnvironment UpdateJobQueue""",
+            SetCapacityTags TagResource TerminateJob UntagResource UpdateComputeEnvironment
+            UpdateJobQueue""",
             location.arn("batch", "*"),
         ),
         rights(

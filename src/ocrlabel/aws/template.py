@@ -4,7 +4,8 @@
     roles      of the job, of its start, and by choice of EC2 machines and a GitHub repository
     network    a security group that lets nothing in, and by choice a VPC of its own
     compute    a queue on Fargate Spot before Fargate, and by choice one on EC2 Spot
-    alarms     a topic for failed jobs, and by choice an e-mail address and a monthly budget
+    alarms     a topic for failed jobs; by choice an e-mail address, a monthly budget, and an alarm
+               on the OCR bill, which no budget of AWS's sees
 
 What roles may do is in iam.py. Bucket, secret and log group are outside (deploy.py), so that they
 outlive the stack; job definitions too, since every image is a new one (job_definition.py). This is
@@ -82,7 +83,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "MonthlyBudgetUsd": {
         "Type": "Number",
-        "Description": "An alarm at 80 % of this much a month; 0 for none",
+        "Description": "Alarms: at 80 % of it a month, and when OCR of one day costs it; 0: none",
         "Default": 0,
         "MinValue": 0,
     },
@@ -208,7 +209,8 @@ def _true(value: Mapping[str, Any], rule: Mapping[str, Any], given: Mapping[str,
 
 
 # Tags move (the guide pushes :latest again and again), job definitions are pinned by digest.
-# Only untagged images expire, long after any job that was registered with them.
+# Untagged images expire long after any job that was registered with them. Each deployment from
+# GitHub leaves one with its commit's tag: of those the newest stay, and with them the one in use.
 _EXPIRY = {
     "rules": [
         {
@@ -221,7 +223,18 @@ _EXPIRY = {
                 "countNumber": 90,
             },
             "action": {"type": "expire"},
-        }
+        },
+        {
+            "rulePriority": 2,
+            "description": "of tagged images the newest 30 stay",
+            "selection": {
+                "tagStatus": "tagged",
+                "tagPatternList": ["*"],
+                "countType": "imageCountMoreThan",
+                "countNumber": 30,
+            },
+            "action": {"type": "expire"},
+        },
     ]
 }
 
@@ -522,7 +535,10 @@ def _alarms() -> dict[str, Any]:
             "Properties": {
                 "Topics": [_ref("Notices")],
                 "PolicyDocument": document(
-                    [_may_publish("events.amazonaws.com"), _may_publish("budgets.amazonaws.com")]
+                    [
+                        _may_publish(f"{service}.amazonaws.com")
+                        for service in ("events", "budgets", "cloudwatch")
+                    ]
                 ),
             },
         },
@@ -552,6 +568,24 @@ def _alarms() -> dict[str, Any]:
                     },
                 },
                 "Targets": [{"Id": "notices", "Arn": _ref("Notices")}],
+            },
+        },
+        # AWS's budget sees AWS's bill, not the OCR's: that one is what the workers say they spent
+        "OcrBill": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Condition": "HasBudget",
+            "Properties": {
+                "AlarmName": f"{STACK}-ocr-bill",
+                "AlarmDescription": "OCR of one day cost more than the monthly budget",
+                "Namespace": "ocrlabel",
+                "MetricName": "SpentUSD",
+                "Statistic": "Sum",
+                "Period": 24 * 3600,
+                "EvaluationPeriods": 1,
+                "Threshold": _ref("MonthlyBudgetUsd"),
+                "ComparisonOperator": "GreaterThanThreshold",
+                "TreatMissingData": "notBreaching",
+                "AlarmActions": [_ref("Notices")],
             },
         },
         "Budget": {

@@ -74,16 +74,26 @@ app.add_typer(aws_workflow.app, name="workflow")
 @app.command()
 def policy(
     context: typer.Context,
-    role: Annotated[str, typer.Argument(help="deployer, github, job, execution or instance")],
+    role: Annotated[
+        str,
+        typer.Argument(
+            help="deployer (all of deployer-jobs and deployer-stack), github, job, execution or"
+            " instance"
+        ),
+    ],
     account: Annotated[str, typer.Option(help="The account number.")] = "",
     bucket: Annotated[str, typer.Option(help="Default: S3_BUCKET, else deploy's.")] = "",
     secret: Annotated[str, typer.Option(help="The secret's name.")] = "",
 ) -> None:
     """Print a role's IAM policy: what it may do, and nothing else.
 
+    Each is short enough for a managed policy; the deployer's are two, a list by their names.
+
     For example:
 
-        ocrlabel aws policy deployer --account 123456789012 --region ap-northeast-2
+        ocrlabel aws policy deployer-jobs --account 123456789012 --region ap-northeast-2
+
+        ocrlabel aws policy deployer-stack > deployer-stack.json
 
         ocrlabel aws policy github > github-policy.json
     """
@@ -97,16 +107,24 @@ def policy(
     )
     in_bucket = bucket or variable("S3_BUCKET") or location.default_bucket
     named = secret or variable("SECRET_NAME") or names.SECRET
-    documents = {
-        "deployer": lambda: deployer(location, in_bucket, named),
-        "github": lambda: iam.github(location, in_bucket),
-        "job": lambda: iam.job(location, in_bucket),
-        "execution": lambda: iam.execution(location, named),
-        "instance": lambda: iam.instance(location),
+    of_deployer = deployer(location, in_bucket, named)
+    statements = {
+        **of_deployer,
+        "github": iam.github(location, in_bucket),
+        "job": iam.job(location, in_bucket),
+        "execution": iam.execution(location, named),
+        "instance": iam.instance(location),
     }
-    if role not in documents:
-        raise ConfigError(f"there is no role {role!r}: one of {', '.join(documents)}")
-    typer.echo(json.dumps(iam.document(documents[role]()), indent=2))
+    if role == "deployer":
+        listed = [
+            {"PolicyName": f"{names.STACK}-{name}", "PolicyDocument": iam.document(own)}
+            for name, own in of_deployer.items()
+        ]
+        typer.echo(json.dumps(listed, indent=2))
+        return
+    if role not in statements:
+        raise ConfigError(f"there is no role {role!r}: one of deployer, {', '.join(statements)}")
+    typer.echo(json.dumps(iam.document(statements[role]), indent=2))
 
 
 @app.command("github-secrets")

@@ -131,14 +131,16 @@ def test_without_config_env_deploy_is_what_comes_next(user):
         user.types("submit train")
 
 
-@pytest.mark.parametrize("role", ["job", "execution", "instance", "github", "deployer"])
+@pytest.mark.parametrize(
+    "role", ["job", "execution", "instance", "github", "deployer-jobs", "deployer-stack"]
+)
 def test_a_policy_is_printed_as_it_is_kept(user, role):
     printed = user.types(f"policy {role} --account {ACCOUNT} --region us-east-1 --bucket labels")
     assert printed == (GOLDEN / f"policy-{role}.json").read_text()
 
 
 def test_an_unknown_role_is_refused(user):
-    with pytest.raises(ConfigError, match="one of deployer, github, job"):
+    with pytest.raises(ConfigError, match="one of deployer, deployer-jobs, "):
         user.types("policy admin")
 
 

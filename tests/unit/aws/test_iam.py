@@ -23,7 +23,11 @@ ROLES = {
     "execution": iam.execution(PLACE, "upstage-api-key"),
     "instance": iam.instance(PLACE),
     "github": iam.github(PLACE, "labels"),
-    "deployer": deployer(PLACE, "labels", "upstage-api-key"),
+    "deployer": [
+        statement
+        for policy in deployer(PLACE, "labels", "upstage-api-key").values()
+        for statement in policy
+    ],
 }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocrlabel.aws.template import CONDITIONS, PARAMETERS, body, made_by, template
+from ocrlabel.cli.progress import JsonLines
 from tests.support.template_rules import template_faults
 
 ROOT = Path(__file__).parents[3]
@@ -67,7 +69,7 @@ def test_a_given_vpc_makes_no_network():
     [
         ("WithEc2", "true", {"Ec2Spot", "QueueEc2", "InstanceRole", "Ec2LaunchTemplate"}),
         ("NotifyEmail", "me@example.org", {"NoticesEmail"}),
-        ("MonthlyBudgetUsd", "50", {"Budget"}),
+        ("MonthlyBudgetUsd", "50", {"Budget", "OcrBill"}),
         ("GitHubRepository", "me/labels", {"GitHubRole", "GitHubProvider"}),
     ],
 )
@@ -141,3 +143,33 @@ def test_a_fault_that_cfn_lint_misses_is_found(mutate, fault):
     mutated = json.loads(body(template()))
     mutate(mutated)
     assert list(template_faults(mutated)) == [fault]
+
+
+def test_images_with_a_commits_tag_expire_too_and_the_newest_stay():
+    # "any" and patterns: documented, "Lifecycle policy properties in Amazon ECR" (2026-11-28)
+    policy = template()["Resources"]["Repository"]["Properties"]["LifecyclePolicy"]
+    untagged, tagged = json.loads(policy["LifecyclePolicyText"])["rules"]
+    assert untagged["selection"]["tagStatus"] == "untagged"
+    assert tagged["selection"] == {
+        "tagStatus": "tagged",
+        "tagPatternList": ["*"],
+        "countType": "imageCountMoreThan",
+        "countNumber": 30,
+    }
+    assert untagged["rulePriority"] < tagged["rulePriority"]
+
+
+def test_the_alarm_on_the_ocr_bill_counts_the_metric_that_workers_write():
+    out = io.StringIO()
+    with JsonLines(lambda: 0.0, lambda: 0.0, out):
+        pass
+    (metric,) = json.loads(out.getvalue())["_aws"]["CloudWatchMetrics"]
+    alarm = template()["Resources"]["OcrBill"]["Properties"]
+    assert alarm["Namespace"] == metric["Namespace"]
+    assert alarm["MetricName"] in {each["Name"] for each in metric["Metrics"]}
+    assert "Dimensions" not in alarm
+    assert metric["Dimensions"] == [[]]
+    # the most that EvaluationPeriods of an hour and more may cover: documented, PutMetricAlarm
+    assert alarm["Period"] * alarm["EvaluationPeriods"] <= 7 * 86_400
+    policy = template()["Resources"]["NoticesPolicy"]["Properties"]["PolicyDocument"]
+    assert "cloudwatch.amazonaws.com" in json.dumps(policy)
