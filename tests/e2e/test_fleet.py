@@ -23,7 +23,8 @@ from tests.support.process import pause, until
 from tests.support.s3 import Fault, flaky_proxy
 
 FULL = os.environ.get("OCRLABEL_CAMPAIGN") == "full"  # noqa: TID251 -- the tests' own shell
-SCHEDULES = 100 if FULL else 4
+SCHEDULES = 50 if FULL else 2
+"""On each of the two S3 servers."""
 LEASE_S = 2.0
 SLACK_S = 2.0
 """A request counts as on its way for so long, and so does an answer: the machine is busy."""
@@ -33,6 +34,11 @@ SLACK_S = 2.0
 def s3_url():
     with moto_process() as url:
         yield url
+
+
+@pytest.fixture(params=["s3_url", "seaweed_url"])
+def either_s3_url(request):
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +121,12 @@ class Harm:
 @pytest.mark.campaign
 @pytest.mark.timeout(100 * SCHEDULES)
 def test_whoever_is_killed_stopped_or_drained_the_table_is_that_of_an_uncut_run(
-    tmp_path, s3_url, service, inputs, expected
+    tmp_path, either_s3_url, service, inputs, expected
 ):
     for seed in range(SCHEDULES):
         home = tmp_path / str(seed)
         home.mkdir()
-        _one_schedule(home, s3_url, service, inputs, expected, seed)
+        _one_schedule(home, either_s3_url, service, inputs, expected, seed)
 
 
 def _statuses(worker: Worker, harm: Harm) -> set[int]:

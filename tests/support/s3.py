@@ -39,7 +39,7 @@ def make_bucket(endpoint_url: str, bucket: str) -> None:
 
 
 def raw_put(endpoint_url: str, path: str) -> None:
-    """Put an empty object, or a bucket, over plain HTTP: moto asks for no signature."""
+    """Put an empty object, or a bucket, over plain HTTP, without a signature."""
     host = endpoint_url.removeprefix("http://")
     connection = http.client.HTTPConnection(host, timeout=10)
     connection.request("PUT", f"/{path}")
@@ -47,7 +47,7 @@ def raw_put(endpoint_url: str, path: str) -> None:
     answer.read()
     connection.close()
     if answer.status != 200:
-        raise AssertionError(f"moto answers {answer.status} to PUT /{path}")
+        raise AssertionError(f"the server answers {answer.status} to PUT /{path}")
 
 
 def raw_keys(endpoint_url: str, bucket: str) -> list[str]:
@@ -83,12 +83,14 @@ class Fault:
 class Proxy:
     """Faults are used up in order, each by the next request of its method.
 
+    always: what every request meets, of any method, for as long as it stands here.
     took_place: called with method and path once the server has answered, before the client hears.
     """
 
     url: str
     took_place: Callable[[str, str], None] = lambda method, path: None
     faults: list[Fault] = field(default_factory=list)
+    always: Fault | None = None
     seen: list[str] = field(default_factory=list)
     signatures: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -101,7 +103,7 @@ class Proxy:
                 if fault.method == method:
                     self.faults.remove(fault)
                     return fault
-        return None
+        return self.always
 
 
 @contextmanager
@@ -136,8 +138,8 @@ def flaky_proxy(endpoint_url: str) -> Iterator[Proxy]:
 
         def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
             connection = http.client.HTTPConnection(upstream, timeout=30)
-            headers = {name: value for name, value in self.headers.items() if name != "host"}
-            connection.request(self.command, self.path, body or None, headers)
+            # the host too is as it came: it is part of what was signed
+            connection.request(self.command, self.path, body or None, dict(self.headers.items()))
             answer = connection.getresponse()
             data = answer.read()
             connection.close()
