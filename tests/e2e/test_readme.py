@@ -13,12 +13,19 @@ from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+KOREAN = (ROOT / "README.ko.md").read_text(encoding="utf-8")
 
 
-def commands() -> list[str]:
-    blocks = re.findall(r"^```sh test\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def commands(page: str = README) -> list[str]:
+    blocks = re.findall(r"^```sh test\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in block.splitlines()]
     return [" ".join(shlex.split(line, comments=True)) for line in lines]
+
+
+def test_the_korean_readme_shows_commands_of_this_one_in_the_same_order():
+    shown = commands(KOREAN)
+    assert len(shown) >= 8
+    assert shown == [command for command in commands() if command in shown]
 
 
 @pytest.fixture
