@@ -19,6 +19,7 @@ from ocrlabel.pipeline.plan import differences, encode_plan, refuse_other
 from ocrlabel.pipeline.replacement import bring_plan_up_to, find_run, newest, put_in_place_of
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.state.checkpoint import clear_replaced_checkpoints, delete_below
+from ocrlabel.pipeline.state.layout import stored_under
 from ocrlabel.pipeline.workers.heartbeat import Heartbeats
 from ocrlabel.wording import counted
 
@@ -147,4 +148,4 @@ async def _has_heartbeats(run: Run) -> bool:
 
     It has cleared away before that, and under the same names may now be what the new run made.
     """
-    return bool([stored async for stored in run.runtime.store.list(run.keys.workers)])
+    return bool([stored async for stored in stored_under(run.runtime, run.keys.workers)])

@@ -72,8 +72,9 @@ def decode_plan(data: bytes, *, where: str) -> Plan:
     except Damaged as error:
         raise RunMismatch(
             f"{where} is not a plan of ocrlabel ({error})\n"
-            "  put the file back as it was to go on with its run,"
-            " or write to another --output (or --checkpoint-prefix)"
+            "  put the file back as it was to go on with its run; or write to another --output"
+            " (or --checkpoint-prefix): with --reuse-from and a labels table of that run it pays"
+            " only for what is not in it"
         ) from error
     if plan.format != PLAN_FORMAT:
         raise RunMismatch(

@@ -12,7 +12,7 @@ from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.selection import Selection
 from ocrlabel.pipeline.state.checkpoint import checkpoint_metas
-from ocrlabel.pipeline.state.codec import Codec
+from ocrlabel.pipeline.state.codec import Codec, read_or_tell
 from ocrlabel.pipeline.state.layout import newest_number
 
 
@@ -24,6 +24,7 @@ class RetriedRows:
 
 
 _ROWS = Codec(RetriedRows)
+_AGAIN = "its rows are chosen once more, from those that failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ async def retry_round(run: Run, classes: Collection[str], *, merged: int) -> Ret
     """
     wanted = _checked(classes)
     places = set(await checkpoint_metas(run))
-    latest = await _latest(run)
+    begun = await rounds_begun(run)
+    latest = await _read(run, begun)
     if latest is not None:
         missing = {(batch, latest.number) for batch in latest.batches(run.plan)} - places
         if missing or latest.number > merged:
@@ -62,15 +64,20 @@ async def retry_round(run: Run, classes: Collection[str], *, merged: int) -> Ret
         for row in rows
         if isinstance(row.outcome, Failed) and row.outcome.failure.value in wanted
     ]
-    if not failed:
+    # one that cannot be read is written again: of its rows, those that it settled failed no more
+    again = latest is None and begun > merged
+    if not failed and not again:
         return None
-    earlier = latest.failed_before if latest is not None else {}
-    number = latest.number + 1 if latest is not None else 1
+    number = begun if again else begun + 1
+    before = await _read(run, number - 1)
+    earlier = before.failed_before if before is not None else {}
     chosen = RetryRound(number, {ordinal: earlier.get(ordinal, 0) + 1 for ordinal in failed})
-    body = _ROWS.encode(RetriedRows(chosen.failed_before))
-    if await run.runtime.store.put_if_absent(run.keys.retry(number), body):
-        return chosen
-    return await _latest(run)
+    key, body = run.keys.retry(number), _ROWS.encode(RetriedRows(chosen.failed_before))
+    if again:
+        await run.runtime.store.put(key, body)
+    elif not await run.runtime.store.put_if_absent(key, body):
+        return await _read(run, number)
+    return chosen
 
 
 def _checked(classes: Collection[str]) -> frozenset[str]:
@@ -86,13 +93,12 @@ def _checked(classes: Collection[str]) -> frozenset[str]:
 
 async def rounds_begun(run: Run) -> int:
     """How many retry rounds of a run were begun, finished ones included."""
-    return await newest_number(run.runtime.store, run.keys.retries)
+    return await newest_number(run.runtime, run.keys.retries)
 
 
-async def _latest(run: Run) -> RetryRound | None:
-    number = await rounds_begun(run)
+async def _read(run: Run, number: int) -> RetryRound | None:
+    """A round that was begun; None where there is none, or it cannot be read."""
     if not number:
         return None
-    key = run.keys.retry(number)
-    found = _ROWS.decode(await run.runtime.store.get(key), where=run.runtime.where(key))
-    return RetryRound(number, found.failed_before)
+    found = await read_or_tell(run.runtime, run.keys.retry(number), _ROWS, _AGAIN)
+    return None if found is None else RetryRound(number, found.failed_before)

@@ -424,7 +424,8 @@ async def _write_checkpoint(
             return  # it was merged, and its journal cleared, between the two looks
         raise RunMismatch(
             f"batch {batch} is closed, but the journal lacks rows {missing[:5]}\n"
-            "  somebody deleted parts of it: bring them back, or use --fresh to start again"
+            "  somebody deleted parts of it: bring them back; without them, another --output with"
+            " --reuse-from and the labels table of this run pays only for what is not in it"
         )
     wanted = set(ordinals)
     rows = [

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
-from ocrlabel.pipeline.events import Event
+from ocrlabel.pipeline.events import Event, Notice
 from ocrlabel.storage.base import ObjectStore
 
 T = TypeVar("T")
@@ -54,6 +54,13 @@ class Runtime:
     me: Owner
     alive: Alive
     emit: Callable[[Event], None]
+    told: set[str] = field(default_factory=set)
+
+    def tell_once(self, kind: str, message: str, *, about: str = "") -> None:
+        """Emit a notice, unless this process has already told of the same (`about`, else all)."""
+        if (about or message) not in self.told:
+            self.told.add(about or message)
+            self.emit(Notice(kind, message))
 
     def certainly_dead(self, owner: Owner) -> bool:
         """True only for another process of this host that no longer runs."""

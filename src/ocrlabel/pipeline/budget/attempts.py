@@ -16,12 +16,15 @@ from dataclasses import astuple, dataclass
 from ocrlabel.labels import Attempt, AttemptResult
 from ocrlabel.pipeline.run_context import Round
 from ocrlabel.pipeline.runtime import Owner
-from ocrlabel.pipeline.state.codec import Codec
-from ocrlabel.pipeline.state.layout import newest_number, number_of
+from ocrlabel.pipeline.state.codec import Codec, Seconds, read_or_tell
+from ocrlabel.pipeline.state.layout import newest_number, number_of, stored_under
 from ocrlabel.storage.base import NotStored
 
 _TIMER_S = 1.0
 """How late a timer may wake whoever waits for its turn."""
+UNREADABLE = "(not readable)"
+"""The worker of a claim that cannot be read: somebody, perhaps of another host."""
+_SENT = "its request counts as sent, and as perhaps billed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +33,7 @@ class ClaimBody(Owner):
 
     batch: int
     pages: int
-    send_within_s: float
+    send_within_s: Seconds
     created_at_s: float
     nonce: str
 
@@ -91,6 +94,7 @@ class AttemptReader:
     """Reads the claims of a round."""
 
     def __init__(self, round_: Round) -> None:
+        self._round = round_
         self._runtime = round_.runtime
         self._keys = round_.keys
         self._seen: dict[tuple[str, int], AttemptClaim] = {}
@@ -99,7 +103,7 @@ class AttemptReader:
         """Every attempt that was claimed."""
         prefix = self._keys.asks
         found = []
-        async for stored in self._runtime.store.list(prefix):
+        async for stored in stored_under(self._runtime, prefix):
             key = stored.key.removeprefix(prefix).partition("/")[0]
             found.append(AttemptId(key, number_of(stored.key)))
         return found
@@ -112,21 +116,32 @@ class AttemptReader:
             if (one.key, one.number) not in ended and (claim := await self.read(one)) is not None:
                 yield never_answered(claim)
 
-    async def newest(self, key: str) -> AttemptClaim | None:
-        """The newest claim for an image key, None when there is none."""
-        number = await newest_number(self._runtime.store, self._keys.asks_of(key))
-        return await self.read(AttemptId(key, number)) if number else None
+    async def newest(self, key: str, batch: int = 0, pages: int = 1) -> AttemptClaim | None:
+        """The newest claim for an image key, None when there is none.
 
-    async def read(self, listed: AttemptId) -> AttemptClaim | None:
+        batch, pages: of the image, for a claim that cannot be read.
+        """
+        number = await newest_number(self._runtime, self._keys.asks_of(key))
+        return await self.read(AttemptId(key, number), batch, pages) if number else None
+
+    async def read(self, listed: AttemptId, batch: int = 0, pages: int = 1) -> AttemptClaim | None:
         """One claim; None when it was cleaned up meanwhile."""
         place = (listed.key, listed.number)
         if place not in self._seen:
             key = self._keys.ask(listed.key, listed.number)
             try:
-                data = await self._runtime.store.get(key)
+                found = await read_or_tell(self._runtime, key, _CLAIM, _SENT)
             except NotStored:
                 return None
-            found = _CLAIM.decode(data, where=self._runtime.where(key))
+            if found is None:
+                found = ClaimBody(
+                    UNREADABLE,
+                    batch=batch,
+                    pages=pages,
+                    send_within_s=self._round.run.options.send_within_s,
+                    created_at_s=self._runtime.wall(),
+                    nonce="",
+                )
             self._seen[place] = AttemptClaim(
                 key=listed.key,
                 number=listed.number,

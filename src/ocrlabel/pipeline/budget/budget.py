@@ -12,13 +12,17 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
 
-from ocrlabel.errors import BudgetReached
+from pydantic import Field
+
+from ocrlabel.errors import BudgetReached, RunMismatch
 from ocrlabel.pipeline.run_context import Run
-from ocrlabel.pipeline.state.codec import Codec
-from ocrlabel.pipeline.state.layout import number_of
+from ocrlabel.pipeline.state.codec import Codec, Damaged, Seconds
+from ocrlabel.pipeline.state.layout import number_of, stored_under
 from ocrlabel.wording import counted, usd
 
+Kind: TypeAlias = Literal["grant", "hold", "settle"]
 _GRANT_PAGES = 64
 _NO_CAP = 2**62
 
@@ -107,6 +111,13 @@ class BudgetClient:
 
     async def _take(self, wanted: int) -> None:
         entries, capped_at = await self._ledger.refresh(), self.cap
+        if capped_at is not None and self._ledger.unreadable:
+            raise RunMismatch(
+                f"{self._ledger.unreadable}: what it says was spent is not known,"
+                " so nothing more is sent under a cap\n"
+                "  bring it back from a backup; or look at what was spent with `ocrlabel status`,"
+                " and go on with --max-cost none"
+            )
         cap = _NO_CAP if capped_at is None else capped_at
         available = cap - taken_pages(entries)
         pages = grant_size(wanted=wanted, available=available, workers=self.workers)
@@ -154,7 +165,7 @@ class BudgetClient:
             await self._ledger.refresh()
             await self._append("hold", 0)
 
-    async def _append(self, kind: str, pages: int) -> None:
+    async def _append(self, kind: Kind, pages: int) -> None:
         """Write an entry after all that are known; nothing when somebody else just wrote one."""
         worker, began_s = self._runtime.me.worker, self._runtime.clock()
         if await self._ledger.append(kind, worker, pages):
@@ -201,7 +212,7 @@ class BudgetEntry:
     """
 
     number: int
-    kind: str
+    kind: Kind
     worker: str
     pages: int
     duration_s: float
@@ -236,10 +247,10 @@ def holders(entries: Iterable[BudgetEntry]) -> dict[str, BudgetEntry]:
 class EntryBody:
     """An entry as it is stored."""
 
-    kind: str
+    kind: Kind
     worker: str
-    pages: int
-    duration_s: float
+    pages: Annotated[int, Field(ge=0)]
+    duration_s: Seconds
     nonce: str
 
 
@@ -254,6 +265,8 @@ class BudgetLedger:
         self._keys = run.keys
         self._duration_s = duration_s
         self._entries: dict[int, BudgetEntry] = {}
+        self.unreadable = ""
+        """An entry that cannot be read, and why; "" where all can."""
 
     @property
     def entries(self) -> list[BudgetEntry]:
@@ -262,14 +275,17 @@ class BudgetLedger:
 
     async def refresh(self) -> list[BudgetEntry]:
         """All entries, in order."""
-        async for stored in self._runtime.store.list(self._keys.budget):
+        async for stored in stored_under(self._runtime, self._keys.budget):
             if (number := number_of(stored.key)) not in self._entries:
-                data = await self._runtime.store.get(stored.key)
-                body = _ENTRY.decode(data, where=self._runtime.where(stored.key))
+                try:
+                    body = _ENTRY.read(await self._runtime.store.get(stored.key))
+                except Damaged as error:
+                    self.unreadable = f"{self._runtime.where(stored.key)} cannot be read ({error})"
+                    body = EntryBody("settle", "", 0, self._duration_s, "")
                 self._remember(number, body)
         return self.entries
 
-    async def append(self, kind: str, worker: str, pages: int) -> bool:
+    async def append(self, kind: Kind, worker: str, pages: int) -> bool:
         """Write the next number; False when somebody else just did."""
         number = max(self._entries, default=0) + 1
         body = EntryBody(kind, worker, pages, self._duration_s, self._runtime.token())

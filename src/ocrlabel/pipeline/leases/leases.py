@@ -15,8 +15,8 @@ from enum import StrEnum
 
 from ocrlabel.pipeline.run_context import Round
 from ocrlabel.pipeline.runtime import Owner
-from ocrlabel.pipeline.state.codec import Codec
-from ocrlabel.pipeline.state.layout import newest_number, number_of
+from ocrlabel.pipeline.state.codec import Codec, Seconds, read_or_tell
+from ocrlabel.pipeline.state.layout import newest_number, number_of, stored_under
 from ocrlabel.storage.base import NotStored
 
 
@@ -33,11 +33,12 @@ class LeaseBody(Owner):
     """What a numbered lease says, of the worker that it names."""
 
     state: LeaseMark
-    duration_s: float
+    duration_s: Seconds
     nonce: str
 
 
 _LEASE = Codec(LeaseBody, sort_keys=True)
+_HELD = "it counts as held by another worker until that would have run out"
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ class Leases:
         """The state of every slice of a batch that somebody ever claimed, by name."""
         prefix = self._keys.leases_of(batch)
         newest: dict[str, int] = {}
-        async for stored in self._runtime.store.list(prefix):
+        async for stored in stored_under(self._runtime, prefix):
             name = stored.key.removeprefix(prefix).partition("/")[0]
             newest[name] = max(number_of(stored.key), newest.get(name, 0))
         found = {}
@@ -83,7 +84,7 @@ class Leases:
 
     async def look(self, name: str) -> LeaseState:
         """The state of one lease."""
-        if newest := await newest_number(self._runtime.store, self._keys.lease_log(name)):
+        if newest := await newest_number(self._runtime, self._keys.lease_log(name)):
             await self._see(name, newest)
         return self._state(name)
 
@@ -105,20 +106,18 @@ class Leases:
             return
         key = self._keys.lease(name, number)
         try:
-            data = await self._runtime.store.get(key)
+            found = await read_or_tell(self._runtime, key, _LEASE, _HELD)
         except NotStored:
             return  # the run was merged and cleaned up between the listing and now
         unsure = self._unsure.get(name)
-        if unsure is not None and unsure.data == data and unsure.state is LeaseMark.HELD:
+        since_s = self._runtime.clock()
+        if found is None:
+            self._seen[name] = Seen(number, LeaseMark.HELD, Owner(""), self.duration_s, since_s)
+            return
+        if unsure == Put(number, LeaseMark.HELD, _LEASE.encode(found)):
             return  # ours: it may be claimed once more, or renewed
-        found = _LEASE.decode(data, where=self._runtime.where(key))
-        self._seen[name] = Seen(
-            number=number,
-            state=found.state,
-            owner=Owner.of(found),
-            duration_s=found.duration_s,
-            since_s=self._runtime.clock(),
-        )
+        owner = Owner.of(found)
+        self._seen[name] = Seen(number, found.state, owner, found.duration_s, since_s)
 
     async def claim(self, name: str, free: Free) -> Lease | None:
         """Put the next number; None when somebody else was first."""

@@ -39,8 +39,8 @@ from ocrlabel.pipeline.requests.outage import Outage
 from ocrlabel.pipeline.run_context import Round, Run
 from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.state.checkpoint import CheckpointMeta, checkpoint_metas, delete_below
-from ocrlabel.pipeline.state.codec import Codec
-from ocrlabel.pipeline.state.layout import number_of
+from ocrlabel.pipeline.state.codec import Codec, read_or_tell
+from ocrlabel.pipeline.state.layout import number_of, stored_under
 from ocrlabel.pipeline.workers.heartbeat import read_sessions
 from ocrlabel.pipeline.workers.limits import limits_of
 from ocrlabel.storage.base import NotStored
@@ -53,6 +53,7 @@ MERGE = "merge"
 _LOOK_S = 0.5
 _STORE_PAUSE_S = 5.0
 _MERGED = Codec(UnattributedUsage)
+_UNCOUNTED = "requests of that round which nobody answered are missing in the account"
 
 
 async def finish(round_: Round, scratch: Path, stop: Stop) -> RunRecord:
@@ -172,15 +173,14 @@ async def _make_good(run: Run, scratch: Path) -> None:
 async def merged_rounds(run: Run) -> dict[int, UnattributedUsage]:
     """What every round that is merged asked for beyond its checkpoints, by round."""
     rounds = {}
-    for number in [number_of(one.key) async for one in run.runtime.store.list(run.keys.merged)]:
+    for number in [number_of(one.key) async for one in stored_under(run.runtime, run.keys.merged)]:
         with contextlib.suppress(NotStored):  # the run was replaced and cleared meanwhile
-            rounds[number] = await _merged_usage(run, number)
+            rounds[number] = await _merged_usage(run, number) or UnattributedUsage()
     return rounds
 
 
-async def _merged_usage(run: Run, number: int) -> UnattributedUsage:
-    key = run.keys.merged_round(number)
-    return _MERGED.decode(await run.runtime.store.get(key), where=run.runtime.where(key))
+async def _merged_usage(run: Run, number: int) -> UnattributedUsage | None:
+    return await read_or_tell(run.runtime, run.keys.merged_round(number), _MERGED, _UNCOUNTED)
 
 
 async def _publish(
@@ -238,7 +238,7 @@ async def _mark_as_merged(
     key, data = round_.run.keys.merged_round(number), _MERGED.encode(found)
     if await round_.runtime.store.put_if_absent(key, data):
         return found
-    return await _merged_usage(round_.run, number)
+    return await _merged_usage(round_.run, number) or found
 
 
 async def _changed(

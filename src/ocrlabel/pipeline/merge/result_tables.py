@@ -78,5 +78,6 @@ def overlaid(base: Sequence[Settled], again: Sequence[Settled]) -> list[Settled]
 def _wrong(batch: int, what: str) -> RunMismatch:
     return RunMismatch(
         f"the checkpoint of batch {batch} {what}\n"
-        "  bring it back from a backup, or use --fresh to start again"
+        "  bring it back from a backup; without one, another --output with --reuse-from and the"
+        " labels table, where there is one, pays only for what is not in it"
     )

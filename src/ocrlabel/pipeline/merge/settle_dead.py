@@ -12,7 +12,7 @@ from functools import partial
 
 from ocrlabel.labels import Attempt
 from ocrlabel.pipeline.budget.account import pages_spent
-from ocrlabel.pipeline.budget.attempts import AttemptReader, KnownAttempts
+from ocrlabel.pipeline.budget.attempts import UNREADABLE, AttemptReader, KnownAttempts
 from ocrlabel.pipeline.budget.budget import BudgetClient, BudgetEntry
 from ocrlabel.pipeline.merge.merge import merged_rounds
 from ocrlabel.pipeline.rate.fleet import MARGIN
@@ -55,7 +55,10 @@ async def settle_dead_workers(
             if _has_ended(entry, beats.get(worker), runtime, heartbeats)
         ]
         if gone:
-            await budget.settle_for(gone, await recount())
+            used = await recount()
+            if UNREADABLE in used:
+                return False  # whose request that was is not known: all they hold stays spent
+            await budget.settle_for(gone, used)
             return True
         if runtime.clock() - began_s > max(_silent_s(found, beats)) * 1.5:
             return False  # they are alive, and spend what they hold themselves

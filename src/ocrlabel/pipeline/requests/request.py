@@ -347,7 +347,8 @@ class PaidRequests:
         runtime = self.exchange.run.runtime
         if probing:
             self.exchange.breaker.on_failure(runtime.clock(), "not sent")
-        theirs = await self.claimer.newest(state.key)
+        pages = state.document.page_count or self.exchange.engine.max_pages
+        theirs = await self.claimer.newest(state.key, state.row.batch, pages)
         if theirs is None:
             return None
         journal = await self.journals.fresh(theirs.batch)

@@ -14,13 +14,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ocrlabel.errors import RunMismatch
+from ocrlabel.pipeline.runtime import Runtime
 
 T = TypeVar("T")
+Seconds: TypeAlias = Annotated[float, Field(gt=0, le=86_400)]
+"""How long something holds that others wait for: what nobody wrote must not stop them."""
 
 
 class Damaged(ValueError):
@@ -71,7 +74,7 @@ class Codec(Generic[T]):
     def read(self, data: bytes) -> T:
         """The value in such bytes. Raises Damaged."""
         try:
-            return self._adapter.validate_python(json.loads(data))
+            return self._adapter.validate_python(json.loads(data, parse_constant=_refuse_constant))
         except ValidationError as error:
             raise Damaged(_first(error)) from error
         except ValueError as error:
@@ -85,11 +88,25 @@ class Codec(Generic[T]):
             raise _unreadable(where, str(error)) from error
 
 
+async def read_or_tell(runtime: Runtime, key: str, codec: Codec[T], then: str) -> T | None:
+    """The value of one of a run's objects; None, told once, for one that cannot be read.
+
+    then: what comes of that. Raises NotStored.
+    """
+    data = await runtime.store.get(key)
+    try:
+        return codec.read(data)
+    except Damaged as error:
+        runtime.tell_once("damaged", f"{runtime.where(key)} cannot be read ({error}): {then}")
+        return None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number that is ever written")
+
+
 def _unreadable(where: str, reason: str) -> RunMismatch:
-    return RunMismatch(
-        f"{where} cannot be read ({reason})\n"
-        "  bring it back from a backup, or use --fresh to start again"
-    )
+    return RunMismatch(f"{where} cannot be read ({reason})\n  bring it back from a backup")
 
 
 def _first(error: ValidationError) -> str:

@@ -35,6 +35,7 @@ from ocrlabel.labels import (
 )
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.run_context import Round
+from ocrlabel.pipeline.state.layout import stored_under
 from ocrlabel.storage.base import NotStored
 
 _STORE_RETRY_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
@@ -76,7 +77,7 @@ def decode_records(data: bytes, *, where: str) -> list[Record]:
         raise RunMismatch(
             f"{where} cannot be read ({type(error).__name__}: {error})\n"
             "  it may hold answers that were paid for: put it right from a backup or another"
-            " version, or use --fresh to start again"
+            " version; without one, move it away, and only what it alone held is asked for again"
         ) from error
 
 
@@ -349,8 +350,8 @@ async def refresh(round_: Round, batch: int, journal: BatchJournal) -> None:
     whoever misses something in the journal finds it in the batch's checkpoint.
     """
     runtime = round_.runtime
-    listed = [one.key async for one in runtime.store.list(round_.keys.journal_of(batch))]
-    fresh = sorted(set(listed) - journal.seen)
+    there = {one.key async for one in stored_under(runtime, round_.keys.journal_of(batch))}
+    fresh = sorted(there - journal.seen)
 
     async def read(key: str) -> bytes | None:
         try:
@@ -371,7 +372,7 @@ async def journal_objects(round_: Round) -> dict[int, int]:
     """How many objects the journal of every batch has, of those that have one."""
     prefix = round_.keys.journals
     counts: dict[int, int] = defaultdict(int)
-    async for stored in round_.runtime.store.list(prefix):
+    async for stored in stored_under(round_.runtime, prefix):
         counts[int(stored.key.removeprefix(prefix).partition("/")[0])] += 1
     return counts
 

@@ -7,11 +7,23 @@ under its run id, so that a worker left over from a replaced run can never touch
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.storage.base import ObjectStore
+from ocrlabel.pipeline.runtime import Runtime
+from ocrlabel.storage.base import Stored
 
+# Every name that a run gives to what lies under its run id: `RunKeys` makes them.
+_OURS = re.compile(
+    r".*/(?:asks/[0-9a-f]+/[0-9]{3,}\.json"
+    r"|journal/[0-9]{4,}/[^/]+-[0-9a-f]{32}"
+    r"|leases/(?:[0-9]{4,}-[0-9]{2,}|merge)/[0-9]{6,}\.json"
+    r"|workers/[^/]+/[0-9]{6,}\.json"
+    r"|(?:budget|settings)/[0-9]{6,}\.json"
+    r"|(?:merged|retries)/[0-9]{2,}\.json)",
+    re.DOTALL,
+)
 _DATASET = re.compile(r"[^/\s\\][^/\\]*")
 
 
@@ -173,9 +185,27 @@ def number_of(key: str) -> int:
     return int(key.rpartition("/")[2].removesuffix(".json"))
 
 
-async def newest_number(store: ObjectStore, prefix: str) -> int:
+async def stored_under(runtime: Runtime, prefix: str) -> AsyncIterator[Stored]:
+    """What a run has stored under a prefix of its own; names that are not ours are passed over.
+
+    Such as what desktops, editors and programs that synchronise folders leave in them.
+    """
+    async for stored in runtime.store.list(prefix):
+        if _OURS.fullmatch(stored.key):
+            yield stored
+        else:
+            not_ours(runtime, stored.key)
+
+
+def not_ours(runtime: Runtime, key: str) -> None:
+    """Tell, once, of a name that is passed over."""
+    told = f"{runtime.where(key)} is not of ocrlabel: it is passed over"
+    runtime.tell_once("foreign", told, about=key.rpartition("/")[2])
+
+
+async def newest_number(runtime: Runtime, prefix: str) -> int:
     """The highest number of a numbered log, 0 where it is empty."""
-    return max([number_of(stored.key) async for stored in store.list(prefix)], default=0)
+    return max([number_of(stored.key) async for stored in stored_under(runtime, prefix)], default=0)
 
 
 def beside(labels_key: str, *, prefix: str = "checkpoints") -> Layout:

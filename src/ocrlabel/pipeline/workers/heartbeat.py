@@ -9,6 +9,7 @@ fleet's rate (`rate/fleet`), for the displays of the others and for `ocrlabel st
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, field
@@ -17,8 +18,8 @@ from enum import StrEnum
 from ocrlabel.pipeline.rate.fleet import MARGIN, Heartbeat
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.runtime import Owner, Runtime
-from ocrlabel.pipeline.state.codec import Codec
-from ocrlabel.pipeline.state.layout import number_of
+from ocrlabel.pipeline.state.codec import Codec, Seconds, read_or_tell
+from ocrlabel.pipeline.state.layout import number_of, stored_under
 from ocrlabel.storage.base import NotStored
 
 _KEPT = 2
@@ -68,12 +69,13 @@ class WorkerReport:
 class HeartbeatBody(Owner):
     """A heartbeat as it is stored, of the worker that it names."""
 
-    duration_s: float
+    duration_s: Seconds
     said: WorkerReport
 
 
 REPORT = Codec(WorkerReport, optional=("lately", "gone"), sort_keys=True)
 _HEARTBEAT = Codec(HeartbeatBody, parts={"said": REPORT}, sort_keys=True)
+_UNHEARD = "its worker is heard again with the next one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +166,18 @@ class Heartbeats:
 async def _newest_numbers(run: Run) -> dict[str, int]:
     prefix = run.keys.workers
     newest: dict[str, int] = {}
-    async for stored in run.runtime.store.list(prefix):
+    async for stored in stored_under(run.runtime, prefix):
         worker = stored.key.removeprefix(prefix).rpartition("/")[0]
         newest[worker] = max(number_of(stored.key), newest.get(worker, 0))
     return newest
 
 
 async def _read(run: Run, worker: str, number: int) -> HeartbeatBody | None:
-    """A heartbeat; None when its worker has written newer ones meanwhile."""
+    """A heartbeat; None when it cannot be read, or its worker has written newer ones meanwhile."""
     key = run.keys.heartbeat(worker, number)
-    try:
-        data = await run.runtime.store.get(key)
-    except NotStored:
-        return None
-    return _HEARTBEAT.decode(data, where=run.runtime.where(key))
+    with contextlib.suppress(NotStored):
+        return await read_or_tell(run.runtime, key, _HEARTBEAT, _UNHEARD)
+    return None
 
 
 class Presence(StrEnum):

@@ -13,7 +13,7 @@ from ocrlabel.pipeline.rate.fleet import ALONE, NOTHING, Heartbeat, Member, Shar
 from ocrlabel.pipeline.rate.limiter import RatePool
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.workers.heartbeat import Beat, Heartbeats, WorkerReport
-from ocrlabel.pipeline.workers.limits import LimitsChange, changes_since
+from ocrlabel.pipeline.workers.limits import LimitsChange, changes_since, not_known
 
 _LONGEST_S = 5.0
 _AWAITED_S = 0.5
@@ -137,6 +137,8 @@ class HeartbeatLoop:
             self._limits = number
 
     def _apply(self, change: LimitsChange, number: int) -> None:
+        if change.unreadable and number > self.known_limits:
+            raise not_known(change.unreadable)
         values = change.values
         if "rps" in values:
             self.pool.set_rps(values["rps"], setting=number)

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from ocrlabel.errors import RunMismatch
 from ocrlabel.options import Options
 from ocrlabel.pipeline.run_context import Run
-from ocrlabel.pipeline.state.codec import Codec
+from ocrlabel.pipeline.state.codec import Codec, Damaged
 from ocrlabel.pipeline.state.layout import newest_number
 
 NAMES = {"rps": "rps", "max_cost_usd": "max_cost"}
@@ -22,25 +23,36 @@ NAMES = {"rps": "rps", "max_cost_usd": "max_cost"}
 
 @dataclass(frozen=True, slots=True)
 class LimitsChange:
-    """What one entry says. values: by name; None lifts a limit. job: the Batch job that says it."""
+    """What one entry says. values: by name; None lifts a limit. job: the Batch job that says it.
+
+    unreadable: where the entry is, and why it cannot be read.
+    """
 
     values: Mapping[str, float | None] = field(default_factory=dict)
     job: str = ""
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
-    """What holds as of the entry `newest`. jobs: the Batch jobs that have said theirs."""
+    """What holds as of the entry `newest`. jobs: the Batch jobs that have said theirs.
+
+    unreadable: the limits that an entry may have changed which cannot be read, and which it is.
+    """
 
     newest: int = 0
     rps: float | None = None
     max_cost_usd: float | None = None
     jobs: frozenset[str] = frozenset()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     def after(self, number: int, change: LimitsChange) -> RunLimits:
         """With the next entry of the log."""
         jobs = self.jobs | ({change.job} if change.job else set())
-        return replace(self, newest=number, jobs=jobs, **change.values)
+        unreadable = {name: at for name, at in self.unreadable.items() if name not in change.values}
+        if change.unreadable:
+            unreadable = dict.fromkeys(NAMES, change.unreadable)
+        return replace(self, newest=number, jobs=jobs, unreadable=unreadable, **change.values)
 
     def said_by(self, options: Options) -> LimitsChange:
         """What a start adds to the log; no values when it says nothing, or nothing new.
@@ -55,13 +67,28 @@ class RunLimits:
         said = {name: at for name, at in given.items() if at is not None or name in lifted}
         if options.job and said:
             return LimitsChange(said, options.job)
-        news = {name: value for name, value in said.items() if value != getattr(self, name)}
+        news = {
+            name: value
+            for name, value in said.items()
+            if value != getattr(self, name) or name in self.unreadable
+        }
         return LimitsChange(news)
 
     def hold_for(self, options: Options) -> Options:
-        """The options of a start as they hold from here on."""
+        """The options of a start as they hold from here on. Raises RunMismatch."""
         then = self.after(self.newest, self.said_by(options))
+        for unreadable in then.unreadable.values():
+            raise not_known(unreadable)
         return replace(options, rps=then.rps, max_cost=then.max_cost_usd)
+
+
+def not_known(unreadable: str) -> RunMismatch:
+    """The error for a limit that may have been changed to nobody knows what: none is lifted."""
+    return RunMismatch(
+        f"{unreadable}: which rate and which cap hold is not known\n"
+        "  bring it back from a backup; or say both again, with --max-cost and --rps:"
+        " `none` and `auto` are values too, and `ocrlabel set` takes them as well"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +113,7 @@ async def limits_of(run: Run) -> RunLimits:
 
 async def changes_since(run: Run, known: int) -> list[tuple[int, LimitsChange]]:
     """The entries behind `known`, with their numbers, in order."""
-    newest = await newest_number(run.runtime.store, run.keys.limits)
+    newest = await newest_number(run.runtime, run.keys.limits)
     return [(number, await _change(run, number)) for number in range(known + 1, newest + 1)]
 
 
@@ -118,7 +145,10 @@ async def _append(run: Run, number: int, change: LimitsChange) -> bool:
 
 async def _change(run: Run, number: int) -> LimitsChange:
     key = run.keys.limit(number)
-    entry = _ENTRY.decode(await run.runtime.store.get(key), where=run.runtime.where(key))
+    try:
+        entry = _ENTRY.read(await run.runtime.store.get(key))
+    except Damaged as error:
+        return LimitsChange(unreadable=f"{run.runtime.where(key)} cannot be read ({error})")
     named = {name: getattr(entry, name) for name in NAMES}
     values = {name: value for name, value in named.items() if value != "not named"}
     return LimitsChange(values, entry.job)

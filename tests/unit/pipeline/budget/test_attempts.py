@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from ocrlabel.errors import RunMismatch
 from ocrlabel.pipeline.budget.attempts import (
+    UNREADABLE,
     AttemptClaim,
     AttemptClaimer,
     AttemptId,
@@ -17,7 +17,7 @@ from ocrlabel.pipeline.budget.attempts import (
 from ocrlabel.pipeline.runtime import Owner
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import CountsCalls
-from tests.support.runs import run_of, runtime
+from tests.support.runs import Told, run_of, runtime
 from tests.support.stores import DictStore
 
 KEY, OTHER = "ab" * 32, "cd" * 32
@@ -32,9 +32,9 @@ class Slower(DictStore):
         return stored
 
 
-def claimer(store, worker="w1", host=None):
+def claimer(store, worker="w1", host=None, told=None):
     return AttemptClaimer(
-        run_of(runtime(store, worker, host=host or worker)).round(),
+        run_of(runtime(store, worker, told, host=host or worker)).round(),
         send_within_s=30.0,
         request_timeout_s=100.0,
         margin_s=7.0,
@@ -127,17 +127,21 @@ def test_a_claim_that_was_cleared_away_is_none_unless_it_was_seen_and_not_forgot
     assert run_virtual(story()) == (None, True)
 
 
-def test_a_claim_that_cannot_be_read_names_its_object():
+def test_a_claim_that_cannot_be_read_is_named_and_counts_as_sent_by_nobody_knows_whom():
     async def story():
-        store = DictStore()
+        store, told = DictStore(), Told()
         await claimer(store).claim(KEY, 1, batch=2, pages=5)
         (key,) = store.objects
         store.objects[key] = b"{}"
-        with pytest.raises(RunMismatch) as caught:
-            await claimer(store, "w2").newest(KEY)
-        return str(caught.value).startswith(f"dict:/{key} cannot be read")
+        theirs = claimer(store, "w2", told=told)
+        found = await theirs.newest(KEY, 3, 4)
+        (notice,) = told.events
+        assert notice.message.startswith(f"dict:/{key} cannot be read")
+        before = theirs.over(found)
+        await sleep(found.send_within_s + 107.0)
+        return found.owner.worker, found.batch, found.pages, before, theirs.over(found)
 
-    assert run_virtual(story())
+    assert run_virtual(story()) == (UNREADABLE, 3, 4, False, True)
 
 
 def claim_seen_at(since_s: float) -> AttemptClaim:

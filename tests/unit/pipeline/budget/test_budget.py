@@ -160,14 +160,20 @@ def test_entries_count_in_their_order_in_whatever_order_the_store_lists_them():
     assert run_virtual(story()) == ([1, 2], 4)
 
 
-def test_an_entry_that_cannot_be_read_names_its_object():
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"{}", b'{"kind": "grant", "worker": "w", "pages": -9e3, "duration_s": 1}']
+)
+def test_a_cap_is_not_lifted_by_an_entry_that_cannot_be_read(data):
     async def story():
         store = DictStore()
         await ledger(store).append("grant", "w1", 10)
         (key,) = store.objects
-        store.objects[key] = b"{}"
+        store.objects[key] = data
         with pytest.raises(RunMismatch) as caught:
-            await ledger(store, "w2").refresh()
+            await client(store, "w2", cap=100).reserve(1)
+        without_a_cap = client(store, "w3", cap=None)
+        await without_a_cap.reserve(1)
+        assert without_a_cap.covers
         return str(caught.value).startswith(f"dict:/{key} cannot be read")
 
     assert run_virtual(story())

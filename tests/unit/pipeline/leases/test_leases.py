@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ocrlabel.errors import RunMismatch, StoreUnavailable
+from ocrlabel.errors import StoreUnavailable
 from ocrlabel.pipeline.leases.leases import (
     Closed,
     Free,
@@ -22,7 +22,7 @@ from ocrlabel.pipeline.leases.leases import (
 from ocrlabel.pipeline.runtime import Owner
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import CountsCalls
-from tests.support.runs import LAYOUT, run_of, runtime
+from tests.support.runs import LAYOUT, Told, run_of, runtime
 from tests.support.stores import DictStore
 
 DURATION_S, MARGIN_S, SINCE_S = 60.0, 15.0, 1000.0
@@ -82,8 +82,8 @@ class Slow(DictStore):
         return await super().put_if_absent(key, data)
 
 
-def leases(store, worker="w1"):
-    return Leases(run_of(runtime(store, worker, host=worker)).round(), duration_s=60.0)
+def leases(store, worker="w1", told=None):
+    return Leases(run_of(runtime(store, worker, told, host=worker)).round(), duration_s=60.0)
 
 
 def test_hands_that_renew_a_lease_at_once_write_one_number_and_all_keep_it():
@@ -400,13 +400,17 @@ def test_a_renewal_after_one_that_another_worker_took_is_lost_and_nothing_follow
     assert run_virtual(story()) == (False, 2)
 
 
-def test_a_lease_that_cannot_be_read_is_named_by_its_place_in_the_store():
+def test_a_lease_that_cannot_be_read_is_named_and_held_until_it_would_have_run_out():
     async def story():
-        store = DictStore()
+        store, told = DictStore(), Told()
         key = LAYOUT.of_run("r").lease(NAME, 1)
         await store.put(key, b"{}")
-        with pytest.raises(RunMismatch) as caught:
-            await leases(store).look(NAME)
-        return str(caught.value).startswith(f"{runtime(store).where(key)} cannot be read")
+        ours = leases(store, told=told)
+        state = await ours.look(NAME)
+        assert isinstance(state, HeldUntil)
+        await sleep(state.look_again_s - clock())
+        (notice,) = told.events
+        named = notice.message.startswith(f"{runtime(store).where(key)} cannot be read")
+        return named, await ours.look(NAME)
 
-    assert run_virtual(story())
+    assert run_virtual(story()) == (True, Free(number=2, taken_over=True))
