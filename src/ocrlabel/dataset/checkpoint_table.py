@@ -2,14 +2,18 @@
 
 One row per input row, in input order: what became of it, every request, the raw answer; nothing is
 lost on the way to the file and back. The file's metadata carries the run id and a summary as JSON,
-so that progress can be told from the footers alone.
+so that progress can be told from the footers alone, and a digest of the whole file, without which
+a flipped bit would change a label and nobody would know.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
@@ -17,6 +21,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ocrlabel.dataset.parquet_io import UNREADABLE, one_line
 from ocrlabel.errors import RunMismatch
 from ocrlabel.forms import Form
 from ocrlabel.labels import (
@@ -32,6 +37,10 @@ from ocrlabel.labels import (
 )
 
 _META = b"ocrlabel"
+_DIGEST_KEY = "ocrlabel.sha256"
+_NO_DIGEST = b"0" * 64
+_DIGEST = re.compile(rb"ocrlabel\.sha256\x18@([0-9a-f]{64})")
+"""The digest as it stands in the footer. It is that of the file with zeros in this place."""
 CHECKPOINT_SCHEMA_VERSION = "v2.0"
 _ATTEMPT = pa.struct(
     [
@@ -96,23 +105,25 @@ def encode_checkpoint(rows: Sequence[Settled], meta: Mapping[str, Any]) -> bytes
     """The parquet file of one batch; `meta` is JSON-able and comes back from `read_meta`."""
     listed = [to_row(row.ref, row.outcome) for row in rows]
     table = pa.Table.from_pylist(listed, schema=CHECKPOINT_SCHEMA)
-    metadata = {"schema_version": CHECKPOINT_SCHEMA_VERSION, **meta}
+    metadata = {"schema_version": CHECKPOINT_SCHEMA_VERSION, **meta, "digest": "sha256"}
     table = table.replace_schema_metadata(
         {_META: json.dumps(metadata, ensure_ascii=False).encode()}
     )
     out = io.BytesIO()
-    pq.write_table(table, out, compression="zstd")
-    return out.getvalue()
+    with pq.ParquetWriter(out, table.schema, compression="zstd") as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({_DIGEST_KEY: _NO_DIGEST.decode()})
+    data = bytearray(out.getvalue())
+    place = [*_DIGEST.finditer(data)][-1].span(1)
+    data[slice(*place)] = hashlib.sha256(data).hexdigest().encode()
+    return bytes(data)
 
 
 def decode_checkpoint(data: bytes, *, where: str) -> tuple[list[Settled], dict[str, Any]]:
     """Rows and metadata of a checkpoint. Raises RunMismatch: unreadable is never "nothing"."""
-    try:
-        table = pq.read_table(io.BytesIO(data))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(where, error) from error
-    meta = _meta_of(table.schema, where)
-    return [Settled(*from_row(row)) for row in table.to_pylist()], meta
+    with _readable(where):
+        table, meta = _whole(data, where)
+        return [Settled(*from_row(row)) for row in table.to_pylist()], meta
 
 
 def is_checkpoint(schema: pa.Schema) -> bool:
@@ -129,20 +140,35 @@ def settled_rows(file: pq.ParquetFile, *, where: str) -> Iterator[Settled]:
 
 def read_meta(file: BinaryIO, *, where: str) -> dict[str, Any]:
     """The metadata of a checkpoint, read from its footer alone."""
-    try:
-        schema = pq.read_schema(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(where, error) from error
-    return _meta_of(schema, where)
+    with _readable(where):
+        return _meta_of(pq.read_schema(file), where)
 
 
-def read_attempts(file: BinaryIO, *, where: str) -> list[tuple[str, tuple[Attempt, ...]]]:
+def read_attempts(data: bytes, *, where: str) -> list[tuple[str, tuple[Attempt, ...]]]:
     """Image keys and what was asked for them, without pages and raw answers."""
-    try:
-        table = pq.read_table(file, columns=["key", "attempts"])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(where, error) from error
-    return [(row["key"], _attempts_from(row["attempts"])) for row in table.to_pylist()]
+    with _readable(where):
+        table, _ = _whole(data, where, columns=["key", "attempts"])
+        return [(row["key"], _attempts_from(row["attempts"])) for row in table.to_pylist()]
+
+
+def _whole(
+    data: bytes, where: str, columns: list[str] | None = None
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Table and metadata, once every byte is known to be as it was written.
+
+    A file of an earlier version has no digest, and its metadata names none.
+    """
+    found = [*_DIGEST.finditer(data)]
+    if found:
+        start, stop = found[-1].span(1)
+        written = hashlib.sha256(data[:start] + _NO_DIGEST + data[stop:]).hexdigest()
+        if written.encode() != found[-1][1]:
+            raise ValueError("its digest differs: it is not as it was written")
+    table = pq.read_table(io.BytesIO(data), columns=columns)
+    meta = _meta_of(table.schema, where)
+    if "digest" in meta and not found:
+        raise ValueError("its digest is gone: it is not as it was written")
+    return table, meta
 
 
 def _meta_of(schema: pa.Schema, where: str) -> dict[str, Any]:
@@ -161,11 +187,20 @@ def _meta_of(schema: pa.Schema, where: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _unreadable(where: str, error: Exception) -> RunMismatch:
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    try:
+        yield
+    except UNREADABLE as error:
+        raise _unreadable(where, error) from error
+
+
+def _unreadable(where: str, error: BaseException) -> RunMismatch:
     return RunMismatch(
-        f"{where} cannot be read ({error})\n"
-        "  it holds answers that were paid for: bring it back from a backup,"
-        " or use --fresh to start again"
+        f"{where} cannot be read ({one_line(error)})\n"
+        "  it holds answers that were paid for: bring it back from a backup; without one, move it"
+        " away: while the run is not finished, the same command makes it again from the journal;"
+        " after that another --output with --reuse-from and the labels table pays only for the rest"
     )
 
 

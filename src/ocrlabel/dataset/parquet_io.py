@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _BUFFER_BYTES = 1 << 20
+UNREADABLE = (
+    OSError, ValueError, TypeError, LookupError, NotImplementedError, ArithmeticError, MemoryError,
+)  # fmt: skip
+"""What reading a damaged or hostile file ends in: pyarrow's own errors are of these kinds."""
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error: pyarrow's go on for several."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def open_parquet(source: Path | BinaryIO) -> pq.ParquetFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from ocrlabel.dataset.checkpoint_table import (
     Settled,
     decode_checkpoint,
     encode_checkpoint,
+    read_attempts,
     read_meta,
 )
 from ocrlabel.errors import RunMismatch
@@ -121,3 +123,52 @@ def test_a_table_of_something_else_is_refused_by_name(metadata, said):
     pq.write_table(pa.table({"id": ["a"]}).replace_schema_metadata(metadata), held)
     with pytest.raises(RunMismatch, match=f"x.parquet {said}"):
         read_meta(io.BytesIO(held.getvalue()), where="x.parquet")
+
+
+def small_checkpoint() -> tuple[list[Settled], bytes]:
+    ref = ImageRef(0, "a", "a.png")
+    word = Word("w", ((0, 0), (9, 0), (9, 5), (0, 5)), 0.5)
+    attempt = Attempt(1, "key", 5.0, 0.5, AttemptResult.ANSWERED, 200, "", 1, "w1", 1)
+    label = Labelled(
+        0, "a", "ab" * 32, "s", (Page(1, 9, 5, (word,), 0.5),), "upstage", "ocr-1", 6.0, (attempt,)
+    )
+    rows = [Settled(ref, label)]
+    return rows, encode_checkpoint(rows, {"run_id": "r"})
+
+
+def test_no_flipped_bit_of_a_checkpoint_goes_unnoticed():
+    rows, data = small_checkpoint()
+    assert decode_checkpoint(data, where="x")[0] == rows
+    silent = []
+    for bit in range(len(data) * 8):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        try:
+            decode_checkpoint(bytes(flipped), where="x")
+        except RunMismatch:
+            continue
+        silent.append(bit)
+    assert not silent
+    with pytest.raises(RunMismatch, match="its digest differs"):
+        read_attempts(bytes([*data[:50], data[50] ^ 1, *data[51:]]), where="x")
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_digest_and_is_read():
+    rows, data = small_checkpoint()
+    table = pq.read_table(io.BytesIO(data))
+    metadata = json.loads(table.schema.metadata[b"ocrlabel"])
+    assert metadata.pop("digest") == "sha256"
+    earlier = table.replace_schema_metadata({b"ocrlabel": json.dumps(metadata).encode()})
+    held = io.BytesIO()
+    pq.write_table(earlier, held, compression="zstd")
+    found, meta = decode_checkpoint(held.getvalue(), where="x")
+    assert found == rows
+    assert "digest" not in meta
+
+
+def test_a_checkpoint_that_lost_its_digest_is_refused():
+    _, data = small_checkpoint()
+    held = io.BytesIO()
+    pq.write_table(pq.read_table(io.BytesIO(data)), held)
+    with pytest.raises(RunMismatch, match="its digest is gone"):
+        decode_checkpoint(held.getvalue(), where="x")

@@ -19,6 +19,7 @@ from ocrlabel.pipeline.budget.account import Account, of_outcomes, tally_of
 from ocrlabel.pipeline.run_context import Round, Run
 from ocrlabel.pipeline.runtime import Runtime
 from ocrlabel.pipeline.state.codec import Codec
+from ocrlabel.pipeline.state.layout import not_ours, stored_under
 from ocrlabel.storage.base import NotStored
 
 _FOOTERS_AT_ONCE = 16
@@ -85,17 +86,16 @@ class Checkpoints:
         )
         if not _is_ours(self._run, key, _META.from_json(meta, where=where)):
             raise RunMismatch(f"{where} is left over from a replaced run; run again")
+        if "digest" not in meta:
+            old = f"{where} was written by an earlier version, without a digest to check it by"
+            self._run.runtime.tell_once("digest", old, about="digest")
         return rows
 
     async def attempts(self, batch: int) -> list[tuple[str, tuple[Attempt, ...]]]:
-        """What was asked for every image key of one checkpoint, read without the answers."""
+        """What was asked for every image key of one checkpoint, without the answers."""
         key = self._key(batch)
-
-        def read() -> list[tuple[str, tuple[Attempt, ...]]]:
-            with self._store.open(key) as file:
-                return read_attempts(file, where=self._run.runtime.where(key))
-
-        return await asyncio.to_thread(read)
+        data, where = await self._store.get(key), self._run.runtime.where(key)
+        return await asyncio.to_thread(read_attempts, data, where=where)
 
     async def exists(self, batch: int) -> bool:
         """Whether the checkpoint is written, by this run."""
@@ -118,6 +118,8 @@ async def checkpoint_metas(run: Run) -> dict[tuple[int, int], CheckpointMeta]:
         place = run.layout.parse_checkpoint(stored.key)
         if place is not None:
             places[place] = stored.key
+        elif stored.key.removeprefix(run.layout.checkpoints_prefix)[:1].isdigit():
+            not_ours(run.runtime, stored.key)
     found: dict[tuple[int, int], CheckpointMeta] = {}
     order = sorted(places)
     for start in range(0, len(order), _FOOTERS_AT_ONCE):
@@ -165,7 +167,7 @@ async def _meta_if_there(run: Run, key: str) -> CheckpointMeta | None:
 
 
 async def delete_below(runtime: Runtime, prefix: str) -> None:
-    """Delete every object whose key starts with the prefix."""
-    keys = [stored.key async for stored in runtime.store.list(prefix)]
+    """Delete every object of a run whose key starts with the prefix."""
+    keys = [stored.key async for stored in stored_under(runtime, prefix)]
     for start in range(0, len(keys), _DELETED_AT_ONCE):
         await runtime.store.delete(keys[start : start + _DELETED_AT_ONCE])
