@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -122,8 +123,8 @@ def encode_checkpoint(rows: Sequence[Settled], meta: Mapping[str, Any]) -> bytes
 def decode_checkpoint(data: bytes, *, where: str) -> tuple[list[Settled], dict[str, Any]]:
     """Rows and metadata of a checkpoint. Raises RunMismatch: unreadable is never "nothing"."""
     with _readable(where):
-        table, meta = _whole(data, where)
-        return [Settled(*from_row(row)) for row in table.to_pylist()], meta
+        file, meta = _whole(data, where)
+        return [Settled(*from_row(row)) for row in file.read().to_pylist()], meta
 
 
 def is_checkpoint(schema: pa.Schema) -> bool:
@@ -131,11 +132,17 @@ def is_checkpoint(schema: pa.Schema) -> bool:
     return _META in (schema.metadata or {})
 
 
-def settled_rows(file: pq.ParquetFile, *, where: str) -> Iterator[Settled]:
+def settled_rows(table: Path | BinaryIO, *, where: str) -> Iterator[Settled]:
     """The rows of a checkpoint, 64 in memory at once. Raises RunMismatch for another version's."""
-    _meta_of(file.schema_arrow, where)
-    for batch in file.iter_batches(64, use_threads=False):
-        yield from (Settled(*from_row(row)) for row in batch.to_pylist())
+    if isinstance(table, Path):
+        data = table.read_bytes()
+    else:
+        table.seek(0)
+        data = table.read()
+    with _readable(where):
+        file, _ = _whole(data, where)
+        for batch in file.iter_batches(64, use_threads=False):
+            yield from (Settled(*from_row(row)) for row in batch.to_pylist())
 
 
 def read_meta(file: BinaryIO, *, where: str) -> dict[str, Any]:
@@ -147,14 +154,13 @@ def read_meta(file: BinaryIO, *, where: str) -> dict[str, Any]:
 def read_attempts(data: bytes, *, where: str) -> list[tuple[str, tuple[Attempt, ...]]]:
     """Image keys and what was asked for them, without pages and raw answers."""
     with _readable(where):
-        table, _ = _whole(data, where, columns=["key", "attempts"])
-        return [(row["key"], _attempts_from(row["attempts"])) for row in table.to_pylist()]
+        file, _ = _whole(data, where)
+        rows = file.read(["key", "attempts"]).to_pylist()
+        return [(row["key"], _attempts_from(row["attempts"])) for row in rows]
 
 
-def _whole(
-    data: bytes, where: str, columns: list[str] | None = None
-) -> tuple[pa.Table, dict[str, Any]]:
-    """Table and metadata, once every byte is known to be as it was written.
+def _whole(data: bytes, where: str) -> tuple[pq.ParquetFile, dict[str, Any]]:
+    """The opened file and its metadata, once every byte is known to be as it was written.
 
     A file of an earlier version has no digest, and its metadata names none.
     """
@@ -164,11 +170,11 @@ def _whole(
         written = hashlib.sha256(data[:start] + _NO_DIGEST + data[stop:]).hexdigest()
         if written.encode() != found[-1][1]:
             raise ValueError("its digest differs: it is not as it was written")
-    table = pq.read_table(io.BytesIO(data), columns=columns)
-    meta = _meta_of(table.schema, where)
+    file = pq.ParquetFile(io.BytesIO(data))
+    meta = _meta_of(file.schema_arrow, where)
     if "digest" in meta and not found:
         raise ValueError("its digest is gone: it is not as it was written")
-    return table, meta
+    return file, meta
 
 
 def _meta_of(schema: pa.Schema, where: str) -> dict[str, Any]:

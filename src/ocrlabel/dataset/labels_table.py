@@ -306,7 +306,7 @@ def read_labels(table: Table) -> Iterator[LabelRow]:
     where = _name(table)
     with _opened(table) as file:
         if is_checkpoint(file.schema_arrow):
-            for one in settled_rows(file, where=where):
+            for one in settled_rows(table, where=where):
                 if isinstance(one.outcome, Labelled):
                     yield from label_rows(one.ref, one.outcome)
             return
@@ -322,7 +322,7 @@ def read_failures(table: Table) -> Iterator[FailureRow]:
     """Every row of a failures table, or failed one of a checkpoint. Raises DatasetError."""
     with _opened(table) as file:
         if is_checkpoint(file.schema_arrow):
-            for one in settled_rows(file, where=_name(table)):
+            for one in settled_rows(table, where=_name(table)):
                 if isinstance(one.outcome, Failed):
                     yield failure_row(one.ref, one.outcome)
             return
