@@ -18,52 +18,43 @@ from __future__ import annotations
 import csv
 import unicodedata
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import Correction, ExportOptions, ImageFinder, Summary
+from ocrlabel.export.formats import Correction
 from ocrlabel.export.geometry import quad
 from ocrlabel.export.import_files import files, number, read_json
-from ocrlabel.export.output_folder import JsonFile
+from ocrlabel.export.output_folder import JsonFile, OutputFolder
 from ocrlabel.export.recognition import stands_upright
-from ocrlabel.export.session import ExportSession, labels_name
+from ocrlabel.export.session import ExportSession, exporter, labels_name
 from ocrlabel.labels import Word
 
 
-def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
-) -> Summary:
+@exporter("aistages")
+def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write jsons/SPLIT.json, submission_SPLIT.csv and, with images, images/SPLIT/*.jpg."""
-    with ExportSession("aistages", images, output, options) as session, ExitStack() as opened:
-        files: dict[str, _Files] = {}
-        for page in session.pages(rows):
-            placed = session.place_image(page, "images", page.split)
-            if placed is None:
-                continue
-            name = labels_name(page) if images is None else placed.rsplit("/", 1)[-1]
-            if page.split not in files:
-                files[page.split] = _Files(
-                    session.folder.path("jsons", f"{page.split}.json"),
-                    session.folder.path(f"submission_{page.split}.csv"),
-                    opened,
-                )
-            files[page.split].add(page, name)
-            session.listed(page, name)
-    return session.summary()
+    files_of = session.by_split(lambda split: _Files(session.folder, split))
+    for page in session.pages(rows):
+        placed = session.place_image(page, "images", page.split)
+        if placed is None:
+            continue
+        name = labels_name(page) if session.images is None else placed.rsplit("/", 1)[-1]
+        files_of(page.split).add(page, name)
+        session.listed(page, name)
 
 
 class _Files:
     """The two files of a split."""
 
-    def __init__(self, labels: Path, submission: Path, opened: ExitStack) -> None:
+    def __init__(self, folder: OutputFolder, split: str) -> None:
+        labels = folder.path("jsons", f"{split}.json")
         self._json = JsonFile(labels, head='{"images":{', tail="}}")
-        opened.callback(self._json.close)
-        table = opened.enter_context(submission.open("w", encoding="utf-8", newline=""))
-        self._csv = csv.writer(table, lineterminator="\n")
+        submission = folder.path(f"submission_{split}.csv")
+        self._table = submission.open("w", encoding="utf-8", newline="")
+        self._csv = csv.writer(self._table, lineterminator="\n")
         self._csv.writerow(("filename", "polygons"))
 
     def add(self, page: ExportPage, name: str) -> None:
@@ -78,6 +69,10 @@ class _Files:
             if not word.ignored
         )
         self._csv.writerow((name, "|".join(polygons)))
+
+    def close(self) -> None:
+        with self._table:
+            self._json.close()
 
 
 def _encode_word(word: ExportWord) -> dict[str, object]:

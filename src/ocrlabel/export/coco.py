@@ -14,40 +14,36 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import Correction, ExportOptions, ImageFinder, Summary
+from ocrlabel.export.formats import Correction
 from ocrlabel.export.geometry import box, signed_area
 from ocrlabel.export.import_files import files, number, read_json
 from ocrlabel.export.output_folder import JsonFile, dumps
-from ocrlabel.export.session import ExportSession
+from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Word
 
 
-def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
-) -> Summary:
+@exporter("coco")
+def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write annotations/instances_SPLIT.json and, with images, images/SPLIT/*.jpg."""
-    with ExportSession("coco", images, output, options) as session, ExitStack() as opened:
-        instances: dict[str, _Instances] = {}
-        categories = _Categories()
-        for page in session.pages(rows):
-            name = session.place_image(page, "images", page.split)
-            if name is None:
-                continue
-            if page.split not in instances:
-                path = session.folder.path("annotations", f"instances_{page.split}.json")
-                instances[page.split] = _Instances(path, categories)
-                opened.callback(instances[page.split].close)
-            in_json = name if images is None else name.removeprefix(f"images/{page.split}/")
-            instances[page.split].add(page, in_json)
-            session.listed(page, in_json)
-    return session.summary()
+    categories = _Categories()
+    instances_of = session.by_split(
+        lambda split: _Instances(
+            session.folder.path("annotations", f"instances_{split}.json"), categories
+        )
+    )
+    for page in session.pages(rows):
+        name = session.place_image(page, "images", page.split)
+        if name is None:
+            continue
+        in_json = name if session.images is None else name.removeprefix(f"images/{page.split}/")
+        instances_of(page.split).add(page, in_json)
+        session.listed(page, in_json)
 
 
 class _Categories:

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +22,9 @@ from ocrlabel.dataset.labels_table import FROM_ENGINE, IGNORE, LabelRow
 from ocrlabel.dataset.parquet_io import open_parquet
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage
-from ocrlabel.export.formats import Correction, ExportOptions, ImageFile, ImageFinder, Summary
+from ocrlabel.export.formats import Correction, ImageFile
 from ocrlabel.export.import_files import files, number
-from ocrlabel.export.session import ExportSession, labels_name, referred
+from ocrlabel.export.session import ExportSession, exporter, labels_name, referred
 from ocrlabel.labels import Word
 
 if TYPE_CHECKING:
@@ -39,25 +38,21 @@ _NEEDED = ("id", "page", "texts", "polygons", "labels")
 _OPTIONAL = ("confidences", "source")
 
 
-def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
-) -> Summary:
+@exporter("hf")
+def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write data/SPLIT-*.parquet and README.md with the splits in its head."""
-    with ExportSession("hf", images, output, options) as session, ExitStack() as opened:
-        shards: dict[str, _Shards] = {}
-        for page in session.pages(rows):
-            split = re.sub(r"\W", "_", page.split)
-            found = None if images is None else session.image(page)
-            if images is not None and found is None:
-                continue
-            if split not in shards:
-                shards[split] = _Shards(session, split)
-                opened.callback(shards[split].close)
-            shards[split].add(page, found)
-            session.written_images += found is not None
-            session.listed(page, referred(page.row))
-        session.card_head = _card_head(tuple(shards))
-    return session.summary()
+    splits: dict[str, None] = {}
+    shards_of = session.by_split(lambda split: _Shards(session, split))
+    for page in session.pages(rows):
+        split = re.sub(r"\W", "_", page.split)
+        found = None if session.images is None else session.image(page)
+        if session.images is not None and found is None:
+            continue
+        shards_of(split).add(page, found)
+        splits.setdefault(split)
+        session.written_images += found is not None
+        session.listed(page, referred(page.row))
+    session.card_head = _card_head(splits)
 
 
 def schema() -> pa.Schema:
@@ -156,7 +151,7 @@ def _record(page: ExportPage, image: ImageFile | None) -> dict[str, object]:
     }
 
 
-def _card_head(splits: tuple[str, ...]) -> str:
+def _card_head(splits: Iterable[str]) -> str:
     """Return the YAML that tells the hub, and `datasets`, which files are which split."""
     files = "".join(f"  - split: {s}\n    path: data/{s}-*.parquet\n" for s in splits)
     data_files = f"  data_files:\n{files}" if splits else ""

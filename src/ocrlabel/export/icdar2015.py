@@ -19,34 +19,31 @@ from pathlib import Path
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportWord
-from ocrlabel.export.formats import Correction, ExportOptions, ImageFinder, Summary
+from ocrlabel.export.formats import Correction
 from ocrlabel.export.geometry import quad
 from ocrlabel.export.import_files import files, lines, number
 from ocrlabel.export.recognition import LINE_BREAKS
-from ocrlabel.export.session import ExportSession
+from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Word
 
 DO_NOT_CARE = "###"
 _TO_SPACE = str.maketrans(dict.fromkeys(LINE_BREAKS, " "))
 
 
-def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
-) -> Summary:
+@exporter("icdar2015")
+def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write SPLIT/gt/gt_NAME.txt and, with images, SPLIT/images/NAME.jpg."""
-    with ExportSession("icdar2015", images, output, options) as session:
-        for page in session.pages(rows):
-            name = session.place_image(page, page.split, "images")
-            if name is None:
-                continue
-            path = session.folder.path(page.split, "gt", f"gt_{page.stem}.txt")
-            lines = [_line(word) for word in page.words]
-            path.write_text("".join(lines), encoding="utf-8", newline="\n")
-            session.changed += sum(
-                not word.ignored and one_line(word.text) != word.text for word in page.words
-            )
-            session.listed(page, f"{page.split}/gt/{path.name}")
-    return session.summary()
+    for page in session.pages(rows):
+        name = session.place_image(page, page.split, "images")
+        if name is None:
+            continue
+        path = session.folder.path(page.split, "gt", f"gt_{page.stem}.txt")
+        lines = [_line(word) for word in page.words]
+        path.write_text("".join(lines), encoding="utf-8", newline="\n")
+        session.changed += sum(
+            not word.ignored and one_line(word.text) != word.text for word in page.words
+        )
+        session.listed(page, f"{page.split}/gt/{path.name}")
 
 
 def one_line(text: str) -> str:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -30,10 +29,10 @@ from xml.sax.saxutils import quoteattr
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import Correction, ExportOptions, ImageFinder, Summary
+from ocrlabel.export.formats import Correction
 from ocrlabel.export.import_files import files, number, read_json
 from ocrlabel.export.output_folder import JsonFile
-from ocrlabel.export.session import ExportSession
+from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Polygon, Word
 
 LOCAL_FILES = "/data/local-files/?d="
@@ -42,31 +41,29 @@ REGION, TEXT, IMAGE = "label", "transcription", "image"
 _LABELS = ("polygonlabels", "rectanglelabels", "labels")
 
 
-def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
-) -> Summary:
+@exporter("labelstudio")
+def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write tasks.json, labeling_config.xml and, with images, images/*.jpg."""
     classes: dict[str, None] = {"text": None, IGNORE: None}
-    url = options.image_url or LOCAL_FILES + (quote(f"{output.name}/") if images else "")
-    with ExportSession("labelstudio", images, output, options) as session, ExitStack() as opened:
-        tasks = JsonFile(session.folder.path("tasks.json"), head="[", tail="]")
-        opened.callback(tasks.close)
-        for page in session.pages(rows):
-            if page.row.width_px <= 0 or page.row.height_px <= 0:
-                raise ConfigError(
-                    f"{page.row.id}: the table has no size for this page, and Label Studio's"
-                    " coordinates are percent of it\n"
-                    "  label the images with this version of ocrlabel"
-                )
-            name = session.place_image(page, "images")
-            if name is None:
-                continue
-            tasks.add(_task(page, address(name, url)))
-            classes.update(dict.fromkeys(_label(word) for word in page.words))
-            session.listed(page, name)
-        path = session.folder.path("labeling_config.xml")
-        path.write_text(labeling_config(tuple(classes)), encoding="utf-8", newline="\n")
-    return session.summary()
+    served = quote(f"{session.folder.root.name}/") if session.images else ""
+    url = session.options.image_url or LOCAL_FILES + served
+    tasks = JsonFile(session.folder.path("tasks.json"), head="[", tail="]")
+    session.opened.callback(tasks.close)
+    for page in session.pages(rows):
+        if page.row.width_px <= 0 or page.row.height_px <= 0:
+            raise ConfigError(
+                f"{page.row.id}: the table has no size for this page, and Label Studio's"
+                " coordinates are percent of it\n"
+                "  label the images with this version of ocrlabel"
+            )
+        name = session.place_image(page, "images")
+        if name is None:
+            continue
+        tasks.add(_task(page, address(name, url)))
+        classes.update(dict.fromkeys(_label(word) for word in page.words))
+        session.listed(page, name)
+    path = session.folder.path("labeling_config.xml")
+    path.write_text(labeling_config(tuple(classes)), encoding="utf-8", newline="\n")
 
 
 def address(path: str, url: str) -> str:

@@ -11,25 +11,23 @@ Source: create_lmdb_dataset.py and LmdbDataset of clovaai/deep-text-recognition-
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.export_pages import ExportPage
-from ocrlabel.export.formats import ExportOptions, ImageFinder, Summary
 from ocrlabel.export.output_folder import OutputFolder
 from ocrlabel.export.recognition import export_samples
+from ocrlabel.export.session import ExportSession, exporter
 
 _BATCH = 1000  # samples of one transaction
 _FIRST_MAP_BYTES = 64 * 2**20
 
 
-def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
-) -> Summary:
+@exporter("lmdb")
+def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write SPLIT/data.mdb and dict.txt. Raises ConfigError without images or without lmdb."""
-    return export_samples("lmdb", rows, images, output, options, _Samples)
+    export_samples(session, rows, _Samples)
 
 
 class _Samples:

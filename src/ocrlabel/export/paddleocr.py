@@ -17,41 +17,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import Correction, ExportOptions, ImageFinder, Summary
+from ocrlabel.export.formats import Correction
 from ocrlabel.export.import_files import files, lines, number
 from ocrlabel.export.output_folder import dumps
-from ocrlabel.export.session import ExportSession
+from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Word
 
 DO_NOT_CARE = "###"
 _DO_NOT_CARE = {DO_NOT_CARE, "*"}
 
 
-def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
-) -> Summary:
+@exporter("paddleocr")
+def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write SPLIT/Label.txt and, with images, SPLIT/*.jpg."""
-    with ExportSession("paddleocr", images, output, options) as session, ExitStack() as opened:
-        files: dict[str, TextIO] = {}
-        for page in session.pages(rows):
-            name = session.place_image(page, page.split)
-            if name is None:
-                continue
-            if page.split not in files:
-                path = session.folder.path(page.split, "Label.txt")
-                files[page.split] = opened.enter_context(
-                    path.open("w", encoding="utf-8", newline="")
-                )
-            files[page.split].write(f"{_one_field(name, page)}\t{dumps(_items(page.words))}\n")
-            session.listed(page, name)
-    return session.summary()
+    files_of = session.by_split(
+        lambda split: session.folder.path(split, "Label.txt").open(
+            "w", encoding="utf-8", newline=""
+        )
+    )
+    for page in session.pages(rows):
+        name = session.place_image(page, page.split)
+        if name is None:
+            continue
+        files_of(page.split).write(f"{_one_field(name, page)}\t{dumps(_items(page.words))}\n")
+        session.listed(page, name)
 
 
 def _items(words: tuple[ExportWord, ...]) -> list[dict[str, object]]:

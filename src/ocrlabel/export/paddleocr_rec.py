@@ -11,20 +11,18 @@ Source: SimpleDataSet of PaddleOCR, PPOCRLabel's "export recognition result".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.export.export_pages import ExportPage
-from ocrlabel.export.formats import ExportOptions, ImageFinder, Summary
 from ocrlabel.export.output_folder import OutputFolder
 from ocrlabel.export.recognition import export_samples
+from ocrlabel.export.session import ExportSession, exporter
 
 
-def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
-) -> Summary:
+@exporter("paddleocr-rec")
+def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write SPLIT/rec_gt.txt, SPLIT/crop_img/ and dict.txt. Raises ConfigError without images."""
-    return export_samples("paddleocr-rec", rows, images, output, options, _LabelFile)
+    export_samples(session, rows, _LabelFile)
 
 
 class _LabelFile:

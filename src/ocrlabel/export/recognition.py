@@ -11,23 +11,16 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import ExportOptions, ImageFinder, NoImage, Summary
-from ocrlabel.export.geometry import (
-    box,
-    is_convex,
-    quad,
-    rectangle,
-    sides,
-)
+from ocrlabel.export.formats import ExportOptions, ImageFinder, NoImage
+from ocrlabel.export.geometry import box, is_convex, quad, rectangle, sides
 from ocrlabel.export.output_folder import OutputFolder
-from ocrlabel.export.session import ExportSession, needs_images
+from ocrlabel.export.session import Closable, ExportSession
 from ocrlabel.labels import Polygon
 
 if TYPE_CHECKING:
@@ -48,59 +41,47 @@ NOT_IN_CHARSET = "not_in_charset"
 LINE_BREAK = "line_break_or_tab"
 
 
-class SampleSet(Protocol):
+class SampleSet(Closable, Protocol):
     """One split's samples in the files of a format."""
 
     def add(self, page: ExportPage, number: int, image: bytes, text: str) -> None:
         """Write a sample: the page's word of this number, counted from 1, as JPEG and text."""
         ...
 
-    def close(self) -> None:
-        """Write what is still to be written."""
-        ...
-
 
 def export_samples(
-    format_name: str,
+    session: ExportSession,
     rows: Iterator[LabelRow],
-    images: ImageFinder | None,
-    output: Path,
-    options: ExportOptions,
     open_set: Callable[[OutputFolder, str], SampleSet],
-) -> Summary:
+) -> None:
     """Write a sample set for each split that has samples, and dict.txt.
 
     Raises ConfigError without images.
     """
-    if images is None:
-        raise needs_images(format_name)
-    check_vertical(options.vertical)
-    seen: set[str] = set(options.charset or ())
-    with ExportSession(format_name, images, output, options) as session, ExitStack() as opened:
-        sets: dict[str, SampleSet] = {}
-        for page in session.pages(rows):
-            number = 0
-            for word, image in recognition_crops(session, page, images, options):
-                number += 1
-                if page.split not in sets:
-                    sets[page.split] = open_set(session.folder, page.split)
-                    opened.callback(sets[page.split].close)
-                sets[page.split].add(page, number, image, word.text)
-                seen.update(word.text)
-            session.written_images += number
-            if number:
-                session.listed(page, f"{page.split}/{page.stem}", kept=number)
-        write_charset(session.folder.path("dict.txt"), seen)
-    return session.summary()
+    images = session.required_images()
+    check_vertical(session.options.vertical)
+    seen: set[str] = set(session.options.charset or ())
+    sets_of = session.by_split(lambda split: open_set(session.folder, split))
+    for page in session.pages(rows):
+        number = 0
+        for word, image in recognition_crops(session, page, images):
+            number += 1
+            sets_of(page.split).add(page, number, image, word.text)
+            seen.update(word.text)
+        session.written_images += number
+        if number:
+            session.listed(page, f"{page.split}/{page.stem}", kept=number)
+    write_charset(session.folder.path("dict.txt"), seen)
 
 
 def recognition_crops(
-    session: ExportSession, page: ExportPage, images: ImageFinder, options: ExportOptions
+    session: ExportSession, page: ExportPage, images: ImageFinder
 ) -> Iterator[tuple[ExportWord, bytes]]:
     """Return the page's words that a recogniser can learn from, each with its crop as JPEG.
 
     The others are counted with the reason. A page whose image is missing has none.
     """
+    options = session.options
     fit: list[ExportWord] = []
     for word in page.words:
         why = _why_not(word, page, options)

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from functools import cache, cached_property, wraps
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Protocol, TypeAlias, TypeVar
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.export_pages import ExportPage, Leaks, export_words, split_of
-from ocrlabel.export.formats import ExportOptions, ImageFile, ImageFinder, NoImage, Summary
+from ocrlabel.export.formats import (
+    Export,
+    ExportOptions,
+    ImageFile,
+    ImageFinder,
+    NoImage,
+    Summary,
+)
 from ocrlabel.export.output_folder import OutputFolder, PageNames, suffix
 
 PAGES_FILE = "ocrlabel_pages.jsonl"
@@ -51,16 +58,59 @@ _ABOUT_CONFIDENCES = (
 )
 
 
+def exporter(format_name: str) -> Callable[[WritePages], Export]:
+    """Make a format's `export` of the function that writes its pages; the card is written here."""
+
+    def decorate(write_pages: WritePages) -> Export:
+        @wraps(write_pages)
+        def export(
+            rows: Iterator[LabelRow],
+            images: ImageFinder | None,
+            output: Path,
+            options: ExportOptions,
+        ) -> Summary:
+            with ExitStack() as opened:
+                session = ExportSession(format_name, images, output, options, opened)
+                write_pages(session, rows)
+                summary = session.summary()
+            text = session.card_head + card(summary, options)
+            session.folder.path(CARD_FILE).write_text(text, encoding="utf-8", newline="\n")
+            session.folder.finish()
+            return summary
+
+        return export
+
+    return decorate
+
+
+class Closable(Protocol):
+    """What an export opens and has to close."""
+
+    def close(self) -> None:
+        """Write what is still to be written."""
+        ...
+
+
+FileT = TypeVar("FileT", bound=Closable)
+WritePages: TypeAlias = "Callable[[ExportSession, Iterator[LabelRow]], None]"
+
+
 class ExportSession:
-    """The part that all formats share. Used as a context: leaving it well writes the card."""
+    """The part that all formats share."""
 
     def __init__(
-        self, format_name: str, images: ImageFinder | None, output: Path, options: ExportOptions
+        self,
+        format_name: str,
+        images: ImageFinder | None,
+        output: Path,
+        options: ExportOptions,
+        opened: ExitStack,
     ) -> None:
         self._format = format_name
-        self._images = images
-        self._options = options
-        self.folder = OutputFolder(output, format_name, options)
+        self.images = images
+        self._output = output
+        self.options = options
+        self.opened = opened
         self.left_out: Counter[str] = Counter()
         self.changed = 0
         self.written_images = 0
@@ -72,44 +122,30 @@ class ExportSession:
         self._sources: Counter[str] = Counter()
         self._labelled: tuple[str, str] = ("", "")
         self._examples: list[str] = []
-        self._summary: Summary | None = None
+        self._names = opened.enter_context(closing(PageNames()))
+        self._leaks = opened.enter_context(closing(Leaks()))
 
-    def __enter__(self) -> Self:
-        with ExitStack() as opened:
-            self._names = PageNames()
-            opened.callback(self._names.close)
-            self._leaks = Leaks()
-            opened.callback(self._leaks.close)
-            index = self.folder.path(PAGES_FILE)
-            self._index = opened.enter_context(index.open("w", encoding="utf-8", newline="\n"))
-            self._opened = opened.pop_all()
-        return self
+    @cached_property
+    def folder(self) -> OutputFolder:
+        """The folder to write to, made when it is first asked for. Raises ConfigError."""
+        return OutputFolder(self._output, self._format, self.options)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self._summary = self._count()
-        self._opened.close()
-        if self._summary is not None:
-            text = self.card_head + card(self._summary, self._options)
-            self.folder.path(CARD_FILE).write_text(text, encoding="utf-8", newline="\n")
-            self.folder.finish()
+    def by_split(self, open_files: Callable[[str], FileT]) -> Callable[[str], FileT]:
+        """Return what gives a split's files: opened when first wanted, closed with the export."""
 
-    def summary(self) -> Summary:
-        """What was written; there once the context was left well."""
-        if self._summary is None:
-            raise AssertionError("the export has not ended")
-        return self._summary
+        @cache
+        def files_of(split: str) -> FileT:
+            return self.opened.enter_context(closing(open_files(split)))
+
+        return files_of
 
     def pages(self, rows: Iterator[LabelRow]) -> Iterator[ExportPage]:
         """Return the pages in the table's order, with their splits and the stems of their files."""
+        index = self.folder.path(PAGES_FILE)
+        self._index = self.opened.enter_context(index.open("w", encoding="utf-8", newline="\n"))
         for row in rows:
-            words = export_words(row, self._options, self.left_out)
-            split = split_of(row, self._options.splits)
+            words = export_words(row, self.options, self.left_out)
+            split = split_of(row, self.options.splits)
             yield ExportPage(row, split, self._names.take(row), words)
 
     def place_image(self, page: ExportPage, *folders: str) -> str | None:
@@ -118,7 +154,7 @@ class ExportSession:
         Without images: the path in the table. None, and counted as missing, when there is none;
         the format then leaves the page out.
         """
-        if self._images is None:
+        if self.images is None:
             return referred(page.row)
         found = self.image(page)
         if found is None:
@@ -130,13 +166,19 @@ class ExportSession:
 
     def image(self, page: ExportPage) -> ImageFile | None:
         """Return the page's image, or None, counted as missing; needs images."""
-        if self._images is None:
-            raise needs_images(self._format)
         try:
-            return self._images.file(page.row)
+            return self.required_images().file(page.row)
         except NoImage as error:
             self.missing(page, str(error))
             return None
+
+    def required_images(self) -> ImageFinder:
+        """Return the images. Raises ConfigError where there are none: a format is made of them."""
+        if self.images is None:
+            raise ConfigError(
+                f"--format {self._format} is made of the images\n  name their folder with --images"
+            )
+        return self.images
 
     def missing(self, page: ExportPage, why: str) -> None:
         """Count a page whose image cannot be had."""
@@ -158,14 +200,15 @@ class ExportSession:
         self._splits[page.split] += 1
         self._engines[f"{row.engine} {row.model_version}".strip()] += 1
         self._sources[row.source] += 1
-        if not self._options.splits.shares:
+        if not self.options.splits.shares:
             self._leaks.add(row, page.split)
         if row.labelled_at is not None:
             at = row.labelled_at.isoformat()
             first, last = self._labelled
             self._labelled = (min(first or at, at), max(last, at))
 
-    def _count(self) -> Summary:
+    def summary(self) -> Summary:
+        """Return what was written so far."""
         return Summary(
             format=self._format,
             pages=self._pages,
@@ -193,13 +236,6 @@ def referred(row: LabelRow) -> str:
 def labels_name(page: ExportPage) -> str:
     """Return a file name for a page without its image: the stem, and the suffix it had."""
     return page.stem + ((page.row.page_count <= 1 and suffix(page.row)) or ".png")
-
-
-def needs_images(format_name: str) -> ConfigError:
-    """Return what is raised when a format cannot do without the images."""
-    return ConfigError(
-        f"--format {format_name} is made of the images\n  name their folder with --images"
-    )
 
 
 def card(summary: Summary, options: ExportOptions) -> str:

@@ -13,40 +13,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import ExportOptions, ImageFinder, Summary
 from ocrlabel.export.geometry import quad
-from ocrlabel.export.session import ExportSession
+from ocrlabel.export.session import ExportSession, exporter
 
 IGNORED = "do_not_care"
 
 
-def export(
-    rows: Iterator[LabelRow], images: ImageFinder | None, output: Path, options: ExportOptions
-) -> Summary:
+@exporter("yolo")
+def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write labels/SPLIT/*.txt, data.yaml and, with images, images/SPLIT/*.jpg."""
     classes = {"text": 0}
     splits: dict[str, None] = {}
-    with ExportSession("yolo", images, output, options) as session:
-        for page in session.pages(rows):
-            _check_size(page)
-            name = session.place_image(page, "images", page.split)
-            if name is None:
-                continue
-            kept = [word for word in page.words if not word.ignored]
-            session.left_out[IGNORED] += len(page.words) - len(kept)
-            lines = [_line(word, page.row, classes) for word in kept]
-            path = session.folder.path("labels", page.split, f"{page.stem}.txt")
-            path.write_text("".join(lines), encoding="utf-8", newline="\n")
-            splits[page.split] = None
-            session.listed(page, name, kept=len(kept))
-        yaml = _data_yaml(tuple(splits), tuple(classes))
-        session.folder.path("data.yaml").write_text(yaml, encoding="utf-8", newline="\n")
-    return session.summary()
+    for page in session.pages(rows):
+        _check_size(page)
+        name = session.place_image(page, "images", page.split)
+        if name is None:
+            continue
+        kept = [word for word in page.words if not word.ignored]
+        session.left_out[IGNORED] += len(page.words) - len(kept)
+        lines = [_line(word, page.row, classes) for word in kept]
+        path = session.folder.path("labels", page.split, f"{page.stem}.txt")
+        path.write_text("".join(lines), encoding="utf-8", newline="\n")
+        splits[page.split] = None
+        session.listed(page, name, kept=len(kept))
+    yaml = _data_yaml(tuple(splits), tuple(classes))
+    session.folder.path("data.yaml").write_text(yaml, encoding="utf-8", newline="\n")
 
 
 def _check_size(page: ExportPage) -> None:
