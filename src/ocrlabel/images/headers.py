@@ -13,20 +13,9 @@ from dataclasses import dataclass
 from PIL import TiffImagePlugin
 
 from ocrlabel.errors import Unreadable
-from ocrlabel.images import pdf
+from ocrlabel.images import pdf, pillow
 from ocrlabel.images.identify import identify
 from ocrlabel.images.limits import ImageLimits, check_bytes, check_pixels
-from ocrlabel.images.pillow import (
-    MAX_DECODED_BYTES,
-    decoded_bytes,
-    decoding,
-    open_pages,
-    open_picture,
-    orientation_of,
-    png_chunks,
-    stated_size,
-    upright_size,
-)
 from ocrlabel.labels import FailureClass
 
 _STRIPS = (273, 279)  # where the pixels are and how many bytes, by strips and by tiles
@@ -58,18 +47,18 @@ def inspect(data: bytes, limits: ImageLimits) -> HeaderFacts:
     if format_ == "pdf":
         return HeaderFacts("pdf", pdf.count_pages(data, limits))
     if format_ == "heic":
-        check_pixels(*stated_size(data), limits.max_pixels_per_page)
+        check_pixels(*pillow.stated_size(data), limits.max_pixels_per_page)
         return HeaderFacts("heic", 1)
     sizes: list[tuple[int, int]] = []
     turns: list[int] = []
     mode, animated = "", False
-    for picture in open_pages(data, format_, limits):
-        with decoding(format_):
+    for picture in pillow.open_pages(data, format_, limits):
+        with pillow.decoding(format_):
             if not sizes:
                 mode = picture.mode
                 animated = format_ != "tiff" and getattr(picture, "is_animated", False)
-            sizes.append(upright_size(picture))
-            turns.append(orientation_of(picture))
+            sizes.append(pillow.upright_size(picture))
+            turns.append(pillow.orientation_of(picture))
     return HeaderFacts(
         format=format_,
         page_count=len(sizes),
@@ -90,12 +79,12 @@ def check_integrity(data: bytes, format_: str, limits: ImageLimits) -> None:
     is_whole = _INTEGRITY_CHECKS.get(format_)
     if is_whole is None or is_whole(data):
         return
-    for picture in open_pages(data, format_, limits):
-        if decoded_bytes(picture) > MAX_DECODED_BYTES:
+    for picture in pillow.open_pages(data, format_, limits):
+        if pillow.decoded_bytes(picture) > pillow.MAX_DECODED_BYTES:
             raise Unreadable(
                 f"the {format_.upper()} does not end as it should", failure=FailureClass.CORRUPT
             )
-        with decoding(format_):
+        with pillow.decoding(format_):
             picture.load()
 
 
@@ -112,7 +101,7 @@ def _jpeg_is_whole(data: bytes) -> bool:
 
 
 def _png_is_whole(data: bytes) -> bool:
-    for chunk in png_chunks(data):
+    for chunk in pillow.png_chunks(data):
         if chunk.name[:1].isupper() and zlib.crc32(chunk.body, zlib.crc32(chunk.name)) != chunk.crc:
             return False
         if chunk.name == b"IEND":
@@ -140,11 +129,11 @@ def _boxes_are_whole(data: bytes) -> bool:
 
 
 def _tiff_is_whole(data: bytes) -> bool:
-    with decoding("tiff"):
+    with pillow.decoding("tiff"):
         page = 0
         while True:
             try:
-                picture = open_picture(data, "tiff", page)
+                picture = pillow.open_picture(data, "tiff", page)
             except EOFError:
                 return page > 0
             if not isinstance(picture, TiffImagePlugin.TiffImageFile):

@@ -13,21 +13,10 @@ from typing import TYPE_CHECKING
 from PIL import TiffImagePlugin
 
 from ocrlabel.errors import Unreadable
-from ocrlabel.images import pdf
+from ocrlabel.images import pdf, pillow
 from ocrlabel.images.headers import HeaderFacts, check_integrity, inspect
 from ocrlabel.images.identify import identify
 from ocrlabel.images.limits import LOCAL_LIMITS, Accepts, ImageLimits, check_bytes
-from ocrlabel.images.pillow import (
-    MAX_DECODED_BYTES,
-    decoded_bytes,
-    decoded_upright,
-    decoding,
-    open_pages,
-    shrink,
-    to_rgb,
-    upright_heic,
-    upright_size,
-)
 from ocrlabel.labels import Document, FailureClass
 
 if TYPE_CHECKING:
@@ -78,24 +67,24 @@ def _many_pages(data: bytes, facts: HeaderFacts, accepts: Accepts) -> Document:
 
 def _upright(data: bytes, facts: HeaderFacts, accepts: Accepts) -> Image:
     if facts.format == "heic":
-        return to_rgb(upright_heic(data, accepts.max_pixels_per_page))
+        return pillow.to_rgb(pillow.upright_heic(data, accepts.max_pixels_per_page))
     return next(_upright_pages(data, facts.format, accepts))
 
 
 def _upright_pages(data: bytes, format_: str, accepts: Accepts) -> Iterator[Image]:
-    for picture in open_pages(data, format_, accepts.limits):
+    for picture in pillow.open_pages(data, format_, accepts.limits):
         _check_memory(picture)
-        with decoding(format_):
-            image = decoded_upright(picture)
+        with pillow.decoding(format_):
+            image = pillow.decoded_upright(picture)
             if image.mode not in _PNG_MODES:
-                image = to_rgb(image)
+                image = pillow.to_rgb(image)
         # The tag has done its work, and a profile of CMYK would not fit RGB.
         image.info = {key: image.info[key] for key in image.info if key == "transparency"}
         yield image
 
 
 def _check_memory(picture: Image) -> None:
-    if 2 * decoded_bytes(picture) > MAX_DECODED_BYTES:
+    if 2 * pillow.decoded_bytes(picture) > pillow.MAX_DECODED_BYTES:
         raise Unreadable(
             f"it would have to be turned or re-encoded, and {picture.width} x {picture.height} "
             "pixels are too many for that; store it upright, as JPEG or PNG",
@@ -109,7 +98,7 @@ def _smallest_fit(image: Image, accepts: Accepts) -> tuple[bytes, str]:
     if "png" in accepts.formats:
         encoded, format_ = _saved(image, "PNG", compress_level=_PNG_LEVEL), "png"
     if (not encoded or len(encoded) > accepts.max_bytes) and "jpeg" in accepts.formats:
-        flat = image if image.mode == "L" else to_rgb(image)
+        flat = image if image.mode == "L" else pillow.to_rgb(image)
         encoded = _saved(flat, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
         format_ = "jpeg"
     check_bytes(len(encoded), accepts.max_bytes)
@@ -118,7 +107,7 @@ def _smallest_fit(image: Image, accepts: Accepts) -> tuple[bytes, str]:
 
 def _saved(image: Image, format_: str, **options: int) -> bytes:
     out = BytesIO()
-    with decoding(format_):
+    with pillow.decoding(format_):
         image.save(out, format_, **options)
     return out.getvalue()
 
@@ -127,7 +116,7 @@ def _turned_tiff(data: bytes, accepts: Accepts) -> bytes:
     out = BytesIO()
     with TiffImagePlugin.AppendingTiffWriter(out) as writer:
         for page in _upright_pages(data, "tiff", accepts):
-            with decoding("tiff"):
+            with pillow.decoding("tiff"):
                 page.save(writer, "TIFF", compression="tiff_adobe_deflate")
                 writer.newFrame()
     return out.getvalue()
@@ -167,15 +156,15 @@ def sized_pages(
             del drawn
         return
     if format_ == "heic":
-        photo = to_rgb(upright_heic(data, limits.max_pixels_per_page))
+        photo = pillow.to_rgb(pillow.upright_heic(data, limits.max_pixels_per_page))
         yield UprightPage(photo, *photo.size)
         return
-    for picture in open_pages(data, format_, limits):
-        with decoding(format_):
-            size_px = upright_size(picture)
-        shrink(picture, data, limits.max_pixels_per_page)
-        with decoding(format_):
-            page = UprightPage(to_rgb(decoded_upright(picture)), *size_px)
+    for picture in pillow.open_pages(data, format_, limits):
+        with pillow.decoding(format_):
+            size_px = pillow.upright_size(picture)
+        pillow.shrink(picture, data, limits.max_pixels_per_page)
+        with pillow.decoding(format_):
+            page = UprightPage(pillow.to_rgb(pillow.decoded_upright(picture)), *size_px)
         del picture  # or the file's own pixels stay beside the RGB ones while the page is read
         yield page
         del page

@@ -10,15 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ocrlabel.dataset.labels_table import LabelRow
+from ocrlabel.quality import calibration
 from ocrlabel.quality.agreement import Agreed, agree_page
-from ocrlabel.quality.calibration import (
-    DEFAULT_SEED,
-    Curve,
-    CurvePoint,
-    Interval,
-    of_difference,
-    of_share,
-)
 from ocrlabel.quality.evaluate import SHARES, count
 from ocrlabel.quality.truth import Level, TruthPage, cared, is_ignored, name_of
 
@@ -34,9 +27,9 @@ class Signal:
     """One sign: its curve, and its mean precision over all shares kept."""
 
     name: str
-    curve: tuple[CurvePoint, ...]
+    curve: tuple[calibration.CurvePoint, ...]
     area: float
-    interval: Interval
+    interval: calibration.Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +42,17 @@ class Signals:
     words: int
     documents: int
     signals: tuple[Signal, ...]
-    gains: dict[str, tuple[float, Interval | None]]
+    gains: dict[str, tuple[float, calibration.Interval | None]]
 
 
 def signals(
     triples: Iterable[tuple[LabelRow, TruthPage, TruthPage]],
     *,
     normalise: Callable[[str], str],
-    seed: int = DEFAULT_SEED,
+    seed: int = calibration.DEFAULT_SEED,
 ) -> Signals | None:
     """From (row, the other table's page, the truth); None where no word could be judged."""
-    curves = {name: Curve(seed) for name in SCORES}
+    curves = {name: calibration.Curve(seed) for name in SCORES}
     for row, other, truth in triples:
         if truth.level is Level.WORD:
             _add_page(curves, row, other, truth, normalise)
@@ -76,12 +69,12 @@ def signals(
                 name,
                 tuple(curve.points(SHARES)),
                 float(areas[name][0]),
-                of_share(float(areas[name][0]), areas[name][1:], documents),
+                calibration.of_share(float(areas[name][0]), areas[name][1:], documents),
             )
             for name, curve in curves.items()
         ),
         gains={
-            name: (float(gain[0]), of_difference(gain[1:], documents))
+            name: (float(gain[0]), calibration.of_difference(gain[1:], documents))
             for name, gain in ((n, areas[n] - areas["confidence"]) for n in SCORES)
             if name != "confidence"
         },
@@ -89,7 +82,7 @@ def signals(
 
 
 def _add_page(
-    curves: dict[str, Curve],
+    curves: dict[str, calibration.Curve],
     row: LabelRow,
     other: TruthPage,
     truth: TruthPage,

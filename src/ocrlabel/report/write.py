@@ -23,6 +23,7 @@ from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
 from ocrlabel.dataset.parquet_io import whole_file
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import ImageFinder, NoImage
+from ocrlabel.report import facts
 from ocrlabel.report.charts import (
     BANDS,
     MINUTE_S,
@@ -33,18 +34,6 @@ from ocrlabel.report.charts import (
     moments,
     time_chart,
     whole_numbers,
-)
-from ocrlabel.report.facts import (
-    Fact,
-    LabelStatistics,
-    dates_of,
-    engines_of,
-    headline,
-    notices,
-    page_confidence,
-    price_of,
-    settings,
-    visible,
 )
 from ocrlabel.report.pages import (
     BUDGET_BYTES,
@@ -84,12 +73,12 @@ def write_report(
     Raises ConfigError where the extra is missing, DatasetError for another kind of table.
     """
     need_jinja()
-    counts = LabelStatistics()
+    counts = facts.LabelStatistics()
     sample = Sample(max_pages if images is not None else 0, seed)
     for row in read_labels(labels):
         counts.add(row)
         if images is not None:
-            sample.add(row, page_confidence(row))
+            sample.add(row, facts.page_confidence(row))
     groups = group_failures(read_failures(failures)) if failures is not None else []
     shown = sample.rows()
     report = compose(
@@ -109,7 +98,7 @@ def write_report(
 
 def _title(labels: Path, record: Mapping[str, Any]) -> str:
     dataset = record.get("dataset")
-    return visible(dataset if isinstance(dataset, str) and dataset else labels.stem, 200)
+    return facts.visible(dataset if isinstance(dataset, str) and dataset else labels.stem, 200)
 
 
 def embedded(
@@ -132,7 +121,7 @@ def _picture(row: LabelRow, images: ImageFinder, pictures: Pictures) -> str:
         page = images.pixels(row)
     except NoImage as error:
         pictures.without()
-        return picture_json("", f"There is no image: {visible(str(error))}.")
+        return picture_json("", f"There is no image: {facts.visible(str(error))}.")
     source = pictures.data_uri(page)
     return picture_json(source or "", "" if source else "The report is full: no image here.")
 
@@ -145,7 +134,7 @@ class Report:
     subtitle: tuple[str, ...] = ()
     state: State | None = None
     notices: tuple[str, ...] = ()
-    tiles: tuple[Fact, ...] = ()
+    tiles: tuple[facts.Fact, ...] = ()
     charts: tuple[Chart, ...] = ()
     failures: tuple[FailureLine, ...] = ()
     pages: Sequence[Mapping[str, Any]] = ()
@@ -156,7 +145,7 @@ class Report:
     tables: tuple[Table, ...] = ()
     raw: str = ""
     raw_note: str = ""
-    settings: tuple[Fact, ...] = ()
+    settings: tuple[facts.Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +186,7 @@ class Table:
 
 
 def compose(
-    counts: LabelStatistics,
+    counts: facts.LabelStatistics,
     groups: Sequence[FailureGroup],
     record: Mapping[str, Any],
     *,
@@ -212,17 +201,19 @@ def compose(
     failures = [failure_view(row) for group in groups for row in group.examples]
     return Report(
         title=title,
-        subtitle=tuple(filter(None, (engines_of(counts, record), dates_of(counts, record)))),
+        subtitle=tuple(
+            filter(None, (facts.engines_of(counts, record), facts.dates_of(counts, record)))
+        ),
         state=state_of(record, failed),
-        notices=tuple(notices(counts, record)),
-        tiles=tuple(headline(counts, failed, record)),
+        notices=tuple(facts.notices(counts, record)),
+        tiles=tuple(facts.headline(counts, failed, record)),
         charts=tuple(charts_of(counts, record)),
         failures=tuple(_line(group, failed) for group in groups),
         pages=[*views, *failures] if with_pages else [],
         sample=sample_of(counts.pages, pages, seed),
-        failure_classes=tuple(visible(group.name, 60) for group in groups),
+        failure_classes=tuple(facts.visible(group.name, 60) for group in groups),
         word_classes=tuple(word_classes(views)),
-        settings=tuple(settings(record)),
+        settings=tuple(facts.settings(record)),
     )
 
 
@@ -244,7 +235,7 @@ def sample_of(pages: int, shown: Sequence[Sampled], seed: int) -> str:
     return f"{text} (seed {seed})" + (f" and the {unsure:,} least certain" if unsure else "")
 
 
-def charts_of(counts: LabelStatistics, record: Mapping[str, Any]) -> list[Chart]:
+def charts_of(counts: facts.LabelStatistics, record: Mapping[str, Any]) -> list[Chart]:
     """The distributions that there are numbers for."""
     found = []
     known = counts.words - counts.words_without_confidence
@@ -264,7 +255,7 @@ def charts_of(counts: LabelStatistics, record: Mapping[str, Any]) -> list[Chart]
     return found + _over_time(counts, record)
 
 
-def _over_time(counts: LabelStatistics, record: Mapping[str, Any]) -> list[Chart]:
+def _over_time(counts: facts.LabelStatistics, record: Mapping[str, Any]) -> list[Chart]:
     times = counts.times_s
     if len(times) < 2 or max(times) <= min(times):
         return []
@@ -272,7 +263,7 @@ def _over_time(counts: LabelStatistics, record: Mapping[str, Any]) -> list[Chart
     span_s = max(times) - min(times)
     least_s = MINUTE_S if span_s >= 2 * MINUTE_S else 0.0
     pages = moments(times, [1.0] * len(times), least_s=least_s)
-    price = price_of(record)
+    price = facts.price_of(record)
     spent: list[float] = []
     if counts.paid and price:
         steps = [0.0] * len(pages.counts)
@@ -285,12 +276,12 @@ def _over_time(counts: LabelStatistics, record: Mapping[str, Any]) -> list[Chart
 
 def _line(group: FailureGroup, failed: int) -> FailureLine:
     return FailureLine(
-        name=visible(group.name, 60),
+        name=facts.visible(group.name, 60),
         count=f"{group.count:,}",
         share=round(100 * group.count / failed, 2),
         retryable=f"{group.retryable:,} worth another try" if group.retryable else "",
         examples=tuple(
-            FailureExample(visible(row.image_path or row.id, 200), visible(row.message))
+            FailureExample(facts.visible(row.image_path or row.id, 200), facts.visible(row.message))
             for row in group.examples
         ),
         all_count=f"{group.count:,}" if group.count > len(group.examples) else "",
