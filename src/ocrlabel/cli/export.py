@@ -39,8 +39,7 @@ def export(
         typer.Option(help="Words below this confidence are do-not-care.", min=0, max=1),
     ] = None,
     keep_untranscribed: Annotated[
-        bool,
-        typer.Option("--keep-untranscribed", help="Boxes without a text count as regions."),
+        bool, typer.Option("--keep-untranscribed", help="Boxes without a text count as regions.")
     ] = False,
     image_url: Annotated[
         str,
@@ -111,8 +110,7 @@ def import_(
     onto: Annotated[Path, typer.Option(help="The labels table that was corrected.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The corrected labels table.")],
     skip_unmatched: Annotated[
-        bool,
-        typer.Option("--skip-unmatched", help="Leave out corrections that fit no page."),
+        bool, typer.Option("--skip-unmatched", help="Leave out corrections that fit no page.")
     ] = False,
 ) -> None:
     """Bring corrections back onto a labels table.

@@ -76,8 +76,7 @@ def fake_upstage(
         typer.Option(help="nested: {error: {message, type, code}}. flat: {code, message}."),
     ] = "nested",
     headers: Annotated[
-        bool,
-        typer.Option(help="Send Retry-After, a request id and the rate header (assumption)."),
+        bool, typer.Option(help="Send Retry-After, a request id and the rate header (assumption).")
     ] = False,
     answers: Annotated[
         str,

@@ -145,11 +145,7 @@ def receipt(rng: Random) -> Sheet:
     sheet = Sheet(size * 24, int(step * (len(items) + 14)), ink=rng.randint(10, 70))
     left, right, y = size * 1.5, sheet.width_px - size * 1.5, step
     street, town = address(rng)
-    for line, line_size in (
-        (rng.choice(SHOPS), int(size * 1.3)),
-        (street, size),
-        (town, size),
-    ):
+    for line, line_size in ((rng.choice(SHOPS), int(size * 1.3)), (street, size), (town, size)):
         sheet.write((sheet.width_px - length(line, line_size)) / 2, y, line, line_size)
         y += step * 1.15
     sheet.write(left, y, f"Date {date(rng)}", size)
@@ -408,10 +404,7 @@ _PLAN: tuple[tuple[Paper, Wear, str], ...] = (
     (delivery_note, _PHOTO, "jpg"),
     (blank, _SCAN, "jpg"),
 )
-_TWO_PAGES: tuple[tuple[Paper, Wear], ...] = (
-    (letter, _SCAN),
-    (delivery_note, _SCAN),
-)
+_TWO_PAGES: tuple[tuple[Paper, Wear], ...] = ((letter, _SCAN), (delivery_note, _SCAN))
 
 
 def worn(

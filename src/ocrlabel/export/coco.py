@@ -93,11 +93,7 @@ class _Instances:
             "bbox": box(word.polygon),
             "area": abs(signed_area(word.polygon)),
             "iscrowd": int(word.ignored),
-            "attributes": {
-                "text": word.text,
-                "confidence": word.confidence,
-                "label": word.label,
-            },
+            "attributes": {"text": word.text, "confidence": word.confidence, "label": word.label},
         }
 
     def close(self) -> None:

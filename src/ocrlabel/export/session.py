@@ -17,14 +17,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.export_pages import ExportPage, Leaks, export_words, split_of
-from ocrlabel.export.formats import (
-    Export,
-    ExportOptions,
-    ImageFile,
-    ImageFinder,
-    NoImage,
-    Summary,
-)
+from ocrlabel.export.formats import Export, ExportOptions, ImageFile, ImageFinder, NoImage, Summary
 from ocrlabel.export.output_folder import OutputFolder, PageNames, suffix
 
 PAGES_FILE = "ocrlabel_pages.jsonl"

@@ -197,10 +197,7 @@ def _coverage(truths: _CharBoxes, reads: _CharBoxes) -> _Coverage:
 
 
 def _cut_regions_at_words(
-    precision: dict[tuple[int, int], float],
-    truths: _CharBoxes,
-    of_truth: Shapes,
-    of_read: Shapes,
+    precision: dict[tuple[int, int], float], truths: _CharBoxes, of_truth: Shapes, of_read: Shapes
 ) -> None:
     """A do-not-care region ends where a word of the truth begins."""
     words = np.flatnonzero(~np.array(truths.ignored, dtype=np.bool_) & (of_truth.areas > 0))

@@ -89,9 +89,7 @@ def dropped(row: LabelRow, doubtful: Mapping[int, float]) -> LabelRow:
     classes = row.classes or (WORD_CLASS,) * len(row.words)
     kept = [at for at in range(len(row.words)) if at not in doubtful]
     return replace(
-        row,
-        words=tuple(row.words[at] for at in kept),
-        classes=tuple(classes[at] for at in kept),
+        row, words=tuple(row.words[at] for at in kept), classes=tuple(classes[at] for at in kept)
     )
 
 

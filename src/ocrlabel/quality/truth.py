@@ -174,10 +174,7 @@ def _page(line: dict[str, Any], level: Level | None, page: int) -> TruthPage:
     )
     return TruthPage(
         name=PageName(
-            str(line.get("id", "")),
-            str(line["image"]),
-            str(line.get("sha256", "")),
-            page,
+            str(line.get("id", "")), str(line["image"]), str(line.get("sha256", "")), page
         ),
         width_px=int(line.get("width", 0)),
         height_px=int(line.get("height", 0)),

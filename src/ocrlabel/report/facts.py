@@ -126,11 +126,7 @@ def headline(counts: LabelStatistics, failed: int, record: Mapping[str, Any]) ->
     per_page = counts.words / counts.pages if counts.pages else 0
     mean = counts.mean_confidence
     facts = [
-        Fact(
-            "pages labelled",
-            f"{counts.pages:,}",
-            f"from {counted(counts.documents, 'image')}",
-        ),
+        Fact("pages labelled", f"{counts.pages:,}", f"from {counted(counts.documents, 'image')}"),
         Fact("words", f"{counts.words:,}", f"{per_page:,.1f} a page"),
         Fact(
             "failed",

@@ -15,13 +15,7 @@ from ocrlabel.dataset.parquet_io import whole_file
 from ocrlabel.export.formats import ImageFinder
 from ocrlabel.labels import Attempt
 from ocrlabel.report.facts import engine_name, moment, visible
-from ocrlabel.report.pages import (
-    FailureGroup,
-    Sampled,
-    failure_view,
-    page_view,
-    word_classes,
-)
+from ocrlabel.report.pages import FailureGroup, Sampled, failure_view, page_view, word_classes
 from ocrlabel.report.write import Report, Table, embedded, html, need_jinja, picture_json
 
 RAW_LENGTH = 200_000

@@ -36,11 +36,7 @@ class PushTarget:
 
 
 def target_of(
-    address: str,
-    source: str,
-    *,
-    dataset_name: str | None = None,
-    image_prefix: str = IMAGE_PREFIX,
+    address: str, source: str, *, dataset_name: str | None = None, image_prefix: str = IMAGE_PREFIX
 ) -> PushTarget:
     """s3://bucket, s3://bucket/folder/ or s3://bucket/folder/NAME.parquet as a target.
 
