@@ -153,13 +153,13 @@ def import_(
 
 
 def _told(summary: Summary, output: Path) -> list[str]:
-    splits = ", ".join(f"{name} {n}" for name, n in summary.splits.items())
+    splits = ", ".join(f"{name} {n}" for name, n in sorted(summary.splits.items()))
     head = (
         f"{output}: {counted(summary.pages, 'page')} ({splits or 'none'}),"
         f" {counted(summary.words, 'word')},"
         f" {summary.ignored:,} of them do-not-care, {counted(summary.images, 'image')}"
     )
-    left_out = summary.left_out.items()
+    left_out = sorted((+summary.left_out).items())
     lines = [head, *(f"left out: {counted(n, 'word')}, {why}" for why, n in left_out)]
     if summary.changed:
         changed = counted(summary.changed, "text")

@@ -16,11 +16,12 @@ export (`rule_of`), so words below its threshold do not come back as a person's 
 from __future__ import annotations
 
 import json
+import pickle
 import sqlite3
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow
@@ -59,7 +60,7 @@ class Merge:
         self.counts: Counter[str] = Counter()
         self._waiting = sqlite3.connect("")
         self._waiting.execute(
-            "CREATE TABLE waiting (id TEXT, page INT, correction TEXT, PRIMARY KEY (id, page))"
+            "CREATE TABLE waiting (id TEXT, page INT, correction BLOB, PRIMARY KEY (id, page))"
         )
         pages = Pages(read_rows(), exported)
         for correction in corrections:
@@ -76,7 +77,8 @@ class Merge:
                 self.counts[UNTOUCHED] += 1
                 yield row
                 continue
-            merged = apply_correction(row, _decoded(found[0]), self._rule)
+            correction = pickle.loads(found[0])  # noqa: S301 -- our own file, written just now
+            merged = apply_correction(row, correction, self._rule)
             self.counts[UNCHANGED if merged.words == row.words else CORRECTED] += 1
             yield merged
         self._waiting.close()
@@ -89,19 +91,10 @@ class Merge:
             return
         cursor = self._waiting.execute(
             "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)",
-            (*found[0], json.dumps(asdict(correction))),
+            (*found[0], pickle.dumps(correction)),
         )
         if cursor.rowcount == 0:
             self.unmatched.append(f"{correction.file}: the page is corrected twice")
-
-
-def _decoded(text: str) -> Correction:
-    content = json.loads(text)
-    words = tuple(
-        Word(w["text"], tuple((x, y) for x, y in w["polygon"]), w["confidence"])
-        for w in content.pop("words")
-    )
-    return Correction(words=words, classes=tuple(content.pop("classes")), **content)
 
 
 class Pages:

@@ -8,6 +8,7 @@ its name in `EXPORTS`, and in `IMPORTS` where it can come back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -118,7 +119,7 @@ class ExportOptions:
     force: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Summary:
     """What an export wrote. words counts those written, ignored ones among them.
 
@@ -135,10 +136,10 @@ class Summary:
     images: int = 0
     missing: int = 0
     leaks: int = 0
-    splits: Mapping[str, int] = field(default_factory=dict)
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    engines: Mapping[str, int] = field(default_factory=dict)
-    sources: Mapping[str, int] = field(default_factory=dict)
+    splits: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    engines: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
     labelled: tuple[str, str] = ("", "")
     examples: tuple[str, ...] = ()
 

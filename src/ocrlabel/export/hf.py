@@ -50,7 +50,7 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
             continue
         shards_of(split).add(page, found)
         splits.setdefault(split)
-        session.written_images += found is not None
+        session.counts.images += found is not None
         session.listed(page, referred(page.row))
     session.card_head = _card_head(splits)
 

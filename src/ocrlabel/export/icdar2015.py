@@ -40,7 +40,7 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
         path = session.folder.path(page.split, "gt", f"gt_{page.stem}.txt")
         lines = [_line(word) for word in page.words]
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
-        session.changed += sum(
+        session.counts.changed += sum(
             not word.ignored and one_line(word.text) != word.text for word in page.words
         )
         session.listed(page, f"{page.split}/gt/{path.name}")

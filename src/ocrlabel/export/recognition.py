@@ -68,7 +68,7 @@ def export_samples(
             number += 1
             sets_of(page.split).add(page, number, image, word.text)
             seen.update(word.text)
-        session.written_images += number
+        session.counts.images += number
         if number:
             session.listed(page, f"{page.split}/{page.stem}", kept=number)
     write_charset(session.folder.path("dict.txt"), seen)
@@ -88,7 +88,7 @@ def recognition_crops(
         if why is None:
             fit.append(word)
         else:
-            session.left_out[why] += 1
+            session.counts.left_out[why] += 1
     if not fit:
         return
     try:

@@ -7,7 +7,6 @@ The card (README.md) says what the export is, from where, how much, and what is 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import cache, cached_property, wraps
@@ -65,11 +64,11 @@ def exporter(format_name: str) -> Callable[[WritePages], Export]:
             with ExitStack() as opened:
                 session = ExportSession(format_name, images, output, options, opened)
                 write_pages(session, rows)
-                summary = session.summary()
-            text = session.card_head + card(summary, options)
+                session.counts.leaks = session.leaks.count()
+            text = session.card_head + card(session.counts, options)
             session.folder.path(CARD_FILE).write_text(text, encoding="utf-8", newline="\n")
             session.folder.finish()
-            return summary
+            return session.counts
 
         return export
 
@@ -99,29 +98,20 @@ class ExportSession:
         options: ExportOptions,
         opened: ExitStack,
     ) -> None:
-        self._format = format_name
         self.images = images
         self._output = output
         self.options = options
         self.opened = opened
-        self.left_out: Counter[str] = Counter()
-        self.changed = 0
-        self.written_images = 0
+        self.counts = Summary(format_name)
         self.card_head = ""
         """What the format wants at the head of the card (Hugging Face reads YAML there)."""
-        self._pages = self._words = self._ignored = self._missing = 0
-        self._splits: Counter[str] = Counter()
-        self._engines: Counter[str] = Counter()
-        self._sources: Counter[str] = Counter()
-        self._labelled: tuple[str, str] = ("", "")
-        self._examples: list[str] = []
         self._names = opened.enter_context(closing(PageNames()))
-        self._leaks = opened.enter_context(closing(Leaks()))
+        self.leaks = opened.enter_context(closing(Leaks()))
 
     @cached_property
     def folder(self) -> OutputFolder:
         """The folder to write to, made when it is first asked for. Raises ConfigError."""
-        return OutputFolder(self._output, self._format, self.options)
+        return OutputFolder(self._output, self.counts.format, self.options)
 
     def by_split(self, open_files: Callable[[str], FileT]) -> Callable[[str], FileT]:
         """Return what gives a split's files: opened when first wanted, closed with the export."""
@@ -137,7 +127,7 @@ class ExportSession:
         index = self.folder.path(PAGES_FILE)
         self._index = self.opened.enter_context(index.open("w", encoding="utf-8", newline="\n"))
         for row in rows:
-            words = export_words(row, self.options, self.left_out)
+            words = export_words(row, self.options, self.counts.left_out)
             split = split_of(row, self.options.splits)
             yield ExportPage(row, split, self._names.take(row), words)
 
@@ -154,7 +144,7 @@ class ExportSession:
             return None
         name = page.stem + found.suffix
         self.folder.path(*folders, name).write_bytes(found.data)
-        self.written_images += 1
+        self.counts.images += 1
         return "/".join((*folders, name))
 
     def image(self, page: ExportPage) -> ImageFile | None:
@@ -169,55 +159,37 @@ class ExportSession:
         """Return the images. Raises ConfigError where there are none: a format is made of them."""
         if self.images is None:
             raise ConfigError(
-                f"--format {self._format} is made of the images\n  name their folder with --images"
+                f"--format {self.counts.format} is made of the images\n"
+                "  name their folder with --images"
             )
         return self.images
 
     def missing(self, page: ExportPage, why: str) -> None:
         """Count a page whose image cannot be had."""
-        self._missing += 1
-        if len(self._examples) < _EXAMPLES:
-            self._examples.append(f"{page.row.id}: {why}")
+        self.counts.missing += 1
+        if len(self.counts.examples) < _EXAMPLES:
+            self.counts.examples += (f"{page.row.id}: {why}",)
 
     def listed(self, page: ExportPage, file: str, *, kept: int | None = None) -> None:
         """Count a page that was written, under the name that the format gives its image.
 
         kept: how many words, where the format leaves the do-not-care ones out.
         """
-        row = page.row
+        row, counts = page.row, self.counts
         line = {"file": file, "id": row.id, "page": row.page}
         self._index.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._pages += 1
-        self._words += len(page.words) if kept is None else kept
-        self._ignored += sum(word.ignored for word in page.words) if kept is None else 0
-        self._splits[page.split] += 1
-        self._engines[f"{row.engine} {row.model_version}".strip()] += 1
-        self._sources[row.source] += 1
+        counts.pages += 1
+        counts.words += len(page.words) if kept is None else kept
+        counts.ignored += sum(word.ignored for word in page.words) if kept is None else 0
+        counts.splits[page.split] += 1
+        counts.engines[f"{row.engine} {row.model_version}".strip()] += 1
+        counts.sources[row.source] += 1
         if not self.options.splits.shares:
-            self._leaks.add(row, page.split)
+            self.leaks.add(row, page.split)
         if row.labelled_at is not None:
             at = row.labelled_at.isoformat()
-            first, last = self._labelled
-            self._labelled = (min(first or at, at), max(last, at))
-
-    def summary(self) -> Summary:
-        """Return what was written so far."""
-        return Summary(
-            format=self._format,
-            pages=self._pages,
-            words=self._words,
-            ignored=self._ignored,
-            changed=self.changed,
-            images=self.written_images,
-            missing=self._missing,
-            leaks=self._leaks.count(),
-            splits=dict(sorted(self._splits.items())),
-            left_out={why: n for why, n in sorted(self.left_out.items()) if n},
-            engines=dict(sorted(self._engines.items())),
-            sources=dict(sorted(self._sources.items())),
-            labelled=self._labelled,
-            examples=tuple(self._examples),
-        )
+            first, last = counts.labelled
+            counts.labelled = (min(first or at, at), max(last, at))
 
 
 def referred(row: LabelRow) -> str:
@@ -234,6 +206,7 @@ def labels_name(page: ExportPage) -> str:
 def card(summary: Summary, options: ExportOptions) -> str:
     """Return the card as Markdown. Equal exports have equal cards: it holds no time of its own."""
     first, last = summary.labelled
+    named = {engine.split(" ", 1)[0] for engine in summary.engines}
     return "\n".join(
         [
             f"# OCR labels ({summary.format})",
@@ -243,7 +216,7 @@ def card(summary: Summary, options: ExportOptions) -> str:
             "## What",
             *_list({"pages": summary.pages, "words": summary.words, "images": summary.images}),
             f"- do-not-care among the words: {summary.ignored}{_rule(options)}",
-            *(f"- words left out, {why}: {n}" for why, n in summary.left_out.items()),
+            *(f"- words left out, {why}: {n}" for why, n in sorted((+summary.left_out).items())),
             *_if(summary.changed, "texts that this format cannot hold as they are, changed"),
             *_if(summary.missing, "pages left out because their image was not found"),
             "",
@@ -260,15 +233,10 @@ def card(summary: Summary, options: ExportOptions) -> str:
             "",
             "## Known weaknesses",
             _ABOUT_CONFIDENCES,
-            *(f"- {text}" for text in _known(summary)),
+            *(f"- {text}" for engine, text in WEAKNESSES.items() if engine in named),
             "",
         ]
     )
-
-
-def _known(summary: Summary) -> list[str]:
-    named = {engine.split(" ", 1)[0] for engine in summary.engines}
-    return [text for engine, text in WEAKNESSES.items() if engine in named]
 
 
 def _rule(options: ExportOptions) -> str:

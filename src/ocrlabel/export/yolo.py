@@ -34,7 +34,7 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
         if name is None:
             continue
         kept = [word for word in page.words if not word.ignored]
-        session.left_out[IGNORED] += len(page.words) - len(kept)
+        session.counts.left_out[IGNORED] += len(page.words) - len(kept)
         lines = [_line(word, page.row, classes) for word in kept]
         path = session.folder.path("labels", page.split, f"{page.stem}.txt")
         path.write_text("".join(lines), encoding="utf-8", newline="\n")

@@ -8,7 +8,7 @@ numbers have to be equal. What found no partner is counted, with the first few n
 
 from __future__ import annotations
 
-import json
+import pickle
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from typing import Self
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import DatasetError
-from ocrlabel.quality.truth import Level, PageName, TruthPage, TruthWord, name_of
+from ocrlabel.quality.truth import PageName, TruthPage, TruthWord, name_of
 
 _NAMED = 5
 NO_TRUTH = "rows without truth"
@@ -30,7 +30,7 @@ NO_ROW = "pages of the other file without a row"
 _SCHEMA = """
 create table pages (
   at integer primary key, id text, path text, stem text, sha256 text, page integer,
-  taken integer default 0, content text
+  taken integer default 0, content blob
 );
 create index by_id on pages (id, page);
 create index by_stem on pages (stem, page);
@@ -159,7 +159,8 @@ class PageStore:
     def page(self, at: int) -> TruthPage:
         """The page itself."""
         (content,) = self._sql.execute("select content from pages where at = ?", (at,)).fetchone()
-        return _page(content)
+        page: TruthPage = pickle.loads(content)  # noqa: S301 -- our own file, written just now
+        return page
 
     def take(self, at: int) -> bool:
         """Mark it as used; False when it was used before."""
@@ -231,32 +232,7 @@ def _common(path: str, other: str) -> int:
     return length
 
 
-def _record(page: TruthPage) -> tuple[str, str, str, str, int, str]:
+def _record(page: TruthPage) -> tuple[str, str, str, str, int, bytes]:
     name = page.name
-    words = [
-        [word.text, [value for point in word.polygon for value in point], int(word.ignore)]
-        for word in page.words
-    ]
-    content = json.dumps(
-        [
-            [name.id, name.path, name.sha256, name.page],
-            [page.width_px, page.height_px, page.level.value, dict(page.fields)],
-            words,
-        ]
-    )
+    content = pickle.dumps(page)
     return (name.id, name.path, _stem(name.path or name.id), name.sha256, name.page, content)
-
-
-def _page(content: str) -> TruthPage:
-    name, (width_px, height_px, level, fields), words = json.loads(content)
-    return TruthPage(
-        PageName(*name),
-        width_px,
-        height_px,
-        Level(level),
-        tuple(
-            TruthWord(text, tuple(zip(flat[::2], flat[1::2], strict=True)), bool(ignore))
-            for text, flat, ignore in words
-        ),
-        fields,
-    )
