@@ -19,14 +19,12 @@ from ocrlabel.engines.children import ChildPool
 from ocrlabel.errors import BadAnswer, ConfigError
 from ocrlabel.images.headers import HeaderFacts, inspect
 from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
+from ocrlabel.images.pdf import DPI
 from ocrlabel.images.prepare import sized_pages
 from ocrlabel.labels import Document, Page, Word
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-DPI = 150
-"""The raster of PDF pages, the same as the Upstage API's."""
 
 
 class PageReader(Protocol):
@@ -72,7 +70,7 @@ class LocalEngine:
         self.request_timeout_s = page_timeout_s * self.max_pages
         self._page_timeout_s = page_timeout_s
         self._model_version = name
-        self._pool: ChildPool[HeaderTask | ReadTask, HeaderFacts | tuple[Page, ...]] = ChildPool(
+        self._pool: ChildPool[LocalTask, HeaderFacts | tuple[Page, ...]] = ChildPool(
             partial(LocalWork, reader, LOCAL_LIMITS, DPI),
             self.parallel,
             timeout_s=page_timeout_s,
@@ -90,7 +88,7 @@ class LocalEngine:
 
     async def prepare(self, data: bytes) -> Document:
         """Headers only: the pixels are decoded where they are read. Raises Unreadable."""
-        facts = await self._pool.run(HeaderTask(data))
+        facts = await self._pool.run(LocalTask(data, headers_only=True))
         if not isinstance(facts, HeaderFacts):
             raise TypeError(type(facts))
         return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
@@ -98,7 +96,7 @@ class LocalEngine:
     async def recognise(self, document: Document, lane: str) -> Answer:  # noqa: ARG002 -- one lane
         """Read every page. Raises Unreadable, also for what kills or hangs its process."""
         allowed_s = self._page_timeout_s * (document.page_count or 1)
-        pages = await self._pool.run(ReadTask(document.data), timeout_s=allowed_s)
+        pages = await self._pool.run(LocalTask(document.data), timeout_s=allowed_s)
         if isinstance(pages, HeaderFacts):
             raise TypeError(type(pages))
         return Answer(pages, self._model_version)
@@ -122,21 +120,15 @@ def parallel_or_cores(parallel: int | None) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class HeaderTask:
-    """Ask for the facts of a document's headers."""
+class LocalTask:
+    """Ask for the pages of a document, or for the facts of its headers only."""
 
     data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ReadTask:
-    """Ask for the pages of a document."""
-
-    data: bytes
+    headers_only: bool = False
 
 
 class LocalWork:
-    """Inside a child process: HeaderTask -> HeaderFacts, ReadTask -> pages; raises Unreadable."""
+    """Inside a child process: a LocalTask -> pages, or HeaderFacts; raises Unreadable."""
 
     def __init__(self, reader: Callable[[], PageReader], limits: ImageLimits, dpi: int) -> None:
         self._reader = reader()
@@ -144,9 +136,9 @@ class LocalWork:
         self._dpi = dpi
         self.about = self._reader.about
 
-    def __call__(self, task: HeaderTask | ReadTask) -> HeaderFacts | tuple[Page, ...]:
+    def __call__(self, task: LocalTask) -> HeaderFacts | tuple[Page, ...]:
         """Do one task."""
-        if isinstance(task, HeaderTask):
+        if task.headers_only:
             return inspect(task.data, self._limits)
         pages: list[Page] = []
         for page in sized_pages(task.data, self._limits, dpi=self._dpi):

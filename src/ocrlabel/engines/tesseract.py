@@ -42,7 +42,7 @@ def tesseract(
     path = shutil.which(program)
     if path is None:
         raise ConfigError(f"there is no program {program!r} on PATH: {_INSTALL}")
-    installed = _installed(path)
+    installed = [line.strip() for line in _output_of(path, "--list-langs").splitlines()[1:]]
     chosen = tuple(languages) or tuple(name for name in ("kor", "eng") if name in installed)
     missing = [name for name in chosen if name not in installed]
     if missing or not chosen:
@@ -52,25 +52,17 @@ def tesseract(
             + " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in missing or ("eng",))
         )
     version = _output_of(path, "--version").splitlines()[0].removeprefix("tesseract").strip()
+    notice = f"tesseract reads {'+'.join(chosen)}."
+    if "kor" not in installed:
+        notice += " Korean is not installed: apt-get install tesseract-ocr-kor"
     return LocalEngine(
         "tesseract",
         partial(TesseractReader, path, chosen, version),
         {"version": version, "languages": "+".join(chosen), "psm": PAGE_SEGMENTATION},
         parallel=parallel,
         page_timeout_s=page_timeout_s,
-        notice=_notice(chosen, installed),
+        notice=notice,
     )
-
-
-def _notice(chosen: Sequence[str], installed: Sequence[str]) -> str:
-    text = f"tesseract reads {'+'.join(chosen)}."
-    if "kor" in installed:
-        return text
-    return f"{text} Korean is not installed: apt-get install tesseract-ocr-kor"
-
-
-def _installed(path: str) -> tuple[str, ...]:
-    return tuple(line.strip() for line in _output_of(path, "--list-langs").splitlines()[1:])
 
 
 def _output_of(path: str, question: str) -> str:

@@ -69,7 +69,7 @@ class UpstageEngine:
 
     name = "upstage"
     parallel = None
-    max_pages = ACCEPTS.max_pages
+    max_pages = ACCEPTS.limits.max_pages
     """The service's limit; a document with more is not sent."""
 
     def __init__(

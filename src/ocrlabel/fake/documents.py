@@ -15,10 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from ocrlabel.errors import Unreadable
 from ocrlabel.fake.settings import DocumentLimits
 from ocrlabel.images.identify import sniff
+from ocrlabel.images.pdf import DPI
 from ocrlabel.images.pillow import stated_size
-
-RASTER_DPI: Final = 150
-"""Of files that are not images. Confirmed by the recorded PDF."""
 
 _ENDS: Final = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82"}
 
@@ -91,7 +89,7 @@ def _pdf(data: bytes, limits: DocumentLimits) -> tuple[str, tuple[tuple[int, int
         raise Refused(422, "the document cannot be opened") from error
     if count == 0:
         raise Refused(422, "the document has no pages")
-    scale = RASTER_DPI / 72
+    scale = DPI / 72
     return "pdf", tuple((math.ceil(w * scale), math.ceil(h * scale)) for w, h in sizes), count
 
 

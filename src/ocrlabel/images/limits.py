@@ -35,14 +35,7 @@ class Accepts:
     """What an engine takes as it is. formats: as `sniff` names them."""
 
     formats: frozenset[str]
-    max_bytes: int = 50_000_000
-    max_pixels_per_page: int = 200_000_000
-    max_pages: int = 100
-
-    @property
-    def limits(self) -> ImageLimits:
-        """The numbers alone."""
-        return ImageLimits(self.max_bytes, self.max_pixels_per_page, self.max_pages)
+    limits: ImageLimits = ImageLimits()
 
 
 def check_bytes(size_bytes: int, max_bytes: int) -> None:

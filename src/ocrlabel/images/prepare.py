@@ -38,7 +38,7 @@ def prepare(data: bytes, accepts: Accepts) -> Document:
     """
     facts = inspect(data, replace(accepts.limits, max_bytes=len(data)))
     taken = facts.format in accepts.formats and not _must_change(facts)
-    if taken and len(data) <= accepts.max_bytes:
+    if taken and len(data) <= accepts.limits.max_bytes:
         check_integrity(data, facts.format, accepts.limits)
         return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
     if facts.format == "pdf" or facts.page_count > 1:
@@ -61,13 +61,13 @@ def _many_pages(data: bytes, facts: HeaderFacts, accepts: Accepts) -> Document:
         )
     if facts.format == "tiff":
         data = _turned_tiff(data, accepts)
-    check_bytes(len(data), accepts.max_bytes)
+    check_bytes(len(data), accepts.limits.max_bytes)
     return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
 
 
 def _upright(data: bytes, facts: HeaderFacts, accepts: Accepts) -> Image:
     if facts.format == "heic":
-        return pillow.to_rgb(pillow.upright_heic(data, accepts.max_pixels_per_page))
+        return pillow.to_rgb(pillow.upright_heic(data, accepts.limits.max_pixels_per_page))
     return next(_upright_pages(data, facts.format, accepts))
 
 
@@ -97,11 +97,11 @@ def _smallest_fit(image: Image, accepts: Accepts) -> tuple[bytes, str]:
     encoded, format_ = b"", ""
     if "png" in accepts.formats:
         encoded, format_ = _saved(image, "PNG", compress_level=_PNG_LEVEL), "png"
-    if (not encoded or len(encoded) > accepts.max_bytes) and "jpeg" in accepts.formats:
+    if (not encoded or len(encoded) > accepts.limits.max_bytes) and "jpeg" in accepts.formats:
         flat = image if image.mode == "L" else pillow.to_rgb(image)
         encoded = _saved(flat, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
         format_ = "jpeg"
-    check_bytes(len(encoded), accepts.max_bytes)
+    check_bytes(len(encoded), accepts.limits.max_bytes)
     return encoded, format_
 
 

@@ -102,8 +102,8 @@ SMALL = (
 )
 
 TIGHT = ImageLimits(max_bytes=100_000, max_pixels_per_page=1_000_000, max_pages=20)
-TIGHT_ACCEPTS = Accepts(UPSTAGE.formats, 100_000, 1_000_000, 20)
-EVERYTHING = Accepts(UPSTAGE.formats | {"gif", "webp", "avif"}, 100_000, 1_000_000, 20)
+TIGHT_ACCEPTS = Accepts(UPSTAGE.formats, ImageLimits(100_000, 1_000_000, 20))
+EVERYTHING = Accepts(UPSTAGE.formats | {"gif", "webp", "avif"}, TIGHT_ACCEPTS.limits)
 
 
 def ends_well(data: bytes) -> None:

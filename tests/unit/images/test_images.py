@@ -187,7 +187,7 @@ def test_of_an_animation_the_first_frame_is_sent():
 
 def test_an_image_with_too_many_bytes_is_made_smaller_without_loss_if_that_is_enough():
     data = saved(corners(480, 320), "BMP")
-    document = prepare(data, Accepts(UPSTAGE.formats, max_bytes=50_000))
+    document = prepare(data, Accepts(UPSTAGE.formats, ImageLimits(max_bytes=50_000)))
     assert document.format == "png"
     assert Image.open(BytesIO(document.data)).tobytes() == corners(480, 320).tobytes()
 
@@ -195,11 +195,11 @@ def test_an_image_with_too_many_bytes_is_made_smaller_without_loss_if_that_is_en
 def test_it_becomes_a_jpeg_if_png_is_not_enough_and_is_refused_if_nothing_is():
     noise = Image.merge("RGB", [Image.effect_noise((200, 200), 30)] * 3)
     data = saved(noise, "BMP")
-    document = prepare(data, Accepts(UPSTAGE.formats, max_bytes=40_000))
+    document = prepare(data, Accepts(UPSTAGE.formats, ImageLimits(max_bytes=40_000)))
     assert document.format == "jpeg"
     assert document.page_sizes_px == ((200, 200),)
     with pytest.raises(Unreadable, match="MB") as caught:
-        prepare(data, Accepts(UPSTAGE.formats, max_bytes=1_000))
+        prepare(data, Accepts(UPSTAGE.formats, ImageLimits(max_bytes=1_000)))
     assert caught.value.failure == FailureClass.TOO_LARGE
 
 
