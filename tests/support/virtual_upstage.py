@@ -24,7 +24,7 @@ from ocrlabel.engines.upstage import Timeouts, UpstageClient, UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.answers import AnswerSource, FromBytes
 from ocrlabel.fake.ledger import LoggedRequest
-from ocrlabel.fake.server import _received
+from ocrlabel.fake.server import received
 from ocrlabel.fake.service import Ending, Service
 from ocrlabel.fake.settings import FakeSettings
 from tests.support.clock import clock, sleep
@@ -49,7 +49,7 @@ class Wire(httpx2.AsyncBaseTransport):
 
         # the service goes on when its client is gone
         working = asyncio.ensure_future(
-            self._service.digitize(await _received(Request(scope, receive)))
+            self._service.digitize(await received(Request(scope, receive)))
         )
         reply = await asyncio.shield(working)
         if reply.ending is Ending.HANG:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -120,7 +121,11 @@ def fake_upstage(
 
         curl 127.0.0.1:8080/control -d '{"rps": 10, "latency": "1,0.5", "fail": ""}'
     """
-    _require_extra()
+    missing = [n for n in ("starlette", "uvicorn", "python_multipart") if find_spec(n) is None]
+    if missing:
+        raise ConfigError(
+            f"fake-upstage needs {' and '.join(missing)}: pip install 'ocrlabel[fake]'"
+        )
     from ocrlabel.engines.upstage_keys import parse_keys
     from ocrlabel.fake.settings import (
         FakeSettings,
@@ -156,14 +161,6 @@ def _pages_per_minute(rps: float) -> float:
     from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S
 
     return DOCUMENTED_PAGES_PER_MINUTE * max(1.0, rps / DOCUMENTED_REQUESTS_PER_S)
-
-
-def _require_extra() -> None:
-    missing = [n for n in ("starlette", "uvicorn", "python_multipart") if find_spec(n) is None]
-    if missing:
-        raise ConfigError(
-            f"fake-upstage needs {' and '.join(missing)}: pip install 'ocrlabel[fake]'"
-        )
 
 
 async def _serve(settings: FakeSettings, answers: str, port: int, log: Path | None) -> None:
@@ -213,7 +210,7 @@ def _log_to(path: Path | None, stack: contextlib.AsyncExitStack) -> Callable[[Lo
     file = stack.enter_context(path.open("a", encoding="utf-8", buffering=1))
 
     def write(entry: LoggedRequest) -> None:
-        file.write(json.dumps(entry.as_json()) + "\n")
+        file.write(json.dumps(asdict(entry)) + "\n")
 
     return write
 

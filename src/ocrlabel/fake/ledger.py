@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 
@@ -24,10 +24,6 @@ class LoggedRequest:
     status: int | None
     billed: int
     cause: str
-
-    def as_json(self) -> dict[str, object]:
-        """For a line of the log."""
-        return asdict(self)
 
 
 class Ledger:

@@ -29,18 +29,16 @@ class Gate:
     """Requests/s and pages/min of one key; a refused request uses up neither (assumption)."""
 
     def __init__(self, name: str, settings: FakeSettings, use: RateUse, now_s: float) -> None:
-        own = next((key for key in settings.keys if key.name == name), None)
-        rps = own.requests_per_s if own else None
-        ppm = own.pages_per_minute if own else None
-        self._requests: Limiter | None = None
-        self._pages: Limiter | None = None
+        rps, ppm = settings.requests_per_s, settings.pages_per_minute
+        for key in settings.keys:
+            if key.name == name:
+                rps = rps if key.requests_per_s is None else key.requests_per_s
+                ppm = ppm if key.pages_per_minute is None else key.pages_per_minute
+                break
+        kind = settings.limiter
+        self._requests = None if rps is None else limiter(kind, rps, 1.0, settings.burst)
+        self._pages = None if ppm is None else limiter(kind, ppm, 60.0, None)
         self._use = use
-        rps = settings.requests_per_s if rps is None else rps
-        ppm = settings.pages_per_minute if ppm is None else ppm
-        if rps is not None:
-            self._requests = limiter(settings.limiter, rps, 1.0, settings.burst)
-        if ppm is not None:
-            self._pages = limiter(settings.limiter, ppm, 60.0, None)
         use.allowed_from(now_s, rps)
 
     def enter(self, now_s: float, pages: int) -> Over | None:

@@ -11,7 +11,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ocrlabel.errors import ConfigError, OcrLabelError
+from ocrlabel.errors import ConfigError
 from ocrlabel.fake.answers import AnswerSource, FromBytes
 from ocrlabel.fake.ledger import LoggedRequest
 from ocrlabel.fake.service import Ending, Received, Reply, Service
@@ -59,16 +59,11 @@ class Running:
 
     def _there(self, act: Callable[[], _T]) -> _T:
         """In the server's own thread: nothing else may touch the service."""
-        future: Future[_T] = Future()
 
-        def run() -> None:
-            try:
-                future.set_result(act())
-            except OcrLabelError as error:
-                future.set_exception(error)
+        async def run() -> _T:
+            return act()
 
-        self.loop.call_soon_threadsafe(run)
-        return future.result(timeout=10)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(timeout=10)
 
 
 @contextmanager
@@ -140,7 +135,7 @@ def application(service: Service) -> Starlette:
     """POST /v1/document-digitization, GET /stats, POST /control."""
 
     async def digitize(request: Request) -> Response:
-        reply = await service.digitize(await _received(request))
+        reply = await service.digitize(await received(request))
         return _Answer(reply, lambda: service.left(reply))
 
     async def stats(_: Request) -> Response:
@@ -206,7 +201,8 @@ class _Answer(Response):
                 await self._send_half(send)
             scope[_ABORT]()
         # either it was just cut, or it hangs until the client has had enough
-        await _gone(receive)
+        while (await receive())["type"] != "http.disconnect":
+            pass
         self._left()
 
     async def _send_half(self, send: Send) -> None:
@@ -216,14 +212,8 @@ class _Answer(Response):
         await send({"type": "http.response.body", "body": half, "more_body": True})
 
 
-async def _gone(receive: Callable[[], Awaitable[object]]) -> None:
-    while True:
-        message = await receive()
-        if isinstance(message, dict) and message["type"] == "http.disconnect":
-            return
-
-
-async def _received(request: Request) -> Received:
+async def received(request: Request) -> Received:
+    """The parts of a request that the service looks at."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     async with request.form() as form:
         document, model, schema = (form.get(name) for name in ("document", "model", "schema"))
