@@ -399,27 +399,27 @@ class Options:
 
         defaults: of the front, where they are not the schema's.
         """
-        said: dict[str, Any] = {}
+        chosen: dict[str, Any] = {}
         for name, known in described().items():
             if front is Front.RUNNER and environment.get(known.option.guide, "").strip():
-                said[name] = environment[known.option.guide].strip()
+                chosen[name] = environment[known.option.guide].strip()
             elif known.variable in environment:
-                said[name] = environment[known.variable]
+                chosen[name] = environment[known.variable]
         # a job definition may fill a flag of the guide's with nothing
         guides = {name for name, known in described().items() if known.option.guide}
         blank = {name for name in guides if given.get(name) == ""}
-        said |= {n: value for n, value in given.items() if value is not None and n not in blank}
+        chosen |= {n: value for n, value in given.items() if value is not None and n not in blank}
         if front in described()["resume"].option.lacks:
-            said["resume"] = True
-        if unknown := [name for name in said if name not in described()]:
+            chosen["resume"] = True
+        if unknown := [name for name in chosen if name not in described()]:
             raise ConfigError("\n".join(_unknown(name, described()) for name in unknown))
         from pydantic import ValidationError  # noqa: PLC0415 - slow to import
 
         try:
-            options = _checker().validate_python(dict(defaults or {}) | said)
+            options = _checker().validate_python(dict(defaults or {}) | chosen)
         except ValidationError as error:
             raise ConfigError(_sentences(error)) from error
-        return replace(options, lifted=frozenset(n for n in said if getattr(options, n) is None))
+        return replace(options, lifted=frozenset(n for n in chosen if getattr(options, n) is None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,8 +65,8 @@ async def tell_estimate(source: str, place: Place, options: Options, keys: Keys)
         if not done:
             await refuse_without_images(dataset)
         reuse = earlier_labels(options, chosen)
-        async with _looker(options, chosen) as looker:
-            seen = await _look_through(dataset, ordinals, reuse, looker)
+        async with _inspector(options, chosen) as inspector:
+            seen = await _look_through(dataset, ordinals, reuse, inspector)
     finally:
         dataset.close()
     for name, value in (*_images_rows(seen, options), *_cost_rows(seen, options, chosen, before)):
@@ -152,7 +152,7 @@ class _Seen:
 
 
 async def _look_through(
-    dataset: ImageDataset, ordinals: list[int], reuse: Reuse | None, looker: ImageInspector
+    dataset: ImageDataset, ordinals: list[int], reuse: Reuse | None, inspector: ImageInspector
 ) -> _Seen:
     seen, known = _Seen(), set[bytes]()
     for start in range(0, len(ordinals), 500):
@@ -160,7 +160,7 @@ async def _look_through(
         wanted = set(some)
         refs = [ref for ref in dataset.refs(some[0], some[-1] + 1) if ref.ordinal in wanted]
         for at in range(0, len(refs), _AT_ONCE):
-            looks = (_look(dataset, ref, looker) for ref in refs[at : at + _AT_ONCE])
+            looks = (_look(dataset, ref, inspector) for ref in refs[at : at + _AT_ONCE])
             for found in await asyncio.gather(*looks):
                 if isinstance(found, FailureClass):
                     seen.unreadable[found.value] += 1
@@ -180,25 +180,25 @@ async def _look_through(
 
 
 @contextlib.asynccontextmanager
-async def _looker(options: Options, chosen: Chosen) -> AsyncIterator[ImageInspector]:
+async def _inspector(options: Options, chosen: Chosen) -> AsyncIterator[ImageInspector]:
     from ocrlabel.engines.image_workers import ImageInspector
     from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 
     limits = ImageLimits() if chosen.engine.price_per_page_usd else LOCAL_LIMITS
-    looker = ImageInspector(limits, parallel=options.processes or usable_cores())
+    inspector = ImageInspector(limits, parallel=options.processes or usable_cores())
     try:
-        yield looker
+        yield inspector
     finally:
-        await looker.close()
+        await inspector.close()
 
 
 async def _look(
-    dataset: ImageDataset, ref: ImageRef, looker: ImageInspector
+    dataset: ImageDataset, ref: ImageRef, inspector: ImageInspector
 ) -> tuple[bytes, int] | FailureClass:
     """The sha256 of the bytes, and their pages; or why they cannot be read."""
     try:
         data = await dataset.read(ref)
-        pages = await looker.pages(data)
+        pages = await inspector.pages(data)
     except ImageError as error:
         return error.failure
     return hashlib.sha256(data).digest(), pages

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -31,15 +30,8 @@ if TYPE_CHECKING:
 _MOST_GROUPS = 40
 
 
-class UnicodeName(StrEnum):
-    """The Unicode forms that texts can be compared in."""
-
-    NFC = "NFC"
-    NFKC = "NFKC"
-
-
 UnicodeForm = Annotated[
-    UnicodeName, typer.Option("--unicode", help="NFKC also ignores full and half width.")
+    Literal["NFC", "NFKC"], typer.Option("--unicode", help="NFKC also ignores full and half width.")
 ]
 Case = Annotated[bool, typer.Option("--case", help="Upper and lower case differ.")]
 Spaces = Annotated[bool, typer.Option("--spaces", help="Spaces count.")]
@@ -66,7 +58,7 @@ def evaluate(
     precision: Annotated[
         float, typer.Option(help="The share of right labels that a cut has to reach.", max=1)
     ] = 0.95,
-    unicode_form: UnicodeForm = UnicodeName.NFC,
+    unicode_form: UnicodeForm = "NFC",
     case: Case = False,
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
@@ -94,11 +86,12 @@ def evaluate(
     from ocrlabel.quality.evaluate import evaluate as evaluate_pairs
     from ocrlabel.quality.figures import level_figures
     from ocrlabel.quality.pairing import PageStore, Unpaired, pair
+    from ocrlabel.quality.text import Normalisation
     from ocrlabel.quality.truth import Level, read_truth
 
     if level not in {"", *Level}:
         raise ConfigError(f"--level {level!r}: give word or line")
-    rules = _normalisation(unicode_form, case=case, spaces=spaces, punctuation=not no_punctuation)
+    rules = Normalisation(unicode_form, case, spaces, punctuation=not no_punctuation)
     unpaired = Unpaired()
     pages = read_truth(truth, level=Level(level) if level else None)
     with PageStore(pages, str(truth)) as store:
@@ -111,7 +104,7 @@ def evaluate(
         )
     if not results:
         what = f"no page of {labels} has truth in {truth}"
-        raise ConfigError(_nothing_paired(what, unpaired, labels, truth))
+        raise _nothing_paired(what, unpaired, labels, truth)
     if by and not any(any(result.groups) for result in results):
         raise ConfigError(f"--by {by}: neither {labels} nor {truth} has a column of that name")
     if as_json:
@@ -122,7 +115,9 @@ def evaluate(
         }
         typer.echo(json.dumps(figures, ensure_ascii=False, indent=2))
     else:
-        _show_scores(results, rules.describe(), _unpaired_lines(unpaired))
+        console = _console(rules, unpaired)
+        for result in results:
+            _show_level(console, result)
 
 
 def agree(
@@ -138,7 +133,7 @@ def agree(
         Path | None,
         typer.Option(help="Write each page's agreement and each word's partner (JSON Lines)."),
     ] = None,
-    unicode_form: UnicodeForm = UnicodeName.NFC,
+    unicode_form: UnicodeForm = "NFC",
     case: Case = False,
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
@@ -167,9 +162,10 @@ def agree(
     from ocrlabel.quality.figures import agreement_figures, signal_figures
     from ocrlabel.quality.pairing import PageStore, Unpaired, pair
     from ocrlabel.quality.signals import signals
+    from ocrlabel.quality.text import Normalisation
     from ocrlabel.quality.truth import as_truth, read_truth
 
-    rules = _normalisation(unicode_form, case=case, spaces=spaces, punctuation=not no_punctuation)
+    rules = Normalisation(unicode_form, case, spaces, punctuation=not no_punctuation)
     unpaired = Unpaired()
     found: Signals | None = None
     with ExitStack() as stores:
@@ -186,9 +182,8 @@ def agree(
             truths = stores.enter_context(PageStore(read_truth(truth), str(truth)))
             found = signals(_triples(labels, others, truths), normalise=rules, seed=seed)
     if not agreement.total.pages:
-        raise ConfigError(
-            _nothing_paired(f"{labels} and {other} have no page in common", unpaired, labels, other)
-        )
+        what = f"{labels} and {other} have no page in common"
+        raise _nothing_paired(what, unpaired, labels, other)
     if truth is not None and found is None:
         raise ConfigError(
             f"no word of {labels} can be judged by {truth}: it takes pages that both tables and the"
@@ -204,7 +199,7 @@ def agree(
         }
         typer.echo(json.dumps(figures, ensure_ascii=False, indent=2))
     else:
-        _show_agreement(agreement, found, rules.describe(), _unpaired_lines(unpaired))
+        _show_agreement(_console(rules, unpaired), agreement, found)
 
 
 def filter_(
@@ -230,7 +225,7 @@ def filter_(
         bool,
         typer.Option("--drop/--mark", help="Remove doubtful words, or mark them as do-not-care."),
     ] = False,
-    unicode_form: UnicodeForm = UnicodeName.NFC,
+    unicode_form: UnicodeForm = "NFC",
     case: Case = False,
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
@@ -257,6 +252,7 @@ def filter_(
     if agreed_with is not None:
         need_file(agreed_with)
     from ocrlabel.quality.filter import Rule, filter_table
+    from ocrlabel.quality.text import Normalisation
 
     target = output or labels.with_name(f"{labels.stem}_filtered.parquet")
     inputs = {path.resolve() for path in (labels, agreed_with) if path is not None}
@@ -267,9 +263,7 @@ def filter_(
         labels,
         target,
         Rule(min_confidence, agreed=agreed_with is not None),
-        normalise=_normalisation(
-            unicode_form, case=case, spaces=spaces, punctuation=not no_punctuation
-        ),
+        normalise=Normalisation(unicode_form, case, spaces, punctuation=not no_punctuation),
         other=agreed_with,
         review=review,
         drop=drop,
@@ -304,15 +298,6 @@ def need_file(path: Path) -> None:
         raise ConfigError(f"no labels table at {path}")
 
 
-def _normalisation(
-    form: UnicodeName, *, case: bool, spaces: bool, punctuation: bool
-) -> Normalisation:
-    """The rules that the options ask for."""
-    from ocrlabel.quality.text import Normalisation
-
-    return Normalisation(form.value, case=case, spaces=spaces, punctuation=punctuation)
-
-
 def _unpaired_lines(unpaired: Unpaired) -> list[str]:
     """What found no partner, a line a reason."""
     return [
@@ -321,35 +306,29 @@ def _unpaired_lines(unpaired: Unpaired) -> list[str]:
     ]
 
 
-def _nothing_paired(what: str, unpaired: Unpaired, table: Path, other: Path) -> str:
-    """What to say where not one page found its partner."""
+def _nothing_paired(what: str, unpaired: Unpaired, table: Path, other: Path) -> ConfigError:
+    """What is raised where not one page found its partner."""
     from ocrlabel.quality.pairing import NO_ROW
 
     lines = "".join(
         f"\n  {other if reason == NO_ROW else table}: {line}"
         for reason, line in zip(sorted(unpaired.counts), _unpaired_lines(unpaired), strict=True)
     )
-    return (
+    return ConfigError(
         f"{what}{lines}\n"
         "  they are paired by sha256, id or path: give pages the same id or file name in both"
     )
 
 
-def _console(rules: str, unpaired: list[str]) -> Console:
+def _console(rules: Normalisation, unpaired: Unpaired) -> Console:
     """What prints the figures; how texts were compared and what was left out is printed first."""
     from rich.console import Console
 
     console = Console()
-    console.print(f"Texts are compared so: {rules}.")
-    for line in unpaired:
+    console.print(f"Texts are compared so: {rules.describe()}.")
+    for line in _unpaired_lines(unpaired):
         console.print(line, markup=False)
     return console
-
-
-def _show_scores(results: list[LevelResult], rules: str, unpaired: list[str]) -> None:
-    console = _console(rules, unpaired)
-    for result in results:
-        _show_level(console, result)
 
 
 def _show_level(console: Console, result: LevelResult) -> None:
@@ -482,10 +461,7 @@ def _writing(path: Path) -> Iterator[Callable[[LabelRow, PageAgreement], None]]:
         yield write
 
 
-def _show_agreement(
-    agreement: Agreement, found: Signals | None, rules: str, unpaired: list[str]
-) -> None:
-    console = _console(rules, unpaired)
+def _show_agreement(console: Console, agreement: Agreement, found: Signals | None) -> None:
     console.print()
     console.print(_agreement_table("By script", {"all": agreement.total, **agreement.scripts}))
     if agreement.groups:
@@ -515,15 +491,9 @@ def _agreement_table(title: str, by_name: dict[str, AgreementCounts]) -> Table:
         title, "", "pages", "first", "second", "same place", "same text", "agreement"
     )
     for name, counts in by_name.items():
-        table.add_row(
-            name or "(none)",
-            f"{counts.pages:,}",
-            f"{counts.first:,}",
-            f"{counts.second:,}",
-            f"{counts.matched:,}",
-            f"{counts.same:,}",
-            f"{counts.agreement:.3f}",
-        )
+        numbers = (counts.pages, counts.first, counts.second, counts.matched, counts.same)
+        cells = [f"{number:,}" for number in numbers]
+        table.add_row(name or "(none)", *cells, f"{counts.agreement:.3f}")
     return table
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ocrlabel.dataset.labels_table import FailureRow
     from ocrlabel.export.formats import ImageFinder
     from ocrlabel.labels import Attempt
 
@@ -25,6 +24,10 @@ _Images = Annotated[
     list[Path] | None,
     typer.Option(help="A folder with the images, or the parquet that holds them. Repeatable."),
 ]
+_Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="The page to write; by default beside the table."),
+]
 _Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
 
 
@@ -32,10 +35,7 @@ def report(
     labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
     *,
     images: _Images = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The page to write; by default beside the table."),
-    ] = None,
+    output: _Output = None,
     pages: Annotated[int, typer.Option(help="The most pages to show.", min=1, max=1000)] = 100,
     seed: Annotated[int, typer.Option(help="Another seed draws other pages.")] = 0,
     open_: _Open = False,
@@ -73,10 +73,7 @@ def view(
     image_id: Annotated[str, typer.Argument(help="The id of one of its images.")],
     *,
     images: _Images = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The page to write; by default beside the table."),
-    ] = None,
+    output: _Output = None,
     open_: _Open = False,
 ) -> None:
     """Write one HTML page about one image: its words, every request for it, and the raw answer.
@@ -98,7 +95,8 @@ def view(
     failed = list(read_failures(failures)) if failures and not rows else []
     failure = next((row for row in failed if row.id == image_id), None)
     if not rows and failure is None:
-        near = near_ids(image_id, _ids(labels, failed))
+        ids = [row.id for row in read_labels(labels)] + [row.id for row in failed]
+        near = near_ids(image_id, ids)
         raise ConfigError(
             f"{labels} has no image with the id {image_id!r}"
             + ("\n  the nearest: " + "\n               ".join(near) if near else "")
@@ -108,12 +106,6 @@ def view(
     document = DocumentDetails(image_id, rows, failure, attempts, raw)
     write_document(document, target, images=_reader(images))
     _done(target, show=open_)
-
-
-def _ids(labels: Path, failed: list[FailureRow]) -> list[str]:
-    from ocrlabel.dataset.labels_table import read_labels
-
-    return [row.id for row in read_labels(labels)] + [row.id for row in failed]
 
 
 def _from_checkpoints(labels: Path, image_id: str) -> tuple[tuple[Attempt, ...], bytes]:

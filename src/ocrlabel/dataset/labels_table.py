@@ -293,7 +293,7 @@ class FailuresWriter(_Writer):
 
     def _flush(self) -> None:
         if self._rows:
-            self._write(_failures_batch(self._rows))
+            self._write(_batch(FAILURES, self._rows, {}))
             self._rows = []
 
 
@@ -449,10 +449,6 @@ def _labels_batch(rows: Sequence[LabelRow]) -> pa.RecordBatch:
         "confidences": _lists(ends, pa.array([word.confidence for word in words], pa.float64())),
     }
     return _batch(LABELS, rows, made)
-
-
-def _failures_batch(rows: Sequence[FailureRow]) -> pa.RecordBatch:
-    return _batch(FAILURES, rows, {})
 
 
 def _batch(schema: pa.Schema, rows: Sequence[object], made: Mapping[str, Column]) -> pa.RecordBatch:

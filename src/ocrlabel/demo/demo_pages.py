@@ -268,11 +268,6 @@ class Sheet:
         """Of the page."""
         return self.image.width
 
-    @property
-    def height_px(self) -> int:
-        """Of the page."""
-        return self.image.height
-
     def write(
         self, x: float, y: float, text: str, size_px: int, align: Literal["left", "right"] = "left"
     ) -> None:

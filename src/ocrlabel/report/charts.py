@@ -9,7 +9,7 @@ can distinguish; the lower a band, the thicker its outline too, so that colour i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil, floor, isfinite, log10
 
@@ -118,9 +118,7 @@ def time_chart(
         (round(chart.left + (place + 1) * step, 2), round(chart.base - top * sum_ / spent[-1], 2))
         for place, sum_ in enumerate(spent)
     ]
-    return Chart(
-        chart.title, chart.note, chart.bars, chart.across, chart.up, tuple(line), line_note
-    )
+    return replace(chart, line=tuple(line), line_note=line_note)
 
 
 def _per_minute(bins: Bins, span_s: tuple[float, float]) -> Bins:

@@ -19,7 +19,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ocrlabel.dataset.labels_table import WORD_CLASS, FailureRow, LabelRow
-from ocrlabel.labels import FailureClass, Polygon, Word
+from ocrlabel.labels import FailureClass, Polygon
 from ocrlabel.report.charts import band
 from ocrlabel.report.facts import engine_name, page_confidence, visible
 
@@ -136,21 +136,13 @@ def _words(row: LabelRow) -> list[list[Any]]:
     shown: list[list[Any]] = []
     left = CHARACTERS_PER_PAGE
     for word, kind in zip(row.words[:WORDS_PER_PAGE], classes, strict=False):
-        one = _word(word)
-        left -= len(one[0])
+        text = visible(word.text)
+        one = [text, _rounded(word.confidence, 4), band(word.confidence), _flat(word.polygon)]
+        left -= len(text)
         if left < 0:
             break
         shown.append(one if kind == WORD_CLASS else [*one, visible(kind, 60)])
     return shown
-
-
-def _word(word: Word) -> list[Any]:
-    return [
-        visible(word.text),
-        _rounded(word.confidence, 4),
-        band(word.confidence),
-        _flat(word.polygon),
-    ]
 
 
 def _flat(polygon: Polygon) -> list[float]:

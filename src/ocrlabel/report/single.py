@@ -15,7 +15,7 @@ from ocrlabel.dataset.parquet_io import whole_file
 from ocrlabel.export.formats import ImageFinder
 from ocrlabel.labels import Attempt
 from ocrlabel.report.facts import engine_name, moment, visible
-from ocrlabel.report.pages import FailureGroup, Sampled, failure_view, page_view, word_classes
+from ocrlabel.report.pages import Sampled, failure_view, group_failures, page_view, word_classes
 from ocrlabel.report.write import Report, Table, embedded, html, need_jinja, picture_json
 
 RAW_LENGTH = 200_000
@@ -53,7 +53,7 @@ def write_document(
     """Write the page of one document. Without images the texts stand in their boxes."""
     need_jinja()
     sampled = [Sampled(number, row) for number, row in document.pages]
-    groups = [] if document.failure is None else [_group(document.failure)]
+    groups = group_failures([document.failure] if document.failure else [])
     pictures: Iterable[str]
     if images is None:
         why = "" if document.failure else "Name the images with --images to see the page itself."
@@ -96,10 +96,6 @@ def near_ids(wanted: str, ids: Iterable[str], most: int = 5) -> list[str]:
 
     best = heapq.nlargest(most, dict.fromkeys(ids), key=likeness)
     return [one for one in best if likeness(one) >= _ALIKE]
-
-
-def _group(row: FailureRow) -> FailureGroup:
-    return FailureGroup(row.failure_class, 1, int(row.retryable), (row,))
 
 
 def _attempts(attempts: Sequence[Attempt]) -> Table:

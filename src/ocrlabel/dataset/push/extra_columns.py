@@ -120,13 +120,9 @@ class ParquetExtraColumns(ExtraColumns):
             return {}
         rows = pa.Table.from_batches(list(self._cursor.read(start, stop)))
         return {
-            column.name: _whole(rows.column(column.name).cast(column.type))
+            column.name: pa.concat_arrays(rows.column(column.name).cast(column.type).chunks)
             for column in self.kept.columns
         }
-
-
-def _whole(column: pa.ChunkedArray[Any]) -> pa.Array[Any]:
-    return pa.concat_arrays(column.chunks)
 
 
 def _features(schema: pa.Schema, types: Mapping[str, object]) -> Mapping[str, Any]:

@@ -19,13 +19,12 @@ from ocrlabel.dataset.push.table import (
     PushRows,
     TableWriter,
     difference,
+    digest_in_bucket,
     digest_of,
     images_in,
-    table_in_bucket,
 )
 from ocrlabel.dataset.push.target import PushTarget
 from ocrlabel.dataset.push.upload import (
-    ImageInventory,
     Sender,
     Step,
     in_parallel,
@@ -94,7 +93,12 @@ async def push(
     async for _ in store.list(target.table_key):
         break  # asked before the images are read: is there such a bucket, and may it be read?
     found = await take_inventory(dataset, at_once=options.at_once, on_step=on_step)
-    _demand_an_image(found, dataset)
+    if found.unreadable == found.rows:
+        row, reason = min(found.reasons.items())
+        raise DatasetError(
+            f"{dataset.describe()}: none of its {found.rows:,} images can be read; "
+            f"row {row + 1}: {reason}"
+        )
     rows = PushRows(
         dataset, extra, found, target.image_prefix, options.embedded, options.skip_unreadable
     )
@@ -127,15 +131,6 @@ class _Sent:
     identical: int = 0
 
 
-def _demand_an_image(found: ImageInventory, dataset: ImageDataset) -> None:
-    if found.unreadable == found.rows:
-        row, reason = min(found.reasons.items())
-        raise DatasetError(
-            f"{dataset.describe()}: none of its {found.rows:,} images can be read; "
-            f"row {row + 1}: {reason}"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class _Push:
     rows: PushRows
@@ -148,15 +143,15 @@ class _Push:
 
     def table_state(self) -> TableState:
         """What becomes of the table's key. Raises ConfigError when another table is there."""
-        there = table_in_bucket(self.store, self.target.table_key)
+        there = digest_in_bucket(self.store, self.target.table_key)
         if there is None:
             return "written"
-        if there.digest == self.digest:
+        if there == self.digest:
             return "unchanged"
         if self.options.replace:
             return "replaced"
         differs = difference(self.store, self.target.table_key, self.rows)
-        if not differs and (there.digest or not self.options.embedded):
+        if not differs and (there or not self.options.embedded):
             return "unchanged"  # other bytes (another version, another tool) and the same rows
         differs = differs or "no push wrote it, so nothing tells whether its images are these"
         raise ConfigError(

@@ -244,22 +244,16 @@ def _leaves(schema: pa.Schema) -> list[str]:
     return [columns.column(number).path for number in range(len(columns.names))]
 
 
-@dataclass(frozen=True, slots=True)
-class TableInBucket:
-    """The table that lies in the bucket. digest: "" where no push wrote it."""
+def digest_in_bucket(store: ObjectStore, key: str) -> str | None:
+    """The `digest_of` the table there, "" where no push wrote it; None for no table. Blocks.
 
-    rows: int
-    digest: str
-
-
-def table_in_bucket(store: ObjectStore, key: str) -> TableInBucket | None:
-    """What lies under the table's key; None for nothing. Reads its foot only. Blocks."""
+    Reads the table's foot only.
+    """
     try:
         with store.open(key) as file:
-            metadata = _open(file, store, key).metadata
+            return (_open(file, store, key).metadata.metadata or {}).get(_DIGEST, b"").decode()
     except NotStored:
         return None
-    return TableInBucket(metadata.num_rows, (metadata.metadata or {}).get(_DIGEST, b"").decode())
 
 
 def difference(store: ObjectStore, key: str, rows: PushRows) -> str:
