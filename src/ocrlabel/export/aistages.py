@@ -26,7 +26,7 @@ from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
 from ocrlabel.export.formats import Correction
 from ocrlabel.export.geometry import quad
-from ocrlabel.export.import_files import files, number, read_json
+from ocrlabel.export.import_files import files, number, read_json, words_and_classes
 from ocrlabel.export.output_folder import JsonFile, OutputFolder
 from ocrlabel.export.recognition import stands_upright
 from ocrlabel.export.session import ExportSession, exporter, labels_name
@@ -37,10 +37,7 @@ from ocrlabel.labels import Word
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write jsons/SPLIT.json, submission_SPLIT.csv and, with images, images/SPLIT/*.jpg."""
     files_of = session.by_split(lambda split: _Files(session.folder, split))
-    for page in session.pages(rows):
-        placed = session.place_image(page, "images", page.split)
-        if placed is None:
-            continue
+    for page, placed in session.placed(rows, "images", "{split}"):
         name = labels_name(page) if session.images is None else placed.rsplit("/", 1)[-1]
         files_of(page.split).add(page, name)
         session.listed(page, name)
@@ -101,16 +98,13 @@ def corrections(folder: Path) -> Iterator[Correction]:
         if not isinstance(content, dict) or not isinstance(content.get("images"), dict):
             raise DatasetError(f"{path} is not in AI Stages' format: it has no images")
         for name, image in content["images"].items():
-            words: list[Word] = []
-            classes: list[str] = []
+            found: list[tuple[Word, str]] = []
             for key, item in image.get("words", {}).items():
                 try:
-                    word, label = _decode_word(item)
+                    found.append(_decode_word(item))
                 except (ValueError, KeyError, TypeError) as error:
                     raise DatasetError(f"{path}, {name}, word {key}: {error}") from error
-                words.append(word)
-                classes.append(label)
-            yield Correction(name, tuple(words), tuple(classes), "aistages")
+            yield Correction(name, *words_and_classes(found), "aistages")
 
 
 def _decode_word(item: dict[str, Any]) -> tuple[Word, str]:

@@ -22,7 +22,7 @@ from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
 from ocrlabel.export.formats import Correction
 from ocrlabel.export.geometry import box, signed_area
-from ocrlabel.export.import_files import files, number, read_json
+from ocrlabel.export.import_files import files, number, read_json, words_and_classes
 from ocrlabel.export.output_folder import JsonFile, dumps
 from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Word
@@ -37,10 +37,7 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
             session.folder.path("annotations", f"instances_{split}.json"), categories
         )
     )
-    for page in session.pages(rows):
-        name = session.place_image(page, "images", page.split)
-        if name is None:
-            continue
+    for page, name in session.placed(rows, "images", "{split}"):
         in_json = name if session.images is None else name.removeprefix(f"images/{page.split}/")
         instances_of(page.split).add(page, in_json)
         session.listed(page, in_json)
@@ -130,11 +127,9 @@ def _of_file(path: Path, content: dict[str, Any]) -> Iterator[Correction]:
                 "  every annotation needs a polygon and attributes.text"
             ) from error
     for image in content["images"]:
-        found = by_image[image["id"]]
         yield Correction(
-            file=str(image["file_name"]),
-            words=tuple(word for word, _ in found),
-            classes=tuple(label for _, label in found),
+            str(image["file_name"]),
+            *words_and_classes(by_image[image["id"]]),
             source="coco",
             id=str(image.get("ocrlabel_id", "")),
             page=int(image.get("page", 1)),

@@ -30,6 +30,7 @@ from ocrlabel.export.export_pages import is_ignored
 from ocrlabel.export.formats import Correction, ExportOptions
 from ocrlabel.export.geometry import is_region, quad
 from ocrlabel.export.icdar2015 import DO_NOT_CARE, one_line
+from ocrlabel.export.import_files import words_and_classes
 from ocrlabel.export.output_folder import file_name, last_part
 from ocrlabel.export.session import PAGES_FILE, referred
 from ocrlabel.labels import Polygon, Word
@@ -192,12 +193,8 @@ def apply_correction(row: LabelRow, correction: Correction, rule: ExportOptions)
             result.append(_changed(word, label, before, old_label))
     if kept == sent and len(result) == len(kept):
         return replace(row, source=correction.source) if correction.reviewed else row
-    return replace(
-        row,
-        words=tuple(word for word, _ in result),
-        classes=tuple(label for _, label in result),
-        source=correction.source,
-    )
+    words, classes = words_and_classes(result)
+    return replace(row, words=words, classes=classes, source=correction.source)
 
 
 def _with_classes(row: LabelRow) -> tuple[tuple[Word, ...], tuple[str, ...]]:

@@ -21,7 +21,7 @@ from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportWord
 from ocrlabel.export.formats import Correction
 from ocrlabel.export.geometry import quad
-from ocrlabel.export.import_files import files, lines, number
+from ocrlabel.export.import_files import files, lines, number, words_and_classes
 from ocrlabel.export.recognition import LINE_BREAKS
 from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Word
@@ -33,10 +33,7 @@ _TO_SPACE = str.maketrans(dict.fromkeys(LINE_BREAKS, " "))
 @exporter("icdar2015")
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write SPLIT/gt/gt_NAME.txt and, with images, SPLIT/images/NAME.jpg."""
-    for page in session.pages(rows):
-        name = session.place_image(page, page.split, "images")
-        if name is None:
-            continue
+    for page, _ in session.placed(rows, "{split}", "images"):
         path = session.folder.path(page.split, "gt", f"gt_{page.stem}.txt")
         lines = [_line(word) for word in page.words]
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
@@ -59,19 +56,16 @@ def _line(word: ExportWord) -> str:
 def corrections(folder: Path) -> Iterator[Correction]:
     """Read every gt_*.txt. Raises DatasetError that names file and line."""
     for path in files(folder, "gt_*.txt"):
-        words: list[Word] = []
-        classes: list[str] = []
+        found: list[tuple[Word, str]] = []
         for at, line in lines(path):
             try:
-                word, label = _word(line)
+                found.append(_word(line))
             except ValueError as error:
                 raise DatasetError(
                     f"{path}, line {at}: not x1,y1,x2,y2,x3,y3,x4,y4,text ({error})"
                 ) from error
-            words.append(word)
-            classes.append(label)
         name = path.name if path == folder else path.relative_to(folder).as_posix()
-        yield Correction(name, tuple(words), tuple(classes), "icdar2015")
+        yield Correction(name, *words_and_classes(found), "icdar2015")
 
 
 def _word(line: str) -> tuple[Word, str]:

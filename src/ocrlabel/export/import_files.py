@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ocrlabel.errors import DatasetError
+from ocrlabel.labels import Word
 
 
 def files(folder: Path, *patterns: str) -> list[Path]:
@@ -49,6 +50,14 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
             line = text.removesuffix("\n").removesuffix("\r")
             if line:
                 yield number, line
+
+
+def words_and_classes(
+    found: Iterable[tuple[Word, str]],
+) -> tuple[tuple[Word, ...], tuple[str, ...]]:
+    """Return the words, and the class of each, apart."""
+    pairs = list(found)
+    return tuple(word for word, _ in pairs), tuple(label for _, label in pairs)
 
 
 def number(value: object) -> float:

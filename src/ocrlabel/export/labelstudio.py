@@ -49,21 +49,21 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     url = session.options.image_url or LOCAL_FILES + served
     tasks = JsonFile(session.folder.path("tasks.json"), head="[", tail="]")
     session.opened.callback(tasks.close)
-    for page in session.pages(rows):
-        if page.row.width_px <= 0 or page.row.height_px <= 0:
-            raise ConfigError(
-                f"{page.row.id}: the table has no size for this page, and Label Studio's"
-                " coordinates are percent of it\n"
-                "  label the images with this version of ocrlabel"
-            )
-        name = session.place_image(page, "images")
-        if name is None:
-            continue
+    for page, name in session.placed(map(_sized, rows), "images"):
         tasks.add(_task(page, address(name, url)))
         classes.update(dict.fromkeys(_label(word) for word in page.words))
         session.listed(page, name)
     path = session.folder.path("labeling_config.xml")
     path.write_text(labeling_config(tuple(classes)), encoding="utf-8", newline="\n")
+
+
+def _sized(row: LabelRow) -> LabelRow:
+    if row.width_px <= 0 or row.height_px <= 0:
+        raise ConfigError(
+            f"{row.id}: the table has no size for this page, and Label Studio's coordinates are"
+            " percent of it\n  label the images with this version of ocrlabel"
+        )
+    return row
 
 
 def address(path: str, url: str) -> str:

@@ -23,7 +23,7 @@ from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
 from ocrlabel.export.formats import Correction
-from ocrlabel.export.import_files import files, lines, number
+from ocrlabel.export.import_files import files, lines, number, words_and_classes
 from ocrlabel.export.output_folder import dumps
 from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Word
@@ -40,10 +40,7 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
             "w", encoding="utf-8", newline=""
         )
     )
-    for page in session.pages(rows):
-        name = session.place_image(page, page.split)
-        if name is None:
-            continue
+    for page, name in session.placed(rows, "{split}"):
         files_of(page.split).write(f"{_one_field(name, page)}\t{dumps(_items(page.words))}\n")
         session.listed(page, name)
 
@@ -74,7 +71,7 @@ def corrections(folder: Path) -> Iterator[Correction]:
         for at, line in lines(path):
             name, _, rest = line.partition("\t")
             try:
-                words, classes = _words(json.loads(rest))
+                words, classes = words_and_classes(map(_word, json.loads(rest)))
             except (ValueError, KeyError, TypeError) as error:
                 raise DatasetError(
                     f"{path}, line {at}: no line of PaddleOCR's ({error})"
@@ -82,15 +79,11 @@ def corrections(folder: Path) -> Iterator[Correction]:
             yield Correction(name, words, classes, "paddleocr")
 
 
-def _words(items: list[dict[str, object]]) -> tuple[tuple[Word, ...], tuple[str, ...]]:
-    words: list[Word] = []
-    classes: list[str] = []
-    for item in items:
-        text, points = item["transcription"], item["points"]
-        if not isinstance(text, str) or not isinstance(points, list):
-            raise TypeError("transcription is a text and points are a list")
-        ignored = text in _DO_NOT_CARE or bool(item.get("difficult", False))
-        polygon = tuple((number(x), number(y)) for x, y in points)
-        words.append(Word("" if text in _DO_NOT_CARE else text, polygon, None))
-        classes.append(IGNORE if ignored else "")
-    return tuple(words), tuple(classes)
+def _word(item: dict[str, object]) -> tuple[Word, str]:
+    text, points = item["transcription"], item["points"]
+    if not isinstance(text, str) or not isinstance(points, list):
+        raise TypeError("transcription is a text and points are a list")
+    ignored = text in _DO_NOT_CARE or bool(item.get("difficult", False))
+    polygon = tuple((number(x), number(y)) for x, y in points)
+    word = Word("" if text in _DO_NOT_CARE else text, polygon, None)
+    return word, IGNORE if ignored else ""

@@ -131,21 +131,21 @@ class ExportSession:
             split = split_of(row, self.options.splits)
             yield ExportPage(row, split, self._names.take(row), words)
 
-    def place_image(self, page: ExportPage, *folders: str) -> str | None:
-        """Copy the page's image into a folder of the export and return its path there.
+    def placed(self, rows: Iterator[LabelRow], *folders: str) -> Iterator[tuple[ExportPage, str]]:
+        """Return the pages whose image is there, each with the path to which it was copied.
 
-        Without images: the path in the table. None, and counted as missing, when there is none;
-        the format then leaves the page out.
+        folders: of that path; "{split}" stands for the page's. Without images every page is there,
+        with its path in the table. A page whose image is not found is counted as missing.
         """
-        if self.images is None:
-            return referred(page.row)
-        found = self.image(page)
-        if found is None:
-            return None
-        name = page.stem + found.suffix
-        self.folder.path(*folders, name).write_bytes(found.data)
-        self.counts.images += 1
-        return "/".join((*folders, name))
+        for page in self.pages(rows):
+            if self.images is None:
+                yield page, referred(page.row)
+            elif found := self.image(page):
+                below = [folder.format(split=page.split) for folder in folders]
+                path = self.folder.path(*below, page.stem + found.suffix)
+                path.write_bytes(found.data)
+                self.counts.images += 1
+                yield page, "/".join((*below, path.name))
 
     def image(self, page: ExportPage) -> ImageFile | None:
         """Return the page's image, or None, counted as missing; needs images."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.export_pages import ExportPage, ExportWord
+from ocrlabel.export.export_pages import ExportWord
 from ocrlabel.export.geometry import quad
 from ocrlabel.export.session import ExportSession, exporter
 
@@ -28,11 +28,7 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write labels/SPLIT/*.txt, data.yaml and, with images, images/SPLIT/*.jpg."""
     classes = {"text": 0}
     splits: dict[str, None] = {}
-    for page in session.pages(rows):
-        _check_size(page)
-        name = session.place_image(page, "images", page.split)
-        if name is None:
-            continue
+    for page, name in session.placed(map(_sized, rows), "images", "{split}"):
         kept = [word for word in page.words if not word.ignored]
         session.counts.left_out[IGNORED] += len(page.words) - len(kept)
         lines = [_line(word, page.row, classes) for word in kept]
@@ -44,12 +40,13 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     session.folder.path("data.yaml").write_text(yaml, encoding="utf-8", newline="\n")
 
 
-def _check_size(page: ExportPage) -> None:
-    if page.row.width_px <= 0 or page.row.height_px <= 0:
+def _sized(row: LabelRow) -> LabelRow:
+    if row.width_px <= 0 or row.height_px <= 0:
         raise ConfigError(
-            f"{page.row.id}: the table has no size for this page, and YOLO's coordinates are shares"
+            f"{row.id}: the table has no size for this page, and YOLO's coordinates are shares"
             " of it\n  label the images with this version of ocrlabel, or use --format coco"
         )
+    return row
 
 
 def _line(word: ExportWord, row: LabelRow, classes: dict[str, int]) -> str:
