@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
@@ -92,20 +92,20 @@ async def label_async(
     with display_for(chosen.log, clocks.boot_s, clocks.wall_s, sys.stderr) as display:
         done = await label_dataset(str(source), place, chosen, keys, display)
         report_at = await write_report_at_end(str(source), done, chosen, display)
-    told = done.result.record.as_json()
+    record = done.result.record.as_json()
     return LabelResult(
-        rows=told["rows"],
-        labelled=told["labelled"],
-        failed=told["failed"],
-        pages=told["pages"],
-        words=told["words"],
-        complete=told["complete"],
+        rows=record["rows"],
+        labelled=record["labelled"],
+        failed=record["failed"],
+        pages=record["pages"],
+        words=record["words"],
+        complete=record["complete"],
         partial=done.result.partial,
         already_done=done.result.already,
         labels_path=done.labels,
         failures_path=done.failures,
         report_path=report_at,
-        record=told,
+        record=record,
     )
 
 
@@ -115,18 +115,7 @@ def _outside_any_loop(work: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return run_async(work)
-    ended: list[T] = []
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            ended.append(run_async(work))
-        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
-            raised.append(error)
-
-    thread = threading.Thread(target=run, name="ocrlabel")
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
-    return ended[0]
+    thread = ThreadPoolExecutor(1, thread_name_prefix="ocrlabel")
+    ended = thread.submit(run_async, work)
+    thread.shutdown(wait=False)  # a notebook's Ctrl-C stops the wait, not the run
+    return ended.result()

@@ -9,13 +9,16 @@ import typer
 from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.settings import option
 
+_Source = Annotated[str, typer.Argument(help="The input of the run, as given to `run`.")]
+_Output = Annotated[
+    str | None, typer.Option(help="The labels table of the run.", show_default=False)
+]
+
 
 def merge(
-    source: Annotated[str, typer.Argument(help="The input of the run, as given to `run`.")],
+    source: _Source,
     *,
-    output: Annotated[
-        str | None, typer.Option(help="The labels table of the run.", show_default=False)
-    ] = None,
+    output: _Output = None,
     partial: Annotated[
         bool, typer.Option(help="Write what there is so far, marked incomplete.")
     ] = False,
@@ -53,11 +56,9 @@ def merge(
 
 
 def reparse(
-    source: Annotated[str, typer.Argument(help="The input of the run, as given to `run`.")],
+    source: _Source,
     *,
-    output: Annotated[
-        str | None, typer.Option(help="The labels table of the run.", show_default=False)
-    ] = None,
+    output: _Output = None,
     image_column: Annotated[str | None, option("image_column")] = None,
     id_column: Annotated[str | None, option("id_column")] = None,
 ) -> None:
