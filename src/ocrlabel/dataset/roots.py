@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from ocrlabel.errors import ConfigError, DatasetError, Unreadable
 from ocrlabel.images.limits import check_bytes
@@ -29,18 +29,6 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINV
 _LINKED = frozenset({errno.ELOOP, errno.EMLINK})
 
 
-class Root(Protocol):
-    """A place that was named."""
-
-    def places(self, path: str) -> list[str]:
-        """Where in here the path is looked for, as a person would write it; [] for nowhere."""
-        ...
-
-    def read(self, path: str, max_bytes: int) -> bytes | None:
-        """The bytes, None when they are not here. Blocks. Raises Unreadable."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class FolderRoot:
     """A folder without links in its own path. allowed: all named folders, links may lead there."""
@@ -49,14 +37,14 @@ class FolderRoot:
     allowed: tuple[Path, ...]
 
     def places(self, path: str) -> list[str]:
-        """Below the folder; an absolute path only if it lies there."""
+        """Where the path is looked for: below the folder; an absolute one only if it lies there."""
         if "://" in path:
             return []
         where = self.folder / path
         return [str(where)] if not path.startswith("/") or self._holds(where) else []
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
-        """The file, also under the other ways to write its name."""
+        """The file, also under the other ways to write its name; None where there is none."""
         if not self.places(path):
             return None
         for name in _spellings(path):
@@ -104,6 +92,9 @@ class BucketRoot:
         if "://" in path or path.startswith("/"):
             return None
         return str(PurePosixPath(self.prefix, path))
+
+
+Root: TypeAlias = FolderRoot | BucketRoot
 
 
 def named_folder(root: str | Path, cwd: Path) -> Path:

@@ -9,11 +9,11 @@ its name in `EXPORTS`, and in `IMPORTS` where it can come back.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
@@ -57,29 +57,16 @@ def _unknown(name: str, known: Iterable[str]) -> ConfigError:
     return ConfigError(f"--format {name} is not known here\n  one of: {', '.join(known)}")
 
 
-class Export(Protocol):
-    """What a format's module offers as `export`."""
+Export: TypeAlias = (
+    "Callable[[Iterator[LabelRow], ImageFinder | None, Path, ExportOptions], Summary]"
+)
+"""A format's `export`: writes every row into a folder. Without images only labels are written.
 
-    def __call__(
-        self,
-        rows: Iterator[LabelRow],
-        images: ImageFinder | None,
-        output: Path,
-        options: ExportOptions,
-    ) -> Summary:
-        """Write every row into the folder `output`. Without images only labels are written.
+Raises ConfigError when the folder is not free, or when the format needs images."""
+Import: TypeAlias = "Callable[[Path], Iterator[Correction]]"
+"""A format's `corrections`: reads every page of a folder, in the files' order.
 
-        Raises ConfigError when the folder is not free, or when the format needs images.
-        """
-        ...
-
-
-class Import(Protocol):
-    """What a format's module offers as `corrections`."""
-
-    def __call__(self, folder: Path) -> Iterator[Correction]:
-        """Read every page, in the files' order. Raises DatasetError that names file and line."""
-        ...
+Raises DatasetError that names file and line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
@@ -90,14 +90,6 @@ def image_sources(paths: Sequence[Path]) -> list[ImageSource]:
         else:
             raise ConfigError(f"--images {path} is neither a folder nor a parquet file with images")
     return found
-
-
-class ImageSource(Protocol):
-    """Somewhere images are kept."""
-
-    def candidates(self, row: LabelRow) -> Iterator[bytes]:
-        """Return what may be the row's image, the likeliest first."""
-        ...
 
 
 class Folder:
@@ -194,6 +186,9 @@ def _image_column(schema: pa.Schema, path: Path) -> str:
     raise ConfigError(
         f"--images {path} has no column with image bytes\n  name the folder that holds the images"
     )
+
+
+ImageSource: TypeAlias = Folder | EmbeddedImages
 
 
 class OpenDocument:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 from ocrlabel.engines.base import Engine
 from ocrlabel.errors import ConfigError, ImageError
@@ -28,14 +28,6 @@ _VOCABULARY: Final = (
 )  # fmt: skip
 _EMPTY_WORDS: Final = 0.02
 """Two of 123 words in the answer recorded for a tilted receipt had no text."""
-
-
-class AnswerSource(Protocol):
-    """Where the fake's answers come from."""
-
-    async def body(self, data: bytes, accepted: Accepted, model_version: str) -> bytes:
-        """The JSON to answer with, for a document that may be read."""
-        ...
 
 
 class FromBytes:
@@ -91,6 +83,9 @@ class FromEngine:
         except ImageError as error:
             raise Refused(422, error.message) from error
         return encoded(answer_of(answer.pages[: len(accepted.page_sizes_px)], model_version))
+
+
+AnswerSource: TypeAlias = FromBytes | Recorded | FromEngine
 
 
 def invented_page(number: int, size: tuple[int, int], rng: random.Random) -> Page:

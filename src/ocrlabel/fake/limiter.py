@@ -2,6 +2,9 @@
 
 How Upstage counts is not documented (assumption: any of these), so a client has to do well under
 all three. Times are seconds of one clock that the caller reads.
+
+Of a limit, `wait_s` is 0 when `cost` may pass now, else the seconds until it may. Only `take`
+counts, so that two limits can be asked before either is used up.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TypeAlias
 
 from ocrlabel.fake.ledger import RateUse
 from ocrlabel.fake.settings import FakeSettings, LimiterKind
@@ -53,18 +56,6 @@ class Gate:
             self._pages.take(now_s, pages)
         self._use.passed(now_s)
         return None
-
-
-class Limiter(Protocol):
-    """Only `take` counts, so that two limits can be asked before either is used up."""
-
-    def wait_s(self, now_s: float, cost: float = 1.0) -> float:
-        """0 when `cost` may pass now, else the seconds until it may."""
-        ...
-
-    def take(self, now_s: float, cost: float = 1.0) -> None:
-        """It passed."""
-        ...
 
 
 def limiter(kind: LimiterKind, amount: float, period_s: float, burst: float | None) -> Limiter:
@@ -168,3 +159,6 @@ class SlidingWindow:
             self._used -= self._passed.popleft()[1]
         if not self._passed:
             self._used = 0.0
+
+
+Limiter: TypeAlias = Bucket | FixedWindow | SlidingWindow
