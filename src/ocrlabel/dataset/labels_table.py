@@ -13,7 +13,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
 from itertools import pairwise
 from operator import attrgetter
@@ -86,21 +86,6 @@ FAILURES = pa.schema(_FAILURES)
 _NEEDED_OF_LABELS = ("id", "image_path", "width", "height", "polygons", "texts")
 _COLUMN_OF = {"width_px": "width", "height_px": "height"}  # fields not called like their column
 _FIELD_OF = {column: field for field, column in _COLUMN_OF.items()}
-# What a column holds where the table has none, or null.
-_INSTEAD: dict[str, object] = {
-    "split": SPLIT,
-    "page": 1,
-    "page_count": 1,
-    "attempts": 0,
-    "latency_s": 0.0,
-    "billed_pages": 0,
-    "source": FROM_ENGINE,
-    "input_row": "{}",
-    "width": 0,
-    "height": 0,
-    "page_confidence": None,
-    "labelled_at": None,
-}
 _PREFIX = "ocrlabel."
 # What the writer holds in memory until a row group is full: some 10 MB of words.
 _ROWS_PER_GROUP = 5_000
@@ -507,9 +492,12 @@ def label_rows_of(batch: pa.RecordBatch, first_row: int, where: str) -> Iterator
         ],
         "original_source": _original_sources(columns["metadata"], len(batch)),
     }
-    for name in (field.name for field in fields(LabelRow) if field.name not in made):
-        column = _COLUMN_OF.get(name, name)
-        made[name] = _values(columns[column], len(batch), _INSTEAD.get(column, ""))
+    for field in (field for field in fields(LabelRow) if field.name not in made):
+        # what stands where the table has no such column, or null
+        none = 0 if field.name in _COLUMN_OF else ""
+        instead = none if field.default is MISSING else field.default
+        column = _COLUMN_OF.get(field.name, field.name)
+        made[field.name] = _values(columns[column], len(batch), instead)
     in_order = [made[field.name] for field in fields(LabelRow)]
     return (LabelRow(*values) for values in zip(*in_order, strict=True))
 

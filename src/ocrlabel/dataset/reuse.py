@@ -54,7 +54,7 @@ class EarlierLabels:
 
     def __init__(self, labels: Path, engine: str) -> None:
         self._file = open_parquet(labels)
-        self._where, self._engine = str(labels), engine
+        self._where = str(labels)
         self._blocks = Blocks(Cursor(self._file, LABELS.names, _ROWS_PER_BLOCK))
         self._prefixes, self._rows = _index(self._file, engine)
         self._one_at_a_time = Lock()

@@ -13,7 +13,6 @@ from importlib import metadata
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ocrlabel.engines.base import usable_cores
@@ -28,23 +27,19 @@ KOREAN_NOTICE = (
     "rapidocr reads no Hangul: Korean words come out empty or as wrong Chinese, sometimes with "
     "high confidence. For Korean use --engine upstage or --engine tesseract."
 )
-MODELS: Mapping[str, str] = MappingProxyType(
-    {
-        "Det": "PP-OCRv6_det_small",
-        "Cls": "ch_ppocr_mobile_v2.0_cls_mobile",
-        "Rec": "PP-OCRv6_rec_small",
-    }
-)
+MODELS: Mapping[str, str] = {
+    "Det": "PP-OCRv6_det_small",
+    "Cls": "ch_ppocr_mobile_v2.0_cls_mobile",
+    "Rec": "PP-OCRv6_rec_small",
+}
 TEXT_SCORE = 0.0
 """rapidocr drops lines below 0.5 without a word; here every word is kept with its confidence."""
 
-_OPTIONS: Mapping[str, object] = MappingProxyType(
-    {
-        "Global.text_score": TEXT_SCORE,
-        "Global.return_word_box": True,
-        "Global.log_level": "critical",
-    }
-)
+_OPTIONS: Mapping[str, object] = {
+    "Global.text_score": TEXT_SCORE,
+    "Global.return_word_box": True,
+    "Global.log_level": "critical",
+}
 _WHITE = 255
 _STRIP_PX = 256
 _MOST_TIMES_WIDER = 100

@@ -58,12 +58,10 @@ class DocumentLimits:
     max_pixels: int = 200_000_000
 
 
-LIMITS: Final[Mapping[str, DocumentLimits]] = MappingProxyType(
-    {
-        "2025": DocumentLimits("2025", 50_000_000, _FORMATS_2025, "ocr-250904", truncates=True),
-        "2026": DocumentLimits("2026", 100_000_000, _FORMATS_2025 | {"webp"}, "ocr-260930"),
-    }
-)
+LIMITS: Final[Mapping[str, DocumentLimits]] = {
+    "2025": DocumentLimits("2025", 50_000_000, _FORMATS_2025, "ocr-250904", truncates=True),
+    "2026": DocumentLimits("2026", 100_000_000, _FORMATS_2025 | {"webp"}, "ocr-260930"),
+}
 """The two generations of documented limits. That the newer one holds for OCR is not confirmed.
 Office formats are documented too; the fake does not render them and answers 415."""
 

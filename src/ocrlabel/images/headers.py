@@ -89,15 +89,9 @@ def check_integrity(data: bytes, format_: str, limits: ImageLimits) -> None:
 
 
 def _jpeg_is_whole(data: bytes) -> bool:
-    at = 2
-    while data[at : at + 1] == b"\xff":
-        marker = data[at + 1]
-        if marker == 0xDA:  # the pixels begin; inside them FF D9 can only be the end
-            return data.find(b"\xff\xd9", at) > 0
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if at + 2 > len(data):
-            break
-    return False
+    at = pillow.start_of_scan(data)
+    # the pixels begin there; inside them FF D9 can only be the end
+    return at is not None and data.find(b"\xff\xd9", at) > 0
 
 
 def _png_is_whole(data: bytes) -> bool:

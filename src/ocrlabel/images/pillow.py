@@ -248,13 +248,19 @@ def _held_bytes(picture: JpegImagePlugin.JpegImageFile, data: bytes) -> int:
 
 def _components_in_first_scan(data: bytes) -> int:
     """How many colour components the first scan has; 0 where there is no scan."""
+    at = start_of_scan(data)
+    return data[at + 4] if at is not None and at + 4 < len(data) else 0
+
+
+def start_of_scan(data: bytes) -> int | None:
+    """Where the pixels of a JPEG begin; None where they do not."""
     at = 2
-    while data[at : at + 1] == b"\xff" and at + 4 < len(data):
+    while data[at : at + 1] == b"\xff" and at + 1 < len(data):
         marker = data[at + 1]
         if marker == _START_OF_SCAN:
-            return data[at + 4]
+            return at
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return 0
+    return None
 
 
 def upright_heic(data: bytes, max_pixels: int) -> Image:

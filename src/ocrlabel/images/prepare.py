@@ -37,7 +37,8 @@ def prepare(data: bytes, accepts: Accepts) -> Document:
     Raises Unreadable, also for an image that is cut off.
     """
     facts = inspect(data, replace(accepts.limits, max_bytes=len(data)))
-    taken = facts.format in accepts.formats and not _must_change(facts)
+    must_change = facts.turned or facts.animated or facts.mode == "F"
+    taken = facts.format in accepts.formats and not must_change
     if taken and len(data) <= accepts.limits.max_bytes:
         check_integrity(data, facts.format, accepts.limits)
         return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
@@ -46,10 +47,6 @@ def prepare(data: bytes, accepts: Accepts) -> Document:
     image = _upright(data, facts, accepts)
     encoded, format_ = _smallest_fit(image, accepts)
     return Document(encoded, format_, 1, (image.size,))
-
-
-def _must_change(facts: HeaderFacts) -> bool:
-    return facts.turned or facts.animated or facts.mode == "F"
 
 
 def _many_pages(data: bytes, facts: HeaderFacts, accepts: Accepts) -> Document:
