@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from PIL.Image import Image
 
 from ocrlabel.engines.base import Answer, Lane, usable_cores
 from ocrlabel.engines.children import ChildPool
@@ -22,9 +24,6 @@ from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 from ocrlabel.images.pdf import DPI
 from ocrlabel.images.prepare import sized_pages
 from ocrlabel.labels import Document, Page, Word
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 class PageReader(Protocol):

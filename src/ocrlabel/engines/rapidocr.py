@@ -13,15 +13,14 @@ from importlib import metadata
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL.Image import Image
 
 from ocrlabel.engines.base import usable_cores
 from ocrlabel.engines.local import LocalEngine, parallel_or_cores
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Word
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 KOREAN_NOTICE = (
     "rapidocr reads no Hangul: Korean words come out empty or as wrong Chinese, sometimes with "

@@ -11,14 +11,12 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING
+
+from PIL.Image import Image
 
 from ocrlabel.engines.local import LocalEngine
 from ocrlabel.errors import ConfigError, Rejected
 from ocrlabel.labels import Word
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _INSTALL = "apt-get install tesseract-ocr tesseract-ocr-kor"
 PAGE_SEGMENTATION = "3"

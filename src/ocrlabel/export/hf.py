@@ -16,9 +16,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ocrlabel.dataset.labels_table import FROM_ENGINE, IGNORE, LabelRow
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ocrlabel.dataset.labels_table import FROM_ENGINE, IGNORE, LABELS, LabelRow
 from ocrlabel.dataset.parquet_io import open_parquet
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage
@@ -27,10 +30,10 @@ from ocrlabel.export.import_files import files, number
 from ocrlabel.export.session import ExportSession, exporter, labels_name, referred
 from ocrlabel.labels import Word
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+_AS_IN_LABELS = (
+    "id", "page", "page_count", "image_path", "image_sha256", "width", "height", "texts",
+    "polygons", "labels", "confidences", "page_confidence", "engine", "model_version", "source",
+)  # fmt: skip
 _GROUP_ROWS = 100
 _GROUP_BYTES = 32 * 2**20  # image bytes held in memory before they are written
 _SHARD_BYTES = 400 * 2**20
@@ -57,29 +60,11 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
 
 def schema() -> pa.Schema:
     """Return the columns; the metadata tells `datasets` that `image` is an image."""
-    import pyarrow as pa  # noqa: PLC0415 - heavy, and only this format writes it
-
     features = {"info": {"features": {"image": {"_type": "Image"}}}}
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    same = [(name, LABELS.field(name).type) for name in _AS_IN_LABELS]
     return pa.schema(
-        [
-            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-            ("id", pa.string()),
-            ("page", pa.int32()),
-            ("page_count", pa.int32()),
-            ("image_path", pa.string()),
-            ("image_sha256", pa.string()),
-            ("width", pa.int64()),
-            ("height", pa.int64()),
-            ("texts", pa.list_(pa.string())),
-            ("polygons", pa.list_(pa.list_(pa.list_(pa.float64())))),
-            ("labels", pa.list_(pa.string())),
-            ("confidences", pa.list_(pa.float64())),
-            ("page_confidence", pa.float64()),
-            ("engine", pa.string()),
-            ("model_version", pa.string()),
-            ("source", pa.string()),
-            ("original_source", pa.string()),
-        ],
+        [("image", image), *same, ("original_source", pa.string())],
         metadata={b"huggingface": json.dumps(features).encode()},
     )
 
@@ -105,9 +90,6 @@ class _Shards:
         self._end_shard()
 
     def _write(self) -> None:
-        import pyarrow as pa  # noqa: PLC0415 - heavy, and only this format writes it
-        import pyarrow.parquet as pq  # noqa: PLC0415
-
         if not self._rows:
             return
         if self._writer is None:
@@ -166,8 +148,6 @@ def _card_head(splits: Iterable[str]) -> str:
 
 def corrections(folder: Path) -> Iterator[Correction]:
     """Read every parquet file, a few rows at a time. Raises DatasetError that names file and id."""
-    import pyarrow as pa  # noqa: PLC0415 - heavy, and only this format reads it
-
     for path in files(folder, "*.parquet"):
         try:
             table = open_parquet(path)

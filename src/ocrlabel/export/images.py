@@ -17,9 +17,10 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import pyarrow as pa
+from PIL.Image import Image
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.dataset.parquet_io import open_parquet
@@ -30,9 +31,6 @@ from ocrlabel.images.identify import sniff
 from ocrlabel.images.limits import ImageLimits
 from ocrlabel.images.pdf import DPI
 from ocrlabel.images.prepare import upright_pages
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _ROWS_PER_READ = 64
 _AS_THEY_ARE = {"jpeg": ".jpg", "png": ".png"}
@@ -177,8 +175,7 @@ def _bytes(value: Any) -> bytes:
 
 def _image_column(schema: pa.Schema, path: Path) -> str:
     for field in schema:
-        kind = field.type
-        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        if pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0:
             return str(field.name)
     for field in schema:
         if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):

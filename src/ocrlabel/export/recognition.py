@@ -12,7 +12,9 @@ import io
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from PIL import Image
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
@@ -22,9 +24,6 @@ from ocrlabel.export.geometry import box, is_convex, quad, rectangle, sides
 from ocrlabel.export.output_folder import OutputFolder
 from ocrlabel.export.session import Closable, ExportSession
 from ocrlabel.labels import Polygon
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 IGNORED = "do_not_care"
 _JPEG_QUALITY = 95
@@ -99,7 +98,7 @@ def recognition_crops(
     for word in fit:
         image = crop(pixels, word.polygon)
         if options.vertical == "turn" and stands_upright(word.text, quad(word.polygon)):
-            image = _turned(image)
+            image = image.transpose(Image.Transpose.ROTATE_90)
         yield word, _jpeg(image)
 
 
@@ -152,8 +151,6 @@ def crop(pixels: Image.Image, polygon: Polygon) -> Image.Image:
     The corners are moved by a perspective, from the polygon's first point as the top left; a shape
     that no perspective maps (crossed or hollow) is cut out by its smallest rotated rectangle.
     """
-    from PIL import Image  # noqa: PLC0415 - only exports of crops need it
-
     corners = quad(polygon)
     if not is_convex(corners):
         corners = rectangle(polygon)
@@ -187,12 +184,6 @@ def _perspective(corners: Polygon, width: int, height: int) -> tuple[float, ...]
         g / width,
         h / height,
     )
-
-
-def _turned(image: Image.Image) -> Image.Image:
-    from PIL import Image  # noqa: PLC0415 - only exports of crops need it
-
-    return image.transpose(Image.Transpose.ROTATE_90)
 
 
 def _jpeg(image: Image.Image) -> bytes:

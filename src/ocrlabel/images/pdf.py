@@ -8,17 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pypdfium2
+from PIL.Image import Image
 
 from ocrlabel.errors import Unreadable
 from ocrlabel.images.limits import ImageLimits, check_pages, check_pixels
 from ocrlabel.images.pillow import decoding
 from ocrlabel.labels import FailureClass
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 DPI = 150
 """The raster at which the Upstage API reads a PDF (confirmed by a recorded answer); ours is the

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from PIL import (
     AvifImagePlugin,
@@ -29,13 +29,11 @@ from PIL import (
 )
 from PIL.Image import DecompressionBombError, Image, Transpose
 from PIL.Image import new as new_image
+from PIL.ImageFile import ImageFile
 
 from ocrlabel.errors import Unreadable
 from ocrlabel.images.limits import ImageLimits, check_pages, check_pixels
 from ocrlabel.labels import FailureClass
-
-if TYPE_CHECKING:
-    from PIL.ImageFile import ImageFile
 
 MAX_DECODED_BYTES = 400_000_000
 """What the pixels of one page may take in memory while a file is made fit for an engine."""

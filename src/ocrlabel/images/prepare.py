@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 from PIL import TiffImagePlugin
+from PIL.Image import Image
 
 from ocrlabel.errors import Unreadable
 from ocrlabel.images import pdf, pillow
@@ -18,9 +18,6 @@ from ocrlabel.images.headers import HeaderFacts, check_integrity, inspect
 from ocrlabel.images.identify import identify
 from ocrlabel.images.limits import LOCAL_LIMITS, Accepts, ImageLimits, check_bytes
 from ocrlabel.labels import Document, FailureClass
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 _JPEG_QUALITY = 95

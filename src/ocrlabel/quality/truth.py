@@ -22,7 +22,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ocrlabel.dataset.labels_table import IGNORE, LabelRow
+from ocrlabel.dataset.labels_table import IGNORE, LabelRow, read_labels
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import Polygon, Word
 
@@ -92,8 +92,6 @@ def read_truth(path: Path, *, level: Level | None = None) -> Iterator[TruthPage]
     if not path.exists():
         raise DatasetError(f"no truth at {path}: there is no such file or folder")
     if path.suffix == ".parquet":
-        from ocrlabel.dataset.labels_table import read_labels  # noqa: PLC0415 -- only this form needs Arrow
-
         return (as_truth(row, level or Level.WORD) for row in read_labels(path))
     if path.suffix in {".jsonl", ".ndjson"}:
         return read_jsonl(path, level)

@@ -16,15 +16,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
+
+from PIL.Image import Image, Resampling
 
 from ocrlabel.dataset.labels_table import WORD_CLASS, FailureRow, LabelRow
 from ocrlabel.labels import FailureClass, Polygon
 from ocrlabel.report.charts import band
 from ocrlabel.report.facts import engine_name, page_confidence, visible
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 WORDS_PER_PAGE = 2_000
 CHARACTERS_PER_PAGE = 40_000
@@ -300,8 +299,6 @@ class Pictures:
 
 
 def _jpeg(page: Image, side_px: int, quality: int) -> bytes:
-    from PIL.Image import Resampling  # noqa: PLC0415 - a report of numbers loads no Pillow
-
     shrink = side_px / max(page.size)
     if shrink < 1:
         size = (max(1, round(page.width * shrink)), max(1, round(page.height * shrink)))
