@@ -8,28 +8,34 @@ import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from ocrlabel.cli.settings import Keys
-from ocrlabel.cli.wiring import Chosen, Place, choose_engine, input_line, make_runtime
+from ocrlabel.cli.wiring import (
+    Chosen,
+    Place,
+    choose_engine,
+    earlier_labels,
+    input_line,
+    make_runtime,
+    open_source,
+)
+from ocrlabel.dataset.sources import ImageDataset
 from ocrlabel.engines.base import Engine, usable_cores
+from ocrlabel.engines.image_workers import ImageInspector
 from ocrlabel.errors import ImageError
+from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 from ocrlabel.labels import FailureClass, ImageRef, Labelled, Outcome
 from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
 from ocrlabel.pipeline.plan import refuse_other
 from ocrlabel.pipeline.preflight import refuse_without_images
 from ocrlabel.pipeline.progress import read_progress
 from ocrlabel.pipeline.replacement import find_run
+from ocrlabel.pipeline.requests.image_reader import Reuse
 from ocrlabel.pipeline.selection import select
 from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
 from ocrlabel.pipeline.state.journal import read_journal
 from ocrlabel.pipeline.workers.limits import RunLimits, limits_of
 from ocrlabel.wording import counted, duration, usd
-
-if TYPE_CHECKING:
-    from ocrlabel.dataset.sources import ImageDataset
-    from ocrlabel.engines.image_workers import ImageInspector
-    from ocrlabel.pipeline.requests.image_reader import Reuse
 
 _AT_ONCE = 8
 _AS_OF = f"{PRICE_PER_PAGE_USD} USD per page: {PRICE_SOURCE}, {PRICE_DATE}"
@@ -42,8 +48,6 @@ _ENOUGH_PAGES = 5
 
 async def tell_estimate(source: str, place: Place, options: Options, keys: Keys) -> None:
     """Print the estimate. Raises ConfigError where the run would before its first request."""
-    from ocrlabel.cli.wiring import earlier_labels, open_source
-
     chosen = choose_engine(options, keys)
     print(chosen.why)
     dataset = await open_source(source, options, keys)
@@ -181,9 +185,6 @@ async def _look_through(
 
 @contextlib.asynccontextmanager
 async def _inspector(options: Options, chosen: Chosen) -> AsyncIterator[ImageInspector]:
-    from ocrlabel.engines.image_workers import ImageInspector
-    from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
-
     limits = ImageLimits() if chosen.engine.price_per_page_usd else LOCAL_LIMITS
     inspector = ImageInspector(limits, parallel=options.processes or usable_cores())
     try:

@@ -342,8 +342,8 @@ def _show_level(console: Console, result: LevelResult) -> None:
     table = _plain_table(
         f"Against {noun}-level truth", "", "recall", "precision", "h-mean", "CER", "1-NED"
     )
-    for name, row in _rows(counts):
-        table.add_row(name, *row)
+    for row in _rows(counts):
+        table.add_row(*row)
     console.print(table)
     if result.groups:
         console.print(_groups(result))
@@ -351,22 +351,16 @@ def _show_level(console: Console, result: LevelResult) -> None:
         _show_confidence(console, result)
 
 
-def _rows(counts: Counts) -> list[tuple[str, list[str]]]:
+def _rows(counts: Counts) -> Iterator[tuple[str, ...]]:
     scores = [("detection", counts.detection)]
     if counts.truth_with_text:
         scores.append(("end to end", counts.end_to_end))
         scores.append(("CLEval detection", counts.characters.detection.score))
         scores.append(("CLEval end to end", counts.characters.end_to_end.score))
-    return [
-        (
-            name,
-            [
-                *(f"{share:.3f}" for share in (score.recall, score.precision, score.hmean)),
-                *((_share(counts.cer), _share(counts.ned)) if name == "end to end" else ()),
-            ],
-        )
-        for name, score in scores
-    ]
+    for name, score in scores:
+        shares = (_share(share) for share in (score.recall, score.precision, score.hmean))
+        of_texts = (_share(counts.cer), _share(counts.ned)) if name == "end to end" else ()
+        yield (name, *shares, *of_texts)
 
 
 def _groups(result: LevelResult) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -143,8 +144,6 @@ def _reader(images: list[Path] | None) -> ImageFinder | None:
 
 
 def _record(path: Path) -> Mapping[str, Any] | None:
-    import json
-
     if not path.is_file():
         return None
     try:

@@ -40,10 +40,9 @@ IMPORTS = ("labelstudio", "paddleocr", "icdar2015", "coco", "hf", "aistages")
 
 def export_of(name: str) -> Export:
     """Return the format's `export`. Raises ConfigError for a name that is no format."""
-    module = EXPORTS.get(name)
-    if module is None:
+    if name not in EXPORTS:
         raise _unknown(name, EXPORTS)
-    return cast("Export", import_module(f"ocrlabel.export.{module}").export)
+    return cast("Export", import_module(f"ocrlabel.export.{EXPORTS[name]}").export)
 
 
 def import_of(name: str) -> Import:
