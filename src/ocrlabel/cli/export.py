@@ -124,7 +124,7 @@ def import_(
 
         ocrlabel import paddle/ --format paddleocr --onto a.parquet -o b.parquet
     """
-    from ocrlabel.dataset.labels_table import LabelsWriter, read_labels, table_info
+    from ocrlabel.dataset.labels_table import read_labels, write_changed
     from ocrlabel.export.corrections import CORRECTED, UNCHANGED, UNTOUCHED, Merge, exported_pages
     from ocrlabel.export.formats import import_of
     from ocrlabel.export.output_folder import rule_of
@@ -139,10 +139,7 @@ def import_(
             f"{len(merge.unmatched)} corrections fit no page of {onto}\n  {shown}\n"
             "  check --onto, or leave them out with --skip-unmatched"
         )
-    info = {**table_info(onto), "changed_by": f"import {format_name}"}
-    with LabelsWriter(output, info) as table:
-        for row in merge.rows():
-            table.add(row)
+    write_changed(output, merge.rows(), source=onto, changed_by=f"import {format_name}")
     counts = merge.counts
     typer.echo(
         f"{output}: {counted(counts[CORRECTED], 'page')} corrected,"

@@ -11,7 +11,7 @@ metadata under "ocrlabel.<name>", where every reader ignores it and `table_info`
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
@@ -334,26 +334,15 @@ def table_info(table: Table) -> dict[str, str]:
     }
 
 
-def rewrite_labels(
-    source: Path,
-    target: Path,
-    change: Callable[[LabelRow], LabelRow | None],
-    *,
-    changed_by: str,
-) -> int:
-    """Copy a labels table row by row through `change` (None leaves a row out); rows written.
+def write_changed(target: Path, rows: Iterable[LabelRow], *, source: Path, changed_by: str) -> None:
+    """Write rows that were made of those of `source`, which may be the same file.
 
     changed_by stands in the table's info as "changed_by": such a table is no longer what the
-    engine said, so `--reuse-from` refuses it. source and target may be the same file.
+    engine said, so `--reuse-from` refuses it.
     """
-    written = 0
     with LabelsWriter(target, {**table_info(source), "changed_by": changed_by}) as table:
-        for row in read_labels(source):
-            changed = change(row)
-            if changed is not None:
-                table.add(changed)
-                written += 1
-    return written
+        for row in rows:
+            table.add(row)
 
 
 def _opened(table: Table) -> pq.ParquetFile:

@@ -20,15 +20,7 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ocrlabel.dataset.labels_table import (
-    IGNORE,
-    WORD_CLASS,
-    LabelRow,
-    LabelsWriter,
-    read_labels,
-    rewrite_labels,
-    table_info,
-)
+from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow, read_labels, write_changed
 from ocrlabel.quality.agreement import agree_page
 from ocrlabel.quality.pairing import PageStore, Unpaired, partner
 from ocrlabel.quality.truth import TruthPage, as_truth, cared, is_ignored
@@ -151,12 +143,11 @@ def filter_table(
                 queue.add(marked(row, doubtful, UNCERTAIN), sum(doubtful.values()))
             return dropped(row, doubtful) if drop else marked(row, doubtful, IGNORE)
 
-        rewrite_labels(source, target, change, changed_by="ocrlabel filter")
+        changed = map(change, read_labels(source))
+        write_changed(target, changed, source=source, changed_by="ocrlabel filter")
         if review is not None:
-            info = {**table_info(source), "changed_by": "ocrlabel filter --review"}
-            with LabelsWriter(review, info) as table:
-                for row in queue.rows():
-                    table.add(row)
+            by = "ocrlabel filter --review"
+            write_changed(review, queue.rows(), source=source, changed_by=by)
     return done
 
 

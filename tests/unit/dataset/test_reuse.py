@@ -11,7 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocrlabel.dataset import reuse
-from ocrlabel.dataset.labels_table import FailuresWriter, LabelRow, LabelsWriter, rewrite_labels
+from ocrlabel.dataset.labels_table import (
+    FailuresWriter,
+    LabelRow,
+    LabelsWriter,
+    read_labels,
+    write_changed,
+)
 from ocrlabel.dataset.reuse import reusable
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.labels import Word
@@ -118,7 +124,8 @@ def test_another_engine_or_other_options_are_refused_with_both_named(path, asked
 
 
 def test_a_table_that_was_changed_since_is_refused(path):
-    rewrite_labels(table(path, page("a")), path, lambda row: row, changed_by="ocrlabel filter")
+    table(path, page("a"))
+    write_changed(path, read_labels(path), source=path, changed_by="ocrlabel filter")
     with pytest.raises(ConfigError, match="changed by ocrlabel filter"):
         reusable(path, **SAME)
 
