@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ocrlabel.cli.settings import Keys
@@ -21,7 +20,8 @@ from ocrlabel.cli.wiring import (
 )
 from ocrlabel.dataset.sources import ImageDataset
 from ocrlabel.engines.base import Engine, usable_cores
-from ocrlabel.engines.image_workers import ImageInspector
+from ocrlabel.engines.children import ChildPool
+from ocrlabel.engines.image_workers import image_inspector
 from ocrlabel.errors import ImageError
 from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 from ocrlabel.labels import FailureClass, ImageRef, Labelled, Outcome
@@ -69,8 +69,12 @@ async def tell_estimate(source: str, place: Place, options: Options, keys: Keys)
         if not done:
             await refuse_without_images(dataset)
         reuse = earlier_labels(options, chosen)
-        async with _inspector(options, chosen) as inspector:
+        limits = ImageLimits() if chosen.engine.price_per_page_usd else LOCAL_LIMITS
+        inspector = image_inspector(limits, parallel=options.processes or usable_cores())
+        try:
             seen = await _look_through(dataset, ordinals, reuse, inspector)
+        finally:
+            await inspector.close()
     finally:
         dataset.close()
     for name, value in (*_images_rows(seen, options), *_cost_rows(seen, options, chosen, before)):
@@ -156,7 +160,10 @@ class _Seen:
 
 
 async def _look_through(
-    dataset: ImageDataset, ordinals: list[int], reuse: Reuse | None, inspector: ImageInspector
+    dataset: ImageDataset,
+    ordinals: list[int],
+    reuse: Reuse | None,
+    inspector: ChildPool[bytes, int],
 ) -> _Seen:
     seen, known = _Seen(), set[bytes]()
     for start in range(0, len(ordinals), 500):
@@ -183,23 +190,13 @@ async def _look_through(
     return seen
 
 
-@contextlib.asynccontextmanager
-async def _inspector(options: Options, chosen: Chosen) -> AsyncIterator[ImageInspector]:
-    limits = ImageLimits() if chosen.engine.price_per_page_usd else LOCAL_LIMITS
-    inspector = ImageInspector(limits, parallel=options.processes or usable_cores())
-    try:
-        yield inspector
-    finally:
-        await inspector.close()
-
-
 async def _look(
-    dataset: ImageDataset, ref: ImageRef, inspector: ImageInspector
+    dataset: ImageDataset, ref: ImageRef, inspector: ChildPool[bytes, int]
 ) -> tuple[bytes, int] | FailureClass:
     """The sha256 of the bytes, and their pages; or why they cannot be read."""
     try:
         data = await dataset.read(ref)
-        pages = await inspector.pages(data)
+        pages = await inspector.run(data)
     except ImageError as error:
         return error.failure
     return hashlib.sha256(data).digest(), pages

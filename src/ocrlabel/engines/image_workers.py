@@ -1,6 +1,6 @@
 """Untrusted images looked at in child processes, which may die of one without the run dying of it.
 
-`ImagePreparer` makes an image fit to send, for engines that send it to a service. `ImageInspector`
+`ImagePreparer` makes an image fit to send, for engines that send it to a service. `image_inspector`
 says how many pages an image has and whether it is whole, as the run would find, without reading a
 word. An image that hangs its process for timeout_s, kills it, or needs more memory than any good
 image, is Unreadable. parallel: how many images are opened at once.
@@ -49,25 +49,15 @@ def _prepared(accepts: Accepts, data: bytes) -> Document:
     return replace(document, data=b"") if document.data == data else document
 
 
-class ImageInspector:
-    """Counts an image's pages; what is cut off or broken is Unreadable."""
-
-    def __init__(self, limits: ImageLimits, *, parallel: int, timeout_s: float = 60.0) -> None:
-        self._pool: ChildPool[bytes, int] = ChildPool(
-            partial(partial, _pages, limits),
-            parallel,
-            timeout_s=timeout_s,
-            memory_limit_bytes=_INSPECTOR_MEMORY_BYTES,
-            what="image opening",
-        )
-
-    async def pages(self, data: bytes) -> int:
-        """How many pages an image has. Raises Unreadable."""
-        return await self._pool.run(data)
-
-    async def close(self) -> None:
-        """End the processes."""
-        await self._pool.close()
+def image_inspector(limits: ImageLimits, *, parallel: int) -> ChildPool[bytes, int]:
+    """Processes that count an image's pages; what is cut off or broken is Unreadable."""
+    return ChildPool(
+        partial(partial, _pages, limits),
+        parallel,
+        timeout_s=60.0,
+        memory_limit_bytes=_INSPECTOR_MEMORY_BYTES,
+        what="image opening",
+    )
 
 
 def _pages(limits: ImageLimits, data: bytes) -> int:

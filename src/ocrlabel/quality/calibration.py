@@ -190,16 +190,9 @@ class Curve:
             right = self._right[first:last].sum(axis=0, dtype=np.int64)
             if kept[0]:
                 claimed = np.arange(first, last) @ self._kept[first:last, 0] / STEPS
-                found.append(
-                    Bin(
-                        low,
-                        high,
-                        int(kept[0]),
-                        float(claimed / kept[0]),
-                        float(right[0] / kept[0]),
-                        interval(right, kept, self.documents),
-                    )
-                )
+                mean, precision = float(claimed / kept[0]), float(right[0] / kept[0])
+                spread = interval(right, kept, self.documents)
+                found.append(Bin(low, high, int(kept[0]), mean, precision, spread))
         return found
 
     def areas(self) -> npt.NDArray[np.float64]:
