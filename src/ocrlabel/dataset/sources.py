@@ -20,16 +20,8 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ocrlabel.dataset import listing
 from ocrlabel.dataset.input_tables import TEXT_READERS, ParquetRows, TextRows
-from ocrlabel.dataset.listing import (
-    ListedRows,
-    images_below,
-    images_matching,
-    is_image_key,
-    is_row,
-    is_wild,
-    size_of,
-)
 from ocrlabel.dataset.roots import (
     BucketRoot,
     FolderRoot,
@@ -280,7 +272,7 @@ def _on_disk(source: str, named: _Named) -> _Opened:
         raise DatasetError(f"{source} cannot be read: {error}") from error
     allowed = [root for root in named.roots_with([]) if isinstance(root, FolderRoot)]
     root = FolderRoot(folder, (folder, *(other.folder for other in allowed[:-1])))
-    return _Opened(ListedRows(found, source), [root], skipped)
+    return _Opened(listing.ListedRows(found, source), [root], skipped)
 
 
 def _table(file: BinaryIO, where: str, named: _Named) -> Rows:
@@ -301,7 +293,7 @@ def _images(
     """The folder that paths are relative to, and every image with its size."""
     if path.is_dir():
         folder = _real(path)
-        found = list(images_below(folder, skipped))
+        found = list(listing.images_below(folder, skipped))
         if not found:
             tables = sorted(entry.name for entry in folder.iterdir() if is_table(entry.name))
             raise DatasetError(
@@ -310,13 +302,13 @@ def _images(
             )
         return folder, found
     if path.exists() or path.is_symlink():
-        if not is_row(path):
+        if not listing.is_row(path):
             raise DatasetError(
                 f"{source} is neither an image nor a folder nor a table (csv, jsonl, parquet)"
             )
-        return _real(path.parent), [(path.name, size_of(path))]
-    if is_wild(source):
-        return images_matching(str(Path(source).expanduser()), cwd, skipped)
+        return _real(path.parent), [(path.name, listing.size_of(path))]
+    if listing.is_wild(source):
+        return listing.images_matching(str(Path(source).expanduser()), cwd, skipped)
     raise DatasetError(f"{source}: there is no such file or folder")
 
 
@@ -327,14 +319,14 @@ def _object(source: BucketRoot, url: str) -> BinaryIO:
         raise DatasetError(f"{url}: there is no such object") from error
 
 
-async def _objects(source: BucketRoot, url: str, skipped: Counter[str]) -> ListedRows:
+async def _objects(source: BucketRoot, url: str, skipped: Counter[str]) -> listing.ListedRows:
     prefix = f"{source.prefix}/" if source.prefix else ""
     found = [
         (stored.key.removeprefix(prefix), stored.size_bytes)
         async for stored in source.store.list(prefix)
-        if is_image_key(stored.key.removeprefix(prefix), skipped)
+        if listing.is_image_key(stored.key.removeprefix(prefix), skipped)
     ]
-    return ListedRows(found, url)
+    return listing.ListedRows(found, url)
 
 
 def _real(folder: Path) -> Path:

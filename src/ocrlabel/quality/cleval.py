@@ -25,17 +25,8 @@ import numpy as np
 import shapely
 
 from ocrlabel.labels import Polygon
-from ocrlabel.quality.match import (
-    Bools,
-    Floats,
-    Indices,
-    Shapes,
-    corners,
-    near,
-    overlaps,
-    quad_shapes,
-    solids,
-)
+from ocrlabel.quality import match
+from ocrlabel.quality.match import Bools, Floats, Indices, Shapes
 from ocrlabel.quality.scores import Score, Sums
 
 _VERTICAL = 0.5
@@ -130,7 +121,7 @@ class _CharBoxes:
 
 def _char_boxes(words: Sequence[tuple[str, Polygon, bool]]) -> _CharBoxes:
     """Place each word's (text, polygon, do-not-care) characters evenly along its middle."""
-    quads = np.array([corners(polygon) for _, polygon, _ in words], dtype=np.float64)
+    quads = np.array([match.corners(polygon) for _, polygon, _ in words], dtype=np.float64)
     quads = quads.reshape(-1, 4, 2)
     ignored = tuple(ignore for _, _, ignore in words)
     aspects = _aspects(quads)
@@ -187,8 +178,8 @@ class _Coverage:
 
 def _coverage(truths: _CharBoxes, reads: _CharBoxes) -> _Coverage:
     """Areas and points of every pair that touches."""
-    of_truth, of_read = quad_shapes(truths.quads), quad_shapes(reads.quads)
-    shared = overlaps(of_truth, of_read)
+    of_truth, of_read = match.quad_shapes(truths.quads), match.quad_shapes(reads.quads)
+    shared = match.overlaps(of_truth, of_read)
     parts = (shared.values / of_read.areas[shared.columns]).astype(np.float32)
     places = zip(shared.rows.tolist(), shared.columns.tolist(), strict=True)
     precision = dict(zip(places, parts.tolist(), strict=True))
@@ -202,13 +193,13 @@ def _cut_regions_at_words(
     """A do-not-care region ends where a word of the truth begins."""
     words = np.flatnonzero(~np.array(truths.ignored, dtype=np.bool_) & (of_truth.areas > 0))
     for region in sorted({i for i, _ in precision if truths.ignored[i]}):
-        at, _ = near(of_truth.bounds[words], of_truth.bounds[region : region + 1])
+        at, _ = match.near(of_truth.bounds[words], of_truth.bounds[region : region + 1])
         if not len(at):
             continue
-        whole = solids(of_truth, np.array([region]))[0]
-        rest = shapely.difference(whole, shapely.union_all(solids(of_truth, words[at])))
+        whole = match.solids(of_truth, np.array([region]))[0]
+        rest = shapely.difference(whole, shapely.union_all(match.solids(of_truth, words[at])))
         reads = np.array([j for i, j in precision if i == region], dtype=np.intp)
-        areas = shapely.area(shapely.intersection(rest, solids(of_read, reads)))
+        areas = shapely.area(shapely.intersection(rest, match.solids(of_read, reads)))
         for j, area in zip(reads.tolist(), areas, strict=True):
             precision[region, j] = float(np.float32(area / of_read.areas[j]))
 
@@ -218,7 +209,7 @@ def _inside(truths: _CharBoxes, reads: _CharBoxes) -> dict[tuple[int, int], list
         return {}
     owner = np.repeat(np.arange(len(truths)), np.diff(truths.first))
     bounds = np.hstack((reads.quads.min(axis=1), reads.quads.max(axis=1)))
-    point_at, read_at = near(np.hstack((truths.points, truths.points)), bounds)
+    point_at, read_at = match.near(np.hstack((truths.points, truths.points)), bounds)
     hit = _contains(reads.quads[read_at], truths.points[point_at])
     point_at, read_at = point_at[hit], read_at[hit]
     word_at = owner[point_at]

@@ -13,14 +13,7 @@ from dataclasses import dataclass, field
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.labels import Word
-from ocrlabel.quality.calibration import (
-    DEFAULT_SEED,
-    WANTED_PRECISION,
-    Bin,
-    CurvePoint,
-    Halves,
-    Threshold,
-)
+from ocrlabel.quality import calibration
 from ocrlabel.quality.cleval import Cleval, cleval
 from ocrlabel.quality.match import lines, match
 from ocrlabel.quality.scores import Score, Sums
@@ -83,9 +76,9 @@ class LevelResult:
     level: Level
     counts: Counts
     groups: dict[str, Counts]
-    bins: tuple[Bin, ...]
-    curve: tuple[CurvePoint, ...]
-    threshold: Threshold
+    bins: tuple[calibration.Bin, ...]
+    curve: tuple[calibration.CurvePoint, ...]
+    threshold: calibration.Threshold
     without_confidence: int
 
     @property
@@ -101,14 +94,14 @@ def evaluate(
     *,
     normalise: Callable[[str], str],
     by: str | None = None,
-    wanted: float = WANTED_PRECISION,
-    seed: int = DEFAULT_SEED,
+    wanted: float = calibration.WANTED_PRECISION,
+    seed: int = calibration.DEFAULT_SEED,
 ) -> list[LevelResult]:
     """Go through the pairs once; one result for each level that came, words first."""
     levels: dict[Level, _LevelSums] = {}
     for row, truth in pairs:
         if truth.level not in levels:
-            levels[truth.level] = _LevelSums(Halves(seed))
+            levels[truth.level] = _LevelSums(calibration.Halves(seed))
         sums = levels[truth.level]
         counts, verdicts = count(truth, cared(row), normalise)
         group = None if by is None else group_of(by, row, truth)
@@ -118,7 +111,7 @@ def evaluate(
 
 @dataclass(slots=True)
 class _LevelSums:
-    halves: Halves
+    halves: calibration.Halves
     counts: Counts = field(default_factory=Counts)
     groups: dict[str, Counts] = field(default_factory=dict)
     without_confidence: int = 0

@@ -14,25 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ocrlabel.dataset.push import table, upload
 from ocrlabel.dataset.push.extra_columns import ExtraColumns
-from ocrlabel.dataset.push.table import (
-    PushRows,
-    TableWriter,
-    difference,
-    digest_in_bucket,
-    digest_of,
-    images_in,
-)
 from ocrlabel.dataset.push.target import PushTarget
-from ocrlabel.dataset.push.upload import (
-    Sender,
-    Step,
-    in_parallel,
-    plan_uploads,
-    rows_to_check,
-    same_image,
-    take_inventory,
-)
 from ocrlabel.dataset.sources import ImageDataset
 from ocrlabel.errors import ConfigError, DatasetError, StoreUnavailable
 from ocrlabel.labels import ImageRef
@@ -83,7 +67,7 @@ async def push(
     options: PushOptions,
     *,
     scratch: Path,
-    on_step: Callable[[Step], None],
+    on_step: Callable[[upload.Step], None],
 ) -> Pushed:
     """Push a dataset. store: of the whole bucket. scratch: a folder for the table's file.
 
@@ -92,21 +76,21 @@ async def push(
     """
     async for _ in store.list(target.table_key):
         break  # asked before the images are read: is there such a bucket, and may it be read?
-    found = await take_inventory(dataset, at_once=options.at_once, on_step=on_step)
+    found = await upload.take_inventory(dataset, at_once=options.at_once, on_step=on_step)
     if found.unreadable == found.rows:
         row, reason = min(found.reasons.items())
         raise DatasetError(
             f"{dataset.describe()}: none of its {found.rows:,} images can be read; "
             f"row {row + 1}: {reason}"
         )
-    rows = PushRows(
+    rows = table.PushRows(
         dataset, extra, found, target.image_prefix, options.embedded, options.skip_unreadable
     )
-    digest = await asyncio.to_thread(digest_of, rows)
+    digest = await asyncio.to_thread(table.digest_of, rows)
     job = _Push(rows, digest, store, target, options, scratch / "table.parquet", on_step)
     state = await asyncio.to_thread(job.table_state)
     most = None if options.verify == "all" else _SAMPLE
-    wanted = rows_to_check(found, most, distinct=not options.embedded)
+    wanted = upload.rows_to_check(found, most, distinct=not options.embedded)
     send = job.embedded if options.embedded else job.objects
     counts = await send(state, wanted)
     return Pushed(
@@ -133,24 +117,24 @@ class _Sent:
 
 @dataclass(frozen=True, slots=True)
 class _Push:
-    rows: PushRows
+    rows: table.PushRows
     digest: str
     store: ObjectStore
     target: PushTarget
     options: PushOptions
     file: Path
-    on_step: Callable[[Step], None]
+    on_step: Callable[[upload.Step], None]
 
     def table_state(self) -> TableState:
         """What becomes of the table's key. Raises ConfigError when another table is there."""
-        there = digest_in_bucket(self.store, self.target.table_key)
+        there = table.digest_in_bucket(self.store, self.target.table_key)
         if there is None:
             return "written"
         if there == self.digest:
             return "unchanged"
         if self.options.replace:
             return "replaced"
-        differs = difference(self.store, self.target.table_key, self.rows)
+        differs = table.difference(self.store, self.target.table_key, self.rows)
         if not differs and (there or not self.options.embedded):
             return "unchanged"  # other bytes (another version, another tool) and the same rows
         differs = differs or "no push wrote it, so nothing tells whether its images are these"
@@ -164,8 +148,8 @@ class _Push:
         """Images as objects, then the table."""
         dataset, inventory = self.rows.dataset, self.rows.inventory
         prefix, at_once = self.target.image_prefix, self.options.at_once
-        sender = Sender(dataset, inventory, self.store, prefix, at_once, self.on_step)
-        uploads = plan_uploads(inventory, await sender.list_images())
+        sender = upload.Sender(dataset, inventory, self.store, prefix, at_once, self.on_step)
+        uploads = upload.plan_uploads(inventory, await sender.list_images())
         await sender.send(uploads)
         if uploads.images:
             await sender.check_all_there()
@@ -182,14 +166,14 @@ class _Push:
         sent = _Sent(0, 0, readable)
         if state != "unchanged":
             await self._write_embedded()
-            self.on_step(Step("sending the table", 0, 0, self.file.stat().st_size))
+            self.on_step(upload.Step("sending the table", 0, 0, self.file.stat().st_size))
             await self.store.upload(self.target.table_key, self.file)
             sent = _Sent(readable, inventory.size_bytes, 0)
         await asyncio.to_thread(self._check_embedded, wanted)
         return sent
 
     def _write(self) -> None:
-        with TableWriter(self.file, self.rows, self.digest) as writer:
+        with table.TableWriter(self.file, self.rows, self.digest) as writer:
             for start, stop in self.rows.groups():
                 writer.write(self.rows.batch(start, stop))
 
@@ -201,21 +185,21 @@ class _Push:
         rows = self.rows
         _check_room(self.file.parent, rows.inventory.size_bytes + _BYTES_PER_ROW * rows.count)
         done = size_bytes = 0
-        with TableWriter(self.file, rows, self.digest) as writer:
+        with table.TableWriter(self.file, rows, self.digest) as writer:
             for start, stop in rows.groups():
                 images = await _images(rows, start, stop, self.options.at_once)
                 batch = await asyncio.to_thread(rows.batch, start, stop, images)
                 await asyncio.to_thread(writer.write, batch)
                 done += stop - start
                 size_bytes += sum(rows.inventory.sizes[start:stop])
-                self.on_step(Step("packing", done, rows.inventory.rows, size_bytes))
+                self.on_step(upload.Step("packing", done, rows.inventory.rows, size_bytes))
 
     def _check_embedded(self, wanted: Sequence[int]) -> None:
         """Read these input rows' images from the table in the bucket and compare every byte."""
         places = _places(self.rows, wanted)
         key, done = self.target.table_key, 0
-        with self.store.open(key) as table:
-            for place, data in images_in(table, list(places)):
+        with self.store.open(key) as file:
+            for place, data in table.images_in(file, list(places)):
                 sha256 = self.rows.inventory.sha256(places[place])
                 if hashlib.sha256(data or b"").digest() != sha256:
                     raise StoreUnavailable(
@@ -223,7 +207,7 @@ class _Push:
                         "sent; push it again with --replace"
                     )
                 done += 1
-                self.on_step(Step("checking", done, len(places)))
+                self.on_step(upload.Step("checking", done, len(places)))
         if done < len(places):
             raise StoreUnavailable(
                 f"{self.store.url}/{key} lacks {len(places) - done:,} of its images; "
@@ -231,19 +215,21 @@ class _Push:
             )
 
 
-async def _images(rows: PushRows, start: int, stop: int, at_once: int) -> Sequence[bytes | None]:
+async def _images(
+    rows: table.PushRows, start: int, stop: int, at_once: int
+) -> Sequence[bytes | None]:
     images: list[bytes | None] = [None] * (stop - start)
 
     async def read(ref: ImageRef) -> None:
-        images[ref.ordinal - start] = await same_image(rows.dataset, rows.inventory, ref)
+        images[ref.ordinal - start] = await upload.same_image(rows.dataset, rows.inventory, ref)
 
     refs = await asyncio.to_thread(rows.dataset.refs, start, stop)
     readable = [ref for ref in refs if rows.inventory.readable(ref.ordinal)]
-    await in_parallel(readable, read, at_once)
+    await upload.in_parallel(readable, read, at_once)
     return images
 
 
-def _places(rows: PushRows, wanted: Sequence[int]) -> dict[int, int]:
+def _places(rows: table.PushRows, wanted: Sequence[int]) -> dict[int, int]:
     """From the row of the table to the row of the input: unreadable ones may be left out."""
     if not rows.skip_unreadable:
         return {row: row for row in wanted}
