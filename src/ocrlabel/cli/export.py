@@ -90,7 +90,7 @@ def export(
     run = export_of(format_name)
     finder = LabelledImages(image_sources(images)) if images else None
     summary = run(read_labels(labels), finder, output, options)
-    for line in _told(summary, output):
+    for line in _in_sentences(summary, output):
         typer.echo(line)
     if summary.missing:
         shown = "\n  ".join(summary.examples)
@@ -149,7 +149,7 @@ def import_(
         typer.echo(f"left out: {line}")
 
 
-def _told(summary: Summary, output: Path) -> list[str]:
+def _in_sentences(summary: Summary, output: Path) -> list[str]:
     splits = ", ".join(f"{name} {n}" for name, n in sorted(summary.splits.items()))
     head = (
         f"{output}: {counted(summary.pages, 'page')} ({splits or 'none'}),"

@@ -127,33 +127,27 @@ def fake_upstage(
             f"fake-upstage needs {' and '.join(missing)}: pip install 'ocrlabel[fake]'"
         )
     from ocrlabel.engines.upstage_keys import parse_keys
-    from ocrlabel.fake.settings import (
-        FakeSettings,
-        limits_named,
-        parse_faults,
-        parse_latency,
-        parse_refusals,
-    )
+    from ocrlabel.fake import settings
 
     known = parse_keys(keys, None, pages_per_minute=None, where="--keys") if keys else ()
-    settings = FakeSettings(
+    behaviour = settings.FakeSettings(
         keys=known,
         requests_per_s=rps or None,
         pages_per_minute=(_pages_per_minute(rps) if pages_per_minute is None else pages_per_minute)
         or None,
         limiter=limiter,
         burst=burst,
-        latency=parse_latency(latency),
-        faults=parse_faults(fail),
-        limits=limits_named(limits),
+        latency=settings.parse_latency(latency),
+        faults=settings.parse_faults(fail),
+        limits=settings.limits_named(limits),
         error_shape=error_shape,
         headers=headers,
         credit_pages=credit,
-        refusals=parse_refusals(refuse, known),
+        refusals=settings.parse_refusals(refuse, known),
         seed=seed,
     )
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(settings, answers, port, log))
+        asyncio.run(_serve(behaviour, answers, port, log))
 
 
 def _pages_per_minute(rps: float) -> float:

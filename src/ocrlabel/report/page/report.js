@@ -157,8 +157,8 @@
   }
 
   function picture(item) {
-    const told = $(`picture-${item.at}`);
-    return told ? JSON.parse(told.textContent) : { why: "" };
+    const stored = $(`picture-${item.at}`);
+    return stored ? JSON.parse(stored.textContent) : { why: "" };
   }
 
   function drawStage(item) {
