@@ -170,7 +170,9 @@ class Service:
         self._refuse_key(visit.key)
         judged = self._judge(visit)
         pages = len(judged.page_sizes_px) if isinstance(judged, Accepted) else 0
-        over = self._gate(visit).enter(visit.came_s, pages)
+        if visit.key not in self._gates:
+            self._gates[visit.key] = self._new_gate(visit.key)
+        over = self._gates[visit.key].enter(visit.came_s, pages)
         if over is not None:
             headers = retry_after(over.wait_s) if self._settings.headers else {}
             return self.error(429, "too many requests", headers, cause=over.cause)
@@ -190,7 +192,8 @@ class Service:
         self._reserved_pages += pages
         try:
             await self._sleep(self._settings.latency.of(visit.gauss))
-            document, version = visit.request.document or b"", self._version(visit.request.model)
+            document, model = visit.request.document or b"", visit.request.model
+            version = model if model and model != "ocr" else self._settings.limits.model_version
             body = await self._answers.body(document, accepted, version)
         finally:
             self._reserved_pages -= pages
@@ -237,11 +240,6 @@ class Service:
             return Refused(400, "document is missing")
         return self._documents.judge(request.document, visit.sha256, self._settings.limits)
 
-    def _gate(self, visit: _Visit) -> Gate:
-        if visit.key not in self._gates:
-            self._gates[visit.key] = self._new_gate(visit.key)
-        return self._gates[visit.key]
-
     def _new_gate(self, name: str) -> Gate:
         return Gate(name, self._settings, self._ledger.rate_use(name), self._clock())
 
@@ -252,9 +250,6 @@ class Service:
         except ConfigError:
             return ""
         return keys[0].name if len(keys) == 1 else ""
-
-    def _version(self, model: str | None) -> str:
-        return model if model and model != "ocr" else self._settings.limits.model_version
 
     def _headers(self) -> dict[str, str]:
         """Seen once on a live call of Document Parse; that OCR sends it is an assumption."""

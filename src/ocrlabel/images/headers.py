@@ -103,10 +103,6 @@ def _png_is_whole(data: bytes) -> bool:
     return False
 
 
-def _webp_is_whole(data: bytes) -> bool:
-    return int.from_bytes(data[4:8], "little") + 8 <= len(data)
-
-
 def _boxes_are_whole(data: bytes) -> bool:
     """HEIC: boxes one after the other, each with its size; the last may say 0 for "the rest"."""
     at = 0
@@ -155,5 +151,5 @@ _INTEGRITY_CHECKS: dict[str, Callable[[bytes], bool] | None] = {
     "pdf": None,
     "png": _png_is_whole,
     "tiff": _tiff_is_whole,
-    "webp": _webp_is_whole,
+    "webp": lambda data: int.from_bytes(data[4:8], "little") + 8 <= len(data),
 }

@@ -137,18 +137,12 @@ def headline(counts: LabelStatistics, failed: int, record: Mapping[str, Any]) ->
     ]
     if left := int(_number(record.get("not_reached")) or 0):
         facts.append(Fact("not reached", f"{left:,}", "run it again to go on", alarming=True))
-    facts.append(
-        Fact(
-            "mean word confidence",
-            "–" if mean is None else f"{mean:.3f}",
-            _without(counts.words_without_confidence) if counts.words_without_confidence else "",
-        )
-    )
+    unknown = counts.words_without_confidence
+    have = "has" if unknown == 1 else "have"
+    without = f"{counted(unknown, 'word')} {have} none" if unknown else ""
+    shown = "–" if mean is None else f"{mean:.3f}"
+    facts.append(Fact("mean word confidence", shown, without))
     return facts + _money(record) + _speed(counts, record)
-
-
-def _without(words: int) -> str:
-    return f"{counted(words, 'word')} {'has' if words == 1 else 'have'} none"
 
 
 def _money(record: Mapping[str, Any]) -> list[Fact]:
