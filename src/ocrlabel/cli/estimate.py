@@ -8,16 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from ocrlabel.cli import wiring
 from ocrlabel.cli.settings import Keys
-from ocrlabel.cli.wiring import (
-    Chosen,
-    Place,
-    choose_engine,
-    earlier_labels,
-    input_line,
-    make_runtime,
-    open_source,
-)
 from ocrlabel.dataset.sources import ImageDataset
 from ocrlabel.engines.base import Engine, usable_cores
 from ocrlabel.engines.children import ChildPool
@@ -46,13 +38,13 @@ quarter of it or five times as much: it follows from size and number of words.""
 _ENOUGH_PAGES = 5
 
 
-async def tell_estimate(source: str, place: Place, options: Options, keys: Keys) -> None:
+async def tell_estimate(source: str, place: wiring.Place, options: Options, keys: Keys) -> None:
     """Print the estimate. Raises ConfigError where the run would before its first request."""
-    chosen = choose_engine(options, keys)
+    chosen = wiring.choose_engine(options, keys)
     print(chosen.why)
-    dataset = await open_source(source, options, keys)
+    dataset = await wiring.open_source(source, options, keys)
     try:
-        print(f"input             {input_line(dataset)}")
+        print(f"input             {wiring.input_line(dataset)}")
         before = _Before() if options.fresh else await _done_before(place, dataset, chosen)
         if chosen.notice and not before.rows:
             print(f"note              {chosen.notice}")
@@ -68,7 +60,7 @@ async def tell_estimate(source: str, place: Place, options: Options, keys: Keys)
             return
         if not done:
             await refuse_without_images(dataset)
-        reuse = earlier_labels(options, chosen)
+        reuse = wiring.earlier_labels(options, chosen)
         limits = ImageLimits() if chosen.engine.price_per_page_usd else LOCAL_LIMITS
         inspector = image_inspector(limits, parallel=options.processes or usable_cores())
         try:
@@ -94,7 +86,7 @@ def _images_rows(seen: _Seen, options: Options) -> Iterator[tuple[str, str]]:
 
 
 def _cost_rows(
-    seen: _Seen, options: Options, chosen: Chosen, before: _Before
+    seen: _Seen, options: Options, chosen: wiring.Chosen, before: _Before
 ) -> Iterator[tuple[str, str]]:
     pages, price_usd = seen.new_pages, chosen.engine.price_per_page_usd
     if not price_usd:
@@ -113,9 +105,11 @@ def _cost_rows(
         yield "cap", f"{usd(cap_usd)} will not be enough{gone} (exit 5)"
 
 
-async def _done_before(place: Place, dataset: ImageDataset, chosen: Chosen) -> _Before:
+async def _done_before(
+    place: wiring.Place, dataset: ImageDataset, chosen: wiring.Chosen
+) -> _Before:
     """What is there of this run. Raises RunMismatch where `run` would."""
-    run = await find_run(make_runtime(place.store, lambda _: None), place.layout)
+    run = await find_run(wiring.make_runtime(place.store, lambda _: None), place.layout)
     if run is None:
         return _Before()
     plan = run.plan
