@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _GOES_ON = "all that was answered is saved: run the same command again to go on"
 _KINDS_SHOWN = 5
+_OTHER_HANDLES = 128  # child processes, tables, the loop, what libraries keep open
+_HANDLES_A_REQUEST = 3  # its connection, one to the store, and the file that it reads
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GONE_S = 9.5
 """After the grace: by then the process is gone, whatever hangs."""
@@ -291,6 +293,7 @@ async def label_dataset(
     end_within: ends the process so many seconds after a signal, if it is there still.
     """
     chosen = chosen or choose_engine(options, keys)
+    options = within_handles(options, chosen.engine, clocks.raise_handle_limit())
     runtime = make_runtime(place.store, _with_notice(chosen, display))
     stop = Stop(runtime.clock)
     with (
@@ -313,6 +316,15 @@ async def label_dataset(
                 reuse=earlier_labels(options, chosen),
             )
     return Labelling(result, place)
+
+
+def within_handles(options: Options, engine: Engine, handles: int) -> Options:
+    """No more requests at once than there are handles for: its own, the store's, its image's."""
+    most = max(1, (handles - _OTHER_HANDLES) // _HANDLES_A_REQUEST)
+    # where nothing limits the rate, one at a time is the rule, and no bound makes it more
+    limited = options.rps or all(lane.requests_per_s for lane in engine.lanes)
+    wanted = options.concurrency or engine.parallel or (most if limited else None)
+    return replace(options, concurrency=wanted and min(wanted, most))
 
 
 def _with_notice(chosen: Chosen, display: Display) -> Callable[[Event], None]:

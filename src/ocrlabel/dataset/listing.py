@@ -17,6 +17,7 @@ from ocrlabel.dataset.rows import Rows
 from ocrlabel.errors import DatasetError
 from ocrlabel.images.identify import HEAD_BYTES, sniff
 from ocrlabel.labels import ImageRef
+from ocrlabel.storage.base import MAY_PASS
 
 # What calls itself an image is a row, also when it cannot be read: then it fails, and is seen.
 IMAGE_ENDINGS = frozenset(
@@ -100,7 +101,9 @@ def size_of(path: Path) -> int:
     """Its size in bytes."""
     try:
         return path.stat().st_size
-    except OSError:  # a link to nothing
+    except OSError as error:  # a link to nothing
+        if error.errno in MAY_PASS:
+            raise
         return 0
 
 
@@ -124,7 +127,9 @@ def _looks_like_an_image(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return sniff(file.read(HEAD_BYTES)) is not None
-    except OSError:
+    except OSError as error:
+        if error.errno in MAY_PASS:
+            raise
         return False
 
 

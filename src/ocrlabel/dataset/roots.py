@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
-from ocrlabel.errors import ConfigError, DatasetError, Unreadable
+from ocrlabel.errors import ConfigError, DatasetError, StoreUnavailable, Unreadable
 from ocrlabel.images.limits import check_bytes
 from ocrlabel.labels import FailureClass
-from ocrlabel.storage.base import NotStored, ObjectStore
+from ocrlabel.storage.base import MAY_PASS, NotStored, ObjectStore
 
 StoreOpener: TypeAlias = Callable[[str], ObjectStore]
 """From "s3://bucket" to the store of the whole bucket."""
@@ -127,7 +127,8 @@ def read_inside(path: Path, roots: Sequence[Path], max_bytes: int) -> bytes | No
     """The bytes of a regular file under one of the roots; None when there is no such file.
 
     path: absolute. roots: absolute, without links. Raises Unreadable: NOT_ALLOWED for what lies
-    elsewhere or is no regular file, EMPTY, TOO_LARGE (nothing is read then).
+    elsewhere or is no regular file, EMPTY, TOO_LARGE (nothing is read then); StoreUnavailable for
+    a fault that is not the file's.
     """
     try:
         real = Path(os.path.realpath(path))
@@ -180,7 +181,9 @@ def _not_a_file(mode: int) -> Unreadable:
     return _refused("it is no regular file (a pipe, a device or a link)")
 
 
-def _translated(error: OSError, path: Path) -> Unreadable:
+def _translated(error: OSError, path: Path) -> Unreadable | StoreUnavailable:
+    if error.errno in MAY_PASS:
+        return StoreUnavailable(f"{path} cannot be read now: {error.strerror}")
     if isinstance(error, PermissionError):
         return _refused(f"{path} may not be read: permission denied")
     if error.errno in _LINKED:

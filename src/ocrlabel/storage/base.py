@@ -5,6 +5,7 @@ All coordination between workers is built on put-if-absent; see tests/contracts.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ from typing import BinaryIO, Protocol
 from ocrlabel.errors import ConfigError
 
 MAX_KEY_BYTES = 1024  # S3's own limit
+MAY_PASS = frozenset(
+    {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EAGAIN}
+)
+"""Errors of a disk, or of a process without a handle left, that say nothing of the file."""
 MAX_NAME_BYTES = 255  # of every common file system; a folder must hold the same keys
 
 

@@ -23,14 +23,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ocrlabel.errors import ConfigError, StoreUnavailable
-from ocrlabel.storage.base import NotStored, Stored, checked, folder_of
+from ocrlabel.storage.base import MAY_PASS, NotStored, Stored, checked, folder_of
 
 _PART = re.compile(r"\.~[0-9a-f]{16}\.part")  # half-written; a killed process leaves one behind
 _LISTED_AT_ONCE = 1000
 _FOLDER_TRIES = 100
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_MAY_PASS = {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EAGAIN}
 
 
 def temporary_folder() -> str:
@@ -240,7 +239,7 @@ def _disk_errors(path: Path) -> Iterator[None]:
             raise StoreUnavailable(
                 f"{path}: {reason}; make room and run the same command again to go on"
             ) from error
-        if error.errno in _MAY_PASS:
+        if error.errno in MAY_PASS:
             raise StoreUnavailable(
                 f"{path}: {reason}; what was saved stays saved: run the same command again to go on"
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from ocrlabel.dataset import roots
 from ocrlabel.dataset.roots import read_inside
-from ocrlabel.errors import Unreadable
+from ocrlabel.errors import StoreUnavailable, Unreadable
 from ocrlabel.labels import FailureClass
 from tests.unit.dataset.opened import all_refs, complaint, opened, parquet, read, refusal
 
@@ -140,8 +141,15 @@ def test_what_the_disk_refuses_is_said_as_it_is():
         FailureClass.NOT_ALLOWED,
         True,
     )
-    broken = roots._translated(OSError(5, "Input/output error"), Path("/a.png"))
-    assert broken.failure == FailureClass.UNAVAILABLE
+    strange = roots._translated(OSError(71, "Protocol error"), Path("/a.png"))
+    assert strange.failure == FailureClass.UNAVAILABLE
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE])
+def test_a_fault_that_is_not_the_files_may_pass_and_makes_no_failed_row(number):
+    error = roots._translated(OSError(number, os.strerror(number)), Path("/a.png"))
+    assert isinstance(error, StoreUnavailable)
+    assert str(error) == f"/a.png cannot be read now: {os.strerror(number)}"
 
 
 def test_the_size_is_looked_at_before_anything_is_read(home):
