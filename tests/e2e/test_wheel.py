@@ -214,7 +214,7 @@ def test_without_the_extra_an_aws_command_says_which_one_it_needs(
         command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 2, ended.stderr
-    assert ended.stderr == "ConfigError: this needs boto3: pip install 'ocrlabel[aws]'\n"
+    assert ended.stderr == "ConfigError: this needs boto3: in the clone, pip install '.[aws]'\n"
 
 
 def test_without_the_extra_a_key_in_a_secret_says_what_reading_it_needs(
@@ -235,7 +235,7 @@ def test_without_the_extra_a_key_in_a_secret_says_what_reading_it_needs(
         command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 2, ended.stderr
-    assert "reading it needs boto3: pip install 'ocrlabel[aws]'" in ended.stderr
+    assert "reading it needs boto3: in the clone, pip install '.[aws]'" in ended.stderr
 
 
 def test_without_the_extra_the_policies_can_be_printed(installed: Path, tmp_path: Path) -> None:

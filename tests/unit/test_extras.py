@@ -40,4 +40,4 @@ def test_the_readme_lists_every_extra():
 def test_all_holds_every_extra_and_each_is_told_by_a_message_that_needs_it(name):
     assert name in extras_named(str(EXTRAS["all"]))
     sources = [path for path in PLACES if path.suffix == ".py"]
-    assert any(f"pip install 'ocrlabel[{name}]'" in path.read_text() for path in sources)
+    assert any(f"pip install '.[{name}]'" in path.read_text() for path in sources)

@@ -6,6 +6,7 @@ table (`read_table`) and a sample of its images; `submit` reads the table's rows
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -35,6 +36,7 @@ QUOTAS: Final = (
     ("Fargate", "fargate", "L-3032A538"),
 )
 SAMPLE: Final = 20
+_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +119,21 @@ def _bucket(aws: Aws, config: AwsConfig) -> Check:
 
 def _secret(aws: Aws, config: AwsConfig) -> Check:
     mend = f"UPSTAGE_API_KEY=up_... {DEPLOY}"
-    found = look_secret(aws.client("secretsmanager"), config.secret_name)
-    if found is None or found.value is None:
-        why = f"{config.secret_name} is {'being deleted' if found else 'not there'}"
+    # by the ARN as given: with or without AWS's six characters, which no name can tell from ours
+    arn = config.secret_arn
+    found = look_secret(aws.client("secretsmanager"), arn)
+    if found is None:
+        why = f"{arn} is not there"
+        if _SUFFIX.search(arn):
+            why += " (AWS takes a hyphen and six characters at its end for its own: give it whole)"
+        return Check("secret", ok=False, why=why, mend=mend)
+    if found.value is None:
+        why = f"{arn} {'is being deleted' if found.being_deleted else 'holds no text'}"
         return Check("secret", ok=False, why=why, mend=mend)
     fault = _key_fault(found.value.reveal())
     if fault:
-        return Check("secret", ok=False, why=f"{config.secret_name}: {fault}", mend=mend)
-    return Check("secret", ok=True, why=f"{config.secret_name} holds a key (not shown)")
+        return Check("secret", ok=False, why=f"{arn}: {fault}", mend=mend)
+    return Check("secret", ok=True, why=f"{arn} holds a key (not shown)")
 
 
 def _key_fault(value: str) -> str:
@@ -213,9 +222,9 @@ def _github(aws: Aws) -> Check:
 
 
 def _call(aws: Aws, config: AwsConfig, call: Callable[[str], Check]) -> Check:
-    found = look_secret(aws.client("secretsmanager"), config.secret_name)
+    found = look_secret(aws.client("secretsmanager"), config.secret_arn)
     if found is None or found.value is None:
-        raise ConfigError(f"{config.secret_name} holds no key")
+        raise ConfigError(f"{config.secret_arn} holds no key")
     return call(found.value.reveal())
 
 

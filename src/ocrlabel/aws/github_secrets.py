@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ocrlabel.aws.names import AwsConfig
+from ocrlabel.aws.names import GUIDES_URI, AwsConfig
 from ocrlabel.aws.plan import Hidden
 from ocrlabel.aws.session import Run
 from ocrlabel.errors import ConfigError
@@ -19,7 +19,7 @@ def secrets(config: AwsConfig, keys: Mapping[str, Hidden]) -> dict[str, Hidden |
         **{name: keys.get(name) for name in KEYS},
         "AWS_REGION": Hidden(config.aws_region),
         "S3_BUCKET": Hidden(config.s3_bucket),
-        "ECR_URI": Hidden(config.ecr_uri),
+        GUIDES_URI: Hidden(config.ecr_uri),
         "JOB_ROLE_ARN": Hidden(config.job_role_arn),
         "EXEC_ROLE_ARN": Hidden(config.exec_role_arn),
         "SECRET_ARN": Hidden(config.secret_arn),

@@ -125,6 +125,12 @@ class AwsConfig:
 
 
 CONFIG_NAMES = tuple(entry.name.upper() for entry in fields(AwsConfig))
+GUIDES_URI: Final = "ECR_REPOSITORY_URI"  # what the guide's secret calls ECR_URI
+REWRITE: Final = "`ocrlabel aws deploy` writes it again"
+ON_GITHUB: Final = (
+    "set each under Settings, Secrets and variables, Actions, as a variable or a secret of the "
+    "repository or of its environment `aws`; `ocrlabel aws github-secrets` prints the values"
+)
 
 
 def config_text(config: AwsConfig) -> str:
@@ -132,6 +138,7 @@ def config_text(config: AwsConfig) -> str:
     lines = [
         "# Written by `ocrlabel aws deploy`; holds no secret. Use: source aws/config.env",
         *(f"export {name}={shlex.quote(getattr(config, name.lower()))}" for name in CONFIG_NAMES),
+        f"export {GUIDES_URI}={shlex.quote(config.ecr_uri)}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -150,19 +157,26 @@ def parse_config(text: str, source: str) -> AwsConfig:
     return config_of_variables(found, source)
 
 
-def config_of_variables(values: Mapping[str, str], source: str) -> AwsConfig:
+def config_of_variables(values: Mapping[str, str], source: str, remedy: str = REWRITE) -> AwsConfig:
     """The configuration from variables; what follows from others may be left out.
 
     So the guide's eight secrets of a GitHub repository are enough. Raises ConfigError that names
     what is missing.
     """
-    values = {**_derived(values), **{name: value for name, value in values.items() if value}}
+    given = {name: value for name, value in values.items() if value}
+    if GUIDES_URI in given:
+        given.setdefault("ECR_URI", given[GUIDES_URI])
+    values = {**_derived(given), **given}
     missing = [name for name in CONFIG_NAMES if name not in values]
     if missing:
-        raise ConfigError(
-            f"{source} lacks {', '.join(missing)}\n  `ocrlabel aws deploy` writes it again"
-        )
+        # what follows from another is not for the user to set
+        named = [name for name in missing if name not in _FOLLOWS] or missing
+        also = f" ({GUIDES_URI} will do for ECR_URI)" if "ECR_URI" in named else ""
+        raise ConfigError(f"{source} lacks {', '.join(named)}{also}\n  {remedy}")
     return AwsConfig(**{name.lower(): values[name] for name in CONFIG_NAMES})
+
+
+_FOLLOWS = ("AWS_ACCOUNT_ID", "ECR_REPOSITORY", "SECRET_NAME")
 
 
 def _derived(values: Mapping[str, str]) -> dict[str, str]:
@@ -175,6 +189,6 @@ def _derived(values: Mapping[str, str]) -> dict[str, str]:
     if repository:
         derived |= {"AWS_ACCOUNT_ID": host.split(".")[0], "ECR_REPOSITORY": repository}
     if ":secret:" in (arn := values.get("SECRET_ARN", "")):
-        name = arn.split(":secret:", 1)[1]
-        derived["SECRET_NAME"] = re.sub(r"-[A-Za-z0-9]{6}\Z", "", name)
+        # as it stands: whether its last six characters are AWS's own, nobody can tell
+        derived["SECRET_NAME"] = arn.split(":secret:", 1)[1]
     return derived

@@ -59,9 +59,9 @@ def plan_secret(present: SecretState | None, name: str, value: Hidden | None) ->
         )
     if value is not None and value != present.value:
         put = Call("secretsmanager", "put_secret_value", {"SecretId": name, "SecretString": value})
-        changes.append(
-            Change(Kind.CHANGE, "secret", name, "another key, from UPSTAGE_API_KEY", (put,))
-        )
+        # somebody's key is in it, perhaps another's: replaced only when asked
+        kind = Kind.REPLACE if present.value else Kind.CHANGE
+        changes.append(Change(kind, "secret", name, "another key, from UPSTAGE_API_KEY", (put,)))
     return changes
 
 

@@ -18,7 +18,7 @@ def fetch_secret(arn: str, *, endpoint_url: str | None = None, region: str | Non
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(
-            "AWS_SECRET_ARN is set, and reading it needs boto3: pip install 'ocrlabel[aws]'"
+            "AWS_SECRET_ARN is set, and reading it needs boto3: in the clone, pip install '.[aws]'"
         ) from error
     parts = arn.split(":")
     where = parts[3] if arn.startswith("arn:") and len(parts) > 3 else None

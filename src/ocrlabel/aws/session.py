@@ -28,6 +28,7 @@ from ocrlabel.aws.names import AwsLocation
 from ocrlabel.errors import ConfigError, OcrLabelError
 
 RETRIES = 8
+HTTP_FAULT = 500
 _REMEDIES = (
     (
         ("ExpiredToken", "ExpiredTokenException", "RequestExpired"),
@@ -163,14 +164,29 @@ def translated(doing: str) -> Iterator[None]:
             "AWS_SECRET_ACCESS_KEY"
         ) from error
     except ClientError as error:
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if status >= HTTP_FAULT:
+            raise AwsRefused(f"{_fault(doing, status)}: {code(error)}: {reason(error)}") from error
         remedy = next((text for codes, text in _REMEDIES if code(error) in codes), "")
         message = f"AWS refused to {doing}: {code(error)}: {reason(error)}"
         raise AwsRefused(f"{message}\n  {remedy}" if remedy else message) from error
-    except (BotoCoreError, ResponseParserError) as error:
+    except ResponseParserError as error:
+        # botocore reads no body that is not the service's, and keeps no status of it
+        raise AwsRefused(f"{_fault(doing, None)}: {error}") from error
+    except BotoCoreError as error:
         raise AwsRefused(
             f"AWS could not be reached to {doing}: {error}\n"
             "  check the network and the region (AWS_REGION), then run it again"
         ) from error
+
+
+def _fault(doing: str, status: int | None) -> str:
+    answered = f"HTTP {status}" if status else "what is no answer of its service"
+    return (
+        f"AWS had a fault of its own, not you: asked to {doing}, it answered {answered}\n"
+        "  run it again in some minutes; if it stays, look at https://health.aws.amazon.com and at "
+        "what stands in between (a proxy, AWS_ENDPOINT_URL). It said"
+    )
 
 
 def run(argv: Sequence[str], stdin: str | None = None) -> str:

@@ -89,6 +89,7 @@ def deploy(
         ocrlabel aws deploy --with-ec2 --budget 50 --notify-email me@example.org
     """
     shell: Shell = context.obj
+    value = key()
     given = _given(
         BucketName=bucket or variable("S3_BUCKET") or None,
         SecretName=variable("SECRET_NAME") or None,
@@ -135,7 +136,7 @@ def deploy(
     secret = names.checked_secret(settled["SecretName"])
     given |= {"BucketName": in_bucket, "SecretName": secret}
     parameters = look_choices(aws, location, stack, given, network=network, subnets=named)
-    wanted = Wanted(location, in_bucket, secret, key(), parameters)
+    wanted = Wanted(location, in_bucket, secret, value, parameters)
     proposal = propose(aws, wanted)
     show(proposal.changes, "nothing to change")
     losses = loses_something(proposal.changes)

@@ -52,11 +52,13 @@ class Shell:
 
     def config(self) -> AwsConfig:
         """aws/config.env; without it the same variables of the environment."""
-        from ocrlabel.aws.names import config_of_variables, parse_config
+        from ocrlabel.aws.names import ON_GITHUB, REWRITE, config_of_variables, parse_config
 
         if self.config_file.is_file():
             return parse_config(self.config_file.read_text(encoding="utf-8"), str(self.config_file))
-        return config_of_variables(os.environ, f"the environment (no {self.config_file} here)")
+        remedy = ON_GITHUB if variable("GITHUB_ACTIONS") == "true" else REWRITE
+        source = f"the environment (no {self.config_file} here)"
+        return config_of_variables(os.environ, source, remedy)
 
     def known_region(self) -> str | None:
         """The option's, the environment's, config.env's; None leaves it to the AWS profile."""
@@ -79,7 +81,7 @@ def with_boto3(command: Callable[P, None]) -> Callable[P, None]:
     @wraps(command)
     def checked(*args: P.args, **options: P.kwargs) -> None:
         if find_spec("boto3") is None:
-            raise ConfigError("this needs boto3: pip install 'ocrlabel[aws]'")
+            raise ConfigError("this needs boto3: in the clone, pip install '.[aws]'")
         command(*args, **options)
 
     return checked
@@ -110,11 +112,20 @@ def variable(name: str) -> str:
 
 
 def key() -> Hidden | None:
-    """The OCR key of the environment, wrapped before anything can print it."""
-    from ocrlabel.aws.plan import Hidden
+    """The OCR key of the environment, wrapped before anything can print it.
 
-    value = variable(KEY)
-    return Hidden(value) if value else None
+    Raises ConfigError for what is none: it would be found out by the first job.
+    """
+    from ocrlabel.aws.plan import Hidden
+    from ocrlabel.engines.upstage_keys import keys_of_secret
+
+    value = os.environ.get(KEY, "")
+    if not value:
+        return None
+    if value != value.strip():
+        raise ConfigError(f"{KEY} begins or ends with a blank or a line break: export it without")
+    keys_of_secret(value, where=KEY)
+    return Hidden(value)
 
 
 def stamp() -> str:

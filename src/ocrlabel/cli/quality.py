@@ -288,7 +288,7 @@ def _need_quality() -> None:
     missing = [name for name in ("numpy", "rapidfuzz", "shapely") if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"this command needs {', '.join(missing)}: pip install 'ocrlabel[quality]'"
+            f"this command needs {', '.join(missing)}: in the clone, pip install '.[quality]'"
         )
 
 

@@ -166,7 +166,7 @@ async def write_report_at_end(
     if not options.report or done.result.already:
         return None
     if find_spec("jinja2") is None:
-        display.say("no report: pip install 'ocrlabel[report]' to have one")
+        display.say("no report: in the clone, pip install '.[report]' to have one")
         return None
     try:
         if done.place.is_local:

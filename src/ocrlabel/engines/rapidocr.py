@@ -55,7 +55,8 @@ def rapid_ocr(*, parallel: int | None = None, page_timeout_s: float = 120.0) -> 
     missing = [name for name in ("rapidocr", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"the engine rapidocr needs {' and '.join(missing)}: pip install 'ocrlabel[local]'"
+            f"the engine rapidocr needs {' and '.join(missing)}:"
+            " in the clone, pip install '.[local]'"
         )
     processes = parallel_or_cores(parallel)
     return LocalEngine(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,12 @@ from ocrlabel.engines.base import Lane
 from ocrlabel.errors import ConfigError
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S
 
+# What guides and examples have in a key's place, and a variable that no shell filled in.
+_PLACEHOLDER = re.compile(
+    r"<.*>|\$.*|up_[.x*]*|[.x*]{3,}|(up[-_])?your[-_].*|(change|replace)[-_]?(me|this)|placeholder"
+    r"|(upstage[-_])?api[-_]key([-_]here)?|todo|none|null",
+    re.IGNORECASE,
+)
 DOCUMENTED_PAGES_PER_MINUTE = 300.0
 """Last figure that was published for OCR (until about 2026-09); the newest is not known.
 
@@ -156,6 +163,8 @@ def _key(secret: str, rps: float | None, place: str) -> Key:
     # anything else cannot stand in a header, and most often means a copied quote or line break
     if not all("!" <= character <= "~" for character in secret):
         raise ConfigError(f"{place} has a space or another character that no API key has")
+    if _PLACEHOLDER.fullmatch(secret):
+        raise ConfigError(f"{place} is a placeholder, no key: put the key from console.upstage.ai")
     # Named by its hash: the same key has the same name in every worker, wherever it stands.
     digest = hashlib.sha256(b"ocrlabel lane " + secret.encode("ascii")).hexdigest()
     return Key(f"key-{digest[:6]}", secret, rps, place=place)

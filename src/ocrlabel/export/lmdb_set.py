@@ -38,7 +38,7 @@ class _Samples:
             import lmdb  # noqa: PLC0415 - of the extra `export`
         except ImportError as error:
             raise ConfigError(
-                "--format lmdb needs the package lmdb\n  pip install 'ocrlabel[export]'"
+                "--format lmdb needs the package lmdb\n  in the clone, pip install '.[export]'"
             ) from error
         self._full = lmdb.MapFullError
         self._map_bytes = _FIRST_MAP_BYTES

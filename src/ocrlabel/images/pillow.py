@@ -289,7 +289,7 @@ def _heif_library() -> Any:
         import pillow_heif  # noqa: PLC0415 -- only the extra has it
     except ModuleNotFoundError as error:
         raise Unreadable(
-            "reading HEIC needs one more package: pip install 'ocrlabel[heic]'",
+            "reading HEIC needs one more package: in the clone, pip install '.[heic]'",
             failure=FailureClass.UNSUPPORTED,
         ) from error
     return pillow_heif

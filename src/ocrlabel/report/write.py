@@ -321,7 +321,7 @@ def html(report: Report, pictures: Iterable[str] = ()) -> Iterator[bytes]:
 def need_jinja() -> None:
     """Raises ConfigError where the extra is not installed."""
     if find_spec("jinja2") is None:
-        raise ConfigError("the report needs jinja2: pip install 'ocrlabel[report]'")
+        raise ConfigError("the report needs jinja2: in the clone, pip install '.[report]'")
 
 
 def picture_json(source: str, why: str = "") -> str:

@@ -112,7 +112,9 @@ def test_the_doctor_names_what_is_missing_and_what_mends_it(user):
         user.types("doctor train")
     lines = user.printed
     assert f"ok      credentials: account {ACCOUNT}, us-east-1" in lines
-    assert "ok      secret: upstage-api-key holds a key (not shown)" in lines
+    assert "ok      secret: arn:aws:secretsmanager:us-east-1:" in lines
+    assert ":secret:upstage-api-key-" in lines
+    assert "holds a key (not shown)" in lines
     assert "ok      queue: batch-processor-queue is enabled and valid" in lines
     assert "ok      dataset: train: 3 rows; 3 sampled images are there" in lines
     assert "NOT OK  image: no job definition pseudo-label-processor is registered" in lines

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from ocrlabel.aws.names import (
     config_text,
     parse_config,
 )
+from ocrlabel.cli.aws_wiring import Shell
 from ocrlabel.errors import ConfigError
 from tests.support.aws import CONFIG
 
@@ -35,7 +37,7 @@ GUIDE = [
 def test_it_exports_the_guides_names_in_their_order():
     assert list(CONFIG_NAMES) == GUIDE
     assert [line.split("=")[0] for line in config_text(CONFIG).splitlines()[1:]] == [
-        f"export {name}" for name in GUIDE
+        f"export {name}" for name in (*GUIDE, "ECR_REPOSITORY_URI")
     ]
 
 
@@ -76,25 +78,49 @@ def test_a_line_that_is_none_is_named():
         parse_config("# x\nrm -rf /\n", "config.env")
 
 
+EIGHT = ("AWS_REGION", "S3_BUCKET", "ECR_URI", "JOB_ROLE_ARN", "EXEC_ROLE_ARN", "SECRET_ARN")
+GIVEN = {name: getattr(CONFIG, name.lower()) for name in EIGHT}
+
+
 def test_the_eight_secrets_of_github_are_enough():
-    eight = {
-        name: getattr(CONFIG, name.lower())
-        for name in (
-            "AWS_REGION",
-            "S3_BUCKET",
-            "ECR_URI",
-            "JOB_ROLE_ARN",
-            "EXEC_ROLE_ARN",
-            "SECRET_ARN",
-        )
-    }
-    found = config_of_variables(eight, "the environment")
-    assert found.secret_name == "upstage-api-key"
+    found = config_of_variables(GIVEN, "the environment")
+    assert found.secret_arn == CONFIG.secret_arn
     assert found.aws_account_id == CONFIG.aws_account_id
     assert found.batch_job_queue == CONFIG.batch_job_queue
 
 
-def test_an_arn_without_its_six_characters_names_the_same_secret():
-    values = {name: getattr(CONFIG, name.lower()) for name in GUIDE if name != "SECRET_NAME"}
-    values["SECRET_ARN"] = values["SECRET_ARN"].removesuffix("-AbCdEf")
-    assert config_of_variables(values, "x").secret_name == "upstage-api-key"
+@pytest.mark.parametrize("empty", [{}, {"ECR_URI": ""}])
+def test_the_guides_name_of_the_registry_will_do(empty):
+    guides = {name: value for name, value in GIVEN.items() if name != "ECR_URI"}
+    found = config_of_variables({**guides, **empty, "ECR_REPOSITORY_URI": CONFIG.ecr_uri}, "x")
+    assert found.ecr_uri == CONFIG.ecr_uri
+    assert found.ecr_repository == CONFIG.ecr_repository
+
+
+def test_config_env_has_the_registry_under_both_names():
+    lines = config_text(CONFIG).splitlines()
+    assert f"export ECR_URI={CONFIG.ecr_uri}" in lines
+    assert f"export ECR_REPOSITORY_URI={CONFIG.ecr_uri}" in lines
+
+
+def test_what_is_to_be_set_on_github_is_said_with_where(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("AWS_ACCOUNT_ID", "ECR_REPOSITORY", "ECR_REPOSITORY_URI", "SECRET_NAME", *EIGHT):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    with pytest.raises(ConfigError) as caught:
+        Shell(None, None, Path("aws/config.env")).config()
+    said = str(caught.value)
+    for name in (*EIGHT, "ECR_REPOSITORY_URI"):
+        assert name in said
+    assert "Settings, Secrets and variables, Actions" in said
+    assert "AWS_ACCOUNT_ID" not in said  # it follows from another
+    assert "deploy" not in said
+
+
+@pytest.mark.parametrize("name", ["upstage-secret", "ocr-apikey", "upstage-api-key-AbCdEf"])
+def test_no_name_of_a_secret_is_guessed_from_its_arn(name):
+    arn = f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{name}"
+    found = config_of_variables({**GIVEN, "SECRET_ARN": arn}, "x")
+    assert found.secret_arn == arn
+    assert found.secret_name == name

@@ -99,7 +99,10 @@ def test_the_same_key_is_not_put_again_and_another_is():
     assert plan_secret(present, "s", Hidden("up_1")) == []
     assert plan_secret(present, "s", None) == []
     (change,) = plan_secret(present, "s", Hidden("up_2"))
-    assert change.kind is Kind.CHANGE
+    assert change.kind is Kind.REPLACE
+    assert loses_something([change]) == [change]  # so it is asked about
+    (first,) = plan_secret(SecretState("arn", None), "s", Hidden("up_2"))
+    assert first.kind is Kind.CHANGE
 
 
 def test_a_secret_that_is_being_deleted_is_brought_back():

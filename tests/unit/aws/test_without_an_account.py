@@ -130,3 +130,13 @@ def test_a_word_that_no_option_knows_is_refused_with_those_that_it_does(types, l
 def test_the_words_of_the_options_are_those_of_what_they_choose():
     assert set(get_args(Processor)) == set(PLATFORMS)
     assert list(get_args(Processor)) == PARAMETERS["CpuArchitecture"]["AllowedValues"]
+
+
+@pytest.mark.parametrize(
+    "value", ["your-api-key-here", "up_key ", " up_key", "up_key\n", "up key", "up_..."]
+)
+def test_a_key_that_is_none_is_refused_before_anything_is_asked_of_aws(value, types):
+    ended = types("aws deploy", {"UPSTAGE_API_KEY": value, "AWS_REGION": "eu-west-1"})
+    assert ended.status == 2
+    assert "UPSTAGE_API_KEY" in ended.err
+    assert "up_key" not in ended.err

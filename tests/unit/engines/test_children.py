@@ -27,7 +27,7 @@ from ocrlabel.errors import ConfigError, Unreadable
 class Work:
     def __init__(self, folder="", start="well"):
         if start == "config":
-            raise ConfigError("pip install 'ocrlabel[local]'")
+            raise ConfigError("pip install '.[local]'")
         if start == "dies":
             os._exit(9)
         self.about = {"pid": os.getpid()}

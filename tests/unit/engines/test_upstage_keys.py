@@ -93,3 +93,23 @@ def test_pages_that_nobody_gave_go_with_the_requests_and_given_ones_do_not():
     default, given = parse_keys("up_a@30,up_b@30/300")
     assert (default.lane.pages_per_minute, default.lane.pages_follow) == (3000, True)
     assert (given.lane.pages_per_minute, given.lane.pages_follow) == (300, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "your-api-key-here", "YOUR_API_KEY", "your_upstage_api_key", "up_your_key", "up_...", "up_", "up_xxxxxxxx", "<your key>",
+        "<UPSTAGE_API_KEY>", "${UPSTAGE_API_KEY}", "$UPSTAGE_API_KEY", "changeme", "change-me", "replace_me", "xxx", "***", "...",
+        "placeholder", "UPSTAGE_API_KEY", "api-key-here", "TODO", '{"UPSTAGE_API_KEY": "your-api-key-here"}', "up_good,up_...", "up_...@3",
+    ],
+)  # fmt: skip
+def test_a_placeholder_is_no_key(text):
+    with pytest.raises(ConfigError, match=r"placeholder|no API key has"):
+        keys_of_secret(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["up_yourself", "up_x1", "up_a", "k1", "key1", "upstage-4711", "up_noneed"]
+)
+def test_a_key_that_only_resembles_one_is_a_key(text):
+    assert keys_of_secret(text)[0].secret == text

@@ -1,0 +1,58 @@
+"""A secret is looked up by the ARN that was given, with AWS's six characters or without."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from ocrlabel.aws import doctor
+from ocrlabel.aws.secret_value import fetch_secret
+from tests.support.aws import ACCOUNT, CONFIG, REGION, aws_at, reset
+
+NAMES = ["upstage-api-key", "upstage-secret", "ocr-apikey", "keys/ocr"]
+
+
+@pytest.fixture
+def aws(moto, monkeypatch):
+    reset(moto)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    return aws_at({"*": moto})
+
+
+def arns(aws, name: str) -> tuple[str, str]:
+    made = aws.client("secretsmanager").create_secret(Name=name, SecretString="up_good")
+    return made["ARN"], f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_doctor_finds_it_by_either_arn(aws, name):
+    for arn in arns(aws, name):
+        check = doctor._secret(aws, dataclasses.replace(CONFIG, secret_arn=arn))
+        assert check.ok, check
+        assert arn in check.why
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_worker_reads_it_by_either_arn(aws, moto, name):
+    for arn in arns(aws, name):
+        assert fetch_secret(arn, endpoint_url=moto, region=REGION) == "up_good"
+
+
+def test_where_aws_takes_a_names_end_for_its_own_that_is_said(aws):
+    # documented: "if your secret has a name that ends in a hyphen followed by six characters ...
+    # those characters cause Secrets Manager to assume that you're specifying a complete ARN"
+    # (Secrets Manager, DescribeSecret; read 2026-11-28). moto finds it all the same.
+    arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:ocr-apikey"
+    check = doctor._secret(aws, dataclasses.replace(CONFIG, secret_arn=arn))
+    assert not check.ok
+    assert "give it whole" in check.why
+
+
+@pytest.mark.parametrize("key", ["your-api-key-here", "up_...", "<key>", "a key", "up_key\nmore"])
+def test_what_is_stored_and_no_key_is_named_and_not_repeated(aws, key):
+    made = aws.client("secretsmanager").create_secret(Name="x", SecretString=key)
+    check = doctor._secret(aws, dataclasses.replace(CONFIG, secret_arn=made["ARN"]))
+    assert not check.ok
+    assert key not in check.why
