@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make what AWS Batch needs, and write aws/config.env. Needs credentials of AWS and Python 3.11 or
-# newer: where ocrlabel is not on the path, it is installed into .venv first, as it is locked here.
+# newer: where its command is not on the path, this project is installed into .venv first, as it is
+# locked here.
 # Options go to `ocrlabel aws deploy`:
 #   ./scripts/cloud/aws-batch-setup.sh --dry-run
 set -euo pipefail
@@ -20,14 +21,14 @@ python_of_this_machine() {
       return
     fi
   done
-  refuse "ocrlabel needs Python 3.11 or newer, and finds none here: install one, or name it:" \
+  refuse "this needs Python 3.11 or newer, and finds none here: install one, or name it:" \
     "  PYTHON=/path/to/python3 $0"
 }
 
 install() {
   local python pip
   python=$(python_of_this_machine)
-  echo "installing ocrlabel into .venv, once" >&2
+  echo "installing this project into .venv, once" >&2
   if "$python" -c 'import ensurepip' 2>/dev/null; then
     "$python" -m venv .venv
     pip=(.venv/bin/python -m pip)
@@ -49,6 +50,6 @@ ocrlabel=$(command -v ocrlabel || true)
 if [[ -z $ocrlabel ]]; then
   ocrlabel=.venv/bin/ocrlabel
   [[ -x $ocrlabel ]] || install
-  echo "ocrlabel is in .venv: source .venv/bin/activate puts it on the path" >&2
+  echo "the command is in .venv: source .venv/bin/activate puts it on the path" >&2
 fi
 exec "$ocrlabel" aws deploy "$@"

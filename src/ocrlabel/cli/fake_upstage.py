@@ -124,7 +124,7 @@ def fake_upstage(
     missing = [n for n in ("starlette", "uvicorn", "python_multipart") if find_spec(n) is None]
     if missing:
         raise ConfigError(
-            f"fake-upstage needs {' and '.join(missing)}: pip install 'ocrlabel[fake]'"
+            f"fake-upstage needs {' and '.join(missing)}: in the clone, pip install '.[fake]'"
         )
     from ocrlabel.engines.upstage_keys import parse_keys
     from ocrlabel.fake import settings
