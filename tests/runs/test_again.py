@@ -227,7 +227,7 @@ def test_a_foreign_labels_table_or_checkpoint_is_refused_before_anything_is_paid
     async def story():
         store = DictStore()
         await store.put(LAYOUT.labels_key, b"somebody's")
-        with pytest.raises(ConfigError, match="exists"):
+        with pytest.raises(RunMismatch, match="did not write"):
             await go(store, made(10), engine, TENS)
         other = DictStore()
         await go(other, made(10), BillingEngine(), TENS, worker="w9")

@@ -282,8 +282,8 @@ def test_an_output_that_is_no_parquet_file_is_refused(images):
 def test_a_file_that_is_in_the_way_is_not_overwritten(images, tmp_path):
     (tmp_path / "labels.parquet").write_bytes(b"somebody's own")
     ran = ocrlabel("run", "images/", "--engine", "scripted")
-    assert ran.status == 2
-    assert "exists" in ran.err
+    assert ran.status == 3
+    assert "write to another --output, or move it away" in ran.err
     assert (tmp_path / "labels.parquet").read_bytes() == b"somebody's own"
 
 

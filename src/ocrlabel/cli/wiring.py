@@ -117,6 +117,12 @@ def place_of_output(output: str, options: Options, keys: Keys) -> Place:
         return Place(open_store(root, keys), layout, root)
     path = Path(output).expanduser().absolute()
     layout = beside(path.name, prefix=options.checkpoint_prefix)
+    for name in layout.results:
+        if path.with_name(name).is_dir():
+            raise ConfigError(
+                f"--output {output}: {path.with_name(name)} is a folder, and a file of that name is"
+                " to be written\n  name another .parquet file"
+            )
     return Place(open_store(str(path.parent), keys), layout, str(path.parent))
 
 

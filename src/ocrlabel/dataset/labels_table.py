@@ -334,6 +334,17 @@ def table_info(table: Table) -> dict[str, str]:
     }
 
 
+def is_whole(table: Table) -> bool:
+    """Whether every row of it can be read."""
+    try:
+        with _opened(table) as file:
+            for _ in file.iter_batches(_ROWS_PER_READ, use_threads=False):
+                pass
+    except (DatasetError, pa.ArrowException, OSError):
+        return False
+    return True
+
+
 def write_changed(target: Path, rows: Iterable[LabelRow], *, source: Path, changed_by: str) -> None:
     """Write rows that were made of those of `source`, which may be the same file.
 

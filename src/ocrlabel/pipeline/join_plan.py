@@ -6,17 +6,23 @@ that one of them has put in its place.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 from ocrlabel.errors import ConfigError, RunMismatch
+from ocrlabel.pipeline.budget.attempts import AttemptReader, KnownAttempts
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.merge.run_record import (
-    delete_results_of_replaced,
-    is_complete,
-    labels_are_there,
-)
+from ocrlabel.pipeline.merge.ownership import delete_results_of_replaced, own_results
+from ocrlabel.pipeline.merge.run_record import is_complete
 from ocrlabel.pipeline.plan import differences, encode_plan, refuse_other
-from ocrlabel.pipeline.replacement import bring_plan_up_to, find_run, newest, put_in_place_of
+from ocrlabel.pipeline.progress import read_progress
+from ocrlabel.pipeline.replacement import (
+    Replaced,
+    bring_plan_up_to,
+    find_run,
+    newest,
+    put_in_place_of,
+)
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.state.checkpoint import clear_replaced_checkpoints, delete_below
 from ocrlabel.pipeline.state.layout import stored_under
@@ -34,23 +40,16 @@ async def join_plan(wanted: Run) -> Run:
     there = await _existing(wanted)
     raced = there is None
     if there is None:
-        # labels first, then the plan again: another worker may have begun and ended meanwhile
-        foreign = not options.fresh and await labels_are_there(wanted)
-        if foreign and await _existing(wanted) is None:
-            raise ConfigError(
-                f"{runtime.where(layout.labels_key)} exists, and no run that made"
-                " it is known here\n"
-                "  write to another --output, move that file away, or add --fresh to replace it"
-            )
-        if await runtime.store.put_if_absent(layout.plan_key, encode_plan(wanted.plan)):
+        there = await _begin(wanted)
+        if there is wanted:
             return wanted
-        there = await _existing(wanted)
-        if there is None:
-            raise RunMismatch(f"{layout.plan_key} came and went: is somebody deleting it?")
     # a retry of the job that began the run, and its array's other children, go on with it
     same_job = bool(options.job) and there.plan.job == options.job
     if options.fresh and not same_job and not raced:
         there = await _begin_afresh(there, wanted)
+    elif not raced and await binds_nobody(there, wanted):
+        runtime.emit(Notice("replaced", "an earlier start stored nothing; this one replaces it"))
+        there = await put_in_place_of(there, wanted)
     if there.plan.replaces:
         await bring_plan_up_to(there)
         there = await newest(there)  # this worker may have slept through more
@@ -71,6 +70,45 @@ async def join_plan(wanted: Run) -> Run:
     return there
 
 
+async def _begin(wanted: Run) -> Run:
+    """Write the plan where there is none; the run that holds when somebody else was first."""
+    key = wanted.layout.plan_key
+    try:
+        await own_results(wanted, replacing=True)
+    except RunMismatch:
+        # the plan again: another worker may have begun and ended meanwhile
+        if await _existing(wanted) is None:
+            raise
+    if await wanted.runtime.store.put_if_absent(key, encode_plan(wanted.plan)):
+        return wanted
+    there = await _existing(wanted)
+    if there is None:
+        raise RunMismatch(f"{key} came and went: is somebody deleting it?")
+    return there
+
+
+async def binds_nobody(there: Run, wanted: Run) -> bool:
+    """Whether what is there is another run in which nothing was done.
+
+    It has no label, no page was or may have been billed, and nobody is at it.
+    """
+    same_batches = wanted.options.batch_size in {None, there.plan.batch_rows}
+    same = same_batches and there.plan.job == wanted.plan.job
+    if (same and not differences(there.plan, wanted.plan)) or await is_complete(there):
+        return False
+    known = KnownAttempts()
+    try:
+        found = await read_progress(there, saw=known.add)
+    except RunMismatch:
+        return False  # something is there, and it cannot be read
+    if found.tally.labelled or found.account.spent_pages:
+        return False
+    reader = AttemptReader(there.round())
+    if [one async for one in reader.unanswered(await reader.listed(), known)]:
+        return False
+    return not await Heartbeats(there, duration_s=wanted.options.lease_s).others_alive()
+
+
 async def _existing(wanted: Run) -> Run | None:
     """The run that holds, as this start would work on it."""
     found = await find_run(wanted.runtime, wanted.layout)
@@ -87,6 +125,8 @@ async def _begin_afresh(there: Run, wanted: Run) -> Run:
             f" with --fresh to pay for {counted(wanted.plan.rows, 'row')} once more"
         )
     if not await _has_just_begun(there, wanted):
+        with contextlib.suppress(Replaced):
+            await own_results(there, replacing=True)
         await _refuse_while_others_work(there)
         there = await put_in_place_of(there, wanted)
     if there.plan.run_id != wanted.plan.run_id:

@@ -34,9 +34,10 @@ from ocrlabel.pipeline.events import AllSettled, BatchSaved, Notice, Started
 from ocrlabel.pipeline.join_plan import clear_replaced, join_plan
 from ocrlabel.pipeline.leases.leases import Leases
 from ocrlabel.pipeline.leases.scheduler import Scheduler
-from ocrlabel.pipeline.merge.merge import clear_journals, finish
+from ocrlabel.pipeline.merge.merge import clear_journals, finish, publish, record_now
+from ocrlabel.pipeline.merge.ownership import Standing, hold_results, own_results
 from ocrlabel.pipeline.merge.partial import record_unfinished, write_partial
-from ocrlabel.pipeline.merge.run_record import RunRecord, labels_are_there, read_record
+from ocrlabel.pipeline.merge.run_record import RunRecord, read_record
 from ocrlabel.pipeline.merge.settle_dead import settling_for_dead_workers
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.preflight import refuse_without_images
@@ -120,13 +121,16 @@ async def _run(
         # run.json has their account: what a crash left of them must not be counted again
         last = run.round(before.retries)
         await clear_journals(last)
-        already = await labels_are_there(run)
-        if not already:
-            before = await finish(last, scratch, stop)
+        there = await own_results(run)
+        tables = {there[run.layout.labels_key], there[run.layout.failures_key]}
+        already = tables <= {Standing.OURS, Standing.CORRECTED}
+        if not already:  # somebody deleted or destroyed one: it is made again
+            before = await publish(last, scratch)
         if run.options.retry_failed is None:
             return _result(run, before, already=already)
     else:
         before = None
+        await own_results(run, replacing=True)
     worker = replace(worker, known_limits=await say_limits(run, given))
     _tell_limits(run, given)
     options = run.options
@@ -138,6 +142,8 @@ async def _run(
     await engine.start()
     try:
         if before is None:
+            record = await record_now(run, found.tally, found.account, complete=False)
+            await hold_results(run, record)
             await _read_all(worker, run.round(), selection, found.open_batches)
             if not selection.everything(run.plan.rows):
                 record, layout = await write_partial(run, dataset, scratch), run.layout
@@ -158,6 +164,7 @@ async def _retry(worker: Worker, found: RunProgress, before: RunRecord, scratch:
     if again is None:
         run.runtime.emit(Notice("retry", "nothing has failed that could be tried again"))
         return before
+    await own_results(run, replacing=True)  # what the retry will write over
     metas = await checkpoint_metas(run)
     batches = sorted(b for b in again.batches(run.plan) if (b, again.number) not in metas)
     selection = again.selection(run.plan)

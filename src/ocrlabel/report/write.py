@@ -146,6 +146,7 @@ class Report:
     raw: str = ""
     raw_note: str = ""
     settings: tuple[facts.Fact, ...] = ()
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,7 @@ def compose(
         failure_classes=tuple(facts.visible(group.name, 60) for group in groups),
         word_classes=tuple(word_classes(views)),
         settings=tuple(facts.settings(record)),
+        run_id=facts.visible(str(record.get("run_id", "")), 60),
     )
 
 

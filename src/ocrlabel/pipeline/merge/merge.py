@@ -25,13 +25,14 @@ from ocrlabel.pipeline.budget.account import Account
 from ocrlabel.pipeline.budget.attempts import KnownAttempts
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.leases.leases import Closed, Free, Lease, LeaseMark, Leases
+from ocrlabel.pipeline.merge.ownership import Standing, look, own_results, put_down
 from ocrlabel.pipeline.merge.result_tables import finished_rows, write_tables
 from ocrlabel.pipeline.merge.run_record import (
     RUN_RECORD,
     RunRecord,
-    labels_are_there,
     read_record,
     run_record,
+    tables_are_there,
 )
 from ocrlabel.pipeline.merge.usage import UnattributedUsage, unattributed_usage
 from ocrlabel.pipeline.replacement import Replaced, newest, refuse_if_replaced
@@ -104,7 +105,7 @@ async def _merged(round_: Round) -> RunRecord | None:
     found = await read_record(round_.run)
     if found is None or not found.complete or found.retries < round_.number:
         return None
-    return found if await labels_are_there(round_.run) else None
+    return found if await tables_are_there(round_.run) else None
 
 
 async def _merge_under(round_: Round, leases: Leases, lease: Lease, scratch: Path) -> RunRecord:
@@ -155,7 +156,7 @@ async def publish(round_: Round, scratch: Path, *, change: Change | None = None)
             await _make_good(run, scratch)
             raise
         later = await merged_rounds(run)
-        if max(later, default=0) <= number and await labels_are_there(run):
+        if max(later, default=0) <= number and await tables_are_there(run):
             return found
 
 
@@ -212,15 +213,37 @@ async def _publish(
     for meta in metas.values():
         account += meta.account
     await refuse_if_replaced(run)
-    await store.upload(run.layout.labels_key, labels_path)
-    await store.upload(run.layout.failures_key, failures_path)
+    tables = {run.layout.labels_key: labels_path, run.layout.failures_key: failures_path}
+    await write_over_own(run, tables, keep_corrected=round_.number in merged)
     record = await record_now(run, tally, account, retries=round_.number, complete=True)
     await store.put(run.layout.run_key, RUN_RECORD.encode(record))
-    await store.delete([run.layout.partial_labels_key, run.layout.partial_failures_key])
+    partial = (run.layout.partial_labels_key, run.layout.partial_failures_key)
+    if own := [key for key in partial if (await look(run, key))[0] is Standing.OURS]:
+        await store.delete(own)
     if len(account.model_versions) > 1:
         versions = ", ".join(sorted(account.model_versions))
         run.runtime.emit(Notice("model_version", f"the model changed midway: {versions}"))
     return record
+
+
+async def write_over_own(
+    run: Run, tables: Mapping[str, Path], *, keep_corrected: bool = False
+) -> None:
+    """Write tables in the place of this run's own. Raises RunMismatch for what is not.
+
+    keep_corrected: a table that a person corrected stays as it is.
+    """
+    found = {key: await look(run, key) for key in tables}
+    for key, (standing, why) in found.items():
+        if standing is Standing.OTHERS or (standing is Standing.CORRECTED and not keep_corrected):
+            raise RunMismatch(
+                f"{run.runtime.where(key)} is not written: what is there is not this run's: {why}\n"
+                "  move it away and run the same command again: all that was answered is saved"
+            )
+    for key, path in tables.items():
+        if found[key][0] is not Standing.CORRECTED:
+            await put_down(run, path)
+            await run.runtime.store.upload(key, path)
 
 
 async def _mark_as_merged(
@@ -287,6 +310,7 @@ def table_info(run: Run) -> dict[str, str]:
 
 async def merge_again(run: Run, scratch: Path, change: Change | None = None) -> RunRecord:
     """Write both tables from the checkpoints. Raises ConfigError while batches are missing."""
+    await own_results(run, replacing=True)
     metas = await checkpoint_metas(run)
     missing = [batch for batch in range(run.plan.batches) if (batch, 0) not in metas]
     if missing:

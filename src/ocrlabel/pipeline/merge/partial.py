@@ -10,7 +10,7 @@ from pathlib import Path
 from ocrlabel.dataset.checkpoint_table import Settled
 from ocrlabel.errors import OcrLabelError
 from ocrlabel.pipeline.leases.leases import Closed, Free, LeaseMark, Leases
-from ocrlabel.pipeline.merge.merge import MERGE, record_now, table_info
+from ocrlabel.pipeline.merge.merge import MERGE, record_now, table_info, write_over_own
 from ocrlabel.pipeline.merge.result_tables import write_tables
 from ocrlabel.pipeline.merge.run_record import RUN_RECORD, RunRecord, is_complete, read_record
 from ocrlabel.pipeline.progress import read_progress
@@ -39,8 +39,9 @@ async def write_partial(run: Run, dataset: RunInput, scratch: Path) -> RunRecord
     await write_tables(
         _rows_so_far(run, dataset), info, labels_path=labels_path, failures_path=failures_path
     )
-    await run.runtime.store.upload(run.layout.partial_labels_key, labels_path)
-    await run.runtime.store.upload(run.layout.partial_failures_key, failures_path)
+    layout = run.layout
+    tables = {layout.partial_labels_key: labels_path, layout.partial_failures_key: failures_path}
+    await write_over_own(run, tables)
     return await _record_so_far(run, A_PART)
 
 

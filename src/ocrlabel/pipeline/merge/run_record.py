@@ -134,8 +134,11 @@ def _iso(at_s: float) -> str:
 
 async def read_record(run: Run) -> RunRecord | None:
     """run.json of this very run, None where there is none."""
-    found = await _stored_record(run)
-    return found if found is not None and found.run_id == run.plan.run_id else None
+    try:
+        found = RUN_RECORD.read(await run.runtime.store.get(run.layout.run_key))
+    except (NotStored, Damaged):
+        return None
+    return found if found.run_id == run.plan.run_id else None
 
 
 async def is_complete(run: Run) -> bool:
@@ -144,23 +147,7 @@ async def is_complete(run: Run) -> bool:
     return record is not None and record.complete
 
 
-async def labels_are_there(run: Run) -> bool:
-    """Whether the labels table is."""
-    key = run.layout.labels_key
-    return any([stored.key == key async for stored in run.runtime.store.list(key)])
-
-
-async def delete_results_of_replaced(run: Run) -> None:
-    """Delete tables, report and run.json where they are those of a run that this one replaced."""
-    found, layout = await _stored_record(run), run.layout
-    if found is not None and found.run_id in run.plan.replaces:
-        await run.runtime.store.delete(
-            [layout.labels_key, layout.failures_key, layout.report_key, layout.run_key]
-        )
-
-
-async def _stored_record(run: Run) -> RunRecord | None:
-    try:
-        return RUN_RECORD.read(await run.runtime.store.get(run.layout.run_key))
-    except (NotStored, Damaged):
-        return None
+async def tables_are_there(run: Run) -> bool:
+    """Whether both tables are."""
+    keys = {run.layout.labels_key, run.layout.failures_key}
+    return keys == {one.key for key in keys async for one in run.runtime.store.list(key)} & keys

@@ -68,6 +68,12 @@ class Layout:
         return f"{self.failures_key.removesuffix('.parquet')}_partial.parquet"
 
     @property
+    def results(self) -> tuple[str, ...]:
+        """All that a run writes for people."""
+        partial = (self.partial_labels_key, self.partial_failures_key)
+        return (self.labels_key, self.failures_key, self.run_key, self.report_key, *partial)
+
+    @property
     def checkpoints_prefix(self) -> str:
         """Lists checkpoints; other datasets may match it too, so every key is parsed."""
         return f"{self.root}_batch_"
@@ -169,6 +175,10 @@ class RunKeys:
     def merged_round(self, number: int) -> str:
         """The word of one merged round, put if absent."""
         return f"{self.merged}{number:02d}.json"
+
+    def written(self, sha256: str) -> str:
+        """Says that the run wrote, or was about to write, a table of this sha256."""
+        return f"{self.root}/written/{sha256}"
 
     @property
     def retries(self) -> str:

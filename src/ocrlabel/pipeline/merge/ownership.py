@@ -1,0 +1,213 @@
+"""Whose the files are that a run would write: it writes over its own, and over nothing else.
+
+Before a run writes a table it puts that table's sha256 down (`written/`): a table that is there and
+is not among them was changed since, or is somebody else's. Of a run that an earlier version
+finished no sha256 is known: there the run id in the table's metadata decides. run.json tells by its
+run id, a report by the one in its head. run.json is also what a run holds its names by: it is put
+if absent before anything is paid, beside the tables, where every other run looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from enum import Enum, auto
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from ocrlabel.dataset.labels_table import is_whole, table_info
+from ocrlabel.errors import DatasetError, RunMismatch
+from ocrlabel.pipeline.merge.run_record import RUN_RECORD, RunRecord
+from ocrlabel.pipeline.replacement import refuse_if_replaced
+from ocrlabel.pipeline.run_context import Run
+from ocrlabel.pipeline.state.codec import Damaged
+from ocrlabel.pipeline.state.layout import Layout
+from ocrlabel.storage.base import NotStored
+from ocrlabel.wording import counted
+
+IMPORTED = "import "
+"""How `ocrlabel import` signs a table: it holds what a person corrected, and stays."""
+_HEAD_BYTES = 8192
+_READ_BYTES = 8 << 20
+_REPORT = b'<meta name="generator" content="ocrlabel">'
+_REPORT_OF = re.compile(rb'<meta name="ocrlabel-run" content="([^"]+)">')
+_OTHER_NAMES = ("_failures_partial", "_partial", "_failures")
+
+
+class Standing(Enum):
+    """What there is under the name of a result."""
+
+    ABSENT = auto()
+    OURS = auto()
+    DESTROYED = auto()
+    CORRECTED = auto()
+    OTHERS = auto()
+
+
+Found: TypeAlias = tuple[Standing, str]
+"""What there is, and why it is nothing of ours."""
+
+
+async def own_results(run: Run, *, replacing: bool = False) -> Mapping[str, Standing]:
+    """What there is of a run's results, by key. Raises RunMismatch where one is not its own.
+
+    replacing: also where a person's corrections stand in one.
+    """
+    layout, store = run.layout, run.runtime.store
+    written = {one.key.rpartition("/")[2] async for one in store.list(run.keys.written(""))}
+    found = {key: await look(run, key, written) for key in layout.results}
+    wrecks = {key: why for key, (one, why) in found.items() if one is Standing.DESTROYED and why}
+    if wrecks and not [one async for one in store.list(run.keys.merged)]:
+        # it has written no table yet: these are somebody else's
+        found |= {key: (Standing.OTHERS, why) for key, why in wrecks.items()}
+    for key in _of_other_runs(layout):
+        standing, why = await look(run, key)
+        if standing is Standing.OTHERS and why.startswith(_OF_RUN):
+            found[key] = standing, f"{why}, which writes a table of one of these names"
+    refused = {Standing.OTHERS, *([Standing.CORRECTED] if replacing else [])}
+    if lines := [
+        f"  {run.runtime.where(key)}: {why}" for key, (one, why) in found.items() if one in refused
+    ]:
+        await refuse_if_replaced(run)  # what is there may be the other's since then
+        raise RunMismatch(
+            f"{counted(len(lines), 'file')} would be replaced that this run did not write\n"
+            + "\n".join(lines)
+            + f"\n  write to another --output, or move {'it' if len(lines) == 1 else 'them'} away"
+        )
+    return {key: standing for key, (standing, _) in found.items()}
+
+
+def _of_other_runs(layout: Layout) -> Iterator[str]:
+    """run.json of the runs whose tables would have names of this run's tables."""
+    for key in (layout.failures_key, layout.partial_labels_key, layout.partial_failures_key):
+        yield f"{key.removesuffix('.parquet')}_run.json"
+    labels = layout.labels_key.removesuffix(".parquet")
+    for ending in _OTHER_NAMES:
+        if labels.endswith(ending):
+            yield f"{labels.removesuffix(ending).removesuffix('_pseudo_labels')}_run.json"
+
+
+async def look(run: Run, key: str, written: Collection[str] = ()) -> Found:
+    """What there is under one of these names. written: sha256 of all tables that the run wrote."""
+    sizes = [one.size_bytes async for one in run.runtime.store.list(key) if one.key == key]
+    if not sizes:
+        return Standing.ABSENT, ""
+    if not sizes[0]:
+        return Standing.DESTROYED, ""  # there is nothing in it to lose
+
+    def read() -> Found:
+        with run.runtime.store.open(key) as file:
+            if key.endswith(".parquet"):
+                return _table(run, file, written)
+            return _report(run, file) if key.endswith(".html") else _record(run, file)
+
+    try:
+        return await asyncio.to_thread(read)
+    except NotStored:
+        return Standing.ABSENT, ""
+
+
+_OF_RUN = "it is of run "
+
+
+def _owner(run: Run, run_id: str, otherwise: str) -> Found:
+    if run_id in {run.plan.run_id, *run.plan.replaces}:
+        return Standing.OURS, ""
+    return Standing.OTHERS, f"{_OF_RUN}{run_id}" if run_id else otherwise
+
+
+def _table(run: Run, file: BinaryIO, written: Collection[str]) -> Found:
+    try:
+        info = table_info(file)
+    except DatasetError:
+        return Standing.DESTROYED, "it cannot be read as a table"
+    owner = _owner(run, info.get("run_id", ""), "it is no table that ocrlabel run wrote")
+    if owner[0] is not Standing.OURS:
+        return owner
+    if changed_by := info.get("changed_by"):
+        by_hand = changed_by.startswith(IMPORTED)
+        standing = Standing.CORRECTED if by_hand else Standing.OTHERS
+        return standing, f"it was changed by {changed_by}"
+    if not written or sha256_of(file) in written:
+        return owner
+    if not is_whole(file):
+        return Standing.DESTROYED, ""
+    return Standing.OTHERS, "it was changed since this run wrote it"
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """The sha256 of a whole file."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while part := file.read(_READ_BYTES):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _report(run: Run, file: BinaryIO) -> Found:
+    head = file.read(_HEAD_BYTES)
+    if _REPORT not in head:
+        return Standing.OTHERS, "it is no report of ocrlabel"
+    of_run = _REPORT_OF.search(head)
+    return _owner(run, of_run[1].decode(), "") if of_run else (Standing.OURS, "")
+
+
+def _record(run: Run, file: BinaryIO) -> Found:
+    try:
+        record = RUN_RECORD.read(file.read())
+    except Damaged:
+        return Standing.DESTROYED, "it is no run.json of ocrlabel"
+    if _has_ended_with_nothing(record):
+        return Standing.OURS, ""
+    return _owner(run, record.run_id, "")
+
+
+def _has_ended_with_nothing(record: RunRecord) -> bool:
+    """Whether it is the last word of a start that stored nothing: that binds nobody."""
+    nothing = not record.labelled and not record.account.spent_pages
+    return bool(record.reason) and not record.complete and nothing
+
+
+async def hold_results(run: Run, record: RunRecord) -> None:
+    """Hold the names of a run's results for it: run.json, put if absent. Raises RunMismatch.
+
+    Of two runs that come to one name at once, the second is refused.
+    """
+    key, data = run.layout.run_key, RUN_RECORD.encode(record)
+    if not await run.runtime.store.put_if_absent(key, data):
+        try:
+            there = RUN_RECORD.read(await run.runtime.store.get(key))
+        except (NotStored, Damaged):
+            there = None
+        if there is None or _may_be_taken_over(run, there):
+            await run.runtime.store.put(key, data)
+    await own_results(run, replacing=True)
+
+
+def _may_be_taken_over(run: Run, there: RunRecord) -> bool:
+    others = there.run_id != run.plan.run_id
+    return there.run_id in run.plan.replaces or (others and _has_ended_with_nothing(there))
+
+
+async def put_down(run: Run, table: Path) -> None:
+    """Put down that the run is about to write this table."""
+
+    def sha256() -> str:
+        with table.open("rb") as file:
+            return sha256_of(file)
+
+    digest = await asyncio.to_thread(sha256)
+    await run.runtime.store.put_if_absent(run.keys.written(digest), b"{}")
+
+
+async def delete_results_of_replaced(run: Run) -> None:
+    """Delete tables, report and run.json where they are those of a run that this one replaced."""
+    *earlier, last = run.plan.replaces
+    of_last = replace(run, plan=replace(run.plan, run_id=last, replaces=tuple(earlier)))
+    keys = run.layout.results
+    ours = [key for key in keys if (await look(of_last, key))[0] is Standing.OURS]
+    if ours:
+        await run.runtime.store.delete(ours)
