@@ -310,7 +310,10 @@ class Options:
         ),
     ] = None
     price_per_page: Annotated[
-        float, Option(f"US dollars; {{default}} as of {PRICE_DATE}.", PACE, unit="USD", least=0)
+        float,
+        Option(
+            f"US dollars, without VAT; {{default}} as of {PRICE_DATE}.", PACE, unit="USD", least=0
+        ),
     ] = PRICE_PER_PAGE_USD
     max_failures: Annotated[
         float,

@@ -99,6 +99,16 @@ def test_where_no_temporary_file_can_be_written_a_sentence_says_what_to_do(
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize("engine", ["auto", "upstage"])
+def test_a_dry_run_prices_without_a_key_and_says_that_vat_is_not_in_it(images, monkeypatch, engine):
+    for name in ("UPSTAGE_API_KEY", "UPSTAGE_API_KEYS", "AWS_SECRET_ARN"):
+        monkeypatch.delenv(name, raising=False)
+    ran = ocrlabel("run", "images/", "--engine", engine, "--dry-run")
+    assert ran.status == 0
+    assert "0.0090 USD without VAT" in ran.out
+    assert ("no key is set" in ran.out) is (engine == "upstage")
+
+
 def test_a_changed_input_is_refused_with_both_ways_on(images):
     ocrlabel("run", "images/", "--engine", "scripted")
     shutil.copy(images / "0.png", images / "7.png")

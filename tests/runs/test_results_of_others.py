@@ -259,3 +259,30 @@ def test_a_folder_under_the_name_of_a_result_is_a_sentence_before_anything_is_do
     assert ran.status == 2
     assert f"{name} is a folder" in ran.err
     assert not (here / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("filter", "labels.parquet", "--min-confidence", "0.5", "-o", "own.parquet"),
+        ("report", "labels.parquet", "-o", "own.html"),
+        ("view", "labels.parquet", "0.png", "-o", "own.html"),
+        ("export", "labels.parquet", "--format", "paddleocr", "-o", "own"),
+    ],
+)
+def test_a_command_that_writes_files_replaces_its_own_kind_and_nothing_else(here, command):
+    assert ocrlabel(*OURS, "labels.parquet").status == 0
+    own = here / command[-1]
+    if command[0] == "export":
+        own.mkdir()
+        (own / "notes.txt").write_bytes(b"a user's own")
+    else:
+        own.write_bytes(b"a user's own")
+    ran = ocrlabel(*command)
+    assert ran.status == 2, ran
+    assert str(own.name) in ran.err
+    if own.is_file():
+        assert own.read_bytes() == b"a user's own"
+        own.unlink()
+        for _ in range(2):
+            assert ocrlabel(*command).status == 0

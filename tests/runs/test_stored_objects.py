@@ -24,7 +24,7 @@ from tests.support.faults import DiesAfter, PowerCut
 from tests.support.runs import BillingEngine, go, labels, made, runtime, timeless
 from tests.support.stored import KeepsAll, store_of, told
 
-CUT_AT = 21
+CUT_AT = 22
 """The write at which the power goes: a batch is journalled, the next one under way."""
 GOLDEN = Path(__file__).parents[1] / "golden" / "stored"
 WRITE = os.environ.get("OCRLABEL_GOLDEN") == "write"  # noqa: TID251 -- the tests' own shell

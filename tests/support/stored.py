@@ -82,6 +82,8 @@ def _digest(data: bytes) -> str:
 
 
 def _named(key: str, data: bytes) -> str:
+    if "/written/" in key:  # named by a table's bytes, which are the parquet library's
+        return f"{key.rpartition('/')[0]}/(sha256)"
     if "/journal/" not in key:
         return key
     stem, _, digest = key.rpartition("-")

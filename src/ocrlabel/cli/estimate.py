@@ -18,6 +18,7 @@ from ocrlabel.errors import ImageError
 from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 from ocrlabel.labels import FailureClass, ImageRef, Labelled, Outcome
 from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
+from ocrlabel.pipeline.join_plan import binds_nobody
 from ocrlabel.pipeline.plan import refuse_other
 from ocrlabel.pipeline.preflight import refuse_without_images
 from ocrlabel.pipeline.progress import read_progress
@@ -30,7 +31,8 @@ from ocrlabel.pipeline.workers.limits import RunLimits, limits_of
 from ocrlabel.wording import counted, duration, usd
 
 _AT_ONCE = 8
-_AS_OF = f"{PRICE_PER_PAGE_USD} USD per page: {PRICE_SOURCE}, {PRICE_DATE}"
+_AS_OF = f": {PRICE_SOURCE}, {PRICE_DATE}"
+_NO_KEY = {"UPSTAGE_API_KEY": "none-is-needed-to-price"}
 _S_PER_PAGE = {"rapidocr": 2.0, "tesseract": 1.0}
 """On one core of 2026, over photographed, scanned and printed pages; benchmarks/local_engine.py
 measures it anew (0.55 images/s for rapidocr on one thread, 1.0 for tesseract). A page may take a
@@ -40,12 +42,12 @@ _ENOUGH_PAGES = 5
 
 async def tell_estimate(source: str, place: wiring.Place, options: Options, keys: Keys) -> None:
     """Print the estimate. Raises ConfigError where the run would before its first request."""
-    chosen = wiring.choose_engine(options, keys)
+    chosen = _chosen(options, keys)
     print(chosen.why)
     dataset = await wiring.open_source(source, options, keys)
     try:
         print(f"input             {wiring.input_line(dataset)}")
-        before = _Before() if options.fresh else await _done_before(place, dataset, chosen)
+        before = _Before() if options.fresh else await _done_before(place, dataset, chosen, options)
         if chosen.notice and not before.rows:
             print(f"note              {chosen.notice}")
         if done := before.rows:
@@ -74,6 +76,15 @@ async def tell_estimate(source: str, place: wiring.Place, options: Options, keys
     print(f"output            {place.shown(place.layout.labels_key)}")
 
 
+def _chosen(options: Options, keys: Keys) -> wiring.Chosen:
+    """The engine of the run; what upstage costs is known without a key."""
+    named = ("UPSTAGE_API_KEYS", "UPSTAGE_API_KEY", "AWS_SECRET_ARN")
+    if options.engine != "upstage" or any(map(keys.get, named)):
+        return wiring.choose_engine(options, keys)
+    chosen = wiring.choose_engine(options, replace(keys, variables={**keys.variables, **_NO_KEY}))
+    return replace(chosen, why=f"{chosen.why}; no key is set: the run will need UPSTAGE_API_KEY")
+
+
 def _images_rows(seen: _Seen, options: Options) -> Iterator[tuple[str, str]]:
     yield "images", f"{seen.readable:,} readable, {counted(seen.pages, 'page')}"
     if seen.reused:
@@ -90,11 +101,14 @@ def _cost_rows(
 ) -> Iterator[tuple[str, str]]:
     pages, price_usd = seen.new_pages, chosen.engine.price_per_page_usd
     if not price_usd:
-        yield "price", "nothing: this engine reads on this machine"
+        other = f"{usd(pages * options.price_per_page)} without VAT"
+        paid = f"; --engine upstage would take {other}" if options.engine == "auto" else ""
+        yield "price", f"nothing: this engine reads on this machine{paid}"
         if pages and (line := time_line(chosen.engine, pages, before.pace)):
             yield "time", line
         return
-    yield "price", f"{usd(pages * price_usd)} ({_AS_OF})"
+    as_of = _AS_OF if price_usd == PRICE_PER_PAGE_USD else ""
+    yield "price", f"{usd(pages * price_usd)} without VAT ({price_usd:g} USD per page{as_of})"
     holding = before.limits.hold_for(options)
     rate = holding.rps or sum(lane.requests_per_s or 0.0 for lane in chosen.engine.lanes)
     if rate:
@@ -106,7 +120,7 @@ def _cost_rows(
 
 
 async def _done_before(
-    place: wiring.Place, dataset: ImageDataset, chosen: wiring.Chosen
+    place: wiring.Place, dataset: ImageDataset, chosen: wiring.Chosen, options: Options
 ) -> _Before:
     """What is there of this run. Raises RunMismatch where `run` would."""
     run = await find_run(wiring.make_runtime(place.store, lambda _: None), place.layout)
@@ -121,6 +135,8 @@ async def _done_before(
         engine=chosen.engine.name,
         options=dict(chosen.engine.options),
     )
+    if await binds_nobody(run, replace(run, plan=here, options=options)):
+        return _Before()
     refuse_other(plan, here, where=place.shown(place.layout.labels_key))
     metas = await checkpoint_metas(run)
     done: set[int] = set()

@@ -124,6 +124,7 @@ def import_(
 
         ocrlabel import paddle/ --format paddleocr --onto a.parquet -o b.parquet
     """
+    from ocrlabel.cli.quality import refuse_to_replace
     from ocrlabel.dataset.labels_table import read_labels, write_changed
     from ocrlabel.export.corrections import CORRECTED, UNCHANGED, UNTOUCHED, Merge, exported_pages
     from ocrlabel.export.formats import import_of
@@ -139,6 +140,8 @@ def import_(
             f"{len(merge.unmatched)} corrections fit no page of {onto}\n  {shown}\n"
             "  check --onto, or leave them out with --skip-unmatched"
         )
+    if output.resolve() != onto.resolve():
+        refuse_to_replace(output)
     write_changed(output, merge.rows(), source=onto, changed_by=f"import {format_name}")
     counts = merge.counts
     typer.echo(

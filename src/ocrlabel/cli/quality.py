@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -259,6 +259,8 @@ def filter_(
     written = [path.resolve() for path in (target, review) if path is not None]
     if inputs & set(written) or len(set(written)) < len(written):
         raise ConfigError("the tables that are read and written must be different files")
+    for path in filter(None, (target, review)):
+        refuse_to_replace(path)
     done = filter_table(
         labels,
         target,
@@ -290,6 +292,29 @@ def _need_quality() -> None:
         raise ConfigError(
             f"this command needs {', '.join(missing)}: in the clone, pip install '.[quality]'"
         )
+
+
+def refuse_to_replace(target: Path) -> None:
+    """Refuse to write over a file that is no labels table, or no page, of ocrlabel's."""
+    from ocrlabel.dataset.labels_table import table_info
+    from ocrlabel.errors import DatasetError
+
+    if not target.exists() or (target.is_file() and not target.stat().st_size):
+        return
+    with suppress(DatasetError):
+        if target.suffix == ".parquet" and table_info(target).get("table") == "labels":
+            return
+    if target.suffix == ".html" and b'name="generator" content="ocrlabel"' in _head(target):
+        return
+    raise ConfigError(
+        f"{target} is there, and ocrlabel did not write it\n"
+        "  name another file to write, or move that one away"
+    )
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(8192)
 
 
 def need_file(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocrlabel.cli.quality import need_file
+from ocrlabel.cli.quality import need_file, refuse_to_replace
 from ocrlabel.errors import ConfigError, RunMismatch
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def report(
     from ocrlabel.report.write import write_report
 
     target = output or _beside(labels, "_report.html")
+    refuse_to_replace(target)
     write_report(
         labels,
         _failures(labels),
@@ -104,6 +105,7 @@ def view(
         )
     attempts, raw = _from_checkpoints(labels, image_id)
     target = output or _beside(labels, "_view.html")
+    refuse_to_replace(target)
     document = DocumentDetails(image_id, rows, failure, attempts, raw)
     write_document(document, target, images=_reader(images))
     _done(target, show=open_)

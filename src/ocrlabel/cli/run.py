@@ -280,7 +280,7 @@ def _cost_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     account = record["account"]
     at_risk = sum(account["at_risk_pages"].values())
     wasted = sum(account["wasted_pages"].values())
-    line = f"{counted(account['billed_pages'], 'page')}, {usd(record['billed_usd'])}"
+    line = f"{counted(account['billed_pages'], 'page')}, {usd(record['billed_usd'])} without VAT"
     if wasted:
         line += f"; {wasted:,} of them in no label"
     rows = [("billed", line)]
