@@ -97,7 +97,7 @@ class RatePool:
                 now = self.clock()
                 at, name = self._soonest(now, cost)
                 if ready is not None and at - now <= NEAR_S:
-                    await ready(max(at, now))
+                    await ready(at)
                     now = self.clock()
                     at, name = self._soonest(now, cost)
                 if at <= now:
@@ -315,7 +315,8 @@ class LaneRate:
         """Our part of both budgets from now on."""
         before = self._requests(), self._pages()
         self.share = share
-        self._rescale(before, now)
+        if share.fraction > 0:  # until there is a share again, what is owed stays owed
+            self._rescale(before, now)
 
     def _search_goes_on(self, aimd: Aimd | None, now: float) -> None:
         before = self._requests(), self._pages()

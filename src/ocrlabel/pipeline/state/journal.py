@@ -312,6 +312,7 @@ class BatchJournal:
     by_key: dict[str, Outcome] = field(default_factory=dict)
     tried: dict[str, tuple[Attempt, ...]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock, compare=False, repr=False)
 
     def add(self, records: Iterable[Record]) -> None:
         """Take in records; the order in which they come makes no difference."""
@@ -383,13 +384,11 @@ class JournalCache:
     def __init__(self, round_: Round) -> None:
         self._round = round_
         self._journals: OrderedDict[int, BatchJournal] = OrderedDict()
-        self._locks: dict[int, asyncio.Lock] = {}
 
     async def fresh(self, batch: int) -> BatchJournal:
         """The journal of a batch with everything that is in it now."""
-        lock = self._locks.setdefault(batch, asyncio.Lock())
-        async with lock:
-            journal = self.begin(batch)
+        journal = self.begin(batch)
+        async with journal.reading:  # whoever waits here finds nothing left to read
             await refresh(self._round, batch, journal)
         return journal
 
@@ -411,4 +410,3 @@ class JournalCache:
     def drop(self, batch: int) -> None:
         """Forget a batch whose checkpoint is written."""
         self._journals.pop(batch, None)
-        self._locks.pop(batch, None)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ocrlabel.labels import Attempt, AttemptResult
 from ocrlabel.pipeline.budget.attempts import (
     UNREADABLE,
     AttemptClaim,
     AttemptClaimer,
     AttemptId,
+    Elsewhere,
+    KnownAttempts,
     OwnClaim,
+    RenewableClaim,
     nothing_in_flight,
 )
 from ocrlabel.pipeline.runtime import Owner
@@ -195,3 +201,83 @@ def test_an_attempt_of_a_process_of_this_host_that_runs_no_more_is_over_at_once(
         return found
 
     assert run_virtual(story()) == [True, False]
+
+
+def attempt(number: int, worker: str = "w1") -> Attempt:
+    return Attempt(number, "lane", 1.0, 2.0, AttemptResult.ANSWERED, 200, worker=worker)
+
+
+def test_what_was_claimed_and_is_not_known_to_have_ended_was_perhaps_sent_with_all_its_pages():
+    async def story():
+        store = DictStore()
+        places = [AttemptId(key, number) for key in (KEY, OTHER) for number in (1, 2)]
+        for pages, one in enumerate(places, 5):
+            await claimer(store).claim(one.key, one.number, batch=0, pages=pages)
+        ended = KnownAttempts()
+        ended.add(KEY, [attempt(1)])
+        gone = AttemptId(KEY, 3)
+        return [one async for one in claimer(store, "w2").unanswered([*places, gone], ended)]
+
+    assert run_virtual(story()) == [
+        Attempt(
+            number,
+            lane="",
+            sent_at_s=1_700_001_000.0,
+            latency_s=0.0,
+            result=AttemptResult.UNKNOWN,
+            message="its worker ended before an answer was saved",
+            worker="w1",
+            pages=pages,
+        )
+        for number, pages in ((2, 6), (1, 7), (2, 8))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("now_s", "covered", "may"),
+    [(99.9, True, True), (100.0, True, False), (99.9, False, False), (100.1, False, False)],
+)
+def test_a_claim_is_sent_while_its_time_and_its_money_last(now_s, covered, may):
+    ours = RenewableClaim(OwnClaim(KEY, 1, 1, 100.0), again=None, covered=lambda: covered)
+    assert ours.may_be_sent(now_s) is may
+
+
+@pytest.mark.parametrize(("turn_s", "good"), [(90.0, True), (98.9, True), (99.0, False)])
+def test_a_claim_is_renewed_where_a_timer_a_second_late_would_find_it_over(turn_s, good):
+    ours = RenewableClaim(OwnClaim(KEY, 1, 1, 100.0), again=None, covered=lambda: True)
+    assert ours.good_at(turn_s) is good
+
+
+@pytest.mark.parametrize("follows", [OwnClaim(KEY, 2, 1, 200.0), None])
+def test_while_a_claim_is_renewed_and_when_somebody_else_has_it_none_stands(follows):
+    async def story():
+        async def again():
+            seen.append(ours.stands)
+            return follows
+
+        seen, first = [], OwnClaim(KEY, 1, 1, 100.0)
+        ours = RenewableClaim(first, again, covered=lambda: True)
+        assert ours.stands is True
+        if follows is None:
+            with pytest.raises(Elsewhere):
+                await ours.renew()
+        else:
+            await ours.renew()
+        return seen, ours.stands, ours.claim == (follows or first)
+
+    assert run_virtual(story()) == ([False], follows is not None, True)
+
+
+# of one image, of two that differ in their last digit or their first, and of none
+KEYS = st.sampled_from([KEY, KEY[:-1] + "0", "0" + KEY[1:], "f" * 64, "0" * 64, ""])
+ATTEMPTS = st.lists(st.tuples(KEYS, st.integers(1, 9)), max_size=40)
+
+
+@given(ended=ATTEMPTS, asked=ATTEMPTS)
+def test_an_attempt_is_known_to_have_ended_exactly_when_it_was_taken_in(ended, asked):
+    known = KnownAttempts()
+    for count, (key, number) in enumerate(ended):
+        assert ((key, number) in known) is ((key, number) in ended[:count])
+        known.add(key, [attempt(number)])
+    for place in [*ended, *asked]:
+        assert (place in known) is (place in ended)

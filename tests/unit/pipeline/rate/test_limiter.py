@@ -13,13 +13,18 @@ from ocrlabel.engines.base import Lane
 from ocrlabel.pipeline.rate.aimd import Aimd, Ceiling
 from ocrlabel.pipeline.rate.fleet import ALONE, NOTHING, Share
 from ocrlabel.pipeline.rate.limiter import (
+    LATE,
+    LATE_FOR_TURN,
     MARGIN,
+    NEAR_S,
     STORM_LONGEST_S,
     Gcra,
     LaneRate,
+    LatencyEstimate,
     NoLanes,
     RatePool,
     Slot,
+    lane_caps,
 )
 from tests.support.clock import clock, run_virtual, sleep
 
@@ -55,6 +60,35 @@ def test_what_is_owed_stays_owed_when_the_rate_changes():
     fast, slow = Gcra(1.0), Gcra(4.0)
     assert slow.rescaled(12.0, 10.0, fast) == 18.0
     assert slow.rescaled(9.0, 10.0, fast) == 9.0
+    assert slow.rescaled(12.0, 10.0, Gcra(0.0)) == 12.0, "to no rate nothing was owed in units"
+
+
+def test_a_latency_is_guessed_then_taken_from_the_first_answer_and_then_from_the_last_twenty():
+    found = LatencyEstimate()
+    assert found.high_s == 4.0
+    found = found.with_answer(3.0)
+    assert found == LatencyEstimate(3.0, 1.5**2)
+    assert found.high_s == 6.0
+    found = found.with_answer(5.0)
+    assert found.mean_s == pytest.approx(3.2)
+    assert found.variance == pytest.approx(0.9 * (1.5**2 + 0.1 * 2.0**2))
+    assert found.high_s == pytest.approx(3.2 + 2 * found.variance**0.5)
+
+
+@pytest.mark.parametrize(
+    ("rates", "rps", "caps"),
+    [
+        ((3.0, 1.0), None, (math.inf, math.inf)),
+        ((3.0, 1.0), 8.0, (6.0, 2.0)),
+        ((5.0, None, 1.0), 18.0, (10.0, 6.0, 2.0)),
+        ((None, None), 6.0, (3.0, 3.0)),
+    ],
+)
+def test_a_fixed_rate_is_split_and_a_key_without_a_rate_of_its_own_counts_as_an_average_one(
+    rates, rps, caps
+):
+    lanes = [Lane(str(number), rate) for number, rate in enumerate(rates)]
+    assert tuple(lane_caps(lanes, rps).values()) == caps
 
 
 INTERVAL_S = 1 / (MARGIN * 4.0)
@@ -125,6 +159,15 @@ def test_at_a_high_rate_a_timer_may_be_late_by_half_an_interval_and_not_more():
     assert sent(fast, due_s + 0.006) == pytest.approx(due_s + 0.006 + interval_s)
 
 
+def test_whoever_is_exactly_as_late_as_is_allowed_is_in_time():
+    capped, free = lane(), lane(math.inf)
+    capped.requests_full_at = free.requests_full_at = 0.0
+    capped.take(LATE * INTERVAL_S, 1)
+    assert capped.requests_full_at == INTERVAL_S
+    free.take(LATE_FOR_TURN * INTERVAL_S, 1)
+    assert free.aimd.rises == 1
+
+
 def test_only_a_request_that_waited_for_the_rate_shows_that_a_higher_one_is_worth_a_try():
     for late_s, rises in ((0.0, 1), (0.05, 1), (0.07, 0), (5.0, 0)):
         rate = lane(math.inf)
@@ -150,9 +193,10 @@ def test_pages_follow_the_rate_that_a_key_turns_out_to_bear_where_they_are_said_
         rate = LaneRate.of(Lane("key", 4.0, 600.0, pages_follow=follows), cap_rps=8.0)
         rate.take(NOW, 100)
         assert rate.next_at(NOW, 10**6) == pytest.approx(NOW + 100 / (MARGIN * 10.0 * factor))
-    slower = LaneRate.of(Lane("key", 4.0, 600.0, pages_follow=True), cap_rps=2.0)
-    slower.take(NOW, 100)
-    assert slower.next_at(NOW, 10**6) == pytest.approx(NOW + 100 / (MARGIN * 10.0))
+    for documented_rps, cap_rps in ((4.0, 2.0), (None, 8.0)):
+        rate = LaneRate.of(Lane("key", documented_rps, 600.0, pages_follow=True), cap_rps=cap_rps)
+        rate.take(NOW, 100)
+        assert rate.next_at(NOW, 10**6) == pytest.approx(NOW + 100 / (MARGIN * 10.0))
 
 
 def test_a_budget_of_pages_alone_holds_where_requests_have_no_limit():
@@ -186,6 +230,16 @@ def test_what_is_owed_stays_owed_when_the_share_or_the_rate_changes():
     assert rate.ceiling == Ceiling(8.0, setting=3)
     rate.set_cap(math.inf, NOW, setting=4)
     assert rate.aimd == Aimd(4.0, 4.0, setting=4, documented_rps=4.0)
+
+
+def test_what_is_owed_stays_owed_while_a_worker_has_no_share():
+    rate = lane(pages_per_minute=600.0)
+    rate.take(NOW, 100)
+    owed = rate.requests_full_at, rate.pages_full_at
+    for share, now in ((NOTHING, NOW), (NOTHING, NOW + 0.1), (ALONE, NOW + 0.2)):
+        rate.set_share(share, now)
+        rate.remember(Ceiling(4.0, falls=1), now)
+    assert (rate.requests_full_at, rate.pages_full_at) == owed
 
 
 def test_a_cap_may_be_set_and_lifted_where_nothing_was_documented():
@@ -269,6 +323,7 @@ def test_a_turn_that_a_timer_missed_by_a_quarter_of_an_interval_is_still_ours():
     rate = lane()
     rate.set_share(Share(rank=1, members=4, fraction=0.25), NOW)
     at = rate.next_at(NOW + 10 * INTERVAL_S, 1)
+    assert at / INTERVAL_S % 4 == pytest.approx(1.0), "of every four turns the second"
     for late, still in ((0.2, True), (0.3, False)):
         now = at + late * INTERVAL_S
         expected = now if still else at + 4 * INTERVAL_S
@@ -304,8 +359,8 @@ def test_in_a_fleet_only_the_first_worker_looks_for_a_higher_rate(rank, rises):
     assert rate.aimd.rises == rises
 
 
-def pool(*lanes: Lane, rps: float | None = None, concurrency: int | None = None) -> RatePool:
-    return RatePool(lanes=lanes, clock=clock, sleep=sleep, rps=rps, concurrency=concurrency)
+def pool(*lanes: Lane, rps: float | None = None, **options) -> RatePool:
+    return RatePool(lanes=lanes, clock=clock, sleep=sleep, rps=rps, **options)
 
 
 def test_whoever_asked_first_sends_first():
@@ -347,8 +402,11 @@ def test_a_pool_without_keys_left_says_why():
         assert rate.retire("a", "401: wrong key") == ("b",)
         assert (await rate.acquire()).lane == "b"
         assert rate.retire("b", "403: no credit") == ()
-        with pytest.raises(NoLanes, match="a: 401: wrong key; b: 403: no credit"):
+        rate.retire("b", "500: what came later says less")
+        with pytest.raises(NoLanes, match="a: 401: wrong key; b: 403: no credit") as caught:
             await rate.acquire()
+        assert caught.value.reasons == rate.retired()
+        assert rate.retired() == {"a": "401: wrong key", "b": "403: no credit"}
 
     run_virtual(story())
 
@@ -381,12 +439,93 @@ def test_a_fixed_rate_is_split_as_the_keys_are():
     async def story() -> list[str]:
         rate = pool(Lane("a", 3.0), Lane("b", 1.0), rps=2.0)
         assert rate.rate_now() == pytest.approx(2.0 * 0.9875)
-        rate.set_rps(4.0)
-        assert rate.rate_now() == pytest.approx(4.0 * 0.9875)
+        rate.set_rps(5.0)
+        assert rate.rate_now() == pytest.approx(5.0 * 0.9875)
+        assert {ceiling.setting for ceiling in rate.ceilings().values()} == {0}
         return [(await rate.acquire()).lane for _ in range(400)]
 
     lanes = run_virtual(story())
     assert lanes.count("a") == pytest.approx(300, abs=3)
+
+
+def test_there_is_a_rate_to_share_where_a_key_or_the_run_has_one():
+    async def story() -> list[bool]:
+        lanes = (Lane("free"), Lane("key", 3.0), Lane("pages", None, 60.0))
+        found = [pool(Lane("free"), lane).is_limited for lane in lanes]
+        rate = pool(Lane("free"))
+        rate.set_rps(5.0)
+        return [*found, rate.is_limited]
+
+    assert run_virtual(story()) == [False, True, True, True]
+
+
+def test_a_document_of_unknown_or_no_pages_counts_as_one_page():
+    async def story() -> list[float]:
+        rate = pool(Lane("key", None, 60.0))
+        start = clock()
+        costs = (None, 0, 1, 2, None, 1)
+        return [(await rate.acquire(pages)).sent_at - start for pages in costs]
+
+    assert run_virtual(story()) == pytest.approx([n / MARGIN for n in (0, 1, 2, 3, 5, 6)])
+
+
+def test_a_request_is_made_ready_from_five_seconds_before_its_turn_on():
+    async def story() -> tuple[list[tuple[float, float]], Slot]:
+        rate = pool(Lane("key", 4.0, 600.0), rps=4.0)
+        rate.throttled(await rate.acquire(), retry_after_s=10.0)
+        told = []
+
+        async def ready(at: float) -> None:
+            told.append((clock(), at))
+
+        return told, await rate.acquire(1, ready)
+
+    told, slot = run_virtual(story(), start_s=0.0)
+    assert told == [(10.0 - NEAR_S + 0.5 * nap, 10.0) for nap in range(11)]
+    assert slot == Slot("key", 10.0)
+
+
+@pytest.mark.parametrize("lost", ["a", "b"])
+def test_what_changed_while_a_request_was_made_ready_counts_for_its_turn(lost):
+    async def story() -> list[Slot]:
+        rate = pool(Lane("a", 4.0, 60.0), Lane("b", 4.0, 60.0))
+
+        async def ready(at: float) -> None:
+            await sleep(2.0)
+            rate.retire(lost, "401")
+
+        return [await rate.acquire(3, ready) for _ in range(2)]
+
+    kept = {"a": "b", "b": "a"}[lost]
+    # the second is due at 5.04: it is made ready at 2.0, and again after a nap at 4.0
+    assert run_virtual(story(), start_s=0.0) == [Slot(kept, 2.0), Slot(kept, 6.5)]
+
+
+def test_a_request_that_was_let_through_ends_a_storm_whatever_came_of_it():
+    async def story(ends) -> int:
+        rate = pool(Lane("key", 4.0))
+        rate.throttled(await rate.acquire())
+        ends(rate, await rate.acquire())
+        rate.throttled(await rate.acquire())
+        return rate.ceilings()["key"].falls
+
+    assert run_virtual(story(RatePool.failed)) == 2
+    assert run_virtual(story(lambda rate, slot: rate.succeeded(slot, 1.0))) == 2
+    assert run_virtual(story(lambda rate, slot: None)) == 1
+
+
+@pytest.mark.parametrize("offset_s", [None, 12345.1])
+@pytest.mark.parametrize("rank", range(4))
+def test_a_worker_takes_its_turns_on_the_wall_clock_or_on_its_own_where_it_has_none(rank, offset_s):
+    async def story() -> list[float]:
+        wall = None if offset_s is None else lambda: clock() + offset_s
+        rate = pool(Lane("key", 4.0), rps=4.0, wall=wall)
+        rate.set_share(Share(rank=rank, members=4, fraction=0.25))
+        return [(await rate.acquire()).sent_at for _ in range(5)]
+
+    for sent_at in run_virtual(story())[1:]:
+        turn = (sent_at + (offset_s or 0.0)) / INTERVAL_S
+        assert turn % 4 == pytest.approx(rank, abs=1e-4) or turn % 4 > 4 - 1e-4
 
 
 def test_pages_have_a_budget_of_their_own():
@@ -449,6 +588,24 @@ def test_a_worker_without_a_share_waits_and_goes_on_when_it_has_one():
     assert 30 <= first_s <= 31.5
     # a quarter of 4/s, and only until the share ended at 60 s
     assert sent == pytest.approx(29, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("key", "concurrency", "wanted"),
+    [
+        (Lane("free"), None, 1),
+        (Lane("free"), 1, 1),
+        (Lane("free"), 7, 7),
+        (Lane("key", 3.0), 1, 1),
+        (Lane("key", 3.0), 5, 5),
+        (Lane("key", 3.0), None, 13),
+    ],
+)
+def test_in_flight_is_never_more_than_was_asked_for_nor_less_than_one(key, concurrency, wanted):
+    async def story() -> int:
+        return pool(key, concurrency=concurrency).in_flight_wanted()
+
+    assert run_virtual(story()) == wanted
 
 
 def test_in_flight_follows_rate_and_latency():

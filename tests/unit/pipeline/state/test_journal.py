@@ -29,6 +29,7 @@ from ocrlabel.pipeline.state.journal import (
     better,
     decode_records,
     encode_records,
+    journal_objects,
     merge_attempts,
     refresh,
 )
@@ -521,3 +522,64 @@ def test_the_journals_of_the_four_batches_used_last_are_kept():
         return cache.begin(1) is kept[1]
 
     assert not run_virtual(story())
+
+
+def cache_of(store) -> JournalCache:
+    return JournalCache(run_of(runtime(store)).round())
+
+
+def test_what_this_worker_wrote_is_in_the_journals_that_it_keeps_and_is_not_read_again():
+    async def story():
+        store = CountsCalls(DictStore())
+        cache = cache_of(store)
+        kept, key = cache.begin(0), KEYS.journal(0, "w1", "a" * 32)
+        await store.put(key, encode_records([tried(1)]))
+        cache.wrote(0, key, [tried(1)])
+        cache.wrote(1, KEYS.journal(1, "w1", "b" * 32), [tried(2)])
+        assert (await cache.fresh(0), cache.begin(1)) == (kept, BatchJournal())
+        return kept, {key}, store.calls["get"]
+
+    kept, seen, gets = run_virtual(story())
+    assert [one.number for one in kept.tried["ab" * 32]] == [1]
+    assert (kept.seen, gets) == (seen, 0)
+
+
+def test_a_batch_whose_checkpoint_is_written_is_forgotten_and_the_others_are_kept():
+    async def story():
+        cache = cache_of(DictStore())
+        kept = [cache.begin(batch) for batch in range(3)]
+        for batch in (1, 9):
+            cache.drop(batch)
+        return [cache.begin(batch) is kept[batch] for batch in range(3)]
+
+    assert run_virtual(story()) == [True, False, True]
+
+
+def test_those_who_read_one_batch_read_each_object_once_and_those_of_two_do_not_wait():
+    class Slow(CountsCalls):
+        async def get(self, key):
+            await sleep(1.0)
+            return await super().get(key)
+
+    async def story():
+        store = Slow(DictStore())
+        for batch in range(2):
+            await store.put(KEYS.journal(batch, "w1", "a" * 32), encode_records([tried(batch)]))
+        cache, began_s = cache_of(store), clock()
+        one, same, other = await asyncio.gather(*map(cache.fresh, (0, 0, 1)))
+        assert one is same
+        numbers = [[a.number for a in view.tried["ab" * 32]] for view in (one, other)]
+        return numbers, store.calls["get"], clock() - began_s
+
+    assert run_virtual(story()) == ([[0], [1]], 2, 1.0)
+
+
+def test_the_objects_of_every_journal_are_counted_by_batch():
+    async def story():
+        store = DictStore()
+        for batch, count in ((0, 3), (7, 1), (12, 2), (9999, 1)):
+            for number in range(count):
+                await store.put(KEYS.journal(batch, f"w{number}", "a" * 32), b"")
+        return await journal_objects(run_of(runtime(store)).round())
+
+    assert run_virtual(story()) == {0: 3, 7: 1, 12: 2, 9999: 1}
