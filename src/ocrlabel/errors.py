@@ -103,16 +103,6 @@ class ImageError(Exception):
         if failure is not None:
             self.failure = failure
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # exceptions with keyword arguments cross a process boundary only with help
-        return (_rebuild, (type(self), self.message, dict(self.__dict__)))
-
-
-def _rebuild(kind: type[ImageError], message: str, state: dict[str, object]) -> ImageError:
-    error = kind(message)
-    error.__dict__.update(state)
-    return error
-
 
 class Unreadable(ImageError):
     """The bytes are no image that may be read: broken, of no known kind, or over a limit."""

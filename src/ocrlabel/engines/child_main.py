@@ -16,8 +16,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ocrlabel.engines.children import receive, send
-from ocrlabel.errors import ConfigError, ImageError, Unreadable
+from ocrlabel.engines.children import pack, receive, send
+from ocrlabel.errors import ConfigError, ImageError
 from ocrlabel.labels import FailureClass
 
 
@@ -36,31 +36,27 @@ def main() -> None:
 
 
 def _serve(channel: socket.socket) -> None:
-    # pickle is safe here: both ends of the socket are ours
     factory, memory_limit_bytes = pickle.loads(receive(channel))  # noqa: S301 -- from our parent
     if memory_limit_bytes is not None:
         _limit_memory(memory_limit_bytes)
     try:
         work: Callable[[object], object] = factory()
     except ConfigError as error:
-        send(channel, pickle.dumps(error))
+        send(channel, pack({"config": str(error)}))
         return
-    send(channel, pickle.dumps(getattr(work, "about", None)))
+    send(channel, pack({"about": getattr(work, "about", None)}))
     while True:
         task = pickle.loads(receive(channel))  # noqa: S301 -- from our parent
-        result: object
         try:
-            result = work(task)
+            answer = pack({"result": work(task)})
         except ImageError as error:
-            result = error
+            answer = pack({"unreadable": [error.message, error.failure]})
         except MemoryError:
-            result = Unreadable(
-                "opening it needs more memory than a worker may use",
-                failure=FailureClass.TOO_MANY_PIXELS,
-            )
+            words = "opening it needs more memory than a worker may use"
+            answer = pack({"unreadable": [words, FailureClass.TOO_MANY_PIXELS]})
         del task
-        send(channel, pickle.dumps(result, protocol=5))
-        del result
+        send(channel, answer)
+        del answer
 
 
 def _exit_with_the_parent() -> None:

@@ -2,7 +2,9 @@
 
 An engine or an image that crashes, hangs or takes all memory must not end the run. So its work is
 done in processes of its own, each asked over a private socket (framed messages: eight bytes of
-length, then a pickle); what runs inside them is `child_main`.
+length, then the task as a pickle, or the result as plain values); what runs inside them is
+`child_main`. A process that an image has taken over gets no keys with its environment, and what it
+answers is data, checked against the type of a result: never a pickle, which is a program.
 
 Not multiprocessing: its spawn runs the user's own script again, which a notebook and a script
 without a main guard do not survive.
@@ -15,16 +17,20 @@ import contextlib
 import json
 import os
 import pickle
+import re
 import signal
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import IO, Any, Generic, TypeVar
 
-from ocrlabel.errors import ConfigError, EngineUnusable, ImageError, Unreadable
+from pydantic import TypeAdapter
+
+from ocrlabel.errors import ConfigError, EngineUnusable, Unreadable
 from ocrlabel.labels import FailureClass
 from ocrlabel.storage.folder import temporary_folder
 
@@ -38,6 +44,14 @@ _KEPT_STDERR_BYTES = 1_000_000
 _LAST_WORDS_BYTES = 2_000
 _GOODBYE_S = 5.0
 _LENGTH = struct.Struct("!Q")
+_MOST_ANSWER_BYTES = 1 << 29
+_BYTES = "$bytes"
+_STRANGE = "it gave an answer that is none"
+_NO_ANSWER = (ValueError, TypeError, LookupError, RecursionError, MemoryError, struct.error)
+_SECRET_NAME = re.compile(
+    "^AWS_|^UPSTAGE_|KEY|SECRET|TOKEN|PASS|CREDENTIAL|AUTH|COOKIE|SESSION", re.IGNORECASE
+)
+_PASSWORD_IN_URL = re.compile(r"://[^/@\s]*@")
 
 
 class ChildPool(Generic[Task, Result]):
@@ -48,7 +62,8 @@ class ChildPool(Generic[Task, Result]):
     other process at work, and only a death alone counts against it. A task that hangs is killed
     at once. After either, the next task finds a fresh process.
 
-    factory: see Child. timeout_s: for one task; start_timeout_s: until the factory is through.
+    factory: see Child. result: the type of a result. timeout_s: for one task; start_timeout_s:
+    until the factory is through.
     memory_limit_bytes: what one process may write to (Linux, RLIMIT_DATA); None: no limit.
     """
 
@@ -57,6 +72,7 @@ class ChildPool(Generic[Task, Result]):
         factory: Callable[[], Callable[[Task], Result]],
         size: int,
         *,
+        result: Any = Any,
         timeout_s: float,
         start_timeout_s: float = 120.0,
         memory_limit_bytes: int | None = None,
@@ -64,6 +80,7 @@ class ChildPool(Generic[Task, Result]):
     ) -> None:
         self.size = size
         self._factory = factory
+        self._result = TypeAdapter(result)
         self._timeout_s = timeout_s
         self._start_timeout_s = start_timeout_s
         self._memory_limit_bytes = memory_limit_bytes
@@ -120,7 +137,7 @@ class ChildPool(Generic[Task, Result]):
 
     async def _ask(self, child: Child, task: Task, allowed_s: float) -> Result:
         try:
-            result: Result = await child.ask(task, allowed_s)
+            result: Result = await child.ask(task, allowed_s, self._result)
         except ChildHung:
             raise Unreadable(
                 f"the {self._what} did not finish it within {allowed_s:g} s, and was killed",
@@ -255,8 +272,8 @@ class Child:
 
     factory is sent to the process (so it must be importable there: a top-level function or class,
     or a functools.partial of one), called once, and gives the function that does the tasks. The
-    function's attribute `about` (any value) becomes this child's `about`. An ImageError that it
-    raises comes back as a value; any other exception is the end of the process.
+    function's attribute `about` (plain values) becomes this child's `about`. An ImageError that it
+    raises comes back as Unreadable; any other exception is the end of the process.
     fit: it is waiting for a task.
     """
 
@@ -282,24 +299,32 @@ class Child:
     ) -> None:
         """Start and wait until the factory is through. Raises ConfigError or ChildDied."""
         self._spawn()
-        self.about = await self._exchange(pickle.dumps((factory, memory_limit_bytes)))
-        if isinstance(self.about, ConfigError):
-            raise self.about
+        answer = await self._exchange(pickle.dumps((factory, memory_limit_bytes)))
+        if "config" in answer:
+            self.fit = False
+            raise ConfigError(str(answer["config"]))
+        self.about = answer.get("about")
 
-    async def ask(self, task: object, timeout_s: float) -> Any:
-        """The task's result. Raises ImageError, ChildDied or ChildHung.
+    async def ask(self, task: object, timeout_s: float, result: TypeAdapter[Any]) -> Any:
+        """The task's result, of that type. Raises Unreadable, ChildDied or ChildHung.
 
         After ChildDied, ChildHung or a cancellation the process is not fit any more: kill it.
         """
         try:
             async with asyncio.timeout(timeout_s):
-                result = await self._exchange(pickle.dumps(task, protocol=5))
+                answer = await self._exchange(pickle.dumps(task, protocol=5))
         except TimeoutError:
             raise ChildHung from None
         self._forget_chatter()
-        if isinstance(result, ImageError):
-            raise result
-        return result
+        try:
+            if "unreadable" not in answer:
+                return result.validate_python(answer["result"])
+            message, failure = answer["unreadable"]
+            unreadable = Unreadable(str(message), failure=FailureClass(failure))
+        except _NO_ANSWER as error:
+            self.fit = False
+            raise ChildDied(0, _STRANGE) from error
+        raise unreadable
 
     async def close(self) -> None:
         """Let the process end by itself, kill it if it does not, and reap it."""
@@ -324,24 +349,27 @@ class Child:
             self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
                 [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
                 pass_fds=(theirs.fileno(),),
+                env=without_secrets(os.environ),
                 stdin=subprocess.PIPE,  # the lifeline: it ends when this process does
                 stdout=self._stderr,
                 stderr=self._stderr,
                 start_new_session=True,  # a Ctrl-C on the terminal does not reach it
             )
 
-    async def _exchange(self, payload: bytes) -> Any:
+    async def _exchange(self, payload: bytes) -> dict[str, Any]:
         if self._channel is None or self._process is None:
             raise ChildDied(0, "it was never started")
         self.fit = False
         try:
             await send_async(self._channel, payload)
-            answer = await receive_async(self._channel)
+            answer = unpack(await receive_async(self._channel))
+        except _NO_ANSWER as error:
+            raise ChildDied(0, _STRANGE) from error
         except (EOFError, BrokenPipeError, ConnectionResetError):
             await self._reap()
             raise ChildDied(self._process.returncode, self._last_words()) from None
         self.fit = True
-        return pickle.loads(answer)  # noqa: S301 -- from our own child, over a private socket
+        return answer
 
     async def _reap(self) -> None:
         process = self._process
@@ -390,6 +418,51 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
+    """Variables for a process that untrusted images are opened in: none that may hold a secret."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if not _SECRET_NAME.search(name) and not _PASSWORD_IN_URL.search(value)
+    }
+
+
+def pack(answer: Mapping[str, object]) -> bytes:
+    """Plain values, dataclasses and bytes: the length of their JSON, the JSON, then the bytes."""
+    blobs: list[bytes] = []
+
+    def plain(value: object) -> dict[str, object]:
+        if isinstance(value, bytes | bytearray):
+            blobs.append(bytes(value))
+            return {_BYTES: len(value)}
+        if not is_dataclass(value):
+            raise TypeError(f"a child's answer cannot hold a {type(value).__name__}")
+        return {one.name: getattr(value, one.name) for one in fields(value)}
+
+    text = json.dumps(answer, default=plain).encode()
+    return b"".join([_LENGTH.pack(len(text)), text, *blobs])
+
+
+def unpack(data: bytes | bytearray) -> dict[str, Any]:
+    """What was packed, dataclasses as dicts. Raises one of _NO_ANSWER for what was not."""
+    (length,) = _LENGTH.unpack_from(data)
+    at = _LENGTH.size + length
+
+    def whole(found: dict[str, Any]) -> Any:
+        nonlocal at
+        if found.keys() != {_BYTES}:
+            return found
+        start, at = at, at + found[_BYTES]
+        if not start <= at <= len(data):
+            raise ValueError("more bytes than there are")
+        return bytes(memoryview(data)[start:at])
+
+    answer = json.loads(data[_LENGTH.size : at], object_hook=whole)
+    if not isinstance(answer, dict):
+        raise TypeError(type(answer).__name__)
+    return answer
+
+
 def send(channel: socket.socket, payload: bytes) -> None:
     """Send one message; blocks until the other end has taken it into its buffer."""
     channel.sendall(_LENGTH.pack(len(payload)))
@@ -412,6 +485,8 @@ async def send_async(channel: socket.socket, payload: bytes) -> None:
 async def receive_async(channel: socket.socket) -> bytearray:
     """Like receive, on a non-blocking socket, without holding up the event loop."""
     (length,) = _LENGTH.unpack(await _receive_exactly_async(channel, _LENGTH.size))
+    if length > _MOST_ANSWER_BYTES:
+        raise ValueError(f"an answer of {length} bytes")
     return await _receive_exactly_async(channel, length)
 
 

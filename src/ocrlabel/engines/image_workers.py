@@ -28,6 +28,7 @@ class ImagePreparer:
         self._pool: ChildPool[bytes, Document] = ChildPool(
             partial(partial, _prepared, accepts),
             parallel,
+            result=Document,
             timeout_s=timeout_s,
             memory_limit_bytes=_PREPARER_MEMORY_BYTES,
             what="image opening",
@@ -54,6 +55,7 @@ def image_inspector(limits: ImageLimits, *, parallel: int) -> ChildPool[bytes, i
     return ChildPool(
         partial(partial, _pages, limits),
         parallel,
+        result=int,
         timeout_s=60.0,
         memory_limit_bytes=_INSPECTOR_MEMORY_BYTES,
         what="image opening",

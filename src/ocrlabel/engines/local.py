@@ -72,6 +72,7 @@ class LocalEngine:
         self._pool: ChildPool[LocalTask, HeaderFacts | tuple[Page, ...]] = ChildPool(
             partial(LocalWork, reader, LOCAL_LIMITS, DPI),
             self.parallel,
+            result=HeaderFacts | tuple[Page, ...],
             timeout_s=page_timeout_s,
             what=name,
         )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import pytest
 
 from ocrlabel.engines.children import ChildPool
 from ocrlabel.errors import ConfigError, EngineUnusable, Unreadable
-from ocrlabel.labels import FailureClass
+from ocrlabel.images.headers import HeaderFacts
+from ocrlabel.labels import Document, FailureClass, Page, Word
 
 # The processes import their work by name, so it lies in a module of its own, as an engine's does.
 WORK = """
@@ -71,6 +73,11 @@ class Work:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGTERM)
             return "alive"
+        if kind == "environment":
+            return dict(os.environ)
+        if kind == "answers":
+            os.write(int(sys.argv[1]), value)
+            time.sleep(60)
         if kind == "unpicklable":
             return lambda: None
 """
@@ -350,3 +357,84 @@ def test_a_busy_process_ends_when_its_parent_is_killed(work, tmp_path):
         assert is_running(pid)
         os.kill(parent.pid, signal.SIGKILL)
     wait_until(lambda: not is_running(pid), f"process {pid} outlived its parent")
+
+
+class Touch:
+    """A pickle that makes a file where it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mknod, (str(self.path),))
+
+
+def framed(data: bytes) -> bytes:
+    return len(data).to_bytes(8, "big") + data
+
+
+def as_answer(text: bytes) -> bytes:
+    return framed(framed(text))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\xff" * 8,  # of more bytes than there are
+        framed(b""),
+        framed(b"\xff" * 8 + b"{}"),
+        as_answer(b""),
+        as_answer(b"[" * 100_000),
+        as_answer(b"[1]"),
+        as_answer(b"{}"),
+        as_answer(b'{"result": {"data": 5}}'),
+        as_answer(b'{"result": {"data": {"$bytes": 99}, "format": "png", "page_count": 1}}'),
+        as_answer(b'{"result": {"data": {"$bytes": -9}, "format": "png", "page_count": 1}}'),
+        as_answer(b'{"result": {"data": {"$bytes": "x"}, "format": "png", "page_count": 1}}'),
+        as_answer(b'{"unreadable": ["x", "of no class"]}'),
+        as_answer(b'{"unreadable": 7}'),
+    ],
+)
+def test_an_answer_that_is_none_is_the_death_of_its_process(work, answer):
+    pool = pool_of(work, result=Document)
+    (outcome,) = with_pool(pool, ("answers", answer))
+    assert isinstance(outcome, Unreadable)
+    assert outcome.failure is FailureClass.CRASHED
+    assert "it gave an answer that is none" in outcome.message
+
+
+def test_a_process_that_was_taken_over_can_run_nothing_in_the_parent(work, tmp_path):
+    ran = tmp_path / "ran"
+    for answer in (framed(pickle.dumps(Touch(ran))), as_answer(pickle.dumps(Touch(ran)))):
+        (outcome,) = with_pool(pool_of(work), ("answers", answer))
+        assert isinstance(outcome, Unreadable)
+    assert not ran.exists()
+
+
+def test_documents_pages_and_facts_come_back_as_they_were(work):
+    word = Word("한", ((0, 0), (9.5, 0), (9.5, 5), (0, 5)), None)
+    values = [
+        (Document, Document(b"\0" * 99, "png", None, ((3, 4),))),
+        (HeaderFacts | tuple[Page, ...], HeaderFacts("pdf", 2, ((3, 4), (5, 6)), 6, turned=True)),
+        (HeaderFacts | tuple[Page, ...], (Page(1, 30, 40, (word, word), 0.5), Page(2, 1, 1))),
+        (HeaderFacts | tuple[Page, ...], ()),
+        (int, 7),
+    ]
+    for kind, value in values:
+        assert with_pool(pool_of(work, result=kind), ("echo", value)) == [value]
+
+
+def test_no_process_gets_a_secret_with_its_environment(work, monkeypatch):
+    secret = {
+        "UPSTAGE_API_KEY": "up_x", "UPSTAGE_API_KEYS": "up_x@3", "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_ACCESS_KEY_ID": "a", "AWS_SESSION_TOKEN": "t", "AWS_PROFILE": "p", "HF_TOKEN": "h",
+        "GH_PAT_TOKEN": "g", "DB_PASSWORD": "d", "HTTPS_PROXY": "http://me:pw@proxy:3128",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/c", "aws_secret_access_key": "s",
+    }  # fmt: skip
+    plain = {"OMP_NUM_THREADS": "1", "TESSDATA_PREFIX": "/t", "HTTP_PROXY": "http://proxy:3128"}
+    for name, value in (secret | plain).items():
+        monkeypatch.setenv(name, value)
+    (there,) = with_pool(pool_of(work), ("environment", 0))
+    assert not secret.keys() & there.keys()
+    assert plain.items() <= there.items()
+    assert there["PATH"] == os.environ["PATH"]  # noqa: TID251 -- what this process has itself
