@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, cast
 
 from PIL.Image import Image
 
@@ -88,18 +88,14 @@ class LocalEngine:
 
     async def prepare(self, data: bytes) -> Document:
         """Headers only: the pixels are decoded where they are read. Raises Unreadable."""
-        facts = await self._pool.run(LocalTask(data, headers_only=True))
-        if not isinstance(facts, HeaderFacts):
-            raise TypeError(type(facts))
+        facts = cast("HeaderFacts", await self._pool.run(LocalTask(data, headers_only=True)))
         return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
 
     async def recognise(self, document: Document, lane: str) -> Answer:  # noqa: ARG002 -- one lane
         """Read every page. Raises Unreadable, also for what kills or hangs its process."""
         allowed_s = self._page_timeout_s * (document.page_count or 1)
         pages = await self._pool.run(LocalTask(document.data), timeout_s=allowed_s)
-        if isinstance(pages, HeaderFacts):
-            raise TypeError(type(pages))
-        return Answer(pages, self._model_version)
+        return Answer(cast("tuple[Page, ...]", pages), self._model_version)
 
     def parse(self, raw: bytes, document: Document) -> Answer:
         """There is no raw answer to make one from again."""

@@ -9,6 +9,7 @@ import hashlib
 import math
 import sqlite3
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow
@@ -65,6 +66,17 @@ def is_ignored(word: Word, label: str, options: ExportOptions) -> bool:
     if options.ignore_below is None or word.confidence is None:
         return False
     return word.confidence < options.ignore_below
+
+
+def with_size(rows: Iterable[LabelRow], why: str, remedy: str = "") -> Iterator[LabelRow]:
+    """Return the rows. Raises ConfigError, which says why, for a page of unknown size."""
+    for row in rows:
+        if row.width_px <= 0 or row.height_px <= 0:
+            raise ConfigError(
+                f"{row.id}: the table has no size for this page, and {why}\n"
+                f"  label the images with this version of ocrlabel{remedy}"
+            )
+        yield row
 
 
 def split_of(row: LabelRow, plan: SplitPlan) -> str:

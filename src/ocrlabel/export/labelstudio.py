@@ -27,8 +27,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import quoteattr
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
-from ocrlabel.errors import ConfigError, DatasetError
-from ocrlabel.export.export_pages import ExportPage, ExportWord
+from ocrlabel.errors import DatasetError
+from ocrlabel.export.export_pages import ExportPage, ExportWord, with_size
 from ocrlabel.export.formats import Correction
 from ocrlabel.export.import_files import files, number, read_json
 from ocrlabel.export.output_folder import JsonFile
@@ -49,21 +49,13 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     url = session.options.image_url or LOCAL_FILES + served
     tasks = JsonFile(session.folder.path("tasks.json"), head="[", tail="]")
     session.opened.callback(tasks.close)
-    for page, name in session.placed(map(_sized, rows), "images"):
+    sized = with_size(rows, "Label Studio's coordinates are percent of it")
+    for page, name in session.placed(sized, "images"):
         tasks.add(_task(page, address(name, url)))
         classes.update(dict.fromkeys(_label(word) for word in page.words))
         session.listed(page, name)
     path = session.folder.path("labeling_config.xml")
     path.write_text(labeling_config(tuple(classes)), encoding="utf-8", newline="\n")
-
-
-def _sized(row: LabelRow) -> LabelRow:
-    if row.width_px <= 0 or row.height_px <= 0:
-        raise ConfigError(
-            f"{row.id}: the table has no size for this page, and Label Studio's coordinates are"
-            " percent of it\n  label the images with this version of ocrlabel"
-        )
-    return row
 
 
 def address(path: str, url: str) -> str:

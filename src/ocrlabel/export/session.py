@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from functools import cache, cached_property, wraps
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
@@ -87,31 +88,29 @@ FileT = TypeVar("FileT", bound=Closable)
 WritePages: TypeAlias = "Callable[[ExportSession, Iterator[LabelRow]], None]"
 
 
+@dataclass
 class ExportSession:
-    """The part that all formats share."""
+    """The part that all formats share. opened: what is closed when the export ends.
 
-    def __init__(
-        self,
-        format_name: str,
-        images: ImageFinder | None,
-        output: Path,
-        options: ExportOptions,
-        opened: ExitStack,
-    ) -> None:
-        self.images = images
-        self._output = output
-        self.options = options
-        self.opened = opened
-        self.counts = Summary(format_name)
-        self.card_head = ""
-        """What the format wants at the head of the card (Hugging Face reads YAML there)."""
-        self._names = opened.enter_context(closing(PageNames()))
-        self.leaks = opened.enter_context(closing(Leaks()))
+    card_head: what the format wants at the head of the card (Hugging Face reads YAML there).
+    """
+
+    format: str
+    images: ImageFinder | None
+    output: Path
+    options: ExportOptions
+    opened: ExitStack
+    card_head: str = ""
+
+    def __post_init__(self) -> None:
+        self.counts = Summary(self.format)
+        self._names = self.opened.enter_context(closing(PageNames()))
+        self.leaks = self.opened.enter_context(closing(Leaks()))
 
     @cached_property
     def folder(self) -> OutputFolder:
         """The folder to write to, made when it is first asked for. Raises ConfigError."""
-        return OutputFolder(self._output, self.counts.format, self.options)
+        return OutputFolder(self.output, self.format, self.options)
 
     def by_split(self, open_files: Callable[[str], FileT]) -> Callable[[str], FileT]:
         """Return what gives a split's files: opened when first wanted, closed with the export."""
@@ -159,8 +158,7 @@ class ExportSession:
         """Return the images. Raises ConfigError where there are none: a format is made of them."""
         if self.images is None:
             raise ConfigError(
-                f"--format {self.counts.format} is made of the images\n"
-                "  name their folder with --images"
+                f"--format {self.format} is made of the images\n  name their folder with --images"
             )
         return self.images
 

@@ -15,8 +15,7 @@ import json
 from collections.abc import Iterator
 
 from ocrlabel.dataset.labels_table import LabelRow
-from ocrlabel.errors import ConfigError
-from ocrlabel.export.export_pages import ExportWord
+from ocrlabel.export.export_pages import ExportWord, with_size
 from ocrlabel.export.geometry import quad
 from ocrlabel.export.session import ExportSession, exporter
 
@@ -28,7 +27,8 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write labels/SPLIT/*.txt, data.yaml and, with images, images/SPLIT/*.jpg."""
     classes = {"text": 0}
     splits: dict[str, None] = {}
-    for page, name in session.placed(map(_sized, rows), "images", "{split}"):
+    sized = with_size(rows, "YOLO's coordinates are shares of it", ", or use --format coco")
+    for page, name in session.placed(sized, "images", "{split}"):
         kept = [word for word in page.words if not word.ignored]
         session.counts.left_out[IGNORED] += len(page.words) - len(kept)
         lines = [_line(word, page.row, classes) for word in kept]
@@ -38,15 +38,6 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
         session.listed(page, name, kept=len(kept))
     yaml = _data_yaml(tuple(splits), tuple(classes))
     session.folder.path("data.yaml").write_text(yaml, encoding="utf-8", newline="\n")
-
-
-def _sized(row: LabelRow) -> LabelRow:
-    if row.width_px <= 0 or row.height_px <= 0:
-        raise ConfigError(
-            f"{row.id}: the table has no size for this page, and YOLO's coordinates are shares"
-            " of it\n  label the images with this version of ocrlabel, or use --format coco"
-        )
-    return row
 
 
 def _line(word: ExportWord, row: LabelRow, classes: dict[str, int]) -> str:
