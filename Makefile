@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test mutants check cloud render cover format bench dist lock clean
+.PHONY: help setup demo test mutants chaos check cloud render cover format bench dist lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -31,6 +31,9 @@ mutants: $(VENV)/.dev ## break the promise's modules line by line: tests must no
 	nice $(BIN)/mutmut run --max-children $(JOBS) $(if $(SEED),'*__mutmut_*$(SEED)') >mutants.log || \
 		{ tail -n 40 mutants.log; exit 1; }
 	$(BIN)/python tests/mutants/judge.py
+
+chaos: $(VENV)/.dev ## the fault campaign: 200 runs with everything going wrong (ARGS="--seeds 5")
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, and who may import whom
 	$(BIN)/ruff check
