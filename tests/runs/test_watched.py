@@ -11,11 +11,13 @@ import pytest
 from ocrlabel.cli.progress import ProgressStatistics
 from ocrlabel.cli.status import lines
 from ocrlabel.engines.base import Lane
-from ocrlabel.errors import Interrupted, Rejected, Unavailable
+from ocrlabel.errors import BudgetReached, Interrupted, Rejected, Unavailable
 from ocrlabel.options import Options
-from ocrlabel.pipeline.events import Notice, Started
+from ocrlabel.pipeline.events import CapChanged, Notice, Started
+from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.status import read_status
+from ocrlabel.pipeline.workers.limits import change_limits
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import LAYOUT, BillingEngine, Told, go, made, runtime
 from tests.support.stores import DictStore
@@ -218,3 +220,51 @@ def test_the_account_of_a_run_says_how_long_it_was_worked_on():
     status = run_virtual(read_status(runtime(store, "w3"), LAYOUT, watch_s=2.0))
     assert status.active_s == done.record.active_s
     assert 2 <= done.record.active_s <= done.record.ended_at_s - done.record.created_at_s
+
+
+def stopped_at_a_cap(*, and_then=None):
+    """What status tells after a cap of twelve pages ended a run of fifty, and it was changed."""
+    store, engine = DictStore(), BillingEngine()
+
+    async def story():
+        with pytest.raises(BudgetReached):
+            await go(store, made(50), engine, Options(batch_size=10, max_cost=0.018))
+        run = await find_run(runtime(store, "w2"), LAYOUT)
+        if and_then is not None:
+            await change_limits(run, {"max_cost_usd": and_then})
+        return await read_status(runtime(store, "w3"), LAYOUT, watch_s=2.0)
+
+    return dict(lines(run_virtual(story()), 0.0015))
+
+
+def test_after_its_cap_status_says_so_and_what_goes_on():
+    told = stopped_at_a_cap()
+    assert told["cap"] == "0.0180 USD, for the whole run"
+    assert told["state"].startswith("stopped at its cap; the command goes on with a higher")
+    assert "ocrlabel set" in told["state"]
+
+
+@pytest.mark.parametrize(("cap_usd", "at_it"), [(0.03, False), (0.018, True), (0.01, True)])
+def test_once_the_cap_was_raised_the_same_command_goes_on(cap_usd, at_it):
+    state = stopped_at_a_cap(and_then=cap_usd)["state"]
+    assert state.startswith("stopped at its cap") is at_it
+
+
+def test_a_rate_that_is_set_to_auto_is_told_as_auto():
+    store, told = DictStore(), Told()
+    engine = BillingEngine(latency_s=5.0, lanes=(Lane("key", 1.0, None),))
+
+    async def story():
+        options = Options(batch_size=10, rps=1.0)
+        running = asyncio.ensure_future(go(store, made(50), engine, options, told=told))
+        await sleep(12.0)
+        run = await find_run(runtime(store, "w2"), LAYOUT)
+        await change_limits(run, {"rps": None, "max_cost_usd": 5.0})
+        await sleep(15.0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    run_virtual(story())
+    (said,) = [one.message for one in told.events if getattr(one, "kind", "") == "settings"]
+    assert said == "changed for this run: --rps auto, --max-cost 5"
+    assert CapChanged(5.0) in told.events

@@ -7,9 +7,10 @@ bar on a terminal, plain lines elsewhere, and JSON lines, with metrics, for the 
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TextIO
 
 from ocrlabel.cli.exit_codes import lasting
@@ -20,6 +21,7 @@ from ocrlabel.pipeline.events import (
     AllSettled,
     Asked,
     BatchSaved,
+    CapChanged,
     Event,
     Fleet,
     Notice,
@@ -113,7 +115,7 @@ class ProgressBar(Display):
         if progress.failed:
             parts.append(f"[red]{progress.failed:,} failed[/red]")
         if progress.left_s is not None:
-            parts.append(f"{duration(progress.left_s)} left")
+            parts.append(time_left(progress, progress.left_s))
         if progress.price_per_page_usd:
             parts.append(spent_of_projected(progress))
         if progress.others.workers:
@@ -237,6 +239,8 @@ class JsonLines(Display):
             "images_per_s": round(progress.images_per_s, 3),
             "left_s": None if left_s is None else round(left_s),
             "spent_usd": round(progress.spent_usd, 6),
+            "projected_usd": round(progress.projected_usd, 6),
+            "max_cost_usd": progress.cap_usd,
         }
 
     def _metrics(self) -> None:
@@ -276,8 +280,14 @@ class JsonLines(Display):
 
 
 def spent_of_projected(progress: ProgressStatistics) -> str:
-    """0.0600 USD of about 0.1200 USD."""
-    return f"{usd(progress.spent_usd)} of about {usd(progress.projected_usd)}"
+    """0.0600 USD of about 0.1200 USD, cap 0.5000 USD."""
+    cap = f", cap {usd(progress.cap_usd)}" if progress.cap_usd is not None else ""
+    return f"{usd(progress.spent_usd)} of about {usd(progress.projected_usd)}{cap}"
+
+
+def time_left(progress: ProgressStatistics, left_s: float) -> str:
+    """12 min left; or how long until the cap ends it."""
+    return f"{duration(left_s)} {'to the cap' if progress.cap_comes_first else 'left'}"
 
 
 def progress_line(progress: ProgressStatistics) -> str:
@@ -287,7 +297,7 @@ def progress_line(progress: ProgressStatistics) -> str:
         parts.append(f"{progress.failed:,} failed")
     parts.append(f"{progress.images_per_s:.2f} images/s")
     if progress.left_s is not None:
-        parts.append(f"{duration(progress.left_s)} left")
+        parts.append(time_left(progress, progress.left_s))
     if progress.price_per_page_usd:
         parts.append(f"{spent_of_projected(progress)} spent")
     if progress.others.workers:
@@ -333,6 +343,8 @@ class ProgressStatistics:
             case Fleet():
                 before, self.others = self.others, event
                 self._count_recent(_rows(event) - _rows(before))
+            case CapChanged(max_cost_usd=cap_usd):
+                self._start = replace(self._start, max_cost_usd=cap_usd)
             case AllSettled():
                 self._all_settled = True
             case _:
@@ -378,7 +390,7 @@ class ProgressStatistics:
     @property
     def left_s(self) -> float | None:
         """Seconds for the rest at the present rate; None while unknown, or with nothing left."""
-        left = self.rows - self.done
+        left = min(self.rows - self.done, self._rows_in_cap)
         early = self._recent_rows < _ENOUGH_ROWS or self.clock() - self.began_s < _ENOUGH_S
         return None if early or not left else left / self.images_per_s
 
@@ -395,7 +407,31 @@ class ProgressStatistics:
     @property
     def projected_usd(self) -> float:
         """The cost of the whole run, if the rest costs as much per row as the rows done."""
-        return self.spent_usd / self.done * self.rows if self.done else 0.0
+        return self.spent_usd + (self.rows - self.done) * self._usd_per_row
+
+    @property
+    def _usd_per_row(self) -> float:
+        """What the rows of this command cost so far, and before its first what is expected."""
+        before = max(1, self._start.done)
+        pages = self.spent_here + self.others.spent_pages + before * self._start.pages_per_row
+        rows = self.done_here + _rows(self.others) + before
+        return pages / rows * self.price_per_page_usd
+
+    @property
+    def cap_usd(self) -> float | None:
+        """The most that the whole run may cost; None for an engine that costs nothing."""
+        return self._start.max_cost_usd if self.price_per_page_usd else None
+
+    @property
+    def cap_comes_first(self) -> bool:
+        """Whether the cap will be reached before the last row."""
+        return self._rows_in_cap < self.rows - self.done
+
+    @property
+    def _rows_in_cap(self) -> float:
+        if self.cap_usd is None or not self._usd_per_row:
+            return math.inf
+        return max(0.0, self.cap_usd - self.spent_usd) / self._usd_per_row
 
 
 def _rows(fleet: Fleet) -> int:

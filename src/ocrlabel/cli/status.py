@@ -76,7 +76,8 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
         allowed = _allowed(_standing(found, "working"))
         rows.append(("rate", f"{found.images_per_s:.2f} images/s{allowed}"))
     if found.left_s is not None:
-        rows.append(("time left", duration(found.left_s)))
+        to_cap = ", until the cap is reached" if found.cap_comes_first else ""
+        rows.append(("time left", f"{duration(found.left_s)}{to_cap}"))
     if found.active_s:
         rows.append(("time", f"{duration(found.active_s)} of work"))
     if account.requests:
@@ -87,6 +88,8 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
             pages = f"{counted(account.billed_pages, 'page')} billed{perhaps}"
             rows.append(("spent", f"{usd(spent_usd)} ({pages})"))
         rows.append(("requests", _listed(account.requests).strip(" ()")))
+    if price_usd and found.limits.max_cost_usd is not None:
+        rows.append(("cap", f"{usd(found.limits.max_cost_usd)}, for the whole run"))
     rows += worker_lines(found.workers, price_usd)
     rows += interruption_lines(found.workers, account, price_usd)
     reason = found.record.reason if found.record is not None else ""
@@ -112,6 +115,7 @@ def told(found: Status, price_per_page_usd: float) -> dict[str, Any]:
         "left_s": found.left_s,
         "account": asdict(found.account),
         "spent_usd": round(found.account.spent_pages * price_usd, 6),
+        "max_cost_usd": found.limits.max_cost_usd,
         "interruptions": {
             "lost": [one.worker for one in _standing(found, "lost")],
             "stopped": {one.worker: one.stopped for one in found.workers if one.stopped},
@@ -155,6 +159,9 @@ def _state(found: Status) -> str:
         return f"perhaps running: {counted(quiet, 'worker')} without a word just now"
     if found.a_part_was_asked_for:
         return "a part is done, as asked; without --limit and --sample the command does the rest"
+    if found.stopped_at_cap:
+        raised = "the command goes on with a higher --max-cost, or without one after `ocrlabel set`"
+        return f"stopped at its cap; {raised}"
     return "stopped; the same command goes on"
 
 

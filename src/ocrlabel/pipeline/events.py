@@ -10,7 +10,10 @@ from ocrlabel.labels import Attempt, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The run begins or goes on: rows that this command is to do, and how many of them are done."""
+    """The run begins or goes on: rows that this command is to do, and how many of them are done.
+
+    spent_pages: of the whole run. pages_per_row: what a row may be expected to cost.
+    """
 
     rows: int
     done: int
@@ -18,6 +21,15 @@ class Started:
     engine: str
     price_per_page_usd: float
     spent_pages: int
+    pages_per_row: float = 1.0
+    max_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CapChanged:
+    """Another cap holds for the whole run."""
+
+    max_cost_usd: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +78,4 @@ class Notice:
     message: str
 
 
-Event: TypeAlias = Started | RowDone | Asked | BatchSaved | Fleet | AllSettled | Notice
+Event: TypeAlias = Started | CapChanged | RowDone | Asked | BatchSaved | Fleet | AllSettled | Notice

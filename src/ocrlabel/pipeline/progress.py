@@ -33,6 +33,11 @@ class RunProgress:
     failed: int = 0
     open_batches: tuple[int, ...] = ()
 
+    @property
+    def pages_per_row(self) -> float:
+        """Pages that a row may be expected to cost: as those did that are labelled, else one."""
+        return self.account.billed_pages / self.tally.labelled if self.tally.labelled else 1.0
+
 
 async def read_progress(
     run: Run,

@@ -241,6 +241,8 @@ def _started(worker: Worker, found: RunProgress, selection: Selection) -> Starte
         engine=worker.engine.name,
         price_per_page_usd=worker.run.price_per_page_usd,
         spent_pages=found.account.spent_pages,
+        pages_per_row=found.pages_per_row,
+        max_cost_usd=worker.run.options.max_cost,
     )
 
 

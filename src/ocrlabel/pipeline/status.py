@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Attempt, AttemptResult, Tally
 from ocrlabel.pipeline.budget.account import Account, of_attempts, pages_at_risk
 from ocrlabel.pipeline.budget.attempts import AttemptReader, KnownAttempts
+from ocrlabel.pipeline.budget.budget import CAP_REACHED
 from ocrlabel.pipeline.merge.partial import A_PART
 from ocrlabel.pipeline.merge.run_record import RunRecord, read_record
 from ocrlabel.pipeline.plan import Plan
@@ -31,6 +33,7 @@ from ocrlabel.pipeline.workers.heartbeat import (
     session_of,
     silence_s,
 )
+from ocrlabel.pipeline.workers.limits import RunLimits, limits_of
 
 _ENOUGH_ROWS = 5
 """Fewer say nothing about how long the rest takes."""
@@ -83,6 +86,7 @@ class Status:
     active_s: float = 0.0
     images_per_s: float | None = None
     steady: bool = False
+    limits: RunLimits = field(default_factory=RunLimits)
 
     @property
     def complete(self) -> bool:
@@ -101,7 +105,29 @@ class Status:
         """Seconds that the rest takes at the present rate."""
         if self.complete or not self.images_per_s or not self.steady:
             return None
-        return self.tally.not_reached / self.images_per_s
+        return min(self.tally.not_reached, self._rows_in_cap) / self.images_per_s
+
+    @property
+    def cap_comes_first(self) -> bool:
+        """Whether the cap will be reached before the last row."""
+        return self._rows_in_cap < self.tally.not_reached
+
+    @property
+    def stopped_at_cap(self) -> bool:
+        """Whether the cap ended it, and was not raised since."""
+        if self.record is None or not self.record.reason.startswith(CAP_REACHED):
+            return False
+        cap_usd, then_usd = self.limits.max_cost_usd, self.record.max_cost_usd
+        return cap_usd is not None and then_usd is not None and cap_usd <= then_usd
+
+    @property
+    def _rows_in_cap(self) -> float:
+        price_usd = self.record.price_per_page_usd if self.record is not None else 0.0
+        if self.limits.max_cost_usd is None or not price_usd:
+            return math.inf
+        pages = self.limits.max_cost_usd / price_usd - self.account.spent_pages
+        per_row = RunProgress(self.tally, self.account).pages_per_row
+        return max(0.0, pages) / per_row if per_row else math.inf
 
 
 async def read_status(runtime: Runtime, layout: Layout, *, watch_s: float) -> Status:
@@ -115,6 +141,12 @@ async def read_status(runtime: Runtime, layout: Layout, *, watch_s: float) -> St
             f"there is no run here: {runtime.where(layout.plan_key)} does not exist\n"
             "  name the labels table that the run writes: ocrlabel status labels.parquet"
         )
+    found = await _read_status(run, watch_s=watch_s)
+    return replace(found, limits=await limits_of(run))
+
+
+async def _read_status(run: Run, *, watch_s: float) -> Status:
+    runtime = run.runtime
     heartbeats = Heartbeats(run, duration_s=60.0)
 
     def workers(perhaps: Mapping[str, int]) -> Workers:

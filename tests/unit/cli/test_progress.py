@@ -15,8 +15,8 @@ from ocrlabel.cli.progress import (
     ProgressStatistics,
     progress_line,
 )
-from ocrlabel.labels import Failed, FailureClass, Labelled
-from ocrlabel.pipeline.events import AllSettled, Fleet, RowDone, Started
+from ocrlabel.labels import Attempt, AttemptResult, Failed, FailureClass, Labelled
+from ocrlabel.pipeline.events import AllSettled, Asked, CapChanged, Fleet, RowDone, Started
 
 
 class Clock:
@@ -135,3 +135,50 @@ def test_metrics_are_of_this_worker_alone_for_they_are_added_up_over_a_fleet():
     written = [json.loads(line) for line in out.getvalue().splitlines()]
     of_worker = [line for line in written if line["event"] == "metrics"][-1]
     assert (of_worker["ImagesPerSecond"], of_worker["Failures"]) == (pytest.approx(2.1), 1)
+
+
+def paid(pages=1):
+    """A request that was billed for so many pages."""
+    result = AttemptResult.ANSWERED
+    attempt = Attempt(1, "w", 0.0, 1.0, result, pages=pages, billed_pages=pages, status=200)
+    return Asked(attempt, 3.0)
+
+
+def priced(rows=50, done=0, **told):
+    return Started(rows, done, 0, "upstage", 0.0015, **({"spent_pages": 0} | told))
+
+
+def test_before_its_first_row_a_run_expects_what_a_page_a_row_costs():
+    assert "0.0000 USD of about 0.0750 USD" in progress_line(progress_of(priced()))
+
+
+def test_what_a_retry_will_cost_is_what_its_own_rows_will_beside_what_the_run_has():
+    retry = priced(rows=500, spent_pages=413, pages_per_row=1.0)
+    assert "0.6195 USD of about 1.3695 USD" in progress_line(progress_of(retry))
+    gone_on = progress_of(retry, *[paid(), LABELLED] * 100, seconds=0.1)
+    assert "0.7695 USD of about 1.3695 USD" in progress_line(gone_on)
+
+
+def test_documents_of_many_pages_raise_what_the_rest_is_expected_to_cost():
+    progress = progress_of(priced(rows=20), *[paid(4), LABELLED] * 9)
+    assert progress.projected_usd == pytest.approx((36 + 11 * 3.7) * 0.0015)
+
+
+def test_the_cap_is_shown_and_the_time_is_that_until_it_is_reached():
+    begun = priced(rows=100, max_cost_usd=0.03)
+    progress = progress_of(begun, *[paid(), LABELLED] * 10, seconds=1.0)
+    line = progress_line(progress)
+    assert "0.0150 USD of about 0.1500 USD, cap 0.0300 USD" in line
+    assert progress.left_s == pytest.approx(10 * 21 / 10, rel=0.01)
+    assert "21 s to the cap" in line
+    bar = ProgressBar(Clock(), sys.stderr)
+    bar(begun)
+    assert "cap 0.0300 USD" in bar._state()
+
+
+@pytest.mark.parametrize(("cap_usd", "word"), [(5.0, "left"), (None, "left"), (0.02, "to the cap")])
+def test_a_cap_that_is_changed_meanwhile_is_the_one_that_is_shown(cap_usd, word):
+    events = [priced(rows=100, max_cost_usd=0.03), *[paid(), LABELLED] * 10, CapChanged(cap_usd)]
+    line = progress_line(progress_of(*events, seconds=1.0))
+    assert word in line
+    assert ("cap " in line) is (cap_usd is not None)

@@ -23,6 +23,8 @@ from ocrlabel.pipeline.state.layout import number_of, stored_under
 from ocrlabel.wording import counted, usd
 
 Kind: TypeAlias = Literal["grant", "hold", "settle"]
+CAP_REACHED = "the cap of"
+"""How the reason begins of a run that its cap has ended."""
 _GRANT_PAGES = 64
 _NO_CAP = 2**62
 
@@ -132,7 +134,7 @@ class BudgetClient:
             if self.cap != capped_at:
                 return  # it was changed meanwhile
             raise BudgetReached(
-                f"the cap of {counted(cap, 'page')} ({usd(cap * self._price_usd)}) is reached:"
+                f"{CAP_REACHED} {counted(cap, 'page')} ({usd(cap * self._price_usd)}) is reached:"
                 f" {taken_pages(entries) - self._left():,} are spent or may have been,"
                 f" and the next request may cost {wanted:,} more than is left\n"
                 "  raise --max-cost to go on; all answers so far are saved"

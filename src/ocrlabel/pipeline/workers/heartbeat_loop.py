@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from ocrlabel.errors import StoreUnavailable
 from ocrlabel.pipeline.budget.budget import BudgetClient, cap_pages
-from ocrlabel.pipeline.events import Event, Fleet, Notice
+from ocrlabel.pipeline.events import CapChanged, Event, Fleet, Notice
 from ocrlabel.pipeline.rate.fleet import ALONE, NOTHING, Heartbeat, Member, Share
 from ocrlabel.pipeline.rate.limiter import RatePool
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.workers.heartbeat import Beat, Heartbeats, WorkerReport
-from ocrlabel.pipeline.workers.limits import LimitsChange, changes_since, not_known
+from ocrlabel.pipeline.workers.limits import LimitsChange, changes_since, in_words, not_known
 
 _LONGEST_S = 5.0
 _AWAITED_S = 0.5
@@ -146,8 +146,9 @@ class HeartbeatLoop:
             price_usd = self.run.price_per_page_usd
             self.budget.change_cap(cap_pages(values["max_cost_usd"], price_usd))
         if number > self.known_limits:
-            changes = ", ".join(f"{name} {value}" for name, value in values.items())
-            self.run.runtime.emit(Notice("settings", f"changed for this run: {changes}"))
+            self.run.runtime.emit(Notice("settings", f"changed for this run: {in_words(values)}"))
+            if "max_cost_usd" in values:
+                self.run.runtime.emit(CapChanged(values["max_cost_usd"]))
 
 
 @dataclass(slots=True)

@@ -103,6 +103,15 @@ class _Entry:
 _ENTRY = Codec(_Entry)
 
 
+def in_words(values: Mapping[str, float | None]) -> str:
+    """As they would be given: --rps auto, --max-cost 20."""
+    lifted = {"rps": "auto", "max_cost_usd": "none"}
+    return ", ".join(
+        f"--{NAMES[name].replace('_', '-')} {lifted[name] if value is None else f'{value:g}'}"
+        for name, value in values.items()
+    )
+
+
 async def limits_of(run: Run) -> RunLimits:
     """What holds for a run now."""
     limits = RunLimits()
