@@ -494,6 +494,25 @@ def test_no_error_repeats_a_key_even_when_the_service_does():
 
 
 @pytest.mark.parametrize(
+    ("status", "cut_at"), [("401 No", 300), ("503 No", 300), ("200 OK", 80), ("302 Go", 200)]
+)
+def test_a_key_is_taken_out_before_a_message_is_cut(status, cut_at):
+    for before in range(cut_at - 40, cut_at + 1, 3):
+        text = f"{'x' * before}UP_FIRST"
+        location, body = "", f'{{"error": {{"message": "{text}", "code": "y"}}}}'
+        if status == "200 OK":
+            body = f"<p>{text}</p>"
+        if status == "302 Go":
+            location = f"Location: /{text}\r\n"
+        head = f"HTTP/1.1 {status}\r\n{location}Content-Length: {len(body)}\r\n\r\n".encode()
+        server = a_server_that_says(head, body.encode())
+        with server as base_url, pytest.raises((KeyRefused, Unavailable, ConfigError)) as caught:
+            recognised(base_url)
+        assert "xxx" in str(caught.value)
+        assert "UP_F" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
     "base_url",
     [
         "",

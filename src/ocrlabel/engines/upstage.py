@@ -23,7 +23,7 @@ import httpx2
 from ocrlabel.engines import upstage_protocol
 from ocrlabel.engines.base import Answer, Lane
 from ocrlabel.engines.upstage_answer import read_answer
-from ocrlabel.engines.upstage_keys import Key
+from ocrlabel.engines.upstage_keys import Key, without_keys
 from ocrlabel.errors import BadAnswer, ConfigError, ImageError, KeyRefused, Unavailable
 from ocrlabel.images.limits import Accepts
 from ocrlabel.labels import Document, FailureClass
@@ -41,6 +41,7 @@ MAX_BODY_BYTES: Final = 100_000_000
 
 # Named by what is inside: the service asks for an extension that matches. The user's own name is
 # never sent: it may be personal, longer than the service takes, or not ASCII.
+_QUOTABLE_BYTES = 1 << 16
 _SENT_AS: Final[Mapping[str, tuple[str, str]]] = {
     "jpeg": ("page.jpg", "image/jpeg"),
     "png": ("page.png", "image/png"),
@@ -211,11 +212,8 @@ class UpstageClient:
             ) from error
         except upstage_protocol.TRANSLATED as error:
             raise upstage_protocol.of_transport(error, self._url) from error
-        refusal = upstage_protocol.of_answer(
-            status, headers, body, now_s=self._wall(), url=self._url
-        )
+        refusal = self._refusal(status, headers, body)
         if refusal is not None:
-            refusal = self._without_secrets(refusal)
             if isinstance(refusal, KeyRefused) and key.place:
                 raise KeyRefused(f"{refusal.message}; it is {key.place}", status=refusal.status)
             if upstage_protocol.is_elsewhere(status) and not self._found:
@@ -224,7 +222,7 @@ class UpstageClient:
         try:
             answer = read_answer(body, document, status=status)
         except ImageError as error:
-            raise self._without_secrets(error) from None
+            raise self._bad_answer(error, body, document, status) from None
         self._found = True
         return answer
 
@@ -263,10 +261,40 @@ class UpstageClient:
             await response.aclose()
         return response.status_code, response.headers, bytes(body)
 
-    def _without_secrets(self, error: ImageError | KeyRefused) -> ImageError | KeyRefused:
-        """A service may repeat the key that it refuses; a message of ours never does."""
-        for key in self._keys.values():
-            error.message = error.message.replace(key.secret, f"[{key.name}]")
+    def _refusal(
+        self, status: int, headers: Mapping[str, str], body: bytes
+    ) -> ImageError | KeyRefused | None:
+        """What an answer refuses. A service may repeat a key; a message of ours never does."""
+        now_s, url = self._wall(), self._url
+        refusal = upstage_protocol.of_answer(status, headers, body, now_s=now_s, url=url)
+        if refusal is None:
+            return None
+        # before it is cut to a message: what is left of a key that was cut is no key any more
+        told = {name.lower(): self._shown_text(value) for name, value in headers.items()}
+        again = upstage_protocol.of_answer(status, told, self._shown(body), now_s=now_s, url=url)
+        return again if type(again) is type(refusal) else self._without_keys(refusal)
+
+    def _bad_answer(
+        self, error: ImageError, body: bytes, document: Document, status: int
+    ) -> ImageError | KeyRefused:
+        """The error of an answer that is none, which quotes the start of it."""
+        if len(body) <= _QUOTABLE_BYTES:
+            try:
+                read_answer(self._shown(body), document, status=status)
+            except ImageError as again:
+                error = again
+        return self._without_keys(error)
+
+    def _shown(self, body: bytes) -> bytes:
+        """The part of a body that a message may quote, without keys."""
+        text = body[:_QUOTABLE_BYTES].decode("utf-8", "surrogateescape")
+        return self._shown_text(text).encode("utf-8", "surrogateescape")
+
+    def _shown_text(self, text: str) -> str:
+        return without_keys(text, self._keys.values())
+
+    def _without_keys(self, error: ImageError | KeyRefused) -> ImageError | KeyRefused:
+        error.message = self._shown_text(error.message)
         error.args = (error.message,)
         return error
 

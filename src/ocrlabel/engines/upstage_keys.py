@@ -5,11 +5,12 @@ Pure functions. A message never repeats any part of a key, so it may stand in a 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ocrlabel.engines.base import Lane
@@ -28,6 +29,14 @@ DOCUMENTED_PAGES_PER_MINUTE = 300.0
 Of a key with more requests/s than documented it is taken in proportion: such a key is of a higher
 tier, and tiers have more of both.
 """
+
+
+_PART = 10  # letters: fewer say nothing of a key, and stand in other words
+_SHORT = 6  # a key of fewer is no service's, and only looked for as it is
+_LETTER = re.compile(
+    r"(?:%|\\+u00|\\+x|&#x0*)([0-9a-f]{2});?|&#0*([0-9]{2,3});|\\+[nrtbf]|(.)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,52 @@ class Key:
         return Lane(
             self.name, self.requests_per_s, self.pages_per_minute, pages_follow=self.pages_follow
         )
+
+
+def without_keys(text: str, keys: Iterable[Key]) -> str:
+    """A text that others wrote, with the name of a key where any part of it stands.
+
+    A part is ten letters and digits in a row, in any case, with anything between them, escaped as
+    in JSON, HTML or an address, or in base64 or hex. Before the text is cut, or a part is left.
+    """
+    for key in keys:
+        text = text.replace(key.secret, f"[{key.name}]")
+        letters, spans = _letters(text)
+        marked = bytearray(len(letters))
+        for form in _forms(key.secret):
+            size = min(_PART, len(form))
+            parts = {form[at : at + size] for at in range(len(form) - size + 1)}
+            for at in range(len(letters) - size + 1):
+                if letters[at : at + size] in parts:
+                    marked[at : at + size] = b"x" * size
+        for found in reversed([*re.finditer(b"x+", marked)]):
+            start, stop = spans[found.start()][0], spans[found.end() - 1][1]
+            text = f"{text[:start]}[{key.name}]{text[stop:]}"
+    return text
+
+
+def _letters(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The letters and digits of a text in lower case, unescaped, and where each of them stands."""
+    letters, spans = [], []
+    for found in _LETTER.finditer(text):
+        hexed, decimal, plain = found.groups()
+        code = int(hexed, 16) if hexed else int(decimal) if decimal else ord(plain or " ")
+        if code < 128 and chr(code).isalnum():
+            letters.append(chr(code).lower())
+            spans.append(found.span())
+    return "".join(letters), spans
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """What a secret looks like as it is, in hex, and in base64 behind 0, 1 or 2 other bytes."""
+    data = secret.encode()
+    if len(whole := _letters(secret)[0]) < _SHORT:
+        return
+    yield whole
+    yield data.hex()
+    for before in range(3):
+        coded = base64.b64encode(bytes(before) + data).decode()
+        yield _letters(coded[-(-8 * before // 6) : 8 * (before + len(data)) // 6])[0]
 
 
 def parse_keys(

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import base64
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.engines.upstage_keys import keys_of_secret, parse_keys
+from ocrlabel.engines.upstage_keys import keys_of_secret, parse_keys, without_keys
 from ocrlabel.errors import ConfigError
 
 
@@ -113,3 +115,50 @@ def test_a_placeholder_is_no_key(text):
 )
 def test_a_key_that_only_resembles_one_is_a_key(text):
     assert keys_of_secret(text)[0].secret == text
+
+
+SECRET = "up_Xk3vPq9LmZ2rTb7WcY5nDh8"
+
+
+def split(text: str, with_: str) -> str:
+    return with_.join(text[at : at + 5] for at in range(0, len(text), 5))
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        SECRET,
+        SECRET.upper(),
+        SECRET.lower(),
+        split(SECRET, " "),
+        split(SECRET, "\r\n\t"),
+        split(SECRET, "\\n"),
+        split(SECRET, '", "'),
+        split(SECRET, "\u200b"),
+        SECRET[:14],
+        SECRET[-12:] + "...",
+        "".join(f"%{ord(one):02x}" for one in SECRET),
+        "".join(f"\\u{ord(one):04X}" for one in SECRET),
+        "".join(f"&#{ord(one)};" for one in SECRET),
+        "".join(f"&#x{ord(one):x};" for one in SECRET),
+        SECRET.encode().hex(),
+        base64.b64encode(f"Bearer {SECRET}".encode()).decode(),
+        base64.urlsafe_b64encode(f"key={SECRET}!".encode()).decode().rstrip("="),
+        base64.b64encode(f"a:{SECRET}".encode()).decode(),
+    ],
+)
+@pytest.mark.parametrize("before", range(0, 30, 7))
+def test_no_part_of_a_key_stands_in_a_text_that_repeats_it(echo, before):
+    (key,) = parse_keys(SECRET)
+    shown = without_keys(f"{'x' * before} Invalid {echo} given, 한글", [key])
+    assert f"[{key.name}]" in shown
+    assert shown.endswith("given, 한글")
+    left = re.sub(r"\[key-[0-9a-f]{6}\]", "", shown).lower()
+    plain = re.sub(r"[^a-z0-9]", "", left)
+    whole = re.sub(r"[^a-z0-9]", "", SECRET.lower())
+    assert not any(whole[at : at + 6] in plain for at in range(len(whole) - 5))
+
+
+def test_what_is_no_part_of_a_key_stays_as_it_is():
+    text = 'HTTP 401 %41 \\n \\u0041 &#65; {"error": "Invalid API key up_... provided"} 한글 \udcff'
+    assert without_keys(text, parse_keys(SECRET)) == text
