@@ -32,7 +32,7 @@ DATASET: Final = "baseline_train"  # the guide's
 
 EngineName = Literal["auto", "upstage", "rapidocr", "tesseract", "scripted"]
 LogStyle = Literal["auto", "bar", "lines", "json", "quiet"]
-JobEngine = Literal["upstage", "rapidocr"]
+JobEngine = Literal["upstage", "rapidocr", "tesseract"]
 """The engines that a worker's image can have."""
 
 
@@ -214,7 +214,7 @@ class Options:
         Option(
             "upstage, rapidocr, tesseract or scripted; by default upstage with a key.",
             in_a_job=get_args(JobEngine),
-            form=FormField("Engine (rapidocr needs an image with it)", 5),
+            form=FormField("Engine (rapidocr and tesseract need the image local)", 5),
         ),
     ] = "auto"
     image_root: Annotated[

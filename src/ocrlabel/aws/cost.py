@@ -1,17 +1,18 @@
 """What a run will cost, and what it did cost: every line with how it comes about.
 
-`listed` has the stored prices of one region, as upper bounds; `live` replaces those that AWS
-tells now. `Compute` is machine time, planned or used. `ocr`, `compute_choices` and `around`
-multiply the two into `CostLine`s, each of which says quantity, unit price, source and date;
-`total` and `in_all` add them.
+`listed` has the stored prices of one region, each with its source and date; `live` takes those that
+AWS tells now. A price that neither knows is unknown, and stays so: no other stands in its place.
+`Compute` is machine time, planned or used. `ocr`, `compute_choices` and `around` multiply the two
+into `CostLine`s; `total` and `in_all` add them, and `comparison` sets the machines side by side.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,49 +26,75 @@ S3_PUTS_PER_IMAGE: Final = 2.2
 LOG_BYTES_PER_IMAGE: Final = 400
 IMAGE_GB: Final = 0.2  # compressed, in ECR
 LISTED_REGION: Final = "us-east-1"
-_LIST = f"AWS's price pages, {LISTED_REGION}"
-_KNOWN = f"as generally known, {LISTED_REGION}, not looked up"
-_SEEN = "2026-11-23"
+_FARGATE = "aws.amazon.com/fargate/pricing, us-east-1, read by fortem.dev", "2026-06"
+_S3 = "c3x.dev, S3 request fees explained, us-east-1", "2026-11-28"
 ARM_FARGATE: Final = {"fargate_vcpu_h": 0.03238, "fargate_gb_h": 0.00356}
+ON_DEMAND: Final = "Fargate on demand"
+FARGATE_SPOT: Final = "Fargate Spot"
+EC2_SPOT: Final = "EC2 Spot"
+# all that AWS says of it but on its page, where the price of the day stands
+FARGATE_SPOT_SAVES: Final = "up to 70 %"
+_NO_SPOT = "not stored; AWS says up to 70 % off (aws.amazon.com/fargate/pricing)", "2026-11-28"
 _LARGE: Final = {
     "X86_64": ["c7i.large", "m7i.large", "c6i.large", "c6a.large", "m6a.large"],
     "ARM64": ["c7g.large", "m7g.large", "c6g.large", "m6g.large"],
 }
 _VCPUS_OF_LARGE: Final = 2
+_REGION_PREFIX = re.compile(r"\A[A-Z]+[0-9]+-")
+UNKNOWN: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """An amount in USD for a unit. bound: the true price is this or lower."""
+    """An amount in USD for a unit, None where it is unknown; source then says why."""
 
-    usd: float
+    usd: float | None
     unit: str
     source: str
-    date: str
-    bound: bool = False
+    date: str = ""
+
+    @property
+    def known_from(self) -> str:
+        """Where it comes from, and of when it is."""
+        return f"{self.source}, {self.date}" if self.date else self.source
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """All prices of a run. Spot prices float, so without a live one on-demand bounds them."""
+    """All prices of a run: as stored, those of us-east-1."""
 
-    fargate_vcpu_h: Price = field(default=Price(0.04048, "vCPU-hour", _LIST, _SEEN, bound=True))
-    fargate_gb_h: Price = field(default=Price(0.004445, "GB-hour", _LIST, _SEEN, bound=True))
-    ec2_spot_vcpu_h: Price = field(
-        default=Price(0.0513, "vCPU-hour", f"c7a.large on demand, {_KNOWN}", _SEEN, bound=True)
+    fargate_vcpu_h: Price = Price(0.04048, "vCPU-hour", *_FARGATE)
+    fargate_gb_h: Price = Price(0.004445, "GB-hour", *_FARGATE)
+    fargate_spot_vcpu_h: Price = Price(None, "vCPU-hour", *_NO_SPOT)
+    fargate_spot_gb_h: Price = Price(None, "GB-hour", *_NO_SPOT)
+    ec2_spot_vcpu_h: Price = Price(
+        None, "vCPU-hour", "EC2 tells it to those who ask: without --offline"
     )
-    ipv4_h: Price = field(default=Price(0.005, "address-hour", _KNOWN, _SEEN))
-    s3_put: Price = field(default=Price(0.005 / 1000, "request", _KNOWN, _SEEN))
-    s3_get: Price = field(default=Price(0.0004 / 1000, "request", _KNOWN, _SEEN))
-    logs_gb: Price = field(default=Price(0.50, "GB", _KNOWN, _SEEN))
-    secret_month: Price = field(default=Price(0.40, "secret-month", _KNOWN, _SEEN))
-    ecr_gb_month: Price = field(default=Price(0.10, "GB-month", _KNOWN, _SEEN))
-    page: Price = field(default=Price(PRICE_PER_PAGE_USD, "page", PRICE_SOURCE, PRICE_DATE))
+    ipv4_h: Price = Price(
+        0.005, "address-hour", "AWS's announcement, in trailofbits/algo#14644", "2024-02"
+    )
+    s3_put: Price = Price(0.005 / 1000, "request", *_S3)
+    s3_get: Price = Price(0.0004 / 1000, "request", *_S3)
+    logs_gb: Price = Price(0.50, "GB", "c3x.dev, CloudWatch Logs, us-east-1", "2026-06")
+    secret_month: Price = Price(
+        0.40, "secret-month", "aws.amazon.com/secrets-manager/pricing", "2026-09-20"
+    )
+    ecr_gb_month: Price = Price(
+        0.10, "GB-month", "cloudburn.io, Amazon ECR pricing, us-east-1", "2026-03"
+    )
+    page: Price = Price(PRICE_PER_PAGE_USD, "page", PRICE_SOURCE, PRICE_DATE)
 
 
-def listed(architecture: str) -> Prices:
-    """Upper bounds for when AWS cannot be asked."""
+def listed(architecture: str, region: str = LISTED_REGION) -> Prices:
+    """What is stored: in another region than that one AWS's prices are unknown."""
     prices = Prices()
+    if region != LISTED_REGION:
+        missing = f"no price of {region} is stored"
+        known = {each.name: getattr(prices, each.name) for each in fields(prices)}
+        known.pop("page")
+        return replace(
+            prices, **{name: Price(None, price.unit, missing) for name, price in known.items()}
+        )
     if architecture != "ARM64":
         return prices
     return replace(
@@ -78,8 +105,8 @@ def listed(architecture: str) -> Prices:
 
 
 def live(aws: Aws, architecture: str) -> Prices:
-    """The same with what AWS says now; what it does not say stays an upper bound."""
-    prices = listed(architecture)
+    """The same with what AWS says now."""
+    prices = listed(architecture, aws.region)
     today = datetime.fromtimestamp(aws.now_s(), tz=UTC).date().isoformat()
     try:
         found = _fargate(aws, architecture)
@@ -89,13 +116,11 @@ def live(aws: Aws, architecture: str) -> Prices:
         price = Price(usd, getattr(prices, name).unit, f"Price List API, {aws.region}", today)
         prices = replace(prices, **{name: price})
     try:
-        spot = _spot(aws, architecture)
+        spot, source = _spot(aws, architecture), f"DescribeSpotPriceHistory, {aws.region}"
     except AwsRefused:
-        spot = None
-    if spot is not None:
-        price = Price(spot, "vCPU-hour", f"DescribeSpotPriceHistory, {aws.region}", today)
-        prices = replace(prices, ec2_spot_vcpu_h=price)
-    return prices
+        spot, source = None, "AWS does not tell it to this user: ec2:DescribeSpotPriceHistory"
+    price = Price(spot, "vCPU-hour", source, today)
+    return replace(prices, ec2_spot_vcpu_h=price)
 
 
 def _fargate(aws: Aws, architecture: str) -> dict[str, float]:
@@ -114,16 +139,21 @@ def _fargate(aws: Aws, architecture: str) -> dict[str, float]:
 
 
 def fargate_prices(products: Iterable[Mapping[str, Any]], architecture: str) -> dict[str, float]:
-    """USD per vCPU-hour and GB-hour among a price list's products, by their usage types."""
+    """USD per vCPU-hour and GB-hour among a price list's products, by their usage types.
+
+    Spot has usage types of its own (USE1-SpotUsage-Fargate-...); the list need not have them.
+    """
     arm = "ARM-" if architecture == "ARM64" else ""
     endings = {
-        f"Fargate-{arm}vCPU-Hours:perCPU": "fargate_vcpu_h",
-        f"Fargate-{arm}GB-Hours": "fargate_gb_h",
+        f"{usage}Fargate-{arm}{unit}": f"fargate_{spot}{name}"
+        for usage, spot in (("SpotUsage-", "spot_"), ("", ""))
+        for unit, name in (("vCPU-Hours:perCPU", "vcpu_h"), ("GB-Hours", "gb_h"))
     }
     found: dict[str, float] = {}
     for product in products:
+        # the region stands before it, as USE1-; us-east-1 may have none
         usage = str(product["product"]["attributes"].get("usagetype", ""))
-        name = next((name for ending, name in endings.items() if usage.endswith(ending)), None)
+        name = endings.get(_REGION_PREFIX.sub("", usage))
         if name is None:
             continue
         for term in product["terms"].get("OnDemand", {}).values():
@@ -148,10 +178,13 @@ def _spot(aws: Aws, architecture: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class CostLine:
-    """One item in USD. how: quantity and unit price; bound: the true amount is this or less."""
+    """One item in USD. how: quantity and unit price; bound: the true amount is this or less.
+
+    usd None: nobody knows.
+    """
 
     item: str
-    usd: float
+    usd: float | None
     how: str
     bound: bool = False
 
@@ -187,19 +220,39 @@ class Compute:
 
 
 def compute_choices(used: Compute, prices: Prices) -> dict[str, list[CostLine]]:
-    """The same machine time on Fargate Spot, Fargate and EC2 Spot."""
-    fargate = [
-        _line("vCPUs", used.vcpu_hours, prices.fargate_vcpu_h),
-        _line("memory", used.gb_hours, prices.fargate_gb_h),
-    ]
+    """The same machine time on Fargate, Fargate Spot and EC2 Spot."""
     address = _line("public IPv4", used.hours, prices.ipv4_h)
-    # no interface gives a price of Fargate Spot: it is 50 to 70 % lower, and never higher
-    spot = [CostLine(line.item, line.usd, f"{line.how}, on demand", bound=True) for line in fargate]
+
+    def fargate(vcpu: Price, memory: Price) -> list[CostLine]:
+        parts = [_line("vCPUs", used.vcpu_hours, vcpu), _line("memory", used.gb_hours, memory)]
+        return [*parts, address]
+
     return {
-        "Fargate Spot": [*spot, address],
-        "Fargate": [*fargate, address],
-        "EC2 Spot": [_line("vCPUs", used.vcpu_hours, prices.ec2_spot_vcpu_h), address],
+        ON_DEMAND: fargate(prices.fargate_vcpu_h, prices.fargate_gb_h),
+        FARGATE_SPOT: fargate(prices.fargate_spot_vcpu_h, prices.fargate_spot_gb_h),
+        EC2_SPOT: [_line("vCPUs", used.vcpu_hours, prices.ec2_spot_vcpu_h), address],
     }
+
+
+def comparison(used: Compute, prices: Prices) -> list[tuple[str, str, str, str]]:
+    """Machines, USD, what they save against on demand, and where the price is from."""
+    source = {
+        ON_DEMAND: prices.fargate_vcpu_h,
+        FARGATE_SPOT: prices.fargate_spot_vcpu_h,
+        EC2_SPOT: prices.ec2_spot_vcpu_h,
+    }
+    choices = compute_choices(used, prices)
+    full = total(choices[ON_DEMAND])
+    rows = []
+    for name, lines in choices.items():
+        whole = total(lines)
+        saving = FARGATE_SPOT_SAVES if name == FARGATE_SPOT else UNKNOWN
+        if not whole.unknown and not full.unknown and full.usd:
+            saving = f"{1 - whole.usd / full.usd:.0%}" if name != ON_DEMAND else "-"
+        price = source[name]
+        amount = UNKNOWN if whole.unknown else f"{whole.usd:,.4f}"
+        rows.append((name, amount, saving, price.known_from))
+    return rows
 
 
 def around(
@@ -226,28 +279,44 @@ def ocr(pages: int, prices: Prices, page_usd: float | None = None) -> CostLine:
     return _line("OCR", pages, price)
 
 
-def total(lines: Sequence[CostLine]) -> tuple[float, bool]:
-    """The sum, and whether any part of it is an upper bound."""
-    return sum(line.usd for line in lines), any(line.bound for line in lines)
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A sum. bound: the true one is this or less; unknown: the items whose price nobody knows."""
+
+    usd: float
+    bound: bool = False
+    unknown: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        amount = f"{'at most ' if self.bound else ''}${self.usd:,.4f}"
+        if not self.unknown:
+            return amount
+        return f"{amount} and {', '.join(self.unknown)} at a price that is {UNKNOWN}"
 
 
-def dollars(amount: float, bound: bool) -> str:
-    """A sum of `total` or `in_all`, marked where it is an upper bound."""
-    return f"{'at most ' if bound else ''}${amount:,.4f}"
+def total(lines: Sequence[CostLine]) -> Total:
+    """The sum of what is known."""
+    return Total(
+        sum(line.usd or 0.0 for line in lines),
+        any(line.bound for line in lines),
+        tuple(line.item for line in lines if line.usd is None),
+    )
 
 
 def in_all(
     choices: Mapping[str, Sequence[CostLine]], others: Sequence[CostLine]
-) -> dict[str, tuple[float, bool]]:
-    """The whole sum for each choice of machines, and whether it is an upper bound."""
+) -> dict[str, Total]:
+    """The whole sum for each choice of machines."""
     return {name: total([*lines, *others]) for name, lines in choices.items()}
 
 
 def _line(item: str, quantity: float, price: Price, *, bound: bool = False) -> CostLine:
-    source = f"; {price.source}, {price.date}" if price.date else ""
     article = "an" if price.unit[0] in "aeiou" else "a"
-    how = f"{_written(quantity)} x ${_written(price.usd)} {article} {price.unit}{source}"
-    return CostLine(item, quantity * price.usd, how, bound or price.bound)
+    if price.usd is None:
+        how = f"{_written(quantity)} {price.unit}s; {price.known_from}"
+        return CostLine(item, None, how)
+    how = f"{_written(quantity)} x ${_written(price.usd)} {article} {price.unit}"
+    return CostLine(item, quantity * price.usd, f"{how}; {price.known_from}", bound)
 
 
 def _written(amount: float) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from ocrlabel.aws.cost import CostLine, dollars, total
+from ocrlabel.aws.cost import CostLine, total
 from ocrlabel.aws.explain import Explanation
 from ocrlabel.aws.jobs import Sizing
 from ocrlabel.aws.names import LOG_GROUP
@@ -106,7 +106,7 @@ def estimate(
     own = {one.name for one in own_fields()}
     more = argv({name: value for name, value in inputs.given.items() if name not in own})
     asked += [("more options", code_span(" ".join(more)))] if more else []
-    costs = [(plain(name), dollars(*total(lines))) for name, lines in bills.items()]
+    costs = [(plain(name), str(total(lines))) for name, lines in bills.items()]
     return "\n\n".join(
         [
             f"## Labelling {code_span(inputs.dataset)}",
@@ -185,7 +185,7 @@ def results(record: Mapping[str, Any], machines: tuple[float, Sequence[CostLine]
         ("time", duration(took_s)),
         ("billed pages", f"{account.get('billed_pages', 0):,}"),
         ("OCR", f"${record.get('billed_usd', 0):,.4f}"),
-        ("machines", f"{dollars(*total(compute))} for {hours:.2f} hours"),
+        ("machines, as on demand", f"{total(compute)} for {hours:.2f} hours"),
     ]
     parts = [
         f"## {code_span(str(record.get('dataset', '')))}: results",

@@ -28,7 +28,7 @@ from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Front, JobEngine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocrlabel.aws.cost import Compute, CostLine
+    from ocrlabel.aws.cost import Compute, CostLine, Prices
     from ocrlabel.aws.explain import Explanation
     from ocrlabel.aws.jobs import Job, Sizing
     from ocrlabel.aws.logs import LogLine
@@ -40,7 +40,9 @@ STATUS_ROWS = (
     *("state", "done", "failed", "rate", "time left", "spent"),
     *("interrupted", "cost of it", "last stopped"),
 )
-WITHOUT_AN_ACCOUNT = "without an account, --offline uses listed prices, which bound the true ones"
+WITHOUT_AN_ACCOUNT = (
+    "without an account, --offline uses stored prices of us-east-1, each with source and date"
+)
 
 
 class JobFailed(OcrLabelError):
@@ -77,6 +79,8 @@ def submit(
     tell(f"{sizing.workers} worker(s), about {_minutes(sizing.seconds)}: {sizing.why}")
     job_id = jobs.submit(aws, jobs.request(dataset, given, sizing, stamp=stamp(), on_ec2=ec2))
     typer.echo(job_id)
+    if sizing.workers > 1:
+        tell(f"each worker has a log of its own: {job_id}:0 to {job_id}:{sizing.workers - 1}")
     if watch:
         _watch(aws, config, job_id, dataset)
 
@@ -185,17 +189,17 @@ def cost(
         str, typer.Option(help="After a run: its name; images and billed pages are its run.json's.")
     ] = "",
     rps: Annotated[
-        float, typer.Option(help="Requests/s of upstage; rapidocr takes what its vCPUs can.")
+        float, typer.Option(help="Requests/s of upstage; a local engine takes what its vCPUs can.")
     ] = DOCUMENTED_REQUESTS_PER_S,
     workers: Annotated[int, typer.Option(min=1)] = 1,
     vcpu: Annotated[
-        float | None, typer.Option(min=0.25, help="Of a worker; 1, for rapidocr 2.")
+        float | None, typer.Option(min=0.25, help="Of a worker; 1, for a local engine 2.")
     ] = None,
     memory_mib: Annotated[
-        int | None, typer.Option(min=512, help="Of a worker; 2048, for rapidocr 4096.")
+        int | None, typer.Option(min=512, help="Of a worker; 2048, for a local engine 4096.")
     ] = None,
     architecture: Annotated[Processor, typer.Option(help="Of a worker.")] = "X86_64",
-    engine: Annotated[JobEngine, typer.Option(help="rapidocr has no bill.")] = "upstage",
+    engine: Annotated[JobEngine, typer.Option(help="Local engines have no bill.")] = "upstage",
     offline: Annotated[bool, typer.Option("--offline", help="Listed prices; ask nobody.")] = False,
 ) -> None:
     """Say what a run costs: OCR, machines, requests and the rest.
@@ -227,11 +231,7 @@ def cost(
     else:
         todo = images if engine == "upstage" else pages or images
         used = _planned(engine, todo, rps, workers, vcpu, memory_mib)
-    if offline:
-        prices = money.listed(architecture)
-    else:
-        with offering(WITHOUT_AN_ACCOUNT):
-            prices = money.live(shell.aws(), architecture)
+    prices = _prices(shell, architecture, offline=offline)
     bill = money.ocr(pages or images, prices, 0.0 if engine != "upstage" else None)
     rest = money.around(images, prices, gets=None, puts=None)
     choices = money.compute_choices(used, prices)
@@ -240,11 +240,13 @@ def cost(
         _print_costs(lines, f"{name}, {used.hours:,.2f} machine hours")
     _print_costs(rest, "Around it")
     for name, whole in money.in_all(choices, [bill, *rest]).items():
-        typer.echo(f"In all, on {name}: {money.dollars(*whole)}")
-    if engine == "rapidocr" and not job:
-        typer.echo(_rule())
+        typer.echo(f"In all, on {name}: {whole}")
+    for row in (("machines", "USD", "saving", "price from"), *money.comparison(used, prices)):
+        typer.echo("{:<19}{:<10}{:<12}{}".format(*row))
+    if engine != "upstage" and not job:
+        typer.echo(_rule(engine))
     if offline:
-        typer.echo(_whose_prices(shell.known_region()))
+        typer.echo(f"Prices are those of {money.LISTED_REGION}: no others are stored here.")
 
 
 def _watch(aws: Aws, config: AwsConfig, job_id: str, dataset: str) -> None:
@@ -296,7 +298,7 @@ def sizing_of(aws: Aws, rows: int, engine: str, rps: float | None, workers: int 
         return jobs.for_service(rows, requests_per_s=rate, workers=workers)
     stack = look_stack(aws.client("cloudformation"))
     vcpus = int(stack.parameters.get("MaxVcpusFargate", "64")) if stack else 64
-    return jobs.for_local(rows, max_workers=max(1, vcpus // 2), workers=workers)
+    return jobs.for_local(rows, engine, max_workers=max(1, vcpus // 2), workers=workers)
 
 
 def _minutes(seconds: float) -> str:
@@ -349,27 +351,31 @@ def _planned(
     if engine == "upstage":
         return Compute.planned(todo / rps / workers, workers, vcpu or 1, memory_mib or 2048)
     vcpu = vcpu or jobs.LOCAL_VCPUS
-    seconds = jobs.local_seconds(todo, vcpu=vcpu) / workers
+    seconds = jobs.local_seconds(todo, engine, vcpu=vcpu) / workers
     return Compute.planned(seconds, workers, vcpu, memory_mib or jobs.LOCAL_MEMORY_MIB)
 
 
-def _rule() -> str:
+def _rule(engine: JobEngine) -> str:
     from ocrlabel.aws.jobs import LOCAL_SECONDS_PER_IMAGE, LOCAL_VCPUS
 
     return (
-        f"Machine time is a rule of thumb: {LOCAL_SECONDS_PER_IMAGE:g} s a page"
-        f" on {LOCAL_VCPUS} vCPUs; big and dense pages take longer."
+        f"Machine time is a rule of thumb: {LOCAL_SECONDS_PER_IMAGE[engine]:g} s a page on"
+        f" {LOCAL_VCPUS} vCPUs, measured on 2026-11-23; big and dense pages take longer."
     )
 
 
-def _whose_prices(region: str | None) -> str:
-    from ocrlabel.aws.cost import LISTED_REGION
+def _prices(shell: Shell, architecture: Processor, *, offline: bool) -> Prices:
+    from ocrlabel.aws.cost import LISTED_REGION, listed, live
 
+    if not offline:
+        with offering(WITHOUT_AN_ACCOUNT):
+            return live(shell.aws(), architecture)
+    region = shell.known_region()
     if region in {None, LISTED_REGION}:
-        return f"Prices are those of {LISTED_REGION}, which are stored here; no others are."
-    return (
-        f"Prices are those of {LISTED_REGION}, the only ones stored here: in {region} they may be"
-        " higher. Without --offline AWS is asked for those of machines there."
+        return listed(architecture)
+    raise ConfigError(
+        f"prices of {region} are not stored here, only those of {LISTED_REGION}\n"
+        f"  without --offline AWS is asked; AWS_REGION={LISTED_REGION} gives that region's"
     )
 
 
@@ -386,8 +392,9 @@ def _record_counts(shell: Shell, dataset: str) -> tuple[int, int]:
 
 
 def _print_costs(lines: Sequence[CostLine], title: str) -> None:
-    from ocrlabel.aws.cost import dollars, total
+    from ocrlabel.aws.cost import UNKNOWN, total
 
-    typer.echo(f"{title}: {dollars(*total(lines))}")
+    typer.echo(f"{title}: {total(lines)}")
     for line in lines:
-        typer.echo(f"  {'<=' if line.bound else '  '} ${line.usd:.4f}  {line.item}: {line.how}")
+        amount = UNKNOWN if line.usd is None else f"${line.usd:.4f}"
+        typer.echo(f"  {'<=' if line.bound else '  '} {amount:<7}  {line.item}: {line.how}")

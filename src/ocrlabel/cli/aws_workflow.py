@@ -251,7 +251,9 @@ def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, 
         f"OCR of {rows:,} pages (more where documents have several)": [
             cost.ocr(rows, known, page_usd)
         ],
-        "machines (Fargate Spot)": cost.compute_choices(planned, known)["Fargate Spot"],
+        f"machines ({cost.ON_DEMAND}; Spot is cheaper)": cost.compute_choices(planned, known)[
+            cost.ON_DEMAND
+        ],
         "requests, logs, secret, image": cost.around(rows, known, gets=None, puts=None),
     }
 
@@ -263,7 +265,7 @@ def _machines(aws: Aws, job: Job) -> tuple[float, Sequence[CostLine]]:
 
     used = cost.Compute.used(children(aws, job), aws.now_s())
     known = cost.live(aws, PLACEHOLDERS.architecture)
-    return used.hours, cost.compute_choices(used, known)["Fargate Spot"]
+    return used.hours, cost.compute_choices(used, known)[cost.ON_DEMAND]
 
 
 def _report_of_numbers(folder: Path, dataset: str, record: dict[str, Any]) -> Path:

@@ -2,13 +2,21 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from ocrlabel.aws.cost import (
+    EC2_SPOT,
+    FARGATE_SPOT,
+    ON_DEMAND,
+    UNKNOWN,
     Compute,
+    Price,
+    Total,
     around,
+    comparison,
     compute_choices,
     fargate_prices,
     in_all,
@@ -16,41 +24,69 @@ from ocrlabel.aws.cost import (
     ocr,
     total,
 )
-from ocrlabel.aws.jobs import Job, JobAttempt
+from ocrlabel.aws.jobs import Job, JobAttempt, local_seconds
 
 GUIDE = 3272
 PAGE = (Path(__file__).parents[3] / "docs" / "aws.md").read_text(encoding="utf-8")
+COSTS = PAGE[PAGE.index("## What it costs") : PAGE.index("## The image")]
 
 
 def test_the_guides_images_cost_more_to_read_than_to_compute():
     used = Compute.planned(GUIDE / 3, 1, 1, 2048)
-    spot, bound = total(compute_choices(used, listed("X86_64"))["Fargate Spot"])
-    assert ocr(GUIDE, listed("X86_64")).usd == pytest.approx(4.908)
-    assert bound
-    assert spot == pytest.approx(0.0165, abs=0.001)
+    machines = total(compute_choices(used, listed("X86_64"))[ON_DEMAND])
+    bill = ocr(GUIDE, listed("X86_64")).usd
+    assert bill == pytest.approx(4.908)
+    assert machines == Total(pytest.approx(0.0165, abs=0.0001))
+    assert 250 < bill / machines.usd < 350
 
 
-def test_the_page_shows_the_amounts_that_the_command_says():
+def test_the_page_shows_the_table_that_the_command_says():
     prices = listed("X86_64")
-    choices = compute_choices(Compute.planned(GUIDE / 3, 1, 1, 2048), prices)
-    rest = around(GUIDE, prices, gets=None, puts=None)
-    amounts = [
-        (ocr(GUIDE, prices).usd, False),
-        *(total(choices[name]) for name in ("Fargate Spot", "Fargate", "EC2 Spot")),
-        total(rest[:3]),
-        total(rest[3:]),
+    local = local_seconds(100_000, "rapidocr", vcpu=2)
+    small = comparison(Compute.planned(GUIDE / 3, 1, 1, 2048), prices)
+    large = comparison(Compute.planned(local, 1, 2, 4096), prices)
+    shown = re.findall(
+        r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \| (\w+)", COSTS, re.MULTILINE
+    )
+    assert shown[1:] == [
+        (name, amount, more[1], saving, "dated" if amount != UNKNOWN else UNKNOWN)
+        for (name, amount, saving, _), more in zip(small, large, strict=True)
     ]
-    table = PAGE[PAGE.index("## What it costs") : PAGE.index("The guide's $0.04")]
-    shown = re.findall(r"\| (at most )?(\d+\.\d\d) \|$", table, re.MULTILINE)
-    assert shown == [("at most " if bound else "", f"{usd:.2f}") for usd, bound in amounts]
-    assert "some three hundred times" in PAGE.replace("\n", " ")
-    assert 250 < amounts[0][0] / amounts[1][0] < 350
+    rest = around(GUIDE, prices, gets=None, puts=None)
+    assert f"most ${total(rest[:3]).usd:.2f} for S3" in COSTS.replace("\n", " ")
+    assert f"${total(rest[3:]).usd:.2f} a month" in COSTS
+    tesseract = Compute.planned(local_seconds(100_000, "tesseract", vcpu=2), 1, 2, 4096)
+    assert f"${comparison(tesseract, prices)[0][1]}" in COSTS
 
 
-def test_fargate_spot_is_marked_as_an_upper_bound_and_never_above_on_demand():
-    choices = compute_choices(Compute(10, 20, 10), listed("X86_64"))
-    assert all(line.bound for line in choices["Fargate Spot"][:2])
-    assert total(choices["Fargate Spot"])[0] == total(choices["Fargate"])[0]
+def test_no_spot_row_has_an_on_demand_price():
+    full, fargate_spot, ec2_spot = comparison(Compute(10, 20, 10), listed("X86_64"))
+    assert full[:3] == (ON_DEMAND, "0.5437", "-")
+    assert fargate_spot[:3] == (FARGATE_SPOT, UNKNOWN, "up to 70 %")
+    assert ec2_spot[:3] == (EC2_SPOT, UNKNOWN, UNKNOWN)
+
+
+def test_a_spot_price_that_aws_tells_gives_the_saving():
+    prices = replace(
+        listed("X86_64"),
+        fargate_spot_vcpu_h=Price(0.0125, "vCPU-hour", "told", "2026-11-28"),
+        fargate_spot_gb_h=Price(0.0014, "GB-hour", "told", "2026-11-28"),
+        ec2_spot_vcpu_h=Price(0.0171, "vCPU-hour", "told", "2026-11-28"),
+    )
+    _, fargate_spot, ec2_spot = comparison(Compute(10, 20, 10), prices)
+    assert fargate_spot == (FARGATE_SPOT, "0.2030", "63%", "told, 2026-11-28")
+    assert ec2_spot == (EC2_SPOT, "0.2210", "59%", "told, 2026-11-28")
+
+
+@pytest.mark.parametrize("architecture", ["X86_64", "ARM64"])
+def test_of_a_region_without_stored_prices_nothing_but_the_page_has_a_price(architecture):
+    prices = listed(architecture, "ap-northeast-2")
+    known = {name.name: getattr(prices, name.name).usd for name in fields(prices)}
+    assert {name for name, usd in known.items() if usd is not None} == {"page"}
+    lines = around(GUIDE, prices, gets=None, puts=None)
+    assert total(lines) == Total(0, unknown=tuple(line.item for line in lines))
+    assert all("no price of ap-northeast-2 is stored" in line.how for line in lines)
+    assert {row[1] for row in comparison(Compute(1, 1, 1), prices)} == {UNKNOWN}
 
 
 def test_every_line_says_how_it_comes_about_with_source_and_date():
@@ -69,15 +105,16 @@ def test_no_quantity_and_no_price_is_written_with_an_exponent(images):
     )
 
 
-def test_the_whole_is_the_sum_of_the_parts_for_each_choice_of_machines():
+def test_the_whole_is_the_sum_of_the_parts_that_are_known_for_each_choice_of_machines():
     prices = listed("X86_64")
     choices = compute_choices(Compute(10, 20, 10), prices)
     others = [ocr(GUIDE, prices), *around(GUIDE, prices, gets=1, puts=1)]
     sums = in_all(choices, others)
-    assert list(sums) == ["Fargate Spot", "Fargate", "EC2 Spot"]
-    for name, (amount, bound) in sums.items():
-        assert amount == pytest.approx(total(choices[name])[0] + total(others)[0])
-        assert bound
+    assert list(sums) == [ON_DEMAND, FARGATE_SPOT, EC2_SPOT]
+    for name, whole in sums.items():
+        assert whole.usd == pytest.approx(total(choices[name]).usd + total(others).usd)
+    assert str(sums[ON_DEMAND]) == "at most $5.8724"
+    assert str(sums[EC2_SPOT]) == "at most $5.3787 and vCPUs at a price that is unknown"
 
 
 def test_arm_is_cheaper():
@@ -137,3 +174,19 @@ def test_the_price_list_is_read_by_usage_type():
         "fargate_gb_h": 0.00511,
     }
     assert fargate_prices(products, "ARM64") == {"fargate_vcpu_h": 0.03725}
+
+
+@pytest.mark.parametrize("region", ["", "USE1-", "APN2-"])
+def test_a_spot_price_of_the_list_is_not_taken_for_on_demand(region):
+    products = [
+        product(f"{region}Fargate-vCPU-Hours:perCPU", "0.04"),
+        product(f"{region}SpotUsage-Fargate-vCPU-Hours:perCPU", "0.012"),
+        product(f"{region}SpotUsage-Fargate-GB-Hours", "0.0013"),
+        product(f"{region}SpotUsage-Fargate-ARM-GB-Hours", "0.0011"),
+    ]
+    assert fargate_prices(products, "X86_64") == {
+        "fargate_vcpu_h": 0.04,
+        "fargate_spot_vcpu_h": 0.012,
+        "fargate_spot_gb_h": 0.0013,
+    }
+    assert fargate_prices(products, "ARM64") == {"fargate_spot_gb_h": 0.0011}

@@ -285,13 +285,13 @@ def test_a_higher_rate_takes_more_workers():
 
 
 def test_a_local_engine_gets_the_workers_for_about_an_hour():
-    sizing = for_local(100_000, max_workers=64)
+    sizing = for_local(100_000, "rapidocr", max_workers=64)
     assert sizing.workers == 39
     assert 3400 < sizing.seconds < 3600
 
 
 def test_a_local_engine_stays_within_the_vcpus():
-    assert for_local(10_000_000, max_workers=32).workers == 32
+    assert for_local(10_000_000, "rapidocr", max_workers=32).workers == 32
 
 
 @pytest.mark.parametrize("workers", [0, 10_001])

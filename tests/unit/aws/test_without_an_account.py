@@ -60,8 +60,10 @@ def test_what_is_offered_is_there(types):
 def test_stored_prices_say_of_which_region_they_are(types):
     line = "aws cost --images 10 --offline"
     assert types(line).out.splitlines()[-1].startswith("Prices are those of us-east-1")
-    elsewhere = types(f"{line} --region ap-northeast-2").out.splitlines()[-1]
-    assert "us-east-1, the only ones stored here: in ap-northeast-2 they may be higher" in elsewhere
+    elsewhere = types(f"{line} --region ap-northeast-2")
+    assert elsewhere.status == 2
+    assert not elsewhere.out
+    assert "prices of ap-northeast-2 are not stored here, only those of us-east-1" in elsewhere.err
 
 
 def test_machine_hours_of_a_local_engine_follow_its_cores_and_not_the_rate(types):
@@ -69,13 +71,17 @@ def test_machine_hours_of_a_local_engine_follow_its_cores_and_not_the_rate(types
     assert "Fargate Spot, 1.40 machine hours" in types(line).out
     assert "Fargate Spot, 1.40 machine hours" in types(f"{line} --rps 100 --workers 3").out
     assert "Fargate Spot, 0.70 machine hours" in types(f"{line} --vcpu 4").out
+    tesseract = types("aws cost --images 3600 --offline --engine tesseract").out
+    assert "Fargate Spot, 0.49 machine hours" in tesseract
+    assert "0.49 s a page on 2 vCPUs, measured on 2026-11-23" in tesseract
     assert "Fargate Spot, 0.33 machine hours" in types("aws cost --images 3600 --offline").out
 
 
 def test_the_last_sums_are_of_all_together(types):
     said = types("aws cost --images 3272 --offline").out
-    assert "In all, on Fargate Spot: at most $5.3827" in said
-    assert "In all, on EC2 Spot: at most $" in said
+    assert "In all, on Fargate on demand: at most $5.3827" in said
+    assert "In all, on EC2 Spot: at most $5.3677 and vCPUs at a price that is unknown" in said
+    assert "EC2 Spot           unknown   unknown     EC2 tells it" in said
 
 
 def test_offline_choices_change_what_is_listed(types):

@@ -57,7 +57,7 @@ def test_results_are_counts_failures_rate_time_and_cost():
         "| requests/s | 2.97 |",
         "| time | 18 min |",
         "| OCR | $4.9515 |",
-        "| machines | at most $0.0139 for 0.31 hours |",
+        "| machines, as on demand | at most $0.0139 for 0.31 hours |",
         "| `not_an_image` | 1 |",
     ):
         assert line in text
