@@ -344,6 +344,40 @@ def test_too_many_failed_rows_fail_the_workflow_and_still_give_their_table(place
     assert [row["id"] for row in failures] == [f"broken-{n}" for n in range(4, 8)]
 
 
+def handed_over(ran: Ran) -> dict[str, Path]:
+    return {path.name: path for path in ran.artifacts["results"].iterdir()}
+
+
+def test_a_part_of_a_dataset_is_handed_over_as_partial_tables(place, pushed):
+    place.put("part", pages("part"))
+    ran = place.label(dataset="part", options="--limit 3")
+    assert ran.jobs == {"label": "success"}, ran.log
+    found = handed_over(ran)
+    assert set(found) == {
+        "part_pseudo_labels_partial.parquet",
+        "part_failures_partial.parquet",
+        "part_run.json",
+        "part_report.html",
+    }
+    labels = pq.read_table(found["part_pseudo_labels_partial.parquet"])
+    assert labels["id"].to_pylist() == ["part-0", "part-1", "part-2"]
+    assert "## `part`: partial results" in ran.summary
+    assert "not complete" in found["part_report.html"].read_text()
+
+
+def test_a_cap_below_the_estimate_is_announced_and_what_was_paid_is_handed_over(place, pushed):
+    place.put("capped", pages("capped"))
+    before = place.billed()
+    ran = place.label(dataset="capped", max_cost="0.0045", concurrency="1")
+    assert ran.jobs == {"label": "failure"}
+    said = "after about 3 of 8 pages"
+    assert said in ran.summary.split("Submitted job")[0]
+    assert "::warning::The cap of 0.0045 USD is below the estimate" in ran.log
+    assert "the cap on money was reached" in ran.summary
+    labels = pq.read_table(handed_over(ran)["capped_pseudo_labels_partial.parquet"])
+    assert labels.num_rows == place.billed() - before == 3
+
+
 def test_a_dataset_that_is_not_there_is_said_before_a_job_is_submitted(place, pushed):
     before = len(place.batch.jobs)
     ran = place.label(dataset="typo")

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from ocrlabel.aws.jobs import Job
 from ocrlabel.aws.session import Aws, AwsRefused, translated
-from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE
+from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
+from ocrlabel.wording import usd
 
 # Per image, at most: one read of the image; an ask before and a journal after each answer.
 S3_GETS_PER_IMAGE: Final = 1.2
@@ -112,8 +113,8 @@ def live(aws: Aws, architecture: str) -> Prices:
         found = _fargate(aws, architecture)
     except AwsRefused:
         found = {}
-    for name, usd in found.items():
-        price = Price(usd, getattr(prices, name).unit, f"Price List API, {aws.region}", today)
+    for name, amount in found.items():
+        price = Price(amount, getattr(prices, name).unit, f"Price List API, {aws.region}", today)
         prices = replace(prices, **{name: price})
     try:
         spot, source = _spot(aws, architecture), f"DescribeSpotPriceHistory, {aws.region}"
@@ -158,9 +159,8 @@ def fargate_prices(products: Iterable[Mapping[str, Any]], architecture: str) -> 
             continue
         for term in product["terms"].get("OnDemand", {}).values():
             for dimension in term["priceDimensions"].values():
-                usd = float(dimension["pricePerUnit"].get("USD", 0))
-                if usd:
-                    found[name] = usd
+                if amount := float(dimension["pricePerUnit"].get("USD", 0)):
+                    found[name] = amount
     return found
 
 
@@ -277,6 +277,18 @@ def ocr(pages: int, prices: Prices, page_usd: float | None = None) -> CostLine:
     if page_usd is not None:
         price = Price(page_usd, "page", "given", "")
     return _line("OCR", pages, price)
+
+
+def cap_notice(options: Options, rows: int, bill: CostLine) -> str:
+    """That the cap on money ends the run before its last page; "" where it does not."""
+    cap, asked = options.max_cost, min(rows, options.limit or rows, options.sample or rows)
+    if cap is None or not bill.usd or cap >= bill.usd * asked / rows:
+        return ""
+    pages = math.floor(cap * rows / bill.usd + 1e-9)
+    return (
+        f"The cap of {usd(cap)} is below the estimate: the run ends early (exit status 5), after"
+        f" about {pages:,} of {asked:,} pages, and hands over what was paid for."
+    )
 
 
 @dataclass(frozen=True, slots=True)

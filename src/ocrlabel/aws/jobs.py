@@ -30,6 +30,8 @@ UNSEEN_S = 120.0
 LABELS: Final = "_pseudo_labels.parquet"
 TABLES: Final = (LABELS, "_failures.parquet", "_run.json")
 RESULTS: Final = (*TABLES, "_report.html")
+# what a run that ended early, or labelled a part of the rows, writes instead
+PARTIAL: Final = ("_pseudo_labels_partial.parquet", "_failures_partial.parquet", "_run.json")
 MAX_ARRAY: Final = 10_000
 MAX_TIMEOUT_S: Final = 24 * 3600
 MIN_TIMEOUT_S: Final = 15 * 60  # pulling the image and a slow start are in it
@@ -331,13 +333,18 @@ def download(
 ) -> list[Path]:
     """Labels, failures, numbers and report, as far as they are there; or these endings' files.
 
-    A file appears under its name only when it is whole. Raises ConfigError without labels.
+    Of a run that is not finished the partial tables, where it has written them. A file appears
+    under its name only when it is whole. Raises ConfigError without labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     table = f"data/processed/{checked_dataset(dataset)}"
-    fetched = [_fetch(aws, bucket, f"{table}{ending}", folder) for ending in endings]
-    found = [path for path in fetched if path]
-    if not any(path.name.endswith(LABELS) for path in found):
+    labels = _fetch(aws, bucket, f"{table}{endings[0]}", folder)
+    if labels is None and endings[0] == LABELS:
+        endings = PARTIAL
+        labels = _fetch(aws, bucket, f"{table}{endings[0]}", folder)
+    others = [_fetch(aws, bucket, f"{table}{ending}", folder) for ending in endings[1:]]
+    found = [path for path in (labels, *others) if path]
+    if labels is None:
         raise ConfigError(
             f"s3://{bucket}/data/processed/{dataset}{LABELS} is not there: the run has not ended\n"
             "  `ocrlabel aws status` says how far it is; `ocrlabel merge --partial` makes a table "

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from ocrlabel.aws.jobs import LABELS, MAX_ARRAY, Job, job_name
+from ocrlabel.aws.jobs import MAX_ARRAY, PARTIAL, TABLES, Job, job_name
 from ocrlabel.aws.names import QUEUE, checked_dataset
 from ocrlabel.aws.session import Aws, code, translated
 from ocrlabel.errors import ConfigError
@@ -189,13 +189,19 @@ def find(aws: Aws, dataset: str, stamp: str) -> str:
     return str(found[0]["jobId"]) if found else ""
 
 
-def wrote_results(aws: Aws, bucket: str, dataset: str, job: Job) -> bool:
-    """Whether there is a labels table that this job wrote, or found done.
+def results_of(aws: Aws, bucket: str, dataset: str, job: Job) -> tuple[str, ...]:
+    """The endings of the files that this job wrote, or found done; () where it wrote no table.
 
-    A job that failed may have written one (too many rows failed), or there may be one of an
-    earlier run, which is not its result.
+    A job that failed may have written the tables (too many rows failed), or partial ones (the cap
+    was reached); what there is of an earlier run is not its result.
     """
-    key = f"data/processed/{dataset}{LABELS}"
+    for endings in (TABLES, PARTIAL):
+        if _wrote(aws, bucket, f"data/processed/{dataset}{endings[0]}", job):
+            return endings
+    return ()
+
+
+def _wrote(aws: Aws, bucket: str, key: str, job: Job) -> bool:
     with translated(f"look for s3://{bucket}/{key}"):
         try:
             written = aws.client("s3").head_object(Bucket=bucket, Key=key)["LastModified"]

@@ -85,7 +85,11 @@ class Followed:
 
 
 def estimate(
-    inputs: RunInputs, rows: int, sizing: Sizing, bills: Mapping[str, Sequence[CostLine]]
+    inputs: RunInputs,
+    rows: int,
+    sizing: Sizing,
+    bills: Mapping[str, Sequence[CostLine]],
+    notice: str = "",
 ) -> str:
     """What is about to be submitted, and what it will cost. bills: OCR, machines, the rest."""
     options = inputs.options
@@ -112,6 +116,7 @@ def estimate(
             f"## Labelling {code_span(inputs.dataset)}",
             table(("before it starts", ""), asked),
             table(("estimate", "USD"), costs),
+            *([f"**{plain(notice)}**"] if notice else []),
         ]
     )
 
@@ -188,7 +193,8 @@ def results(record: Mapping[str, Any], machines: tuple[float, Sequence[CostLine]
         ("machines, as on demand", f"{total(compute)} for {hours:.2f} hours"),
     ]
     parts = [
-        f"## {code_span(str(record.get('dataset', '')))}: results",
+        f"## {code_span(str(record.get('dataset', '')))}: "
+        + ("results" if record.get("complete", True) else "partial results"),
         table(("", "in numbers"), rows),
     ]
     failures: Mapping[str, int] = record.get("failures", {})
@@ -198,6 +204,16 @@ def results(record: Mapping[str, Any], machines: tuple[float, Sequence[CostLine]
             table(("failed because", "rows"), [(code_span(name), f"{n:,}") for name, n in listed])
         )
     return "\n\n".join(parts)
+
+
+def no_tables(bucket: str, dataset: str) -> str:
+    """After a job that wrote none: its answers are saved, and what makes a table of them."""
+    table_at = f"s3://{bucket}/data/processed/{dataset}"
+    line = f"ocrlabel merge {table_at}.parquet --output {table_at}_pseudo_labels.parquet --partial"
+    return (
+        "this job wrote no tables; what it has done is in the checkpoints, and "
+        f"{code_span(line)} makes tables of it"
+    )
 
 
 def deployed(

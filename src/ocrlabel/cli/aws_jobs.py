@@ -70,13 +70,18 @@ def submit(
         ocrlabel aws submit big --engine rapidocr --ec2 --workers 40
     """
     aws, config = connected(context)
+    from ocrlabel.aws import cost as cost_of
     from ocrlabel.aws import jobs
     from ocrlabel.options import Options
 
     options = Options.of({}, front=Front.SUBMIT, **given)
     engine = given.get("engine") or "upstage"
-    sizing = sizing_of(aws, rows_of(config, dataset), engine, options.rps, workers)
+    rows = rows_of(config, dataset)
+    sizing = sizing_of(aws, rows, engine, options.rps, workers)
     tell(f"{sizing.workers} worker(s), about {_minutes(sizing.seconds)}: {sizing.why}")
+    page_usd = options.price_per_page if engine == "upstage" else 0.0
+    if notice := cost_of.cap_notice(options, rows, cost_of.ocr(rows, cost_of.Prices(), page_usd)):
+        tell(notice)
     job_id = jobs.submit(aws, jobs.request(dataset, given, sizing, stamp=stamp(), on_ec2=ec2))
     typer.echo(job_id)
     if sizing.workers > 1:

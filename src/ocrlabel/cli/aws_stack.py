@@ -52,7 +52,9 @@ def deploy(
     ] = None,
     with_ec2: Annotated[
         bool | None,
-        typer.Option("--with-ec2/--without-ec2", help="Also a queue on EC2 Spot, for rapidocr."),
+        typer.Option(
+            "--with-ec2/--without-ec2", help="Also a queue on EC2 Spot, for local engines."
+        ),
     ] = None,
     max_vcpus: Annotated[int | None, typer.Option(min=1, help="Of Fargate at once.")] = None,
     max_vcpus_ec2: Annotated[int | None, typer.Option(min=1, help="Of EC2 at once.")] = None,
@@ -296,7 +298,7 @@ def push_image(
         typer.Option(help="The tags that move to it; default: latest.", show_default=False),
     ] = None,
     target: Annotated[
-        Literal["api", "local"], typer.Option(help="local has the embedded engine in it.")
+        Literal["api", "local"], typer.Option(help="local has the free engines in it.")
     ] = "api",
     architecture: Architecture = "X86_64",
     base_image: Annotated[str, typer.Option(help="Instead of python:3.12-slim.")] = "",

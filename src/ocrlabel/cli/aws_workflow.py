@@ -52,10 +52,15 @@ def check(context: typer.Context) -> None:
         typer.echo(f"{inputs.dataset}: {rows:,} rows; job {job.id} is {job.status}")
         return
     from ocrlabel.aws import workflow_summary
+    from ocrlabel.aws.cost import cap_notice
 
-    text = workflow_summary.estimate(inputs, rows, sizing, _bills(aws, inputs, rows, sizing))
+    bills = _bills(aws, inputs, rows, sizing)
+    notice = cap_notice(inputs.options, rows, next(iter(bills.values()))[0])
+    text = workflow_summary.estimate(inputs, rows, sizing, bills, notice)
     _files().summarise(text)
     typer.echo(text)
+    if notice:
+        typer.echo(f"::warning::{notice}")
 
 
 def submit(context: typer.Context) -> None:
@@ -172,19 +177,22 @@ def results(
         JOB_ID=1b6a... INPUT_DATASET=d ocrlabel aws workflow results --to out/
     """
     from ocrlabel.aws import workflow_summary
-    from ocrlabel.aws.jobs import TABLES, download, known
-    from ocrlabel.aws.workflow import checked_job, wrote_results
+    from ocrlabel.aws.jobs import download, known
+    from ocrlabel.aws.workflow import checked_job, results_of
 
     inputs, files = _inputs(), _files()
     aws, config = connected(context)
     done = known(aws, checked_job(job))
-    if not wrote_results(aws, config.s3_bucket, inputs.dataset, done):
+    endings = results_of(aws, config.s3_bucket, inputs.dataset, done)
+    if not endings:
         files.put("found", "false")
-        typer.echo("this job wrote no tables; what it has done is in the checkpoints")
+        text = workflow_summary.no_tables(config.s3_bucket, inputs.dataset)
+        files.summarise(text)
+        typer.echo(text)
         return
-    found = download(aws, config.s3_bucket, inputs.dataset, to, TABLES)
+    found = download(aws, config.s3_bucket, inputs.dataset, to, endings)
     record = json.loads((to / f"{inputs.dataset}_run.json").read_bytes())
-    found.append(_report_of_numbers(to, inputs.dataset, record))
+    found.append(_report_of_numbers([to / f"{inputs.dataset}{each}" for each in endings], record))
     files.put("found", "true")
     files.summarise(workflow_summary.results(record, _machines(aws, done)))
     for path in found:
@@ -268,13 +276,11 @@ def _machines(aws: Aws, job: Job) -> tuple[float, Sequence[CostLine]]:
     return used.hours, cost.compute_choices(used, known)[cost.ON_DEMAND]
 
 
-def _report_of_numbers(folder: Path, dataset: str, record: dict[str, Any]) -> Path:
+def _report_of_numbers(results: Sequence[Path], record: dict[str, Any]) -> Path:
     from ocrlabel.report.write import write_report
 
-    labels, failures, page = (
-        folder / f"{dataset}_{name}"
-        for name in ("pseudo_labels.parquet", "failures.parquet", "report.html")
-    )
+    labels, failures, numbers = results
+    page = numbers.with_name(numbers.name.replace("_run.json", "_report.html"))
     write_report(labels, failures if failures.is_file() else None, record, page)
     return page
 

@@ -149,7 +149,7 @@ def test_an_unknown_role_is_refused(user):
 def test_the_cost_of_the_guides_images_is_said_with_every_source(user):
     printed = user.types("cost --images 3272 --offline")
     assert "OCR: $4.9080" in printed
-    assert "Fargate Spot, 0.30 machine hours: at most $0.0165" in printed
+    assert "Fargate on demand, 0.30 machine hours: $0.0165" in printed
 
 
 def test_the_cost_of_a_finished_run_is_what_its_account_says(deployed):
