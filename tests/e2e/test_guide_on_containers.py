@@ -1,6 +1,6 @@
-"""The guide of docs/aws.md, run by bash in its order: real containers, a real registry, no account.
+"""Every block of the guide, run by bash in its order: real containers, a real registry, no account.
 
-docs/aws.md lists what is done otherwise than there; nothing else is.
+The guide lies beside the project; docs/aws.md has its blocks too, and lists what is done otherwise.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +28,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
+from ocrlabel import read_labels
 from tests.support import containers
 from tests.support.aws import wait_for_port
 from tests.support.containers import Engine, batch_on_containers, process, run, until
+from tests.support.shared_data import SHARED, shared_data
 
 pytestmark = [
     pytest.mark.container,
@@ -37,7 +41,8 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-GUIDE = ROOT / "docs" / "aws.md"
+PAGE = ROOT / "docs" / "aws.md"
+GUIDE = SHARED / "guide.md"
 BUCKET = "ocrlabel-123456789012-us-east-1"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:upstage-api-key"
 IMAGES = 40
@@ -46,10 +51,45 @@ IN_ECR = f"{containers.ECR_HOST}/batch-processor:latest"
 RUNNER = ["python", "-m", "runners.batch_pseudo_labels_aws"]
 
 
-def blocks() -> dict[str, str]:
-    """The guide's commands by the names of their blocks, in order."""
-    found = re.findall(r"<!-- guide: (\w+) -->\n```bash\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    return dict(found)
+def fenced(text: str, mark: str = "") -> list[str]:
+    """The blocks between ``` of a page, in order; those under a comment of this mark."""
+    under = f"<!-- {mark} -->\n" if mark else ""
+    return re.findall(rf"^{under}```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def guide_blocks() -> list[str]:
+    """The guide's own where it is at hand, else those of docs/aws.md, which are the same."""
+    if GUIDE.is_file():
+        return fenced(GUIDE.read_text(encoding="utf-8"))
+    return fenced(PAGE.read_text(encoding="utf-8"), "guide")
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """What of the guide is not run as it stands: a pattern, what stands in its place, and why."""
+
+    pattern: str
+    instead: str
+    why: str
+
+
+FOLDER = Otherwise(r"^cd /workspaces/\S+\n\n", "", "its author's folder: ours is a fresh clone")
+KEY = Otherwise(r"your-api-key-here", "up_rehearsal_key", "no key")
+JOB = Otherwise(r"<JOB_ID>|<your-job-id>", "{job}", "the id that submit-job printed")
+DIAGRAM = Otherwise(r"\AGitHub Repository\n.*", "", "a diagram")
+ROLE = Otherwise(
+    r"aws-batch-setup\.sh$",
+    "aws-batch-setup.sh --service-role arn:aws:iam::123456789012:role/service",
+    "moto wants a service role",
+)
+EXCEPTIONS = (FOLDER, KEY, JOB, DIAGRAM, ROLE)
+
+
+def as_run(block: str) -> str:
+    """A block, with the exceptions made."""
+    for one in EXCEPTIONS:
+        block = re.sub(one.pattern, one.instead, block, flags=re.MULTILINE | re.DOTALL)
+    return block
 
 
 def free_port() -> int:
@@ -66,15 +106,15 @@ def page(number: int) -> bytes:
     return held.getvalue()
 
 
-def packed_table(path: Path, first: int) -> None:
+def packed_table(path: Path, pages: Sequence[int]) -> None:
     """As `ocrlabel push --pack` makes it: ids, and the images as Hugging Face writes them."""
-    rows = range(first, first + IMAGES)
+    rows = range(len(pages))
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(
         pa.table(
             {
                 "id": [f"receipt_{n:05}" for n in rows],
-                "image": [{"bytes": page(n), "path": f"receipt_{n:05}.png"} for n in rows],
+                "image": [{"bytes": page(n), "path": f"{n}.png"} for n in pages],
             }
         ),
         path,
@@ -83,27 +123,58 @@ def packed_table(path: Path, first: int) -> None:
 
 @dataclass
 class Rehearsal:
-    """Someone at a shell in a copy of the project; what one block exports, the next one has."""
+    """Someone at a shell in a copy of the project, who has typed the guide's lines one by one."""
 
     engine: Engine
     project: Path
     fake: str
     environment: dict[str, str]
+    shell: subprocess.Popen[str]
+    typed: int = 0
 
-    def bash(self, script: str) -> str:
-        """Run lines of the guide; variables and folder stay for the next ones."""
-        state = self.engine.folder / "state"
-        printed = run(
-            ["bash", "-euo", "pipefail", "-c", f'{script}\nenv -0 > "{state}"'],
-            self.environment,
-            cwd=self.project,
+    def start(self, script: str) -> Path:
+        """Type lines; they run on. Their output goes to files of this name."""
+        self.typed += 1
+        file = self.engine.folder / f"typed {self.typed}"
+        file.write_text(script)
+        assert self.shell.stdin is not None
+        self.shell.stdin.write(
+            f'failed=; . "{file}" </dev/null >"{file}.out" 2>"{file}.err"; '
+            f'echo "$failed" >"{file}.status"; mv "{file}.status" "{file}.ended"\n'
         )
-        pairs = state.read_text().split("\0")
-        self.environment = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
-        return printed
+        self.shell.stdin.flush()
+        return file
 
-    def block(self, name: str) -> str:
-        return self.bash(blocks()[name].replace("up_...", "up_rehearsal_key"))
+    def bash(self, script: str, timeout_s: float = 900) -> str:
+        """Type lines and wait for their end; variables and folder stay. What they printed."""
+        file = self.start(script)
+        until(Path(f"{file}.ended").exists, timeout_s)
+        said = Path(f"{file}.out").read_text()
+        if failed := Path(f"{file}.ended").read_text().strip():
+            pytest.fail(f"{failed}\n{said}\n{Path(f'{file}.err').read_text()}")
+        return said
+
+    def watched(self, script: str, sign: str) -> str:
+        """Type lines whose last one never ends, and press Ctrl-C once it printed the sign."""
+        file = self.start(script)
+        out = Path(f"{file}.out")
+        until(lambda: out.exists() and sign in out.read_text(), 120)
+        children = Path(f"/proc/{self.shell.pid}/task/{self.shell.pid}/children").read_text()
+        for child in children.split():
+            os.kill(int(child), signal.SIGINT)
+        until(Path(f"{file}.ended").exists, 60)
+        return out.read_text()
+
+    def in_project(self, block: str) -> str:
+        """Run a block that submits nothing, from the project's folder."""
+        return self.bash(f'cd "{self.project}"\n{block}')
+
+    def submitted(self, lines: str) -> str:
+        """Run lines that submit a job, wait until it has succeeded, and return its id."""
+        job_id = json.loads(self.bash(f'cd "{self.project}"\n{lines}'))["jobId"]
+        job = self.wait_for(job_id)
+        assert job["status"] == "SUCCEEDED", self.log()
+        return str(job_id)
 
     def client(self, service: str) -> Any:
         return boto3.client(
@@ -170,7 +241,7 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     made = containers.engine(folder, registry_port, {**environment, "AWS_SECRET_ARN": SECRET})
     containers.docker_shim(folder, made.registry)
     containers.base_image(made)
-    aws_command_line(folder, made)
+    aws_command_line(folder)
     project = copied_project(folder)
     fake = ["ocrlabel", "fake-upstage", "--port", str(fake_port), "--rps", "20"]
     fake += ["--latency", "0.3,0.1", "--pages-per-minute", "0"]
@@ -180,22 +251,44 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
         batch_on_containers(made, moto_port),
     ):
         wait_for_port(fake_port, 60)
-        person = {**made.environment, **environment}
+        person = {**made.environment, "PATH": environment["PATH"], "HOME": str(folder)}
+        for name in [name for name in person if name.startswith("AWS_") and "ENDPOINT" not in name]:
+            del person[name]  # `aws configure` is asked for them
         # what an earlier rehearsal pulled must not stand in for what this one pushes
         made.podman("rmi", "--force", "--ignore", IN_ECR)
-        yield Rehearsal(made, project, f"http://127.0.0.1:{fake_port}", person)
+        with open_shell(person, project) as shell:
+            yield Rehearsal(made, project, f"http://127.0.0.1:{fake_port}", person, shell)
         pushed = f"{made.registry}/batch-processor:latest"
         made.podman("rmi", "--force", "--ignore", IN_ECR, pushed)
 
 
-def aws_command_line(folder: Path, made: Engine) -> None:
-    """`aws` of PyPI, in a venv of its own: Debian's is too old to know AWS_ENDPOINT_URL."""
+def aws_command_line(folder: Path) -> None:
+    """`aws` of PyPI; its version 1 has no `logs tail`, so Debian's 2.9 does that.
+
+    Debian's knows neither AWS_ENDPOINT_URL nor the runtimePlatform of a job definition.
+    """
     venv = ROOT / ".venv-awscli"
     if not (venv / "bin" / "aws").exists():
-        run([sys.executable, "-m", "venv", str(venv)], made.environment)
-        settings = {**os.environ, **made.environment}  # noqa: TID251 -- pip's own settings
-        run([str(venv / "bin" / "pip"), "install", "-q", "awscli>=1.40,<2"], settings)
-    (folder / "aws").symlink_to(venv / "bin" / "aws")
+        run([sys.executable, "-m", "venv", str(venv)], os.environ)  # noqa: TID251 -- pip's own settings
+        run([str(venv / "bin" / "pip"), "install", "-q", "awscli>=1.40,<2"], os.environ)  # noqa: TID251 -- as above
+    program = folder / "aws"
+    program.write_text(
+        '#!/bin/sh\ncase "$1 $2" in\n'
+        '"logs tail") exec /usr/bin/aws --endpoint-url "$AWS_ENDPOINT_URL" "$@" ;;\n'
+        f'*) exec "{venv}/bin/aws" "$@" ;;\nesac\n'
+    )
+    program.chmod(0o755)
+
+
+@contextmanager
+def open_shell(environment: Mapping[str, str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A bash that reads what is typed, and remembers the last line that failed."""
+    with subprocess.Popen(
+        ["bash"], stdin=subprocess.PIPE, text=True, env=dict(environment), cwd=folder
+    ) as shell:
+        assert shell.stdin is not None
+        shell.stdin.write("set -Eo pipefail; trap 'failed=\"this failed: $BASH_COMMAND\"' ERR\n")
+        yield shell
 
 
 def copied_project(folder: Path) -> Path:
@@ -211,40 +304,117 @@ def copied_project(folder: Path) -> Path:
     return project
 
 
-@pytest.fixture(scope="module")
-def guide(rehearsal: Rehearsal) -> dict[str, str]:
-    """The guide's blocks, run in order; what each printed."""
-    steps = blocks()
-    printed: dict[str, str] = {}
-    rehearsal.client("iam").create_role(RoleName="service", AssumeRolePolicyDocument="{}")
-    packed_table(rehearsal.project / "data" / "processed" / "baseline_train.parquet", 0)
+@dataclass
+class Guide:
+    """What the guide's blocks printed, by what they are for, and the jobs that they submitted."""
 
-    rehearsal.bash("export UPSTAGE_API_KEY=up_rehearsal_key")  # aws configure would ask
-    setup = steps["setup"].replace(
-        "aws-batch-setup.sh",
-        "aws-batch-setup.sh --service-role arn:aws:iam::123456789012:role/service",
-    )
-    printed["setup"] = rehearsal.bash(setup)
+    printed: dict[str, str]
+    jobs: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def guide(rehearsal: Rehearsal) -> Guide:
+    """The guide's blocks, run in order."""
+    blocks = [block for block in map(as_run, guide_blocks()) if block]
+    configure, setup, upload, image, secrets, definition, by_hand, log, checkpoints, go_on = blocks
+    page = PAGE.read_text(encoding="utf-8")
+    printed: dict[str, str] = {}
+    jobs: dict[str, str] = {}
+    rehearsal.client("iam").create_role(RoleName="service", AssumeRolePolicyDocument="{}")
+    processed = rehearsal.project / "data" / "processed"
+    packed_table(processed / "baseline_train.parquet", range(IMAGES))
+    # the guide's 404 images, of which many are equal: they are sent once
+    packed_table(processed / "baseline_val.parquet", [500 + n % IMAGES for n in range(404)])
+
+    printed["configure"] = subprocess.run(
+        ["bash", "-euc", configure],
+        input="testing\ntesting\nus-east-1\njson\n",
+        env=rehearsal.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    printed["setup"] = rehearsal.in_project(setup)
     # moto denies all because of the TLS-only statement: it does not look at the condition
     rehearsal.client("s3").delete_bucket_policy(Bucket=BUCKET)
-    printed["dataset"] = rehearsal.block("dataset")
-    printed["image"] = rehearsal.block("image") + rehearsal.bash(f"cd {rehearsal.project}")
-    printed["definition"] = rehearsal.block("definition")
-    printed["submit"] = rehearsal.block("submit")
-    job_id = json.loads(printed["submit"])["jobId"]
-    job = rehearsal.wait_for(job_id)
-    assert job["status"] == "SUCCEEDED", rehearsal.log()
-    rehearsal.bash(f"export JOB_ID={job_id}")
-    printed["look"] = rehearsal.block("look")
-    printed["resume"] = rehearsal.block("resume")
-    again = rehearsal.wait_for(json.loads(printed["resume"])["jobId"])
-    assert again["status"] == "SUCCEEDED", rehearsal.log()
-    printed["download"] = rehearsal.block("download")
-    return printed
+    printed["upload"] = rehearsal.in_project(upload)
+    printed["image"] = rehearsal.in_project(image)
+    printed["secrets"] = rehearsal.in_project(secrets)
+    printed["definition"] = rehearsal.in_project(definition)
+    (first,) = fenced(page, "first")
+    jobs["first"] = rehearsal.submitted(first)
+    submit, describe, download = by_hand_lines(by_hand)
+    jobs["train"] = rehearsal.submitted(submit)
+    printed["describe"] = rehearsal.bash(describe.replace("{job}", jobs["train"]))
+    printed["download"] = rehearsal.bash(download)
+    printed["log"] = rehearsal.watched(log.replace("{job}", jobs["train"]), "starting")
+    printed["checkpoints"] = rehearsal.in_project(checkpoints)
+    jobs["again"] = rehearsal.submitted(go_on)
+    (spent,) = fenced(page, "spent")
+    printed["spent"] = rehearsal.bash(spent)
+    return Guide(printed, jobs)
 
 
-def test_every_block_of_the_guide_was_run(guide):
-    assert set(guide) == set(blocks()) - {"credentials"}
+def by_hand_lines(block: str) -> list[str]:
+    """The parts of the block that submits a job, looks at it and fetches its labels.
+
+    A person waits between them.
+    """
+    return block.split("\n\n")
+
+
+def test_the_page_has_the_guides_blocks_as_they_stand_there_but_for_its_folder_and_diagram():
+    blocks = fenced(shared_data("guide.md").read_text(encoding="utf-8"))
+    assert len(blocks) == 11
+    for one in (FOLDER, DIAGRAM):
+        blocks = [
+            re.sub(one.pattern, "", block, flags=re.MULTILINE | re.DOTALL) for block in blocks
+        ]
+    page = fenced(PAGE.read_text(encoding="utf-8"), "guide")
+    assert page == [block for block in blocks if block]
+
+
+def test_at_most_five_things_of_the_guide_are_done_otherwise_and_the_page_lists_them():
+    assert len(EXCEPTIONS) <= 5
+    listed = re.findall(
+        r"^\d\. ", PAGE.read_text().split("## What the rehearsal does")[1], re.MULTILINE
+    )
+    assert len(listed) == len(EXCEPTIONS)
+
+
+def test_the_set_up_prints_the_secrets_with_their_values(guide):
+    assert f"S3_BUCKET: {BUCKET}\n" in guide.printed["secrets"]
+    assert (
+        f"ECR_REPOSITORY_URI: {containers.ECR_HOST}/batch-processor\n" in guide.printed["secrets"]
+    )
+    assert f"SECRET_ARN: {SECRET}\n" in guide.printed["secrets"]
+
+
+def test_the_log_of_a_job_is_followed_by_the_stream_that_describe_jobs_names(guide, rehearsal):
+    assert '"runner": "batch_pseudo_labels_aws"' in guide.printed["log"]
+    job = json.loads(guide.printed["describe"])["jobs"][0]
+    assert job["jobId"] == guide.jobs["train"]
+    assert job["container"]["logStreamName"]
+
+
+def test_the_validation_set_was_labelled_first_and_equal_images_once(guide, rehearsal):
+    rows = rehearsal.labels("baseline_val")
+    assert [row["id"] for row in rows] == [f"receipt_{n:05}" for n in range(404)]
+    assert {row["image_sha256"] for row in rows} == {
+        hashlib.sha256(page(500 + n)).hexdigest() for n in range(IMAGES)
+    }
+
+
+def test_a_checkpoint_that_was_downloaded_is_read(guide, rehearsal):
+    assert "checkpoints/baseline_train_batch_0000.parquet" in guide.printed["checkpoints"]
+    fetched = rehearsal.project / "baseline_train_batch_0000.parquet"
+    labels = rehearsal.project / "baseline_train_pseudo_labels.parquet"
+    assert list(read_labels(fetched)) == list(read_labels(labels))
+    rehearsal.bash(f'ocrlabel report "{fetched}" -o page.html')
+
+
+def test_cost_explorer_is_asked_for_what_carries_the_projects_tag(guide):
+    assert "ResultsByTime" in json.loads(guide.printed["spent"])
 
 
 def test_the_job_ran_in_a_container_of_the_pushed_image(guide, rehearsal):
@@ -300,21 +470,22 @@ def test_the_definitions_volume_is_the_only_place_that_a_worker_needs(guide, reh
 
 def test_a_run_that_was_finished_is_not_paid_again(guide, rehearsal):
     checkpoint = "checkpoints/baseline_train_batch_0000.parquet"
-    assert checkpoint in guide["look"]
-    assert billed(rehearsal) == IMAGES
+    assert checkpoint in guide.printed["checkpoints"]
+    validated = IMAGES
+    assert billed(rehearsal) == validated + IMAGES
 
 
 def test_the_commands_tell_the_same_of_the_job(guide, rehearsal):
     told = rehearsal.bash("ocrlabel aws status baseline_train")
     assert f"done {IMAGES} of {IMAGES}" in told
-    assert "it succeeded" in rehearsal.bash("ocrlabel aws explain $JOB_ID")
-    assert '"starting"' in rehearsal.bash("ocrlabel aws logs $JOB_ID")
+    assert "it succeeded" in rehearsal.bash(f"ocrlabel aws explain {guide.jobs['train']}")
+    assert '"starting"' in rehearsal.bash(f"ocrlabel aws logs {guide.jobs['train']}")
     assert "_pseudo_labels.parquet" in rehearsal.bash("ocrlabel aws download baseline_train")
 
 
 def test_the_key_is_in_no_log(guide, rehearsal):
     assert "up_rehearsal_key" not in rehearsal.log()
-    assert "up_rehearsal_key" not in "".join(guide.values())
+    assert "up_rehearsal_key" not in "".join(guide.printed.values())
 
 
 def billed(rehearsal: Rehearsal) -> int:
@@ -323,20 +494,24 @@ def billed(rehearsal: Rehearsal) -> int:
 
 
 def test_an_array_of_four_makes_the_same_table(guide, rehearsal):
-    rehearsal.put("baseline_val", 100)
+    rehearsal.put("baseline_array", 100)
     before = billed(rehearsal)
     submitted = rehearsal.bash(
-        "aws batch submit-job --job-name pseudo-label-val --job-definition pseudo-label-processor "
+        "aws batch submit-job --job-name pseudo-label-array --job-definition pseudo-label-processor "
         "--job-queue batch-processor-queue --array-properties size=4 --container-overrides "
-        f"'{json.dumps({'command': [*RUNNER, '--dataset-name', 'baseline_val', '--batch-size', '10']})}'"
+        f"'{json.dumps({'command': [*RUNNER, '--dataset-name', 'baseline_array', '--batch-size', '10']})}'"
     )
     job_id = json.loads(submitted)["jobId"]
     job = rehearsal.wait_for(job_id)
     assert job["status"] == "SUCCEEDED", rehearsal.log()
     assert job["arrayProperties"]["statusSummary"]["SUCCEEDED"] == 4
-    rows = rehearsal.labels("baseline_val")
+    rows = rehearsal.labels("baseline_array")
     assert [row["id"] for row in rows] == [f"receipt_{n:05}" for n in range(100, 140)]
     assert billed(rehearsal) - before == IMAGES
+    described = "aws batch describe-jobs --query 'jobs[0].container.logStreamName' --output text"
+    assert rehearsal.bash(f"{described} --jobs {job_id}") == "None\n"
+    stream = rehearsal.bash(f"{described} --jobs {job_id}:0").strip()
+    assert "starting" in rehearsal.bash(f"aws logs tail /aws/batch/job --log-stream-names {stream}")
 
 
 def test_a_job_that_was_killed_goes_on_with_resume(guide, rehearsal):

@@ -25,7 +25,7 @@ from tests.support.aws import wait_for_port
 BASE = "docker.io/library/python:3.12-slim"
 ECR_HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 ROOT = Path(__file__).parents[2]
-PROGRAMS = ("podman", "runc", "debootstrap", "docker-registry")
+PROGRAMS = ("podman", "runc", "debootstrap", "docker-registry", "/usr/bin/aws")
 
 
 def missing_programs() -> list[str]:
