@@ -153,7 +153,10 @@ def open_in_bucket(bucket: str, object_key: str, region: str) -> BinaryIO:
     from ocrlabel.storage.opening import open_store
 
     store = open_store(
-        f"s3://{bucket}", region=region, endpoint_url=variable("AWS_ENDPOINT_URL") or None
+        f"s3://{bucket}",
+        region=region,
+        endpoint_url=variable("AWS_ENDPOINT_URL") or None,
+        ca_bundle=variable("AWS_CA_BUNDLE") or None,
     )
     try:
         return store.open(object_key)

@@ -79,6 +79,7 @@ def open_store(root: str, keys: Keys) -> ObjectStore:
         root,
         endpoint_url=keys.get("AWS_ENDPOINT_URL_S3") or keys.get("AWS_ENDPOINT_URL") or None,
         region=keys.get("AWS_REGION") or keys.get("AWS_DEFAULT_REGION") or None,
+        ca_bundle=keys.get("AWS_CA_BUNDLE") or None,
     )
 
 

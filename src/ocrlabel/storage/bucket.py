@@ -8,10 +8,15 @@ anew, and ends in time.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
@@ -24,7 +29,7 @@ from ocrlabel.errors import ConfigError, StoreUnavailable
 from ocrlabel.storage.base import NotStored, RetryLimits, Stored, checked, folder_of
 from ocrlabel.storage.credentials import Credentials, found_by_boto3
 from ocrlabel.storage.ranges import PART_BYTES, range_reader
-from ocrlabel.storage.refusals import missing_keys, reason, refusal
+from ocrlabel.storage.refusals import OtherRegion, missing_keys, reason, refusal
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
@@ -33,6 +38,7 @@ T = TypeVar("T")
 _HOUR = timedelta(hours=1)
 _PAGE_KEYS = 1000
 _MOST_PARTS = 10_000  # of one object, by S3's rules
+_CA_VARIABLE = "SSL_CERT_FILE"
 _UPLOADS_AT_ONCE = 4  # parts of PART_BYTES each: what a large upload holds in memory
 
 
@@ -42,9 +48,13 @@ def open_bucket(
     endpoint_url: str | None,
     region: str | None,
     credentials: Credentials | None,
+    ca_bundle: str | None,
     retry_limits: RetryLimits,
 ) -> RemoteStore:
-    """Open `bucket/prefix`. Raises ConfigError for a bad name and for missing AWS keys."""
+    """Open `bucket/prefix`.
+
+    Raises ConfigError for a bad name, for missing AWS keys, and for certificates that are none.
+    """
     url = f"s3://{bucket_and_prefix}"
     bucket, _, prefix = bucket_and_prefix.partition("/")
     if not bucket:
@@ -75,11 +85,59 @@ def open_bucket(
 
     # RemoteStore ends every attempt by itself, after a time that grows with its size: the
     # client's own limit must only be longer.
-    single = native(_HOUR, {"max_retries": 0})
     part_s = retry_limits.attempt_s + retry_limits.extra_s(PART_BYTES)
+    with _trusting(ca_bundle):
+        single = native(_HOUR, {"max_retries": 0})
+        bulk = native(timedelta(seconds=part_s), _retry(retry_limits))
     return RemoteStore(
-        single, native(timedelta(seconds=part_s), _retry(retry_limits)), url, retry_limits
+        single,
+        bulk,
+        url,
+        retry_limits,
+        region_of=partial(_region_of, endpoint_url or "https://s3.amazonaws.com", bucket),
     )
+
+
+def _region_of(endpoint_url: str, bucket: str) -> str:
+    """The region that S3 names to whoever asks elsewhere; "" where it names none.
+
+    It stands in a header, also of a refusal, and obstore hands on neither. Blocks.
+    """
+    request = urllib.request.Request(f"{endpoint_url}/{bucket}", method="HEAD")  # noqa: S310 -- the S3 server that is in use
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 -- as above
+            headers = answer.headers
+    except urllib.error.HTTPError as error:
+        headers = error.headers
+    except OSError:
+        return ""
+    return str(headers.get("x-amz-bucket-region") or "")
+
+
+@contextmanager
+def _trusting(ca_bundle: str | None) -> Iterator[None]:
+    """Clients that are made in here trust these certificates, and no others do.
+
+    obstore takes them from a variable alone, which would hold for all connections of the process.
+    """
+    if not ca_bundle:
+        yield
+        return
+    try:
+        held = "BEGIN CERTIFICATE" in Path(ca_bundle).read_text(encoding="utf-8", errors="replace")
+        reason = "it holds no certificate in PEM form"
+    except OSError as error:
+        held, reason = False, error.strerror or str(error)
+    if not held:
+        raise ConfigError(f"AWS_CA_BUNDLE is {ca_bundle}: {reason}; mend it or unset it")
+    before = os.environ.get(_CA_VARIABLE)  # noqa: TID251 -- see above
+    os.environ[_CA_VARIABLE] = ca_bundle  # noqa: TID251 -- see above
+    try:
+        yield
+    finally:
+        del os.environ[_CA_VARIABLE]  # noqa: TID251 -- see above
+        if before is not None:
+            os.environ[_CA_VARIABLE] = before  # noqa: TID251 -- see above
 
 
 def memory(retry_limits: RetryLimits) -> RemoteStore:
@@ -109,7 +167,7 @@ class RemoteStore:
     """Objects of one native obstore store.
 
     native: without retries of its own. bulk: the same store with retries, for uploads in parts
-    and for `open`, where a whole operation would be too much to repeat.
+    and for `open`, where a whole operation would be too much to repeat. region_of: blocks.
     """
 
     native: S3Store | MemoryStore
@@ -119,6 +177,7 @@ class RemoteStore:
     clock: Callable[[], float] = time.monotonic
     sleep: _Sleep = asyncio.sleep
     uniform: Callable[[float, float], float] = SystemRandom().uniform
+    region_of: Callable[[], str] = str
 
     async def get(self, key: str) -> bytes:
         """The whole object. Raises NotStored."""
@@ -220,7 +279,7 @@ class RemoteStore:
 
     def open(self, key: str) -> BinaryIO:
         """A seekable reader that fetches ranges as they are read. Raises NotStored."""
-        return range_reader(self.bulk, checked(key), self.url)
+        return range_reader(self.bulk, checked(key), self.url, self.region_of)
 
     async def _get(
         self, key: str, span: tuple[int, int] | None = None, e_tag: str | None = None
@@ -269,6 +328,8 @@ class RemoteStore:
                     return await attempt()
             except (BaseError, OSError, _StillUndecided) as error:
                 refused = refusal(error, key, self.url)
+                if isinstance(refused, OtherRegion):
+                    refused = refused.at(await asyncio.to_thread(self.region_of))
                 if refused is not None:
                     raise refused from error
                 wait_s = self.uniform(0.0, longest_wait_s)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:
-    from obstore.auth.boto3 import Boto3CredentialProvider
-    from obstore.store import S3Credential
+    from botocore.session import Session
+    from obstore.store import S3Config, S3Credential
 
-# boto3 renews a role's keys once less than 15 minutes of them are left; keys that are held longer
-# than that (obstore's default is 30 minutes) would be used after they expired.
-_HELD = timedelta(minutes=10)
+_ASK_AGAIN = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +36,73 @@ class Credentials:
         }
 
 
-def found_by_boto3(url: str, region: str | None) -> Boto3CredentialProvider | None:
-    """Keys from the places AWS's own tools search, renewed as they age; None without boto3.
+class FoundKeys:
+    """Keys from the places AWS's own tools search, as they stand there now.
+
+    obstore asks before every request, since they are good for no time: roles and SSO sessions are
+    renewed by botocore as they age, and a file of keys is read again once it has changed. Raises
+    ValueError where there are none.
+    """
+
+    def __init__(
+        self,
+        new_session: Callable[[], Session],
+        region: str | None,
+        errors: tuple[type[Exception], ...],
+    ) -> None:
+        self._new_session, self._errors, self._region = new_session, errors, region
+        self._load()
+
+    def __call__(self) -> S3Credential:
+        """The keys for the next request."""
+        if self._changed_at() != self._read_at:
+            # while somebody writes the file there may be none in it: then those that there were
+            with contextlib.suppress(*self._errors):
+                self._load()
+        try:
+            keys = self._keys.get_frozen_credentials()
+        except self._errors:
+            self._load()  # a role is taken on with keys that may be others by now
+            keys = self._keys.get_frozen_credentials()
+        return {
+            "access_key_id": keys.access_key or "",
+            "secret_access_key": keys.secret_key or "",
+            "token": keys.token,
+            "expires_at": _ASK_AGAIN,
+        }
+
+    def _load(self) -> None:
+        session = self._new_session()
+        places = ("credentials_file", "config_file")
+        self._files = [Path(session.get_config_variable(name)).expanduser() for name in places]
+        read_at = self._changed_at()
+        if (found := session.get_credentials()) is None:
+            raise ValueError("no profile, no variables, and no role of this machine")
+        self._keys, self._read_at = found, read_at
+        region = self._region or session.get_config_variable("region")
+        self.config: S3Config = {"region": region} if region else {}
+
+    def _changed_at(self) -> list[int]:
+        return [path.stat().st_mtime_ns if path.exists() else 0 for path in self._files]
+
+
+def found_by_boto3(url: str, region: str | None) -> FoundKeys | None:
+    """Keys from the usual places; None without boto3.
 
     Variables, profiles, SSO, assumed roles, containers (ECS, Batch) and instances. Without the
     `aws` extra obstore searches variables, web identities, containers and instances by itself.
     Raises ConfigError when there are none.
     """
     try:
-        import boto3  # noqa: PLC0415 -- only the aws extra has it, and it takes 0.3 s to import
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 -- comes with boto3
-        from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 -- imports boto3
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 -- only the aws extra has it
+        from botocore.session import get_session  # noqa: PLC0415 -- and it is slow to import
     except ModuleNotFoundError:
         return None
+    errors = (BotoCoreError, ValueError)
     try:
-        return Boto3CredentialProvider(boto3.Session(region_name=region), ttl=_HELD)
-    except BotoCoreError as error:
+        return FoundKeys(get_session, region, errors)
+    except errors as error:
         raise no_keys(url, str(error)) from error
-    except ValueError as error:
-        raise no_keys(url, "no profile, no variables, and no role of this machine") from error
 
 
 def no_keys(url: str, why: str) -> ConfigError:

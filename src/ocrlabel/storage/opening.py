@@ -16,12 +16,14 @@ def open_store(
     endpoint_url: str | None = None,
     region: str | None = None,
     credentials: Credentials | None = None,
+    ca_bundle: str | None = None,
     retry_limits: RetryLimits | None = None,
 ) -> ObjectStore:
     """Open a store; nothing is sent yet, and a folder is made by its first write.
 
     endpoint_url: another S3 server than AWS's. region: the bucket's, else the profile's, else
-    us-east-1. credentials: else the usual places are searched. memory:// is new on every call.
+    us-east-1. credentials: else the usual places are searched. ca_bundle: a PEM
+    file of the certificates to trust, as AWS_CA_BUNDLE names it. memory:// is new on every call.
     Raises ConfigError for an address of another kind and for missing AWS keys.
     """
     text = str(url_or_path)
@@ -38,6 +40,7 @@ def open_store(
             endpoint_url=endpoint_url,
             region=region,
             credentials=credentials,
+            ca_bundle=ca_bundle,
             retry_limits=retry_limits or RetryLimits(),
         )
     raise ConfigError(f"{text}: cannot open {scheme}://; give s3://bucket/prefix or a folder")

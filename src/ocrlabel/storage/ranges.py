@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import BinaryIO, cast
 
 import obstore
@@ -10,26 +11,30 @@ from obstore.exceptions import BaseError
 from obstore.store import MemoryStore, S3Store
 
 from ocrlabel.errors import StoreUnavailable
-from ocrlabel.storage.refusals import missing_keys, reason, refusal
+from ocrlabel.storage.refusals import OtherRegion, missing_keys, reason, refusal
 
 PART_BYTES = 8 * 1024 * 1024
 _BUFFER_BYTES = 1024 * 1024  # one request for many small reads: a round trip costs more
 
 
-def range_reader(native: S3Store | MemoryStore, key: str, url: str) -> BinaryIO:
+def range_reader(
+    native: S3Store | MemoryStore, key: str, url: str, region_of: Callable[[], str] = str
+) -> BinaryIO:
     """Open an object for reading; what is read is of one version of it. Raises NotStored.
 
     native: a store that retries by itself, since these calls block. Raises StoreUnavailable once
     its retries are used up, and when the object is replaced while it is read.
     """
-    raw = _RangeReader(native, key, url)
+    raw = _RangeReader(native, key, url, region_of)
     return cast("BinaryIO", io.BufferedReader(raw, _BUFFER_BYTES))
 
 
 class _RangeReader(io.RawIOBase):
-    def __init__(self, native: S3Store | MemoryStore, key: str, url: str) -> None:
+    def __init__(
+        self, native: S3Store | MemoryStore, key: str, url: str, region_of: Callable[[], str]
+    ) -> None:
         super().__init__()
-        self._native, self._key, self._url = native, key, url
+        self._native, self._key, self._url, self._region_of = native, key, url, region_of
         try:
             meta = obstore.head(native, key)
         except (BaseError, OSError) as error:
@@ -80,8 +85,11 @@ class _RangeReader(io.RawIOBase):
         return bytes(rest)
 
     def _translated(self, error: Exception) -> Exception:
+        refused = refusal(error, self._key, self._url)
+        if isinstance(refused, OtherRegion):
+            return refused.at(self._region_of())
         return (
-            refusal(error, self._key, self._url)
+            refused
             or missing_keys(error, self._url)
             or StoreUnavailable(
                 f"{self._url}: {self._key!r} could not be read: {reason(error)}; "

@@ -14,9 +14,12 @@ from ocrlabel.storage.base import NotStored
 from ocrlabel.storage.credentials import no_keys
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
+_CODE = re.compile(r"<Code>([\w.]+)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
-_REGION = re.compile(r"<Region>([\w-]+)</Region>|expecting '([\w-]+)'")
+_REGION = re.compile(
+    r"<Region>([\w-]+)</Region>|expecting '([\w-]+)'|<Endpoint>[^<]*?s3[.-]([a-z]+-[a-z-]+-\d)\."
+)
+_REGION_CODES = frozenset({"AuthorizationHeaderMalformed", "PermanentRedirect"})
 # Codes that pass by themselves although their status says that the request is to blame.
 _PASSING = frozenset(
     {
@@ -38,8 +41,44 @@ _ABOUT_KEYS = (
     "169.254.170.23",
     "fd00:ec2::254",
 )
+_EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+_HELP = {
+    "RequestTimeTooSkewed": "the clock of this machine is wrong by more than 15 minutes: set it",
+    "SignatureDoesNotMatch": "the secret key does not belong to the access key: copy both anew",
+    "InvalidAccessKeyId": "AWS does not know the access key: it was deleted, was switched off, or"
+    " is another server's or partition's; use another one",
+    "InvalidObjectState": "the object is in an archive (Glacier): restore it first",
+    "KMS.DisabledException": "switch the bucket's KMS key on again",
+    "KMS.NotFoundException": "the KMS key is gone, or AWS_SSE_KMS_KEY_ID names another one",
+}
+_RIGHTS = (
+    "the keys in use need s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and"
+    " s3:DeleteObject on its objects; where the requester pays, set AWS_REQUEST_PAYER=true"
+)
+_KMS_RIGHTS = (
+    "the keys in use need kms:Decrypt and kms:GenerateDataKey on the KMS key of the bucket"
+    " or of AWS_SSE_KMS_KEY_ID"
+)
+_FORBIDDEN = (
+    "a policy forbids this to all or to these keys; where it demands encryption, set"
+    " AWS_SERVER_SIDE_ENCRYPTION (AES256 or aws:kms) and, for a key of your own, AWS_SSE_KMS_KEY_ID"
+)
 _BAD_NAME = "object with invalid path"  # obstore's words for another tool's "a//b"
+_SET_REGION = ": set AWS_REGION to the bucket's region"
 _OTHER_REGION = "redirect without LOCATION"  # obstore's words for S3's 301
+
+
+class OtherRegion(ConfigError):
+    """The bucket is in another region, which the answer may name."""
+
+    def __init__(self, url: str, region: str) -> None:
+        set_it = f", {region}: set AWS_REGION={region}" if region else _SET_REGION
+        super().__init__(f"{url}: the bucket is in another region{set_it}")
+        self._url, self._region = url, region
+
+    def at(self, region: str) -> OtherRegion:
+        """The same, where something else has named the region."""
+        return OtherRegion(self._url, self._region or region)
 
 
 def refusal(error: Exception, key: str, url: str) -> Exception | None:
@@ -65,17 +104,17 @@ def _may_pass(text: str) -> bool:
     return status in {0, 429} or status >= 500  # 0: the connection failed
 
 
-def _to_mend(error: Exception, text: str, key: str, url: str) -> ConfigError:
+def _to_mend(error: Exception, text: str, key: str, url: str) -> ConfigError | StoreUnavailable:
     code = _first(_CODE, text)
-    if code in {"AuthorizationHeaderMalformed", "PermanentRedirect"} or _OTHER_REGION in text:
-        return ConfigError(f"{url}: the bucket is in another region{_region(text)}")
-    if code in {"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}:
-        return ConfigError(f"{url}: {reason(error)}; get new AWS keys and run it again")
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        return ConfigError(
-            f"{url}: {reason(error)}; the keys in use need s3:ListBucket on the bucket and "
-            f"s3:GetObject, s3:PutObject and s3:DeleteObject on its objects"
+    if code in _REGION_CODES or _OTHER_REGION in text:
+        return OtherRegion(url, _first(_REGION, text))
+    if code in _EXPIRED:
+        return StoreUnavailable(
+            f"{url}: {reason(error)}; get new AWS keys: a run that goes on takes them up where"
+            " they are kept, else run the same command again"
         )
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError) or code in _HELP:
+        return ConfigError(f"{url}: {reason(error)}; {_HELP.get(code) or _denied(code, text)}")
     if _BAD_NAME in text:
         return ConfigError(
             f"{url}: beside the objects of {key!r} lies one with a name that cannot be used; "
@@ -106,12 +145,13 @@ def _about_keys(text: str) -> bool:
     return any(sign in text for sign in _ABOUT_KEYS)
 
 
-def _region(text: str) -> str:
-    found = _REGION.search(text)
-    name = (found.group(1) or found.group(2)) if found else ""
-    return f", {name}: set AWS_REGION={name}" if name else ": set AWS_REGION to the bucket's region"
+def _denied(code: str, text: str) -> str:
+    message = _first(_MESSAGE, text)
+    if code.startswith("KMS.") or "kms:" in message:
+        return _KMS_RIGHTS
+    return _FORBIDDEN if "explicit deny" in message else _RIGHTS
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:
     found = pattern.search(text)
-    return found.group(1) if found else ""
+    return next(filter(None, found.groups()), "") if found else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, UnauthenticatedError
 
-from ocrlabel.errors import ConfigError
+from ocrlabel.errors import ConfigError, StoreUnavailable
 from ocrlabel.storage.base import NotStored
 from ocrlabel.storage.refusals import missing_keys, reason, refusal
 
@@ -16,6 +16,11 @@ def s3_error(kind: type[Exception], status: str, code: str, more: str = "") -> E
         f"non-2xx status code: {status}: <Error><Code>{code}</Code><Message>Because.</Message>"
         f"{more}</Error>\n\nDebug source:\nGeneric {{ .. }}"
     )
+
+
+def denied(message: str) -> Exception:
+    error = s3_error(PermissionDeniedError, "403 Forbidden", "AccessDenied")
+    return PermissionDeniedError(str(error).replace("Because.", message))
 
 
 @pytest.mark.parametrize(
@@ -54,6 +59,27 @@ def test_what_passes_is_tried_again(error: Exception) -> None:
         ),
         (GenericError("PUT .. - Received redirect without LOCATION"), "another region"),
         (s3_error(GenericError, "400 Bad Request", "InvalidArgument"), "refuses 'a'.*Because"),
+        (s3_error(PermissionDeniedError, "403 Forbidden", "RequestTimeTooSkewed"), "set it"),
+        (s3_error(PermissionDeniedError, "403 Forbidden", "SignatureDoesNotMatch"), "copy both"),
+        (s3_error(PermissionDeniedError, "403 Forbidden", "InvalidAccessKeyId"), "another one"),
+        (s3_error(PermissionDeniedError, "403 Forbidden", "InvalidObjectState"), "Glacier"),
+        (s3_error(GenericError, "400 Bad Request", "KMS.DisabledException"), "KMS key on again"),
+        (s3_error(GenericError, "400 Bad Request", "KMS.NotFoundException"), "AWS_SSE_KMS_KEY_ID"),
+        (denied("arn:x is not authorized to perform: kms:GenerateDataKey on r"), "kms:Decrypt"),
+        (
+            denied("not authorized to perform: s3:PutObject with an explicit deny in a policy"),
+            "AWS_SERVER_SIDE_ENCRYPTION",
+        ),
+        (denied("Access Denied"), "AWS_REQUEST_PAYER=true"),
+        (
+            s3_error(
+                GenericError,
+                "301 Moved Permanently",
+                "PermanentRedirect",
+                "<Endpoint>bkt.s3.eu-west-1.amazonaws.com</Endpoint>",
+            ),
+            "another region, eu-west-1: set AWS_REGION=eu-west-1",
+        ),
     ],
     ids=str,
 )
@@ -84,3 +110,11 @@ def test_a_reason_is_one_line_in_the_stores_own_words() -> None:
         "HTTP error: refused"
     )
     assert reason(TimeoutError()) == "no answer in time"
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"])
+def test_keys_that_ran_out_may_be_renewed_while_a_run_waits_for_the_store(code: str) -> None:
+    error = s3_error(GenericError, "400 Bad Request", code)
+    refused = refusal(error, "a", "s3://bkt")
+    assert isinstance(refused, StoreUnavailable)
+    assert "get new AWS keys" in str(refused)
