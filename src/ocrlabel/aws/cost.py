@@ -27,15 +27,15 @@ S3_PUTS_PER_IMAGE: Final = 2.2
 LOG_BYTES_PER_IMAGE: Final = 400
 IMAGE_GB: Final = 0.2  # compressed, in ECR
 LISTED_REGION: Final = "us-east-1"
-_FARGATE = "aws.amazon.com/fargate/pricing, us-east-1, read by fortem.dev", "2026-06"
-_S3 = "c3x.dev, S3 request fees explained, us-east-1", "2026-11-28"
+_FARGATE = "aws.amazon.com/fargate/pricing, us-east-1, read by fortem.dev, 2026-06"
+_S3 = "c3x.dev, S3 request fees explained, us-east-1, 2026-11-28"
 ARM_FARGATE: Final = {"fargate_vcpu_h": 0.03238, "fargate_gb_h": 0.00356}
 ON_DEMAND: Final = "Fargate on demand"
 FARGATE_SPOT: Final = "Fargate Spot"
 EC2_SPOT: Final = "EC2 Spot"
 # all that AWS says of it but on its page, where the price of the day stands
 FARGATE_SPOT_SAVES: Final = "up to 70 %"
-_NO_SPOT = "not stored; AWS says up to 70 % off (aws.amazon.com/fargate/pricing)", "2026-11-28"
+_NO_SPOT = "not stored; AWS says up to 70 % off (aws.amazon.com/fargate/pricing, 2026-11-28)"
 _LARGE: Final = {
     "X86_64": ["c7i.large", "m7i.large", "c6i.large", "c6a.large", "m6a.large"],
     "ARM64": ["c7g.large", "m7g.large", "c6g.large", "m6g.large"],
@@ -47,55 +47,43 @@ UNKNOWN: Final = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """An amount in USD for a unit, None where it is unknown; source then says why."""
+    """An amount in USD for a unit, its source and date; None where it is unknown, and why."""
 
     usd: float | None
     unit: str
     source: str
-    date: str = ""
-
-    @property
-    def known_from(self) -> str:
-        """Where it comes from, and of when it is."""
-        return f"{self.source}, {self.date}" if self.date else self.source
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
     """All prices of a run: as stored, those of us-east-1."""
 
-    fargate_vcpu_h: Price = Price(0.04048, "vCPU-hour", *_FARGATE)
-    fargate_gb_h: Price = Price(0.004445, "GB-hour", *_FARGATE)
-    fargate_spot_vcpu_h: Price = Price(None, "vCPU-hour", *_NO_SPOT)
-    fargate_spot_gb_h: Price = Price(None, "GB-hour", *_NO_SPOT)
-    ec2_spot_vcpu_h: Price = Price(
-        None, "vCPU-hour", "EC2 tells it to those who ask: without --offline"
-    )
-    ipv4_h: Price = Price(
-        0.005, "address-hour", "AWS's announcement, in trailofbits/algo#14644", "2024-02"
-    )
-    s3_put: Price = Price(0.005 / 1000, "request", *_S3)
-    s3_get: Price = Price(0.0004 / 1000, "request", *_S3)
-    logs_gb: Price = Price(0.50, "GB", "c3x.dev, CloudWatch Logs, us-east-1", "2026-06")
+    fargate_vcpu_h: Price = Price(0.04048, "vCPU-hour", _FARGATE)
+    fargate_gb_h: Price = Price(0.004445, "GB-hour", _FARGATE)
+    fargate_spot_vcpu_h: Price = Price(None, "vCPU-hour", _NO_SPOT)
+    fargate_spot_gb_h: Price = Price(None, "GB-hour", _NO_SPOT)
+    ec2_spot_vcpu_h: Price = Price(None, "vCPU-hour", "EC2 tells it: ask without --offline")
+    ipv4_h: Price = Price(0.005, "address-hour", "AWS, in trailofbits/algo#14644, 2024-02")
+    s3_put: Price = Price(0.005 / 1000, "request", _S3)
+    s3_get: Price = Price(0.0004 / 1000, "request", _S3)
+    logs_gb: Price = Price(0.50, "GB", "c3x.dev, CloudWatch Logs, us-east-1, 2026-06")
     secret_month: Price = Price(
-        0.40, "secret-month", "aws.amazon.com/secrets-manager/pricing", "2026-09-20"
+        0.40, "secret-month", "aws.amazon.com/secrets-manager/pricing, 2026-09-20"
     )
-    ecr_gb_month: Price = Price(
-        0.10, "GB-month", "cloudburn.io, Amazon ECR pricing, us-east-1", "2026-03"
-    )
-    page: Price = Price(PRICE_PER_PAGE_USD, "page", PRICE_SOURCE, PRICE_DATE)
+    ecr_gb_month: Price = Price(0.10, "GB-month", "cloudburn.io, ECR, us-east-1, 2026-03")
+    page: Price = Price(PRICE_PER_PAGE_USD, "page", f"{PRICE_SOURCE}, {PRICE_DATE}")
 
 
 def listed(architecture: str, region: str = LISTED_REGION) -> Prices:
     """What is stored: in another region than that one AWS's prices are unknown."""
     prices = Prices()
     if region != LISTED_REGION:
-        missing = f"no price of {region} is stored"
-        known = {each.name: getattr(prices, each.name) for each in fields(prices)}
-        known.pop("page")
-        return replace(
-            prices, **{name: Price(None, price.unit, missing) for name, price in known.items()}
-        )
+        unknown = {
+            name: Price(None, getattr(prices, name).unit, f"no price of {region} is stored")
+            for name in (each.name for each in fields(prices))
+            if name != "page"
+        }
+        return replace(prices, **unknown)
     if architecture != "ARM64":
         return prices
     return replace(
@@ -114,14 +102,13 @@ def live(aws: Aws, architecture: str) -> Prices:
     except AwsRefused:
         found = {}
     for name, amount in found.items():
-        price = Price(amount, getattr(prices, name).unit, f"Price List API, {aws.region}", today)
-        prices = replace(prices, **{name: price})
+        source = f"Price List API, {aws.region}, {today}"
+        prices = replace(prices, **{name: Price(amount, getattr(prices, name).unit, source)})
     try:
-        spot, source = _spot(aws, architecture), f"DescribeSpotPriceHistory, {aws.region}"
+        spot, source = _spot(aws, architecture), f"DescribeSpotPriceHistory, {aws.region}, {today}"
     except AwsRefused:
         spot, source = None, "AWS does not tell it to this user: ec2:DescribeSpotPriceHistory"
-    price = Price(spot, "vCPU-hour", source, today)
-    return replace(prices, ec2_spot_vcpu_h=price)
+    return replace(prices, ec2_spot_vcpu_h=Price(spot, "vCPU-hour", source))
 
 
 def _fargate(aws: Aws, architecture: str) -> dict[str, float]:
@@ -251,7 +238,7 @@ def comparison(used: Compute, prices: Prices) -> list[tuple[str, str, str, str]]
             saving = f"{1 - whole.usd / full.usd:.0%}" if name != ON_DEMAND else "-"
         price = source[name]
         amount = UNKNOWN if whole.unknown else f"{whole.usd:,.4f}"
-        rows.append((name, amount, saving, price.known_from))
+        rows.append((name, amount, saving, price.source))
     return rows
 
 
@@ -275,7 +262,7 @@ def ocr(pages: int, prices: Prices, page_usd: float | None = None) -> CostLine:
     """The OCR bill. page_usd 0 for a local engine."""
     price = prices.page
     if page_usd is not None:
-        price = Price(page_usd, "page", "given", "")
+        price = Price(page_usd, "page", "given")
     return _line("OCR", pages, price)
 
 
@@ -325,10 +312,10 @@ def in_all(
 def _line(item: str, quantity: float, price: Price, *, bound: bool = False) -> CostLine:
     article = "an" if price.unit[0] in "aeiou" else "a"
     if price.usd is None:
-        how = f"{_written(quantity)} {price.unit}s; {price.known_from}"
+        how = f"{_written(quantity)} {price.unit}s; {price.source}"
         return CostLine(item, None, how)
     how = f"{_written(quantity)} x ${_written(price.usd)} {article} {price.unit}"
-    return CostLine(item, quantity * price.usd, f"{how}; {price.known_from}", bound)
+    return CostLine(item, quantity * price.usd, f"{how}; {price.source}", bound)
 
 
 def _written(amount: float) -> str:

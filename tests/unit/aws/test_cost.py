@@ -71,9 +71,9 @@ def test_no_spot_row_has_an_on_demand_price():
 def test_a_spot_price_that_aws_tells_gives_the_saving():
     prices = replace(
         listed("X86_64"),
-        fargate_spot_vcpu_h=Price(0.0125, "vCPU-hour", "told", "2026-11-28"),
-        fargate_spot_gb_h=Price(0.0014, "GB-hour", "told", "2026-11-28"),
-        ec2_spot_vcpu_h=Price(0.0171, "vCPU-hour", "told", "2026-11-28"),
+        fargate_spot_vcpu_h=Price(0.0125, "vCPU-hour", "told, 2026-11-28"),
+        fargate_spot_gb_h=Price(0.0014, "GB-hour", "told, 2026-11-28"),
+        ec2_spot_vcpu_h=Price(0.0171, "vCPU-hour", "told, 2026-11-28"),
     )
     _, fargate_spot, ec2_spot = comparison(Compute(10, 20, 10), prices)
     assert fargate_spot == (FARGATE_SPOT, "0.2030", "63%", "told, 2026-11-28")
