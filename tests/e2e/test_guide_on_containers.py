@@ -567,3 +567,37 @@ def test_a_stopped_container_with_a_read_only_root_saves_and_exits_75(guide, reh
     rehearsal.engine.podman("run", *again, *command)
     assert len(rehearsal.labels("baseline_stop")) == IMAGES
     assert billed(rehearsal) - before == IMAGES, "a drained worker leaves nothing to pay again"
+
+
+@pytest.fixture(scope="module")
+def local_image(guide: Guide, rehearsal: Rehearsal) -> None:
+    """The image with the free engines, in the registry and in the newest definition."""
+    rehearsal.in_project(
+        "docker build -f scripts/cloud/Dockerfile.batch --target local -t batch-processor:local .\n"
+        "docker tag batch-processor:local $ECR_URI:local\n"
+        "docker push $ECR_URI:local\n"
+        "sed 's|batch-processor:latest|batch-processor:local|' aws/batch-job-definition.json "
+        ">local.json\n"
+        "aws batch register-job-definition --cli-input-json file://local.json"
+    )
+
+
+@pytest.mark.parametrize(("engine", "first"), [("rapidocr", 400), ("tesseract", 500)])
+def test_a_fleet_of_a_free_engine_is_one_command(local_image, rehearsal, engine, first):
+    rehearsal.put(f"free_{engine}", first)
+    before = billed(rehearsal)
+    submit = f"ocrlabel aws submit free_{engine} --engine {engine} --workers 2"
+    job = rehearsal.wait_for(rehearsal.bash(submit).strip(), 600)
+    assert job["status"] == "SUCCEEDED", rehearsal.log()
+    assert job["arrayProperties"]["statusSummary"]["SUCCEEDED"] == 2
+    rows = rehearsal.labels(f"free_{engine}")
+    assert [row["id"] for row in rows] == [f"receipt_{n:05}" for n in range(first, first + IMAGES)]
+    assert {row["engine"] for row in rows} == {engine}
+    assert all("receipt" in " ".join(row["texts"]) for row in rows)
+    assert billed(rehearsal) == before
+
+
+def test_the_local_image_reads_korean(local_image, rehearsal):
+    command = ["run", "--rm", "--read-only", "localhost/batch-processor:local"]
+    languages = rehearsal.engine.podman(*command, "tesseract", "--list-langs").split()
+    assert {"kor", "eng"} <= set(languages)
