@@ -28,9 +28,13 @@ from ocrlabel.labels import FailureClass
 
 
 class OcrLabelError(Exception):
-    """Base of what ends a command with a sentence instead of a traceback."""
+    """Base of what ends a command with a sentence instead of a traceback.
+
+    handed_over: what there is of the run that it ended (`pipeline.merge.partial.HandedOver`).
+    """
 
     exit_status = 1
+    handed_over: object = None
 
 
 class ConfigError(OcrLabelError):

@@ -119,7 +119,8 @@ def exit_with_a_sentence(command: Callable[[], object]) -> None:
     try:
         command()
     except OcrLabelError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        words = [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
+        print(*words, sep="\n", file=sys.stderr)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         _stopped()

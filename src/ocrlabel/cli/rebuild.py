@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ocrlabel.cli.exit_codes import run_async
-from ocrlabel.cli.settings import option
+from ocrlabel.cli.settings import option, taking
+from ocrlabel.options import WHAT, Front
 
 _Source = Annotated[str, typer.Argument(help="The input of the run, as given to `run`.")]
 _Output = Annotated[
@@ -15,18 +16,19 @@ _Output = Annotated[
 ]
 
 
+@taking(Front.RUN)
 def merge(
-    source: _Source,
+    source: Annotated[str, typer.Argument(help="The input of the run, as given to `run`.")],
     *,
-    output: _Output = None,
     partial: Annotated[
-        bool, typer.Option(help="Write what there is so far, marked incomplete.")
+        bool,
+        typer.Option(help="Write what there is so far, marked incomplete.", rich_help_panel=WHAT),
     ] = False,
-    image_root: Annotated[list[str] | None, option("image_root")] = None,
-    image_column: Annotated[str | None, option("image_column")] = None,
-    id_column: Annotated[str | None, option("id_column")] = None,
+    **given: Any,
 ) -> None:
     """Make the tables again from the checkpoints, without asking an engine for anything.
+
+    It takes the options of `run`, so that the same words after `merge` name the same run.
 
     For example:
 
@@ -39,13 +41,7 @@ def merge(
     from ocrlabel.options import Options
 
     keys = from_environment()
-    options = Options.of(
-        keys.variables,
-        output=output,
-        image_root=image_root,
-        image_column=image_column,
-        id_column=id_column,
-    )
+    options = Options.of(keys.variables, **given)
     place = place_of(source, options, keys)
     result = run_async(merge_place(source, place, options, keys, partial=partial))
     print(f"labels table    {place.shown(result.labels_key)}")

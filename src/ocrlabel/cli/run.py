@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import shlex
 import sys
 import tempfile
 from collections import Counter
@@ -148,12 +149,56 @@ def _label(source: str, place: Place, options: Options, keys: Keys) -> None:
 
     display = display_for(options.log, clocks.boot_s, clocks.wall_s, sys.stderr)
     labelling = label_dataset(source, place, options, keys, display, end_within=end_within)
-    with display:
-        done = run_async(labelling)
+    try:
+        with display:
+            done = run_async(labelling)
+    except OcrLabelError as error:
+        _tell_what_there_is(error, source, place, options, display)
+        raise
     report_at = run_async(write_report_at_end(source, done, options, display))
     for name, value in result_rows(done, report_at):
         print(f"{name:<18}{value}")
     raise_if_incomplete(source, done, options.max_failures)
+
+
+def _tell_what_there_is(
+    error: OcrLabelError, source: str, place: Place, options: Options, display: Display
+) -> None:
+    """Add to the last words where the partial tables are, or the command that makes them."""
+    from ocrlabel.cli import clocks
+    from ocrlabel.cli.wiring import Labelling
+    from ocrlabel.pipeline.merge.partial import HandedOver
+    from ocrlabel.pipeline.run import Result
+
+    there = error.handed_over
+    if not isinstance(there, HandedOver):
+        return
+    if there.record is None:
+        command = merge_command(source, place, options)
+        error.add_note(f"  tables of what there is so far: {command}")
+        return
+    keys = place.layout.partial_labels_key, place.layout.partial_failures_key
+    done = Labelling(Result(there.record, *keys, partial=True, early=True), place)
+    writing = write_report_at_end(source, done, options, display)
+    report_at = None
+    with contextlib.suppress(TimeoutError):
+        in_time = asyncio.wait_for(writing, max(0.0, there.until_s - clocks.boot_s()))
+        report_at = run_async(in_time)
+    shown = ", ".join([done.labels, done.failures, *filter(None, [report_at])])
+    error.add_note(f"  so far, {counted(there.record.labelled, 'row')} labelled: {shown}")
+
+
+def merge_command(source: str, place: Place, options: Options) -> str:
+    """The command that makes tables of what there is so far."""
+    from ocrlabel.options import Options
+
+    words = ["ocrlabel", "merge", source, "--output", place.shown(place.layout.labels_key)]
+    for root in options.image_root:
+        words += ["--image-root", root]
+    for name in ("image_column", "id_column", "checkpoint_prefix"):
+        if (value := getattr(options, name)) not in {None, getattr(Options(), name)}:
+            words += [f"--{name.replace('_', '-')}", value]
+    return shlex.join([*words, "--partial"])
 
 
 async def write_report_at_end(
@@ -181,30 +226,30 @@ async def write_report_at_end(
 def _beside_the_table(source: str, done: Labelling, options: Options) -> str:
     from ocrlabel.report.write import write_report
 
-    root, layout = Path(done.place.root), done.place.layout
+    root = Path(done.place.root)
     write_report(
         root / done.result.labels_key,
         root / done.result.failures_key,
         done.result.record.as_json(),
-        root / layout.report_key,
+        root / done.report_key,
         images=_images(source, options),
     )
-    return done.place.shown(layout.report_key)
+    return done.place.shown(done.report_key)
 
 
 async def _into_the_bucket(done: Labelling) -> str:
     from ocrlabel.report.write import write_report
     from ocrlabel.storage.folder import temporary_folder
 
-    store, layout = done.place.store, done.place.layout
+    store = done.place.store
     with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as folder:
         labels, failures = Path(folder) / "labels.parquet", Path(folder) / "failures.parquet"
         await store.download(done.result.labels_key, labels)
         await store.download(done.result.failures_key, failures)
         page = Path(folder) / "report.html"
         await asyncio.to_thread(write_report, labels, failures, done.result.record.as_json(), page)
-        await store.upload(layout.report_key, page)
-    return done.place.shown(layout.report_key)
+        await store.upload(done.report_key, page)
+    return done.place.shown(done.report_key)
 
 
 def _images(source: str, options: Options) -> ImageFinder | None:

@@ -23,6 +23,7 @@ from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Options
 from ocrlabel.pipeline.events import Event, Started
 from ocrlabel.pipeline.merge.merge import Change, merge_again
 from ocrlabel.pipeline.merge.partial import write_partial
+from ocrlabel.pipeline.merge.run_record import read_record
 from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.requests.image_reader import Reuse
 from ocrlabel.pipeline.run import Result, run
@@ -257,7 +258,9 @@ async def merge_place(
         run_there = replace(run_there, options=options, price_per_page_usd=price_usd)
         with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as scratch:
             if partial:
-                record = await write_partial(run_there, dataset, Path(scratch))
+                before = await read_record(run_there)
+                reason = before.reason if before is not None else ""
+                record = await write_partial(run_there, dataset, Path(scratch), reason=reason)
                 return Result(
                     record, layout.partial_labels_key, layout.partial_failures_key, partial=True
                 )
@@ -283,6 +286,12 @@ class Labelling:
     def failures(self) -> str:
         """Where the failures table is."""
         return self.place.shown(self.result.failures_key)
+
+    @property
+    def report_key(self) -> str:
+        """The key of the report on them."""
+        layout = self.place.layout
+        return layout.partial_report_key if self.result.early else layout.report_key
 
 
 async def label_dataset(

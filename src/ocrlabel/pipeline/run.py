@@ -36,7 +36,7 @@ from ocrlabel.pipeline.leases.leases import Leases
 from ocrlabel.pipeline.leases.scheduler import Scheduler
 from ocrlabel.pipeline.merge.merge import clear_journals, finish, publish, record_now
 from ocrlabel.pipeline.merge.ownership import Standing, hold_results, own_results
-from ocrlabel.pipeline.merge.partial import record_unfinished, write_partial
+from ocrlabel.pipeline.merge.partial import hand_over, record_unfinished, write_partial
 from ocrlabel.pipeline.merge.run_record import RunRecord, read_record
 from ocrlabel.pipeline.merge.settle_dead import settling_for_dead_workers
 from ocrlabel.pipeline.plan import Plan
@@ -64,7 +64,7 @@ _CHANGE = "change or lift it by"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a run ended. already: it was done before. partial: rows were left out.
+    """How a run ended. already: done before. partial: rows were left out; early: unasked.
 
     labels_key and failures_key name the tables that were written, partial ones included.
     """
@@ -74,6 +74,7 @@ class Result:
     failures_key: str
     already: bool = False
     partial: bool = False
+    early: bool = False
 
 
 async def run(
@@ -144,7 +145,11 @@ async def _run(
         if before is None:
             record = await record_now(run, found.tally, found.account, complete=False)
             await hold_results(run, record)
-            await _read_all(worker, run.round(), selection, found.open_batches)
+            try:
+                await _read_all(worker, run.round(), selection, found.open_batches)
+            except OcrLabelError as error:
+                await hand_over(run, dataset, scratch, stop, error)
+                raise
             if not selection.everything(run.plan.rows):
                 record, layout = await write_partial(run, dataset, scratch), run.layout
                 keys = layout.partial_labels_key, layout.partial_failures_key

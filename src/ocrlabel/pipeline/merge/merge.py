@@ -217,7 +217,7 @@ async def _publish(
     await write_over_own(run, tables, keep_corrected=round_.number in merged)
     record = await record_now(run, tally, account, retries=round_.number, complete=True)
     await store.put(run.layout.run_key, RUN_RECORD.encode(record))
-    partial = (run.layout.partial_labels_key, run.layout.partial_failures_key)
+    partial = run.layout.partial_results
     if own := [key for key in partial if (await look(run, key))[0] is Standing.OURS]:
         await store.delete(own)
     if len(account.model_versions) > 1:

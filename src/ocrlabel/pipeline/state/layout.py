@@ -68,10 +68,20 @@ class Layout:
         return f"{self.failures_key.removesuffix('.parquet')}_partial.parquet"
 
     @property
+    def partial_report_key(self) -> str:
+        """The report on these two."""
+        return f"{self.report_key.removesuffix('.html')}_partial.html"
+
+    @property
     def results(self) -> tuple[str, ...]:
         """All that a run writes for people."""
-        partial = (self.partial_labels_key, self.partial_failures_key)
-        return (self.labels_key, self.failures_key, self.run_key, self.report_key, *partial)
+        whole = (self.labels_key, self.failures_key, self.run_key, self.report_key)
+        return (*whole, *self.partial_results)
+
+    @property
+    def partial_results(self) -> tuple[str, ...]:
+        """Those of them that go once the run is complete."""
+        return (self.partial_labels_key, self.partial_failures_key, self.partial_report_key)
 
     @property
     def checkpoints_prefix(self) -> str:
