@@ -16,7 +16,7 @@ ImageError                       this one image; becomes a Failed row, never end
 ├── BadAnswer                    the engine's answer is not one (may pass when asked again)
 └── Unavailable                  may pass: try again
     └── Throttled                not before retry_after_s; never the image's fault
-KeyRefused                       the key, not the image: 401 or 403
+KeyRefused                       the key, not the image: the service's own 401 or 403
 
 The type decides, not a status code: only engines/ knows HTTP. A message says what, where, and
 the next step.
@@ -87,7 +87,8 @@ class ImageError(Exception):
     """One image was not read. `failure` is the class that its Failed row gets.
 
     status: the HTTP status where there is one. billed_pages: what the service says that it charged
-    all the same; None where it says nothing.
+    all the same; None where it says nothing. ends: what ends the run if nothing was ever read:
+    it is not about this image.
     """
 
     failure = FailureClass.REJECTED
@@ -99,11 +100,13 @@ class ImageError(Exception):
         status: int | None = None,
         failure: FailureClass | None = None,
         billed_pages: int | None = None,
+        ends: type[OcrLabelError] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
         self.billed_pages = billed_pages
+        self.ends = ends
         if failure is not None:
             self.failure = failure
 
@@ -122,7 +125,7 @@ class Unavailable(ImageError):
     """The engine did not answer this time.
 
     retry_after_s: the wait that it asked for. sent: False only where it is certain that the
-    request never reached the service.
+    whole request never reached the service.
     """
 
     failure = FailureClass.UNAVAILABLE
@@ -134,10 +137,13 @@ class Unavailable(ImageError):
         status: int | None = None,
         failure: FailureClass | None = None,
         billed_pages: int | None = None,
+        ends: type[OcrLabelError] | None = None,
         retry_after_s: float | None = None,
         sent: bool = True,
     ) -> None:
-        super().__init__(message, status=status, failure=failure, billed_pages=billed_pages)
+        super().__init__(
+            message, status=status, failure=failure, billed_pages=billed_pages, ends=ends
+        )
         self.retry_after_s = retry_after_s
         self.sent = sent
 
@@ -147,7 +153,7 @@ class Throttled(Unavailable):
 
 
 class BadAnswer(Unavailable):
-    """The service answered 200 with something that is no answer (HTML, cut JSON, missing pages)."""
+    """What came is no answer of the service (HTML, cut JSON, missing pages, a proxy's words)."""
 
     failure = FailureClass.BAD_ANSWER
 

@@ -115,7 +115,7 @@ class Attempt:
     """One request to an engine: number from 1, when it was sent (Unix s), what came of it.
 
     billed_pages is what the engine said it charged; None where it said nothing. pages is the most
-    that it can have charged.
+    that it can have charged: 0 where it certainly was not billed.
     """
 
     number: int

@@ -90,6 +90,8 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
         rows.append(("requests", _listed(account.requests).strip(" ()")))
     if price_usd and found.limits.max_cost_usd is not None:
         rows.append(("cap", f"{usd(found.limits.max_cost_usd)}, for the whole run"))
+    troubled = [one for one in _standing(found, "working") if one.said.trouble]
+    rows += [("trouble", f"{one.worker}: {one.said.trouble}") for one in troubled[:_NAMED]]
     rows += worker_lines(found.workers, price_usd)
     rows += interruption_lines(found.workers, account, price_usd)
     reason = found.record.reason if found.record is not None else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ class Answer:
     billed_pages: int = 0
     raw: bytes = b""
     status: int | None = None
+
+
+class NeverSent(asyncio.CancelledError):
+    """Cancelled before the whole request was on its way: it cannot have been billed."""
 
 
 class Engine(Protocol):
@@ -87,7 +92,7 @@ class Engine(Protocol):
 
         Raises Unreadable, Rejected, Unavailable, Throttled, BadAnswer or KeyRefused; ConfigError
         where no image at all can be read with these settings; and nothing else. Sends at most one
-        request: trying again is the run's business.
+        request: trying again is the run's business. Cancelled, it may raise NeverSent.
         """
         ...
 

@@ -21,7 +21,7 @@ from typing import Final, Protocol, cast
 import httpx2
 
 from ocrlabel.engines import upstage_protocol
-from ocrlabel.engines.base import Answer, Lane
+from ocrlabel.engines.base import Answer, Lane, NeverSent
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import Key, without_keys
 from ocrlabel.errors import BadAnswer, ConfigError, ImageError, KeyRefused, Unavailable
@@ -197,14 +197,33 @@ class UpstageClient:
     async def recognise(self, document: Document, lane: str) -> Answer:
         """One POST. Raises what the Engine protocol names, and nothing else.
 
-        An address without OCR is a ConfigError as long as nothing was ever answered from there;
-        later it is an outage.
+        What cannot pass by itself (a certificate that is not trusted, a host that does not exist)
+        is a ConfigError as long as nothing was ever answered; later it is an outage.
         """
         key = self._keys[lane]
-        until_s = self._clock() + self.timeouts.whole_s
+        request, body = self._request(document, key)
+        try:
+            answer = await self._answered(request, document)
+        except asyncio.CancelledError as stopped:
+            if not body.handed_over:
+                raise NeverSent from stopped
+            raise
+        except KeyRefused as error:
+            error.message += f"; it is {key.place}" if key.place else ""
+            raise
+        except ImageError as error:
+            if isinstance(error, Unavailable) and not body.handed_over:
+                error.sent = False
+                if error.status is None and error.ends is not None and not self._found:
+                    raise error.ends(error.message) from error
+            raise
+        self._found = True
+        return answer
+
+    async def _answered(self, request: httpx2.Request, document: Document) -> Answer:
         try:
             async with asyncio.timeout(self.timeouts.whole_s):
-                status, headers, body = await self._post(document, key, until_s)
+                status, headers, body = await self._post(request)
         except TimeoutError as error:
             raise Unavailable(
                 f"no whole answer from {self._url} within {self.timeouts.whole_s:g} s",
@@ -214,17 +233,11 @@ class UpstageClient:
             raise upstage_protocol.of_transport(error, self._url) from error
         refusal = self._refusal(status, headers, body)
         if refusal is not None:
-            if isinstance(refusal, KeyRefused) and key.place:
-                raise KeyRefused(f"{refusal.message}; it is {key.place}", status=refusal.status)
-            if upstage_protocol.is_elsewhere(status) and not self._found:
-                raise ConfigError(refusal.message) from refusal
             raise refusal
         try:
-            answer = read_answer(body, document, status=status)
+            return read_answer(body, document, status=status)
         except ImageError as error:
             raise self._bad_answer(error, body, document, status) from None
-        self._found = True
-        return answer
 
     async def close(self) -> None:
         """Close every connection."""
@@ -232,9 +245,7 @@ class UpstageClient:
             await self._http.aclose()
             self._http = None
 
-    async def _post(
-        self, document: Document, key: Key, until_s: float
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    def _request(self, document: Document, key: Key) -> tuple[httpx2.Request, InTime]:
         if self._http is None:
             raise RuntimeError("start the engine before using it")
         request = self._http.build_request(
@@ -245,7 +256,14 @@ class UpstageClient:
             files={"document": as_file(document)},
         )
         made = cast("httpx2.AsyncByteStream", request.stream)  # the client makes it fit for both
-        request.stream = InTime(made, until_s=until_s, clock=self._clock)
+        until_s = self._clock() + self.timeouts.whole_s
+        body = InTime(made, until_s=until_s, clock=self._clock)
+        request.stream = body
+        return request, body
+
+    async def _post(self, request: httpx2.Request) -> tuple[int, Mapping[str, str], bytes]:
+        if self._http is None:
+            raise RuntimeError("start the engine before using it")
         response = await self._http.send(request, stream=True)
         try:
             body = bytearray()
@@ -318,6 +336,9 @@ class InTime(httpx2.AsyncByteStream):
     flight, and ask again. So each part of the body is looked at right before it is written: a
     service that has not received a whole document answers nothing, and bills nothing. What the
     system's own buffers have taken is past recall.
+
+    handed_over: the last part was asked for, the closing line of the form: the service may have
+    the whole document. Until then it certainly has not.
     """
 
     def __init__(
@@ -326,13 +347,21 @@ class InTime(httpx2.AsyncByteStream):
         self._body = body
         self._until_s = until_s
         self._clock = clock
+        self.handed_over = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The parts of the body. Raises TimeoutError in place of the first that comes too late."""
-        async for part in self._body:
+        parts = aiter(self._body)
+        part = await anext(parts, b"")
+        while True:
+            following = await anext(parts, None)
             if self._clock() >= self._until_s:
                 raise TimeoutError
+            self.handed_over = following is None
             yield part
+            if following is None:
+                return
+            part = following
 
     async def aclose(self) -> None:
         """Close the other body."""

@@ -174,7 +174,7 @@ class Service:
             self._gates[visit.key] = self._new_gate(visit.key)
         over = self._gates[visit.key].enter(visit.came_s, pages)
         if over is not None:
-            headers = retry_after(over.wait_s) if self._settings.headers else {}
+            headers = self._wait(over.wait_s, "Pages" if over.cause == "ppm" else "Requests")
             return self.error(429, "too many requests", headers, cause=over.cause)
         if isinstance(judged, Refused):
             raise judged
@@ -204,13 +204,14 @@ class Service:
         if fault.works:
             done = await self._worked(visit, accepted)
         reply = replace(done, cause=fault.name, pages=len(accepted.page_sizes_px))
-        if fault.status is not None:
-            wait = {429, 503} & {fault.status} and self._settings.headers
-            error = self.error(fault.status, fault.name, retry_after(1) if wait else {})
+        if fault.status is not None and not fault.html:
+            headers = self._wait(1) if fault.status in {429, 503} else {}
+            error = self.error(fault.status, fault.name, headers)
             return replace(reply, status=error.status, body=error.body, headers=error.headers)
         match fault.name:
-            case "html":
-                return replace(reply, status=200, body=GATEWAY_PAGE, content_type="text/html")
+            case _ if fault.html:
+                page = replace(reply, body=GATEWAY_PAGE, content_type="text/html")
+                return replace(page, status=fault.status, headers={"Location": "/login"})
             case "cut-json":
                 return replace(reply, body=done.body[: len(done.body) // 2])
             case "cut-body":
@@ -252,12 +253,25 @@ class Service:
         return keys[0].name if len(keys) == 1 else ""
 
     def _headers(self) -> dict[str, str]:
-        """Seen once on a live call of Document Parse; that OCR sends it is an assumption."""
-        ppm = self._settings.pages_per_minute
+        """Seen on live calls of other models; that OCR sends them is an assumption."""
+        ppm, rps = self._settings.pages_per_minute, self._settings.requests_per_s
         if not self._settings.headers:
             return {}
         request_id = f"fake-{self._rng.getrandbits(64):016x}"
-        return {"X-Upstage-Ratelimit-Limit-Pages": f"{ppm or 300:g}", "X-Request-Id": request_id}
+        limits = {"Pages": ppm or 300, "Requests": 60 * (rps or 1)}
+        told = {f"X-Upstage-RateLimit-Limit-{unit}": f"{most:g}" for unit, most in limits.items()}
+        return {"X-Request-Id": request_id, **told}
+
+    def _wait(self, wait_s: float, unit: str = "Requests") -> dict[str, str]:
+        """Retry-After in whole seconds, at least one; its sibling in seconds since 1970."""
+        if self._settings.retry_after:
+            return {"Retry-After": self._settings.retry_after}
+        if not self._settings.headers:
+            return {}
+        seconds = max(1, math.ceil(wait_s))
+        at_s = math.ceil(self._clock() + self._offset_s) + seconds
+        sibling = f"X-Upstage-RateLimit-Retry-After-{unit}"
+        return {"Retry-After": str(seconds), sibling: str(at_s)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +292,3 @@ def error_body(status: int, message: str, shape: ErrorShape) -> bytes:
         return json.dumps({"code": status, "message": message}).encode()
     code = _CODES.get(status, "server_error")
     return json.dumps({"error": {"code": code, "message": message, "type": code}}).encode()
-
-
-def retry_after(wait_s: float) -> dict[str, str]:
-    """Whole seconds, at least one: the header knows no fractions."""
-    return {"Retry-After": str(max(1, math.ceil(wait_s)))}

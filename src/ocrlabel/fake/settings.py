@@ -5,6 +5,8 @@ What can go wrong between a client and the service, by name (`--fail NAME:CHANCE
     name            the client sees                     the work   billed
     429, 500, 503   that status, at once                not done   no
     502-after       that status                         done       yes
+    403-html        that status, a page of a firewall   not done   no
+    502-html-after  that status, a page of a gateway    done       yes
     drop-before     the connection cut, no byte         not done   no
     drop-after      the connection cut, no byte         done       yes
     cut-body        half a body, the connection cut     done       yes
@@ -22,6 +24,7 @@ While the fake runs, POST /control changes fields, in JSON:
     {"latency": "2,0.3"}             {"rps": 10}   {"rps": {"k1": 10}}   {"pages_per_minute": 600}
     {"credit": 100}                  {"refuse": "k1@0:401"}     {"limits": "2026"}
     {"headers": true}                {"error_shape": "flat"}    {"limiter": "sliding"}
+    {"retry_after": "86400"}         what a 429 and a 503 ask for, in place of the truth
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ _FORMATS_2025: Final = frozenset({"jpeg", "png", "bmp", "pdf", "tiff", "heic"})
 NO_FAULTS: Final[Mapping[str, float]] = MappingProxyType({})
 _WITHOUT_WORK: Final = frozenset({"drop-before", "html", "hang"})
 _WITH_WORK: Final = frozenset({"drop-after", "cut-body", "cut-json"})
-_STATUS: Final = re.compile(r"([45]\d\d)(-after)?")
+_STATUS: Final = re.compile(r"([345]\d\d)(-html)?(-after)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class FakeSettings:
     limits: DocumentLimits = LIMITS["2025"]
     error_shape: ErrorShape = "nested"
     headers: bool = False
+    retry_after: str = ""
     credit_pages: int | None = None
     refusals: tuple[Refusal, ...] = ()
     seed: int = 0
@@ -150,16 +154,20 @@ class Fault:
     status: int | None
     works: bool
     """The document is read, and billed, before it goes wrong."""
+    html: bool = False
+    """Somebody else answers, in words of its own."""
 
 
 def fault_named(name: str) -> Fault:
     """Raises ConfigError."""
     if match := _STATUS.fullmatch(name):
-        return Fault(name, int(match[1]), works=match[2] is not None)
+        return Fault(name, int(match[1]), works=bool(match[3]), html=bool(match[2]))
+    if name == "html":
+        return Fault(name, 200, works=False, html=True)
     if name in _WITH_WORK | _WITHOUT_WORK:
         return Fault(name, None, works=name in _WITH_WORK)
     known = ", ".join(sorted(_WITH_WORK | _WITHOUT_WORK))
-    raise ConfigError(f"no fault is called {name!r}: a status, a status with -after, {known}")
+    raise ConfigError(f"no fault is called {name!r}: a status, with -html, with -after, {known}")
 
 
 def parse_faults(text: str) -> Mapping[str, float]:
@@ -241,6 +249,7 @@ _CHANGES: Final[Mapping[str, Callable[[FakeSettings, Any], FakeSettings]]] = {
     "fail": lambda settings, value: replace(settings, faults=parse_faults(value)),
     "latency": lambda settings, value: replace(settings, latency=parse_latency(str(value))),
     "limits": lambda settings, value: replace(settings, limits=limits_named(str(value))),
+    "retry_after": lambda settings, value: replace(settings, retry_after=str(value)),
     "headers": lambda settings, value: replace(settings, headers=bool(value)),
     "credit": lambda settings, value: replace(
         settings, credit_pages=None if value is None else int(value)

@@ -38,7 +38,8 @@ class Row:
 class ImageState:
     """What is known so far of one image that is being read.
 
-    counted: failures that are held against the image. active_s: time spent on it, waits for the
+    counted: failures that are held against the image. refusal: the last one, where it may be of
+    all images. active_s: time spent on it, waits for the
     rate and for an outage apart. rest_s: how long to wait before it is sent again.
     """
 
@@ -51,6 +52,7 @@ class ImageState:
     counted: int = 0
     active_s: float = 0.0
     rest_s: float = 0.0
+    refusal: ImageError | None = None
 
     def add(self, attempt: Attempt) -> None:
         """Take in an attempt that settled nothing; the next one gets the next number."""

@@ -46,6 +46,7 @@ from ocrlabel.pipeline.rate.breaker import Breaker
 from ocrlabel.pipeline.rate.limiter import RatePool
 from ocrlabel.pipeline.replacement import Replaced, refuse_if_replaced, watch_for_replacement
 from ocrlabel.pipeline.requests.image_reader import Reuse, RowReader
+from ocrlabel.pipeline.requests.refusals import Refusals
 from ocrlabel.pipeline.requests.request import Exchange, PaidRequests, ReadyQueue
 from ocrlabel.pipeline.requests.task_pool import TaskPool
 from ocrlabel.pipeline.retry_rounds import retry_round
@@ -343,6 +344,7 @@ async def read_round(
         pool=worker.pool,
         breaker=worker.breaker,
         journal=journal,
+        refusals=(refusals := Refusals(runtime=run.runtime, stop=worker.stop)),
     )
     paid = None
     if worker.budget is not None:
@@ -372,7 +374,10 @@ async def read_round(
         pool=worker.pool,
         budget=worker.budget,
         busy=lambda: tasks.busy,
-        report=worker.counters.report,
+        report=lambda: replace(
+            worker.counters.report(), trouble=exchange.trouble(), held_back=refusals.report()
+        ),
+        told=refusals.told,
         known_limits=worker.known_limits,
     )
     watching = watch_for_replacement(run, every_s=options.lease_s / 3)

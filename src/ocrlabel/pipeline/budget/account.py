@@ -1,8 +1,7 @@
 """What was asked, billed, stored, and lost: sums over attempts, for the report and the budget.
 
-Assumptions, stated because the service documents none of them: an answer bills what it says; a
-429 or another 4xx, a 500 and a 503 bill nothing; a request that was sent and not answered, a 502,
-a 504, and a 200 that is no answer may have been billed in full.
+What an attempt cost is in what was written down of it: pages is 0 where it is certain that nothing
+was billed, and docs/architecture.md says when it is.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 BASE_S = 1.0
@@ -63,6 +63,7 @@ class Breaker:
     """A probe that was never answered (its worker died) is replaced after this long."""
 
     _failures: int = 0
+    _refused: set[str] = field(default_factory=set)
     _no_success_since: float | None = None
     _kinds: dict[str, int] | None = None
     _last: str = ""
@@ -81,23 +82,33 @@ class Breaker:
     def on_success(self) -> None:
         """A request was answered, well or badly: the service is there."""
         self._opened_at = self._probing_since = self._no_success_since = self._kinds = None
+        self._last = ""
         self._failures = 0
+        self._refused.clear()
 
     def on_failure(
-        self, now: float, kind: str, *, retry_after_s: float | None = None, message: str = ""
+        self,
+        now: float,
+        kind: str,
+        *,
+        retry_after_s: float | None = None,
+        message: str = "",
+        refused: str = "",
     ) -> None:
         """A request failed in a way that may pass. kind is a word to count by, "429" say.
 
         message: what happened, and where, in a sentence; the last one is told when giving up.
+        refused: the image, where something answered; one that is always refused is no outage.
         """
-        self._failures += 1
+        self._failures += not refused or refused not in self._refused
+        self._refused |= {refused} if refused else set()
         self._last = message or self._last
         if self._no_success_since is None:
             self._no_success_since = now
         kinds = self._kinds = self._kinds or {}
         kinds[kind] = kinds.get(kind, 0) + 1
         if self._opened_at is None:
-            if self._is_outage(now):
+            if self._is_outage(now) or (retry_after_s or 0.0) > self.longest_wait_s:
                 self._opened_at = now
                 self._wait_s = self.first_wait_s
                 self._probe_at = now + max(self._wait_s, retry_after_s or 0.0)
@@ -105,6 +116,21 @@ class Breaker:
             self._failed_probe_at, self._probing_since = self._probing_since, None
             self._wait_s = min(2 * self._wait_s, self.longest_wait_s)
             self._probe_at = now + max(self._wait_s, retry_after_s or 0.0)
+
+    def pause(self, now: float, until: float) -> None:
+        """Nothing may be sent before `until`: as long as that lasts it is an outage."""
+        if self._opened_at is None:
+            self._opened_at, self._wait_s = now, self.first_wait_s
+            self._no_success_since = (
+                now if self._no_success_since is None else self._no_success_since
+            )
+        self._probe_at = max(self._probe_at, until)
+
+    @property
+    def failing(self) -> tuple[float, str] | None:
+        """Since when nothing is answered, and the last that happened; None while all is well."""
+        since = self._no_success_since
+        return None if since is None else (since, self._last)
 
     def gate(self, now: float) -> Gate:
         """What the next worker that wants to send has to do."""
@@ -130,7 +156,8 @@ class Breaker:
         if self._failures >= self.failures_in_a_row:
             return True
         silent_s = now - (now if self._no_success_since is None else self._no_success_since)
-        return self._failures >= self.few_failures and silent_s >= self.silence_s
+        few = self._failures - len(self._refused) >= self.few_failures
+        return few and silent_s >= self.silence_s
 
     def _sentence(self, now: float) -> str:
         silent_s = now - (now if self._no_success_since is None else self._no_success_since)

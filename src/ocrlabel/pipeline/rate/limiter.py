@@ -34,6 +34,8 @@ LONGEST_NAP_S = 0.5
 """How late a waiting worker sees that the rate rose, a pause ended, or its share grew."""
 NEAR_S = 5.0
 """How long before its turn a request is made ready: longer than a put takes on a bad day."""
+PATIENCE_S = 30.0
+"""A longer pause of every key is not waited for in the queue: it is an outage."""
 BEFORE_ANY_ANSWER_S = 4.0  # generous: too few in flight would hide the true latency
 WEIGHT = 0.1  # of the newest answer: the last twenty or so count
 
@@ -52,6 +54,14 @@ class NoLanes(Exception):
     def __init__(self, reasons: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{lane}: {reason}" for lane, reason in reasons.items()))
         self.reasons = dict(reasons)
+
+
+class Paused(Exception):
+    """Every lane is paused until then (the pool's clock), which is long."""
+
+    def __init__(self, until: float) -> None:
+        super().__init__(until)
+        self.until = until
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,7 +95,7 @@ class RatePool:
     async def acquire(
         self, pages: int | None = None, ready: Callable[[float], Awaitable[None]] | None = None
     ) -> Slot:
-        """Wait for the turn, then for the lane that can send soonest. Raises NoLanes.
+        """Wait for the turn, then for the lane that can send soonest. Raises NoLanes and Paused.
 
         Whoever asked first sends first. A cancelled wait takes nothing. pages: what the document
         will be billed for; None counts as one. ready: called while the turn is near, with when it
@@ -96,6 +106,8 @@ class RatePool:
             while True:
                 now = self.clock()
                 at, name = self._soonest(now, cost)
+                if (until := min(self.pauses().values(), default=now)) > now + PATIENCE_S:
+                    raise Paused(until)
                 if ready is not None and at - now <= NEAR_S:
                     await ready(at)
                     now = self.clock()
@@ -129,6 +141,10 @@ class RatePool:
     def retired(self) -> Mapping[str, str]:
         """Why, by lane."""
         return dict(self._retired)
+
+    def pauses(self) -> Mapping[str, float]:
+        """Until when each of them is paused; in the past where it is not."""
+        return {name: self._rates[name].paused_until for name in self.remaining()}
 
     def rate_now(self) -> float:
         """Requests/s that this worker may send at now, all lanes; inf without a limit."""

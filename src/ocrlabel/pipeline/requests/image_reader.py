@@ -48,7 +48,11 @@ class RowReader:
         engine = self.exchange.engine
         key = image_key(sha256, engine.name, engine.options)
         if (same := self._under_way.get(key)) is not None:
-            outcome = await asyncio.shield(same)
+            self.exchange.refusals.waiting += 1
+            try:
+                outcome = await asyncio.shield(same)
+            finally:
+                self.exchange.refusals.waiting -= 1
             if outcome is None:
                 return NotNow(self.exchange.run.runtime.clock())
             return await self._save(row, copy(row, outcome))
@@ -86,6 +90,9 @@ class RowReader:
                 if probing:
                     exchange.breaker.on_failure(exchange.run.runtime.clock(), "not sent")
                 raise
+            if state.refusal is not None:
+                await exchange.refusals.hold(key, state.refusal)
+                state.refusal = None
             if isinstance(outcome, NotNow):
                 return outcome
             if outcome is not None:
@@ -95,6 +102,7 @@ class RowReader:
     async def _wait_for_service(self) -> bool:
         """Return when a request may be sent; True when it is the one probe of an outage."""
         breaker, runtime = self.exchange.breaker, self.exchange.run.runtime
+        await self.exchange.refusals.wait_for_room()
         while True:
             match breaker.gate(runtime.clock()):
                 case Wait(until):

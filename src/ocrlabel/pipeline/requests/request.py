@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from ocrlabel.engines.base import Engine
+from ocrlabel.engines.base import Engine, NeverSent
 from ocrlabel.errors import (
     BadAnswer,
     BudgetReached,
@@ -44,14 +45,18 @@ from ocrlabel.pipeline.outcome import (
     failed,
     labelled,
 )
-from ocrlabel.pipeline.rate.breaker import Breaker, wait_s
-from ocrlabel.pipeline.rate.limiter import NoLanes, RatePool, Slot
+from ocrlabel.pipeline.rate.breaker import CAP_S, Breaker, wait_s
+from ocrlabel.pipeline.rate.limiter import NoLanes, Paused, RatePool, Slot
+from ocrlabel.pipeline.requests.refusals import Refusals
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.runtime import Draining, Stop
 from ocrlabel.pipeline.state.journal import JournalCache, JournalWriter, Tried, merge_attempts
 from ocrlabel.wording import counted
 
 LOOK_AGAIN_S = 1.0
+_SAID_S = 5.0
+"""Trouble that lasts longer is worth a word."""
+_SILENT_S = 12.0
 _BAD_ANSWERS_PAID = 2
 """The service says that it charged for each: a third one would hardly be better."""
 _CLAIM_S = 0.25
@@ -80,6 +85,14 @@ class Exchange:
     pool: RatePool
     breaker: Breaker
     journal: JournalWriter
+    refusals: Refusals
+    _worked: set[str] = field(default_factory=set)
+    """Lanes that were answered with."""
+    _doubts: dict[str, str] = field(default_factory=dict)
+    """By lane that worked and was refused since: the image that it was refused with."""
+    _under_way_s: dict[int, float] = field(default_factory=dict)
+    """When each request that is under way began."""
+    _answered_s: float = -math.inf
 
     async def send(
         self,
@@ -103,6 +116,11 @@ class Exchange:
         except NoLanes as error:
             self._unsent(state, claim)
             raise EngineUnusable(_no_keys(error.reasons)) from error
+        except Paused as paused:
+            self._unsent(state, claim)
+            self.breaker.pause(self.run.runtime.clock(), paused.until)
+            self._not_sent(probing=probing)
+            return None
         except Elsewhere:
             self._not_sent(probing=probing)
             return None
@@ -140,8 +158,22 @@ class Exchange:
 
     async def _send(self, state: ImageState, slot: Slot, pages: int) -> Outcome | None:
         sent = InFlightRequest(self.run.runtime, state.number, slot.lane, pages)
+        self._under_way_s[id(sent)] = sent.began_s
+        try:
+            return await self._answered(state, slot, sent)
+        finally:
+            del self._under_way_s[id(sent)]
+
+    async def _answered(
+        self, state: ImageState, slot: Slot, sent: InFlightRequest
+    ) -> Outcome | None:
         try:
             answer = await self.engine.recognise(state.document, slot.lane)
+        except NeverSent:
+            sent.pages = 0
+            message = "stopped before the whole of it was sent"
+            self._tried(state, sent.ended(AttemptResult.UNAVAILABLE, message=message))
+            raise
         except asyncio.CancelledError:
             message = "stopped while it was under way"
             self._tried(state, sent.ended(AttemptResult.UNKNOWN, message=message))
@@ -150,8 +182,7 @@ class Exchange:
             self._tried(state, sent.ended(AttemptResult.REJECTED, message=str(error)))
             raise
         except KeyRefused as error:
-            self._key_refused(state, slot, sent, error)
-            return None
+            return self._key_refused(state, slot, sent, error)
         except Throttled as error:
             self._throttled(state, slot, sent, error)
             return None
@@ -159,17 +190,22 @@ class Exchange:
             return self._may_pass(state, slot, sent, error)
         except ImageError as error:
             self.pool.failed(slot)
-            self.breaker.on_success()
+            self._alive()
             attempt = sent.ended(
                 AttemptResult.REJECTED,
                 status=getattr(error, "status", None),
                 message=error.message,
                 billed_pages=getattr(error, "billed_pages", None),
             )
-            self._report(attempt)
+            if not self._may_be_for_all(state, attempt, error):
+                self._report(attempt)
+                self.refusals.read = True
             return self._failed(state, attempt, error, retryable=False)
         self.pool.succeeded(slot, self.run.runtime.clock() - sent.began_s)
-        self.breaker.on_success()
+        self._alive()
+        self.refusals.read = True
+        self._worked.add(slot.lane)
+        self._doubts.pop(slot.lane, None)
         attempt = sent.ended(
             AttemptResult.ANSWERED, status=answer.status, billed_pages=answer.billed_pages
         )
@@ -179,10 +215,16 @@ class Exchange:
 
     def _key_refused(
         self, state: ImageState, slot: Slot, sent: InFlightRequest, error: KeyRefused
-    ) -> None:
-        self.breaker.on_success()  # the service is there
+    ) -> Outcome | None:
+        self._alive()  # the service is there
         result = AttemptResult.KEY_REFUSED
-        self._tried(state, sent.ended(result, status=error.status, message=error.message))
+        attempt = sent.ended(result, status=error.status, message=error.message)
+        worked = slot.lane in self._worked or self.refusals.read
+        if worked and self._doubts.setdefault(slot.lane, state.key) == state.key:
+            # another image will tell whether it is the key
+            refused = Unavailable(error.message, status=error.status)
+            return self._again(state, attempt, refused)
+        self._tried(state, attempt)
         news = slot.lane in self.pool.remaining()
         left = self.pool.retire(slot.lane, error.message)
         if not left:
@@ -190,15 +232,14 @@ class Exchange:
         if news:
             rest = f"going on with {counted(len(left), 'other key')}"
             self.run.runtime.emit(Notice("key", f"{slot.lane}: {error.message}; {rest}"))
+        return None
 
     def _throttled(
         self, state: ImageState, slot: Slot, sent: InFlightRequest, error: Throttled
     ) -> None:
         self.pool.throttled(slot, error.retry_after_s)
         now_s = self.run.runtime.clock()
-        self.breaker.on_failure(
-            now_s, "429", retry_after_s=error.retry_after_s, message=error.message
-        )
+        self.breaker.on_failure(now_s, "429", message=error.message)  # the key waits, not all keys
         result = AttemptResult.THROTTLED
         self._tried(state, sent.ended(result, status=error.status, message=error.message))
 
@@ -208,11 +249,14 @@ class Exchange:
         self.pool.failed(slot)
         now_s = self.run.runtime.clock()
         if error.failure is FailureClass.INCOMPLETE:
-            self.breaker.on_success()
+            self._alive()
         else:
-            kind = str(error.status or "no answer")
             self.breaker.on_failure(
-                now_s, kind, retry_after_s=error.retry_after_s, message=error.message
+                now_s,
+                str(error.status or "no answer"),
+                retry_after_s=error.retry_after_s,
+                message=error.message,
+                refused=state.key if error.status is not None and error.status < 500 else "",
             )
         bad = isinstance(error, BadAnswer)
         if not error.sent:
@@ -223,6 +267,13 @@ class Exchange:
             message=error.message,
             billed_pages=getattr(error, "billed_pages", None),
         )
+        if not self._may_be_for_all(state, attempt, error):
+            return self._again(state, attempt, error)
+        state.rest_s = 0.0
+        return None
+
+    def _again(self, state: ImageState, attempt: Attempt, error: Unavailable) -> Outcome | None:
+        """The outcome where the image was asked for often enough, None where it may be again."""
         state.active_s += attempt.latency_s
         if not self.breaker.is_open:
             state.counted += 1
@@ -232,15 +283,50 @@ class Exchange:
             self._report(attempt)
             return self._failed(state, attempt, error, retryable=True)
         self._tried(state, attempt)
-        state.rest_s = wait_s(max(1, state.counted), error.retry_after_s, self.run.runtime.uniform)
+        asked_for_s = min(error.retry_after_s or 0.0, CAP_S)  # longer, the breaker waits for all
+        state.rest_s = wait_s(max(1, state.counted), asked_for_s, self.run.runtime.uniform)
         return None
+
+    def _alive(self) -> None:
+        """The service has answered, well or badly."""
+        self._answered_s = self.run.runtime.clock()
+        self.breaker.on_success()
+
+    def _may_be_for_all(self, state: ImageState, attempt: Attempt, error: ImageError) -> bool:
+        """Whether this refusal, before anything was read, may be every image's: it is held back."""
+        if error.ends is None or self.refusals.read:
+            return False
+        self._tried(state, attempt)
+        state.refusal = error
+        return True
+
+    def trouble(self) -> str:
+        """What does not work now, and since when; "" where all is well."""
+        now_s = self.run.runtime.clock()
+        paused = {lane: at for lane, at in self.pool.pauses().items() if at > now_s + _SAID_S}
+        if paused:
+            until = ", ".join(f"{lane} until {self._at(at)}" for lane, at in paused.items())
+            return f"the service asked to wait: {until}"
+        if (failing := self.breaker.failing) is not None and now_s - self._answered_s > _SAID_S:
+            since_s, last = failing
+            return f"no request was answered since {self._at(since_s)}: {last or 'none was sent'}"
+        since_s = max(min(self._under_way_s.values(), default=now_s), self._answered_s)
+        if self.run.price_per_page_usd and now_s - since_s > _SILENT_S:
+            under_way = counted(len(self._under_way_s), "request")
+            return f"no answer since {self._at(since_s)} ({under_way} under way)"
+        return ""
+
+    def _at(self, at_s: float) -> str:
+        """A time on our clock, as a time of day."""
+        now_s, wall_s = self.run.runtime.clock(), self.run.runtime.wall()
+        return time.strftime("%H:%M:%S %Z", time.localtime(wall_s + at_s - now_s)).strip()
 
     def _failed(
         self, state: ImageState, attempt: Attempt, error: ImageError, *, retryable: bool
     ) -> Outcome:
         at_s = self.run.runtime.wall()
         plain = failed(state.row, error, engine=self.engine.name, at_s=at_s, retryable=retryable)
-        attempts = (*state.attempts, attempt)
+        attempts = merge_attempts(state.attempts, (attempt,))
         return replace(plain, key=state.key, sha256=state.sha256, attempts=attempts)
 
     def _unsent(self, state: ImageState, claim: RenewableClaim | None) -> None:

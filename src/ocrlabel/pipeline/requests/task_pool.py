@@ -46,6 +46,8 @@ class TaskPool:
 
     def __post_init__(self) -> None:
         self._had_rows_at_s = self.run.runtime.clock()
+        refusals = self.reader.exchange.refusals
+        refusals.nothing_else = lambda: len(self._tasks) - self._looking <= refusals.waiting
 
     @property
     def busy(self) -> bool:
@@ -86,7 +88,8 @@ class TaskPool:
 
     @property
     def _wanted(self) -> int:
-        return self.tasks_wanted() + _SPARE_TASKS + self.reader.resting
+        held = self.reader.exchange.refusals.held
+        return self.tasks_wanted() + _SPARE_TASKS + self.reader.resting + held
 
     def _add_tasks(self) -> None:
         """More tasks where the rate asks for them, unless some are waiting for rows already."""

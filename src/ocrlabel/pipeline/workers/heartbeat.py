@@ -42,12 +42,21 @@ class RecentRequests:
     since_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Images that were refused while nothing was read, and the words (without numbers)."""
+
+    images: int
+    words: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerReport:
     """What a worker says of itself: when (Unix s), its place in the fleet's rate, and its counts.
 
-    began_at_s: when it set to work. stopped: why it ends early. gone: it says goodbye. Fields that
-    an earlier version did not write have defaults.
+    began_at_s: when it set to work. stopped: why it ends early. gone: it says goodbye.
+    trouble: what does not work now, and since when. Fields that an earlier version did not write
+    have defaults.
     """
 
     at_s: float = 0.0
@@ -55,6 +64,7 @@ class WorkerReport:
     failed: int = 0
     gone: bool = False
     heartbeat: Heartbeat | None = None
+    held_back: HeldBack | None = None
     labelled: int = 0
     lately: RecentRequests | None = None
     pages: int = 0
@@ -63,6 +73,7 @@ class WorkerReport:
     requests: Mapping[str, int] = field(default_factory=dict)
     spent_pages: int = 0
     stopped: str = ""
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +84,7 @@ class HeartbeatBody(Owner):
     said: WorkerReport
 
 
-REPORT = Codec(WorkerReport, optional=("lately", "gone"), sort_keys=True)
+REPORT = Codec(WorkerReport, optional=("lately", "gone", "held_back", "trouble"), sort_keys=True)
 _HEARTBEAT = Codec(HeartbeatBody, parts={"said": REPORT}, sort_keys=True)
 _UNHEARD = "its worker is heard again with the next one"
 

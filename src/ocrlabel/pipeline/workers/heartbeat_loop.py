@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ocrlabel.errors import StoreUnavailable
@@ -17,6 +17,7 @@ from ocrlabel.pipeline.workers.limits import LimitsChange, changes_since, in_wor
 
 _LONGEST_S = 5.0
 _AWAITED_S = 0.5
+_SAY_EVERY_S = 60.0
 _COUNTS = ("labelled", "failed", "spent_pages")
 
 
@@ -25,8 +26,8 @@ class HeartbeatLoop:
     """Beats until it is cancelled.
 
     busy: whether this worker has something to send. report: what it did, for the others and for
-    `status`. known_limits: the newest entry of the log of limits that it began with; later ones
-    are news.
+    `status`. told: takes what the others that live say. known_limits: the newest entry of the log
+    of limits that it began with; later ones are news.
     """
 
     run: Run
@@ -34,6 +35,7 @@ class HeartbeatLoop:
     budget: BudgetClient | None
     busy: Callable[[], bool]
     report: Callable[[], WorkerReport]
+    told: Callable[[Sequence[WorkerReport]], None] = lambda _: None
     known_limits: int = 0
     _member: Member = field(init=False)
     _heartbeats: Heartbeats = field(init=False)
@@ -41,6 +43,8 @@ class HeartbeatLoop:
     _limits: int = field(init=False, default=0)
     _begun: int = field(init=False, default=0)
     """The number of the newest heartbeat whose writing was begun."""
+    _said_at_s: float | None = field(init=False, default=None)
+    """When the trouble was last said."""
 
     def __post_init__(self) -> None:
         duration_s = self.run.options.lease_s
@@ -75,8 +79,10 @@ class HeartbeatLoop:
 
     async def beat(self) -> None:
         """Look at the others, take the share that is ours now, and tell them so."""
+        self._say_trouble(self.report().trouble)
         await self._read_limits()
         beats = await self._heartbeats.look()
+        self.told([beat.said for beat in beats if self._heartbeats.lives(beat)])
         for event in self._peers.seen(beats):
             self.run.runtime.emit(event)
         others = list(self._heartbeats_of(beats))
@@ -96,6 +102,16 @@ class HeartbeatLoop:
         if self.budget is not None:
             self.budget.seen_until(self._member.valid_until)
         self._share(self._member.share())
+
+    def _say_trouble(self, trouble: str) -> None:
+        """When it begins, every minute while it lasts, and when it is over."""
+        now_s = self.run.runtime.clock()
+        if not trouble and self._said_at_s is not None:
+            self._said_at_s = None
+            self.run.runtime.emit(Notice("service", "requests are answered again"))
+        elif trouble and (self._said_at_s is None or now_s - self._said_at_s >= _SAY_EVERY_S):
+            self._said_at_s = now_s
+            self.run.runtime.emit(Notice("service", trouble))
 
     def _share(self, share: Share) -> None:
         self.pool.set_share(share if self.pool.is_limited else ALONE)
