@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import json
+import os
 import socket
 import threading
 import traceback
@@ -177,7 +178,7 @@ def test_what_goes_wrong_has_its_own_error_and_the_log_says_what_was_billed(
         assert type(caught.value) is kind
         assert caught.value.status == status
         assert getattr(caught.value, "failure", None) == failure
-        assert getattr(caught.value, "sent", True)
+        assert getattr(caught.value, "sent", True) is (fault != "html")
         requests = fake.stats()["requests"] or _after_the_client_left(fake)
     assert requests == 1, "a POST was sent again by itself"
     assert [(e.billed, e.cause, e.key) for e in fake.entries] == [(billed, fault, K1)]
@@ -330,9 +331,10 @@ def test_what_is_asked_of_the_fake_in_the_wrong_way_is_told():
 def test_a_wrong_path_names_the_setting_to_look_at():
     with (
         running(FakeSettings(keys=KEYS)) as fake,
-        pytest.raises(ConfigError, match="UPSTAGE_BASE_URL"),
+        pytest.raises(Unavailable, match="UPSTAGE_BASE_URL") as caught,
     ):
         recognised(f"{fake.base_url}/wrong")
+    assert caught.value.ends is ConfigError  # of all images, if nothing was ever read
 
 
 def test_a_server_that_is_not_there_was_never_sent_anything():
@@ -341,6 +343,24 @@ def test_a_server_that_is_not_there_was_never_sent_anything():
     with pytest.raises(Unavailable, match="UPSTAGE_BASE_URL") as caught:
         recognised(f"http://127.0.0.1:{port}/v1")
     assert not caught.value.sent
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1080"), ("https_proxy", "socks5h://user:pw-secret@h:1"),
+        ("HTTPS_PROXY", "ftp://user:pw-secret@h"), ("HTTP_PROXY", "::::"), ("SSL_CERT_FILE", "/nowhere/ca.pem"),
+        ("SSL_CERT_FILE", "/etc"), ("SSL_CERT_FILE", "/etc/hostname"),
+    ],
+)  # fmt: skip
+def test_a_variable_that_no_connection_can_be_made_with_is_named(monkeypatch, variable, value):
+    for name in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=f"^{variable} cannot be used") as caught:
+        recognised("https://ocr.example/v1", environment=os.environ)
+    assert "pw-secret" not in str(caught.value)
 
 
 @contextmanager
@@ -388,13 +408,13 @@ def a_server_that_says(*parts: bytes, wait_s=0.0):
         ([b"HTTP/1.1 204 No Content\r\n\r\n"], BadAnswer),
         (
             [b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"],
-            ConfigError,
+            BadAnswer,
         ),
         (
             [
                 b"HTTP/1.1 307 Moved\r\nLocation: /v1/document-digitization\r\nContent-Length: 0\r\n\r\n"
             ],
-            ConfigError,
+            BadAnswer,
         ),
         ([b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 11\r\n\r\nBad Gateway"], Unavailable),
         ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"], Unavailable),

@@ -221,6 +221,7 @@ def _upstage(options: Options, keys: Keys) -> Engine:
         clock=clocks.boot_s,
         base_url=keys.get("UPSTAGE_BASE_URL") or BASE_URL,
         model=options.model,
+        environment=keys.variables,
         # the upload comes on top of the wait for the answer
         timeouts=Timeouts(read_s=read_s, whole_s=1.4 * read_s),
     )

@@ -16,6 +16,7 @@ import ipaddress
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from types import MappingProxyType
 from typing import Final, Protocol, cast
 
 import httpx2
@@ -126,8 +127,8 @@ class UpstageClient:
     """Sends prepared documents. Each key is a lane; `recognise` sends with the lane's key.
 
     wall gives Unix seconds (for a Retry-After that is a date), clock seconds that also pass while
-    the machine sleeps. transport replaces the network in tests. Raises ConfigError when keys or
-    base_url cannot be used.
+    the machine sleeps. transport replaces the network in tests. environment: to name the variable
+    at fault. Raises ConfigError when keys or base_url cannot be used.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class UpstageClient:
         timeouts: Timeouts = Timeouts(),
         max_body_bytes: int = MAX_BODY_BYTES,
         transport: httpx2.AsyncBaseTransport | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         if not keys:
             raise ConfigError("no Upstage key: set UPSTAGE_API_KEY, or use --engine rapidocr")
@@ -153,6 +155,7 @@ class UpstageClient:
         self._model = model
         self._max_body_bytes = max_body_bytes
         self._transport = transport
+        self._environment = environment
         self._http: httpx2.AsyncClient | None = None
         self._found = False  # a good answer came from this address
 
@@ -173,8 +176,14 @@ class UpstageClient:
         return tuple(key.lane for key in self._keys.values())
 
     async def start(self) -> None:
-        """Make the connection pool. Nothing is sent."""
-        self._http = httpx2.AsyncClient(
+        """Make the connection pool. Nothing is sent. Raises ConfigError."""
+        try:
+            self._http = self._pool()
+        except (ImportError, ValueError, httpx2.InvalidURL, OSError) as error:
+            raise ConfigError(_unusable(error, self._environment)) from error
+
+    def _pool(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
             headers={"User-Agent": "ocrlabel"},
             timeout=httpx2.Timeout(
                 connect=self.timeouts.connect_s,
@@ -388,6 +397,19 @@ def is_loopback(base_url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _unusable(error: Exception, environment: Mapping[str, str]) -> str:
+    """Which variables of the environment keep the client from being made, and what to do."""
+    if isinstance(error, OSError):
+        names, remedy = {"SSL_CERT_FILE", "SSL_CERT_DIR"}, f"no certificates there ({error})"
+    else:
+        names = {"ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"}
+        remedy = (
+            "give the address of an HTTP proxy (SOCKS is not spoken), or name the host in NO_PROXY"
+        )
+    found = sorted(name for name in environment if name.upper() in names)
+    return f"{' or '.join(found)} cannot be used: {remedy}"
 
 
 def _reachable(url: httpx2.URL) -> bool:

@@ -43,13 +43,15 @@ class Refusals:
 
     def report(self) -> HeldBack | None:
         """For a heartbeat."""
-        if self.read or not self._held:
-            return None
-        return HeldBack(len(self._held), next(iter(self._held.values())))
+        return (
+            None
+            if self.read or not self._held
+            else HeldBack(len(self._held), next(iter(self._held.values())))
+        )
 
-    def told(self, others: Sequence[WorkerReport]) -> None:
-        """What the other workers that are at it say."""
-        self._workers = 1 + sum(bool(one.heartbeat and one.heartbeat.sends) for one in others)
+    def told(self, sending: int, others: Sequence[WorkerReport]) -> None:
+        """How many others may be sending, and what all say that did while this worker was there."""
+        self._workers = 1 + sending
         held = [one.held_back for one in others if one.held_back is not None]
         self._elsewhere = sum(one.images for one in held)
         words = {one.words for one in held} | set(self._held.values())
@@ -63,7 +65,7 @@ class Refusals:
     @property
     def held(self) -> int:
         """Images that are held back here."""
-        return len(self._held)
+        return 0 if self.read else len(self._held)
 
     async def hold(self, key: str, error: ImageError) -> None:
         """Return once the refusal is known to be this image's own. Raises what it means for all.
@@ -84,7 +86,6 @@ class Refusals:
                 await self.stop.nap(self.runtime.sleep, _LOOK_S)
         finally:
             self.waiting -= 1
-            self._held.pop(key, None)
 
     async def wait_for_room(self) -> None:
         """Wait while no more may be sent."""

@@ -57,6 +57,7 @@ LOOK_AGAIN_S = 1.0
 _SAID_S = 5.0
 """Trouble that lasts longer is worth a word."""
 _SILENT_S = 12.0
+_REFUSED_S = 4.0
 _BAD_ANSWERS_PAID = 2
 """The service says that it charged for each: a third one would hardly be better."""
 _CLAIM_S = 0.25
@@ -269,7 +270,7 @@ class Exchange:
         )
         if not self._may_be_for_all(state, attempt, error):
             return self._again(state, attempt, error)
-        state.rest_s = 0.0
+        state.counted += 1
         return None
 
     def _again(self, state: ImageState, attempt: Attempt, error: Unavailable) -> Outcome | None:
@@ -284,6 +285,9 @@ class Exchange:
             return self._failed(state, attempt, error, retryable=True)
         self._tried(state, attempt)
         asked_for_s = min(error.retry_after_s or 0.0, CAP_S)  # longer, the breaker waits for all
+        if error.status is not None and error.status < 500:
+            # others are asked meanwhile: is it the image?
+            asked_for_s = max(asked_for_s, _REFUSED_S * state.counted)
         state.rest_s = wait_s(max(1, state.counted), asked_for_s, self.run.runtime.uniform)
         return None
 

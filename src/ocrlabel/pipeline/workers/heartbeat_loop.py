@@ -26,8 +26,8 @@ class HeartbeatLoop:
     """Beats until it is cancelled.
 
     busy: whether this worker has something to send. report: what it did, for the others and for
-    `status`. told: takes what the others that live say. known_limits: the newest entry of the log
-    of limits that it began with; later ones are news.
+    `status`. told: takes how many others may be sending, and what all that did of late say.
+    known_limits: the newest entry of the log of limits that it began with; later ones are news.
     """
 
     run: Run
@@ -35,7 +35,7 @@ class HeartbeatLoop:
     budget: BudgetClient | None
     busy: Callable[[], bool]
     report: Callable[[], WorkerReport]
-    told: Callable[[Sequence[WorkerReport]], None] = lambda _: None
+    told: Callable[[int, Sequence[WorkerReport]], None] = lambda *_: None
     known_limits: int = 0
     _member: Member = field(init=False)
     _heartbeats: Heartbeats = field(init=False)
@@ -43,6 +43,8 @@ class HeartbeatLoop:
     _limits: int = field(init=False, default=0)
     _begun: int = field(init=False, default=0)
     """The number of the newest heartbeat whose writing was begun."""
+    _met: frozenset[str] = field(init=False, default=frozenset())
+    """Others that were sending while this worker was there."""
     _said_at_s: float | None = field(init=False, default=None)
     """When the trouble was last said."""
 
@@ -82,7 +84,6 @@ class HeartbeatLoop:
         self._say_trouble(self.report().trouble)
         await self._read_limits()
         beats = await self._heartbeats.look()
-        self.told([beat.said for beat in beats if self._heartbeats.lives(beat)])
         for event in self._peers.seen(beats):
             self.run.runtime.emit(event)
         others = list(self._heartbeats_of(beats))
@@ -92,6 +93,9 @@ class HeartbeatLoop:
         member = member.asking() if self.busy() else member.resting()
         self._member = member
         self._share(member.share())
+        self._met |= member.live
+        met = [beat.said for beat in beats if beat.owner.worker in self._met]
+        self.told(len(member.live), met)
         if self.budget is not None:
             self.budget.workers = 1 + len(member.live)
         began_s = self.run.runtime.clock()
