@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+
+# what is copied from the screen: `quoted`, a command up to the next stop, and else a word
+_UNBROKEN = re.compile(
+    r"[(\"']*`[^`]*`\S*"
+    r"|\bocrlabel(?: [^\s,;:.)]\S*?(?=[,;:.)]*(?:\s|$)))+\S*"
+    r"|\S+"
+)
+_JOINED = "\u00a0"
+
 
 def counted(number: int, one: str, many: str = "") -> str:
     """1 image, 1,200 images. many: the plural where it is not made with an s."""
@@ -19,3 +30,21 @@ def duration(seconds: float) -> str:
         return f"{max(0.0, seconds):.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def wrapped(text: str, columns: int) -> str:
+    """Lines of at most so many columns where words allow it: paths and commands are never cut."""
+    return "\n".join(_wrapped_line(line, columns) for line in text.split("\n"))
+
+
+def _wrapped_line(line: str, columns: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    units = [unit.replace(" ", _JOINED) for unit in _UNBROKEN.findall(line)]
+    wrapper = textwrap.TextWrapper(
+        columns,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return wrapper.fill(" ".join(units)).replace(_JOINED, " ")

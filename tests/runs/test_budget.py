@@ -170,7 +170,7 @@ def test_of_a_dead_workers_grant_only_what_it_asked_for_stays_spent():
 
     async def story():
         with pytest.raises(PowerCut):
-            await go(DiesAfter(store, 9), made(40), engine, options)
+            await go(DiesAfter(store, 10), made(40), engine, options)
         claimed = sum("/asks/" in key for key in store.objects)
         before = engine.asked.total()
         with pytest.raises(BudgetReached):

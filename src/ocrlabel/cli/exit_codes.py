@@ -22,6 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 from ocrlabel.errors import OcrLabelError
+from ocrlabel.wording import wrapped
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -120,7 +121,7 @@ def exit_with_a_sentence(command: Callable[[], object]) -> None:
         command()
     except OcrLabelError as error:
         words = [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
-        print(*words, sep="\n", file=sys.stderr)
+        print(for_screen("\n".join(words), sys.stderr), file=sys.stderr)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         _stopped()
@@ -129,6 +130,14 @@ def exit_with_a_sentence(command: Callable[[], object]) -> None:
         if ended.code == _INTERRUPTED:
             _stopped()
         raise
+
+
+def for_screen(text: str, stream: TextIO) -> str:
+    """The text as it fits on the terminal that the stream is; as it is where it is none."""
+    with contextlib.suppress(OSError, ValueError):  # no terminal, or its size is not known
+        if columns := os.get_terminal_size(stream.fileno()).columns:
+            return wrapped(text, columns)
+    return text
 
 
 def _stopped() -> NoReturn:

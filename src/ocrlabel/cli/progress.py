@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TextIO
 
-from ocrlabel.cli.exit_codes import lasting
+from ocrlabel.cli.exit_codes import for_screen, lasting
 from ocrlabel.labels import Failed
 from ocrlabel.options import LogStyle
 from ocrlabel.pipeline.budget.account import pages_at_risk, pages_charged
@@ -33,6 +33,8 @@ from ocrlabel.wording import counted, duration, usd
 _LINE_EVERY_S = 10.0
 _METRICS_EVERY_S = 60.0
 _WINDOW_S = 60.0
+_BAR_COLUMNS = 40
+_LEAST_BAR_COLUMNS = 5
 # fewer rows, or less time, say nothing about how long the rest takes
 _ENOUGH_ROWS = 5
 _ENOUGH_S = 5.0
@@ -77,17 +79,17 @@ class ProgressBar(Display):
 
     def __init__(self, clock: Callable[[], float], stream: TextIO) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import Progress, TextColumn
+        from rich.table import Column
 
         self._progress = ProgressStatistics(clock)
+        self._stream = stream
         self._bar = Progress(
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[line]}", table_column=Column(overflow="fold")),
             console=Console(file=stream),
             refresh_per_second=8,
         )
-        self._task = self._bar.add_task("", total=None, state="getting ready")
+        self._task = self._bar.add_task("", total=None, line="getting ready")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -101,32 +103,51 @@ class ProgressBar(Display):
         self._progress.take(event)
         if isinstance(event, Notice):
             self.say(event.message)
-        self._bar.update(
-            self._task,
-            total=self._progress.rows or None,
-            completed=self._progress.done,
-            state=self._state(),
-        )
+        self._bar.update(self._task, line=self._line(self._bar.console.width))
 
-    def _state(self) -> str:
+    def _line(self, columns: int) -> str:
+        """Bar, counts and sums.
+
+        Where it is narrow the bar gives way, then words: never what is done, failed and spent.
+        """
+        progress = self._progress
+        if not progress.rows:
+            return "getting ready"
+        counts = f"{progress.done:,}/{progress.rows:,}"
+        for parts in self._narrower():
+            text = "  ".join([counts, *parts])
+            bar_columns = min(_BAR_COLUMNS, columns - len(text) - 2)
+            if bar_columns >= 0:
+                break
+        text = text.replace(parts[0], f"[red]{parts[0]}[/red]", 1) if progress.failed else text
+        if bar_columns < _LEAST_BAR_COLUMNS:
+            return text
+        full = round(bar_columns * progress.done / progress.rows)
+        bar = f"[green]{'━' * full}[/green][dim]{'━' * (bar_columns - full)}[/dim]"
+        return f"{bar} {text}"
+
+    def _narrower(self) -> Iterator[list[str]]:
+        """What stands behind the counts, in full and then with less and less."""
         progress = self._progress
         under_way = progress.images_per_s > 0
-        parts = [f"{progress.images_per_s:.2f} images/s" if under_way else "getting ready"]
-        if progress.failed:
-            parts.append(f"[red]{progress.failed:,} failed[/red]")
-        if progress.left_s is not None:
-            parts.append(time_left(progress, progress.left_s))
-        if progress.price_per_page_usd:
-            parts.append(spent_of_projected(progress))
-        if progress.others.workers:
-            parts.append(f"{1 + progress.others.workers} workers")
-        return "  ".join(parts)
+        rate = f"{progress.images_per_s:.2f} images/s" if under_way else "getting ready"
+        failed = [f"{progress.failed:,} failed"] if progress.failed else []
+        left_s = progress.left_s
+        left = [] if left_s is None else [time_left(progress, left_s)]
+        spent = [spent_of_projected(progress)] if progress.price_per_page_usd else []
+        workers = [f"{1 + progress.others.workers} workers"] if progress.others.workers else []
+        yield [*failed, rate, *left, *spent, *workers]
+        spent = [one.replace(" USD of about", " of").replace(" USD, cap", ", cap") for one in spent]
+        yield [*failed, rate, *left, *spent, *workers]
+        yield [*failed, rate, *left, *spent]
+        yield [*failed, *left, *spent]
+        yield [*failed, *spent]
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         from rich.text import Text
 
-        self._bar.console.print(Text(text))
+        self._bar.console.print(Text(for_screen(text, self._stream)), soft_wrap=True)
 
 
 class ProgressLines(Display):

@@ -175,7 +175,7 @@ def _tell_what_there_is(
         return
     if there.record is None:
         command = merge_command(source, place, options)
-        error.add_note(f"  tables of what there is so far: {command}")
+        error.add_note(f"  tables of what there is so far:\n    {command}")
         return
     keys = place.layout.partial_labels_key, place.layout.partial_failures_key
     done = Labelling(Result(there.record, *keys, partial=True, early=True), place)

@@ -114,7 +114,7 @@ def test_line_and_bar_show_small_sums_to_a_fraction_of_a_cent():
     bar = ProgressBar(Clock(), sys.stderr)
     for event in (begun, LABELLED):
         bar(event)
-    assert printed in bar._state()
+    assert printed in bar._line(200)
 
 
 def test_what_was_done_before_is_printed_in_the_singular_too():
@@ -173,7 +173,7 @@ def test_the_cap_is_shown_and_the_time_is_that_until_it_is_reached():
     assert "21 s to the cap" in line
     bar = ProgressBar(Clock(), sys.stderr)
     bar(begun)
-    assert "cap 0.0300 USD" in bar._state()
+    assert "cap 0.0300 USD" in bar._line(200)
 
 
 @pytest.mark.parametrize(("cap_usd", "word"), [(5.0, "left"), (None, "left"), (0.02, "to the cap")])
