@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -13,6 +14,9 @@ from typer.testing import CliRunner
 from ocrlabel.cli.aws import app
 from tests.support.aws import ACCOUNT, aws_at, reset
 
+MANIFEST = json.dumps(
+    {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
+)
 KEY = "up_a_key_that_shows_nowhere"
 
 
@@ -41,6 +45,15 @@ class User:
             raise result.exception
         assert result.exit_code == 0, result.output
         return result.stdout
+
+    def push_image(self) -> str:
+        """An image in ECR that says nothing of itself; its address by digest."""
+        ecr, where = self.aws.client("ecr"), {"repositoryName": "batch-processor"}
+        with contextlib.suppress(ecr.exceptions.ImageAlreadyExistsException):
+            ecr.put_image(**where, imageManifest=MANIFEST, imageTag="latest")
+        (image,) = ecr.describe_images(**where)["imageDetails"]
+        registry = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"
+        return f"{registry}/batch-processor@{image['imageDigest']}"
 
     def put_dataset(self, name: str, rows: int) -> None:
         s3 = self.aws.client("s3")

@@ -101,6 +101,20 @@ class LocalBatch:
         found = [each for each in self.definitions if each["jobDefinitionName"] == wanted]
         return 200, json.dumps({"jobDefinitions": found})
 
+    def describejobqueues(self, request: dict[str, Any]) -> Answer:
+        order = [{"order": 1, "computeEnvironment": "spot"}]
+        whole = {"state": "ENABLED", "status": "VALID", "computeEnvironmentOrder": order}
+        found = [{"jobQueueName": name, **whole} for name in request["jobQueues"]]
+        return 200, json.dumps({"jobQueues": found})
+
+    def describecomputeenvironments(self, request: dict[str, Any]) -> Answer:
+        machine = {"maxvCpus": 64, "subnets": []}
+        whole = {"state": "ENABLED", "status": "VALID", "computeResources": machine}
+        found = [
+            {"computeEnvironmentName": name, **whole} for name in request["computeEnvironments"]
+        ]
+        return 200, json.dumps({"computeEnvironments": found})
+
     def submitjob(self, request: dict[str, Any]) -> Answer:
         of_name = [
             each

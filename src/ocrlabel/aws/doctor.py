@@ -6,47 +6,44 @@ table (`read_table`) and a sample of its images; `submit` reads the table's rows
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from botocore.exceptions import ClientError
-
 from ocrlabel.aws import names
 from ocrlabel.aws.github_subject import SINCE
-from ocrlabel.aws.image import PLATFORMS, architectures
 from ocrlabel.aws.job_definition import look_definition
 from ocrlabel.aws.names import AwsConfig, checked_dataset
+from ocrlabel.aws.ready import (
+    DEPLOY,
+    NEW_KEY,
+    PUSH,
+    Check,
+    check_compute,
+    check_image,
+    check_logs,
+    check_network,
+    check_secret,
+    enabled,
+    well,
+    wrong,
+)
 from ocrlabel.aws.secret import look_secret
-from ocrlabel.aws.session import Aws, code, translated
+from ocrlabel.aws.session import Aws, translated
 from ocrlabel.aws.stack import look_stack
 from ocrlabel.dataset.parquet_io import open_parquet
-from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.errors import ConfigError, OcrLabelError
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-DEPLOY: Final = "ocrlabel aws deploy"
-PUSH: Final = "ocrlabel aws push-image"
 # Service Quotas' codes of vCPUs that may run at once.
 QUOTAS: Final = (
     ("Fargate Spot", "fargate", "L-36FBB829"),
     ("Fargate", "fargate", "L-3032A538"),
 )
 SAMPLE: Final = 20
-_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line: what was looked at, whether it is well, what was seen, and what mends it."""
-
-    name: str
-    ok: bool
-    why: str
-    mend: str = ""
+TABLES: Final = "data/processed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +61,12 @@ def examine(aws: Aws, config: AwsConfig, outside: Outside) -> Iterator[Check]:
         ("credentials", "aws configure", lambda: _credentials(aws, config)),
         *((f"quota {quota[0]}", "", lambda q=quota: _quota(aws, *q)) for quota in QUOTAS),
         ("bucket", DEPLOY, lambda: _bucket(aws, config)),
-        ("secret", f"UPSTAGE_API_KEY=up_... {DEPLOY}", lambda: _secret(aws, config)),
+        ("secret", NEW_KEY, lambda: check_secret(aws, config.secret_arn)),
+        ("logs", DEPLOY, lambda: check_logs(aws)),
         ("queue", DEPLOY, lambda: _queue(aws, config)),
-        ("compute", DEPLOY, lambda: _compute(aws, config)),
+        ("compute", DEPLOY, lambda: check_compute(aws, config.batch_job_queue)[0]),
         ("image", PUSH, lambda: _image(aws, config, outside.fetch)),
+        ("network", PUSH, lambda: _network(aws, config)),
         ("GitHub", DEPLOY, lambda: _github(aws)),
     ]
     if outside.call is not None:
@@ -117,92 +116,31 @@ def _bucket(aws: Aws, config: AwsConfig) -> Check:
     return Check("bucket", ok=True, why=f"{config.s3_bucket} can be written to")
 
 
-def _secret(aws: Aws, config: AwsConfig) -> Check:
-    mend = f"UPSTAGE_API_KEY=up_... {DEPLOY}"
-    # by the ARN as given: with or without AWS's six characters, which no name can tell from ours
-    arn = config.secret_arn
-    found = look_secret(aws.client("secretsmanager"), arn)
-    if found is None:
-        why = f"{arn} is not there"
-        if _SUFFIX.search(arn):
-            why += " (AWS takes a hyphen and six characters at its end for its own: give it whole)"
-        return Check("secret", ok=False, why=why, mend=mend)
-    if found.value is None:
-        why = f"{arn} {'is being deleted' if found.being_deleted else 'holds no text'}"
-        return Check("secret", ok=False, why=why, mend=mend)
-    fault = _key_fault(found.value.reveal())
-    if fault:
-        return Check("secret", ok=False, why=f"{arn}: {fault}", mend=mend)
-    return Check("secret", ok=True, why=f"{arn} holds a key (not shown)")
+def _definition(aws: Aws) -> dict[str, Any]:
+    definition = look_definition(aws.client("batch"), names.DEFINITION)
+    if definition is None:
+        raise ConfigError(f"no job definition {names.DEFINITION} is registered")
+    return definition
 
 
-def _key_fault(value: str) -> str:
-    """What is wrong with a secret's form, "" where nothing is. Never repeats the value."""
-    try:
-        keys = keys_of_secret(value)
-    except ConfigError as error:
-        return str(error).splitlines()[0]
-    if any(key.secret != key.secret.strip("'\" ") for key in keys):
-        return "there are quotes or spaces around the key"
-    return ""
+def _image(aws: Aws, config: AwsConfig, fetch: Callable[[str], bytes]) -> Check:
+    definition = _definition(aws)
+    image = str(definition["containerProperties"]["image"])
+    if "@sha256:" not in image:
+        why = f"the job definition names {image}, a tag that may move"
+        return wrong("image", why, "ocrlabel aws register")
+    return check_image(aws, config, definition, fetch)
+
+
+def _network(aws: Aws, config: AwsConfig) -> Check:
+    _, environments = check_compute(aws, config.batch_job_queue)
+    return check_network(aws, _definition(aws), environments)
 
 
 def _queue(aws: Aws, config: AwsConfig) -> Check:
     with translated("look at the queue"):
         found = aws.client("batch").describe_job_queues(jobQueues=[config.batch_job_queue])
-    return _enabled("queue", config.batch_job_queue, found["jobQueues"])
-
-
-def _compute(aws: Aws, config: AwsConfig) -> Check:
-    batch = aws.client("batch")
-    with translated("look at the compute environments"):
-        queues = batch.describe_job_queues(jobQueues=[config.batch_job_queue])["jobQueues"]
-        wanted = [
-            each["computeEnvironment"]
-            for queue in queues
-            for each in queue["computeEnvironmentOrder"]
-        ]
-        found = batch.describe_compute_environments(computeEnvironments=wanted) if wanted else {}
-    checks = [
-        _enabled("compute", each["computeEnvironmentName"], [each])
-        for each in found.get("computeEnvironments", ())
-    ]
-    if not checks:
-        return Check("compute", ok=False, why="the queue has no compute", mend=DEPLOY)
-    failed = [check for check in checks if not check.ok]
-    why = "; ".join(check.why for check in failed or checks)
-    return Check("compute", ok=not failed, why=why, mend=DEPLOY if failed else "")
-
-
-def _enabled(name: str, thing: str, found: list[dict[str, Any]]) -> Check:
-    """Whether a queue or compute environment is enabled and valid."""
-    if not found:
-        return Check(name, ok=False, why=f"{thing} is not there", mend=DEPLOY)
-    state, status = found[0].get("state"), found[0].get("status")
-    reason = f": {found[0]['statusReason']}" if found[0].get("statusReason") else ""
-    if (state, status) == ("ENABLED", "VALID"):
-        return Check(name, ok=True, why=f"{thing} is enabled and valid")
-    return Check(name, ok=False, why=f"{thing} is {state}, {status}{reason}", mend=DEPLOY)
-
-
-def _image(aws: Aws, config: AwsConfig, fetch: Callable[[str], bytes]) -> Check:
-    definition = look_definition(aws.client("batch"), names.DEFINITION)
-    if definition is None:
-        raise ConfigError(f"no job definition {names.DEFINITION} is registered")
-    container = definition["containerProperties"]
-    image = str(container["image"])
-    platform = container.get("runtimePlatform") or {}
-    wanted = PLATFORMS[platform.get("cpuArchitecture", "X86_64")]
-    if "@sha256:" not in image:
-        why = f"the job definition names {image}, a tag that may move"
-        return Check("image", ok=False, why=why, mend="ocrlabel aws register")
-    digest = image.split("@", 1)[1]
-    ecr = aws.client("ecr")
-    found = architectures(ecr, config.ecr_repository, digest, fetch)
-    if wanted not in found:
-        why = f"it is for {', '.join(sorted(found))}, the jobs run on {wanted}"
-        return Check("image", ok=False, why=why, mend=PUSH)
-    return Check("image", ok=True, why=f"{digest[:19]}... is in ECR, for {wanted}")
+    return enabled("queue", config.batch_job_queue, found["jobQueues"])
 
 
 def _github(aws: Aws) -> Check:
@@ -239,7 +177,7 @@ class InputTable:
 
 def table_key(dataset: str) -> str:
     """The input's key in the bucket."""
-    return f"data/processed/{checked_dataset(dataset)}.parquet"
+    return f"{TABLES}/{checked_dataset(dataset)}.parquet"
 
 
 def read_table(source: BinaryIO, name: str) -> InputTable:
@@ -268,32 +206,36 @@ def _paths(table: pq.ParquetFile) -> Iterator[str]:
 
 
 def check_images(aws: Aws, bucket: str, dataset: str, table: InputTable) -> Check:
-    """The doctor's line on a dataset: a sample of its images is looked for in the bucket."""
+    """The line on a dataset: a sample of its images is looked for in the bucket.
+
+    As the worker looks: from the bucket's root, then beside the table.
+    """
     rows = f"{table.rows:,} rows"
     if table.packed:
-        return Check("dataset", ok=True, why=f"{dataset}: {rows}, images in the table")
+        return well("dataset", f"{dataset}: {rows}, images in the table")
     missing = [path for path in table.paths if not _there(aws, bucket, path)]
     if missing:
-        return Check(
-            "dataset",
-            ok=False,
-            why=f"{dataset}: {rows}; {len(missing)} of {len(table.paths)} sampled images are not "
-            f"in s3://{bucket}, the first is {missing[0]}",
-            mend=f"ocrlabel push {dataset}.parquet s3://{bucket}/{table_key(dataset)}",
+        key = table_key(dataset)
+        why = (
+            f"{dataset}: {rows}; {len(missing)} of {len(table.paths)} sampled images are not in "
+            f"s3://{bucket}, the first is {missing[0]}"
         )
-    why = f"{dataset}: {rows}; {len(table.paths)} sampled images are there"
-    return Check("dataset", ok=True, why=why)
+        return wrong("dataset", why, f"ocrlabel push {key} s3://{bucket}/{key} --pack")
+    return well("dataset", f"{dataset}: {rows}; {len(table.paths)} sampled images are there")
 
 
 def _there(aws: Aws, bucket: str, path: str) -> bool:
-    where, key = bucket, path
+    """Whether the object is there, by listing: a workflow may list, and may not read images."""
+    where, keys = bucket, [path.removeprefix("./").lstrip("/")]
     if path.startswith("s3://"):
         where, _, key = path.removeprefix("s3://").partition("/")
+        keys = [key]
+    elif not path.startswith("/"):
+        keys.append(f"{TABLES}/{keys[0]}")
     with translated(f"look for {path}"):
-        try:
-            aws.client("s3").head_object(Bucket=where, Key=key.removeprefix("./").lstrip("/"))
-        except ClientError as error:
-            if code(error) in {"404", "403", "NoSuchKey"}:
-                return False
-            raise
-    return True
+        s3 = aws.client("s3")
+        answers = [s3.list_objects_v2(Bucket=where, Prefix=key, MaxKeys=1) for key in keys]
+    return any(
+        found.get("Contents", [{}])[0].get("Key") == key
+        for found, key in zip(answers, keys, strict=True)
+    )

@@ -89,6 +89,11 @@ _TEXTS = (
         "ocrlabel aws doctor checks secret and role; ocrlabel aws deploy mends them",
     ),
     (
+        "failed to validate logger args",
+        "its log group is not there, and without one no container starts",
+        "ocrlabel aws deploy makes it again",
+    ),
+    (
         "resourceinitializationerror",
         "ECS could not start the container: no way to ECR, Secrets Manager or the logs",
         "the subnets need a way to the internet: ocrlabel aws deploy --network own",

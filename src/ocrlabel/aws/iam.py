@@ -156,8 +156,16 @@ def github(location: AwsLocation, bucket: str) -> list[Statement]:
         allow(
             ["cloudformation:DescribeStacks"], location.arn("cloudformation", f"stack/{STACK}/*")
         ),
-        # what the estimate in a run's summary asks; neither can be bound to a resource
-        allow(["ec2:DescribeSpotPriceHistory", "pricing:GetProducts"], "*"),
+        # what the estimate and the look before a job ask; none can be bound to a resource
+        allow(
+            [
+                "ec2:DescribeRouteTables",
+                "ec2:DescribeSpotPriceHistory",
+                "ec2:DescribeSubnets",
+                "pricing:GetProducts",
+            ],
+            "*",
+        ),
     ]
 
 

@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ocrlabel.aws.session import CommandFailed, Run, translated
-from ocrlabel.errors import ConfigError
+from ocrlabel.aws.session import AwsRefused, CommandFailed, Run, translated
+from ocrlabel.errors import ConfigError, OcrLabelError
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
 
 # AWS's names for processors, and the containers' world's
 PLATFORMS: Final = {"X86_64": "amd64", "ARM64": "arm64"}
+ENGINES_LABEL: Final = "ocrlabel.engines"
 _TYPES: Final = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -147,26 +148,51 @@ def pinned(ecr: ECRClient, uri: str, tag: str) -> str:
     return f"{uri}@{found['imageDetails'][0]['imageDigest']}"
 
 
-def architectures(
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an image says of itself; empty where it does not.
+
+    architectures: as containers name them: amd64, arm64. engines: of the label in Dockerfile.batch.
+    """
+
+    architectures: frozenset[str] = frozenset()
+    engines: frozenset[str] = frozenset()
+
+
+def contents(
     ecr: ECRClient, repository: str, digest: str, fetch: Callable[[str], bytes]
-) -> set[str]:
-    """As containers name them: amd64, arm64. fetch reads an address that ECR signs."""
+) -> Contents:
+    """Of an image in ECR. fetch reads an address that ECR signs."""
     with translated(f"read the manifest of {repository}@{digest}"):
         answer = ecr.batch_get_image(
             repositoryName=repository,
             imageIds=[{"imageDigest": digest}],
             acceptedMediaTypes=_TYPES,
         )
-        manifest: dict[str, Any] = json.loads(answer["images"][0].get("imageManifest", "{}"))
-        if "manifests" in manifest:
-            return architectures_of_index(manifest)
+        images = answer["images"]
+        manifest: dict[str, Any] = json.loads(images[0]["imageManifest"]) if images else {}
+        if found := architectures_of_index(manifest):
+            one = next(
+                each["digest"]
+                for each in manifest["manifests"]
+                if each.get("platform", {}).get("architecture") in found
+            )
+            return Contents(frozenset(found), contents(ecr, repository, one, fetch).engines)
+        if "config" not in manifest:
+            return Contents()
         config = str(manifest["config"]["digest"])
         url = ecr.get_download_url_for_layer(repositoryName=repository, layerDigest=config)
-    found = json.loads(fetch(url["downloadUrl"]))
-    return {str(found["architecture"])}
+    try:
+        said = json.loads(fetch(url["downloadUrl"]))
+    except (OcrLabelError, ValueError) as error:
+        raise AwsRefused(f"the description of {repository}@{digest} cannot be read") from error
+    labels = (said.get("config") or {}).get("Labels") or {}
+    engines = frozenset(str(labels.get(ENGINES_LABEL, "")).split())
+    return Contents(frozenset({str(said["architecture"])}), engines)
 
 
 def architectures_of_index(index: dict[str, Any]) -> set[str]:
-    """Of an index; attestations stand in it as `unknown`."""
-    found = {str(each.get("platform", {}).get("architecture", "")) for each in index["manifests"]}
+    """Of an index, none of what is none; attestations stand in it as `unknown`."""
+    listed = index.get("manifests", ())
+    found = {str(each.get("platform", {}).get("architecture", "")) for each in listed}
     return found - {"unknown", ""}

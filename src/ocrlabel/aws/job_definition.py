@@ -29,12 +29,16 @@ TIMEOUT_S: Final = 24 * 3600
 # The runner stops by itself before its time is up: Batch does not retry what ran into a time-out.
 STOP_BEFORE_S: Final = 300
 RUN_AGAIN: Final = 75  # the runner's "stopped early, all is saved"
-# What matches nothing is tried again: host loss, capacity, an image that could not be pulled.
+# Tried again is what was stopped, by a signal or with its machine; nothing that could not start.
+# Batch tries again what no rule matches, so the last one ends the rest (documented: "Automated job
+# retries"; read 2026-11-28). ECS's sentence on Fargate Spot stands in one of the two reasons
+# (inferred: nextflow#5786 shows the sentence, not the field); "Host EC2" is the machine's own loss.
 RETRY_RULES: Final = (
     {"onExitCode": str(RUN_AGAIN), "action": "RETRY"},
     {"onStatusReason": "Your Spot Task was interrupted*", "action": "RETRY"},
-    {"onReason": "OutOfMemoryError*", "action": "EXIT"},
-    {"onStatusReason": "Essential container in task exited*", "action": "EXIT"},
+    {"onReason": "Your Spot Task was interrupted*", "action": "RETRY"},
+    {"onStatusReason": "Host EC2*", "action": "RETRY"},
+    {"onReason": "*", "action": "EXIT"},
 )
 MAX_ATTEMPTS: Final = 10
 MAX_RULES: Final = 5

@@ -15,6 +15,7 @@ from ocrlabel.cli.aws_wiring import (
     Processor,
     Shell,
     connected,
+    fetch_signed,
     offering,
     open_in_bucket,
     stamp,
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ocrlabel.aws.cost import Compute, CostLine, Prices
+    from ocrlabel.aws.doctor import InputTable
     from ocrlabel.aws.explain import Explanation
     from ocrlabel.aws.jobs import Job, Sizing
     from ocrlabel.aws.logs import LogLine
     from ocrlabel.aws.names import AwsConfig
+    from ocrlabel.aws.ready import Planned
     from ocrlabel.aws.session import Aws
+    from ocrlabel.options import Options
 
 JobId = Annotated[str, typer.Argument(help="The job's id, as submit prints it.")]
 STATUS_ROWS = (
@@ -72,11 +76,12 @@ def submit(
     aws, config = connected(context)
     from ocrlabel.aws import cost as cost_of
     from ocrlabel.aws import jobs
+    from ocrlabel.aws.ready import Planned
     from ocrlabel.options import Options
 
     options = Options.of({}, front=Front.SUBMIT, **given)
     engine = given.get("engine") or "upstage"
-    rows = rows_of(config, dataset)
+    rows = look_before_paying(aws, config, dataset, options, Planned(engine, ec2))
     sizing = sizing_of(aws, rows, engine, options.rps, workers)
     tell(f"{sizing.workers} worker(s), about {_minutes(sizing.seconds)}: {sizing.why}")
     page_usd = options.price_per_page if engine == "upstage" else 0.0
@@ -284,13 +289,37 @@ def show_explanation(job: Job, explanation: Explanation) -> None:
         typer.echo(f"  | {line}")
 
 
-def rows_of(config: AwsConfig, dataset: str) -> int:
-    """The rows of a dataset's table in the bucket. Raises ConfigError where there is none."""
+def rows_of(config: AwsConfig, dataset: str, options: Options) -> int:
+    """The rows that are asked for. Raises ConfigError where there is no such table."""
+    rows = table_of(config, dataset).rows
+    return min(each for each in (rows, options.limit, options.sample) if each is not None)
+
+
+def table_of(config: AwsConfig, dataset: str) -> InputTable:
+    """A dataset's table in the bucket. Raises ConfigError where there is none."""
     from ocrlabel.aws.doctor import read_table, table_key
 
     object_key = table_key(dataset)
     with open_in_bucket(config.s3_bucket, object_key, config.aws_region) as source:
-        return read_table(source, f"s3://{config.s3_bucket}/{object_key}").rows
+        return read_table(source, f"s3://{config.s3_bucket}/{object_key}")
+
+
+def look_before_paying(
+    aws: Aws, config: AwsConfig, dataset: str, options: Options, planned: Planned
+) -> int:
+    """The rows that are asked for. Raises ConfigError with all that the job would fail of."""
+    from ocrlabel.aws.doctor import check_images
+    from ocrlabel.aws.ready import Check, faults, refuse, well
+
+    table = table_of(config, dataset)
+
+    def images() -> Check:
+        if options.image_root:
+            return well("dataset", "its paths start from --image-root")
+        return check_images(aws, config.s3_bucket, dataset, table)
+
+    refuse(faults(aws, config, planned, fetch_signed, images, tell))
+    return min(each for each in (table.rows, options.limit, options.sample) if each is not None)
 
 
 def sizing_of(aws: Aws, rows: int, engine: str, rps: float | None, workers: int | None) -> Sizing:

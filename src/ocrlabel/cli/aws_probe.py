@@ -8,7 +8,7 @@ import time
 
 from PIL import Image, ImageDraw
 
-from ocrlabel.aws.doctor import Check
+from ocrlabel.aws.ready import Check
 from ocrlabel.engines.upstage import BASE_URL, UpstageClient
 from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.errors import ImageError, KeyRefused

@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ocrlabel.cli.aws_jobs import table_of
 from ocrlabel.cli.aws_wiring import (
     Processor,
     Shell,
     agreed,
+    fetch_signed,
     key,
     offering,
-    open_in_bucket,
     show,
     tell,
     variable,
 )
-from ocrlabel.errors import ConfigError, OcrLabelError
+from ocrlabel.errors import ConfigError
 from ocrlabel.options import PRICE_PER_PAGE_USD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ocrlabel.aws.doctor import Check
     from ocrlabel.aws.names import AwsConfig
+    from ocrlabel.aws.ready import Check
     from ocrlabel.aws.session import Aws
 
 WITHOUT_AN_ACCOUNT = "without an account, `ocrlabel aws deploy --dry-run --offline` lists it all"
@@ -246,11 +247,15 @@ def doctor(
     shell: Shell = context.obj
     aws = shell.aws()
     config = shell.config()
-    from ocrlabel.aws.doctor import Outside, examine
+    from ocrlabel.aws.doctor import Outside, check_images, examine
 
     outside = Outside(
-        fetch=_fetch,
-        dataset=(lambda: _dataset_check(aws, config, dataset)) if dataset else None,
+        fetch=fetch_signed,
+        dataset=(
+            (lambda: check_images(aws, config.s3_bucket, dataset, table_of(config, dataset)))
+            if dataset
+            else None
+        ),
         call=_one_call if call else None,
     )
     failed = 0
@@ -264,24 +269,6 @@ def doctor(
 
 def _known_bucket(shell: Shell) -> str:
     return shell.config().s3_bucket if shell.config_file.is_file() else ""
-
-
-def _dataset_check(aws: Aws, config: AwsConfig, dataset: str) -> Check:
-    from ocrlabel.aws.doctor import check_images, read_table, table_key
-
-    object_key = table_key(dataset)
-    with open_in_bucket(config.s3_bucket, object_key, config.aws_region) as source:
-        table = read_table(source, f"s3://{config.s3_bucket}/{object_key}")
-    return check_images(aws, config.s3_bucket, dataset, table)
-
-
-def _fetch(url: str) -> bytes:
-    import httpx2
-
-    try:
-        return httpx2.get(url, timeout=30).raise_for_status().content
-    except httpx2.HTTPError as error:
-        raise OcrLabelError(f"ECR's own download did not answer: {error}") from error
 
 
 def _one_call(secret: str) -> Check:

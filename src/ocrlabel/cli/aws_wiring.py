@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, ParamSpec
 
 import typer
 
-from ocrlabel.errors import ConfigError
+from ocrlabel.errors import ConfigError, OcrLabelError
 
 if TYPE_CHECKING:
     from ocrlabel.aws.names import AwsConfig
@@ -145,6 +145,16 @@ def agreed(question: str, *, yes: bool) -> bool:
     if not os.isatty(0):
         raise ConfigError(f"{question}: there is no terminal to ask at; give --yes")
     return typer.confirm(question)
+
+
+def fetch_signed(url: str) -> bytes:
+    """What lies at an address that ECR signed."""
+    import httpx2
+
+    try:
+        return httpx2.get(url, timeout=30).raise_for_status().content
+    except httpx2.HTTPError as error:
+        raise OcrLabelError(f"ECR's own download did not answer: {error}") from error
 
 
 def open_in_bucket(bucket: str, object_key: str, region: str) -> BinaryIO:

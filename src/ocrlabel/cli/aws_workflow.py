@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrlabel.cli.aws_jobs import JobFailed, progress_of, rows_of, show_explanation, sizing_of
+from ocrlabel.cli.aws_jobs import (
+    JobFailed,
+    look_before_paying,
+    progress_of,
+    rows_of,
+    show_explanation,
+    sizing_of,
+)
 from ocrlabel.cli.aws_wiring import Shell, connected, tell, variable, with_boto3
 
 if TYPE_CHECKING:
@@ -33,7 +40,7 @@ app = typer.Typer(
 
 
 def check(context: typer.Context) -> None:
-    """Check the form's fields, look for the dataset, and write the estimate to the summary.
+    """Check the form's fields and that the job would start; write the estimate to the summary.
 
     Reads INPUT_DATASET, INPUT_RESUME, INPUT_BATCH_SIZE, INPUT_CONCURRENCY, INPUT_WORKERS,
     INPUT_ENGINE, INPUT_MAX_COST, INPUT_OPTIONS, INPUT_ON_CANCEL and INPUT_PICK_UP.
@@ -44,6 +51,11 @@ def check(context: typer.Context) -> None:
     """
     inputs = _inputs()
     aws, config = connected(context)
+    if not inputs.pick_up:
+        from ocrlabel.aws.ready import Planned
+
+        planned = Planned(inputs.engine, by_workflow=True)
+        look_before_paying(aws, config, inputs.dataset, inputs.options, planned)
     sizing, rows = _size(aws, config, inputs)
     if inputs.pick_up:
         from ocrlabel.aws.jobs import known
@@ -239,7 +251,7 @@ for _step in (check, submit, follow, results, stop, deployed):
 
 
 def _size(aws: Aws, config: AwsConfig, inputs: RunInputs) -> tuple[Sizing, int]:
-    rows = rows_of(config, inputs.dataset)
+    rows = rows_of(config, inputs.dataset, inputs.options)
     return sizing_of(aws, rows, inputs.engine, inputs.options.rps, inputs.workers), rows
 
 

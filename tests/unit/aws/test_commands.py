@@ -14,8 +14,6 @@ from tests.support.aws_user import DEPLOY, KEY
 # moto says so of every resource that it does not make
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")
 
-DIGEST = "sha256:" + "a" * 64
-IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/batch-processor@{DIGEST}"
 GOLDEN = Path(__file__).parents[2] / "golden" / "aws"
 
 
@@ -51,16 +49,22 @@ def test_deploying_again_changes_nothing(deployed):
     assert "nothing to change" in deployed.types("deploy")
 
 
-def test_an_image_is_registered_once(deployed):
-    deployed.types(f"register --image {IMAGE}")
-    deployed.types(f"register --image {IMAGE}")
+@pytest.fixture
+def image(deployed) -> str:
+    """An image that was pushed."""
+    return deployed.push_image()
+
+
+def test_an_image_is_registered_once(deployed, image):
+    deployed.types(f"register --image {image}")
+    deployed.types(f"register --image {image}")
     found = deployed.aws.client("batch").describe_job_definitions(status="ACTIVE")
     (definition,) = found["jobDefinitions"]
-    assert definition["containerProperties"]["image"] == IMAGE
+    assert definition["containerProperties"]["image"] == image
 
 
-def test_a_dataset_is_submitted_watched_and_listed(deployed):
-    deployed.types(f"register --image {IMAGE}")
+def test_a_dataset_is_submitted_watched_and_listed(deployed, image):
+    deployed.types(f"register --image {image}")
     deployed.put_dataset("baseline_train", 100)
     printed = deployed.types("submit baseline_train --max-cost 2 --watch")
     assert "one worker saturates 3 requests/s" in deployed.printed
@@ -77,8 +81,8 @@ def test_a_dataset_is_submitted_watched_and_listed(deployed):
     assert "it succeeded" in deployed.types(f"explain {job}")
 
 
-def test_several_workers_are_one_array(deployed):
-    deployed.types(f"register --image {IMAGE}")
+def test_several_workers_are_one_array(deployed, image):
+    deployed.types(f"register --image {image}")
     deployed.put_dataset("baseline_train", 100)
     job = deployed.types("submit baseline_train --workers 4").strip()
     (described,) = deployed.aws.client("batch").describe_jobs(jobs=[job])["jobs"]
@@ -89,6 +93,35 @@ def test_a_dataset_that_is_not_there_is_said_before_a_job_is_made(deployed):
     deployed.put_dataset("baseline_train", 1)
     with pytest.raises(ConfigError, match=r"typo.parquet is not there"):
         deployed.types("submit typo")
+
+
+def test_a_job_that_would_fail_is_refused_with_every_reason_and_none_is_made(deployed, image):
+    deployed.types(f"register --image {image[:-6]}ffffff")
+    bucket = f"ocrlabel-{ACCOUNT}-us-east-1"
+    deployed.put_dataset("left", 2)
+    for path in ("images/0.png", "images/1.png"):
+        deployed.aws.client("s3").delete_object(Bucket=bucket, Key=path)
+    before = deployed.aws.client("batch").list_jobs(jobQueue="batch-processor-queue")
+    with pytest.raises(ConfigError) as caught:
+        deployed.types("submit left")
+    said = str(caught.value)
+    key = "data/processed/left.parquet"
+    assert "nothing was submitted, and nothing paid" in said
+    assert "is not in ECR\n    mend it: ocrlabel aws push-image" in said
+    assert f"mend it: ocrlabel push {key} s3://{bucket}/{key} --pack" in said
+    after = deployed.aws.client("batch").list_jobs(jobQueue="batch-processor-queue")
+    assert after["jobSummaryList"] == before["jobSummaryList"]
+
+
+def test_a_part_of_the_rows_is_sized_as_that_part(deployed, image):
+    deployed.types(f"register --image {image}")
+    deployed.put_dataset("big", 1000)
+    deployed.types("submit big --rps 1")
+    assert "about 17 min" in deployed.printed
+    for part in ("--limit 300", "--limit 300 --sample 900"):
+        deployed.printed = ""
+        deployed.types(f"submit big --rps 1 {part}")
+        assert "about 5 min" in deployed.printed
 
 
 def test_results_are_downloaded_and_missing_ones_explained(deployed):
