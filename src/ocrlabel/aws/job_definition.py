@@ -31,12 +31,11 @@ STOP_BEFORE_S: Final = 300
 RUN_AGAIN: Final = 75  # the runner's "stopped early, all is saved"
 # Tried again is what was stopped, by a signal or with its machine; nothing that could not start.
 # Batch tries again what no rule matches, so the last one ends the rest (documented: "Automated job
-# retries"; read 2026-11-28). ECS's sentence on Fargate Spot stands in one of the two reasons
-# (inferred: nextflow#5786 shows the sentence, not the field); "Host EC2" is the machine's own loss.
+# retries"; read 2026-11-28). ECS's sentence on Fargate Spot is the task's reason, not the
+# container's (reproio/wrapbox#53), and so Batch's status reason (inferred).
 RETRY_RULES: Final = (
     {"onExitCode": str(RUN_AGAIN), "action": "RETRY"},
     {"onStatusReason": "Your Spot Task was interrupted*", "action": "RETRY"},
-    {"onReason": "Your Spot Task was interrupted*", "action": "RETRY"},
     {"onStatusReason": "Host EC2*", "action": "RETRY"},
     {"onReason": "*", "action": "EXIT"},
 )

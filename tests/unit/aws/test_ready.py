@@ -321,7 +321,7 @@ def ends(exit_code: int | None, status_reason: str, reason: str) -> str:
     [
         (75, "Essential container in task exited", "", "RETRY"),
         (None, "Your Spot Task was interrupted.", "", "RETRY"),
-        (143, "Essential container in task exited", "Your Spot Task was interrupted.", "RETRY"),
+        (137, "Your Spot Task was interrupted.", "", "RETRY"),
         (None, "Host EC2 (instance i-0) terminated.", "", "RETRY"),
         (None, "Task failed to start", "CannotPullContainerError: not found", "EXIT"),
         (None, "Task failed to start", "ResourceInitializationError: no secret", "EXIT"),
