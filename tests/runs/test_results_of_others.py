@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
+from ocrlabel.cli.settings import from_environment
+from ocrlabel.cli.wiring import open_store
 from ocrlabel.dataset.labels_table import read_labels, write_changed
 from ocrlabel.errors import RunMismatch
 from ocrlabel.options import Options
@@ -19,6 +23,7 @@ from tests.support.clock import run_virtual
 from tests.support.command import ocrlabel
 from tests.support.faults import PowerCut
 from tests.support.runs import LAYOUT, BillingEngine, go, made
+from tests.support.s3 import REGION, make_bucket, moto_server
 from tests.support.stores import DictStore
 
 RESULTS = ("_failures.parquet", "_run.json", "_report.html", "_partial.parquet")
@@ -285,3 +290,57 @@ def test_a_command_that_writes_files_replaces_its_own_kind_and_nothing_else(here
         own.unlink()
         for _ in range(2):
             assert ocrlabel(*command).status == 0
+
+
+@pytest.fixture(scope="module")
+def s3_url():
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(request, s3_url, monkeypatch):
+    """A bucket of its own: its address, and what reads and writes it without the code under test."""
+    name = f"b-{hashlib.sha256(request.node.name.encode()).hexdigest()[:20]}"
+    make_bucket(s3_url, name)
+    for variable, value in {
+        "AWS_ENDPOINT_URL_S3": s3_url,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": REGION,
+    }.items():
+        monkeypatch.setenv(variable, value)
+    return f"s3://{name}", open_store(f"s3://{name}", from_environment())
+
+
+@pytest.mark.parametrize("name", ["c/a.parquet", "c/a_failures.parquet"])
+def test_in_a_bucket_a_destroyed_table_is_made_again_and_a_foreign_one_is_named(bucket, name):
+    root, store = bucket
+    output = f"{root}/c/a.parquet"
+    assert ocrlabel(*OURS, output).status == 0
+    whole = asyncio.run(store.get(name))
+    for wreck in (b"", whole[:-50]):
+        asyncio.run(store.put(name, wreck))
+        assert ocrlabel(*OURS, output).status == 0
+        assert pq.read_table(io.BytesIO(asyncio.run(store.get(name)))).num_rows in {1, 3}
+    assert "was done before" in ocrlabel(*OURS, output).out
+    assert ocrlabel("run", "others/", "--engine", "scripted", "--output", "o.parquet").status == 6
+    theirs = Path("o.parquet").read_bytes()
+    asyncio.run(store.put(name, theirs))
+    ran = ocrlabel(*OURS, output)
+    assert ran.status == 3
+    assert f"{root}/{name}: it is of run" in ran.err
+    assert asyncio.run(store.get(name)) == theirs
+
+
+def test_in_a_bucket_nothing_of_others_is_overwritten(bucket):
+    root, store = bucket
+    asyncio.run(store.put("c/a_run.json", b"a user's own"))
+    ran = ocrlabel(*OURS, f"{root}/c/a.parquet")
+    assert ran.status == 3
+    assert f"{root}/c/a_run.json" in ran.err
+    asyncio.run(store.delete(["c/a_run.json"]))
+    assert ocrlabel(*OURS, f"{root}/c/a.parquet", "--sample", "2").status == 0
+    for other in (("--output", f"{root}/c/a_failures.parquet"), ("--checkpoint-prefix", "two")):
+        again = ocrlabel(*OURS, f"{root}/c/a.parquet", *other)
+        assert again.status == 3, other
