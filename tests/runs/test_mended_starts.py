@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from ocrlabel.errors import ConfigError, Interrupted, OcrLabelError, RunMismatch, Unavailable
 from ocrlabel.options import Options
 from ocrlabel.pipeline.runtime import Stop
+from ocrlabel.pipeline.state.layout import of_dataset
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import BillingEngine, go, labels, made
 from tests.support.stores import DictStore
@@ -144,3 +146,16 @@ def test_of_two_that_mend_it_at_once_both_work_on_one_run():
     first, second = run_virtual(story())
     assert first.record.run_id == second.record.run_id
     assert engine.asked.total() == 20
+
+
+def test_a_mistyped_prefix_of_a_start_that_stored_nothing_binds_nobody_either():
+    store, engine = DictStore(), BillingEngine()
+    mistyped = of_dataset("train", prefix="chekpoints")
+    away, briefly = BillingEngine(trouble=unreachable), replace(TENS, give_up_after=30.0)
+
+    async def story():
+        with pytest.raises(OcrLabelError):
+            await go(store, ROWS, away, briefly, layout=mistyped)
+        return await go(store, ROWS, engine, TENS, worker="w2")
+
+    assert run_virtual(story()).record.labelled == 20

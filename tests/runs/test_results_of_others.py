@@ -147,6 +147,7 @@ def test_a_users_own_file_under_the_name_of_any_result_is_found_before_anything_
     assert ran.status == 3
     assert str(own) in ran.err
     assert "another --output, or move it away" in ran.err
+    assert ocrlabel(*OURS, "a.parquet", "--dry-run").status == 3
     assert own.read_bytes() == b"a user's own"
     assert not (here / "checkpoints").exists()
 

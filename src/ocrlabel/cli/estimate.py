@@ -19,11 +19,13 @@ from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 from ocrlabel.labels import FailureClass, ImageRef, Labelled, Outcome
 from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
 from ocrlabel.pipeline.join_plan import binds_nobody
-from ocrlabel.pipeline.plan import refuse_other
+from ocrlabel.pipeline.merge.ownership import own_results
+from ocrlabel.pipeline.plan import Plan, refuse_other
 from ocrlabel.pipeline.preflight import refuse_without_images
 from ocrlabel.pipeline.progress import read_progress
 from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.requests.image_reader import Reuse
+from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.selection import select
 from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
 from ocrlabel.pipeline.state.journal import read_journal
@@ -123,8 +125,11 @@ async def _done_before(
     place: wiring.Place, dataset: ImageDataset, chosen: wiring.Chosen, options: Options
 ) -> _Before:
     """What is there of this run. Raises RunMismatch where `run` would."""
-    run = await find_run(wiring.make_runtime(place.store, lambda _: None), place.layout)
+    runtime = wiring.make_runtime(place.store, lambda _: None)
+    run = await find_run(runtime, place.layout)
     if run is None:
+        new = Plan("dry-run", place.layout.dataset, "", "", dataset.rows, chosen.engine.name)
+        await own_results(Run(runtime, place.layout, new), replacing=True)
         return _Before()
     plan = run.plan
     here = replace(

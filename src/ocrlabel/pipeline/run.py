@@ -36,7 +36,7 @@ from ocrlabel.pipeline.leases.leases import Leases
 from ocrlabel.pipeline.leases.scheduler import Scheduler
 from ocrlabel.pipeline.merge.merge import clear_journals, finish, publish, record_now
 from ocrlabel.pipeline.merge.ownership import Standing, hold_results, own_results
-from ocrlabel.pipeline.merge.partial import hand_over, record_unfinished, write_partial
+from ocrlabel.pipeline.merge.partial import hand_over, write_partial
 from ocrlabel.pipeline.merge.run_record import RunRecord, read_record
 from ocrlabel.pipeline.merge.settle_dead import settling_for_dead_workers
 from ocrlabel.pipeline.plan import Plan
@@ -123,9 +123,8 @@ async def _run(
         # run.json has their account: what a crash left of them must not be counted again
         last = run.round(before.retries)
         await clear_journals(last)
-        there = await own_results(run)
-        tables = {there[run.layout.labels_key], there[run.layout.failures_key]}
-        already = tables <= {Standing.OURS, Standing.CORRECTED}
+        there = await own_results(run, keys=(run.layout.labels_key, run.layout.failures_key))
+        already = set(there.values()) <= {Standing.OURS, Standing.CORRECTED}
         if not already:  # somebody deleted or destroyed one: it is made again
             before = await publish(last, scratch)
         if run.options.retry_failed is None:
@@ -146,11 +145,7 @@ async def _run(
         if before is None:
             record = await record_now(run, found.tally, found.account, complete=False)
             await hold_results(run, record)
-            try:
-                await _read_all(worker, run.round(), selection, found.open_batches)
-            except OcrLabelError as error:
-                await hand_over(run, dataset, scratch, stop, error)
-                raise
+            await _read_all(worker, run.round(), selection, found.open_batches, scratch)
             if not selection.everything(run.plan.rows):
                 record, layout = await write_partial(run, dataset, scratch), run.layout
                 keys = layout.partial_labels_key, layout.partial_failures_key
@@ -175,14 +170,14 @@ async def _retry(worker: Worker, found: RunProgress, before: RunRecord, scratch:
     batches = sorted(b for b in again.batches(run.plan) if (b, again.number) not in metas)
     selection = again.selection(run.plan)
     run.runtime.emit(replace(_started(worker, found, selection), done=0, failed=0))
-    await _read_all(worker, run.round(again.number), selection, batches)
+    await _read_all(worker, run.round(again.number), selection, batches, scratch)
     return await finish(run.round(again.number), scratch, worker.stop)
 
 
 async def _read_all(
-    worker: Worker, round_: Round, selection: Selection, batches: Sequence[int]
+    worker: Worker, round_: Round, selection: Selection, batches: Sequence[int], scratch: Path
 ) -> None:
-    """One round; when it ends early, run.json says why and how far it came.
+    """One round; when it ends early, run.json says why and how far it came, and partial tables.
 
     Not so when the run was replaced: run.json is the new one's then.
     """
@@ -198,15 +193,16 @@ async def _read_all(
     except Replaced:
         raise
     except OcrLabelError as error:
-        await record_unfinished(run, str(error))
+        await hand_over(run, worker.dataset, scratch, stop, error)
         raise
     finally:
         if worker.budget is not None:
             with contextlib.suppress(StoreUnavailable):
                 await worker.budget.settle()
     if stop.draining:
-        await record_unfinished(run, stop.reason)
-        raise Interrupted(stop.reason)
+        ended, until_s = Interrupted(stop.reason), stop.grace_ends_s
+        await hand_over(run, worker.dataset, scratch, stop, ended, until_s=until_s)
+        raise ended
     run.runtime.emit(AllSettled())
 
 

@@ -51,19 +51,22 @@ Found: TypeAlias = tuple[Standing, str]
 """What there is, and why it is nothing of ours."""
 
 
-async def own_results(run: Run, *, replacing: bool = False) -> Mapping[str, Standing]:
+async def own_results(
+    run: Run, keys: Collection[str] = (), *, replacing: bool = False
+) -> Mapping[str, Standing]:
     """What there is of a run's results, by key. Raises RunMismatch where one is not its own.
 
-    replacing: also where a person's corrections stand in one.
+    keys: these alone, where nothing is to be written. replacing: also where a person's corrections
+    stand in one.
     """
     layout, store = run.layout, run.runtime.store
     written = {one.key.rpartition("/")[2] async for one in store.list(run.keys.written(""))}
-    found = {key: await look(run, key, written) for key in layout.results}
+    found = {key: await look(run, key, written) for key in keys or layout.results}
     wrecks = {key: why for key, (one, why) in found.items() if one is Standing.DESTROYED and why}
     if wrecks and not [one async for one in store.list(run.keys.merged)]:
         # it has written no table yet: these are somebody else's
         found |= {key: (Standing.OTHERS, why) for key, why in wrecks.items()}
-    for key in _of_other_runs(layout):
+    for key in () if keys else _of_other_runs(layout):
         standing, why = await look(run, key)
         if standing is Standing.OTHERS and why.startswith(_OF_RUN):
             found[key] = standing, f"{why}, which writes a table of one of these names"

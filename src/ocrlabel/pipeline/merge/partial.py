@@ -7,10 +7,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ocrlabel.dataset.checkpoint_table import Settled
-from ocrlabel.errors import Interrupted, OcrLabelError, StoreUnavailable
+from ocrlabel.errors import OcrLabelError, StoreUnavailable
 from ocrlabel.pipeline.leases.leases import Closed, Free, LeaseMark, Leases
 from ocrlabel.pipeline.merge.merge import MERGE, record_now, table_info, write_over_own
 from ocrlabel.pipeline.merge.result_tables import write_tables
@@ -22,12 +22,15 @@ from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
 from ocrlabel.pipeline.state.journal import read_journal
 from ocrlabel.pipeline.workers.heartbeat import Heartbeats
 
+T = TypeVar("T")
 A_PART = "a part of the rows"
 """run.json's reason of a run that did all it was asked to, which was not every row."""
 _LAST_WORDS_S = 5.0
 _LEASE_S = 2 * _LAST_WORDS_S
 """Longer than the words may take; short, because a merger waits for it should this worker die."""
 _LOOK_S = 0.5
+_LOOKED_S = 2.0
+"""To see what there is to hand over, also where the grace is over."""
 _LONGEST_S = 600.0
 """For partial tables, where no signal wants the process to end."""
 
@@ -44,42 +47,61 @@ class HandedOver:
 
 
 async def hand_over(
-    run: Run, dataset: RunInput, scratch: Path, stop: Stop, error: OcrLabelError
+    run: Run,
+    dataset: RunInput,
+    scratch: Path,
+    stop: Stop,
+    error: OcrLabelError,
+    *,
+    until_s: float | None = None,
 ) -> None:
-    """Write partial tables in the time that remains, and tell by the error what became of it.
+    """Write run.json and, in the time that remains, partial tables; the error says what became.
 
-    Only the last worker does, and none on a machine that is about to go away.
+    Only the last worker writes them, and none that a signal ends on a machine that goes away.
+    until_s: where a signal or a deadline ends it, until when (clock).
     """
     clock = run.runtime.clock
-    until_s = stop.grace_ends_s if isinstance(error, Interrupted) else clock() + _LONGEST_S
+    ends_s = clock() + _LONGEST_S if until_s is None else until_s
+    await record_unfinished(run, str(error))
+    if isinstance(error, StoreUnavailable):
+        error.handed_over = HandedOver(None, ends_s)
+        return
     with contextlib.suppress(OcrLabelError):  # what ended the run is told anyway
-        others = await Heartbeats(run, duration_s=run.options.lease_s).others_alive()
-        record = await read_record(run)
-        if others or record is None or record.complete or not record.labelled + record.failed:
+        record = await _in_time(_to_hand_over(run), stop, max(ends_s, clock() + _LOOKED_S), clock)
+        if record is None:
             return
-        error.handed_over = HandedOver(None, until_s)
-        if isinstance(error, StoreUnavailable) or (run.options.job and stop.draining):
-            return
-        if await _in_time(_write_tables(run, dataset, scratch), stop, until_s, clock):
-            error.handed_over = HandedOver(record, until_s)
+        error.handed_over = HandedOver(None, ends_s)
+        goes_away = bool(run.options.job) and until_s is not None
+        if not goes_away and await _in_time(
+            _write_tables(run, dataset, scratch), stop, ends_s, clock
+        ):
+            error.handed_over = HandedOver(record, ends_s)
+
+
+async def _to_hand_over(run: Run) -> RunRecord | None:
+    """run.json of a run that has something, and nobody else who is at it."""
+    record = await read_record(run)
+    if record is None or record.complete or not record.labelled + record.failed:
+        return None
+    others = await Heartbeats(run, duration_s=run.options.lease_s).others_alive()
+    return None if others else record
 
 
 async def _in_time(
-    work: Coroutine[Any, Any, None], stop: Stop, until_s: float, clock: Callable[[], float]
-) -> bool:
-    """Do the work, but give it up then, and when a signal wants it sooner. True: it is done."""
+    work: Coroutine[Any, Any, T], stop: Stop, until_s: float, clock: Callable[[], float]
+) -> T | None:
+    """The work's result; None when it was not done then, or when a signal wants it sooner."""
     task, before_s = asyncio.ensure_future(work), stop.grace_ends_s
     try:
         while not task.done():
             ends_s = until_s if stop.grace_ends_s == before_s else stop.grace_ends_s
             if (left_s := ends_s - clock()) <= 0:
-                return False
+                return None
             await asyncio.wait({task}, timeout=min(left_s, _LOOK_S))
-        task.result()
-        return True
+        return task.result()
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.wait({task}, timeout=_LOOK_S)
 
 
 async def record_unfinished(run: Run, reason: str) -> None:
@@ -96,7 +118,7 @@ async def write_partial(
     return await _record_so_far(run, reason)
 
 
-async def _write_tables(run: Run, dataset: RunInput, scratch: Path) -> None:
+async def _write_tables(run: Run, dataset: RunInput, scratch: Path) -> bool:
     info = table_info(run) | {"complete": "false"}
     labels_path, failures_path = scratch / "labels.parquet", scratch / "failures.parquet"
     await write_tables(
@@ -105,6 +127,7 @@ async def _write_tables(run: Run, dataset: RunInput, scratch: Path) -> None:
     layout = run.layout
     tables = {layout.partial_labels_key: labels_path, layout.partial_failures_key: failures_path}
     await write_over_own(run, tables)
+    return True
 
 
 async def _record_so_far(run: Run, reason: str) -> RunRecord:
