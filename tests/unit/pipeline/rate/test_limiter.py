@@ -440,6 +440,9 @@ def test_a_fixed_rate_is_split_as_the_keys_are():
         rate = pool(Lane("a", 3.0), Lane("b", 1.0), rps=2.0)
         assert rate.rate_now() == pytest.approx(2.0 * 0.9875)
         rate.set_rps(5.0)
+        rate.set_share(Share(members=4, fraction=0.25))
+        assert rate.rate_now() == pytest.approx(5.0 * 0.9875 / 4), "of four workers"
+        rate.set_share(ALONE)
         assert rate.rate_now() == pytest.approx(5.0 * 0.9875)
         assert {ceiling.setting for ceiling in rate.ceilings().values()} == {0}
         return [(await rate.acquire()).lane for _ in range(400)]
@@ -515,17 +518,19 @@ def test_a_request_that_was_let_through_ends_a_storm_whatever_came_of_it():
 
 
 @pytest.mark.parametrize("offset_s", [None, 12345.1])
-@pytest.mark.parametrize("rank", range(4))
-def test_a_worker_takes_its_turns_on_the_wall_clock_or_on_its_own_where_it_has_none(rank, offset_s):
+@pytest.mark.parametrize(("rank", "members"), [(0, 2), (1, 2), (0, 4), (3, 4)])
+def test_a_worker_takes_its_turns_on_the_wall_clock_or_on_its_own_where_it_has_none(
+    rank, members, offset_s
+):
     async def story() -> list[float]:
         wall = None if offset_s is None else lambda: clock() + offset_s
         rate = pool(Lane("key", 4.0), rps=4.0, wall=wall)
-        rate.set_share(Share(rank=rank, members=4, fraction=0.25))
+        rate.set_share(Share(rank=rank, members=members, fraction=1 / members))
         return [(await rate.acquire()).sent_at for _ in range(5)]
 
     for sent_at in run_virtual(story())[1:]:
-        turn = (sent_at + (offset_s or 0.0)) / INTERVAL_S
-        assert turn % 4 == pytest.approx(rank, abs=1e-4) or turn % 4 > 4 - 1e-4
+        turn = (sent_at + (offset_s or 0.0)) / INTERVAL_S - rank
+        assert turn / members == pytest.approx(round(turn / members), abs=1e-4)
 
 
 def test_pages_have_a_budget_of_their_own():
