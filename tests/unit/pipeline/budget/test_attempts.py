@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -143,6 +144,13 @@ def test_a_claim_that_cannot_be_read_is_named_and_counts_as_sent_by_nobody_knows
         found = await theirs.newest(KEY, 3, 4)
         (notice,) = told.events
         assert notice.message.startswith(f"dict:/{key} cannot be read")
+        assert notice.message.endswith(": its request counts as sent, and as perhaps billed")
+        nobody = Owner(UNREADABLE, "", 0, "")
+        expected = AttemptClaim(KEY, 1, 3, 4, nobody, found.send_within_s, clock(), 1_700_001_000.0)
+        assert found == expected
+        of_one_page = replace(expected, batch=0, pages=1)
+        assert await claimer(store, "w3").newest(KEY) == of_one_page
+        assert await claimer(store, "w3").read(AttemptId(KEY, 1)) == of_one_page
         before = theirs.over(found)
         await sleep(found.send_within_s + 107.0)
         return found.owner.worker, found.batch, found.pages, before, theirs.over(found)

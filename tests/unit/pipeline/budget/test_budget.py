@@ -174,6 +174,10 @@ def test_a_cap_is_not_lifted_by_an_entry_that_cannot_be_read(data):
         without_a_cap = client(store, "w3", cap=None)
         await without_a_cap.reserve(1)
         assert without_a_cap.covers
+        assert await ledger(store, "w4").refresh() == [
+            BudgetEntry(1, "settle", "", 0, 60.0, clock()),
+            BudgetEntry(2, "grant", "w3", 64, 60.0, clock()),
+        ]
         return str(caught.value).startswith(f"dict:/{key} cannot be read")
 
     assert run_virtual(story())

@@ -411,6 +411,9 @@ def test_a_lease_that_cannot_be_read_is_named_and_held_until_it_would_have_run_o
         await sleep(state.look_again_s - clock())
         (notice,) = told.events
         named = notice.message.startswith(f"{runtime(store).where(key)} cannot be read")
+        assert notice.message.endswith(
+            ": it counts as held by another worker until that would have run out"
+        )
         return named, await ours.look(NAME)
 
     assert run_virtual(story()) == (True, Free(number=2, taken_over=True))
