@@ -413,6 +413,14 @@ def test_a_checkpoint_that_was_downloaded_is_read(guide, rehearsal):
     rehearsal.bash(f'ocrlabel report "{fetched}" -o page.html')
 
 
+def test_what_the_page_looks_at_when_something_goes_wrong_can_be_looked_at(guide, rehearsal):
+    section = PAGE.read_text().split("## When something goes wrong")[1].split("\n## ")[0]
+    looks = re.findall(r"`(aws [^`]+)`", section)
+    assert len(looks) == 2
+    for look in looks:
+        rehearsal.bash(look)
+
+
 def test_cost_explorer_is_asked_for_what_carries_the_projects_tag(guide):
     assert "ResultsByTime" in json.loads(guide.printed["spent"])
 
