@@ -7,16 +7,21 @@ import gzip
 import io
 import json
 import socket
+import ssl
 import threading
 import traceback
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 import httpx2
 import pypdfium2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
 
 from ocrlabel.engines.upstage import Timeouts, UpstageClient
@@ -342,6 +347,35 @@ def test_a_server_that_is_not_there_was_never_sent_anything():
     with pytest.raises(Unavailable, match="UPSTAGE_BASE_URL") as caught:
         recognised(f"http://127.0.0.1:{port}/v1")
     assert not caught.value.sent
+
+
+def test_a_certificate_that_nobody_vouches_for_ends_at_once_and_names_the_remedy(tmp_path):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    dates = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, *dates)
+    pem = tmp_path / "own.pem"
+    pem.write_bytes(
+        made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    async def story():
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+        async with (
+            server,
+            engine_at(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as engine,
+        ):
+            await engine.recognise(document(), K1)
+
+    with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
+        asyncio.run(story())
 
 
 @pytest.mark.parametrize(

@@ -73,15 +73,16 @@ class HeartbeatLoop:
             await self._until_due(interval_s)
 
     async def _until_due(self, interval_s: float) -> None:
-        """Wait for the next beat; a worker that has nothing to send any more says so at once."""
+        """Wait for the next beat; what is news to the others is said at once."""
         clock, sleep = self.run.runtime.clock, self.run.runtime.sleep
         due_s = clock() + interval_s
         while (left_s := due_s - clock()) > 0 and self.busy() == self._member.sends:
+            if self._says_trouble():
+                return
             await sleep(min(left_s, _AWAITED_S))
 
     async def beat(self) -> None:
         """Look at the others, take the share that is ours now, and tell them so."""
-        self._say_trouble(self.report().trouble)
         await self._read_limits()
         beats = await self._heartbeats.look()
         for event in self._peers.seen(beats):
@@ -107,15 +108,18 @@ class HeartbeatLoop:
             self.budget.seen_until(self._member.valid_until)
         self._share(self._member.share())
 
-    def _say_trouble(self, trouble: str) -> None:
-        """When it begins, every minute while it lasts, and when it is over."""
-        now_s = self.run.runtime.clock()
-        if not trouble and self._said_at_s is not None:
-            self._said_at_s = None
-            self.run.runtime.emit(Notice("service", "requests are answered again"))
-        elif trouble and (self._said_at_s is None or now_s - self._said_at_s >= _SAY_EVERY_S):
-            self._said_at_s = now_s
-            self.run.runtime.emit(Notice("service", trouble))
+    def _says_trouble(self) -> bool:
+        """Whether a word was said of it: when it begins, every minute, and when it is over."""
+        now_s, said_at_s = self.run.runtime.clock(), self._said_at_s
+        trouble = self.report().trouble
+        if trouble and said_at_s is not None and now_s - said_at_s < _SAY_EVERY_S:
+            return False
+        self._said_at_s = now_s if trouble else None
+        if trouble or said_at_s is not None:
+            told = trouble or "requests are answered again"
+            self.run.runtime.emit(Notice("service", told))
+            return True
+        return False
 
     def _share(self, share: Share) -> None:
         self.pool.set_share(share if self.pool.is_limited else ALONE)
