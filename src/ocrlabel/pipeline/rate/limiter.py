@@ -285,7 +285,8 @@ class LaneRate:
             return
         budget = self._requests()
         due_at = self._requests_at(-math.inf)
-        late_s = now - due_at
+        # a worker with turns is due when it has saved up for one, not as soon as it may be early
+        late_s = now - (due_at if self.share.members == 1 else self.requests_full_at)
         limited = late_s <= max(LATE_FOR_TURN * budget.interval_s, LATE_S)
         punctual_s = max(LATE * budget.interval_s, min(LATE_S, budget.interval_s / 2))
         due = late_s <= punctual_s and self.share.members == 1

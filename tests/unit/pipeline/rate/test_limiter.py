@@ -359,6 +359,20 @@ def test_in_a_fleet_only_the_first_worker_looks_for_a_higher_rate(rank, rises):
     assert rate.aimd.rises == rises
 
 
+@pytest.mark.parametrize(("members", "idle_turns", "rises"), [(2, 1, 9), (5, 1, 9), (2, 3, 0)])
+def test_the_first_worker_of_a_fleet_raises_the_rate_while_it_uses_every_turn(
+    members, idle_turns, rises
+):
+    rate = lane(math.inf)
+    rate.set_share(Share(rank=0, members=members, fraction=1 / members), NOW)
+    now = NOW
+    while now < NOW + 600:
+        now = rate.next_at(now, 1)
+        rate.take(now, 1)
+        now += (idle_turns - 1) * members / (MARGIN * rate.aimd.rps)
+    assert abs(rate.aimd.rises - rises) <= 1
+
+
 def pool(*lanes: Lane, rps: float | None = None, **options) -> RatePool:
     return RatePool(lanes=lanes, clock=clock, sleep=sleep, rps=rps, **options)
 
