@@ -365,7 +365,7 @@ def test_a_part_of_a_dataset_is_handed_over_as_partial_tables(place, pushed):
     assert "not complete" in found["part_report.html"].read_text()
 
 
-def test_a_cap_below_the_estimate_is_announced_before_the_job(place, pushed):
+def test_a_cap_below_the_estimate_is_announced_and_what_was_paid_is_handed_over(place, pushed):
     place.put("capped", pages("capped"))
     before = place.billed()
     ran = place.label(dataset="capped", max_cost="0.0045", concurrency="1")
@@ -374,7 +374,8 @@ def test_a_cap_below_the_estimate_is_announced_before_the_job(place, pushed):
     assert said in ran.summary.split("Submitted job")[0]
     assert "::warning::The cap of 0.0045 USD is below the estimate" in ran.log
     assert "the cap on money was reached" in ran.summary
-    assert place.billed() - before == 3
+    labels = pq.read_table(handed_over(ran)["capped_pseudo_labels_partial.parquet"])
+    assert labels.num_rows == place.billed() - before == 3
 
 
 def test_a_dataset_that_is_not_there_is_said_before_a_job_is_submitted(place, pushed):

@@ -121,6 +121,17 @@ def test_on_a_machine_that_goes_away_the_partial_tables_are_left_to_the_command(
     assert LAYOUT.partial_labels_key not in store.objects
 
 
+def test_a_job_of_aws_batch_that_reaches_its_cap_hands_over_as_any_run():
+    def in_a_job(store):
+        options = replace(TENS, max_cost=0.018, job="a-job")
+        return go(store, made(50), BillingEngine(), options), BudgetReached
+
+    store = DictStore()
+    there, told = after(store, in_a_job)
+    assert there.record.labelled == told["labelled"]
+    assert len(run_virtual(labels(store, LAYOUT.partial_labels_key))) == told["labelled"] > 3
+
+
 def test_a_run_that_has_nothing_yet_hands_nothing_over():
     def at_once(store):
         engine = BillingEngine(trouble=lambda *_: KeyRefused("no credit", status=403))

@@ -340,7 +340,7 @@ def download(
     table = f"data/processed/{checked_dataset(dataset)}"
     labels = _fetch(aws, bucket, f"{table}{endings[0]}", folder)
     if labels is None and endings[0] == LABELS:
-        endings = PARTIAL
+        endings = (*PARTIAL, "_report_partial.html")
         labels = _fetch(aws, bucket, f"{table}{endings[0]}", folder)
     others = [_fetch(aws, bucket, f"{table}{ending}", folder) for ending in endings[1:]]
     found = [path for path in (labels, *others) if path]
