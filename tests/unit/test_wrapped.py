@@ -6,7 +6,7 @@ import pytest
 
 from ocrlabel.wording import wrapped
 
-PATH = "/home/somebody/a/rather/long/folder/of/projects/and/data/sets/labels_failures.parquet"
+PATH = "/data/somebody/a/rather/long/folder/of/projects/and/data/sets/labels_failures.parquet"
 COMMAND = "ocrlabel merge images/ --output labels.parquet --partial"
 MESSAGE = f"""RunMismatch: {PATH}: it is of run 0123456789ab and that is not this one at all
   write to another --output, or move it away; `{COMMAND}` makes the tables again
