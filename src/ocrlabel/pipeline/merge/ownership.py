@@ -20,7 +20,7 @@ from typing import BinaryIO, TypeAlias
 
 from ocrlabel.dataset.labels_table import is_whole, table_info
 from ocrlabel.errors import DatasetError, RunMismatch
-from ocrlabel.pipeline.merge.run_record import RUN_RECORD, RunRecord
+from ocrlabel.pipeline.merge.run_record import RUN_RECORD, RunRecord, read_record
 from ocrlabel.pipeline.replacement import refuse_if_replaced
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.state.codec import Damaged
@@ -31,7 +31,6 @@ from ocrlabel.wording import counted
 IMPORTED = "import "
 """How `ocrlabel import` signs a table: it holds what a person corrected, and stays."""
 _HEAD_BYTES = 8192
-_READ_BYTES = 8 << 20
 _REPORT = b'<meta name="generator" content="ocrlabel">'
 _REPORT_OF = re.compile(rb'<meta name="ocrlabel-run" content="([^"]+)">')
 _OTHER_NAMES = ("_failures_partial", "_partial", "_failures")
@@ -93,8 +92,11 @@ def _of_other_runs(layout: Layout) -> Iterator[str]:
             yield f"{labels.removesuffix(ending).removesuffix('_pseudo_labels')}_run.json"
 
 
-async def look(run: Run, key: str, written: Collection[str] = ()) -> Found:
-    """What there is under one of these names. written: sha256 of all tables that the run wrote."""
+async def look(run: Run, key: str, written: Collection[str] | None = None) -> Found:
+    """What there is under one of these names.
+
+    written: sha256 of all tables that the run wrote; without it a table's own word is believed.
+    """
     sizes = [one.size_bytes async for one in run.runtime.store.list(key) if one.key == key]
     if not sizes:
         return Standing.ABSENT, ""
@@ -122,7 +124,7 @@ def _owner(run: Run, run_id: str, otherwise: str) -> Found:
     return Standing.OTHERS, f"{_OF_RUN}{run_id}" if run_id else otherwise
 
 
-def _table(run: Run, file: BinaryIO, written: Collection[str]) -> Found:
+def _table(run: Run, file: BinaryIO, written: Collection[str] | None) -> Found:
     try:
         info = table_info(file)
     except DatasetError:
@@ -134,20 +136,17 @@ def _table(run: Run, file: BinaryIO, written: Collection[str]) -> Found:
         by_hand = changed_by.startswith(IMPORTED)
         standing = Standing.CORRECTED if by_hand else Standing.OTHERS
         return standing, f"it was changed by {changed_by}"
-    if not written or sha256_of(file) in written:
+    if written is None or sha256_of(file) in written:
         return owner
     if not is_whole(file):
         return Standing.DESTROYED, ""
-    return Standing.OTHERS, "it was changed since this run wrote it"
+    return (Standing.OTHERS, "it was changed since this run wrote it") if written else owner
 
 
 def sha256_of(file: BinaryIO) -> str:
     """The sha256 of a whole file."""
     file.seek(0)
-    digest = hashlib.sha256()
-    while part := file.read(_READ_BYTES):
-        digest.update(part)
-    return digest.hexdigest()
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # has readinto
 
 
 def _report(run: Run, file: BinaryIO) -> Found:
@@ -181,18 +180,10 @@ async def hold_results(run: Run, record: RunRecord) -> None:
     """
     key, data = run.layout.run_key, RUN_RECORD.encode(record)
     if not await run.runtime.store.put_if_absent(key, data):
-        try:
-            there = RUN_RECORD.read(await run.runtime.store.get(key))
-        except (NotStored, Damaged):
-            there = None
-        if there is None or _may_be_taken_over(run, there):
+        standing, _ = await look(run, key)
+        if await read_record(run) is None and standing is not Standing.OTHERS:
             await run.runtime.store.put(key, data)
     await own_results(run, replacing=True)
-
-
-def _may_be_taken_over(run: Run, there: RunRecord) -> bool:
-    others = there.run_id != run.plan.run_id
-    return there.run_id in run.plan.replaces or (others and _has_ended_with_nothing(there))
 
 
 async def put_down(run: Run, table: Path) -> None:
@@ -210,7 +201,6 @@ async def delete_results_of_replaced(run: Run) -> None:
     """Delete tables, report and run.json where they are those of a run that this one replaced."""
     *earlier, last = run.plan.replaces
     of_last = replace(run, plan=replace(run.plan, run_id=last, replaces=tuple(earlier)))
-    keys = run.layout.results
-    ours = [key for key in keys if (await look(of_last, key))[0] is Standing.OURS]
-    if ours:
+    every = run.layout.results
+    if ours := [key for key in every if (await look(of_last, key))[0] is Standing.OURS]:
         await run.runtime.store.delete(ours)
