@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError, EngineUnusable, Interrupted, OcrLabelError
 from ocrlabel.fake.service import GATEWAY_PAGE, Reply, error_body
-from ocrlabel.fake.settings import FakeSettings, Latency, Refusal
+from ocrlabel.fake.settings import FakeSettings, Latency, Refusal, parse_faults
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice
 from tests.support.clock import clock, run_virtual, sleep
@@ -292,3 +292,60 @@ def test_a_short_retry_after_in_seconds_since_1970_is_kept_to():
     assert stored(store).told["labelled"] == 100
     times = [entry.t_s for entry in upstage.entries]
     assert 18 <= max(after - before for before, after in pairwise(times)) <= 25
+
+
+@dataclass
+class Heard(Told):
+    """With when each was told."""
+
+    at_s: list[float] = field(default_factory=list)
+
+    def __call__(self, event) -> None:
+        super().__call__(event)
+        self.at_s.append(clock())
+
+    def of_service(self) -> list[tuple[float, str]]:
+        """What was said of the service, and when."""
+        told_at = zip(self.events, self.at_s, strict=True)
+        return [
+            (at, one.message)
+            for one, at in told_at
+            if isinstance(one, Notice) and one.kind == "service"
+        ]
+
+
+@pytest.mark.parametrize("outage", ["drop-before", "html", "403-html", "503", "502-html", "hang"])
+@pytest.mark.parametrize("from_s", [0.0, 10.0])
+def test_what_does_not_work_is_said_within_20_s_by_displays_and_heartbeats(outage, from_s):
+    upstage, store, heard = Upstage(keys="up_one@5", request_timeout_s=60.0), DictStore(), Heard()
+
+    async def story():
+        began_s = clock()
+
+        async def trouble():
+            await sleep(from_s)
+            upstage.service.control({"outage": outage})
+            await sleep(20)
+            beats = [store.objects[key] for key in store.objects if "/workers/" in key]
+            upstage.service.control({"outage": None})
+            return b'"trouble"' in b"".join(beats)
+
+        told_others = asyncio.ensure_future(trouble())
+        await go(store, images(100), upstage.engine(), OPTIONS, told=heard)
+        return began_s, await told_others
+
+    began_s, told_others = run_virtual(story())
+    assert told_others
+    said = heard.of_service()
+    assert "since" in said[0][1]
+    assert from_s <= said[0][0] - began_s <= from_s + 20
+    assert said[-1][1] == "requests are answered again"
+    assert len(said) <= 4
+    assert stored(store).told["labelled"] == 100
+
+
+def test_a_run_in_which_all_is_well_says_nothing_of_the_service():
+    settings = FakeSettings(latency=Latency(8.0, 0.1), faults=parse_faults("503:0.02"))
+    upstage, store, heard = Upstage(settings, keys="up_one@5"), DictStore(), Heard()
+    run_virtual(go(store, images(100), upstage.engine(), OPTIONS, told=heard))
+    assert heard.of_service() == []

@@ -127,10 +127,10 @@ class Breaker:
         self._probe_at = max(self._probe_at, until)
 
     @property
-    def failing(self) -> tuple[float, str] | None:
-        """Since when nothing is answered, and the last that happened; None while all is well."""
+    def failing(self) -> tuple[float, int, str] | None:
+        """Since when nothing was answered, how often, and the last; None while all is well."""
         since = self._no_success_since
-        return None if since is None else (since, self._last)
+        return None if since is None else (since, sum((self._kinds or {}).values()), self._last)
 
     def gate(self, now: float) -> Gate:
         """What the next worker that wants to send has to do."""

@@ -54,8 +54,8 @@ from ocrlabel.pipeline.state.journal import JournalCache, JournalWriter, Tried, 
 from ocrlabel.wording import counted
 
 LOOK_AGAIN_S = 1.0
-_SAID_S = 5.0
-"""Trouble that lasts longer is worth a word."""
+_SAID_S, _FEW = 5.0, 3
+"""Trouble that lasts longer is worth a word; twice as long, if it was seen less often."""
 _SILENT_S = 12.0
 _REFUSED_S = 4.0
 _BAD_ANSWERS_PAID = 2
@@ -311,8 +311,8 @@ class Exchange:
         if paused:
             until = ", ".join(f"{lane} until {self._at(at)}" for lane, at in paused.items())
             return f"the service asked to wait: {until}"
-        if (failing := self.breaker.failing) is not None and now_s - self._answered_s > _SAID_S:
-            since_s, last = failing
+        since_s, failures, last = self.breaker.failing or (now_s, 0, "")
+        if now_s - since_s > (_SAID_S if failures >= _FEW else 2 * _SAID_S):
             return f"no request was answered since {self._at(since_s)}: {last or 'none was sent'}"
         since_s = max(min(self._under_way_s.values(), default=now_s), self._answered_s)
         if self.run.price_per_page_usd and now_s - since_s > _SILENT_S:
