@@ -63,7 +63,18 @@ def test_the_python_of_the_readme_works(here):
     assert "page_0.png ['Invoice', '0']" in ran.stdout
 
 
-def test_every_document_that_the_readme_links_to_is_there():
-    linked = re.findall(r"\]\(((?!https?:)[^)#]+)", README)
-    assert linked
-    assert [path for path in linked if not (ROOT / path).exists()] == []
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_to_another_leads_to_a_file_and_a_heading(page):
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text("utf-8")):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"

@@ -1,4 +1,4 @@
-"""Every `ocrlabel` command that a page, a workflow, a script or a message names can be typed."""
+"""Every command of `ocrlabel` or AWS that a page names can be typed; so with workflows and messages."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import botocore.session
 import pytest
 import typer
 import yaml
+from botocore import xform_name
 
+from ocrlabel.aws.explain import EXIT_STATUSES
 from ocrlabel.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -117,3 +120,68 @@ def test_the_pages_the_workflows_and_the_messages_name_many():
 def test_what_does_not_exist_is_noticed(call, said):
     assert said in what_is_wrong(call)
     assert bool(said) == bool(what_is_wrong(call))
+
+
+# what AWS's command line has beside the operations of its services
+OF_THE_COMMAND_LINE = {
+    *(("s3", "ls"), ("s3", "cp"), ("logs", "tail")),
+    *(("ecr", "get-login-password"), ("configure", "list-profiles")),
+}
+OF_EVERY_COMMAND = {"--query", "--output", "--region", "--cli-input-json"}
+_AWS_CALL = re.compile(r"(?<!ocrlabel )\baws ([a-z0-9]+) ([a-z][a-z0-9-]+)([^|&;`)\n]*)")
+
+
+def aws_calls(page: Path) -> list[tuple[str, str, str]]:
+    """Service, operation, and the rest of the line."""
+    found: list[tuple[str, str, str]] = []
+    for text in in_code(page.read_text(encoding="utf-8")):
+        lines = text.replace("ocrlabel aws", "ocrlabel_aws")
+        found += [match.groups() for match in _AWS_CALL.finditer(lines)]  # type: ignore[misc]  # three groups
+    return found
+
+
+def wrong_with_aws(service: str, operation: str, rest: str) -> str:
+    """ "" where the service has that operation, with all of these options."""
+    if (service, operation) in OF_THE_COMMAND_LINE:
+        return ""
+    model = botocore.session.get_session().get_service_model(service)
+    names = {xform_name(name, "-"): name for name in model.operation_names}
+    if operation not in names:
+        return f"{service} has no {operation}"
+    shape = model.operation_model(names[operation]).input_shape
+    known = {f"--{xform_name(name, '-')}" for name in (shape.members if shape else {})}
+    unknown = {word for word in rest.split() if word.startswith("--")} - known - OF_EVERY_COMMAND
+    return f"{service} {operation} has no {', '.join(sorted(unknown))}" if unknown else ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_aws_is_an_operation_of_that_service_with_these_options(page):
+    assert [said for call in aws_calls(page) if (said := wrong_with_aws(*call))] == []
+
+
+def test_an_operation_or_an_option_that_aws_does_not_have_is_noticed():
+    assert wrong_with_aws("batch", "submit-jobs", "") == "batch has no submit-jobs"
+    assert wrong_with_aws("batch", "describe-jobs", " --jobs 1 --job 1") == (
+        "batch describe-jobs has no --job"
+    )
+
+
+def symptoms() -> list[list[str]]:
+    """Symptom, command and remedy of each row of the page on what goes wrong."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
+    cells = [re.split(r"(?<!\\) \| ", line.strip("| ")) for line in rows]
+    return [each for each in cells if not each[0].startswith("**")]
+
+
+def test_every_symptom_has_a_command_to_look_with_and_a_remedy():
+    assert len(symptoms()) >= 30
+    for row in symptoms():
+        assert len(row) == 3, row
+        assert all(row), row
+
+
+def test_every_exit_status_of_a_worker_is_a_symptom():
+    named = {int(number) for row in symptoms() for number in re.findall(r"status (\d+)", row[0])}
+    ours = {status for status in EXIT_STATUSES if status <= 75}
+    assert named >= ours
