@@ -115,6 +115,11 @@ class LocalBatch:
         ]
         return 200, json.dumps({"computeEnvironments": found})
 
+    def deregisterjobdefinition(self, request: dict[str, Any]) -> Answer:
+        arn = request["jobDefinition"]
+        self.definitions = [each for each in self.definitions if each["jobDefinitionArn"] != arn]
+        return 200, "{}"
+
     def submitjob(self, request: dict[str, Any]) -> Answer:
         of_name = [
             each
