@@ -217,7 +217,7 @@ def queue_off(account: Account) -> None:
 
 
 def images_left_behind(account: Account) -> None:
-    account.put_table(["/home/me/images/1.png", "/home/me/images/2.png"])
+    account.put_table(["/srv/me/images/1.png", "/srv/me/images/2.png"])
 
 
 def another_bucket(account: Account) -> None:
