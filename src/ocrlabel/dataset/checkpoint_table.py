@@ -134,8 +134,8 @@ def is_checkpoint(schema: pa.Schema) -> bool:
 
 def settled_rows(table: Path | BinaryIO, *, where: str) -> Iterator[Settled]:
     """The rows of a checkpoint, 64 in memory at once. Raises RunMismatch for another version's."""
-    if isinstance(table, Path):
-        data = table.read_bytes()
+    if isinstance(table, str | Path):
+        data = Path(table).read_bytes()
     else:
         table.seek(0)
         data = table.read()

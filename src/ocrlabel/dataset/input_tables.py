@@ -16,11 +16,18 @@ from itertools import islice
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ocrlabel.dataset.parquet_io import Blocks, Cursor, open_parquet
+from ocrlabel.dataset.parquet_io import (
+    UNREADABLE,
+    Blocks,
+    Cursor,
+    chunks_of,
+    one_line,
+    open_parquet,
+    readable,
+)
 from ocrlabel.dataset.rows import Columns, Rows, choose_columns, hash_of
-from ocrlabel.errors import DatasetError
+from ocrlabel.errors import DatasetError, Unreadable
 from ocrlabel.labels import ImageRef
 from ocrlabel.options import SLICE_ROWS
 
@@ -86,11 +93,14 @@ class ParquetRows(Rows):
         image_column: str | None = None,
         id_column: str | None = None,
     ) -> None:
-        self._file = file
+        self._file, self._where = file, where
         try:
             self._table = open_parquet(file)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DatasetError(f"{where} is not a parquet file, or it is cut off") from error
+            self._chunks = chunks_of(file)
+        except UNREADABLE as error:
+            raise DatasetError(
+                f"{where} is not a parquet file, or it is cut off or damaged: {one_line(error)}"
+            ) from error
         schema = self._table.schema_arrow
         _refuse_ours(schema, where)
         self._columns = choose_columns(
@@ -103,30 +113,40 @@ class ParquetRows(Rows):
         self.count = self._table.metadata.num_rows
         if not self.count:
             raise DatasetError(f"{where} has no rows")
-        self._blocks = _image_blocks(self._table, schema, self._columns)
+        self._blocks = self._image_blocks(schema)
         self._columns = replace(self._columns, embedded=self._blocks is not None)
-        self._rows = Cursor(self._table, _small_columns(schema, self._columns), _ROWS_PER_READ)
+        small = _small_columns(schema, self._columns)
+        self._rows = self._cursor(small, _ROWS_PER_READ)
         self.fingerprint = hash_of(file)
 
     def ids(self) -> Iterator[str]:
         """The id of every row; raises DatasetError for a row without one."""
         needed = self._table.schema_arrow.field(self._columns.id or self._columns.image)
         names = _small_columns([needed], self._columns)
-        cursor = Cursor(self._table, names, _ROWS_PER_ID_READ)
-        for ordinal, row in _numbered(cursor, 0, self.count):
-            yield self._columns.identity(row, ordinal)
+        cursor = self._cursor(names, _ROWS_PER_ID_READ)
+        ordinal = -1
+        with readable(self._where, lambda: ordinal + 1):
+            for ordinal, row in _numbered(cursor, 0, self.count):
+                yield self._columns.identity(row, ordinal)
+        if ordinal + 1 != self.count:
+            raise DatasetError(f"{self._where} claims {self.count:,} rows and has {ordinal + 1:,}")
 
     def refs(self, start: int, stop: int) -> list[ImageRef]:
         """The rows start to stop - 1."""
-        rows = _numbered(self._rows, start, stop)
-        return [self._columns.reference(row, ordinal) for ordinal, row in rows]
+        with readable(self._where, lambda: start):
+            rows = _numbered(self._rows, start, stop)
+            return [self._columns.reference(row, ordinal) for ordinal, row in rows]
 
     def embedded(self, ordinal: int, /) -> bytes | None:
-        """The bytes in the row; None where it has none."""
+        """The bytes in the row; None where it has none. Raises Unreadable for a damaged one."""
         if self._blocks is None:
             return None
-        first, batch = self._blocks.around(ordinal)
-        cell: Any = batch.column(0)[ordinal - first].as_py()
+        try:
+            with readable(self._where, lambda: ordinal):
+                first, batch = self._blocks.around(ordinal)
+                cell: Any = batch.column(0)[ordinal - first].as_py()
+        except DatasetError as error:
+            raise Unreadable(str(error)) from error
         data = cell.get("bytes") if isinstance(cell, dict) else cell
         return data if isinstance(data, bytes) else None
 
@@ -141,27 +161,23 @@ class ParquetRows(Rows):
         self._table.close()
         self._file.close()
 
+    def _cursor(self, names: list[str], batch_rows: int) -> Cursor:
+        return Cursor(self._table, names, batch_rows, self._chunks, self._file)
+
+    def _image_blocks(self, schema: pa.Schema) -> Blocks | None:
+        name = self._columns.image
+        kind = schema.field(name).type
+        if not holds_bytes(kind):
+            return None
+        leaf = f"{name}.bytes" if pa.types.is_struct(kind) else name
+        stored = sum(chunk.size_bytes for chunk in self._chunks if chunk.path == leaf)
+        per_row = max(stored // self.count, 1)
+        return Blocks(self._cursor([leaf], max(1, min(SLICE_ROWS, _BYTES_PER_READ // per_row))))
+
 
 def _numbered(cursor: Cursor, start: int, stop: int) -> Iterator[tuple[int, Row]]:
     rows = (row for batch in cursor.read(start, stop) for row in batch.to_pylist())
     return enumerate(rows, start)
-
-
-def _image_blocks(table: pq.ParquetFile, schema: pa.Schema, columns: Columns) -> Blocks | None:
-    kind = schema.field(columns.image).type
-    if not holds_bytes(kind):
-        return None
-    leaf = f"{columns.image}.bytes" if pa.types.is_struct(kind) else columns.image
-    metadata = table.metadata
-    stored = sum(
-        metadata.row_group(group).column(column).total_uncompressed_size
-        for group in range(metadata.num_row_groups)
-        for column in range(metadata.num_columns)
-        if metadata.schema.column(column).path == leaf
-    )
-    per_row = max(stored // metadata.num_rows, 1)
-    rows = max(1, min(SLICE_ROWS, _BYTES_PER_READ // per_row))
-    return Blocks(Cursor(table, [leaf], rows))
 
 
 def _small_columns(fields: Iterable[pa.Field[Any]], columns: Columns) -> list[str]:

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ocrlabel.dataset.checkpoint_table import is_checkpoint, settled_rows
-from ocrlabel.dataset.parquet_io import open_parquet, whole_file
+from ocrlabel.dataset.parquet_io import UNREADABLE, one_line, open_parquet, readable, whole_file
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import Failed, ImageRef, Labelled, Page, Point, Word
 
@@ -298,9 +298,10 @@ def read_labels(table: Table) -> Iterator[LabelRow]:
         _demand(file, _NEEDED_OF_LABELS, where, "labels")
         known = [name for name in file.schema_arrow.names if name in LABELS.names]
         row = 0
-        for batch in _batches(file, known):
-            yield from label_rows_of(batch, row, where)
-            row += len(batch)
+        with readable(where, lambda: row):
+            for batch in _batches(file, known):
+                yield from label_rows_of(batch, row, where)
+                row += len(batch)
 
 
 def read_failures(table: Table) -> Iterator[FailureRow]:
@@ -312,10 +313,13 @@ def read_failures(table: Table) -> Iterator[FailureRow]:
                     yield failure_row(one.ref, one.outcome)
             return
         _demand(file, FAILURES.names, _name(table), "failures")
-        for batch in _batches(file, FAILURES.names):
-            for row in batch.to_pylist():
-                del row["schema_version"]
-                yield FailureRow(**row)
+        number = 0
+        with readable(_name(table), lambda: number):
+            for batch in _batches(file, FAILURES.names):
+                for row in batch.to_pylist():
+                    del row["schema_version"]
+                    yield FailureRow(**row)
+                    number += 1
 
 
 def holds_failures_too(table: Table) -> bool:
@@ -359,12 +363,12 @@ def write_changed(target: Path, rows: Iterable[LabelRow], *, source: Path, chang
 def _opened(table: Table) -> pq.ParquetFile:
     try:
         return open_parquet(table)
-    except pa.ArrowInvalid as error:
-        raise DatasetError(f"{_name(table)} is not a parquet file, or it is cut off") from error
     except FileNotFoundError as error:
         raise DatasetError(f"{_name(table)}: there is no such file") from error
-    except OSError as error:
-        raise DatasetError(f"{_name(table)} cannot be read: {error}") from error
+    except UNREADABLE as error:
+        raise DatasetError(
+            f"{_name(table)} is not a parquet file, or it is cut off or damaged: {one_line(error)}"
+        ) from error
 
 
 def _batches(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
