@@ -194,9 +194,9 @@ class Exchange:
             self._alive()
             attempt = sent.ended(
                 AttemptResult.REJECTED,
-                status=getattr(error, "status", None),
+                status=error.status,
                 message=error.message,
-                billed_pages=getattr(error, "billed_pages", None),
+                billed_pages=error.billed_pages,
             )
             if not self._may_be_for_all(state, attempt, error):
                 self._report(attempt)
@@ -218,8 +218,7 @@ class Exchange:
         self, state: ImageState, slot: Slot, sent: InFlightRequest, error: KeyRefused
     ) -> Outcome | None:
         self._alive()  # the service is there
-        result = AttemptResult.KEY_REFUSED
-        attempt = sent.ended(result, status=error.status, message=error.message)
+        attempt = sent.ended(AttemptResult.KEY_REFUSED, status=error.status, message=error.message)
         worked = slot.lane in self._worked or self.refusals.read
         if worked and self._doubts.setdefault(slot.lane, state.key) == state.key:
             # another image will tell whether it is the key
