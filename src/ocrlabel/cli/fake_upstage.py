@@ -55,7 +55,8 @@ def fake_upstage(
         typer.Option(
             metavar="NAME:CHANCE,...",
             help="Faults: 429, 500, 503, ... (at once, not billed); 502-after (billed);"
-            " 403-html (a firewall's), drop-before, html, hang (not billed); drop-after, cut-body, cut-json (billed)."
+            " 403-html (a firewall's), drop-before, html, hang (not billed);"
+            " drop-after, cut-body, cut-json (billed)."
             " That finished work is billed is an assumption.",
         ),
     ] = "",
