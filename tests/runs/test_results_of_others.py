@@ -345,3 +345,33 @@ def test_in_a_bucket_nothing_of_others_is_overwritten(bucket):
     for other in (("--output", f"{root}/c/a_failures.parquet"), ("--checkpoint-prefix", "two")):
         again = ocrlabel(*OURS, f"{root}/c/a.parquet", *other)
         assert again.status == 3, other
+
+
+class WrittenMeanwhile(DictStore):
+    """A table of this run is put down and written right behind a listing of what was."""
+
+    on = False
+
+    async def list(self, prefix):
+        found = [stored async for stored in super().list(prefix)]
+        if self.on and "/written/" in prefix:
+            self.on = False
+            again = io.BytesIO()
+            table = pq.read_table(io.BytesIO(self.objects[LAYOUT.labels_key]))
+            pq.write_table(table, again, compression="none")
+            self.objects[LAYOUT.labels_key] = again.getvalue()
+            self.objects[prefix + hashlib.sha256(again.getvalue()).hexdigest()] = b"{}"
+        for stored in found:
+            yield stored
+
+
+def test_a_table_that_another_worker_writes_while_a_start_looks_is_the_runs_own():
+    store, engine = WrittenMeanwhile(), BillingEngine()
+
+    async def story():
+        await go(store, made(10), engine)
+        store.on = True
+        return await go(store, made(10), engine, worker="w2")
+
+    assert run_virtual(story()).already
+    assert not store.on

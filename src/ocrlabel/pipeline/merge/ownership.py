@@ -58,6 +58,25 @@ async def own_results(
     keys: these alone, where nothing is to be written. replacing: also where a person's corrections
     stand in one.
     """
+    refused = {Standing.OTHERS, *([Standing.CORRECTED] if replacing else [])}
+    for _ in range(2):  # another worker may have put its tables down, and written them, meanwhile
+        found = await _find(run, keys)
+        lines = [
+            f"  {run.runtime.where(key)}: {why}"
+            for key, (standing, why) in found.items()
+            if standing in refused
+        ]
+        if not lines:
+            return {key: standing for key, (standing, _) in found.items()}
+    await refuse_if_replaced(run)  # what is there may be the other's since then
+    raise RunMismatch(
+        f"{counted(len(lines), 'file')} would be replaced that this run did not write\n"
+        + "\n".join(lines)
+        + f"\n  write to another --output, or move {'it' if len(lines) == 1 else 'them'} away"
+    )
+
+
+async def _find(run: Run, keys: Collection[str]) -> dict[str, Found]:
     layout, store = run.layout, run.runtime.store
     written = {one.key.rpartition("/")[2] async for one in store.list(run.keys.written(""))}
     found = {key: await look(run, key, written) for key in keys or layout.results}
@@ -69,17 +88,7 @@ async def own_results(
         standing, why = await look(run, key)
         if standing is Standing.OTHERS and why.startswith(_OF_RUN):
             found[key] = standing, f"{why}, which writes a table of one of these names"
-    refused = {Standing.OTHERS, *([Standing.CORRECTED] if replacing else [])}
-    if lines := [
-        f"  {run.runtime.where(key)}: {why}" for key, (one, why) in found.items() if one in refused
-    ]:
-        await refuse_if_replaced(run)  # what is there may be the other's since then
-        raise RunMismatch(
-            f"{counted(len(lines), 'file')} would be replaced that this run did not write\n"
-            + "\n".join(lines)
-            + f"\n  write to another --output, or move {'it' if len(lines) == 1 else 'them'} away"
-        )
-    return {key: standing for key, (standing, _) in found.items()}
+    return found
 
 
 def _of_other_runs(layout: Layout) -> Iterator[str]:
