@@ -1,6 +1,6 @@
 """Write the files that follow from one source; a test refuses any difference.
 
-aws/ from the job definition and the template; from the options of a run the keywords of
+aws/stack-template.json from the template; from the options of a run the keywords of
 `ocrlabel.label`, the fields of the workflow's form, and docs/options.md. `make render`
 runs it.
 """
@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, get_args, get_origin
 
-from ocrlabel.aws.job_definition import file_text
 from ocrlabel.aws.template import template
 from ocrlabel.options import Described, Front, described, options_of
 
@@ -58,7 +57,6 @@ def main() -> None:
 def files() -> dict[str, str]:
     """Every file that is written, by its path in the project."""
     return {
-        "aws/batch-job-definition.json": file_text(),
         "aws/stack-template.json": json.dumps(template(), indent=2) + "\n",
         "src/ocrlabel/keywords.py": keywords(),
         PAGE: page((ROOT / PAGE).read_text(encoding="utf-8")),

@@ -50,6 +50,7 @@ class FakeCloudFormation:
     fails: dict[str, str] = field(default_factory=dict)
     throttle: int = 0
     stale: int = 0
+    drift: str = ""
     stacks: list[Stack] = field(default_factory=list)
     change_sets: dict[str, tuple[Stack, dict[str, Any], dict[str, str], list[str]]] = field(
         default_factory=dict
@@ -114,7 +115,13 @@ class FakeCloudFormation:
             f"<StackId>{stack.id}</StackId><StackName>{stack.name}</StackName>"
             f"<StackStatus>{status}</StackStatus>"
             "<CreationTime>2026-11-24T00:00:00Z</CreationTime>"
-            f"<Parameters>{_pairs('Parameter', stack.parameters)}</Parameters>"
+            + (
+                "<DriftInformation><StackDriftStatus>"
+                f"{self.drift}</StackDriftStatus></DriftInformation>"
+                if self.drift
+                else ""
+            )
+            + f"<Parameters>{_pairs('Parameter', stack.parameters)}</Parameters>"
             f"<Outputs>{_pairs('Output', outputs)}</Outputs></member></Stacks>",
         )
 

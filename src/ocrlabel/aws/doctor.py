@@ -68,6 +68,7 @@ def examine(aws: Aws, config: AwsConfig, outside: Outside) -> Iterator[Check]:
         ("image", PUSH, lambda: _image(aws, config, outside.fetch)),
         ("network", PUSH, lambda: _network(aws, config)),
         ("GitHub", DEPLOY, lambda: _github(aws)),
+        ("drift", DEPLOY, lambda: _drift(aws)),
     ]
     if outside.call is not None:
         call = outside.call
@@ -157,6 +158,20 @@ def _github(aws: Aws) -> Check:
             f"renamed or transferred since {SINCE} have ids ({DEPLOY} --github {names} adds them)"
         )
     return Check("GitHub", ok=True, why=why)
+
+
+def _drift(aws: Aws) -> Check:
+    """Whether somebody changed what the stack made, as AWS said when it was last asked to look."""
+    stack = look_stack(aws.client("cloudformation"))
+    ask = f"aws cloudformation detect-stack-drift --stack-name {names.STACK}"
+    if stack is None:
+        return wrong("drift", f"there is no stack {names.STACK}")
+    if stack.drift == "DRIFTED":
+        mend = f"aws cloudformation describe-stack-resource-drifts --stack-name {names.STACK}"
+        return wrong("drift", "something of the stack was changed by other hands", mend)
+    if stack.drift == "IN_SYNC":
+        return well("drift", "the stack was as it was made when AWS last looked")
+    return well("drift", f"AWS was never asked to look ({ask})")
 
 
 def _call(aws: Aws, config: AwsConfig, call: Callable[[str], Check]) -> Check:

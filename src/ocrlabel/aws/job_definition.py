@@ -3,7 +3,7 @@
 `fargate` is the guide's definition and `ec2` the same for the EC2 Spot queue. `plan_definition`
 registers a new revision where the newest one differs; `checked` refuses beforehand what AWS would
 refuse later, which cfn-lint does not look at. `file_text` is aws/batch-job-definition.json, with
-the guide's placeholders; `make render` writes it.
+the guide's placeholders; deploy writes it, so that filling it in changes no file of the project.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ocrlabel.options import DATASET
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
+GUIDES_DEFINITION: Final = "batch-job-definition.json"
 COMMAND: Final = ("python", "-m", "runners.batch_pseudo_labels_aws")
 ATTEMPTS: Final = 10
 TIMEOUT_S: Final = 24 * 3600

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from ocrlabel.aws.jobs import Job, children, describe
 from ocrlabel.aws.names import LOG_GROUP
 from ocrlabel.aws.session import Aws, AwsRefused, code, pauses_s, translated
+
+METRICS: Final = '"_aws":'  # of a line in CloudWatch's embedded metric format
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,14 @@ def read(aws: Aws, job_id: str, tell: Callable[[LogLine], None], *, follow: bool
 
 
 def tail(aws: Aws, job: Job, count: int) -> list[str]:
-    """The last lines of the last attempt that wrote any."""
+    """The last lines of the last attempt that wrote any; those of metrics are for CloudWatch."""
     for attempt in reversed(job.attempts):
         if not attempt.stream:
             continue
-        page = _page(aws.client("logs"), attempt.stream, startFromHead=False, limit=count)
-        if page and page["events"]:
-            return [str(event["message"]) for event in page["events"]]
+        page = _page(aws.client("logs"), attempt.stream, startFromHead=False, limit=10 * count)
+        lines = [str(event["message"]) for event in page["events"]] if page else []
+        if told := [line for line in lines if METRICS not in line]:
+            return told[-count:]
     return []
 
 

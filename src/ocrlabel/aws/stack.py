@@ -69,13 +69,14 @@ _REMEDIES = (
 
 @dataclass(frozen=True, slots=True)
 class StackState:
-    """A stack as it is. template: only where it was asked for."""
+    """A stack as it is. template: only where it was asked for. drift: as AWS last looked for it."""
 
     id: str
     status: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     template: Mapping[str, Any] = field(default_factory=dict)
+    drift: str = "NOT_CHECKED"
 
 
 def look_stack(
@@ -110,6 +111,7 @@ def look_stack(
             for entry in stack.get("Outputs", ())
         },
         template=json.loads(template) if isinstance(template, str) else dict(template),
+        drift=str(stack.get("DriftInformation", {}).get("StackDriftStatus", "NOT_CHECKED")),
     )
 
 

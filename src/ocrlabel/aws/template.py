@@ -443,7 +443,10 @@ def _compute() -> dict[str, Any]:
             "Condition": "Ec2Wanted",
             "Properties": {
                 "LaunchTemplateData": {
-                    # containers must not reach the machine's own role
+                    # A stolen address of a page gets no token (IMDSv2). It does not keep our
+                    # containers from the machine's role: Batch runs them in the host's network
+                    # (documented: "Networking modes for AWS Batch jobs", read 2026-11-28), so that
+                    # role may only what the ECS agent must, and nothing of data (iam.instance).
                     "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
                     "UserData": {"Fn::Base64": _USER_DATA},
                 }

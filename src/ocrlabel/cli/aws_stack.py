@@ -120,6 +120,7 @@ def deploy(
         location = aws.location()
     from ocrlabel.aws import names
     from ocrlabel.aws.deploy import Wanted, discard, look_choices, make, propose
+    from ocrlabel.aws.job_definition import GUIDES_DEFINITION, file_text
     from ocrlabel.aws.names import config_text
     from ocrlabel.aws.plan import loses_something
     from ocrlabel.aws.session import run
@@ -149,6 +150,7 @@ def deploy(
         return
     config = make(aws, wanted, proposal, tell)
     _write(shell.config_file, config_text(config))
+    _write(shell.config_file.with_name(GUIDES_DEFINITION), file_text())
     typer.echo(f"wrote {shell.config_file}; next: source {shell.config_file}")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from ocrlabel.aws.job_definition import file_text
 from ocrlabel.errors import ConfigError
 from tests.support.aws import ACCOUNT
 from tests.support.aws_user import DEPLOY, KEY
@@ -22,6 +24,15 @@ def test_deploy_writes_config_env_and_says_what_comes_next(deployed):
     assert f"export S3_BUCKET=ocrlabel-{ACCOUNT}-us-east-1" in text
     assert "export BATCH_JOB_QUEUE=batch-processor-queue" in text
     assert "source aws/config.env" in deployed.printed
+
+
+def test_deploy_writes_the_guides_definition_which_no_commit_holds(deployed):
+    assert Path("aws/batch-job-definition.json").read_text() == file_text()
+    project = Path(__file__).parents[3]
+    ignored = ["aws/batch-job-definition.json", "aws/config.env", "data/processed/train.parquet"]
+    asked = ["git", "-C", str(project), "check-ignore", *ignored]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ignored
 
 
 def test_the_key_is_printed_nowhere(deployed):

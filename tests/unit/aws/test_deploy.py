@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from ocrlabel.aws import doctor
 from ocrlabel.aws.deploy import Wanted, discard, look_choices, make, propose
 from ocrlabel.aws.destroy import propose_removal, remove
 from ocrlabel.aws.names import AwsLocation
@@ -291,3 +292,20 @@ def test_a_resource_that_will_not_go_is_named(world):
     world.cloudformation.fails = {"Vpc": "The vpc has dependencies and cannot be deleted."}
     with pytest.raises(AwsRefused, match=r"Vpc .*dependencies"):
         remove(world.aws, removal(world), "", world.told.append)
+
+
+@pytest.mark.parametrize(
+    ("drift", "ok", "said"),
+    [
+        ("", True, "aws cloudformation detect-stack-drift --stack-name ocrlabel"),
+        ("NOT_CHECKED", True, "was never asked"),
+        ("IN_SYNC", True, "as it was made"),
+        ("DRIFTED", False, "changed by other hands"),
+    ],
+)
+def test_drift_is_a_line_of_the_doctor(world, drift, ok, said):
+    world.cloudformation.stacks.append(Stack("ocrlabel", 0, "CREATE_COMPLETE"))
+    world.cloudformation.drift = drift
+    check = doctor._drift(world.aws)
+    assert check.ok is ok
+    assert said in check.why

@@ -23,12 +23,7 @@ from ocrlabel.errors import ConfigError, Interrupted
 from tests.support.aws import CONFIG
 
 ROOT = Path(__file__).parents[3]
-RENDERED = ROOT / "aws" / "batch-job-definition.json"
 VALUES = values_of(CONFIG, "uri@sha256:1", architecture="X86_64", vcpu="1", memory_mib="2048")
-
-
-def test_the_guides_file_is_the_definition_with_placeholders():
-    assert RENDERED.read_text() == file_text(), "`make render` writes it again"
 
 
 def test_the_file_keeps_the_guides_five_placeholders():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from ocrlabel.aws.jobs import describe
 from ocrlabel.aws.logs import read, tail
 from ocrlabel.aws.session import AwsRefused
+from ocrlabel.cli.progress import JsonLines
 from tests.support.aws import Served, aws_at, serving
 from tests.support.fake_batch import FakeBatch
 from tests.support.fake_logs import FakeLogs
@@ -104,6 +106,17 @@ def test_the_end_of_the_log_is_that_of_the_last_attempt_that_wrote(world):
     batch.lives["job"] = [{**done("b", "FAILED"), "attempts": [first]}]
     logs.streams = {"a": [f"line {n}" for n in range(9)]}
     assert tail(aws, describe(aws, ["job"])[0], 2) == ["line 7", "line 8"]
+
+
+def test_the_end_of_the_log_holds_no_metrics_which_are_for_cloudwatch(world):
+    aws, batch, logs = world
+    batch.lives["job"] = [done()]
+    out = io.StringIO()
+    with JsonLines(lambda: 0.0, lambda: 0.0, out) as lines:
+        lines.say("the reason")
+    said, metrics = out.getvalue().splitlines()
+    logs.streams["s"] = ["before", *[metrics] * 5, said, *[metrics] * 5]
+    assert tail(aws, describe(aws, ["job"])[0], 2) == ["before", said]
 
 
 def test_an_unknown_job_is_said(world):
