@@ -300,10 +300,10 @@ class JsonLines(Display):
         print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
 
 
-def spent_of_projected(progress: ProgressStatistics) -> str:
+def spent_of_projected(progress: ProgressStatistics, word: str = "") -> str:
     """0.0600 USD of about 0.1200 USD, cap 0.5000 USD."""
     cap = f", cap {usd(progress.cap_usd)}" if progress.cap_usd is not None else ""
-    return f"{usd(progress.spent_usd)} of about {usd(progress.projected_usd)}{cap}"
+    return f"{usd(progress.spent_usd)} of about {usd(progress.projected_usd)}{word}{cap}"
 
 
 def time_left(progress: ProgressStatistics, left_s: float) -> str:
@@ -320,7 +320,7 @@ def progress_line(progress: ProgressStatistics) -> str:
     if progress.left_s is not None:
         parts.append(time_left(progress, progress.left_s))
     if progress.price_per_page_usd:
-        parts.append(f"{spent_of_projected(progress)} spent")
+        parts.append(spent_of_projected(progress, " spent"))
     if progress.others.workers:
         parts.append(f"with {counted(progress.others.workers, 'other worker')}")
     return ", ".join(parts)

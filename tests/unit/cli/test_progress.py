@@ -168,7 +168,7 @@ def test_the_cap_is_shown_and_the_time_is_that_until_it_is_reached():
     begun = priced(rows=100, max_cost_usd=0.03)
     progress = progress_of(begun, *[paid(), LABELLED] * 10, seconds=1.0)
     line = progress_line(progress)
-    assert "0.0150 USD of about 0.1500 USD, cap 0.0300 USD" in line
+    assert "0.0150 USD of about 0.1500 USD spent, cap 0.0300 USD" in line
     assert progress.left_s == pytest.approx(10 * 21 / 10, rel=0.01)
     assert "21 s to the cap" in line
     bar = ProgressBar(Clock(), sys.stderr)
