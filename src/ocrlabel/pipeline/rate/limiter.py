@@ -284,13 +284,13 @@ class LaneRate:
         if self.aimd is None:
             return
         budget = self._requests()
-        due_at = self._requests_at(-math.inf)
         # a worker with turns is due when it has saved up for one, not as soon as it may be early
-        late_s = now - (due_at if self.share.members == 1 else self.requests_full_at)
+        late_s = now - self.requests_full_at
         limited = late_s <= max(LATE_FOR_TURN * budget.interval_s, LATE_S)
         punctual_s = max(LATE * budget.interval_s, min(LATE_S, budget.interval_s / 2))
         due = late_s <= punctual_s and self.share.members == 1
-        self.requests_full_at = budget.taken(self.requests_full_at, due_at if due else now)
+        begins_at = self.requests_full_at if due else now
+        self.requests_full_at = budget.taken(self.requests_full_at, begins_at)
         self._search_goes_on(self.aimd.sent(now, limited=limited, rise=_rise(self.share)), now)
 
     def answered(self, sent_at: float) -> None:
