@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
+
 from ocrlabel.aws.github_secrets import secrets
 from tests.support.aws import CONFIG
 
@@ -24,3 +26,13 @@ def test_the_guides_eight_secrets_are_those_that_the_workflows_read() -> None:
 def test_every_variable_that_the_workflows_read_is_explained() -> None:
     for name in set(re.findall(r"vars\.([A-Z0-9_]+)", WORKFLOWS)):
         assert f"`{name}`" in GUIDE, name
+
+
+def test_every_field_that_a_page_fills_in_by_gh_is_one_of_the_workflow() -> None:
+    run = yaml.safe_load((ROOT / ".github" / "workflows" / "run-batch-job.yml").read_text())
+    # YAML 1.1 reads `on` as true
+    fields = set(run[True]["workflow_dispatch"]["inputs"])
+    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    filled = re.findall(r"gh workflow run run-batch-job\.yml((?: -f \w+=\S+)+)", pages)
+    assert len(filled) >= 2
+    assert set(re.findall(r"-f (\w+)=", "".join(filled))) <= fields
