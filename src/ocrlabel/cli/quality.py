@@ -299,22 +299,16 @@ def refuse_to_replace(target: Path) -> None:
     from ocrlabel.dataset.labels_table import table_info
     from ocrlabel.errors import DatasetError
 
-    if not target.exists() or (target.is_file() and not target.stat().st_size):
+    if not target.exists():
         return
-    with suppress(DatasetError):
-        if target.suffix == ".parquet" and table_info(target).get("table") == "labels":
+    with suppress(DatasetError, OSError), target.open("rb") as file:
+        is_page = b'name="generator" content="ocrlabel"' in file.read(8192)
+        if is_page or table_info(target).get("table") == "labels":
             return
-    if target.suffix == ".html" and b'name="generator" content="ocrlabel"' in _head(target):
-        return
     raise ConfigError(
         f"{target} is there, and ocrlabel did not write it\n"
         "  name another file to write, or move that one away"
     )
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(8192)
 
 
 def need_file(path: Path) -> None:
