@@ -379,7 +379,7 @@ class Options:
         ),
     ] = "auto"
     image_deadline_s: Annotated[float, _tuning("How long one image may be tried.")] = 1800.0
-    grace_s: Annotated[float, _tuning("How long a SIGTERM may take.", least=0)] = 25.0
+    grace_s: Annotated[float, _tuning("How long the end may take after a signal.", least=0)] = 25.0
     lease_s: Annotated[float, _tuning("How long a silent worker keeps its rows.")] = 60.0
     send_within_s: Annotated[float, _tuning("How old a claim may be when it is sent.")] = 60.0
     request_timeout_s: Annotated[float, _tuning("How long an answer is waited for.")] = 300.0

@@ -231,3 +231,32 @@ class Frozen(_Wrapped):
     async def _thaw(self) -> None:
         if self.from_s <= clock() < self.to_s:
             await sleep(self.to_s - clock())
+
+
+class EveryCall(_Wrapped):
+    """What every call meets before it takes place, reads too; `meets` is told its number from 1."""
+
+    def __init__(self, store: ObjectStore, meets: Callable[[int], Awaitable[None]]) -> None:
+        super().__init__(store)
+        self.meets, self.calls = meets, 0
+
+    async def get(self, key: str) -> bytes:
+        await self._met()
+        return await super().get(key)
+
+    async def list(self, prefix: str) -> AsyncIterator[Stored]:
+        await self._met()
+        async for stored in super().list(prefix):
+            yield stored
+
+    async def download(self, key: str, path: Path) -> None:
+        await self._met()
+        await super().download(key, path)
+
+    async def _write(self, write: Callable[[], Awaitable[T]]) -> T:
+        await self._met()
+        return await super()._write(write)
+
+    async def _met(self) -> None:
+        self.calls += 1
+        await self.meets(self.calls)

@@ -41,7 +41,7 @@ def make_bucket(endpoint_url: str, bucket: str) -> None:
 def raw_put(endpoint_url: str, path: str) -> None:
     """Put an empty object, or a bucket, over plain HTTP, without a signature."""
     host = endpoint_url.removeprefix("http://")
-    connection = http.client.HTTPConnection(host, timeout=10)
+    connection = http.client.HTTPConnection(host, timeout=60)
     connection.request("PUT", f"/{path}")
     answer = connection.getresponse()
     answer.read()

@@ -45,14 +45,14 @@ def status(
         ocrlabel status s3://bucket/data/processed/train_pseudo_labels.parquet
     """
     from ocrlabel.cli.settings import from_environment
-    from ocrlabel.cli.wiring import make_runtime, place_of_output
+    from ocrlabel.cli.wiring import make_runtime, place_of_output, rescue_folders
     from ocrlabel.options import Options
     from ocrlabel.pipeline.status import read_status
 
     keys = from_environment()
     options = Options.of(keys.variables)
     place = place_of_output(labels, options, keys)
-    runtime = make_runtime(place.store, lambda _: None)
+    runtime = make_runtime(place.store, lambda _: None, rescue_folders(place, keys))
     found = run_async(read_status(runtime, place.layout, watch_s=watch_s))
     if as_json:
         print(json.dumps(told(found, options.price_per_page), ensure_ascii=False, indent=1))
@@ -94,6 +94,7 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
     rows += [("trouble", f"{one.worker}: {one.said.trouble}") for one in troubled[:_NAMED]]
     rows += worker_lines(found.workers, price_usd)
     rows += interruption_lines(found.workers, account, price_usd)
+    rows += [("rescue file", told) for told in found.rescued]
     reason = found.record.reason if found.record is not None else ""
     if reason and not found.complete and not found.a_part_was_asked_for:
         rows.append(("last stopped", reason.splitlines()[0]))
@@ -125,6 +126,7 @@ def told(found: Status, price_per_page_usd: float) -> dict[str, Any]:
             "perhaps_billed_pages": perhaps_pages,
             "perhaps_billed_usd": round(perhaps_pages * price_usd, 6),
         },
+        "rescued": list(found.rescued),
         "workers": [
             asdict(worker)
             | {

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from ocrlabel.dataset.sources import ImageDataset
     from ocrlabel.engines.upstage_keys import Key
 
-_GOES_ON = "all that was answered is saved: run the same command again to go on"
 _KINDS_SHOWN = 5
 _OTHER_HANDLES = 128  # child processes, tables, the loop, what libraries keep open
 _HANDLES_A_REQUEST = 3  # its connection, one to the store, and the file that it reads
@@ -128,7 +127,23 @@ def place_of_output(output: str, options: Options, keys: Keys) -> Place:
     return Place(open_store(str(path.parent), keys), layout, str(path.parent))
 
 
-def make_runtime(store: ObjectStore, emit: Callable[[Event], None]) -> Runtime:
+def rescue_folders(place: Place, keys: Keys) -> tuple[Path, ...]:
+    """Where answers go that the store does not take: the first of them that can be written.
+
+    Beside the output, the user's state folder, the temporary folder.
+    """
+    folders = [Path(place.root)] if place.is_local else []
+    state, home = keys.get("XDG_STATE_HOME"), keys.get("HOME")
+    if state or home:
+        folders.append(Path(state or f"{home}/.local/state") / "ocrlabel")
+    with contextlib.suppress(ConfigError):
+        folders.append(Path(temporary_folder()))
+    return tuple(folder for folder in folders if folder.is_absolute())
+
+
+def make_runtime(
+    store: ObjectStore, emit: Callable[[Event], None], rescue: tuple[Path, ...] = ()
+) -> Runtime:
     """The real runtime around a run."""
     return Runtime(
         store=store,
@@ -140,6 +155,7 @@ def make_runtime(store: ObjectStore, emit: Callable[[Event], None]) -> Runtime:
         me=clocks.this_worker(),
         alive=clocks.alive,
         emit=emit,
+        rescue_folders=rescue,
     )
 
 
@@ -311,10 +327,11 @@ async def label_dataset(
     """
     chosen = chosen or choose_engine(options, keys)
     options = within_handles(options, chosen.engine, clocks.raise_handle_limit())
-    runtime = make_runtime(place.store, _with_notice(chosen, display))
+    folders = rescue_folders(place, keys)
+    runtime = make_runtime(place.store, _with_notice(chosen, display), folders)
     stop = Stop(runtime.clock)
     with (
-        tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as scratch,
+        _scratch() as scratch,
         _signals(stop, options.grace_s, display, end_within),
         _deadline(stop, options),
     ):
@@ -344,6 +361,13 @@ def within_handles(options: Options, engine: Engine, handles: int) -> Options:
     return replace(options, concurrency=wanted and min(wanted, most))
 
 
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Removed in the end where it can be: with no handles left it cannot."""
+    return tempfile.TemporaryDirectory(
+        prefix="ocrlabel-", dir=temporary_folder(), ignore_cleanup_errors=True
+    )
+
+
 def _with_notice(chosen: Chosen, display: Display) -> Callable[[Event], None]:
     """The display, which also tells what is to be known of the engine: once, as a run begins."""
     untold = [chosen.notice] if chosen.notice else []
@@ -365,7 +389,7 @@ async def _dataset(
     try:
         dataset = await stop.or_drain(open_source(source, options, keys))
     except Draining:
-        raise Interrupted(stop.reason) from None
+        raise Interrupted(f"{stop.reason}; run the same command again to go on") from None
     try:
         yield dataset
     finally:
@@ -422,10 +446,10 @@ def _signals(
             loop.call_soon_threadsafe(drain, name)
         elif number != signal.SIGHUP or clocks.boot_s() > first_s[0] + _HUNG_UP_S:
             end_within(_GONE_S)
-            loop.call_soon_threadsafe(stop.now, f"stopped at once by {name}; {_GOES_ON}")
+            loop.call_soon_threadsafe(stop.now, f"stopped at once by {name}")
 
     def drain(name: str) -> None:
-        stop.drain(f"stopped by {name}; {_GOES_ON}", grace_s=grace_s)
+        stop.drain(f"stopped by {name}", grace_s=grace_s)
         again = f"{name} again stops at once; nothing is lost"
         display.say(f"{name}: saving what ends within {grace_s:.0f} s ({again})")
 
@@ -438,7 +462,7 @@ def _signals(
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 @contextlib.contextmanager
@@ -455,7 +479,7 @@ def _deadline(stop: Stop, options: Options) -> Iterator[None]:
 
     def due() -> None:
         grace_s = options.grace_s - max(0.0, clocks.boot_s() - began_s - wait_s)
-        stop.drain(f"the deadline is near; {_GOES_ON}", grace_s=grace_s)
+        stop.drain("the deadline is near", grace_s=grace_s)
 
     timer = asyncio.get_running_loop().call_later(wait_s, due)
     try:

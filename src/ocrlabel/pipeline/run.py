@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -51,16 +52,21 @@ from ocrlabel.pipeline.requests.request import Exchange, PaidRequests, ReadyQueu
 from ocrlabel.pipeline.requests.task_pool import TaskPool
 from ocrlabel.pipeline.retry_rounds import retry_round
 from ocrlabel.pipeline.run_context import Round, Run, RunInput
-from ocrlabel.pipeline.runtime import Draining, Runtime, Stop
+from ocrlabel.pipeline.runtime import AT_ONCE, CLEARING_UP_S, SAVING_S, Draining, Runtime, Stop
 from ocrlabel.pipeline.selection import Selection, select
 from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
-from ocrlabel.pipeline.state.journal import JournalCache, JournalWriter
+from ocrlabel.pipeline.state.journal import JournalCache, JournalWriter, Record
 from ocrlabel.pipeline.state.layout import Layout
+from ocrlabel.pipeline.state.rescue import take_in, write_rescue
+from ocrlabel.pipeline.state.run_store import RunStore
 from ocrlabel.pipeline.workers.heartbeat_loop import HeartbeatLoop
 from ocrlabel.pipeline.workers.limits import limits_of, say_limits
 from ocrlabel.wording import counted, usd
 
 _CHANGE = "change or lift it by"
+_GOES_ON = "all that was answered is saved: run the same command again to go on"
+_LAST_S = SAVING_S + 5.0
+"""After the grace: the store was given up, and the rescue file written, or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +101,13 @@ async def run(
     earlier; everything that was answered is saved by then, and the same call goes on.
     """
     counters = Counters(runtime.emit, stop, engine.price_per_page_usd)
-    runtime = replace(runtime, emit=counters)
+    runtime = replace(runtime, emit=counters, store=RunStore(runtime.store, stop))
     plan = _wanted_plan(runtime, layout, dataset, engine, options)
     wanted = Run(runtime, layout, plan, options, engine.price_per_page_usd)
     try:
         return await _run(wanted, dataset, engine, stop, counters, scratch, reuse)
     except Draining:
-        raise Interrupted(stop.reason) from None
+        raise _stopped(stop) from None
 
 
 async def _run(
@@ -114,48 +120,65 @@ async def _run(
     reuse: Reuse | None,
 ) -> Result:
     given = wanted.options
-    run = await join_plan(wanted)
-    await clear_replaced(run)
-    run = replace(run, options=(await limits_of(run)).hold_for(given))
-    worker = _worker(run, dataset, engine, stop, counters, reuse)
-    before = await read_record(run)
-    if before is not None and before.complete:
-        # run.json has their account: what a crash left of them must not be counted again
-        last = run.round(before.retries)
-        await clear_journals(last)
-        there = await own_results(run, keys=(run.layout.labels_key, run.layout.failures_key))
-        already = set(there.values()) <= {Standing.OURS, Standing.CORRECTED}
+    async with stop.ending(AT_ONCE):
+        run, before, already = await _joined(wanted)
+        worker = _worker(run, dataset, engine, stop, counters, reuse)
+    if before is not None:
         if not already:  # somebody deleted or destroyed one: it is made again
-            before = await publish(last, scratch)
+            async with stop.ending():
+                before = await publish(run.round(before.retries), scratch)
         if run.options.retry_failed is None:
             return _result(run, before, already=already)
-    else:
-        before = None
-        await own_results(run, replacing=True)
-    worker = replace(worker, known_limits=await say_limits(run, given))
-    _tell_limits(run, given)
-    options = run.options
-    selection = select(run.plan.rows, limit=options.limit, sample=options.sample, seed=options.seed)
-    found = await read_progress(run, selection)
-    run.runtime.emit(_started(worker, found, selection))
-    if found.tally.labelled + found.tally.failed == 0:
-        await refuse_without_images(dataset)
-    await engine.start()
+    async with stop.ending(AT_ONCE):
+        worker = replace(worker, known_limits=await say_limits(run, given))
+        _tell_limits(run, given)
+        options = run.options
+        selection = select(
+            run.plan.rows, limit=options.limit, sample=options.sample, seed=options.seed
+        )
+        found = await read_progress(run, selection)
+        run.runtime.emit(_started(worker, found, selection))
+        if found.tally.labelled + found.tally.failed == 0:
+            await refuse_without_images(dataset)
     try:
-        if before is None:
-            record = await record_now(run, found.tally, found.account, complete=False)
-            await hold_results(run, record)
-            await _read_all(worker, run.round(), selection, found.open_batches, scratch)
-            if not selection.everything(run.plan.rows):
-                record, layout = await write_partial(run, dataset, scratch), run.layout
-                keys = layout.partial_labels_key, layout.partial_failures_key
-                return Result(record, *keys, partial=True)
-            before = await finish(run.round(), scratch, stop)
-        if options.retry_failed is not None:
-            before = await _retry(worker, found, before, scratch)
-        return _result(run, before)
+        async with stop.ending(AT_ONCE):
+            await engine.start()
+            if before is None:
+                record = await record_now(run, found.tally, found.account, complete=False)
+                await hold_results(run, record)
+        async with stop.ending(_LAST_S):
+            if before is None:
+                await _read_all(worker, run.round(), selection, found.open_batches, scratch)
+                if not selection.everything(run.plan.rows):
+                    async with stop.ending():
+                        record, layout = await write_partial(run, dataset, scratch), run.layout
+                    keys = layout.partial_labels_key, layout.partial_failures_key
+                    return Result(record, *keys, partial=True)
+                before = await finish(run.round(), scratch, stop)
+            if options.retry_failed is not None:
+                before = await _retry(worker, found, before, scratch)
+            return _result(run, before)
     finally:
-        await engine.close()
+        with contextlib.suppress(TimeoutError):  # its processes end with this one
+            async with asyncio.timeout(CLEARING_UP_S if stop.draining else None):
+                await engine.close()
+
+
+async def _joined(wanted: Run) -> tuple[Run, RunRecord | None, bool]:
+    """The run, its record where it is finished, and whether its tables are there."""
+    run = await join_plan(wanted)
+    await clear_replaced(run)
+    run = replace(run, options=(await limits_of(run)).hold_for(wanted.options))
+    before = await read_record(run)
+    if before is None or not before.complete:
+        await take_in(run, merged_round=-1)
+        await own_results(run, replacing=True)
+        return run, None, False
+    await take_in(run, merged_round=before.retries)
+    # run.json has their account: what a crash left of them must not be counted again
+    await clear_journals(run.round(before.retries))
+    there = await own_results(run, keys=(run.layout.labels_key, run.layout.failures_key))
+    return run, before, set(there.values()) <= {Standing.OURS, Standing.CORRECTED}
 
 
 async def _retry(worker: Worker, found: RunProgress, before: RunRecord, scratch: Path) -> RunRecord:
@@ -202,8 +225,13 @@ async def _read_all(
     if stop.draining:
         ended, until_s = Interrupted(stop.reason), stop.grace_ends_s
         await hand_over(run, worker.dataset, scratch, stop, ended, until_s=until_s)
+        ended.args = _stopped(stop).args
         raise ended
     run.runtime.emit(AllSettled())
+
+
+def _stopped(stop: Stop) -> Interrupted:
+    return Interrupted(f"{stop.reason}; {_GOES_ON}")
 
 
 def _wanted_plan(
@@ -318,7 +346,12 @@ async def read_round(
     """
     run, options = worker.run, worker.run.options
     journals = JournalCache(round_)
-    journal = JournalWriter(round_, give_up_after_s=options.give_up_after, wrote=journals.wrote)
+    journal = JournalWriter(
+        round_,
+        stop=worker.stop,
+        give_up_after_s=options.give_up_after,
+        wrote=journals.wrote,
+    )
 
     async def refs(start: int, stop: int) -> Sequence[ImageRef]:
         return await asyncio.to_thread(worker.dataset.refs, start, stop)
@@ -381,20 +414,46 @@ async def read_round(
         asyncio.ensure_future(work)
         for work in (journal.run(), scheduler.keep(), heartbeats.keep(), watching)
     )
+    spare = os.open(os.devnull, os.O_RDONLY)  # for the rescue file, where no handle is left
+    ended: BaseException | None = None
     try:
-        try:
-            await _while_all_live(
-                tasks.work(), [writing, *others], worker.stop, grace_s=options.grace_s
-            )
-        finally:
-            journal.close()
-            await writing
+        await _while_all_live(
+            tasks.work(), [writing, *others], worker.stop, grace_s=options.grace_s
+        )
+    except BaseException as error:
+        ended = error
+        if isinstance(error, asyncio.CancelledError):  # whoever called us does not wait for a store
+            worker.stop.drain("cancelled by its caller", grace_s=0.0)
+        raise
     finally:
-        for one in (writing, *others):
-            one.cancel()
-        await asyncio.gather(writing, *others, return_exceptions=True)
-        await scheduler.release_all()
-        await heartbeats.end()
+        journal.close()
+        (gave_up,) = await asyncio.gather(writing, return_exceptions=True)
+        os.close(spare)
+        try:
+            if journal.unsaved:
+                await _rescue(worker, round_, journal.unsaved, [ended, gave_up])
+        finally:
+            for one in others:
+                one.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await scheduler.release_all()
+            await heartbeats.end()
+
+
+async def _rescue(
+    worker: Worker,
+    round_: Round,
+    unsaved: Sequence[tuple[int, Record]],
+    ended_by: Sequence[BaseException | None],
+) -> None:
+    """Keep what the store did not take. Raises Interrupted with what was done, or emits it."""
+    words = await write_rescue(round_, unsaved)
+    for error in ended_by:
+        if error is not None and not isinstance(error, OcrLabelError):
+            worker.run.runtime.emit(Notice("rescue", words))
+            return
+    reasons = [worker.stop.reason, *(str(error) for error in ended_by if error is not None), words]
+    raise Interrupted("\n  ".join(dict.fromkeys(filter(None, reasons))))
 
 
 async def _while_all_live(
@@ -409,7 +468,8 @@ async def _while_all_live(
             failed = next(error for one in others if one.done() and (error := one.exception()))
         if isinstance(failed, Exception):
             stop.drain(str(failed), grace_s=grace_s)
-            await main
+            with contextlib.suppress(Exception):  # the first cause is what is told
+                await main
         if failed is not None:
             raise failed
         await main

@@ -2,14 +2,18 @@
 
 Clock, sleep, randomness and the store come in as a `Runtime`, so that a test runs hours of a fleet
 in milliseconds. `Stop` ends a run in two steps: drain (what was sent may end), or now (what is
-under way is written down as unknown).
+under way is written down as unknown). Then every wait has a last moment, by one of three words:
+AT_ONCE, the end of the grace, or SAVING_S after it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+import contextlib
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from ocrlabel.pipeline.events import Event, Notice
@@ -18,6 +22,12 @@ from ocrlabel.storage.base import ObjectStore
 T = TypeVar("T")
 Alive: TypeAlias = Callable[[int, str], bool]
 """(pid, start mark) -> whether that very process still runs on this host."""
+AT_ONCE = -math.inf
+"""For `Stop.ending`: nothing that was paid for is under way."""
+SAVING_S = 3.0
+"""How long after the grace the store may take what was answered; then it goes to a rescue file."""
+CLEARING_UP_S = 2.0
+"""What is cancelled may take so long over it; then it is left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,7 @@ class Runtime:
     """clock: seconds that also pass while the machine sleeps (CLOCK_BOOTTIME); wall: Unix s.
 
     token gives a fresh random hex string; me is this worker; emit takes what is worth showing.
+    rescue_folders: where answers go that the store does not take, the best place first.
     """
 
     store: ObjectStore
@@ -54,6 +65,7 @@ class Runtime:
     me: Owner
     alive: Alive
     emit: Callable[[Event], None]
+    rescue_folders: tuple[Path, ...] = ()
     told: set[str] = field(default_factory=set)
 
     def tell_once(self, kind: str, message: str, *, about: str = "") -> None:
@@ -88,6 +100,7 @@ class Stop:
         self._draining = asyncio.Event()
         self.reason = ""
         self.grace_ends_s = 0.0
+        self._limits: dict[asyncio.Timeout, float] = {}
 
     @property
     def draining(self) -> bool:
@@ -102,11 +115,37 @@ class Stop:
             self.grace_ends_s = ends_s
         self.grace_ends_s = min(self.grace_ends_s, ends_s)
         self._draining.set()
+        for limit, after_grace_s in self._limits.items():
+            if not limit.expired():
+                limit.reschedule(self._last_moment(after_grace_s))
 
     def now(self, reason: str) -> None:
         """Give up what is under way as well, for this reason, whatever was said before."""
         self.drain(reason, grace_s=0.0)
         self.reason = reason
+
+    def _last_moment(self, after_grace_s: float) -> float | None:
+        """On the loop's clock; None while nothing is to end."""
+        if not self.draining:
+            return None
+        left_s = self.grace_ends_s + after_grace_s - self._clock()
+        return asyncio.get_running_loop().time() + max(0.0, left_s)
+
+    @contextlib.asynccontextmanager
+    async def ending(self, after_grace_s: float = 0.0) -> AsyncIterator[None]:
+        """What is inside ends by Draining so long after the grace, whatever it waits for."""
+        limit = asyncio.timeout_at(self._last_moment(after_grace_s))
+        try:
+            async with limit:
+                self._limits[limit] = after_grace_s
+                try:
+                    yield
+                finally:
+                    del self._limits[limit]
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise Draining from None
 
     async def wait_draining(self) -> None:
         """Return once draining begins."""
@@ -127,7 +166,7 @@ class Stop:
         finally:
             waiter.cancel()
             task.cancel()
-            await asyncio.wait({task, waiter})
+            await asyncio.wait({task, waiter}, timeout=CLEARING_UP_S)
 
     async def nap(self, sleep: Callable[[float], Awaitable[None]], wait_s: float) -> None:
         """Sleep, or raise Draining as soon as draining begins."""

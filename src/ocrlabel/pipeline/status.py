@@ -22,6 +22,7 @@ from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.runtime import Runtime
 from ocrlabel.pipeline.state.checkpoint import Checkpoints
 from ocrlabel.pipeline.state.layout import Layout
+from ocrlabel.pipeline.state.rescue import find_rescued
 from ocrlabel.pipeline.workers.heartbeat import (
     Beat,
     Heartbeats,
@@ -75,7 +76,7 @@ class Status:
 
     account: requests of lost workers are in it. active_s: seconds in which a worker was at it.
     images_per_s: of the workers at it; None where there is none. steady: enough was seen to judge
-    by how long the rest takes.
+    by how long the rest takes. rescued: what lies in rescue files of this machine, in words.
     """
 
     plan: Plan
@@ -87,6 +88,7 @@ class Status:
     images_per_s: float | None = None
     steady: bool = False
     limits: RunLimits = field(default_factory=RunLimits)
+    rescued: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -142,7 +144,11 @@ async def read_status(runtime: Runtime, layout: Layout, *, watch_s: float) -> St
             "  name the labels table that the run writes: ocrlabel status labels.parquet"
         )
     found = await _read_status(run, watch_s=watch_s)
-    return replace(found, limits=await limits_of(run))
+    merged_round = found.record.retries if found.record is not None and found.complete else -1
+    files = await find_rescued(run, merged_round=merged_round)
+    left = "not in the store yet: the next start on this machine takes it in"
+    rescued = tuple(one.note or f"{one.answers} in {one.path}, {left}" for one in files)
+    return replace(found, limits=await limits_of(run), rescued=rescued)
 
 
 async def _read_status(run: Run, *, watch_s: float) -> Status:

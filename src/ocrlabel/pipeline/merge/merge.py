@@ -66,7 +66,8 @@ async def finish(round_: Round, scratch: Path, stop: Stop) -> RunRecord:
     leases, outage = Leases(round_, duration_s=options.lease_s), Outage()
     while True:
         try:
-            found = await _found_or_merged(round_, leases, scratch)
+            async with stop.ending():
+                found = await _found_or_merged(round_, leases, scratch)
         except StoreUnavailable as error:
             if outage.failed(runtime.clock()):
                 runtime.emit(Notice("store", f"{error}; waiting for it"))

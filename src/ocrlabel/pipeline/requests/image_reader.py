@@ -104,6 +104,8 @@ class RowReader:
         breaker, runtime = self.exchange.breaker, self.exchange.run.runtime
         await self.exchange.refusals.wait_for_room()
         while True:
+            if self.exchange.journal.is_waiting:
+                await self.exchange.stop.or_drain(self.exchange.journal.until_it_takes())
             match breaker.gate(runtime.clock()):
                 case Wait(until):
                     nap_s = max(0.05, until - runtime.clock())

@@ -134,7 +134,7 @@ class Exchange:
             self._unsent(state, claim)
             raise LeaseLost
         late = claim is not None and not claim.may_be_sent(self.run.runtime.clock())
-        if late or (self.breaker.is_open and not probing):
+        if late or self.journal.is_waiting or (self.breaker.is_open and not probing):
             self._unsent(state, claim)
             self._not_sent(probing=probing)
             return None

@@ -17,7 +17,7 @@ from ocrlabel.pipeline.requests.image_reader import RowReader
 from ocrlabel.pipeline.requests.outage import Outage
 from ocrlabel.pipeline.requests.request import LeaseLost, NotNow
 from ocrlabel.pipeline.run_context import Run
-from ocrlabel.pipeline.runtime import Draining, Stop
+from ocrlabel.pipeline.runtime import CLEARING_UP_S, Draining, Stop
 
 _LOOK_S = 0.25
 _STORE_PAUSE_S = 2.0
@@ -70,7 +70,8 @@ class TaskPool:
         finally:
             for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._tasks:  # what does not end is left alone: answers are to be saved
+                await asyncio.wait(self._tasks, timeout=CLEARING_UP_S)
         if self._fatal is not None:
             raise self._fatal
 
@@ -160,9 +161,6 @@ class TaskPool:
 
     async def _must_wait(self, item: WorkItem, error: StoreUnavailable) -> None:
         """Put a row back that a store failed on."""
-        if self.reader.exchange.journal.is_broken:
-            self._stop_for(error)
-            return
         self.scheduler.put_back(item, at_s=self.run.runtime.clock() + _STORE_PAUSE_S)
         await self._store_down(error, self._no_outcomes)
 

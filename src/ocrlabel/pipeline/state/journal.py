@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import gzip
 import hashlib
 import json
 import zlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from ocrlabel.errors import ConfigError, RunMismatch, StoreUnavailable
+from ocrlabel.errors import ConfigError, Interrupted, RunMismatch, StoreUnavailable
 from ocrlabel.forms import Form
 from ocrlabel.labels import (
     Attempt,
@@ -35,6 +36,7 @@ from ocrlabel.labels import (
 )
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.run_context import Round
+from ocrlabel.pipeline.runtime import Draining, Stop
 from ocrlabel.pipeline.state.layout import stored_under
 from ocrlabel.storage.base import NotStored
 
@@ -60,7 +62,7 @@ Record: TypeAlias = Labelled | Failed | Tried
 def encode_records(records: Iterable[Record]) -> bytes:
     """Records as the bytes of one journal object."""
     lines = "\n".join(
-        json.dumps(_line(record), ensure_ascii=False, separators=(",", ":")) for record in records
+        json.dumps(to_json(record), ensure_ascii=False, separators=(",", ":")) for record in records
     )
     return gzip.compress(lines.encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0)
 
@@ -72,7 +74,7 @@ def decode_records(data: bytes, *, where: str) -> list[Record]:
             raise EOFError("it is empty")  # noqa: TRY301 -- gzip takes nothing for an empty text
         text = gzip.decompress(data).decode("utf-8", "surrogatepass")
         # split by the newline alone: splitlines would cut at U+2028 inside a text
-        return [_record(json.loads(line)) for line in text.split("\n") if line]
+        return [from_json(json.loads(line)) for line in text.split("\n") if line]
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise RunMismatch(
             f"{where} cannot be read ({type(error).__name__}: {error})\n"
@@ -151,7 +153,8 @@ _LABELLED = Form(
 )
 
 
-def _line(record: Record) -> dict[str, Any]:
+def to_json(record: Record) -> dict[str, Any]:
+    """One record as plain values."""
     if isinstance(record, Tried):
         return {"t": "tried", "key": record.key, "attempt": _ATTEMPT(record.attempt)}
     if isinstance(record, Failed):
@@ -159,7 +162,8 @@ def _line(record: Record) -> dict[str, Any]:
     return _EVERY.write(record) | {"t": "labelled"} | _LABELLED.write(record)
 
 
-def _record(line: dict[str, Any]) -> Record:
+def from_json(line: dict[str, Any]) -> Record:
+    """The record of one line. Raises KeyError, TypeError or ValueError where it is none."""
     match line["t"]:
         case "tried":
             return Tried(line["key"], *_attempts_from([line["attempt"]]))
@@ -198,7 +202,6 @@ def _rank(outcome: Outcome) -> tuple[bool, bool, int, str]:
 
 @dataclass(slots=True)
 class _Waiting:
-    batch: int
     record: Record
     saved: asyncio.Future[None] | None
 
@@ -213,35 +216,52 @@ class JournalWriter:
         self,
         round_: Round,
         *,
+        stop: Stop,
         give_up_after_s: float,
         wrote: Callable[[int, str, list[Record]], None],
     ) -> None:
+        self._round = round_
         self._runtime = round_.runtime
-        self._keys = round_.keys
+        self._stop = stop
         self._wrote = wrote
         self._give_up_after_s = give_up_after_s
-        self._waiting: list[_Waiting] = []
+        self._waiting: dict[int, list[_Waiting]] = {}
         self._more = asyncio.Event()
         self._closing = False
-        self._broken: StoreUnavailable | ConfigError | None = None
+        self._takes = asyncio.Event()
+        self._takes.set()
+        self._ended_by: BaseException | None = None
 
     @property
-    def is_broken(self) -> bool:
-        """An answer could not be saved for as long as an outage may last: nothing more is."""
-        return self._broken is not None
+    def is_waiting(self) -> bool:
+        """A put has failed, and none has succeeded since: what is paid for now may be lost."""
+        return self._ended_by is not None or not self._takes.is_set()
 
-    async def save(self, batch: int, record: Record) -> None:
-        """Return once the record is in the store. Raises what the store said when it cannot be."""
-        if self._broken is not None:
-            raise self._broken
+    @property
+    def unsaved(self) -> list[tuple[int, Record]]:
+        """Batch and record of all that is not in the store."""
+        return [(batch, one.record) for batch, ones in self._waiting.items() for one in ones]
+
+    async def until_it_takes(self) -> None:
+        """Return once a put has succeeded again. Raises what ended the writer."""
+        await self._takes.wait()
+        if self._ended_by is not None:
+            raise self._ended_by
+
+    def save(self, batch: int, record: Record) -> asyncio.Future[None]:
+        """Done once the record is in the store. Raises what ended the writer before that."""
         saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(batch, record, saved))
-        self._more.set()
-        await saved
+        self._add(batch, _Waiting(record, saved))
+        if self._ended_by is not None:
+            _fail(saved, self._ended_by)
+        return saved
 
     def note(self, batch: int, record: Record) -> None:
         """Write the record with the next put, without waiting for it."""
-        self._waiting.append(_Waiting(batch, record, None))
+        self._add(batch, _Waiting(record, None))
+
+    def _add(self, batch: int, one: _Waiting) -> None:
+        self._waiting.setdefault(batch, []).append(one)
         self._more.set()
 
     def close(self) -> None:
@@ -250,58 +270,78 @@ class JournalWriter:
         self._more.set()
 
     async def run(self) -> None:
-        """Write until closed."""
-        group: list[_Waiting] = []
+        """Write until closed. Raises Interrupted when the store took nothing for too long."""
         try:
             while not (self._closing and not self._waiting):
                 await self._more.wait()
                 self._more.clear()
-                group, self._waiting = self._waiting, []
-                if group:
-                    await self._write(group)
-        finally:
+                for batch in list(self._waiting):
+                    await self._write(batch)
+        except BaseException as error:
             # nobody may wait for a writer that has ended
-            for one in (*group, *self._waiting):
+            self._ended_by = error
+            self._takes.set()
+            for one in chain.from_iterable(self._waiting.values()):
                 if one.saved is not None and not one.saved.done():
-                    one.saved.cancel()
+                    _fail(one.saved, error)
+            raise
 
-    async def _write(self, group: list[_Waiting]) -> None:
-        by_batch: dict[int, list[_Waiting]] = defaultdict(list)
-        for one in group:
-            by_batch[one.batch].append(one)
-        if self._broken is None:
-            try:
-                for batch, ones in by_batch.items():
-                    await self._put(batch, [one.record for one in ones])
-            except _NOT_NOW as error:
-                self._broken = error
-        for one in group:
-            if one.saved is None or one.saved.done():
-                continue
-            if self._broken is not None:
-                one.saved.set_exception(self._broken)
-            else:
+    async def _write(self, batch: int) -> None:
+        ones = list(self._waiting[batch])
+        await self._put(batch, [one.record for one in ones])
+        del self._waiting[batch][: len(ones)]
+        if not self._waiting[batch]:
+            del self._waiting[batch]
+        else:
+            self._more.set()
+        for one in ones:
+            if one.saved is not None and not one.saved.done():
                 one.saved.set_result(None)
 
     async def _put(self, batch: int, records: list[Record]) -> None:
         """Put one journal object, patiently: it may hold answers that were paid for."""
-        data = encode_records(records)
-        key = self._keys.journal(
-            batch, self._runtime.me.worker, hashlib.sha256(data).hexdigest()[:32]
-        )
-        began = self._runtime.clock()
+        key, data = journal_object(self._round, batch, self._runtime.me.worker, records)
+        began_s = self._runtime.clock()
         for wait_s in chain(_STORE_RETRY_S, repeat(_STORE_RETRY_S[-1])):
             try:
                 await self._runtime.store.put(key, data)
             except _NOT_NOW as error:
-                if self._runtime.clock() - began > self._give_up_after_s:
-                    raise
-                notice = f"{error}; answers wait in memory, trying again"
+                self._takes.clear()
+                if self._is_over(began_s):
+                    raise Interrupted(f"the store took no more answers: {error}") from error
+                notice = f"{error}; answers wait in memory, nothing is sent, trying again"
                 self._runtime.emit(Notice("store", notice))
-                await self._runtime.sleep(wait_s)
+                await self._rest(wait_s)
             else:
+                self._takes.set()
                 self._wrote(batch, key, records)
                 return
+
+    def _is_over(self, began_s: float) -> bool:
+        now_s = self._runtime.clock()
+        if self._stop.draining:
+            return now_s >= self._stop.grace_ends_s
+        return now_s - began_s > self._give_up_after_s
+
+    async def _rest(self, wait_s: float) -> None:
+        if self._stop.draining:
+            await self._runtime.sleep(min(wait_s, _STORE_RETRY_S[0]))
+            return
+        with contextlib.suppress(Draining):
+            await self._stop.nap(self._runtime.sleep, wait_s)
+
+
+def _fail(saved: asyncio.Future[None], error: BaseException) -> None:
+    saved.set_exception(error)
+    saved.exception()  # whoever waited for it may have been cancelled: that is no fault
+
+
+def journal_object(
+    round_: Round, batch: int, worker: str, records: Sequence[Record]
+) -> tuple[str, bytes]:
+    """Key and bytes of one object: named by its writer and its bytes."""
+    data = encode_records(records)
+    return round_.keys.journal(batch, worker, hashlib.sha256(data).hexdigest()[:32]), data
 
 
 @dataclass(slots=True)

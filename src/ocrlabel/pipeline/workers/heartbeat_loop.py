@@ -11,6 +11,7 @@ from ocrlabel.pipeline.budget.budget import BudgetClient, cap_pages
 from ocrlabel.pipeline.events import CapChanged, Event, Fleet, Notice
 from ocrlabel.pipeline.rate.fleet import ALONE, NOTHING, Heartbeat, Member, Share
 from ocrlabel.pipeline.rate.limiter import RatePool
+from ocrlabel.pipeline.requests.outage import Outage
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.workers.heartbeat import Beat, Heartbeats, WorkerReport
 from ocrlabel.pipeline.workers.limits import LimitsChange, changes_since, in_words, not_known
@@ -57,7 +58,7 @@ class HeartbeatLoop:
 
     async def keep(self) -> None:
         """Beat for as long as the worker works."""
-        settled_in = False
+        settled_in, outage = False, Outage()
         while True:
             try:
                 await self.beat()
@@ -66,7 +67,12 @@ class HeartbeatLoop:
                     await self.beat()
                     settled_in = True
             except StoreUnavailable as error:
-                self.run.runtime.emit(Notice("store", f"{error}; no heartbeat, the share may end"))
+                if outage.failed(self.run.runtime.clock()):
+                    text = f"{error}; no heartbeat, the share may end"
+                    self.run.runtime.emit(Notice("store", text))
+                await self.run.runtime.sleep(_AWAITED_S)  # a full disk fails without a wait
+                continue
+            outage.over()
             interval_s = min(self.run.options.lease_s / 3, _LONGEST_S)
             if self._member.is_awaited() or not self._member.let_in:
                 interval_s = min(interval_s, _AWAITED_S)
