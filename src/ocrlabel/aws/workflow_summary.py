@@ -85,11 +85,7 @@ class Followed:
 
 
 def estimate(
-    inputs: RunInputs,
-    rows: int,
-    sizing: Sizing,
-    bills: Mapping[str, Sequence[CostLine]],
-    notice: str = "",
+    inputs: RunInputs, rows: int, sizing: Sizing, bills: Mapping[str, Sequence[CostLine]]
 ) -> str:
     """What is about to be submitted, and what it will cost. bills: OCR, machines, the rest."""
     options = inputs.options
@@ -116,7 +112,6 @@ def estimate(
             f"## Labelling {code_span(inputs.dataset)}",
             table(("before it starts", ""), asked),
             table(("estimate", "USD"), costs),
-            *([f"**{plain(notice)}**"] if notice else []),
         ]
     )
 

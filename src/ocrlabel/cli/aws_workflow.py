@@ -68,11 +68,9 @@ def check(context: typer.Context) -> None:
 
     bills = _bills(aws, inputs, rows, sizing)
     notice = cap_notice(inputs.options, rows, next(iter(bills.values()))[0])
-    text = workflow_summary.estimate(inputs, rows, sizing, bills, notice)
-    _files().summarise(text)
-    typer.echo(text)
-    if notice:
-        typer.echo(f"::warning::{notice}")
+    text = workflow_summary.estimate(inputs, rows, sizing, bills)
+    _files().summarise(f"{text}\n\n**{notice}**" if notice else text)
+    typer.echo(f"{text}\n::warning::{notice}" if notice else text)
 
 
 def submit(context: typer.Context) -> None:
