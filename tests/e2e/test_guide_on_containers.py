@@ -584,9 +584,16 @@ def local_image(guide: Guide, rehearsal: Rehearsal) -> None:
         "docker build -f scripts/cloud/Dockerfile.batch --target local -t batch-processor:local .\n"
         "docker tag batch-processor:local $ECR_URI:local\n"
         "docker push $ECR_URI:local\n"
-        "sed 's|batch-processor:latest|batch-processor:local|' aws/batch-job-definition.json "
-        ">local.json\n"
+        'sed \'s|batch-processor:latest|batch-processor:local|; s|"2048"|"4096"|; '
+        's|"value": "1"|"value": "2"|\' aws/batch-job-definition.json >local.json\n'
         "aws batch register-job-definition --cli-input-json file://local.json"
+    )
+    # moto's ECR has no registry behind it: what was pushed is told to it
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
+    rehearsal.client("ecr").put_image(
+        repositoryName="batch-processor",
+        imageManifest=json.dumps({**manifest, "layers": []}),
+        imageTag="local",
     )
 
 
