@@ -245,7 +245,9 @@ def test_a_checkpoint_that_is_gone_is_named_with_the_ways_on():
 
     with pytest.raises(RunMismatch, match="batch 1 is gone") as caught:
         run_virtual(story())
-    assert "--fresh" in str(caught.value)
+    assert "backup" in str(caught.value)
+    assert "--reuse-from" in str(caught.value)
+    assert "--fresh" not in str(caught.value), "it pays for everything again"
     assert engine.asked.total() == 20
 
 

@@ -91,7 +91,7 @@ def policy(
 
     For example:
 
-        ocrlabel aws policy deployer-jobs --account 123456789012 --region ap-northeast-2
+        ocrlabel aws policy deployer-jobs --account 123456789012 --region us-east-1
 
         ocrlabel aws policy deployer-stack > deployer-stack.json
 
