@@ -168,7 +168,8 @@ def _digest(data: bytes) -> str:
 def _write(folder: Path, name: str, data: bytes) -> None:
     """All or nothing, readable by this user alone, and on the disk before it returns."""
     _, most_handles = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most_handles, most_handles))
+    with contextlib.suppress(ValueError, OSError):  # macOS takes no limit that is none
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most_handles, most_handles))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = folder / f".{name}.{secrets.token_hex(4)}.part"
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
