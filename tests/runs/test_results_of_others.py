@@ -16,13 +16,13 @@ from PIL import Image, ImageDraw
 from ocrlabel.cli.settings import from_environment
 from ocrlabel.cli.wiring import open_store
 from ocrlabel.dataset.labels_table import read_labels, write_changed
-from ocrlabel.errors import RunMismatch
+from ocrlabel.errors import EngineUnusable, KeyRefused, RunMismatch
 from ocrlabel.options import Options
 from ocrlabel.pipeline.state.layout import of_dataset
 from tests.support.clock import run_virtual
 from tests.support.command import ocrlabel
 from tests.support.faults import PowerCut
-from tests.support.runs import LAYOUT, BillingEngine, go, made
+from tests.support.runs import LAYOUT, BillingEngine, go, labels, made
 from tests.support.s3 import REGION, make_bucket, moto_server
 from tests.support.stores import DictStore
 
@@ -255,6 +255,85 @@ def test_tables_of_a_merge_that_died_before_its_last_word_are_the_runs_own():
     known, retried = run_virtual(story())
     assert known.already
     assert retried.record.retries == 1
+
+
+class DiesOnceItPutDown(DictStore):
+    """The power goes right after the n-th table was put down, and before it is written."""
+
+    left = -1
+
+    async def put_if_absent(self, key, data):
+        done = await super().put_if_absent(key, data)
+        self.left -= "/written/" in key
+        if not self.left:
+            self.left = -1
+            raise PowerCut
+        return done
+
+
+def as_an_earlier_version_left_it(store):
+    """Nothing was put down by then, and no table says so."""
+    for key in [key for key in store.objects if "/written/" in key]:
+        del store.objects[key]
+    for key in (LAYOUT.labels_key, LAYOUT.failures_key):
+        table = pq.read_table(io.BytesIO(store.objects[key]))
+        said = {
+            name: said for name, said in table.schema.metadata.items() if b"put_down" not in name
+        }
+        out = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata(said), out)
+        store.objects[key] = out.getvalue()
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_tables_of_an_earlier_version_are_the_runs_own_also_where_a_merge_of_this_one_died(nth):
+    store = DiesOnceItPutDown()
+    rows, engine = made(10, absent=[3]), BillingEngine()
+
+    async def story():
+        await go(store, rows, engine)
+        as_an_earlier_version_left_it(store)
+        store.left = nth
+        with pytest.raises(PowerCut):
+            await go(store, rows, engine, Options(retry_failed=()), worker="w2")
+        known = await go(store, rows, engine, worker="w3")
+        return known, await go(store, rows, engine, Options(retry_failed=()), worker="w4")
+
+    known, retried = run_virtual(story())
+    assert known.already
+    assert retried.record.retries == 1
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_in_a_bucket_a_dataset_may_be_named_as_a_table_of_anothers(first):
+    store, names = DictStore(), ["train", "train_failures"]
+
+    async def story():
+        for number in (first, 1 - first):
+            layout = of_dataset(names[number])
+            await go(store, made(5), BillingEngine(), worker=f"w{number}", layout=layout)
+        return [await labels(store, of_dataset(name).labels_key) for name in names]
+
+    assert [len(found) for found in run_virtual(story())] == [5, 5]
+
+
+def test_a_run_that_goes_on_after_it_ended_with_nothing_holds_its_names_again():
+    store, engine = DictStore(), BillingEngine()
+    one, two = of_dataset("train", prefix="one"), of_dataset("train", prefix="two")
+
+    async def other():
+        await asyncio.sleep(1.0)
+        with pytest.raises(RunMismatch, match="did not write"):
+            await go(store, made(20), engine, worker="w3", layout=two)
+
+    async def story():
+        refused = BillingEngine(trouble=lambda *_: KeyRefused("no credit", status=403))
+        with pytest.raises(EngineUnusable):
+            await go(store, made(10), refused, layout=one)
+        return await asyncio.gather(go(store, made(10), engine, worker="w2", layout=one), other())
+
+    done, _ = run_virtual(story())
+    assert engine.asked.total() == done.record.labelled == 10
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a_failures.parquet", "a_run.json"])

@@ -25,7 +25,7 @@ from ocrlabel.pipeline.budget.account import Account
 from ocrlabel.pipeline.budget.attempts import KnownAttempts
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.leases.leases import Closed, Free, Lease, LeaseMark, Leases
-from ocrlabel.pipeline.merge.ownership import Standing, look, own_results, put_down
+from ocrlabel.pipeline.merge.ownership import PUT_DOWN, Standing, look, own_results, put_down
 from ocrlabel.pipeline.merge.result_tables import finished_rows, write_tables
 from ocrlabel.pipeline.merge.run_record import (
     RUN_RECORD,
@@ -306,6 +306,7 @@ def table_info(run: Run) -> dict[str, str]:
         "engine": run.plan.engine,
         "engine_options": json.dumps(dict(run.plan.options), sort_keys=True),
         "source": run.plan.source,
+        PUT_DOWN: "true",
     }
 
 

@@ -1,10 +1,10 @@
 """Whose the files are that a run would write: it writes over its own, and over nothing else.
 
 Before a run writes a table it puts that table's sha256 down (`written/`): a table that is there and
-is not among them was changed since, or is somebody else's. Of a run that an earlier version
-finished no sha256 is known: there the run id in the table's metadata decides. run.json tells by its
-run id, a report by the one in its head. run.json is also what a run holds its names by: it is put
-if absent before anything is paid, beside the tables, where every other run looks.
+is not among them was changed since, or is somebody else's. One that an earlier version wrote does
+not say that it was put down: there the run id in the table's metadata decides. run.json tells by
+its run id, a report by the one in its head. run.json is also what a run holds its names by: it is
+put if absent before anything is paid, beside the tables, where every other run looks.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from ocrlabel.wording import counted
 
 IMPORTED = "import "
 """How `ocrlabel import` signs a table: it holds what a person corrected, and stays."""
+PUT_DOWN = "put_down"
+"""A table's word that its sha256 was put down before it was written."""
 _HEAD_BYTES = 8192
 _REPORT = b'<meta name="generator" content="ocrlabel">'
 _REPORT_OF = re.compile(rb'<meta name="ocrlabel-run" content="([^"]+)">')
@@ -93,9 +95,11 @@ async def _find(run: Run, keys: Collection[str]) -> dict[str, Found]:
 
 def _of_other_runs(layout: Layout) -> Iterator[str]:
     """run.json of the runs whose tables would have names of this run's tables."""
-    for key in (layout.failures_key, layout.partial_labels_key, layout.partial_failures_key):
-        yield f"{key.removesuffix('.parquet')}_run.json"
     labels = layout.labels_key.removesuffix(".parquet")
+    if layout.run_key == f"{labels}_run.json":
+        # else it is named after the dataset, and so are those beside it: `train_failures` is one
+        for key in (layout.failures_key, layout.partial_labels_key, layout.partial_failures_key):
+            yield f"{key.removesuffix('.parquet')}_run.json"
     for ending in _OTHER_NAMES:
         if labels.endswith(ending):
             yield f"{labels.removesuffix(ending).removesuffix('_pseudo_labels')}_run.json"
@@ -149,7 +153,8 @@ def _table(run: Run, file: BinaryIO, written: Collection[str] | None) -> Found:
         return owner
     if not is_whole(file):
         return Standing.DESTROYED, ""
-    return (Standing.OTHERS, "it was changed since this run wrote it") if written else owner
+    changed = Standing.OTHERS, "it was changed since this run wrote it"
+    return changed if PUT_DOWN in info else owner
 
 
 def sha256_of(file: BinaryIO) -> str:
@@ -190,7 +195,9 @@ async def hold_results(run: Run, record: RunRecord) -> None:
     key, data = run.layout.run_key, RUN_RECORD.encode(record)
     if not await run.runtime.store.put_if_absent(key, data):
         standing, _ = await look(run, key)
-        if await read_record(run) is None and standing is not Standing.OTHERS:
+        own = await read_record(run)
+        holds = own is not None and not _has_ended_with_nothing(own)
+        if not holds and standing is not Standing.OTHERS:
             await run.runtime.store.put(key, data)
     await own_results(run, replacing=True)
 
