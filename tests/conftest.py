@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -50,7 +51,11 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_settings_of_this_machine(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Neither keys, profiles nor endpoints of whoever runs the tests change what they show."""
+    """Neither keys, profiles nor endpoints of whoever runs the tests change what they show.
+
+    Nor does nohup: processes that tests start inherit whether a hang-up is ignored.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if pytestconfig.getoption("--live"):
         yield
         return

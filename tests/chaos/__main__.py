@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -42,6 +43,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=200, help="how many")
     parser.add_argument("--stores", default=",".join(stores_here()), help="of these, in turns")
     given = parser.parse_args()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # workers inherit what nohup makes of it
     stores = tuple(name for name in get_args(Store) if name in given.stores.split(","))
     return campaign([draw(given.first + number, stores) for number in range(given.seeds)])
 

@@ -6,6 +6,7 @@ from functools import partial
 
 from ocrlabel.cli import clocks
 from ocrlabel.engines.children import ChildPool
+from ocrlabel.labels import Document
 from ocrlabel.options import Options
 from ocrlabel.pipeline.run import run
 from ocrlabel.pipeline.runtime import Stop
@@ -23,7 +24,8 @@ def test_only_images_that_kill_their_process_alone_have_crashed_it(tmp_path):
 
     async def story():
         real = replace(runtime(store), clock=clocks.boot_s, wall=clocks.wall_s, sleep=asyncio.sleep)
-        engine = OpensInChildren(ChildPool(partial(DeadlyWork, str(tmp_path)), 2, timeout_s=30.0))
+        work = partial(DeadlyWork, str(tmp_path))
+        engine = OpensInChildren(ChildPool(work, 2, result=Document, timeout_s=30.0))
         await run(
             real,
             LAYOUT,

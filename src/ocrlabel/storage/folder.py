@@ -41,7 +41,7 @@ def temporary_folder() -> str:
             f"user {os.getuid()} can write no temporary file: {error.strerror}\n"
             "  set TMPDIR to a folder with room that can be written to; in a container with a"
             " read-only root /tmp is a volume, of which the image must say VOLUME /tmp and whose"
-            " it is (mode 1777), as scripts/cloud/Dockerfile.batch does"
+            " it is (mode 1777)"
         ) from error
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
-from ocrlabel.aws import doctor
+from ocrlabel.aws.ready import check_secret
 from ocrlabel.aws.secret_value import fetch_secret
-from tests.support.aws import ACCOUNT, CONFIG, REGION, aws_at, reset
+from tests.support.aws import ACCOUNT, REGION, aws_at, reset
 
 NAMES = ["upstage-api-key", "upstage-secret", "ocr-apikey", "keys/ocr"]
 
@@ -29,7 +27,7 @@ def arns(aws, name: str) -> tuple[str, str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_doctor_finds_it_by_either_arn(aws, name):
     for arn in arns(aws, name):
-        check = doctor._secret(aws, dataclasses.replace(CONFIG, secret_arn=arn))
+        check = check_secret(aws, arn)
         assert check.ok, check
         assert arn in check.why
 
@@ -45,7 +43,7 @@ def test_where_aws_takes_a_names_end_for_its_own_that_is_said(aws):
     # those characters cause Secrets Manager to assume that you're specifying a complete ARN"
     # (Secrets Manager, DescribeSecret; read 2026-11-28). moto finds it all the same.
     arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:ocr-apikey"
-    check = doctor._secret(aws, dataclasses.replace(CONFIG, secret_arn=arn))
+    check = check_secret(aws, arn)
     assert not check.ok
     assert "give it whole" in check.why
 
@@ -53,6 +51,6 @@ def test_where_aws_takes_a_names_end_for_its_own_that_is_said(aws):
 @pytest.mark.parametrize("key", ["your-api-key-here", "up_...", "<key>", "a key", "up_key\nmore"])
 def test_what_is_stored_and_no_key_is_named_and_not_repeated(aws, key):
     made = aws.client("secretsmanager").create_secret(Name="x", SecretString=key)
-    check = doctor._secret(aws, dataclasses.replace(CONFIG, secret_arn=made["ARN"]))
+    check = check_secret(aws, made["ARN"])
     assert not check.ok
     assert key not in check.why
