@@ -37,7 +37,11 @@ class SleepsAt(DictStore):
         here = self.merging and self.calls == self.n
         if here and self.when == "before":
             self.wakes_s = clock() + HOUR_S
-        await self._asleep()
+        try:
+            await self._asleep()
+        except BaseException:
+            call.close()  # it was given up in its sleep
+            raise
         result = await call
         if here and self.when == "after":
             self.wakes_s = clock() + HOUR_S
