@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import secrets
 import signal
 import subprocess
 import time
@@ -85,7 +86,8 @@ def rescued(said: str) -> Path:
 )
 def test_a_bucket_that_takes_nothing_more(tmp_path, inputs, fault):
     with moto_server() as s3_url, flaky_proxy(s3_url) as proxy:
-        make_bucket(s3_url, "bucket")
+        bucket = f"gone-{secrets.token_hex(8)}"  # moto's buckets are those of its whole process
+        make_bucket(s3_url, bucket)
         aws = {
             "AWS_ENDPOINT_URL": proxy.url,
             "AWS_ACCESS_KEY_ID": "testing",
@@ -93,7 +95,7 @@ def test_a_bucket_that_takes_nothing_more(tmp_path, inputs, fault):
             "AWS_REGION": "us-east-1",
         }
         with service(tmp_path, **aws) as (fake, machine):
-            command = ("run", "images", "--output", "s3://bucket/labels.parquet")
+            command = ("run", "images", "--output", f"s3://{bucket}/labels.parquet")
 
             def breaks(pid: int) -> None:
                 proxy.always = fault
