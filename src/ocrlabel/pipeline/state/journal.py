@@ -325,7 +325,7 @@ class JournalWriter:
 
     async def _rest(self, wait_s: float) -> None:
         if self._stop.draining:
-            await self._runtime.sleep(min(wait_s, _STORE_RETRY_S[0]))
+            await self._runtime.sleep(_STORE_RETRY_S[0])
             return
         with contextlib.suppress(Draining):
             await self._stop.nap(self._runtime.sleep, wait_s)

@@ -450,6 +450,43 @@ def test_a_put_that_fails_is_tried_again_after_longer_and_longer_waits_and_says_
     ]
 
 
+@pytest.mark.parametrize(
+    ("signalled_s", "tries_s"),
+    [
+        (0.5, [0.0, 0.5, 1.5, 2.5, 3.5, 4.5]),
+        # a signal ends the wait of ten seconds that it is in
+        (10.0, [0.0, 1.0, 3.0, 8.0, 10.0, 11.0, 12.0, 13.0, 14.0]),
+    ],
+)
+def test_after_a_signal_it_tries_every_second_until_the_grace_is_over(signalled_s, tries_s):
+    async def story():
+        tried_s = []
+
+        class Counts(Refuses):
+            async def put(self, key, data):
+                tried_s.append(clock() - 1000.0)
+                await super().put(key, data)
+
+        stop = Stop(clock)
+        journal = JournalWriter(
+            run_of(runtime(Counts(StoreUnavailable("down"), clock() + 1e9))).round(),
+            stop=stop,
+            give_up_after_s=GIVE_UP_AFTER_S,
+            wrote=lambda *_: None,
+        )
+        writing = asyncio.ensure_future(journal.run())
+        saving = asyncio.ensure_future(journal.save(0, tried(1)))
+        await sleep(signalled_s)
+        stop.drain("a signal", grace_s=4.0)
+        with pytest.raises(Interrupted):
+            await saving
+        with pytest.raises(Interrupted):
+            await writing
+        return tried_s
+
+    assert run_virtual(story()) == tries_s
+
+
 def test_it_gives_up_only_after_the_time_for_which_an_outage_may_last():
     async def story():
         # tries at 0, 1 and 3 s: at 3 s exactly it goes on, at 8 s it has given up
