@@ -106,7 +106,7 @@ class RatePool:
             while True:
                 now = self.clock()
                 at, name = self._soonest(now, cost)
-                if (until := min(self.pauses().values(), default=now)) > now + PATIENCE_S:
+                if (until := min(self.pauses().values())) > now + PATIENCE_S:
                     raise Paused(until)
                 if ready is not None and at - now <= NEAR_S:
                     await ready(at)
