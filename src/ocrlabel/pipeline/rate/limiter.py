@@ -56,12 +56,11 @@ class NoLanes(Exception):
         self.reasons = dict(reasons)
 
 
+@dataclass(eq=False)
 class Paused(Exception):
     """Every lane is paused until then (the pool's clock), which is long."""
 
-    def __init__(self, until: float) -> None:
-        super().__init__(until)
-        self.until = until
+    until: float
 
 
 @dataclass(slots=True, kw_only=True)

@@ -17,11 +17,13 @@ from ocrlabel.pipeline.rate.limiter import (
     LATE_FOR_TURN,
     MARGIN,
     NEAR_S,
+    PATIENCE_S,
     STORM_LONGEST_S,
     Gcra,
     LaneRate,
     LatencyEstimate,
     NoLanes,
+    Paused,
     RatePool,
     Slot,
     lane_caps,
@@ -423,6 +425,25 @@ def test_a_pool_without_keys_left_says_why():
         assert rate.retired() == {"a": "401: wrong key", "b": "403: no credit"}
 
     run_virtual(story())
+
+
+@pytest.mark.parametrize(("asked_s", "is_long"), [(PATIENCE_S, False), (PATIENCE_S + 0.5, True)])
+def test_a_wait_until_the_first_of_all_paused_keys_is_told_where_it_is_long(asked_s, is_long):
+    async def story() -> float:
+        rate = pool(Lane("a", 3.0), Lane("b", 3.0), rps=6.0)
+        one, other = await rate.acquire(), await rate.acquire()
+        now_s = clock()
+        rate.throttled(one, 300.0)
+        rate.throttled(other, asked_s)
+        assert {one.lane, other.lane} == {"a", "b"}
+        if not is_long:
+            return (await rate.acquire()).sent_at - now_s
+        with pytest.raises(Paused) as caught:
+            await rate.acquire()
+        assert clock() == now_s, "it is told at once"
+        return caught.value.until - now_s
+
+    assert run_virtual(story()) == pytest.approx(asked_s, abs=1.0)
 
 
 def test_local_engines_cost_nothing():

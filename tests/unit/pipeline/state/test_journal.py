@@ -450,6 +450,27 @@ def test_a_put_that_fails_is_tried_again_after_longer_and_longer_waits_and_says_
     ]
 
 
+def test_who_waits_until_the_store_takes_again_hears_of_it_or_of_the_end():
+    async def story(until_s: float):
+        journal = writer(Refuses(StoreUnavailable("down"), clock() + until_s))
+        await journal.until_it_takes()  # nothing has failed yet
+        writing = asyncio.ensure_future(journal.run())
+        saving = asyncio.ensure_future(journal.save(0, tried(1)))
+        await sleep(0.5)
+        began_s = clock()
+        try:
+            await journal.until_it_takes()
+        finally:
+            waited_s = clock() - began_s
+            journal.close()
+            await asyncio.gather(saving, writing, return_exceptions=True)
+        return waited_s
+
+    assert run_virtual(story(2.0)) == pytest.approx(2.5)  # tries at 0, 1 and 3 s
+    with pytest.raises(Interrupted, match="down"):
+        run_virtual(story(1e9))
+
+
 @pytest.mark.parametrize(
     ("signalled_s", "tries_s"),
     [
