@@ -50,6 +50,8 @@ class Standing(Enum):
 
 Found: TypeAlias = tuple[Standing, str]
 """What there is, and why it is nothing of ours."""
+Written: TypeAlias = Mapping[str, Collection[str]]
+"""sha256 of all tables that a run put down, by its id; of those that it replaced too."""
 
 
 async def own_results(
@@ -80,7 +82,13 @@ async def own_results(
 
 async def _find(run: Run, keys: Collection[str]) -> dict[str, Found]:
     layout, store = run.layout, run.runtime.store
-    written = {one.key.rpartition("/")[2] async for one in store.list(run.keys.written(""))}
+    written = {
+        run_id: {
+            one.key.rpartition("/")[2]
+            async for one in store.list(layout.of_run(run_id).written(""))
+        }
+        for run_id in (run.plan.run_id, *run.plan.replaces)
+    }
     found = {key: await look(run, key, written) for key in keys or layout.results}
     wrecks = {key: why for key, (one, why) in found.items() if one is Standing.DESTROYED and why}
     if wrecks and not [one async for one in store.list(run.keys.merged)]:
@@ -105,11 +113,8 @@ def _of_other_runs(layout: Layout) -> Iterator[str]:
             yield f"{labels.removesuffix(ending).removesuffix('_pseudo_labels')}_run.json"
 
 
-async def look(run: Run, key: str, written: Collection[str] | None = None) -> Found:
-    """What there is under one of these names.
-
-    written: sha256 of all tables that the run wrote; without it a table's own word is believed.
-    """
+async def look(run: Run, key: str, written: Written | None = None) -> Found:
+    """What there is under one of these names. Without `written` a table's own word is believed."""
     sizes = [one.size_bytes async for one in run.runtime.store.list(key) if one.key == key]
     if not sizes:
         return Standing.ABSENT, ""
@@ -137,24 +142,26 @@ def _owner(run: Run, run_id: str, otherwise: str) -> Found:
     return Standing.OTHERS, f"{_OF_RUN}{run_id}" if run_id else otherwise
 
 
-def _table(run: Run, file: BinaryIO, written: Collection[str] | None) -> Found:
+def _table(run: Run, file: BinaryIO, written: Written | None) -> Found:
     try:
         info = table_info(file)
     except DatasetError:
         return Standing.DESTROYED, "it cannot be read as a table"
-    owner = _owner(run, info.get("run_id", ""), "it is no table that ocrlabel run wrote")
+    run_id = info.get("run_id", "")
+    owner = _owner(run, run_id, "it is no table that ocrlabel run wrote")
     if owner[0] is not Standing.OURS:
         return owner
     if changed_by := info.get("changed_by"):
         by_hand = changed_by.startswith(IMPORTED)
         standing = Standing.CORRECTED if by_hand else Standing.OTHERS
         return standing, f"it was changed by {changed_by}"
-    if written is None or sha256_of(file) in written:
+    if written is None or sha256_of(file) in written[run_id]:
         return owner
     if not is_whole(file):
         return Standing.DESTROYED, ""
-    changed = Standing.OTHERS, "it was changed since this run wrote it"
-    return changed if PUT_DOWN in info else owner
+    # of an earlier version, or of a replaced run that is being cleared away: nothing to hold it to
+    unproven = PUT_DOWN not in info or (run_id != run.plan.run_id and not written[run_id])
+    return owner if unproven else (Standing.OTHERS, "it was changed since this run wrote it")
 
 
 def sha256_of(file: BinaryIO) -> str:
