@@ -20,7 +20,7 @@ from types import CodeType, FrameType
 
 from PIL import Image
 
-OCRLABEL = (sys.executable, "-c", "from ocrlabel.cli.main import main; main()")
+OCRLABEL = (sys.executable, "-m", "ocrlabel")
 
 
 def called(home: Path, address: str) -> set[CodeType]:

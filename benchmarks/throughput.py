@@ -28,7 +28,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OCRLABEL = (sys.executable, "-c", "from ocrlabel.cli.main import main; main()")
+OCRLABEL = (sys.executable, "-m", "ocrlabel")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -108,6 +110,17 @@ def test_a_hang_up_that_was_ignored_at_the_start_stays_ignored(tmp_path, inputs)
         until(lambda: fake.stats()["in_flight"] > 3)
         assert signalled(process, signal.SIGHUP).status == 0
         judge_rows(inputs, written(tmp_path))
+
+
+def test_ctrl_c_while_the_command_is_loaded_just_ends_it():
+    command = [sys.executable, "-X", "importtime", "-m", "ocrlabel", "run", "images"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        loading = iter(process.stderr)
+        next(line for line in loading if "typer" in line)
+        process.send_signal(signal.SIGINT)
+        rest = "".join(loading)
+    assert process.returncode == -signal.SIGINT
+    assert "Traceback" not in rest
 
 
 @pytest.mark.parametrize("log", ["lines", "json", "bar"])

@@ -29,7 +29,7 @@ from tests.support.process import until
 
 ROOT = Path(__file__).parents[2]
 RUNNER = (sys.executable, "-m", "runners.batch_pseudo_labels_aws")
-COMMAND = (sys.executable, "-c", "from ocrlabel.cli.main import main; main()")
+COMMAND = (sys.executable, "-m", "ocrlabel")
 _PLAIN = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 _AS_A_USER = ("unshare", "--user", "--map-root-user", *_PLAIN[1:])
 

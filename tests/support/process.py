@@ -14,7 +14,6 @@ from pathlib import Path
 
 from tests.support.command import Ran
 
-_RUN = "from ocrlabel.cli.main import main; main()"
 _LONGEST_S = 120.0
 
 
@@ -28,7 +27,7 @@ class Machine:
     def start(self, *args: str, **variables: str) -> subprocess.Popen[str]:
         """Start a command; its output is kept in pipes."""
         return subprocess.Popen(
-            [sys.executable, "-c", _RUN, *args],
+            [sys.executable, "-m", "ocrlabel", *args],
             cwd=self.home,
             env=self._environment(variables),
             stdout=subprocess.PIPE,
@@ -51,7 +50,7 @@ def quiet(machine: Machine, *args: str, **variables: str) -> Iterator[subprocess
     """A command whose output goes to files, so that nobody needs to read it; killed at the end."""
     with (machine.home / "out.txt").open("w") as out, (machine.home / "err.txt").open("w") as err:
         process = subprocess.Popen(
-            [sys.executable, "-c", _RUN, *args],
+            [sys.executable, "-m", "ocrlabel", *args],
             cwd=machine.home,
             env=machine._environment(variables),
             stdout=out,

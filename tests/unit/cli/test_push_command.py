@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.support.s3 import Fault, Proxy, flaky_proxy, make_bucket, raw_keys
 
-COMMAND = (sys.executable, "-c", "from ocrlabel.cli.main import main; main()", "push")
+COMMAND = (sys.executable, "-m", "ocrlabel", "push")
 Start = Callable[..., subprocess.Popen[str]]
 
 
