@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test mutants chaos check cloud render cover format bench dist lock clean
+.PHONY: help setup demo test mutants chaos million check cloud render cover format bench dist lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -34,6 +34,9 @@ mutants: $(VENV)/.dev ## break the promise's modules line by line: tests must no
 
 chaos: $(VENV)/.dev ## the fault campaign: 200 runs with everything going wrong (ARGS="--seeds 5")
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+million: $(VENV)/.dev ## a million rows in a bucket of a real S3 server, killed half way (half an hour)
+	$(BIN)/python -m benchmarks.scale --paid 0 --rows 1000000 --tasks 64 --seaweed
 
 check: $(VENV)/.dev ## lint, types, and who may import whom
 	$(BIN)/ruff check

@@ -1,19 +1,25 @@
-"""An S3 server (moto) that counts requests by kind: `python -m benchmarks.counting_s3`.
+"""S3 servers that count requests by kind: moto, and SeaweedFS, which can hold a million rows.
 
-It prints its address; each line it is sent is answered with the counts since the last one.
+`python -m benchmarks.counting_s3` is moto's process: it prints its address; each line it is sent is
+answered with the counts since the last one.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import httpx2
+
+from tests.support.seaweed import free_ports, seaweed_server
 
 
 @dataclass
@@ -21,16 +27,40 @@ class Counting:
     """A counting server in a process of its own."""
 
     url: str
-    process: subprocess.Popen[str]
+    requests: Callable[[], Counter[str]]
+    """What the server saw since it was asked last, by kind: PUT, LIST, GET, ..."""
 
-    def requests(self) -> Counter[str]:
-        """What the server saw since it was asked last, by kind: PUT, LIST, GET, ..."""
-        print(file=self.process.stdin, flush=True)
-        return Counter(json.loads(next(iter(self.process.stdout or ()))))
+
+@dataclass
+class Counted:
+    """What SeaweedFS shows of its requests (a HEAD counts as a GET)."""
+
+    metrics: str
+    before: Counter[str] = field(default_factory=Counter)
+
+    def since_last(self) -> Counter[str]:
+        """By kind."""
+        seen: Counter[str] = Counter()
+        for line in httpx2.get(self.metrics).text.splitlines():
+            if found := _REQUESTS.match(line):
+                seen[found[1]] += int(float(found[2]))
+        new, self.before = seen - self.before, seen
+        return new
+
+
+_REQUESTS = re.compile(r'SeaweedFS_s3_request_total\{.*type="(\w+)".*\} (\S+)')
 
 
 @contextmanager
-def counting_s3() -> Iterator[Counting]:
+def counting_seaweed() -> Iterator[Counting]:
+    """Start one; it ends with the block."""
+    (port,) = free_ports(1)
+    with seaweed_server(port) as url:
+        yield Counting(url, Counted(f"http://127.0.0.1:{port}/metrics").since_last)
+
+
+@contextmanager
+def counting_moto() -> Iterator[Counting]:
     """Start one; it ends with the block."""
     command = [sys.executable, "-m", "benchmarks.counting_s3"]
     with subprocess.Popen(
@@ -40,8 +70,13 @@ def counting_s3() -> Iterator[Counting]:
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
+
+        def since_last() -> Counter[str]:
+            print(file=process.stdin, flush=True)
+            return Counter(json.loads(next(iter(process.stdout or ()))))
+
         try:
-            yield Counting(next(iter(process.stdout or ()), "").strip(), process)
+            yield Counting(next(iter(process.stdout or ()), "").strip(), since_last)
         finally:
             process.terminate()
 

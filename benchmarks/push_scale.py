@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.counting_s3 import counting_s3
+from benchmarks.counting_s3 import counting_moto
 
 WORK = """
 import asyncio, resource, sys, tempfile, time
@@ -83,7 +83,7 @@ def make_bucket(url: str) -> None:
 def main() -> None:
     given = [int(argument) for argument in sys.argv[1:]]
     count, size_bytes = (given + [2_000, 10_000][len(given) :])[:2]
-    with tempfile.TemporaryDirectory() as folder, counting_s3() as server:
+    with tempfile.TemporaryDirectory() as folder, counting_moto() as server:
         began_s = time.perf_counter()
         make_images(Path(folder), count, size_bytes)
         print(f"{count:,} images of {size_bytes / 1000:.0f} kB made in ", end="")

@@ -1,14 +1,14 @@
 """What a run in a bucket costs besides its pages: S3 requests, memory, time to resume and to merge.
 
     python -m benchmarks.scale [--paid 500] [--rows 100000] [--batch 500] [--tasks N]
-    python -m benchmarks.scale --paid 0 --rows 1000000 --tasks 64 --folder
+    python -m benchmarks.scale --paid 0 --rows 1000000 --tasks 64 --seaweed   (make million)
 
 Run from the repository's root. paid: one worker of the guide's runner at 20 requests/s against the
 fake service. rows: a packed table read by the scripted engine, which costs nothing; the worker is
 killed half way and goes on. tasks: rows that it reads at once; what they answer meanwhile shares a
-put to the journal. folder: the state in a folder, by `ocrlabel run`; moto walks through all keys
-for every list, so that a million rows take it hours. Requests are counted by the S3 server (moto,
-in a process of its own, whose speed bounds the figures of time). Linux only.
+put to the journal. folder: the state in a folder, by `ocrlabel run`. Requests are counted by the
+S3 server, whose speed bounds the figures of time: moto, which walks through all keys for every
+list, so that a million rows take it hours, or SeaweedFS. Linux only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.counting_s3 import Counting, counting_s3
+from benchmarks.counting_s3 import Counting, counting_moto, counting_seaweed
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
@@ -210,8 +210,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--tasks", type=int, default=0, help="default: what the engine takes")
     parser.add_argument("--folder", action="store_true", help="the state in a folder, not in S3")
+    parser.add_argument("--seaweed", action="store_true", help="SeaweedFS instead of moto")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home, counting_s3() as server:
+    counting = counting_seaweed if args.seaweed else counting_moto
+    with tempfile.TemporaryDirectory() as home, counting() as server:
         if args.paid:
             paid(server, Path(home), args.paid)
         if args.rows:

@@ -33,8 +33,11 @@ _WHO = {
 
 
 @contextmanager
-def seaweed_server() -> Iterator[str]:
-    """A server with the credentials of `tests.support.s3`; gives its address."""
+def seaweed_server(metrics_port: int = 0) -> Iterator[str]:
+    """A server with the credentials of `tests.support.s3`; gives its address.
+
+    metrics_port: where it shows what it has counted; 0 for nowhere.
+    """
     with tempfile.TemporaryDirectory(prefix="seaweed-") as home:
         folder = Path(home)
         (folder / "s3.json").write_text(json.dumps(_WHO))
@@ -46,6 +49,7 @@ def seaweed_server() -> Iterator[str]:
         command += [f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
         command += ["-s3.autoCreateBucket=false"]
         command += ["-master.telemetry=false", "-volume.max=200", "-master.volumeSizeLimitMB=256"]
+        command += [f"-metricsPort={metrics_port}"]
         for place, role in enumerate(_ROLES):
             command += [f"-{role}.port={ports[place]}"]
             command += [f"-{role}.port.grpc={ports[place + len(_ROLES)]}"]
