@@ -5,6 +5,7 @@ The judge knows the inputs, the service's own log and what was written, nothing 
 
 from __future__ import annotations
 
+import math
 import signal
 from collections import Counter
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ from tests.support.process import pause, until
 KEYS = "up_one@20/6000"
 SLACK_S = 2.0
 """A request counts as on its way for so long, and so does an answer: the machine is busy."""
+_STORE_RETRY_S = 10.0
+"""So long after its store is back a worker may still hold what the store did not take."""
 VARIABLES = {
     "UPSTAGE_API_KEYS": KEYS,
     "OCRLABEL_ENGINE": "upstage",
@@ -107,6 +110,8 @@ class _Player:
     played: Played
     trouble_since_s: float | None = None
     trouble_until_s: float = 0.0
+    trouble_began_s: float = 0.0
+    relieved_s: float = -math.inf
     endings: list[Ending] = field(default_factory=list)
     killed: list[Worker] = field(default_factory=list)
 
@@ -151,7 +156,7 @@ class _Player:
         """End a trouble of the store whose time is over; without a time, any."""
         if self.trouble_since_s is not None and (at_s is None or at_s > self.trouble_until_s):
             self.site.trouble(None)
-            self.trouble_since_s = None
+            self.trouble_since_s, self.relieved_s = None, now_s()
 
     def _happen(self, what: Happening) -> None:
         faults = self.played.faults
@@ -163,7 +168,8 @@ class _Player:
                     faults[f"SIG{name}"] += 1
             case StoreTrouble(kind, for_s):
                 self.site.trouble(what)
-                self.trouble_since_s = self.trouble_since_s or now_s()
+                if self.trouble_since_s is None:
+                    self.trouble_since_s = self.trouble_began_s = now_s()
                 self.trouble_until_s = now_s() + for_s
                 faults[
                     "full disk" if self.played.schedule.store == "disk" else f"store {kind}"
@@ -191,7 +197,8 @@ class _Player:
             worker.signal(signal.SIGKILL)
             self.killed.append(worker)
             # what waits in memory for its store goes with the process
-            self.played.lost.append((self.trouble_since_s or began_s, began_s))
+            waits = self.trouble_since_s or began_s < self.relieved_s + _STORE_RETRY_S
+            self.played.lost.append((self.trouble_began_s if waits else began_s, began_s))
             return
         first, *second = name.split()
         self.endings.append(Ending(worker))
