@@ -37,7 +37,7 @@ from tests.support.process import pause, until
 KEYS = "up_one@20/6000"
 SLACK_S = 2.0
 """A request counts as on its way for so long, and so does an answer: the machine is busy."""
-_STORE_RETRY_S = 10.0
+_STORE_RETRY_S = 45.0
 """So long after its store is back a worker may still hold what the store did not take."""
 VARIABLES = {
     "UPSTAGE_API_KEYS": KEYS,
