@@ -34,6 +34,7 @@ from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.fleet import COMMAND, RUNNER, Fleet, Worker, fleet
 from tests.support.process import pause, until
+from tests.support.seaweed import WEED
 
 USD_PER_1000 = {"PUT": 0.005, "POST": 0.005, "LIST": 0.005, "GET": 0.0004, "HEAD": 0.0004}
 """us-east-1, S3 Standard; deletes (POST ?delete) are free and counted as if they were not."""
@@ -212,6 +213,7 @@ def main() -> None:
     parser.add_argument("--folder", action="store_true", help="the state in a folder, not in S3")
     parser.add_argument("--seaweed", action="store_true", help="SeaweedFS instead of moto")
     args = parser.parse_args()
+    require(not args.seaweed or bool(WEED), "no SeaweedFS here: its wheel is for x86-64 alone")
     counting = counting_seaweed if args.seaweed else counting_moto
     with tempfile.TemporaryDirectory() as home, counting() as server:
         if args.paid:

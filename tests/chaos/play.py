@@ -37,7 +37,7 @@ from tests.support.process import pause, until
 KEYS = "up_one@20/6000"
 SLACK_S = 2.0
 """A request counts as on its way for so long, and so does an answer: the machine is busy."""
-_STORE_RETRY_S = 45.0
+HELD_S = 45.0
 """So long after its store is back a worker may still hold what the store did not take."""
 VARIABLES = {
     "UPSTAGE_API_KEYS": KEYS,
@@ -108,10 +108,10 @@ class _Player:
     site: Site
     service: Running
     played: Played
-    trouble_since_s: float | None = None
-    trouble_until_s: float = 0.0
-    trouble_began_s: float = 0.0
+    trouble_began_s: float = -math.inf
+    trouble_until_s: float = -math.inf
     relieved_s: float = -math.inf
+    held_since_s: float = -math.inf
     endings: list[Ending] = field(default_factory=list)
     killed: list[Worker] = field(default_factory=list)
 
@@ -125,13 +125,17 @@ class _Player:
                 pause(event.then_s)
                 self._relieve(now_s())
                 self._happen(event.what)
-                if not self._living() and self.trouble_since_s is None:
+                if not self._living() and not self._in_trouble:
                     site.start()
         finally:
             self._relieve()
             self.service.control({"fail": "", "outage": ""})
         self._judge_endings()
         self._finish()
+
+    @property
+    def _in_trouble(self) -> bool:
+        return self.trouble_began_s > self.relieved_s
 
     def _living(self) -> list[Worker]:
         return [worker for worker in self.site.workers if not worker.over]
@@ -144,7 +148,7 @@ class _Player:
             lambda: (
                 self._requests() >= seen
                 or not self._living()
-                or now_s() > (self.trouble_until_s if self.trouble_since_s else give_up_s)
+                or now_s() > (self.trouble_until_s if self._in_trouble else give_up_s)
             )
         )
 
@@ -154,9 +158,9 @@ class _Player:
 
     def _relieve(self, at_s: float | None = None) -> None:
         """End a trouble of the store whose time is over; without a time, any."""
-        if self.trouble_since_s is not None and (at_s is None or at_s > self.trouble_until_s):
+        if self._in_trouble and (at_s is None or at_s > self.trouble_until_s):
             self.site.trouble(None)
-            self.trouble_since_s, self.relieved_s = None, now_s()
+            self.relieved_s = now_s()
 
     def _happen(self, what: Happening) -> None:
         faults = self.played.faults
@@ -168,8 +172,10 @@ class _Player:
                     faults[f"SIG{name}"] += 1
             case StoreTrouble(kind, for_s):
                 self.site.trouble(what)
-                if self.trouble_since_s is None:
-                    self.trouble_since_s = self.trouble_began_s = now_s()
+                if not self._in_trouble:
+                    self.trouble_began_s = now_s()
+                    if self.trouble_began_s > self.relieved_s + HELD_S:
+                        self.held_since_s = self.trouble_began_s
                 self.trouble_until_s = now_s() + for_s
                 faults[
                     "full disk" if self.played.schedule.store == "disk" else f"store {kind}"
@@ -181,7 +187,7 @@ class _Player:
                 self._foreign(name, place)
                 faults[f"foreign {name}"] += 1
             case Joined(few_handles):
-                if self.trouble_since_s is None:
+                if not self._in_trouble:
                     self.site.start(few_handles)
                     faults["joined" if few_handles is None else "few handles"] += 1
 
@@ -197,15 +203,17 @@ class _Player:
             worker.signal(signal.SIGKILL)
             self.killed.append(worker)
             # what waits in memory for its store goes with the process
-            waits = self.trouble_since_s or began_s < self.relieved_s + _STORE_RETRY_S
-            self.played.lost.append((self.trouble_began_s if waits else began_s, began_s))
+            waits = self._in_trouble or began_s < self.relieved_s + HELD_S
+            self.played.lost.append((self.held_since_s if waits else began_s, began_s))
             return
         first, *second = name.split()
+        is_ending = any(ending.worker is worker for ending in self.endings)
         self.endings.append(Ending(worker))
         worker.signal(signal.Signals[f"SIG{first}"])
         if second:
             pause(0.3)
             worker.signal(signal.Signals[f"SIG{second[0]}"])
+        if second or is_ending:
             # a second one asks to end at once: what is under way is given up
             self.played.lost.append((began_s, now_s() + SLACK_S))
 
