@@ -35,7 +35,7 @@ mutants: $(VENV)/.dev ## break the promise's modules line by line: tests must no
 chaos: $(VENV)/.dev ## the fault campaign: 200 runs with everything going wrong (ARGS="--seeds 5")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-million: $(VENV)/.dev ## a million rows in a bucket of a real S3 server, killed half way (half an hour)
+million: $(VENV)/.dev ## a million rows in a bucket of a real S3 server, killed half way
 	$(BIN)/python -m benchmarks.scale --paid 0 --rows 1000000 --tasks 64 --seaweed
 
 check: $(VENV)/.dev ## lint, types, and who may import whom

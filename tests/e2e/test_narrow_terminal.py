@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
-from tests.support.process import _RUN, Machine
+from tests.support.process import Machine
 
 IMAGES = 30
 _STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -29,7 +29,7 @@ def on_terminal(machine: Machine, columns: int, *args: str) -> tuple[int, list[s
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = machine._environment({"OCRLABEL_LOG": "auto", "TERM": "xterm"})
     process = subprocess.Popen(
-        [sys.executable, "-c", _RUN, *args],
+        [sys.executable, "-m", "ocrlabel", *args],
         cwd=machine.home,
         env=environment,
         stdin=its,
