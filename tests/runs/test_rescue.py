@@ -92,9 +92,7 @@ def test_the_last_words_name_the_file_and_count_the_answers_and_the_next_start_t
         assert [f"{count} answers are in {path}" in one for one in found.rescued] == [True]
         assert run.files == [path]
         record, said = await run.goes_on()
-        assert said == [
-            f"{count} answers are taken in from {path}, where an earlier start left them"
-        ]
+        assert said == [f"{count} answers are taken in from {path}, where another start left them"]
         assert not run.files
         assert len(await labels(run.store)) == ROWS
         return run.engine, record
@@ -276,3 +274,35 @@ def test_where_another_worker_asked_meanwhile_a_row_is_labelled_once_and_both_ar
         assert not run.files
         assert (wasted, at_risk) == (count, 0)
         assert account.billed_pages == billed
+
+
+def test_a_living_worker_takes_it_in_before_it_asks_again_what_the_other_one_asked(tmp_path):
+    living = {"w1": True}
+
+    def on_one_machine(made):
+        return replace(made, alive=lambda _pid, _started: living["w1"])
+
+    async def story():
+        run = Story(tmp_path)
+        plain = run.runtime
+        run.runtime = lambda *given, **named: on_one_machine(plain(*given, **named))
+
+        async def first():
+            words = await run.loses_its_store()
+            living["w1"] = False
+            return words
+
+        async def second():
+            await sleep(1.0)
+            return await run.goes_on()
+
+        return run, *await asyncio.gather(first(), second())
+
+    run, words, (record, said) = run_virtual(story())
+    count = int(words.partition(" answers are")[0].rpartition(" ")[2])
+    assert count > 1
+    assert [f"{count} answers are taken in from" in text for text in said] == [True]
+    assert not run.files
+    assert set(run.engine.billed.values()) == {1}
+    assert record.account.billed_pages == record.account.stored_pages == ROWS
+    assert not record.account.at_risk_pages

@@ -390,6 +390,7 @@ async def read_round(
             journals=journals,
             budget=worker.budget,
             queue=ReadyQueue(worker.pool.rate_now),
+            take_in=partial(take_in, run, merged_round=round_.number - 1),
         )
     tasks = TaskPool(
         run=run,

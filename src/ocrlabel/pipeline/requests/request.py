@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from ocrlabel.engines.base import Engine, NeverSent
 from ocrlabel.errors import (
@@ -367,13 +368,17 @@ def _no_keys(reasons: Mapping[str, str]) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class PaidRequests:
-    """Asks for images that must be paid for: reserve, claim, send, pay."""
+    """Asks for images that must be paid for: reserve, claim, send, pay.
+
+    take_in: brings what workers of this machine that have ended could not save into the journal.
+    """
 
     exchange: Exchange
     claimer: AttemptClaimer
     journals: JournalCache
     budget: BudgetClient
     queue: ReadyQueue
+    take_in: Callable[[], Coroutine[Any, Any, None]]
 
     async def ask(
         self, state: ImageState, valid: Callable[[], bool], *, pages: int, probing: bool
@@ -440,14 +445,19 @@ class PaidRequests:
         theirs = await self.claimer.newest(state.key, state.row.batch, pages)
         if theirs is None:
             return None
-        journal = await self.journals.fresh(theirs.batch)
-        if (outcome := journal.by_key.get(state.key)) is not None:
-            self.claimer.forget(state.key)
-            return copy(state.row, outcome)
-        known = journal.tried.get(state.key, ())
-        if all(attempt.number != theirs.number for attempt in known):
+        for looked_for_lost in (False, True):
+            journal = await self.journals.fresh(theirs.batch)
+            if (outcome := journal.by_key.get(state.key)) is not None:
+                self.claimer.forget(state.key)
+                return copy(state.row, outcome)
+            known = journal.tried.get(state.key, ())
+            if any(attempt.number == theirs.number for attempt in known):
+                break
             if not self._is_over(theirs):
                 return NotNow(runtime.clock() + LOOK_AGAIN_S)
+            if not looked_for_lost:
+                await self.exchange.stop.or_drain(self.take_in())
+        else:
             unknown = never_answered(theirs)
             self.exchange.journal.note(state.row.batch, Tried(state.key, unknown))
             known = (*known, unknown)

@@ -3,9 +3,10 @@
 The file goes to the first of the runtime's `rescue_folders` that can be written, and holds one
 journal record a line, with its run, round, batch and worker. Its name tells the run and the
 sha256 of its bytes, so that one that is damaged is never read. Every start puts what belongs to
-its run into the journal, before it claims anything: where somebody asked for the same image
-meanwhile, readers resolve it as they do any other duplicate. A file is deleted once the store has
-said that it has all of it.
+its run into the journal, before it claims anything, and so does a worker before it asks again
+what another one of this machine asked for and did not save. Where somebody asked for the same
+image meanwhile, readers resolve it as they do any other duplicate. A file is deleted once the
+store has said that it has all of it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from ocrlabel.labels import Labelled
-from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.run_context import Round, Run
 from ocrlabel.pipeline.state.journal import Record, from_json, journal_object, to_json
 from ocrlabel.wording import counted
@@ -92,15 +92,15 @@ async def take_in(run: Run, *, merged_round: int) -> None:
     """
     for found in await find_rescued(run, merged_round=merged_round):
         if found.note:
-            run.runtime.emit(Notice("rescue", found.note))
+            run.runtime.tell_once("rescue", found.note, about=str(found.path))
             continue
         for (number, batch, worker), records in found.groups.items():
             key, data = journal_object(run.round(number), batch, worker, records)
             await run.runtime.store.put(key, data)
         with contextlib.suppress(OSError):
             found.path.unlink()
-        taken = f"taken in from {found.path}, where an earlier start left them"
-        run.runtime.emit(Notice("rescue", f"{found.answers} {taken}"))
+        taken = f"taken in from {found.path}, where another start left them"
+        run.runtime.tell_once("rescue", f"{found.answers} {taken}")
 
 
 async def find_rescued(run: Run, *, merged_round: int = -1) -> list[RescueFile]:
