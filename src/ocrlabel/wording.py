@@ -24,6 +24,29 @@ def usd(amount: float) -> str:
     return f"{amount:,.2f} USD" if amount >= 10 else f"{amount:.4f} USD"
 
 
+def ratio(value: float, places: int = 3, *, sign: str = "") -> str:
+    """0.667. More places where it would look like all or nothing: 3,012 of 3,013 is 0.9997."""
+    return _told_apart(value, places, 1.0, sign)
+
+
+def percent(value: float, places: int = 1) -> str:
+    """66.7%, under the rule of `ratio`."""
+    return f"{_told_apart(value * 100, places, 100.0)}%"
+
+
+def rounded(value: float, places: int = 4) -> float:
+    """A share as a number, under the rule of `ratio`."""
+    return float(ratio(value, places))
+
+
+def _told_apart(number: float, places: int, whole: float, sign: str = "") -> str:
+    for more in range(places, 12):
+        text = f"{number:{sign}.{more}f}"
+        if float(text) not in {0.0, whole}:
+            return text
+    return f"{number:{sign}.{places}f}"
+
+
 def duration(seconds: float) -> str:
     """42 s, 18 min, 2 h 05 min."""
     if seconds < 90:

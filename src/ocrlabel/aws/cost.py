@@ -19,7 +19,7 @@ from typing import Any, Final
 from ocrlabel.aws.jobs import Job
 from ocrlabel.aws.session import Aws, AwsRefused, translated
 from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
-from ocrlabel.wording import usd
+from ocrlabel.wording import percent, usd
 
 # Per image, at most: one read of the image; an ask before and a journal after each answer.
 S3_GETS_PER_IMAGE: Final = 1.2
@@ -235,7 +235,7 @@ def comparison(used: Compute, prices: Prices) -> list[tuple[str, str, str, str]]
         whole = total(lines)
         saving = FARGATE_SPOT_SAVES if name == FARGATE_SPOT else UNKNOWN
         if not whole.unknown and not full.unknown and full.usd:
-            saving = f"{1 - whole.usd / full.usd:.0%}" if name != ON_DEMAND else "-"
+            saving = percent(1 - whole.usd / full.usd, 0) if name != ON_DEMAND else "-"
         price = source[name]
         amount = UNKNOWN if whole.unknown else f"{whole.usd:,.4f}"
         rows.append((name, amount, saving, price.source))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ocrlabel.wording import counted
+from ocrlabel.wording import counted, percent
 
 if TYPE_CHECKING:
     from ocrlabel import LabelResult
@@ -96,7 +96,7 @@ def _show(by_kind: dict[str, Found]) -> None:
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
+    return "-" if share is None else percent(share)
 
 
 def _show_places(folder: Path, written: DemoFolder, result: LabelResult) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.wording import counted
+from ocrlabel.wording import counted, percent
 
 if TYPE_CHECKING:
     from ocrlabel.fake.answers import AnswerSource
@@ -216,7 +216,7 @@ def _summary(stats: Mapping[str, Any]) -> str:
     billed = stats["billed_pages_by_key"].items()
     lines += [f"{key}: {counted(pages, 'page')} billed" for key, pages in billed]
     lines += [
-        f"{key}: {use['used']:.1%} of the allowed rate used between first and last request"
+        f"{key}: {percent(use['used'])} of the allowed rate used between first and last request"
         for key, use in stats["rates"].items()
         if use["used"]
     ]

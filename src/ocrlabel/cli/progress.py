@@ -122,7 +122,7 @@ class ProgressBar(Display):
         text = text.replace(parts[0], f"[red]{parts[0]}[/red]", 1) if progress.failed else text
         if bar_columns < _LEAST_BAR_COLUMNS:
             return text
-        full = round(bar_columns * progress.done / progress.rows)
+        full = bar_columns * progress.done // progress.rows  # all of it only when all is done
         bar = f"[green]{'━' * full}[/green][dim]{'━' * (bar_columns - full)}[/dim]"
         return f"{bar} {text}"
 

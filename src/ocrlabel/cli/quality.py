@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.wording import counted
+from ocrlabel.wording import counted, percent, ratio
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -277,7 +277,7 @@ def filter_(
     what = "removed" if drop else "marked as do-not-care"
     typer.echo(
         f"{target}: {done.pages:,} pages; {done.doubtful:,} of {done.words:,} words "
-        f"({share:.1%}) {what}"
+        f"({percent(share)}) {what}"
     )
     for line in _unpaired_lines(done.unpaired):
         typer.echo(f"  {line}: all of its words are doubtful")
@@ -391,9 +391,9 @@ def _groups(result: LevelResult) -> Table:
             name or "(none)",
             f"{counts.pages:,}",
             f"{counts.truth:,}",
-            f"{counts.detection.hmean:.3f}",
-            f"{counts.end_to_end.recall:.3f}",
-            f"{counts.end_to_end.precision:.3f}",
+            ratio(counts.detection.hmean),
+            ratio(counts.end_to_end.recall),
+            ratio(counts.end_to_end.precision),
             _share(counts.cer),
         )
     if len(result.groups) > _MOST_GROUPS:
@@ -409,8 +409,8 @@ def _show_confidence(console: Console, result: LevelResult) -> None:
         table.add_row(
             f"{one.low:.2f}-{one.high:.2f}",
             f"{one.words:,}",
-            f"{one.mean_score:.3f}",
-            f"{one.precision:.1%}",
+            ratio(one.mean_score),
+            percent(one.precision),
             _span(one.interval),
         )
     console.print(table)
@@ -427,21 +427,20 @@ def _threshold_sentence(result: LevelResult) -> str:
             "No cut is chosen: documents go into halves by chance, and the half to choose on has"
             " none. Give more documents, or another --seed."
         )
-    chosen_on = counted(found.documents_chosen_on, "document")
+    chosen_on, wanted = counted(found.documents_chosen_on, "document"), percent(found.wanted, 0)
     if found.chosen is None:
         return (
-            f"No confidence reaches {found.wanted:.0%} right on the half that it is chosen on "
-            f"({chosen_on}, and a cut has to keep {AT_LEAST} words)."
+            f"No confidence reaches {wanted} right on the half that it is chosen on ("
+            f"{chosen_on}, and a cut has to keep {AT_LEAST} words)."
         )
-    chosen = (
-        f"--min-confidence {found.chosen.threshold:.4f} reaches {found.wanted:.0%} on {chosen_on}"
-    )
+    chosen = f"--min-confidence {found.chosen.threshold:.4f} reaches {wanted} on {chosen_on}"
     if found.measured is None or not found.measured.kept:
         return f"{chosen}; the other half has no words to measure it on."
     measured = found.measured
+    kept, right = percent(measured.kept_share, 0), percent(measured.precision)
     return (
-        f"{chosen}; on the other {found.documents_measured_on} it keeps {measured.kept_share:.0%} "
-        f"of the words, {measured.precision:.1%} of them right (95 %: {_span(measured.interval)})."
+        f"{chosen}; on the other {found.documents_measured_on} it keeps {kept} "
+        f"of the words, {right} of them right (95 %: {_span(measured.interval)})."
     )
 
 
@@ -487,16 +486,18 @@ def _show_agreement(console: Console, agreement: Agreement, found: Signals | Non
     )
     for signal in found.signals:
         title = (
-            f"Keep by {signal.name}: mean precision {signal.area:.3f} ({_span(signal.interval)})"
+            f"Keep by {signal.name}: mean precision {ratio(signal.area)} ({_span(signal.interval)})"
         )
         console.print(_curve_table(title, signal.curve))
     for name, (gain, spread) in found.gains.items():
         chance = (
             f"{counted(found.documents, 'document')} cannot tell how far that is chance"
             if spread is None
-            else f"95 %: {spread.low:+.3f} to {spread.high:+.3f}"
+            else f"95 %: {ratio(spread.low, sign='+')} to {ratio(spread.high, sign='+')}"
         )
-        console.print(f"{name} against confidence: {gain:+.3f} mean precision ({chance})")
+        console.print(
+            f"{name} against confidence: {ratio(gain, sign='+')} mean precision ({chance})"
+        )
 
 
 def _agreement_table(title: str, by_name: dict[str, AgreementCounts]) -> Table:
@@ -506,7 +507,7 @@ def _agreement_table(title: str, by_name: dict[str, AgreementCounts]) -> Table:
     for name, counts in by_name.items():
         numbers = (counts.pages, counts.first, counts.second, counts.matched, counts.same)
         cells = [f"{number:,}" for number in numbers]
-        table.add_row(name or "(none)", *cells, f"{counts.agreement:.3f}")
+        table.add_row(name or "(none)", *cells, ratio(counts.agreement))
     return table
 
 
@@ -516,9 +517,9 @@ def _curve_table(title: str, points: tuple[CurvePoint, ...]) -> Table:
     for point in points:
         table.add_row(
             f"{point.threshold:.4f}",
-            f"{point.kept_share:.1%}",
+            percent(point.kept_share),
             f"{point.kept:,}",
-            f"{point.precision:.1%}",
+            percent(point.precision),
             _span(point.interval),
         )
     return table
@@ -536,8 +537,8 @@ def _plain_table(title: str, *columns: str) -> Table:
 
 def _span(interval: Interval | None) -> str:
     """An interval in per cent, "-" where there is none."""
-    return "-" if interval is None else f"{interval.low:.1%}-{interval.high:.1%}"
+    return "-" if interval is None else f"{percent(interval.low)}-{percent(interval.high)}"
 
 
 def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else ratio(value)

@@ -24,7 +24,7 @@ from ocrlabel.cli.exit_codes import end_within, run_async
 from ocrlabel.cli.settings import taking
 from ocrlabel.errors import ConfigError, Incomplete, OcrLabelError
 from ocrlabel.options import WHAT, Front
-from ocrlabel.wording import counted, duration, usd
+from ocrlabel.wording import counted, duration, percent, usd
 
 if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
@@ -355,7 +355,7 @@ def raise_if_incomplete(source: str, done: Labelling, most_share: float) -> None
             (passing if row.retryable else lasting)[row.failure_class] += 1
     raise Incomplete(
         f"{record['failed']:,} of {counted(record['rows'], 'row')} failed,"
-        f" more than {most_share:.0%}; see {done.failures}\n"
+        f" more than {percent(most_share, 0)}; see {done.failures}\n"
         + what_helps(
             passing,
             lasting,

@@ -18,6 +18,7 @@ from ocrlabel.quality.match import match
 from ocrlabel.quality.scores import Sums
 from ocrlabel.quality.text import compare, script
 from ocrlabel.quality.truth import TruthPage, group_of, name_of
+from ocrlabel.wording import rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +138,15 @@ def page_line(row: LabelRow, page: PageAgreement) -> dict[str, object]:
     return {
         "id": name.id,
         "page": name.page,
-        "agreement": round(page.counts.agreement, 4),
+        "agreement": rounded(page.counts.agreement),
         "words": [
             {
                 "at": word.at,
                 "text": word.word.text,
                 "other": word.other,
                 "confidence": word.word.confidence,
-                "iou": round(word.iou, 4),
-                "likeness": round(word.likeness, 4),
+                "iou": rounded(word.iou),
+                "likeness": rounded(word.likeness),
             }
             for word in page.words
         ],

@@ -1,4 +1,4 @@
-"""Results as JSON objects: shares rounded to 4 digits, counts as they are."""
+"""Results as JSON objects: shares to 4 places (`rounded`), counts as they are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ocrlabel.quality.cleval import CharCounts
 from ocrlabel.quality.evaluate import Counts, LevelResult
 from ocrlabel.quality.scores import Score
 from ocrlabel.quality.signals import Signals
+from ocrlabel.wording import rounded
 
 
 def level_figures(result: LevelResult) -> dict[str, object]:
@@ -125,5 +126,5 @@ def _bin(one: Bin) -> dict[str, object]:
 
 def _rounded(value: float | Interval | None) -> float | list[float] | None:
     if isinstance(value, Interval):
-        return [round(value.low, 4), round(value.high, 4)]
-    return None if value is None else round(value, 4)
+        return [rounded(value.low), rounded(value.high)]
+    return None if value is None else rounded(value)

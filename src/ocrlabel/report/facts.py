@@ -24,7 +24,7 @@ from typing import Any
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.engines.rapidocr import KOREAN_NOTICE
-from ocrlabel.wording import counted, usd
+from ocrlabel.wording import counted, percent, ratio, usd
 
 CONFIDENCE_BINS = 20
 UNSURE = 0.8
@@ -131,7 +131,7 @@ def headline(counts: LabelStatistics, failed: int, record: Mapping[str, Any]) ->
         Fact(
             "failed",
             f"{failed:,}",
-            f"{failed / rows:.1%} of {counted(rows, 'row')}" if rows else "",
+            f"{percent(failed / rows)} of {counted(rows, 'row')}" if rows else "",
             alarming=failed > _share(record) * rows,
         ),
     ]
@@ -140,7 +140,7 @@ def headline(counts: LabelStatistics, failed: int, record: Mapping[str, Any]) ->
     unknown = counts.words_without_confidence
     have = "has" if unknown == 1 else "have"
     without = f"{counted(unknown, 'word')} {have} none" if unknown else ""
-    shown = "–" if mean is None else f"{mean:.3f}"
+    shown = "–" if mean is None else ratio(mean)
     facts.append(Fact("mean word confidence", shown, without))
     return facts + _money(record) + _speed(counts, record)
 

@@ -24,6 +24,7 @@ from ocrlabel.dataset.labels_table import WORD_CLASS, FailureRow, LabelRow
 from ocrlabel.labels import FailureClass, Polygon
 from ocrlabel.report.charts import band
 from ocrlabel.report.facts import engine_name, page_confidence, visible
+from ocrlabel.wording import rounded
 
 WORDS_PER_PAGE = 2_000
 CHARACTERS_PER_PAGE = 40_000
@@ -109,7 +110,7 @@ def page_view(sampled: Sampled) -> dict[str, Any]:
     row = sampled.row
     width_px, height_px = _size(row)
     words = _words(row)
-    known = [c for word in row.words if (c := _rounded(word.confidence, 4)) is not None]
+    known = [c for word in row.words if (c := _rounded(word.confidence)) is not None]
     return {
         "kind": "page",
         "number": sampled.number + 1,
@@ -121,7 +122,7 @@ def page_view(sampled: Sampled) -> dict[str, Any]:
         "pages": row.page_count,
         "width": width_px,
         "height": height_px,
-        "confidence": _rounded(page_confidence(row), 4),
+        "confidence": _rounded(page_confidence(row)),
         "lowest": min(known, default=None),
         "words": words,
         "count": len(row.words),
@@ -136,7 +137,7 @@ def _words(row: LabelRow) -> list[list[Any]]:
     left = CHARACTERS_PER_PAGE
     for word, kind in zip(row.words[:WORDS_PER_PAGE], classes, strict=False):
         text = visible(word.text)
-        one = [text, _rounded(word.confidence, 4), band(word.confidence), _flat(word.polygon)]
+        one = [text, _rounded(word.confidence), band(word.confidence), _flat(word.polygon)]
         left -= len(text)
         if left < 0:
             break
@@ -186,8 +187,8 @@ def _filled(*facts: tuple[str, str]) -> list[list[str]]:
     return [[name, value] for name, value in facts if value]
 
 
-def _rounded(number: float | None, digits: int) -> float | None:
-    return round(number, digits) if number is not None and isfinite(number) else None
+def _rounded(number: float | None) -> float | None:
+    return rounded(number) if number is not None and isfinite(number) else None
 
 
 def word_classes(pages: Iterable[dict[str, Any]]) -> list[str]:

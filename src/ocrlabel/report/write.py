@@ -47,7 +47,7 @@ from ocrlabel.report.pages import (
     page_view,
     word_classes,
 )
-from ocrlabel.wording import usd
+from ocrlabel.wording import percent, usd
 
 MAX_PAGES = 100
 _UNSAFE_IN_A_SCRIPT = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
@@ -243,7 +243,9 @@ def charts_of(counts: facts.LabelStatistics, record: Mapping[str, Any]) -> list[
     known = counts.words - counts.words_without_confidence
     if known:
         sure = sum(counts.confidences[-len(counts.confidences) // 20 :])
-        found.append(confidence_chart(counts.confidences, f"{sure / known:.0%} at 0.95 or above"))
+        found.append(
+            confidence_chart(counts.confidences, f"{percent(sure / known, 0)} at 0.95 or above")
+        )
     if counts.pages:
         words = whole_numbers(counts.words_per_page)
         middle = sorted(counts.words_per_page)[counts.pages // 2]

@@ -17,6 +17,15 @@
   const state = { shown: items, item: null, zoom: 1, query: "", hidden: new Set(), rows: [], boxes: [] };
   const plural = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
+  function share(value) {
+    // 0.9997 is not 1.000: more places where a share would look like all or nothing
+    for (let places = 3; places < 12; places += 1) {
+      const text = value.toFixed(places);
+      if (Number(text) !== 0 && Number(text) !== 1) return text;
+    }
+    return value.toFixed(3);
+  }
+
   function element(name, properties = {}, ...children) {
     const made = Object.assign(document.createElement(name), properties);
     made.append(...children);
@@ -79,7 +88,7 @@
     name.title = item.id;
     const left = failed ? item.failure
       : (item.pages > 1 ? `page ${item.page} of ${item.pages}` : plural(item.count, "word", "words"));
-    const right = failed ? "failed" : item.confidence === null ? "–" : item.confidence.toFixed(3);
+    const right = failed ? "failed" : item.confidence === null ? "–" : share(item.confidence);
     const button = element("button", { type: "button" }, name,
       element("span", { className: "meta" },
         element("span", { textContent: left }), element("span", { textContent: right })));
@@ -229,7 +238,7 @@
     return text;
   }
 
-  const sure = (word) => (word[SURE] === null ? "–" : word[SURE].toFixed(3));
+  const sure = (word) => (word[SURE] === null ? "–" : share(word[SURE]));
   const row = (at) => state.rows[at];
   const box = (at) => state.boxes[at];
 
