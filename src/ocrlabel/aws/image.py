@@ -44,14 +44,19 @@ class Build:
     cache: str = ""
 
 
-def container_program(which: Callable[[str], str | None]) -> str:
-    """Docker where it is installed, else podman. Raises ConfigError where neither is."""
-    for program in ("docker", "podman"):
-        if which(program):
+def container_program(which: Callable[[str], str | None], run: Run) -> str:
+    """The first of docker and podman that is installed and answers. Raises ConfigError."""
+    silent = ""
+    for program in filter(which, ("docker", "podman")):
+        try:
+            run([program, "info"], None)
+        except CommandFailed as error:
+            silent = silent or str(error)
+        else:
             return program
     raise ConfigError(
-        "neither docker nor podman is installed here: install one, or push to main and let the "
-        "workflow build the image"
+        f"{silent or 'neither docker nor podman is installed here'}\n  install one or start its "
+        "service, or push to main and let the workflow build the image"
     )
 
 

@@ -326,7 +326,7 @@ def push_image(
             f"{dockerfile} is not there: the image is built from a clone of ocrlabel's repository\n"
             "  run this in the clone's folder, or give --root CLONE"
         )
-    program = image.container_program(shutil.which)
+    program = image.container_program(shutil.which, run)
     name = f"{REPOSITORY}:latest"
     wanted = image.Build(str(root), str(dockerfile), name, architecture, target, base_image)
     if not push_it:

@@ -166,7 +166,7 @@ def _money(record: Mapping[str, Any]) -> list[Fact]:
 
 def _speed(counts: LabelStatistics, record: Mapping[str, Any]) -> list[Fact]:
     rate = _number(record.get("requests_per_s"))
-    if rate:
+    if rate and price_of(record):  # a free engine asks nobody
         return [Fact("requests a second", f"{rate:,.2f}", "while it ran")]
     times = counts.times_s
     if len(times) < 2 or (spent_s := max(times) - min(times)) <= 0:

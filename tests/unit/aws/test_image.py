@@ -80,11 +80,32 @@ def test_a_tag_that_ecr_does_not_have_says_how_to_push_it(ecr):
         pinned(ecr, CONFIG.ecr_uri, "latest")
 
 
-def test_docker_is_used_before_podman_and_neither_is_an_error():
-    assert container_program(lambda name: f"/bin/{name}") == "docker"
-    assert container_program(lambda name: "/bin/podman" if name == "podman" else None) == "podman"
-    with pytest.raises(ConfigError, match="install one"):
-        container_program(lambda _: None)
+def no_daemon(argv, _stdin):
+    raise CommandFailed(f"{argv[0]} info failed (1):\n  is the docker daemon running?")
+
+
+@pytest.mark.parametrize(
+    ("installed", "answering", "taken"),
+    [
+        ({"docker", "podman"}, {"docker", "podman"}, "docker"),
+        ({"podman"}, {"podman"}, "podman"),
+        ({"docker", "podman"}, {"podman"}, "podman"),
+        ({"docker"}, set(), "is the docker daemon running"),
+        (set(), set(), "neither docker nor podman is installed"),
+    ],
+)
+def test_docker_is_used_before_podman_where_it_answers(installed, answering, taken):
+    def run(argv, stdin):
+        return "" if argv[0] in answering else no_daemon(argv, stdin)
+
+    def which(name):
+        return f"/bin/{name}" if name in installed else None
+
+    if answering:
+        assert container_program(which, run) == taken
+    else:
+        with pytest.raises(ConfigError, match=f"{taken}(.|\n)*install one"):
+            container_program(which, run)
 
 
 def test_an_index_lists_its_processors_without_attestations():
