@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ from ocrlabel.wording import counted, percent, ratio
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from ocrlabel.dataset.labels_table import LabelRow
     from ocrlabel.quality.agreement import Agreement, AgreementCounts, PageAgreement
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from ocrlabel.quality.truth import TruthPage
 
 _MOST_GROUPS = 40
+_MOST_WRONG = 10
 
 
 UnicodeForm = Annotated[
@@ -35,6 +38,9 @@ UnicodeForm = Annotated[
 ]
 Case = Annotated[bool, typer.Option("--case", help="Upper and lower case differ.")]
 Spaces = Annotated[bool, typer.Option("--spaces", help="Spaces count.")]
+Worst = Annotated[
+    int, typer.Option(help="How many of the pages with the most wrong words are kept.", min=1)
+]
 NoPunctuation = Annotated[
     bool, typer.Option("--no-punctuation", help="Punctuation does not count.")
 ]
@@ -63,6 +69,7 @@ def evaluate(
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
     seed: Annotated[int, typer.Option(help="Of the halves and the resamples.")] = 0,
+    worst: Worst = 100,
     as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON.")] = False,
 ) -> None:
     """Measure labels against truth.
@@ -71,6 +78,9 @@ def evaluate(
     and 1-NED of matched words, CLEval, and what confidences are worth: how often they are right,
     and the cut that reaches the wanted precision, chosen on half of the documents and measured on
     the other half. Word-level and line-level truth get tables of their own.
+
+    Then what is wrong: the worst pages, words that were missed, invented or misread there (all of
+    them with --json), and which characters are read as which others.
 
     For example:
 
@@ -101,6 +111,7 @@ def evaluate(
             by=by or None,
             wanted=precision,
             seed=seed,
+            worst=worst,
         )
     if not results:
         what = f"no page of {labels} has truth in {truth}"
@@ -366,6 +377,8 @@ def _show_level(console: Console, result: LevelResult) -> None:
     console.print(table)
     if result.groups:
         console.print(_groups(result))
+    if result.worst:
+        _show_wrong(console, result)
     if result.bins:
         _show_confidence(console, result)
 
@@ -399,6 +412,41 @@ def _groups(result: LevelResult) -> Table:
     if len(result.groups) > _MOST_GROUPS:
         table.caption = f"{len(result.groups) - _MOST_GROUPS} more groups: --json has them"
     return table
+
+
+def _show_wrong(console: Console, result: LevelResult) -> None:
+    from ocrlabel.quality.faults import INVENTED, MISREAD, MISSED, RIGHT
+    from ocrlabel.quality.truth import name_of
+
+    kinds = (MISREAD, MISSED, INVENTED)
+    pages = _plain_table("The worst pages", "page", *kinds, "right")
+    for page in result.worst[:_MOST_WRONG]:
+        counts = [len(page.of_kind(kind)) for kind in (*kinds, RIGHT)]
+        pages.add_row(_safe(str(name_of(page.row))), *(f"{number:,}" for number in counts))
+    words = _plain_table("Words on them", "", "times", "truth", "read")
+    for kind in kinds:
+        found = Counter(one.texts for page in result.worst for one in page.of_kind(kind))
+        for texts, times in found.most_common(_MOST_WRONG):
+            words.add_row(kind, f"{times:,}", *map(_safe, texts))
+    if result.wrong_pages > _MOST_WRONG:
+        kept = f"--json has {len(result.worst):,} of them"
+        pages.caption = f"{result.wrong_pages:,} pages have wrong words: {kept}"
+    console.print(pages)
+    console.print(words)
+    if result.confusions:
+        table = _plain_table("Most frequent confusions", "truth", "read", "times")
+        for truth, read, times in result.confusions[:_MOST_WRONG]:
+            table.add_row(_safe(truth or "(nothing)"), _safe(read or "(nothing)"), f"{times:,}")
+        console.print(table)
+
+
+def _safe(text: str) -> Text:
+    """A text of somebody's as it may be shown: no markup, nothing hidden, not too long."""
+    from rich.text import Text
+
+    from ocrlabel.report.facts import visible
+
+    return Text(visible(text, 60))
 
 
 def _show_confidence(console: Console, result: LevelResult) -> None:

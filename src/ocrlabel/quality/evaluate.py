@@ -15,6 +15,13 @@ from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.labels import Word
 from ocrlabel.quality import calibration
 from ocrlabel.quality.cleval import Cleval, cleval
+from ocrlabel.quality.faults import (
+    WORST_PAGES,
+    ComparedPage,
+    Confusions,
+    Verdict,
+    WorstPages,
+)
 from ocrlabel.quality.match import lines, match
 from ocrlabel.quality.scores import Score, Sums
 from ocrlabel.quality.text import compare
@@ -24,6 +31,7 @@ EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 MOST_GROUPS = 1_000
 OTHER_GROUPS = "(other)"
+MOST_CONFUSIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,21 @@ class Counts(Sums):
     truth_characters: int = 0
     likeness: float = 0.0
     characters: Cleval = field(default_factory=Cleval)
+
+    @property
+    def missed(self) -> int:
+        """Words of the truth that were not read."""
+        return self.truth - self.matched
+
+    @property
+    def invented(self) -> int:
+        """Read words that the truth does not have."""
+        return self.read - self.matched
+
+    @property
+    def misread(self) -> int:
+        """Words in their place with another text."""
+        return self.matched_with_text - self.right
 
     @property
     def detection(self) -> Score:
@@ -71,6 +94,9 @@ class LevelResult:
     without_confidence: read words that have none, and so are in no confidence figure.
     calibration_error: the mean gap between what confidences claim and what they are, weighted by
     words, over the bins; None without confidences.
+    worst: the pages with the most wrong words, of wrong_pages that have any, the worst first.
+    confusions: (characters of the truth, what was read for them, how often), the most frequent of
+    them first.
     """
 
     level: Level
@@ -80,6 +106,9 @@ class LevelResult:
     curve: tuple[calibration.CurvePoint, ...]
     threshold: calibration.Threshold
     without_confidence: int
+    worst: tuple[ComparedPage, ...]
+    wrong_pages: int
+    confusions: tuple[tuple[str, str, int], ...]
 
     @property
     def calibration_error(self) -> float | None:
@@ -96,22 +125,31 @@ def evaluate(
     by: str | None = None,
     wanted: float = calibration.WANTED_PRECISION,
     seed: int = calibration.DEFAULT_SEED,
+    worst: int = WORST_PAGES,
 ) -> list[LevelResult]:
     """Go through the pairs once; one result for each level that came, words first."""
     levels: dict[Level, _LevelSums] = {}
     for row, truth in pairs:
         if truth.level not in levels:
-            levels[truth.level] = _LevelSums(calibration.Halves(seed))
+            levels[truth.level] = _LevelSums(calibration.Halves(seed), WorstPages(worst))
         sums = levels[truth.level]
         counts, verdicts = count(truth, cared(row), normalise)
         group = None if by is None else group_of(by, row, truth)
         sums.add(name_of(row).document, counts, verdicts, group)
+        sums.worst.add(
+            counts.missed + counts.invented + counts.misread, ComparedPage(row, truth, verdicts)
+        )
+        for one in verdicts if counts.misread else ():
+            if one.word and one.truth and one.right is False:
+                sums.confusions.add(normalise(one.truth.text), normalise(one.word.text))
     return [levels[level].result(level, wanted) for level in Level if level in levels]
 
 
 @dataclass(slots=True)
 class _LevelSums:
     halves: calibration.Halves
+    worst: WorstPages
+    confusions: Confusions = field(default_factory=Confusions)
     counts: Counts = field(default_factory=Counts)
     groups: dict[str, Counts] = field(default_factory=dict)
     without_confidence: int = 0
@@ -125,10 +163,8 @@ class _LevelSums:
             known = group in self.groups or len(self.groups) < MOST_GROUPS
             name = group if known else OTHER_GROUPS
             self.groups[name] = self.groups.get(name, Counts()) + counts
-        judged = [v for v in verdicts if v.right is not None]
-        scored = [
-            (v.word.confidence, bool(v.right)) for v in judged if v.word.confidence is not None
-        ]
+        judged = [(v.word, bool(v.right)) for v in verdicts if v.word and v.right is not None]
+        scored = [(w.confidence, right) for w, right in judged if w.confidence is not None]
         self.without_confidence += len(judged) - len(scored)
         self.halves.add(document, [score for score, _ in scored], [right for _, right in scored])
 
@@ -142,25 +178,16 @@ class _LevelSums:
             curve=tuple(whole.points(SHARES)),
             threshold=self.halves.threshold(wanted),
             without_confidence=self.without_confidence,
+            worst=self.worst.pages(),
+            wrong_pages=self.worst.seen,
+            confusions=self.confusions.most(MOST_CONFUSIONS),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of one read word (or line): right, wrong, or None: unknown, for want of a text.
-
-    at: its place among the words that were given; for line-level truth, among the lines.
-    """
-
-    at: int
-    word: Word
-    right: bool | None
 
 
 def count(
     truth: TruthPage, words: Sequence[Word], normalise: Callable[[str], str]
 ) -> tuple[Counts, tuple[Verdict, ...]]:
-    """Compare one page with its truth; a verdict for each read word outside do-not-care."""
+    """Compare one page with its truth; a verdict for each word of both outside do-not-care."""
     read = lines(words) if truth.level is Level.LINE else tuple(words)
     found = match(
         [word.polygon for word in truth.words],
@@ -193,7 +220,12 @@ def count(
         likeness=sum(pair.likeness for pair in pairs),
         characters=_characters(truth, there, read, got),
     )
-    return counts, tuple(Verdict(j, read[j], verdicts.get(j)) for j in found.cared_read)
+    partner = {j: truth.words[i] for i, j, _ in found.pairs}
+    missed = set(found.cared_truth).difference(i for i, _, _ in found.pairs)
+    return counts, (
+        *(Verdict(j, read[j], partner.get(j), verdicts.get(j)) for j in found.cared_read),
+        *(Verdict(-1, None, truth.words[i], right=False) for i in sorted(missed)),
+    )
 
 
 def _characters(

@@ -8,8 +8,10 @@ from ocrlabel.quality.agreement import Agreement, AgreementCounts
 from ocrlabel.quality.calibration import Bin, CurvePoint, Interval
 from ocrlabel.quality.cleval import CharCounts
 from ocrlabel.quality.evaluate import Counts, LevelResult
+from ocrlabel.quality.faults import INVENTED, MISREAD, MISSED, ComparedPage, Verdict
 from ocrlabel.quality.scores import Score
 from ocrlabel.quality.signals import Signals
+from ocrlabel.quality.truth import name_of
 from ocrlabel.wording import rounded
 
 
@@ -19,6 +21,12 @@ def level_figures(result: LevelResult) -> dict[str, object]:
     return {
         "level": result.level.value,
         **counts_figures(result.counts),
+        "pages_with_wrong_words": result.wrong_pages,
+        "worst_pages": [_page(page) for page in result.worst],
+        "confusions": [
+            {"truth": truth, "read": read, "count": count}
+            for truth, read, count in result.confusions
+        ],
         "groups": {name: counts_figures(counts) for name, counts in result.groups.items()},
         "confidence": {
             "bins": [_bin(one) for one in result.bins],
@@ -45,6 +53,9 @@ def counts_figures(counts: Counts) -> dict[str, object]:
         "read": counts.read,
         "matched": counts.matched,
         "right": counts.right,
+        "missed": counts.missed,
+        "invented": counts.invented,
+        "misread": counts.misread,
         "detection": _score(counts.detection),
         "end_to_end": _score(counts.end_to_end) if counts.truth_with_text else None,
         "cer": _rounded(counts.cer),
@@ -84,6 +95,27 @@ def signal_figures(found: Signals) -> dict[str, object]:
             name: {"mean_precision": _rounded(gain), "interval": _rounded(spread)}
             for name, (gain, spread) in found.gains.items()
         },
+    }
+
+
+def _page(page: ComparedPage) -> dict[str, object]:
+    """One page with the words that are wrong on it."""
+    name = name_of(page.row)
+    wrong = {kind: [_word(v) for v in page.of_kind(kind)] for kind in (MISSED, INVENTED, MISREAD)}
+    return {"id": name.id, "path": name.path, "page": name.page, **wrong}
+
+
+def _word(verdict: Verdict) -> dict[str, object]:
+    """A word with the text of each side that has it, and where it is (the truth's place first)."""
+    side = verdict.truth or verdict.word
+    return {
+        **({"truth": verdict.truth.text} if verdict.truth else {}),
+        **(
+            {"read": verdict.word.text, "confidence": verdict.word.confidence}
+            if verdict.word
+            else {}
+        ),
+        "polygon": [list(point) for point in side.polygon] if side else [],
     }
 
 

@@ -93,7 +93,7 @@ def _add_page(
     judged = [
         (agreed[places[verdict.at]], verdict.right)
         for verdict in count(truth, cared(row), normalise)[1]
-        if verdict.right is not None and places[verdict.at] in agreed
+        if verdict.word and verdict.right is not None and places[verdict.at] in agreed
     ]
     document = name_of(row).document
     for name, score in SCORES.items():

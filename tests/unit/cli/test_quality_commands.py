@@ -65,6 +65,39 @@ def test_evaluate_gives_all_figures_as_json(tables):
     assert level["confidence"]["bins"][0]["precision"] == 0
 
 
+def test_evaluate_lists_the_worst_pages_the_wrong_words_and_what_is_read_for_what(tables):
+    told = said("evaluate", "labels.parquet", "--truth", "truth.parquet")
+    lines = [line.split() for line in told.splitlines()]
+    assert ["0", "page", "1", "1", "0", "0", "1"] in lines
+    assert ["misread", "4", "Total", "Totl"] in lines
+    assert ["a", "(nothing)", "4"] in lines
+    (level,) = json.loads(said("evaluate", "labels.parquet", "--truth", "truth.parquet", "--json"))[
+        "levels"
+    ]
+    assert (level["missed"], level["invented"], level["misread"]) == (0, 0, 4)
+    assert level["pages_with_wrong_words"] == 4
+    assert [page["id"] for page in level["worst_pages"]] == ["0", "1", "2", "3"]
+    corners = [[0, 0], [10, 0], [10, 10], [0, 10]]
+    assert level["worst_pages"][0] == {
+        "id": "0", "path": "p0.png", "page": 1, "missed": [], "invented": [],
+        "misread": [{"truth": "Total", "read": "Totl", "confidence": 0.6, "polygon": corners}],
+    }  # fmt: skip
+    assert level["confusions"] == [{"truth": "a", "read": "", "count": 4}]
+
+
+def test_of_many_wrong_pages_some_are_kept_and_the_others_are_counted(tables):
+    told = said("evaluate", "labels.parquet", "--truth", "truth.parquet", "--worst", "2", "--json")
+    (level,) = json.loads(told)["levels"]
+    assert (len(level["worst_pages"]), level["pages_with_wrong_words"]) == (2, 4)
+
+
+def test_what_somebody_wrote_on_a_page_is_shown_as_text_only(tables):
+    with LabelsWriter(Path("bad.parquet")) as table:
+        table.add(row([word("[red]x[/red]\x1b[2J\u202e"), word("due", 20)], key="0", path="p0.png"))
+    told = said("evaluate", "bad.parquet", "--truth", "truth.parquet")
+    assert "[red]x[/red]⟨U+001B⟩[2J⟨U+202E⟩" in told
+
+
 def test_evaluate_says_when_nothing_has_truth(tables):
     with LabelsWriter(Path("far.parquet")) as table:
         table.add(row([word("a")], key="other", path="other.png"))
