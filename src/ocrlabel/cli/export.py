@@ -51,7 +51,7 @@ def export(
     max_length: Annotated[int, typer.Option(help="Recognition: the longest text.", min=1)] = 25,
     min_crop_px: Annotated[int, typer.Option(help="Recognition: a crop's least side.", min=1)] = 4,
     vertical: Annotated[
-        str, typer.Option(help="Recognition: tall crops are turned (turn), kept or left out.")
+        str, typer.Option(help="Recognition: columns are turned (turn), kept or left out.")
     ] = "turn",
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:
@@ -161,9 +161,8 @@ def _in_sentences(summary: Summary, output: Path) -> list[str]:
     )
     left_out = sorted((+summary.left_out).items())
     lines = [head, *(f"left out: {counted(n, 'word')}, {why}" for why, n in left_out)]
-    if summary.changed:
-        changed = counted(summary.changed, "text")
-        lines.append(f"changed: {changed} that the format cannot hold as it was")
+    changed = sorted((+summary.changed).items())
+    lines += [f"changed: {counted(n, 'word')}, {what}" for what, n in changed]
     if summary.leaks:
         lines.append(
             f"careful: {counted(summary.leaks, 'document')} in more than one split of the table;"

@@ -7,8 +7,8 @@ joined by `|`; words that are illegible are not submitted.
 
 Carries: polygons of any number of points as they are, texts (also of do-not-care words where there
 is one), do-not-care as illegibility, the confidence. Loses: word classes, engine and dates.
-language is set where the script says it (Hangul: ko, kana: ja), else null; orientation follows from
-the box's sides and the text's length.
+language is set where the script says it (Hangul: ko, kana: ja), else null; orientation is Vertical
+for a column of characters (`stands_upright`).
 Comes back: every JSON with `images > file > words`; a file is in memory while it is read.
 Source: the baseline code's reader (OCRDataset) and its convert_submission, a released train.json.
 """
@@ -25,7 +25,6 @@ from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
 from ocrlabel.export.formats import Correction
-from ocrlabel.export.geometry import quad
 from ocrlabel.export.import_files import files, number, read_json, words_and_classes
 from ocrlabel.export.output_folder import JsonFile, OutputFolder
 from ocrlabel.export.recognition import stands_upright
@@ -56,7 +55,8 @@ class _Files:
 
     def add(self, page: ExportPage, name: str) -> None:
         words = {
-            f"{number:04d}": _encode_word(word) for number, word in enumerate(page.words, start=1)
+            f"{number:04d}": _encode_word(word, upright=stands_upright(word, page))
+            for number, word in enumerate(page.words, start=1)
         }
         item = {"words": words, "img_w": page.row.width_px, "img_h": page.row.height_px}
         self._json.add(item, key=name)
@@ -72,8 +72,7 @@ class _Files:
             self._json.close()
 
 
-def _encode_word(word: ExportWord) -> dict[str, object]:
-    upright = stands_upright(word.text, quad(word.polygon))
+def _encode_word(word: ExportWord, *, upright: bool) -> dict[str, object]:
     return {
         "transcription": word.text if word.text or not word.ignored else None,
         "points": word.polygon,

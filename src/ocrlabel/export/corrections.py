@@ -24,11 +24,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from ocrlabel.characters import learnable
 from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow
 from ocrlabel.errors import DatasetError
-from ocrlabel.export.export_pages import is_ignored
+from ocrlabel.export.export_pages import ExportWord, export_words
 from ocrlabel.export.formats import Correction, ExportOptions
-from ocrlabel.export.geometry import is_region, quad
 from ocrlabel.export.icdar2015 import DO_NOT_CARE, one_line
 from ocrlabel.export.import_files import words_and_classes
 from ocrlabel.export.output_folder import file_name, last_part
@@ -174,57 +174,58 @@ def exported_pages(folder: Path) -> Iterator[tuple[str, str, int]]:
 
 def apply_correction(row: LabelRow, correction: Correction, rule: ExportOptions) -> LabelRow:
     """Return the corrected page, or `row` itself where nothing was changed or reviewed."""
-    words, classes = _with_classes(row)
-    sent = [n for n, word in enumerate(words) if is_region(word.polygon)]
-    kept: list[int] = []
+    sent = export_words(row, rule, Counter())
+    kept: list[ExportWord] = []
     result: list[tuple[Word, str]] = []
     left = list(sent)
     for word, label in zip(correction.words, correction.classes, strict=True):
-        found = _find(word.polygon, left, words)
+        found = next((each for each in left if _is_at(word.polygon, each, row)), None)
         if found is None:
             result.append((word, label or WORD_CLASS))
             continue
         left.remove(found)
-        before, old_label = words[found], classes[found]
-        if _is_same(word, label, before, old_label, rule):
+        before = row.words[found.number]
+        if _same_text(word, found):
+            word = replace(word, text=before.text)  # noqa: PLW2901 -- as the engine gave it
+        if _is_same(word, label, before, found):
             kept.append(found)
-            result.append((before, old_label))
+            result.append((before, found.label))
         else:
-            result.append(_changed(word, label, before, old_label))
-    if kept == sent and len(result) == len(kept):
+            result.append(_changed(word, label, before, found.label))
+    if kept == list(sent) and len(result) == len(kept):
         return replace(row, source=correction.source) if correction.reviewed else row
+    sent_numbers = {each.number for each in sent}
+    result += [
+        (word, (row.classes[at] if at < len(row.classes) else "") or WORD_CLASS)
+        for at, word in enumerate(row.words)
+        if at not in sent_numbers
+    ]
     words, classes = words_and_classes(result)
     return replace(row, words=words, classes=classes, source=correction.source)
 
 
-def _with_classes(row: LabelRow) -> tuple[tuple[Word, ...], tuple[str, ...]]:
-    missing = ("",) * (len(row.words) - len(row.classes))
-    return row.words, tuple(label or WORD_CLASS for label in (*row.classes, *missing))
-
-
-def _find(polygon: Polygon, left: list[int], words: tuple[Word, ...]) -> int | None:
-    """Return the first word left with this polygon; nearly always the very next one."""
-    return next((n for n in left if _is_at(polygon, words[n].polygon)), None)
-
-
-def _is_at(a: Polygon, b: Polygon) -> bool:
-    if len(a) != len(b):
-        b = quad(b)  # a format with four corners only
-    return len(a) == len(b) and all(
-        abs(p[0] - q[0]) <= _SAME_PX and abs(p[1] - q[1]) <= _SAME_PX
-        for p, q in zip(a, b, strict=True)
+def _is_at(polygon: Polygon, sent: ExportWord, row: LabelRow) -> bool:
+    """Whether it is the polygon as it went out: as it is, its four corners, or not cut yet."""
+    return any(
+        len(polygon) == len(there)
+        and all(
+            abs(p[0] - q[0]) <= _SAME_PX and abs(p[1] - q[1]) <= _SAME_PX
+            for p, q in zip(polygon, there, strict=True)
+        )
+        for there in (sent.polygon, sent.corners, row.words[sent.number].polygon)
     )
 
 
-def _is_same(word: Word, label: str, before: Word, old_label: str, rule: ExportOptions) -> bool:
-    sent_ignored = is_ignored(before, old_label, rule)
+def _same_text(word: Word, sent: ExportWord) -> bool:
+    return one_line(learnable(word.text)[0]) == one_line(sent.text)
+
+
+def _is_same(word: Word, label: str, before: Word, sent: ExportWord) -> bool:
     if label == IGNORE:
         # a text that reads like the mark for do-not-care went out as one
-        sent_ignored = sent_ignored or before.text in {DO_NOT_CARE, "*"}
+        sent_ignored = sent.ignored or sent.text in {DO_NOT_CARE, "*"}
         return sent_ignored and word.text in {"", before.text}
-    if sent_ignored:
-        return False
-    return word.text in {before.text, one_line(before.text)} and label in {"", old_label}
+    return not sent.ignored and word.text == before.text and label in {"", sent.label}
 
 
 def _changed(word: Word, label: str, before: Word, old_label: str) -> tuple[Word, str]:

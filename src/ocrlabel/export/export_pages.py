@@ -12,15 +12,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ocrlabel.characters import learnable
 from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import ExportOptions, SplitPlan
-from ocrlabel.export.geometry import is_region
+from ocrlabel.export.geometry import area, box, cut, is_region, quad
 from ocrlabel.export.output_folder import safe_part
-from ocrlabel.labels import Polygon, Word
+from ocrlabel.labels import Polygon
 
 NO_AREA = "no_area"
 """Why a word is in no export: its polygon has fewer than three points, or they are on one line."""
+OUTSIDE = "outside_the_page"
+TOO_THIN = "under_one_pixel"
+CUT = "cut_at_the_page_edge"
+READS_AS_IGNORED = "reads_as_do_not_care"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +40,92 @@ class ExportPage:
 
 @dataclass(frozen=True, slots=True)
 class ExportWord:
-    """One word with an area. ignored: do-not-care."""
+    """One word as every format writes it: a text that can be learned, a polygon on the page.
+
+    corners: the polygon's four, on the page as well. ignored: do-not-care. number: the word's
+    place in the table's row, from 0. on_page: which share of the table's polygon is on the page.
+    changed: what was done to it.
+    """
 
     text: str
     polygon: Polygon
+    corners: Polygon
     confidence: float | None
     label: str
     ignored: bool
+    number: int
+    on_page: float
+    changed: tuple[str, ...]
 
 
 def export_words(
     row: LabelRow, options: ExportOptions, left_out: Counter[str]
 ) -> tuple[ExportWord, ...]:
-    """Return the page's words in the table's order; those without an area are counted, not kept."""
+    """Return the page's words in the table's order, cut with the page, their texts learnable.
+
+    Words of which nothing is left are counted. A page of unknown size cuts nothing.
+    """
     words: list[ExportWord] = []
     for number, word in enumerate(row.words):
         label = (row.classes[number] if number < len(row.classes) else "") or WORD_CLASS
-        if not is_region(word.polygon):
-            left_out[NO_AREA] += 1
+        polygon = _on_page(word.polygon, row)
+        if isinstance(polygon, str):
+            left_out[polygon] += 1
             continue
-        ignored = is_ignored(word, label, options)
-        words.append(ExportWord(word.text, word.polygon, word.confidence, label, ignored))
+        text, altered = learnable(word.text)
+        whole = polygon is word.polygon
+        words.append(
+            ExportWord(
+                text,
+                polygon,
+                corners=polygon if len(polygon) == 4 else _corners(polygon, row),
+                confidence=word.confidence,
+                label=label,
+                ignored=is_ignored(text, word.confidence, label, options),
+                number=number,
+                on_page=1.0 if whole else area(polygon) / area(word.polygon),
+                changed=altered if whole else (*altered, CUT),
+            )
+        )
     return tuple(words)
 
 
-def is_ignored(word: Word, label: str, options: ExportOptions) -> bool:
+def _on_page(polygon: Polygon, row: LabelRow) -> Polygon | str:
+    """Return what of a word's polygon is on its page, or why there is nothing to export."""
+    if not is_region(polygon):
+        return NO_AREA
+    if not _fits(polygon, row):
+        polygon = cut(polygon, row.width_px, row.height_px)
+        if not is_region(polygon):
+            return OUTSIDE
+    _, _, width, height = box(polygon)
+    return polygon if area(polygon) >= math.hypot(width, height) else TOO_THIN
+
+
+def _fits(polygon: Polygon, row: LabelRow) -> bool:
+    left, top, width, height = box(polygon)
+    return min(row.width_px, row.height_px) <= 0 or (
+        left >= 0 and top >= 0 and left + width <= row.width_px and top + height <= row.height_px
+    )
+
+
+def _corners(polygon: Polygon, row: LabelRow) -> Polygon:
+    """Return the rectangle around it: the upright one where the smallest leaves the page."""
+    corners = quad(polygon)
+    if _fits(corners, row):
+        return corners
+    left, top, width, height = box(polygon)
+    right, bottom = left + width, top + height
+    return (left, top), (right, top), (right, bottom), (left, bottom)
+
+
+def is_ignored(text: str, confidence: float | None, label: str, options: ExportOptions) -> bool:
     """Whether a word is do-not-care: by its class, for want of a text, or by its confidence."""
-    if label == IGNORE or (not word.text.strip() and not options.keep_untranscribed):
+    if label == IGNORE or (not text and not options.keep_untranscribed):
         return True
-    if options.ignore_below is None or word.confidence is None:
+    if options.ignore_below is None or confidence is None:
         return False
-    return word.confidence < options.ignore_below
+    return confidence < options.ignore_below
 
 
 def with_size(rows: Iterable[LabelRow], why: str, remedy: str = "") -> Iterator[LabelRow]:

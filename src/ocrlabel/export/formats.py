@@ -109,21 +109,21 @@ class ExportOptions:
 class Summary:
     """What an export wrote. words counts those written, ignored ones among them.
 
-    left_out: words by the reason why they were not written. changed: words whose text the format
-    could not carry as it is. missing: pages without an image, the first few named in examples.
-    leaks: documents that the table's own splits put on two sides.
+    left_out: words by the reason why they were not written. changed: words that were written
+    otherwise than the table has them, by what was done. missing: pages without an image, the first
+    few named in examples. leaks: documents that the table's own splits put on two sides.
     """
 
     format: str
     pages: int = 0
     words: int = 0
     ignored: int = 0
-    changed: int = 0
     images: int = 0
     missing: int = 0
     leaks: int = 0
     splits: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
     engines: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     labelled: tuple[str, str] = ("", "")

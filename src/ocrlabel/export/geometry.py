@@ -10,11 +10,14 @@ from ocrlabel.labels import Point, Polygon
 
 def is_region(polygon: Polygon) -> bool:
     """Whether the polygon covers anything: three finite points or more that are not on one line."""
-    area = signed_area(polygon)
-    if area == 0:  # a crossed polygon's halves may cancel out
-        area = signed_area(_hull(polygon))
     # one point that is not finite makes the sum so
-    return area != 0 and math.isfinite(area)
+    return 0 < area(polygon) < math.inf
+
+
+def area(polygon: Polygon) -> float:
+    """Area in px²."""
+    # a crossed polygon's halves may cancel out
+    return abs(signed_area(polygon) or signed_area(_hull(polygon)))
 
 
 def signed_area(polygon: Sequence[Point]) -> float:
@@ -38,6 +41,35 @@ def sides(corners: Polygon) -> tuple[float, float]:
     """Width along the text and height across it, in px: the longer of each two opposite sides."""
     a, b, c, d = corners
     return max(math.dist(a, b), math.dist(d, c)), max(math.dist(b, c), math.dist(a, d))
+
+
+def cut(polygon: Polygon, width: float, height: float) -> Polygon:
+    """What of the polygon is on the page, from the point next to its first (Sutherland-Hodgman).
+
+    The polygon itself where all of it is; () where nothing is.
+    """
+    found: Sequence[Point] = polygon
+    for axis, edge, inwards in ((0, 0.0, 1), (0, width, -1), (1, 0.0, 1), (1, height, -1)):
+        inside = [(point[axis] - edge) * inwards >= 0 for point in found]
+        if all(inside):
+            continue
+        kept: list[Point] = []
+        for at, (a, b) in enumerate(zip(found, (*found[1:], *found[:1]), strict=True)):
+            if inside[at]:
+                kept.append(a)
+            if inside[at] != inside[(at + 1) % len(found)]:
+                kept.append(_crossing(a, b, axis, edge))
+        found = kept
+    if found is polygon or not found:
+        return tuple(found)
+    start = min(range(len(found)), key=lambda i: math.dist(found[i], polygon[0]))
+    return (*found[start:], *found[:start])
+
+
+def _crossing(a: Point, b: Point, axis: int, edge: float) -> Point:
+    share = (edge - a[axis]) / (b[axis] - a[axis])
+    other = round(a[1 - axis] + share * (b[1 - axis] - a[1 - axis]), 6)  # no digits of chance
+    return (edge, other) if axis == 0 else (other, edge)
 
 
 def is_convex(corners: Polygon) -> bool:

@@ -18,9 +18,8 @@ from pathlib import Path
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
-from ocrlabel.export.export_pages import ExportWord
+from ocrlabel.export.export_pages import READS_AS_IGNORED, ExportWord
 from ocrlabel.export.formats import Correction
-from ocrlabel.export.geometry import quad
 from ocrlabel.export.import_files import files, lines, number, words_and_classes
 from ocrlabel.export.recognition import LINE_BREAKS
 from ocrlabel.export.session import ExportSession, exporter
@@ -37,9 +36,10 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
         path = session.folder.path(page.split, "gt", f"gt_{page.stem}.txt")
         lines = [_line(word) for word in page.words]
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
-        session.counts.changed += sum(
-            not word.ignored and one_line(word.text) != word.text for word in page.words
-        )
+        session.made_rectangles(page.words)
+        kept = [word.text for word in page.words if not word.ignored]
+        session.counts.changed["line_break_made_space"] += sum(one_line(t) != t for t in kept)
+        session.counts.changed[READS_AS_IGNORED] += kept.count(DO_NOT_CARE)
         session.listed(page, f"{page.split}/gt/{path.name}")
 
 
@@ -49,7 +49,7 @@ def one_line(text: str) -> str:
 
 
 def _line(word: ExportWord) -> str:
-    corners = ",".join(f"{round(x)},{round(y)}" for x, y in quad(word.polygon))
+    corners = ",".join(f"{round(x)},{round(y)}" for x, y in word.corners)
     return f"{corners},{DO_NOT_CARE if word.ignored else one_line(word.text)}\n"
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError, DatasetError
-from ocrlabel.export.export_pages import ExportPage, ExportWord
+from ocrlabel.export.export_pages import READS_AS_IGNORED, ExportPage, ExportWord
 from ocrlabel.export.formats import Correction
 from ocrlabel.export.import_files import files, lines, number, words_and_classes
 from ocrlabel.export.output_folder import dumps
@@ -42,6 +42,8 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     )
     for page, name in session.placed(rows, "{split}"):
         files_of(page.split).write(f"{_one_field(name, page)}\t{dumps(_items(page.words))}\n")
+        texts = [word.text for word in page.words if not word.ignored]
+        session.counts.changed[READS_AS_IGNORED] += sum(text in _DO_NOT_CARE for text in texts)
         session.listed(page, name)
 
 

@@ -3,24 +3,26 @@
 What the formats of recognisers share (`paddleocr_rec`, `lmdb_set`): which words a recogniser can
 learn from, the crop of each, and the file of characters. Left out, and counted: do-not-care words,
 words without a text, texts with tabs or line breaks, too long or outside the charset, crops too
-small, boxes that are not on the page.
+small, words of which less than half is on the page, characters that mean nothing.
 """
 
 from __future__ import annotations
 
 import io
-import math
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Protocol
 
 from PIL import Image
 
+from ocrlabel.characters import has_no_meaning
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.export_pages import ExportPage, ExportWord
+from ocrlabel.export.export_pages import OUTSIDE, ExportPage, ExportWord
 from ocrlabel.export.formats import ExportOptions, ImageFinder, NoImage
-from ocrlabel.export.geometry import box, is_convex, quad, rectangle, sides
+from ocrlabel.export.geometry import is_convex, quad, rectangle, sides
 from ocrlabel.export.output_folder import OutputFolder
 from ocrlabel.export.session import Closable, ExportSession
 from ocrlabel.labels import Polygon
@@ -30,14 +32,17 @@ _JPEG_QUALITY = 95
 LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 """All that some reader takes for the end of a line (`str.splitlines`)."""
 VERTICAL = ("turn", "keep", "leave-out")
-"""What becomes of a crop taller than 1.5 times its width: turned as PaddleOCR does, or not."""
+"""What becomes of a column of characters: turned on its side, as recognisers read it, or not."""
 NO_TEXT = "no_text"
 TOO_SMALL = "too_small"
-OUTSIDE = "outside_the_page"
 UPRIGHT = "vertical"
 TOO_LONG = "too_long"
 NOT_IN_CHARSET = "not_in_charset"
 LINE_BREAK = "line_break_or_tab"
+NO_MEANING = "private_or_unassigned_character"
+_LEAST_ON_PAGE = 0.5
+# The least width of a character that stands level, of the height of its word's box.
+_SQUARE, _NARROW = 1 / 2, 1 / 7
 
 
 class SampleSet(Closable, Protocol):
@@ -62,14 +67,14 @@ def export_samples(
     seen: set[str] = set(session.options.charset or ())
     sets_of = session.by_split(lambda split: open_set(session.folder, split))
     for page in session.pages(rows):
-        number = 0
+        kept: list[ExportWord] = []
         for word, image in recognition_crops(session, page, images):
-            number += 1
-            sets_of(page.split).add(page, number, image, word.text)
+            kept.append(word)
+            sets_of(page.split).add(page, len(kept), image, word.text)
             seen.update(word.text)
-        session.counts.images += number
-        if number:
-            session.listed(page, f"{page.split}/{page.stem}", kept=number)
+        session.counts.images += len(kept)
+        if kept:
+            session.listed(page, f"{page.split}/{page.stem}", kept=kept)
     write_charset(session.folder.path("dict.txt"), seen)
 
 
@@ -97,22 +102,21 @@ def recognition_crops(
         return
     for word in fit:
         image = crop(pixels, word.polygon)
-        if options.vertical == "turn" and stands_upright(word.text, quad(word.polygon)):
+        if options.vertical == "turn" and stands_upright(word, page):
             image = image.transpose(Image.Transpose.ROTATE_90)
         yield word, _jpeg(image)
 
 
 def _why_not(word: ExportWord, page: ExportPage, options: ExportOptions) -> str | None:
+    if not word.text and (word.changed or not word.ignored):
+        return NO_TEXT
     if word.ignored:
         return IGNORED
-    if not word.text.strip():
-        return NO_TEXT
-    corners = quad(word.polygon)
-    if min(sides(corners)) < options.min_crop_px:
-        return TOO_SMALL
-    if not _is_on(page, word.polygon):
+    if word.on_page < _LEAST_ON_PAGE:
         return OUTSIDE
-    if options.vertical == "leave-out" and stands_upright(word.text, corners):
+    if min(sides(word.corners)) < options.min_crop_px:
+        return TOO_SMALL
+    if options.vertical == "leave-out" and stands_upright(word, page):
         return UPRIGHT
     return why_unfit(word.text, options)
 
@@ -124,6 +128,8 @@ def why_unfit(text: str, options: ExportOptions) -> str | None:
     """
     if any(c in text for c in LINE_BREAKS + "\t"):
         return LINE_BREAK
+    if has_no_meaning(text):
+        return NO_MEANING
     if len(text) > options.max_length:
         return TOO_LONG
     if options.charset is not None and not options.charset.issuperset(text):
@@ -131,18 +137,20 @@ def why_unfit(text: str, options: ExportOptions) -> str | None:
     return None
 
 
-def _is_on(page: ExportPage, polygon: Polygon) -> bool:
-    """The box is mostly on the page; also keeps a crop from being larger than a page can be."""
-    row = page.row
-    left, top, width, height = box(polygon)
-    on_page = 0 <= left + width / 2 <= row.width_px and 0 <= top + height / 2 <= row.height_px
-    return on_page and math.hypot(width, height) <= math.hypot(row.width_px, row.height_px)
+def stands_upright(word: ExportWord, page: ExportPage) -> bool:
+    """Whether a word is a column of characters, or lies on its side, in a box that stands.
 
-
-def stands_upright(text: str, corners: Polygon) -> bool:
-    """Whether this is a column of characters: more than one of them, and much taller than wide."""
-    width, height = sides(corners)
-    return len(text) > 1 and height >= 1.5 * width
+    Its box is at least 1.5 times as tall as wide, and too narrow for its characters to stand side
+    by side in it. Where none of them is a square one (Hangul, Han, kana), it is also 1.5 times as
+    tall as a line of that page usually is: "it" is not, nor a word whose box came out narrow.
+    """
+    width, height = sides(word.corners)
+    if len(word.text) < 2 or height < 1.5 * width:
+        return False
+    square = [unicodedata.east_asian_width(c) in {"W", "F"} for c in word.text]
+    if width > height * sum(_SQUARE if each else _NARROW for each in square):
+        return False
+    return any(square) or height > 1.5 * median(min(sides(each.corners)) for each in page.words)
 
 
 def crop(pixels: Image.Image, polygon: Polygon) -> Image.Image:

@@ -7,7 +7,7 @@ The card (README.md) says what the export is, from where, how much, and what is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cache, cached_property, wraps
@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.export_pages import ExportPage, Leaks, export_words, split_of
+from ocrlabel.export.export_pages import ExportPage, ExportWord, Leaks, export_words, split_of
 from ocrlabel.export.formats import Export, ExportOptions, ImageFile, ImageFinder, NoImage, Summary
 from ocrlabel.export.output_folder import OutputFolder, PageNames, suffix
 
@@ -162,23 +162,31 @@ class ExportSession:
             )
         return self.images
 
+    def made_rectangles(self, words: Iterable[ExportWord]) -> None:
+        """Count the words whose corners a format of four does not write as they are."""
+        self.counts.changed["made_a_rectangle"] += sum(w.corners != w.polygon for w in words)
+
     def missing(self, page: ExportPage, why: str) -> None:
         """Count a page whose image cannot be had."""
         self.counts.missing += 1
         if len(self.counts.examples) < _EXAMPLES:
             self.counts.examples += (f"{page.row.id}: {why}",)
 
-    def listed(self, page: ExportPage, file: str, *, kept: int | None = None) -> None:
+    def listed(
+        self, page: ExportPage, file: str, *, kept: Sequence[ExportWord] | None = None
+    ) -> None:
         """Count a page that was written, under the name that the format gives its image.
 
-        kept: how many words, where the format leaves the do-not-care ones out.
+        kept: its words that were written, where the format leaves some out.
         """
-        row, counts = page.row, self.counts
+        row, counts, words = page.row, self.counts, page.words if kept is None else kept
         line = {"file": file, "id": row.id, "page": row.page}
         self._index.write(json.dumps(line, ensure_ascii=False) + "\n")
         counts.pages += 1
-        counts.words += len(page.words) if kept is None else kept
-        counts.ignored += sum(word.ignored for word in page.words) if kept is None else 0
+        counts.words += len(words)
+        counts.ignored += sum(word.ignored for word in words)
+        for word in words:
+            counts.changed.update(word.changed)
         counts.splits[page.split] += 1
         counts.engines[f"{row.engine} {row.model_version}".strip()] += 1
         counts.sources[row.source] += 1
@@ -215,7 +223,7 @@ def card(summary: Summary, options: ExportOptions) -> str:
             *_list({"pages": summary.pages, "words": summary.words, "images": summary.images}),
             f"- do-not-care among the words: {summary.ignored}{_rule(options)}",
             *(f"- words left out, {why}: {n}" for why, n in sorted((+summary.left_out).items())),
-            *_if(summary.changed, "texts that this format cannot hold as they are, changed"),
+            *(f"- words changed, {what}: {n}" for what, n in sorted((+summary.changed).items())),
             *_if(summary.missing, "pages left out because their image was not found"),
             "",
             "## Splits",

@@ -1,7 +1,7 @@
 """YOLO-OBB (Ultralytics): images/SPLIT/, labels/SPLIT/NAME.txt and data.yaml, for detection.
 
 One word a line: `class x1 y1 x2 y2 x3 y3 x4 y4`, corners as shares of width and height with 6
-decimals, cut at the image's edge (outside it the loader throws the whole image away).
+decimals; outside the image the loader would throw the whole image away.
 
 Carries: rotated boxes, word classes. Loses: texts and confidences; a polygon of more points becomes
 its smallest rotated rectangle. YOLO knows no do-not-care: such words are left out, and what is in
@@ -16,7 +16,6 @@ from collections.abc import Iterator
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.export.export_pages import ExportWord, with_size
-from ocrlabel.export.geometry import quad
 from ocrlabel.export.session import ExportSession, exporter
 
 IGNORED = "do_not_care"
@@ -31,22 +30,19 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     for page, name in session.placed(sized, "images", "{split}"):
         kept = [word for word in page.words if not word.ignored]
         session.counts.left_out[IGNORED] += len(page.words) - len(kept)
+        session.made_rectangles(kept)
         lines = [_line(word, page.row, classes) for word in kept]
         path = session.folder.path("labels", page.split, f"{page.stem}.txt")
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
         splits[page.split] = None
-        session.listed(page, name, kept=len(kept))
+        session.listed(page, name, kept=kept)
     yaml = _data_yaml(tuple(splits), tuple(classes))
     session.folder.path("data.yaml").write_text(yaml, encoding="utf-8", newline="\n")
 
 
 def _line(word: ExportWord, row: LabelRow, classes: dict[str, int]) -> str:
     number = classes.setdefault(word.label, len(classes))
-    shares = (
-        share
-        for x, y in quad(word.polygon)
-        for share in (min(max(x / row.width_px, 0.0), 1.0), min(max(y / row.height_px, 0.0), 1.0))
-    )
+    shares = (share for x, y in word.corners for share in (x / row.width_px, y / row.height_px))
     return f"{number} {' '.join(f'{share:.6f}' for share in shares)}\n"
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 
 import pytest
+import shapely
 from hypothesis import assume, given
 from shapely import Polygon as Shape
 
 from ocrlabel.export.geometry import (
+    area,
     box,
+    cut,
     is_convex,
     is_region,
     quad,
@@ -73,3 +76,21 @@ def test_a_crossed_polygon_is_a_region_but_not_convex():
 def test_sides_are_along_and_across_the_text():
     standing = ((30.0, 0.0), (30.0, 80.0), (10.0, 80.0), (10.0, 0.0))
     assert sides(standing) == (80, 20)
+
+
+@given(polygon=rotated_quads() | many_cornered())
+def test_a_polygon_is_cut_with_the_page_as_shapely_cuts_it(polygon):
+    found = cut(polygon, 60, 40)
+    wanted = Shape(polygon).intersection(shapely.box(0, 0, 60, 40))
+    assert area(found) == nearly(wanted.area, abs=1e-3)
+    assert all(0 <= x <= 60 and 0 <= y <= 40 for x, y in found)
+    if wanted.area > 0:
+        assert signed_area(found) * signed_area(polygon) > 0
+        assert math.dist(found[0], polygon[0]) == min(math.dist(p, polygon[0]) for p in found)
+
+
+@given(polygon=rotated_quads())
+def test_a_polygon_that_is_all_on_the_page_is_not_touched(polygon):
+    inside = tuple((x + 200, y + 200) for x, y in polygon)
+    assert cut(inside, 600, 600) is inside
+    assert cut(inside, 20, 20) == ()

@@ -21,7 +21,7 @@ def test_lines_are_corners_and_the_rest_is_text(tmp_path):
         "10,41,70,41,70,61,10,61,two lines",
         "10,70,70,70,70,90,10,90,###",
     ]
-    assert summary.changed == 1
+    assert +summary.changed == {"line_break_made_space": 1}
     assert (tmp_path / "pseudo" / "images" / "a.png").is_file()
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from ocrlabel.errors import ConfigError
+from ocrlabel.export.export_pages import ExportPage, export_words
 from ocrlabel.export.formats import ExportOptions
 from ocrlabel.export.paddleocr_rec import export
 from ocrlabel.export.recognition import check_vertical, crop, stands_upright
+from ocrlabel.labels import Word
 from tests.support.labelled import NoPictures, Pictures, row, word
 
 
@@ -89,10 +92,45 @@ def test_a_column_of_characters_may_be_left_out(tmp_path):
     assert dict(columns(tmp_path, "leave-out").left_out) == {"vertical": 1}
 
 
-def test_one_tall_character_is_no_column():
-    tall = ((0.0, 0.0), (5.0, 0.0), (5.0, 20.0), (0.0, 20.0))
-    assert not stands_upright("l", tall)
-    assert stands_upright("ll", tall)
+def standing(*words: Word) -> list[str]:
+    """The texts that are exported as columns, of words on one page 600 px wide and high."""
+    found = export_words(
+        row("a.jpg", words, width_px=600, height_px=600), ExportOptions(), Counter()
+    )
+    page = ExportPage(row("a.jpg", words), "train", "a", found)
+    return [each.text for each in found if stands_upright(each, page)]
+
+
+LINE = [word(f"line{n}", (100, 30 * n), size=(60, 16)) for n in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("of", (10, 16)), ("it", (7, 16)), ("Il", (6, 17)), ("1.", (6, 16)), ("l", (2, 16)),
+        ("i", (3, 60)), ("it", (22, 60)), ("Il", (22, 60)), ("ill", (30, 60)), ("가", (9, 60)),
+        ("total", (10, 18)), ("12,500", (9, 17)), ("\u200b가", (9, 60)), ("e\u0301", (3, 60)),
+    ],
+)  # fmt: skip
+def test_a_level_word_is_no_column_however_narrow_its_box_came_out(text, size):
+    assert standing(*LINE, word(text, (20, 30), size=size)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("세로", (16, 32)), ("세로글", (20, 80)), ("세로", (6, 12)), ("縦書き", (15, 45)),
+        ("2층", (14, 40)), ("4층", (14, 30)), ("24", (9, 36)), ("00851772", (18, 85)),
+        ("Printed in Korea", (9, 90)),
+    ],
+)  # fmt: skip
+def test_a_column_is_told_by_script_number_of_characters_and_the_pages_line_height(text, size):
+    assert standing(*LINE, word(text, (20, 30), size=size)) == [text]
+
+
+def test_columns_are_told_on_a_page_of_columns_too():
+    words = [word("세로글자", (30 * n, 20), size=(20, 90)) for n in range(1, 9)]
+    assert len(standing(*words)) == 8
 
 
 def test_another_policy_is_refused():

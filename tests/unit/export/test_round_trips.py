@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,29 +13,17 @@ from hypothesis import strategies as st
 
 from ocrlabel.dataset.labels_table import IGNORE
 from ocrlabel.export.corrections import Merge, exported_pages
+from ocrlabel.export.export_pages import ExportWord, export_words
 from ocrlabel.export.formats import IMPORTS, ExportOptions, export_of, import_of
-from ocrlabel.export.geometry import quad
 from ocrlabel.export.icdar2015 import one_line
 from ocrlabel.export.output_folder import rule_of
 from ocrlabel.labels import Word
-from tests.support.labelled import Pictures, row, rows, word
+from tests.support.labelled import Pictures, row, rows, submitted, word
 
 options = st.builds(
     ExportOptions, ignore_below=st.sampled_from([None, 0.5]), keep_untranscribed=st.booleans()
 )
 a_few = settings(max_examples=40)
-
-
-def submitted(folder: Path) -> None:
-    """What a person does in Label Studio who submits every task as it came."""
-    import json
-
-    path = folder / "tasks.json"
-    tasks = json.loads(path.read_text())
-    for task in tasks:
-        result = task.pop("predictions")[0]["result"]
-        task["annotations"] = [{"id": 1, "result": result, "completed_by": {"email": "kim@x.org"}}]
-    path.write_text(json.dumps(tasks))
 
 
 def exported(table, name: str, folder: Path, chosen: ExportOptions = ExportOptions()):  # noqa: B008 -- frozen
@@ -64,19 +53,16 @@ def test_a_table_that_nobody_changed_comes_back_as_it_was(name, table, chosen):
     assert merge.counts["corrected"] == 0
 
 
-def carried(name: str, each: Word, label: str, chosen: ExportOptions) -> tuple[Word, str]:
+def carried(name: str, each: ExportWord) -> tuple[Word, str]:
     """What the format's docstring says is carried of a word."""
-    from ocrlabel.export.export_pages import is_ignored
-
-    ignored = is_ignored(each, label, chosen)
-    text, polygon, confidence = each.text, each.polygon, each.confidence
-    label = IGNORE if ignored else label
+    ignored, text, polygon, confidence = each.ignored, each.text, each.polygon, each.confidence
+    label = IGNORE if ignored else each.label
     if name in {"paddleocr", "icdar2015"}:
         marks = {"###", "*"} if name == "paddleocr" else {"###"}
         ignored = ignored or text in marks
         text, confidence, label = ("" if ignored else text), None, (IGNORE if ignored else "")
     if name == "icdar2015":
-        polygon = tuple((float(round(x)), float(round(y))) for x, y in quad(polygon))
+        polygon = tuple((float(round(x)), float(round(y))) for x, y in each.corners)
         text = one_line(text)
     if name == "aistages":
         label = IGNORE if ignored else ""
@@ -93,10 +79,7 @@ def test_each_format_carries_what_its_docstring_says(name, table, chosen):
         exported(table, name, Path(folder), chosen)
         back = list(import_of(name)(Path(folder)))
     want = sorted(
-        (
-            [carried(name, w, c, chosen) for w, c in zip(each.words, each.classes, strict=True)]
-            for each in table
-        ),
+        ([carried(name, sent) for sent in export_words(each, chosen, Counter())] for each in table),
         key=repr,
     )
     got = sorted((list(zip(c.words, c.classes, strict=True)) for c in back), key=repr)
