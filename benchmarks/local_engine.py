@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from rapidocr import RapidOCR
 
-from ocrlabel.engines.base import usable_cores
+from ocrlabel.engines.children import usable_cores
 from ocrlabel.engines.local import LocalEngine
 from ocrlabel.engines.rapidocr import rapid_ocr
 from ocrlabel.errors import ImageError

@@ -23,7 +23,7 @@ from ocrlabel.cli.progress import display_for
 from ocrlabel.cli.settings import from_environment
 from ocrlabel.cli.wiring import Chosen, label_dataset, place_of
 from ocrlabel.dataset.labels_table import read_labels
-from ocrlabel.engines.base import usable_cores
+from ocrlabel.engines.children import usable_cores
 from ocrlabel.engines.local import LocalEngine
 from ocrlabel.engines.rapidocr import rapid_ocr
 from ocrlabel.labels import Word

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.pipeline.rate.limiter import RatePool
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.service import LIMITERS, Figures, Service, figures, read_all

@@ -10,7 +10,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from ocrlabel.engines.base import Answer, Engine
+from ocrlabel.engine import Answer, Engine
 from ocrlabel.engines.rapidocr import rapid_ocr
 from ocrlabel.engines.scripted import Scripted
 from ocrlabel.engines.tesseract import tesseract

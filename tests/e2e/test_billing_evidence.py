@@ -13,7 +13,7 @@ from hashlib import sha256
 
 import pytest
 
-from ocrlabel.engines.base import NeverSent
+from ocrlabel.engine import NeverSent
 from ocrlabel.engines.upstage import UpstageClient
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ImageError, KeyRefused, OcrLabelError, Unavailable

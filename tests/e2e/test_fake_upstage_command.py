@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ocrlabel.cli.fake_upstage import fake_upstage
-from ocrlabel.engines.base import Answer, Lane
+from ocrlabel.engine import Answer, Lane
 from ocrlabel.engines.upstage import UpstageClient
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError, Rejected, Unreadable

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import ConfigError, Rejected, RunMismatch, StoreUnavailable, Unavailable
 from ocrlabel.labels import Page
 from ocrlabel.options import Options

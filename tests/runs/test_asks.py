@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from ocrlabel.engines.base import Answer, Lane
+from ocrlabel.engine import Answer, Lane
 from ocrlabel.errors import StoreUnavailable
 from ocrlabel.labels import AttemptResult, Document, Page, Word
 from ocrlabel.options import Options

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import BudgetReached, Rejected, Unavailable
 from ocrlabel.options import Options
 from ocrlabel.pipeline.budget.attempts import AttemptClaimer

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import pytest
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import Interrupted, RunMismatch, StoreUnavailable
 from ocrlabel.options import Options
 from ocrlabel.pipeline.runtime import Stop

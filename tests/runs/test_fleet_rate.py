@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import Throttled
 from ocrlabel.options import Options
 from tests.support.clock import clock, run_virtual, sleep

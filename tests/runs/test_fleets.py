@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.options import Options
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, PowerCut

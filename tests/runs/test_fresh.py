@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import RunMismatch
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice

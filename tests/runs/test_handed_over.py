@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocrlabel.dataset.labels_table import read_labels
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import (
     BudgetReached,
     EngineUnusable,

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ocrlabel.cli.status import lines, told
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import Interrupted
 from ocrlabel.options import Options
 from ocrlabel.pipeline.runtime import Stop

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import Interrupted, StoreUnavailable
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import BatchSaved
 from tests.support.clock import run_virtual

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import RunMismatch
 from ocrlabel.options import Options
 from tests.support.clock import clock, run_virtual

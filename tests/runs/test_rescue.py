@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import Interrupted, StoreUnavailable
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import ConfigError, Interrupted, OcrLabelError, StoreUnavailable
 from ocrlabel.options import Options
 from ocrlabel.pipeline.runtime import Stop

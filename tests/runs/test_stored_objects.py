@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.engines.base import Answer, Lane
+from ocrlabel.engine import Answer, Lane
 from ocrlabel.errors import BudgetReached, Interrupted, Rejected, Unavailable
 from ocrlabel.labels import Document, Page, Word
 from ocrlabel.options import Options

@@ -10,7 +10,7 @@ import pytest
 
 from ocrlabel.cli.progress import ProgressStatistics
 from ocrlabel.cli.status import lines
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import BudgetReached, Interrupted, Rejected, Unavailable
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import CapChanged, Notice, Started

@@ -7,7 +7,7 @@ import contextlib
 import random
 from dataclasses import dataclass, field
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.pipeline.rate.fleet import NOTHING, Heartbeat, Member
 from ocrlabel.pipeline.rate.limiter import RatePool
 from tests.support.clock import clock, sleep

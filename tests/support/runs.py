@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
-from ocrlabel.engines.base import Answer, Lane
+from ocrlabel.engine import Answer, Lane
 from ocrlabel.errors import ImageError, Unreadable
 from ocrlabel.labels import Document, FailureClass, ImageRef, Page, Word
 from ocrlabel.options import Options

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from ocrlabel.cli import wiring
 from ocrlabel.cli.settings import Keys
 from ocrlabel.dataset.sources import ImageDataset
-from ocrlabel.engines.base import Engine, usable_cores
-from ocrlabel.engines.children import ChildPool
+from ocrlabel.engine import Engine
+from ocrlabel.engines.children import ChildPool, usable_cores
 from ocrlabel.engines.image_workers import image_inspector
 from ocrlabel.errors import ImageError
 from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits

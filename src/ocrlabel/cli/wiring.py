@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ocrlabel.cli import clocks
 from ocrlabel.cli.settings import Keys
-from ocrlabel.engines.base import Engine
+from ocrlabel.engine import Engine
 from ocrlabel.errors import ConfigError, Interrupted
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Options
 from ocrlabel.pipeline.events import Event, Started

@@ -26,6 +26,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
@@ -511,3 +512,21 @@ async def _receive_exactly_async(channel: socket.socket, size_bytes: int) -> byt
             raise EOFError
         rest = rest[count:]
     return buffer
+
+
+def usable_cores(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """The cores that we may run on, also in a container with a share of a bigger machine."""
+    try:
+        allowed = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        allowed = os.cpu_count() or 1
+    return max(1, min(allowed, _share(cgroup) or allowed))
+
+
+def _share(cgroup: Path) -> int | None:
+    """Whole cores of a cgroup's CPU quota ("200000 100000": two); None where there is none."""
+    try:
+        quota, period = cgroup.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else max(1, int(quota) // int(period))

@@ -16,8 +16,8 @@ from typing import Protocol, cast
 
 from PIL.Image import Image
 
-from ocrlabel.engines.base import Answer, Lane, usable_cores
-from ocrlabel.engines.children import ChildPool
+from ocrlabel.engine import Answer, Lane
+from ocrlabel.engines.children import ChildPool, usable_cores
 from ocrlabel.errors import BadAnswer, ConfigError
 from ocrlabel.images.headers import HeaderFacts, inspect
 from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from ocrlabel.engines.base import usable_cores
+from ocrlabel.engines.children import usable_cores
 from ocrlabel.engines.local import LocalEngine, parallel_or_cores
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Word

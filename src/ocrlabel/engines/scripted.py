@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import TypeAlias
 
-from ocrlabel.engines.base import Answer, Lane
+from ocrlabel.engine import Answer, Lane
 from ocrlabel.errors import BadAnswer
 from ocrlabel.images.headers import inspect
 from ocrlabel.images.limits import ImageLimits

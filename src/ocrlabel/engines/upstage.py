@@ -21,8 +21,8 @@ from typing import Final, Protocol, cast
 
 import httpx2
 
+from ocrlabel.engine import Answer, Lane, NeverSent
 from ocrlabel.engines import upstage_protocol
-from ocrlabel.engines.base import Answer, Lane, NeverSent
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import Key, without_keys
 from ocrlabel.errors import BadAnswer, ConfigError, ImageError, KeyRefused, Unavailable

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ocrlabel.engines.base import Answer
+from ocrlabel.engine import Answer
 from ocrlabel.engines.upstage_protocol import NotJson, complaint_in, json_of
 from ocrlabel.errors import BadAnswer, Throttled
 from ocrlabel.labels import Document, FailureClass, Page, Point, Polygon, Word

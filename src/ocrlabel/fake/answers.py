@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final, TypeAlias
 
-from ocrlabel.engines.base import Engine
+from ocrlabel.engine import Engine
 from ocrlabel.errors import ConfigError, ImageError
 from ocrlabel.fake.documents import Accepted, Refused
 from ocrlabel.labels import Page, Word

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ocrlabel.engines.base import Answer
+from ocrlabel.engine import Answer
 from ocrlabel.errors import ImageError
 from ocrlabel.labels import (
     Attempt,

@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from ocrlabel.dataset.checkpoint_table import Settled
-from ocrlabel.engines.base import Engine
+from ocrlabel.engine import Engine
 from ocrlabel.errors import Interrupted, OcrLabelError, RunMismatch, StoreUnavailable
 from ocrlabel.labels import ImageRef
 from ocrlabel.options import BATCH_ROWS, Options

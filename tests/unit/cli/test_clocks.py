@@ -11,7 +11,7 @@ import pytest
 
 from ocrlabel.cli.clocks import alive, raise_handle_limit, this_worker
 from ocrlabel.cli.wiring import within_handles
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.options import Options
 from tests.support.runs import BillingEngine
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from ocrlabel.cli.estimate import Pace, time_line
 from ocrlabel.cli.wiring import input_line
-from ocrlabel.engines.base import usable_cores
+from ocrlabel.engines.children import usable_cores
 from ocrlabel.engines.scripted import Scripted
 from ocrlabel.labels import Labelled, Page
 from tests.support.command import ocrlabel

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrlabel.engines.base import Engine
+from ocrlabel.engine import Engine
 from ocrlabel.engines.local import LocalEngine
 from ocrlabel.engines.rapidocr import KOREAN_NOTICE, MODELS, RapidReader, rapid_ocr
 from ocrlabel.engines.rapidocr_words import sessions

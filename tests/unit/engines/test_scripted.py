@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ocrlabel.engines.base import Answer, Engine
+from ocrlabel.engine import Answer, Engine
 from ocrlabel.engines.scripted import Scripted, look_at_nothing, scripted_page
 from ocrlabel.errors import BadAnswer, Throttled, Unreadable
 

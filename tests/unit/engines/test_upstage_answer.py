@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.engines.base import Answer
+from ocrlabel.engine import Answer
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.errors import BadAnswer, Throttled
 from ocrlabel.labels import Document, FailureClass

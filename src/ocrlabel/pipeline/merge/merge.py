@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ocrlabel.dataset.checkpoint_table import Settled
-from ocrlabel.engines.base import Answer
+from ocrlabel.engine import Answer
 from ocrlabel.errors import BadAnswer, ConfigError, RunMismatch, StoreUnavailable
 from ocrlabel.labels import Document, Labelled, Tally
 from ocrlabel.pipeline.budget.account import Account

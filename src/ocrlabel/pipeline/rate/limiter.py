@@ -12,7 +12,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.pipeline.rate.aimd import Aimd, Ceiling, Rise
 from ocrlabel.pipeline.rate.fleet import ALONE, Share
 

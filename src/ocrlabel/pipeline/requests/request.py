@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from ocrlabel.engines.base import Engine, NeverSent
+from ocrlabel.engine import Engine, NeverSent
 from ocrlabel.errors import (
     BadAnswer,
     BudgetReached,

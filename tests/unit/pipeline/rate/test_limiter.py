@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.pipeline.rate.aimd import Aimd, Ceiling
 from ocrlabel.pipeline.rate.fleet import ALONE, NOTHING, Share
 from ocrlabel.pipeline.rate.limiter import (

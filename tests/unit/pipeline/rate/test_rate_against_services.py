@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.pipeline.rate.breaker import Breaker
 from ocrlabel.pipeline.rate.limiter import RatePool
 from tests.support.clock import clock, run_virtual, sleep

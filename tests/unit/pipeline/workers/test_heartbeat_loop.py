@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ocrlabel.engines.base import Lane
+from ocrlabel.engine import Lane
 from ocrlabel.errors import StoreUnavailable
 from ocrlabel.pipeline.rate.limiter import RatePool
 from ocrlabel.pipeline.workers.heartbeat import Heartbeats, WorkerReport

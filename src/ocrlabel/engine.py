@@ -1,15 +1,61 @@
-"""What the run needs of an engine: bytes in, pages out, and nothing else about it."""
+"""The door for engines: what an engine is, what it is given, what it answers and may raise.
+
+An engine is any object with the members of `Engine`; it need not inherit from it. It is used by
+`ocrlabel.label(engine=MyEngine())`, or, from a package of its own, by its name:
+
+    [project.entry-points."ocrlabel.engines"]
+    mine = "my_package:MyEngine"
+
+    ocrlabel run receipts/ --engine mine --engine-option language=ko
+
+docs/engines.md builds one, and `ocrlabel.testing` holds the contract that its tests can run. The
+methods of `Engine` and the fields of Document, Lane, Answer, Page and Word keep their names and
+their order for as long as `VERSION` is 1. This module needs neither pyarrow nor an HTTP client.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-from ocrlabel.labels import Document, Page
+from ocrlabel.errors import (
+    BadAnswer,
+    ConfigError,
+    ImageError,
+    KeyRefused,
+    Rejected,
+    Throttled,
+    Unavailable,
+    Unreadable,
+)
+from ocrlabel.labels import Document, FailureClass, Page, Point, Polygon, Word
+
+__all__ = [
+    "VERSION",
+    "Answer",
+    "BadAnswer",
+    "ConfigError",
+    "Document",
+    "Engine",
+    "FailureClass",
+    "ImageError",
+    "KeyRefused",
+    "Lane",
+    "NeverSent",
+    "Page",
+    "Point",
+    "Polygon",
+    "Rejected",
+    "Throttled",
+    "Unavailable",
+    "Unreadable",
+    "Word",
+]
+
+VERSION: Final = 1
+"""Of this contract."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +88,7 @@ class NeverSent(asyncio.CancelledError):
 
 
 class Engine(Protocol):
-    """An OCR engine. Implementations: upstage, rapidocr, tesseract, scripted."""
+    """An OCR engine. It never sends again by itself: retries, rate and budget are the run's."""
 
     @property
     def name(self) -> str:
@@ -51,12 +97,15 @@ class Engine(Protocol):
 
     @property
     def options(self) -> Mapping[str, str]:
-        """What changes its answers; part of the plan and of every image's key. No secrets."""
+        """What changes its answers, its version too; part of the plan and of every image's key.
+
+        No secrets: it is stored.
+        """
         ...
 
     @property
     def price_per_page_usd(self) -> float:
-        """0 for engines that cost nothing; only engines with a price need asks and a budget."""
+        """US dollars; 0 for engines that cost nothing: only those with a price have a budget."""
         ...
 
     @property
@@ -103,21 +152,3 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Give everything back; child processes are gone when it returns."""
         ...
-
-
-def usable_cores(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """The cores that we may run on, also in a container with a share of a bigger machine."""
-    try:
-        allowed = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        allowed = os.cpu_count() or 1
-    return max(1, min(allowed, _share(cgroup) or allowed))
-
-
-def _share(cgroup: Path) -> int | None:
-    """Whole cores of a cgroup's CPU quota ("200000 100000": two); None where there is none."""
-    try:
-        quota, period = cgroup.read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return None
-    return None if quota == "max" else max(1, int(quota) // int(period))

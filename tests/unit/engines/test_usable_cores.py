@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ocrlabel.engines.base import usable_cores
+from ocrlabel.engines.children import usable_cores
 
 HERE = len(os.sched_getaffinity(0))
 
