@@ -107,7 +107,7 @@ def fake(case: Case, latency_s: float, log: Path) -> Iterator[str]:
     limits = ["--rps", f"{case.allowed_rps:g}"]
     if "," in case.keys:
         limits = ["--keys", case.keys]
-    command = [*OCRLABEL, "fake-upstage", "--port", "0", "--log", str(log), *limits]
+    command = [*OCRLABEL, "fake-upstage", "--port", "0", "--request-log", str(log), *limits]
     command += ["--limiter", case.limiter, "--latency", f"{latency_s:g},0.3"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

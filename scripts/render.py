@@ -167,7 +167,7 @@ def _row(one: Described, number: dict[str, int]) -> str:
         f"`{one.flag}`",
         default.lower() if isinstance(one.default, bool) else default,
         one.option.unit,
-        one.help.replace("|", "\\|"),
+        one.option.help.replace("|", "\\|"),
         at(Front.RUN, lambda: "yes"),
         at(Front.RUNNER, lambda: guide),
         at(Front.SUBMIT, lambda: "yes"),

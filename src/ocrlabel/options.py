@@ -13,7 +13,17 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, get_args, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from ocrlabel.errors import ConfigError
 
@@ -67,7 +77,7 @@ class FormField:
 class Option:
     """What is to be known of an option beside its name, type and default.
 
-    help: {default} stands for the default. read: takes what was written apart, before its type is
+    read: takes what was written apart, before its type is
     checked. lacks: the fronts that do not have it, and why. guide: the runner's variable of the
     guide. in_a_job: what it may be where a job is submitted; the first is the default there.
     """
@@ -196,12 +206,12 @@ class Options:
     ] = None
     input_s3_key: Annotated[
         str | None,
-        _in_a_bucket("The input; data/processed/{{dataset}}.parquet by default.", "INPUT_S3_KEY"),
+        _in_a_bucket("The input; data/processed/{dataset}.parquet by default.", "INPUT_S3_KEY"),
     ] = None
     output_s3_key: Annotated[
         str | None,
         _in_a_bucket(
-            "The labels; data/processed/{{dataset}}_pseudo_labels.parquet by default.",
+            "The labels; data/processed/{dataset}_pseudo_labels.parquet by default.",
             "OUTPUT_S3_KEY",
         ),
     ] = None
@@ -212,7 +222,7 @@ class Options:
     engine: Annotated[
         EngineName,
         Option(
-            "upstage, rapidocr, tesseract or scripted; by default upstage with a key.",
+            "Who reads; `auto` is upstage where there is a key, else rapidocr.",
             in_a_job=get_args(JobEngine),
             form=FormField("Engine (rapidocr and tesseract need the image local)", 5),
         ),
@@ -311,9 +321,7 @@ class Options:
     ] = None
     price_per_page: Annotated[
         float,
-        Option(
-            f"US dollars, without VAT; {{default}} as of {PRICE_DATE}.", PACE, unit="USD", least=0
-        ),
+        Option(f"US dollars, without VAT; the price of {PRICE_DATE}.", PACE, unit="USD", least=0),
     ] = PRICE_PER_PAGE_USD
     max_failures: Annotated[
         float,
@@ -327,7 +335,7 @@ class Options:
         ),
     ] = 0.05
     attempts: Annotated[
-        int, Option("How often an image is sent at most; {default}.", PACE, least=1, most=100)
+        int, Option("How often an image is sent at most.", PACE, least=1, most=100)
     ] = 8
     give_up_after: Annotated[
         float,
@@ -373,7 +381,7 @@ class Options:
     log: Annotated[
         LogStyle,
         Option(
-            "auto, bar, lines, json or quiet.",
+            "How progress is shown; `auto` is a bar on a terminal, else lines.",
             OUT,
             lacks=_lacking("progress=False says it", Front.PYTHON),
         ),
@@ -445,21 +453,18 @@ class Described:
         return f"OCRLABEL_{self.name.upper()}"
 
     @property
-    def help(self) -> str:
-        """One sentence, with the default in it."""
-        return self.option.help.format(default=self.default)
-
-    @property
     def repeatable(self) -> bool:
         """Whether it may be given more than once."""
         return bool(self.type == tuple[str, ...])
 
     @property
     def written(self) -> Any:
-        """The type of what is written on a command line: text, where it is read before a check."""
-        plain = [one for one in get_args(self.type) or [self.type] if one is not NoneType]
+        """The type of what is written on a command line: a word, or text that is read later."""
         if self.repeatable:
             return list[str]
+        if get_origin(self.type) is Literal:
+            return self.type
+        plain = [one for one in get_args(self.type) or [self.type] if one is not NoneType]
         return str if self.option.read or plain[0] not in {bool, int, float} else plain[0]
 
 

@@ -60,7 +60,7 @@ def command(*options):
 
 def test_it_prints_the_exports_to_use_logs_each_request_and_ends_with_a_summary(tmp_path):
     log = tmp_path / "fake.jsonl"
-    with command("--keys", "k1@3,k2@1", "--log", str(log)) as (process, said):
+    with command("--keys", "k1@3,k2@1", "--request-log", str(log)) as (process, said):
         exports = dict(re.findall(r"export (\w+)=(\S+)", said))
         keys = parse_keys(exports["UPSTAGE_API_KEYS"])
         assert recognised(exports["UPSTAGE_BASE_URL"], keys).billed_pages == 1

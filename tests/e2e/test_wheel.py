@@ -198,7 +198,7 @@ def test_a_folder_of_images_is_labelled(installed: Path, tmp_path: Path) -> None
         "explain J",
         "cancel J",
         "download d",
-        "cost --images 3 --offline",
+        "cost --image-count 3 --offline",
         "github-secrets",
         "workflow check",
         "workflow follow --job J",

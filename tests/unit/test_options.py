@@ -229,9 +229,9 @@ def test_every_option_is_a_keyword(name):
 def test_a_command_has_its_options_and_a_few_of_its_own(front, knows):
     names = {one.name for one in knows.params}
     beside = {
-        Front.RUN: {"source", "dry_run", "yes"},
+        Front.RUN: {"source", "dry_run", "yes", "quiet", "verbose"},
         Front.RUNNER: set(),
-        Front.SUBMIT: {"dataset", "workers", "ec2", "watch"},
+        Front.SUBMIT: {"dataset", "workers", "ec2", "watch", "quiet", "verbose"},
     }
     assert names == options_of(front).keys() | beside[front]
 

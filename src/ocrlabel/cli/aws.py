@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from ocrlabel.cli import aws_jobs, aws_stack, aws_workflow
 from ocrlabel.cli.aws_wiring import Shell, variable, with_boto3
+from ocrlabel.cli.settings import everywhere
 from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,11 +68,12 @@ for _command in (
     aws_jobs.download,
     aws_jobs.cost,
 ):
-    app.command()(with_boto3(_command))
+    app.command()(everywhere(with_boto3(_command)))
 app.add_typer(aws_workflow.app, name="workflow")
 
 
 @app.command()
+@everywhere
 def policy(
     context: typer.Context,
     role: Annotated[
@@ -128,6 +130,7 @@ def policy(
 
 
 @app.command("github-secrets")
+@everywhere
 @with_boto3
 def github_secrets(
     context: typer.Context,

@@ -22,7 +22,7 @@ from ocrlabel.cli.aws_wiring import (
     tell,
 )
 from ocrlabel.cli.exit_codes import run_async
-from ocrlabel.cli.settings import taking
+from ocrlabel.cli.settings import Offline, option, taking
 from ocrlabel.errors import ConfigError, OcrLabelError
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Front, JobEngine
 
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from ocrlabel.aws.session import Aws
     from ocrlabel.options import Options
 
+Watch = Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")]
+Folder = Annotated[
+    str | Path, typer.Option("--output", "-o", "--to", help="The folder.", metavar="<path>")
+]
 JobId = Annotated[str, typer.Argument(help="The job's id, as submit prints it.")]
 STATUS_ROWS = (
     *("state", "done", "failed", "rate", "time left", "spent"),
@@ -60,7 +64,7 @@ def submit(
     *,
     workers: Annotated[int | None, typer.Option(help="Default: as many as help.")] = None,
     ec2: Annotated[bool, typer.Option("--ec2", help="On the EC2 Spot queue.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+    watch: Watch = False,
     **given: Any,
 ) -> None:
     """Submit one job for a dataset: an array where several workers help.
@@ -99,7 +103,7 @@ def status(
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Also how far this dataset is.")] = "",
     job: Annotated[str, typer.Option(help="Only this job.")] = "",
-    watch: Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")] = False,
+    watch: Watch = False,
 ) -> None:
     """Say what Batch is doing, and how far a dataset is.
 
@@ -175,33 +179,33 @@ def cancel(
 def download(
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(help="The dataset's name.")],
-    to: Annotated[Path, typer.Option(help="The folder.")] = Path(),
+    to: Folder = ".",
 ) -> None:
     """Fetch a dataset's labels, failures, numbers and report.
 
     For example:
 
-        ocrlabel aws download baseline_train --to results/
+        ocrlabel aws download baseline_train -o results/
     """
     shell: Shell = context.obj
     from ocrlabel.aws.jobs import download as fetch
 
-    for path in fetch(shell.aws(), shell.config().s3_bucket, dataset, to):
+    for path in fetch(shell.aws(), shell.config().s3_bucket, dataset, Path(to)):
         typer.echo(str(path))
 
 
 def cost(
     context: typer.Context,
-    images: Annotated[int | None, typer.Option(min=1, help="Before a run: how many.")] = None,
+    images: Annotated[
+        int | None, typer.Option("--image-count", min=1, help="Before a run: how many images.")
+    ] = None,
     pages: Annotated[int | None, typer.Option(min=1, help="Billed pages; default: images.")] = None,
     job: Annotated[str, typer.Option(help="After a run: the job's id.")] = "",
     dataset: Annotated[
         str, typer.Option(help="After a run: its name; images and billed pages are its run.json's.")
     ] = "",
-    rps: Annotated[
-        float, typer.Option(help="Requests/s of upstage; a local engine takes what its vCPUs can.")
-    ] = DOCUMENTED_REQUESTS_PER_S,
-    workers: Annotated[int, typer.Option(min=1)] = 1,
+    rps: Annotated[str, option("rps")] = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="How many at once.")] = 1,
     vcpu: Annotated[
         float | None, typer.Option(min=0.25, help="Of a worker; 1, for a local engine 2.")
     ] = None,
@@ -210,28 +214,29 @@ def cost(
     ] = None,
     architecture: Annotated[Processor, typer.Option(help="Of a worker.")] = "X86_64",
     engine: Annotated[JobEngine, typer.Option(help="Local engines have no bill.")] = "upstage",
-    offline: Annotated[bool, typer.Option("--offline", help="Listed prices; ask nobody.")] = False,
+    offline: Offline = False,
 ) -> None:
     """Say what a run costs: OCR, machines, requests and the rest.
 
     For example:
 
-        ocrlabel aws cost --images 3272
+        ocrlabel aws cost --image-count 3272
 
-        ocrlabel aws cost --images 3272 --offline
+        ocrlabel aws cost --image-count 3272 --offline
 
-        ocrlabel aws cost --images 3272 --engine rapidocr --offline
+        ocrlabel aws cost --image-count 3272 --engine rapidocr --offline
 
         ocrlabel aws cost --job 1b6a... --dataset baseline_train
     """
     from ocrlabel.aws import cost as money
     from ocrlabel.aws.jobs import children, describe
+    from ocrlabel.options import Options
 
     shell: Shell = context.obj
     if dataset:
         images, pages = _record_counts(shell, dataset)
     if images is None:
-        raise ConfigError("say how many images: --images 3272, or after a run --dataset NAME")
+        raise ConfigError("say how many images: --image-count 3272, or after a run --dataset NAME")
     if job:
         aws = shell.aws()
         found = describe(aws, [job])
@@ -240,7 +245,8 @@ def cost(
         used = money.Compute.used(children(aws, found[0]), aws.now_s())
     else:
         todo = images if engine == "upstage" else pages or images
-        used = _planned(engine, todo, rps, workers, vcpu, memory_mib)
+        per_s = Options.of({}, rps=rps).rps or DOCUMENTED_REQUESTS_PER_S
+        used = _planned(engine, todo, per_s, workers, vcpu, memory_mib)
     prices = _prices(shell, architecture, offline=offline)
     bill = money.ocr(pages or images, prices, 0.0 if engine != "upstage" else None)
     rest = money.around(images, prices, gets=None, puts=None)

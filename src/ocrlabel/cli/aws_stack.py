@@ -21,6 +21,7 @@ from ocrlabel.cli.aws_wiring import (
     tell,
     variable,
 )
+from ocrlabel.cli.settings import DryRun, Offline, Yes
 from ocrlabel.errors import ConfigError
 from ocrlabel.options import PRICE_PER_PAGE_USD
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ocrlabel.aws.session import Aws
 
 WITHOUT_AN_ACCOUNT = "without an account, `ocrlabel aws deploy --dry-run --offline` lists it all"
-Vcpu = Annotated[str, typer.Option(help="vCPUs of a worker.")]
+Vcpu = Annotated[float, typer.Option(help="vCPUs of a worker.")]
 Memory = Annotated[int, typer.Option(min=512, help="Memory of a worker.")]
 CACHE_TAG = "cache"
 Architecture = Annotated[Processor, typer.Option(help="As the queue's machines have it.")]
@@ -40,11 +41,9 @@ Architecture = Annotated[Processor, typer.Option(help="As the queue's machines h
 
 def deploy(
     context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="With --dry-run: of an empty account, asking nobody.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Replace and remove unasked.")] = False,
+    dry_run: DryRun = False,
+    offline: Offline = False,
+    yes: Yes = False,
     bucket: Annotated[
         str, typer.Option(help="Default: S3_BUCKET, else ocrlabel-ACCOUNT-REGION.")
     ] = "",
@@ -191,13 +190,15 @@ def destroy(
     delete_secret: Annotated[
         bool, typer.Option("--delete-secret", help="Also the secret (7 days to undo it).")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Unasked, the data excepted.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     type_bucket: Annotated[
         str, typer.Option(help="With --delete-data: the bucket's name, typed.")
     ] = "",
 ) -> None:
     """Remove what deploy made; bucket, secret and logs stay unless told otherwise.
+
+    With --yes too, --delete-data asks for the bucket's name.
 
     For example:
 
@@ -291,7 +292,7 @@ def push_image(
     ] = "api",
     architecture: Architecture = "X86_64",
     base_image: Annotated[str, typer.Option(help="Instead of python:3.12-slim.")] = "",
-    vcpu: Vcpu = "1",
+    vcpu: Vcpu = 1,
     memory_mib: Memory = 2048,
     cache: Annotated[
         bool,
@@ -354,9 +355,9 @@ def push_image(
 def register(
     context: typer.Context,
     image: Annotated[str, typer.Option(help="URI@sha256:...; default: the tag in ECR.")] = "",
-    tag: Annotated[str, typer.Option(help="The tag to look up.")] = "latest",
+    tag: Annotated[str, typer.Option("--from-tag", help="The tag to look up.")] = "latest",
     architecture: Architecture = "X86_64",
-    vcpu: Vcpu = "1",
+    vcpu: Vcpu = 1,
     memory_mib: Memory = 2048,
 ) -> None:
     """Register a job definition revision, pinned by the image's digest; none where it is there.
@@ -376,7 +377,7 @@ def register(
 
 
 def _register(
-    aws: Aws, config: AwsConfig, image: str, architecture: str, vcpu: str, memory_mib: int
+    aws: Aws, config: AwsConfig, image: str, architecture: str, vcpu: float, memory_mib: int
 ) -> None:
     from ocrlabel.aws import names
     from ocrlabel.aws.job_definition import (
@@ -390,7 +391,7 @@ def _register(
 
     stack = look_stack(aws.client("cloudformation"))
     values = values_of(
-        config, image, architecture=architecture, vcpu=vcpu, memory_mib=str(memory_mib)
+        config, image, architecture=architecture, vcpu=f"{vcpu:g}", memory_mib=str(memory_mib)
     )
     with_ec2 = stack is not None and stack.parameters.get("WithEc2") == "true"
     for wanted in wanted_definitions(values, with_ec2=with_ec2):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrlabel.cli.aws_jobs import (
+    Folder,
     JobFailed,
     look_before_paying,
     progress_of,
@@ -21,6 +22,7 @@ from ocrlabel.cli.aws_jobs import (
     sizing_of,
 )
 from ocrlabel.cli.aws_wiring import Shell, connected, tell, variable, with_boto3
+from ocrlabel.cli.settings import everywhere
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,7 +177,7 @@ def stop(
 def results(
     context: typer.Context,
     job: Annotated[str, typer.Option(envvar="JOB_ID", help="The job's id.")],
-    to: Annotated[Path, typer.Option(help="The folder.")] = Path("results"),
+    to: Folder = "results",
 ) -> None:
     """Fetch labels, failures and run.json, make a report of numbers, and write the summary.
 
@@ -200,9 +202,11 @@ def results(
         files.summarise(text)
         typer.echo(text)
         return
-    found = download(aws, config.s3_bucket, inputs.dataset, to, endings)
-    record = json.loads((to / f"{inputs.dataset}_run.json").read_bytes())
-    found.append(_report_of_numbers([to / f"{inputs.dataset}{each}" for each in endings], record))
+    folder = Path(to)
+    found = download(aws, config.s3_bucket, inputs.dataset, folder, endings)
+    record = json.loads((folder / f"{inputs.dataset}_run.json").read_bytes())
+    tables = [folder / f"{inputs.dataset}{each}" for each in endings]
+    found.append(_report_of_numbers(tables, record))
     files.put("found", "true")
     files.summarise(workflow_summary.results(record, _machines(aws, done)))
     for path in found:
@@ -245,7 +249,7 @@ def deployed(
 
 
 for _step in (check, submit, follow, results, stop, deployed):
-    app.command()(with_boto3(_step))
+    app.command()(everywhere(with_boto3(_step)))
 
 
 def _size(aws: Aws, config: AwsConfig, inputs: RunInputs) -> tuple[Sizing, int]:

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ocrlabel.cli.settings import Seed, output_option
 from ocrlabel.errors import ConfigError, DatasetError, Incomplete
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from ocrlabel.export.formats import Summary
 
+ExportFormat = Literal[
+    "paddleocr", "paddleocr-rec", "icdar2015", "coco", "yolo", "lmdb", "labelstudio", "hf",
+    "aistages",
+]  # fmt: skip
+ImportFormat = Literal["labelstudio", "paddleocr", "icdar2015", "coco", "hf", "aistages"]
+Vertical = Literal["turn", "keep", "leave-out"]
 _SHOWN = 10  # unmatched files that a message names
 
 
 def export(
     labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
-    format_name: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help="paddleocr, paddleocr-rec, icdar2015, coco, yolo, lmdb, labelstudio, hf, aistages",
-        ),
-    ],
+    output: Annotated[str, output_option("The folder to write.")],
+    format_name: Annotated[ExportFormat, typer.Option("--format", help="What to write.")],
     images: Annotated[
         list[Path] | None,
         typer.Option(help="A folder with the images, or the parquet that holds them. Repeatable."),
@@ -33,7 +34,7 @@ def export(
     splits: Annotated[
         str, typer.Option(help="Make splits by document: train=0.8,val=0.1,test=0.1.")
     ] = "",
-    seed: Annotated[str, typer.Option(help="Another seed gives other splits.")] = "",
+    seed: Seed = 0,
     ignore_below: Annotated[
         float | None,
         typer.Option(help="Words below this confidence are do-not-care.", min=0, max=1),
@@ -51,7 +52,8 @@ def export(
     max_length: Annotated[int, typer.Option(help="Recognition: the longest text.", min=1)] = 25,
     min_crop_px: Annotated[int, typer.Option(help="Recognition: a crop's least side.", min=1)] = 4,
     vertical: Annotated[
-        str, typer.Option(help="Recognition: columns are turned (turn), kept or left out.")
+        Vertical,
+        typer.Option(help="Recognition: what becomes of columns."),
     ] = "turn",
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:
@@ -79,7 +81,7 @@ def export(
     options = ExportOptions(
         ignore_below=ignore_below,
         keep_untranscribed=keep_untranscribed,
-        splits=parse_shares(splits, seed=seed) if splits else SplitPlan(),
+        splits=parse_shares(splits, seed=str(seed or "")) if splits else SplitPlan(),
         image_url=image_url,
         charset=read_charset(charset) if charset else None,
         max_length=max_length,
@@ -89,7 +91,7 @@ def export(
     )
     run = export_of(format_name)
     finder = LabelledImages(image_sources(images)) if images else None
-    summary = run(read_labels(labels), finder, output, options)
+    summary = run(read_labels(labels), finder, Path(output), options)
     for line in _in_sentences(summary, output):
         typer.echo(line)
     if summary.missing:
@@ -103,12 +105,9 @@ def export(
 
 def import_(
     folder: Annotated[Path, typer.Argument(help="What the tool exported: a folder or a file.")],
-    format_name: Annotated[
-        str,
-        typer.Option("--format", help="labelstudio, paddleocr, icdar2015, coco, hf or aistages."),
-    ],
+    format_name: Annotated[ImportFormat, typer.Option("--format", help="What it is written in.")],
     onto: Annotated[Path, typer.Option(help="The labels table that was corrected.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The corrected labels table.")],
+    output: Annotated[str, output_option("The corrected labels table.")],
     skip_unmatched: Annotated[
         bool, typer.Option("--skip-unmatched", help="Leave out corrections that fit no page.")
     ] = False,
@@ -140,9 +139,10 @@ def import_(
             f"{len(merge.unmatched)} corrections fit no page of {onto}\n  {shown}\n"
             "  check --onto, or leave them out with --skip-unmatched"
         )
-    if output.resolve() != onto.resolve():
-        refuse_to_replace(output)
-    write_changed(output, merge.rows(), source=onto, changed_by=f"import {format_name}")
+    target = Path(output)
+    if target.resolve() != onto.resolve():
+        refuse_to_replace(target)
+    write_changed(target, merge.rows(), source=onto, changed_by=f"import {format_name}")
     counts = merge.counts
     typer.echo(
         f"{output}: {counted(counts[CORRECTED], 'page')} corrected,"
@@ -152,7 +152,7 @@ def import_(
         typer.echo(f"left out: {line}")
 
 
-def _in_sentences(summary: Summary, output: Path) -> list[str]:
+def _in_sentences(summary: Summary, output: str) -> list[str]:
     splits = ", ".join(f"{name} {n}" for name, n in sorted(summary.splits.items()))
     head = (
         f"{output}: {counted(summary.pages, 'page')} ({splits or 'none'}),"

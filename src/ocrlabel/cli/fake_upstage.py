@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ocrlabel.cli.settings import Seed
 from ocrlabel.errors import ConfigError
+from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S
 from ocrlabel.wording import counted, percent
 
 if TYPE_CHECKING:
@@ -27,8 +30,8 @@ def fake_upstage(
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8080,
     rps: Annotated[
-        float, typer.Option(min=0, help="Requests/s of each key without its own; 0: no limit.")
-    ] = 3.0,
+        str, typer.Option(help="Requests/s of each key without its own; `auto`: 3; 0: no limit.")
+    ] = "auto",
     pages_per_minute: Annotated[
         float | None,
         typer.Option(
@@ -96,9 +99,10 @@ def fake_upstage(
         typer.Option(metavar="KEY@REQUESTS:STATUS,...", help="After so many requests 401 or 403."),
     ] = "",
     log: Annotated[
-        Path | None, typer.Option(help="One JSON line per request is added to this file.")
+        Path | None,
+        typer.Option("--request-log", help="One JSON line per request is added to this file."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same chances again.")] = 0,
+    seed: Seed = 0,
 ) -> None:
     """Serve a fake of the Upstage OCR API on 127.0.0.1, to rehearse against for free.
 
@@ -110,7 +114,7 @@ def fake_upstage(
 
         ocrlabel fake-upstage --rps 3 --fail 429:0.1,500:0.08,drop-after:0.02
 
-        ocrlabel fake-upstage --keys k1@3,k2@1 --refuse k2@20:403 --log fake.jsonl
+        ocrlabel fake-upstage --keys k1@3,k2@1 --refuse k2@20:403 --request-log fake.jsonl
 
         ocrlabel fake-upstage --answers recorded/ --limits 2026 --headers
 
@@ -130,11 +134,14 @@ def fake_upstage(
     from ocrlabel.engines.upstage_keys import parse_keys
     from ocrlabel.fake import settings
 
+    per_s = _requests_per_s(rps)
     known = parse_keys(keys, None, pages_per_minute=None, where="--keys") if keys else ()
     behaviour = settings.FakeSettings(
         keys=known,
-        requests_per_s=rps or None,
-        pages_per_minute=(_pages_per_minute(rps) if pages_per_minute is None else pages_per_minute)
+        requests_per_s=per_s or None,
+        pages_per_minute=(
+            _pages_per_minute(per_s) if pages_per_minute is None else pages_per_minute
+        )
         or None,
         limiter=limiter,
         burst=burst,
@@ -151,9 +158,16 @@ def fake_upstage(
         asyncio.run(_serve(behaviour, answers, port, log))
 
 
+def _requests_per_s(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        rate = DOCUMENTED_REQUESTS_PER_S if text == "auto" else float(text)
+        if 0 <= rate < math.inf:
+            return rate
+    raise ConfigError(f"--rps {text!r}: write requests/s such as 3, `auto`, or 0 for no limit")
+
+
 def _pages_per_minute(rps: float) -> float:
     from ocrlabel.engines.upstage_keys import DOCUMENTED_PAGES_PER_MINUTE
-    from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S
 
     return DOCUMENTED_PAGES_PER_MINUTE * max(1.0, rps / DOCUMENTED_REQUESTS_PER_S)
 

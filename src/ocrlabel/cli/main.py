@@ -19,18 +19,37 @@ from ocrlabel.cli import (
     status,
 )
 from ocrlabel.cli.exit_codes import end_process_with
+from ocrlabel.cli.settings import Command, everywhere
 
 app = typer.Typer(
     name="ocrlabel",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode="markdown",
     help="Turn image datasets into OCR training labels: word polygons, texts and confidences.",
     epilog="Start with:  ocrlabel demo   or   ocrlabel run images/ --output labels.parquet",
 )
 
-_LABEL, _LOOK, _USE, _CLOUD = "Label", "Look and measure", "Use", "Rehearse and deploy"
+_CLOUD = "Rehearse and deploy"
+_PANELS: dict[str, dict[str, Command]] = {
+    "Label": {
+        "run": run.run,
+        "status": status.status,
+        "merge": rebuild.merge,
+        "reparse": rebuild.reparse,
+        "set": status.set_live,
+        "push": push.push,
+        "demo": demo.demo,
+    },
+    "Look and measure": {
+        "report": report.report,
+        "view": report.view,
+        "evaluate": quality.evaluate,
+        "agree": quality.agree,
+    },
+    "Use": {"filter": quality.filter_, "export": export.export, "import": export.import_},
+    _CLOUD: {"fake-upstage": fake_upstage.fake_upstage},
+}
 
 
 def _version(wanted: bool) -> None:
@@ -53,21 +72,9 @@ def _options(
 ) -> None: ...
 
 
-app.command(rich_help_panel=_LABEL)(run.run)
-app.command(rich_help_panel=_LABEL)(status.status)
-app.command(rich_help_panel=_LABEL)(rebuild.merge)
-app.command(rich_help_panel=_LABEL)(rebuild.reparse)
-app.command("set", rich_help_panel=_LABEL)(status.set_live)
-app.command(rich_help_panel=_LABEL)(push.push)
-app.command(rich_help_panel=_LABEL)(demo.demo)
-app.command(rich_help_panel=_LOOK)(report.report)
-app.command(rich_help_panel=_LOOK)(report.view)
-app.command(rich_help_panel=_LOOK)(quality.evaluate)
-app.command(rich_help_panel=_LOOK)(quality.agree)
-app.command("filter", rich_help_panel=_USE)(quality.filter_)
-app.command(rich_help_panel=_USE)(export.export)
-app.command("import", rich_help_panel=_USE)(export.import_)
-app.command("fake-upstage", rich_help_panel=_CLOUD)(fake_upstage.fake_upstage)
+for _panel, _commands in _PANELS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(everywhere(_command))
 app.add_typer(aws.app, name="aws", rich_help_panel=_CLOUD)
 
 

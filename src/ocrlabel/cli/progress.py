@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, TextIO
 
 from ocrlabel.cli.exit_codes import for_screen, lasting
-from ocrlabel.labels import Failed
+from ocrlabel.labels import Attempt, AttemptResult, Failed
 from ocrlabel.options import LogStyle
 from ocrlabel.pipeline.budget.account import pages_at_risk, pages_charged
 from ocrlabel.pipeline.events import (
@@ -42,21 +42,29 @@ _NOT_STARTED = Started(0, 0, 0, engine="", price_per_page_usd=0.0, spent_pages=0
 
 
 def display_for(
-    style: LogStyle, clock: Callable[[], float], wall: Callable[[], float], stream: TextIO
+    style: LogStyle,
+    clock: Callable[[], float],
+    wall: Callable[[], float],
+    stream: TextIO,
+    *,
+    verbose: bool = False,
 ) -> Display:
-    """The display of that style; `auto` is the bar where a person is watching, else lines."""
+    """The display of that style; `auto` is the bar where a person is watching, else lines.
+
+    verbose: also a line for every image that failed and every request that was not answered.
+    """
     stream = lasting(stream)
     if style == "auto":
         style = "bar" if stream.isatty() else "lines"
     match style:
-        case "bar":
-            return ProgressBar(clock, stream)
         case "json":
             return JsonLines(clock, wall, stream)
         case "quiet":
             return Display()
         case _:
-            return ProgressLines(clock, stream)
+            bar = style == "bar"
+            shown = ProgressBar(clock, stream) if bar else ProgressLines(clock, stream)
+            return WithFailures(shown) if verbose else shown
 
 
 class Display:
@@ -196,6 +204,40 @@ class ProgressLines(Display):
         print(text, file=self._stream, flush=True)
 
 
+class WithFailures(Display):
+    """A display that also tells what failed, as it fails."""
+
+    def __init__(self, shown: Display) -> None:
+        self._shown = shown
+
+    def __enter__(self) -> Self:
+        self._shown.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._shown.__exit__(*error)
+
+    def __call__(self, event: Event) -> None:
+        """Take in one event."""
+        self._shown(event)
+        match event:
+            case RowDone(outcome=Failed() as failed):
+                self.say(f"{failed.id}: {failed.failure.value}: {failed.message}")
+            case Asked(attempt=attempt) if _went_wrong(attempt):
+                status = f" {attempt.status}" if attempt.status else ""
+                self.say(f"a request was not answered: {attempt.result}{status} {attempt.message}")
+            case _:
+                pass
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._shown.say(text)
+
+
+def _went_wrong(attempt: Attempt) -> bool:
+    return attempt.result not in {AttemptResult.ANSWERED, AttemptResult.UNSENT}
+
+
 class JsonLines(Display):
     """One JSON object per line: for log collectors, with CloudWatch's embedded metrics."""
 
@@ -230,7 +272,7 @@ class JsonLines(Display):
                 self._write("batch_saved", batch=event.batch, batches=event.batches)
             case Notice():
                 self._write(event.kind, message=event.message)
-            case Asked(attempt=attempt) if attempt.result.value not in {"answered", "unsent"}:
+            case Asked(attempt=attempt) if _went_wrong(attempt):
                 self._write(
                     "attempt",
                     result=attempt.result.value,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ocrlabel.cli.settings import Json, Seed, output_option
 from ocrlabel.errors import ConfigError
 from ocrlabel.wording import counted, percent, ratio
 
@@ -59,8 +60,9 @@ def evaluate(
         str, typer.Option(help="Figures by group too: a column of the table or of the truth.")
     ] = "",
     level: Annotated[
-        str, typer.Option(help="What the truth's boxes hold, where it does not say: word or line.")
-    ] = "",
+        Literal["word", "line"] | None,
+        typer.Option(help="What the truth's boxes hold, where it does not say."),
+    ] = None,
     precision: Annotated[
         float, typer.Option(help="The share of right labels that a cut has to reach.", max=1)
     ] = 0.95,
@@ -68,9 +70,9 @@ def evaluate(
     case: Case = False,
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
-    seed: Annotated[int, typer.Option(help="Of the halves and the resamples.")] = 0,
+    seed: Seed = 0,
     worst: Worst = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure labels against truth.
 
@@ -99,7 +101,7 @@ def evaluate(
     from ocrlabel.quality.text import Normalisation
     from ocrlabel.quality.truth import Level, read_truth
 
-    if level not in {"", *Level}:
+    if level not in {None, *Level}:
         raise ConfigError(f"--level {level!r}: give word or line")
     rules = Normalisation(unicode_form, case, spaces, punctuation=not no_punctuation)
     unpaired = Unpaired()
@@ -140,7 +142,7 @@ def agree(
         Path | None,
         typer.Option(help="Word-level truth: shows which sign is worth more, and how much."),
     ] = None,
-    pages: Annotated[
+    details: Annotated[
         Path | None,
         typer.Option(help="Write each page's agreement and each word's partner (JSON Lines)."),
     ] = None,
@@ -148,8 +150,8 @@ def agree(
     case: Case = False,
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
-    seed: Annotated[int, typer.Option(help="Of the resamples.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON.")] = False,
+    seed: Seed = 0,
+    as_json: Json = False,
 ) -> None:
     """Compare two tables of the same images, word by word.
 
@@ -163,7 +165,7 @@ def agree(
 
         ocrlabel agree upstage.parquet rapidocr.parquet --truth truth.jsonl
 
-        ocrlabel agree upstage.parquet rapidocr.parquet --pages agreement.jsonl
+        ocrlabel agree upstage.parquet rapidocr.parquet --details agreement.jsonl
     """
     _need_quality()
     need_file(labels)
@@ -186,7 +188,7 @@ def agree(
             pair(read_labels(labels), others, unpaired),
             normalise=rules,
             by=by or None,
-            each=stores.enter_context(_writing(pages)) if pages is not None else None,
+            each=stores.enter_context(_writing(details)) if details is not None else None,
         )
         if truth is not None:
             others.give_back()
@@ -217,8 +219,7 @@ def filter_(
     labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
     *,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The table to write. Default: LABELS_filtered.parquet"),
+        str | None, output_option("The table to write; by default LABELS_filtered.parquet.")
     ] = None,
     min_confidence: Annotated[
         float | None,
@@ -240,7 +241,7 @@ def filter_(
     case: Case = False,
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The counts as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write a table in which only words that can be trusted are labels.
 
@@ -265,7 +266,7 @@ def filter_(
     from ocrlabel.quality.filter import Rule, filter_table
     from ocrlabel.quality.text import Normalisation
 
-    target = output or labels.with_name(f"{labels.stem}_filtered.parquet")
+    target = Path(output) if output else labels.with_name(f"{labels.stem}_filtered.parquet")
     inputs = {path.resolve() for path in (labels, agreed_with) if path is not None}
     written = [path.resolve() for path in (target, review) if path is not None]
     if inputs & set(written) or len(set(written)) < len(written):

@@ -11,18 +11,19 @@ from ocrlabel.cli.settings import option, taking
 from ocrlabel.options import WHAT, Front
 
 _Source = Annotated[str, typer.Argument(help="The input of the run, as given to `run`.")]
-_Output = Annotated[
-    str | None, typer.Option(help="The labels table of the run.", show_default=False)
-]
 
 
 @taking(Front.RUN)
 def merge(
-    source: Annotated[str, typer.Argument(help="The input of the run, as given to `run`.")],
+    source: _Source,
     *,
     partial: Annotated[
         bool,
-        typer.Option(help="Write what there is so far, marked incomplete.", rich_help_panel=WHAT),
+        typer.Option(
+            "--partial",
+            help="Write what there is so far, marked incomplete.",
+            rich_help_panel=WHAT,
+        ),
     ] = False,
     **given: Any,
 ) -> None:
@@ -54,7 +55,7 @@ def merge(
 def reparse(
     source: _Source,
     *,
-    output: _Output = None,
+    output: Annotated[str | None, option("output")] = None,
     image_column: Annotated[str | None, option("image_column")] = None,
     id_column: Annotated[str | None, option("id_column")] = None,
 ) -> None:

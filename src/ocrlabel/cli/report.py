@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrlabel.cli.quality import need_file, refuse_to_replace
+from ocrlabel.cli.settings import Seed, output_option
 from ocrlabel.errors import ConfigError, RunMismatch
 
 if TYPE_CHECKING:
@@ -25,10 +26,7 @@ _Images = Annotated[
     list[Path] | None,
     typer.Option(help="A folder with the images, or the parquet that holds them. Repeatable."),
 ]
-_Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", help="The page to write; by default beside the table."),
-]
+_Output = Annotated[str | None, output_option("The page to write; by default beside the table.")]
 _Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
 
 
@@ -38,7 +36,7 @@ def report(
     images: _Images = None,
     output: _Output = None,
     pages: Annotated[int, typer.Option(help="The most pages to show.", min=1, max=1000)] = 100,
-    seed: Annotated[int, typer.Option(help="Another seed draws other pages.")] = 0,
+    seed: Seed = 0,
     open_: _Open = False,
 ) -> None:
     """Write one HTML page about a labels table: open it from disk, no network is needed.
@@ -56,7 +54,7 @@ def report(
     need_file(labels)
     from ocrlabel.report.write import write_report
 
-    target = output or _beside(labels, "_report.html")
+    target = Path(output) if output else _beside(labels, "_report.html")
     refuse_to_replace(target)
     write_report(
         labels,
@@ -104,7 +102,7 @@ def view(
             + ("\n  the nearest: " + "\n               ".join(near) if near else "")
         )
     attempts, raw = _from_checkpoints(labels, image_id)
-    target = output or _beside(labels, "_view.html")
+    target = Path(output) if output else _beside(labels, "_view.html")
     refuse_to_replace(target)
     document = DocumentDetails(image_id, rows, failure, attempts, raw)
     write_document(document, target, images=_reader(images))

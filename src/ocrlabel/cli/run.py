@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrlabel.cli.exit_codes import end_within, run_async
-from ocrlabel.cli.settings import taking
+from ocrlabel.cli.settings import DryRun, Verbose, Yes, taking
 from ocrlabel.errors import ConfigError, Incomplete, OcrLabelError
-from ocrlabel.options import WHAT, Front
+from ocrlabel.options import Front
 from ocrlabel.wording import counted, duration, percent, usd
 
 if TYPE_CHECKING:
@@ -47,18 +47,9 @@ def run(
         ),
     ],
     *,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            help="Say what would be done, and what it would cost; touch nothing.",
-            rich_help_panel=WHAT,
-            show_default=False,
-        ),
-    ] = False,
-    yes: Annotated[
-        bool,
-        typer.Option("--yes", "-y", help="Do not ask before --fresh.", rich_help_panel=WHAT),
-    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    verbose: Verbose = False,
     **given: Any,
 ) -> None:
     """Label a dataset; run the same command again to go on after any kind of stop.
@@ -92,7 +83,7 @@ def run(
         return
     if options.fresh and not yes:
         _confirm_fresh(place.shown(place.layout.labels_key))
-    _label(source, place, options, keys)
+    _label(source, place, options, keys, verbose=verbose)
 
 
 def _confirm_fresh(labels: str) -> None:
@@ -142,12 +133,14 @@ def bucket_run(**given: Any) -> None:
     _label(source, place, options, keys)
 
 
-def _label(source: str, place: Place, options: Options, keys: Keys) -> None:
+def _label(
+    source: str, place: Place, options: Options, keys: Keys, *, verbose: bool = False
+) -> None:
     from ocrlabel.cli import clocks
     from ocrlabel.cli.progress import display_for
     from ocrlabel.cli.wiring import label_dataset
 
-    display = display_for(options.log, clocks.boot_s, clocks.wall_s, sys.stderr)
+    display = display_for(options.log, clocks.boot_s, clocks.wall_s, sys.stderr, verbose=verbose)
     labelling = label_dataset(source, place, options, keys, display, end_within=end_within)
     try:
         with display:

@@ -1,18 +1,43 @@
-"""The environment as a value, and the options of a command as the schema declares them."""
+"""The environment as a value, and the options of a command, each declared once."""
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, redirect_stderr
+from copy import copy
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from functools import wraps
+from pathlib import Path
+from traceback import format_exception
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
+from ocrlabel.errors import OcrLabelError
 from ocrlabel.options import Described, Front, described, options_of
 
+_CHOICES_COLUMNS = 16
 Command = Callable[..., None]
+
+Labels = Annotated[str | Path, typer.Argument(help="The labels table (parquet).")]
+Seed = Annotated[int, typer.Option(help="Another seed, other chances.")]
+Json = Annotated[bool, typer.Option("--json", help="Write it as JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go on without asking.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what would be done (and cost); touch nothing.")
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Ask nobody: of an empty account, at listed prices.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say more; of an error also where it comes from.")
+]
+_Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Only results and errors: no progress, no notes.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +63,6 @@ def taking(front: Front) -> Callable[[Command], Command]:
     """The command with the options of a front, in the place of its `**given`; None: not given."""
 
     def decorated(command: Command) -> Command:
-        own = inspect.signature(command)
-        named = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
-        first = [one for one in named if one.kind is not one.KEYWORD_ONLY]
-        last = [one for one in named if one.kind is one.KEYWORD_ONLY]
         ours = [
             inspect.Parameter(
                 one.name,
@@ -51,24 +72,113 @@ def taking(front: Front) -> Callable[[Command], Command]:
             )
             for one in options_of(front).values()
         ]
-        command.__annotations__ |= {one.name: one.annotation for one in ours}
-        taken = own.replace(parameters=[*first, *ours, *last])
-        command.__signature__ = taken  # type: ignore[attr-defined]  # inspect looks for it
-        return command
+        return _signed(command, [*parameters(command), *ours])
 
     return decorated
 
 
+def everywhere(command: Command) -> Command:
+    """The command with the options that every command has."""
+    own = parameters(command)
+    tells_more = any(one.name == "verbose" for one in own)
+
+    @wraps(command)
+    def heard(*, quiet: bool = False, verbose: bool = False, **given: Any) -> None:
+        if tells_more:
+            given["verbose"] = verbose
+        with ExitStack() as aside:
+            if quiet:
+                nowhere = aside.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+                aside.enter_context(redirect_stderr(nowhere))
+            try:
+                command(**given)
+            except OcrLabelError as error:
+                if verbose:
+                    error.add_note("".join(format_exception(error)).rstrip())
+                raise
+
+    every = {"quiet": _Quiet, "verbose": Verbose}
+    ours = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for name, kind in every.items()
+    ]
+    return _signed(heard, [*(one for one in own if one.name not in every), *ours])
+
+
+def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """What a command takes, each with the type that a command line reads."""
+    names = inspect.unwrap(function).__globals__
+    return [
+        one.replace(
+            annotation=_typed(
+                # one by one: what a function gives back is not imported for --help
+                eval(one.annotation, names)  # noqa: S307 -- our own text
+                if isinstance(one.annotation, str)
+                else one.annotation
+            )
+        )
+        for one in inspect.signature(function).parameters.values()
+        if one.kind is not one.VAR_KEYWORD
+    ]
+
+
+def _signed(command: Command, taken: Iterable[inspect.Parameter]) -> Command:
+    """The command with this signature, for whoever inspects it."""
+    ordered = sorted(taken, key=lambda one: one.kind)
+    command.__annotations__ = {one.name: one.annotation for one in ordered}
+    command.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]  # inspect looks for it
+    return command
+
+
 def option(name: str) -> Any:
     """The declaration of one option, for a command that has only a few of them."""
-    return typer.Option(help=described()[name].help, show_default=False)
+    help_ = described()[name].option.help
+    return output_option(help_) if name == "output" else typer.Option(help=help_)
+
+
+def output_option(help_: str) -> Any:
+    """The declaration of --output, which is of one type in every command: a path or an address."""
+    return typer.Option("--output", "-o", help=help_, metavar="<path>")
 
 
 def _declared(one: Described, front: Front) -> Any:
-    written, help_ = one.written, one.help
+    written, default, help_ = one.written, one.default, one.option.help
     if front is Front.SUBMIT and one.option.in_a_job:
-        written = Literal[one.option.in_a_job]
+        written, default = Literal[one.option.in_a_job], one.option.in_a_job[0]
     if front is Front.RUNNER and one.option.guide:
         help_ = f"{help_} Or {one.option.guide}."
     shown = typer.Option(help=help_, rich_help_panel=one.option.panel, show_default=False)
-    return Annotated[written | None, shown]
+    shown = output_option(help_) if one.name == "output" else shown
+    kind, info = get_args(_typed(Annotated[written | None, shown]))
+    # what is not given is None: the variables come before the default; a job has other switches
+    if default not in {None, ()} and (front is Front.RUN or written is not bool):
+        info.help = f"{info.help} [default: {_shown(one, default)}]"
+    return Annotated[kind, info]
+
+
+def _shown(one: Described, default: Any) -> str:
+    if isinstance(default, bool):
+        return one.name if default else f"no-{one.name}"
+    return f"{default:g} {one.option.unit}".rstrip() if isinstance(default, float) else str(default)
+
+
+def _typed(annotation: Any) -> Any:
+    """The type as the command line's library knows it: a path that may be text is one of the two.
+
+    Many choices stand in the help text: in the column of types they are broken within a word.
+    """
+    if get_origin(annotation) is not Annotated:
+        return annotation
+    kind, info = get_args(annotation)
+    kinds = get_args(kind)
+    literal = next((one for one in (kind, *kinds) if get_origin(one) is Literal), None)
+    if literal is not None and len("|".join(get_args(literal))) > _CHOICES_COLUMNS:
+        info = copy(info)
+        info.metavar, info.help = "<choice>", f"{info.help} One of {', '.join(get_args(literal))}."
+    elif any(get_origin(one) is Sequence for one in kinds):
+        kind = list[Path]
+    elif {str, Path} <= set(kinds):
+        kind = str if info.metavar else Path
+    else:
+        return annotation
+    return Annotated[kind | None if NoneType in kinds else kind, info]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrlabel.cli.exit_codes import run_async
+from ocrlabel.cli.settings import Json, option
 from ocrlabel.errors import ConfigError
 from ocrlabel.wording import counted, duration, usd
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from ocrlabel.pipeline.budget.account import Account
     from ocrlabel.pipeline.status import Status, WorkerStatus
 
+_Run = Annotated[
+    str, typer.Argument(help="The labels table that the run writes, or its s3:// address.")
+]
 _LISTED = 20
 _NAMED = 5
 _DAY_S = 86400.0
@@ -24,11 +28,9 @@ _ORDER = ("working", "quiet", "lost", "ended")
 
 
 def status(
-    labels: Annotated[
-        str, typer.Argument(help="The labels table that the run writes, or its s3:// address.")
-    ] = "labels.parquet",
+    labels: _Run = "labels.parquet",
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Json = False,
     watch_s: Annotated[
         float, typer.Option(min=0, help="How long to look for the present rate.")
     ] = 2.0,
@@ -261,16 +263,10 @@ def _age(seconds: float) -> str:
 
 
 def set_live(
-    labels: Annotated[
-        str, typer.Argument(help="The labels table that the run writes, or its s3:// address.")
-    ],
+    labels: _Run,
     *,
-    rps: Annotated[
-        str | None, typer.Option(help="Requests/s of the whole fleet, or `auto`.")
-    ] = None,
-    max_cost: Annotated[
-        str | None, typer.Option(help="The cap in US dollars, of the whole run, or `none`.")
-    ] = None,
+    rps: Annotated[str | None, option("rps")] = None,
+    max_cost: Annotated[str | None, option("max_cost")] = None,
 ) -> None:
     """Change the rate or the budget of a live run; every worker takes it over within seconds.
 

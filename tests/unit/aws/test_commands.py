@@ -191,7 +191,7 @@ def test_an_unknown_role_is_refused(user):
 
 
 def test_the_cost_of_the_guides_images_is_said_with_every_source(user):
-    printed = user.types("cost --images 3272 --offline")
+    printed = user.types("cost --image-count 3272 --offline")
     assert "OCR: $4.9080" in printed
     assert "Fargate on demand, 0.30 machine hours: $0.0165" in printed
 

@@ -36,7 +36,7 @@ def types(tmp_path, monkeypatch):
     [
         ("aws deploy --dry-run", "`ocrlabel aws deploy --dry-run --offline`"),
         ("aws deploy", "`ocrlabel aws deploy --dry-run --offline`"),
-        ("aws cost --images 10", "--offline"),
+        ("aws cost --image-count 10", "--offline"),
     ],
 )
 def test_the_next_step_is_said_and_what_needs_no_account(types, line, way_on, variables):
@@ -54,11 +54,11 @@ def test_what_is_offered_is_there(types):
     assert "+ add     bucket ocrlabel-ACCOUNT-REGION (private, TLS only" in ran.out
     assert "+ add     secret upstage-api-key" in ran.out
     assert "AWS::EC2::VPC" not in ran.out
-    assert types("aws cost --images 10 --offline").out.startswith("OCR: $0.0150")
+    assert types("aws cost --image-count 10 --offline").out.startswith("OCR: $0.0150")
 
 
 def test_stored_prices_say_of_which_region_they_are(types):
-    line = "aws cost --images 10 --offline"
+    line = "aws cost --image-count 10 --offline"
     assert types(line).out.splitlines()[-1].startswith("Prices are those of us-east-1")
     elsewhere = types(f"{line} --region ap-northeast-2")
     assert elsewhere.status == 2
@@ -67,18 +67,18 @@ def test_stored_prices_say_of_which_region_they_are(types):
 
 
 def test_machine_hours_of_a_local_engine_follow_its_cores_and_not_the_rate(types):
-    line = "aws cost --images 3600 --offline --engine rapidocr"
+    line = "aws cost --image-count 3600 --offline --engine rapidocr"
     assert "Fargate Spot, 1.40 machine hours" in types(line).out
     assert "Fargate Spot, 1.40 machine hours" in types(f"{line} --rps 100 --workers 3").out
     assert "Fargate Spot, 0.70 machine hours" in types(f"{line} --vcpu 4").out
-    tesseract = types("aws cost --images 3600 --offline --engine tesseract").out
+    tesseract = types("aws cost --image-count 3600 --offline --engine tesseract").out
     assert "Fargate Spot, 0.49 machine hours" in tesseract
     assert "0.49 s a page on 2 vCPUs, measured on 2026-11-23" in tesseract
-    assert "Fargate Spot, 0.33 machine hours" in types("aws cost --images 3600 --offline").out
+    assert "Fargate Spot, 0.33 machine hours" in types("aws cost --image-count 3600 --offline").out
 
 
 def test_the_last_sums_are_of_all_together(types):
-    said = types("aws cost --images 3272 --offline").out
+    said = types("aws cost --image-count 3272 --offline").out
     assert "In all, on Fargate on demand: at most $5.3827" in said
     assert "In all, on EC2 Spot: at most $5.3677 and vCPUs at a price that is unknown" in said
     assert "EC2 Spot           unknown   unknown     EC2 tells it" in said
@@ -118,11 +118,11 @@ def test_outside_a_clone_the_image_cannot_be_built_and_the_message_says_where_it
         ("aws push-image --no-push --architecture UNKNOWN", ("X86_64", "ARM64")),
         ("aws register --architecture x86", ("X86_64", "ARM64")),
         ("aws deploy --architecture amd64", ("X86_64", "ARM64")),
-        ("aws cost --images 1 --offline --architecture UNKNOWN", ("X86_64", "ARM64")),
+        ("aws cost --image-count 1 --offline --architecture UNKNOWN", ("X86_64", "ARM64")),
         ("aws push-image --no-push --target all", ("api", "local")),
         ("aws deploy --network vpc-1", ("default", "own")),
         ("aws submit d --engine upsatge", ("upstage", "rapidocr")),
-        ("aws cost --images 1 --offline --engine upsatge", ("upstage", "rapidocr")),
+        ("aws cost --image-count 1 --offline --engine upsatge", ("upstage", "rapidocr")),
     ],
 )
 def test_a_word_that_no_option_knows_is_refused_with_those_that_it_does(types, line, allowed):

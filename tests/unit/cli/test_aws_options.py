@@ -13,7 +13,7 @@ OPTIONS = ("--region", "--config")
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("cost --images 3 --region r --offline", "--region r cost --images 3 --offline"),
+        ("cost --image-count 3 --region r --offline", "--region r cost --image-count 3 --offline"),
         ("cost --region=r", "--region=r cost"),
         ("--region r cost", "--region r cost"),
         (

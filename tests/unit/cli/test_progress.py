@@ -13,6 +13,7 @@ from ocrlabel.cli.progress import (
     ProgressBar,
     ProgressLines,
     ProgressStatistics,
+    display_for,
     progress_line,
 )
 from ocrlabel.labels import Attempt, AttemptResult, Failed, FailureClass, Labelled
@@ -182,3 +183,20 @@ def test_a_cap_that_is_changed_meanwhile_is_the_one_that_is_shown(cap_usd, word)
     line = progress_line(progress_of(*events, seconds=1.0))
     assert word in line
     assert ("cap " in line) is (cap_usd is not None)
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize("style", ["bar", "lines"])
+def test_verbose_tells_every_image_that_failed_and_every_request_that_did_not_go_well(
+    style, verbose
+):
+    out = io.StringIO()
+    answered = Attempt(1, "1", 0.0, 1.0, AttemptResult.ANSWERED, status=200)
+    throttled = Attempt(1, "1", 0.0, 1.0, AttemptResult.THROTTLED, status=429, message="slower")
+    with display_for(style, Clock(), Clock(), out, verbose=verbose) as display:
+        for event in (started(), Asked(answered, 1.0), Asked(throttled, 1.0), LABELLED, FAILED):
+            display(event)
+    said = out.getvalue()
+    assert ("a: empty: the file is empty" in said) == verbose
+    assert ("a request was not answered: throttled 429 slower" in said) == verbose
+    assert "200" not in said

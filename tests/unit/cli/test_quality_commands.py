@@ -131,8 +131,10 @@ def test_agree_with_truth_that_can_judge_nothing_is_an_error(tables):
 
 
 def test_evaluate_refuses_a_level_it_does_not_know(tables):
-    with pytest.raises(ConfigError, match="word or line"):
-        said("evaluate", "labels.parquet", "--truth", "truth.parquet", "--level", "page")
+    line = ("evaluate", "labels.parquet", "--truth", "truth.parquet", "--level", "page")
+    done = CliRunner().invoke(app, line, env={"COLUMNS": "120"})
+    assert done.exit_code == 2
+    assert "'page' is not one of 'word', 'line'" in done.output
 
 
 def test_agree_prints_scripts_and_what_each_sign_is_worth(tables):
@@ -144,7 +146,7 @@ def test_agree_prints_scripts_and_what_each_sign_is_worth(tables):
 
 
 def test_agree_writes_each_page(tables):
-    said("agree", "labels.parquet", "other.parquet", "--pages", "pages.jsonl", "--json")
+    said("agree", "labels.parquet", "other.parquet", "--details", "pages.jsonl", "--json")
     lines = [json.loads(line) for line in Path("pages.jsonl").read_text().splitlines()]
     assert [line["agreement"] for line in lines] == [0.5] * 4
 
