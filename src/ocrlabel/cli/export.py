@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -35,6 +36,12 @@ def export(
         str, typer.Option(help="Make splits by document: train=0.8,val=0.1,test=0.1.")
     ] = "",
     seed: Seed = 0,
+    near_duplicates_together: Annotated[
+        bool,
+        typer.Option(
+            "--near-duplicates-together", help="Pages that look the same stay in one split."
+        ),
+    ] = False,
     ignore_below: Annotated[
         float | None,
         typer.Option(help="Words below this confidence are do-not-care.", min=0, max=1),
@@ -78,10 +85,18 @@ def export(
     from ocrlabel.export.images import LabelledImages, image_sources
     from ocrlabel.export.recognition import read_charset
 
+    finder = LabelledImages(image_sources(images)) if images else None
+    plan = parse_shares(splits, seed=str(seed or "")) if splits else SplitPlan()
+    if near_duplicates_together:
+        from ocrlabel.export.near_duplicates import near_duplicates
+
+        if finder is None:
+            raise ConfigError("--near-duplicates-together looks at the images\n  give --images")
+        plan = replace(plan, groups=near_duplicates(read_labels(labels), finder))
     options = ExportOptions(
         ignore_below=ignore_below,
         keep_untranscribed=keep_untranscribed,
-        splits=parse_shares(splits, seed=str(seed or "")) if splits else SplitPlan(),
+        splits=plan,
         image_url=image_url,
         charset=read_charset(charset) if charset else None,
         max_length=max_length,
@@ -90,7 +105,6 @@ def export(
         force=force,
     )
     run = export_of(format_name)
-    finder = LabelledImages(image_sources(images)) if images else None
     summary = run(read_labels(labels), finder, Path(output), options)
     for line in _in_sentences(summary, output):
         typer.echo(line)
@@ -165,7 +179,8 @@ def _in_sentences(summary: Summary, output: str) -> list[str]:
     lines += [f"changed: {counted(n, 'word')}, {what}" for what, n in changed]
     if summary.leaks:
         lines.append(
-            f"careful: {counted(summary.leaks, 'document')} in more than one split of the table;"
+            f"careful: {counted(summary.leaks, 'document')} in more than one split of the input;"
             " --splits makes new ones"
         )
+    lines += [f"careful: {warning}" for warning in summary.warnings]
     return lines

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from ocrlabel.dataset.checkpoint_table import is_checkpoint, settled_rows
 from ocrlabel.dataset.parquet_io import UNREADABLE, one_line, open_parquet, readable, whole_file
+from ocrlabel.dataset.rows import split_named
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import Failed, ImageRef, Labelled, Page, Point, Word
 
@@ -67,6 +68,7 @@ _LABELS: dict[str, pa.DataType] = {
     "labelled_at": _TIME,
     "source": pa.string(),
     "input_row": pa.string(),
+    "input_split": pa.string(),
 }
 _FAILURES: dict[str, pa.DataType] = {
     "schema_version": pa.string(),
@@ -103,7 +105,8 @@ class LabelRow:
     width_px, height_px: of the upright page. classes: one a word, () means all "text". latency_s,
     attempts and billed_pages belong to the whole document and stand on each of its pages. The
     predecessor's tables have nothing after original_source: then engine is "" and labelled_at
-    None. source: "engine", or where a correction came from.
+    None. source: "engine", or where a correction came from. input_split: train, val, test or what
+    else the input calls the row's split; "" where it names none.
     """
 
     id: str
@@ -127,6 +130,7 @@ class LabelRow:
     labelled_at: datetime | None = None
     source: str = FROM_ENGINE
     input_row: str = "{}"
+    input_split: str = ""
 
     @property
     def as_page(self) -> Page:
@@ -173,6 +177,7 @@ def label_rows(ref: ImageRef, outcome: Labelled) -> list[LabelRow]:
             billed_pages=outcome.billed_pages,
             labelled_at=_utc(outcome.at_s),
             input_row=ref.input_row,
+            input_split=split_named(ref.input_row, ref.path),
         )
         for page in sorted(outcome.pages, key=lambda page: page.number)
     ]
@@ -502,6 +507,11 @@ def label_rows_of(batch: pa.RecordBatch, first_row: int, where: str) -> Iterator
         instead = none if field.default is MISSING else field.default
         column = _COLUMN_OF.get(field.name, field.name)
         made[field.name] = _values(columns[column], len(batch), instead)
+    if columns["input_split"] is None:  # of an earlier version
+        known = zip(made["split"], made["input_row"], made["image_path"], strict=True)
+        made["input_split"] = [
+            split_named(row, path) if split == SPLIT else "" for split, row, path in known
+        ]
     in_order = [made[field.name] for field in fields(LabelRow)]
     return (LabelRow(*values) for values in zip(*in_order, strict=True))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ from ocrlabel.labels import ImageRef
 
 PATH_COLUMNS = ("image_path", "image", "path", "file_name", "filename")
 ID_COLUMN = "id"
+SPLIT_COLUMNS = ("input_split", "split", "subset")
+# A folder of this name is a split, as `datasets` takes it; val2017 is COCO's way of writing.
+_SPLIT_FOLDER = re.compile(
+    r"(train(?:ing)?|val|valid|validation|dev|test(?:ing)?)(?:[-_.]?\d+)?", re.IGNORECASE
+)
 _LONGEST_KEPT = 1_000  # characters of a cell that go into input_row
 # Columns that only a result of ours has.
 _RESULTS = (
@@ -140,6 +146,23 @@ def choose_columns(
             f"{', '.join(names)}; name yours with --image-column"
         )
     return Columns(where, image, id_column or by_lower.get(ID_COLUMN))
+
+
+def split_named(input_row: str, path: str) -> str:
+    """The split that the user put a row in, by a column or else by a folder; "" for none."""
+    try:
+        row = json.loads(input_row)
+    except ValueError:
+        row = {}
+    cells = {name.lower(): value for name, value in row.items()} if isinstance(row, dict) else {}
+    for name in SPLIT_COLUMNS:
+        value = cells.get(name)
+        if isinstance(value, str | int) and str(value).strip():
+            return str(value).strip()
+    if path.startswith("/") or "://" in path:
+        return ""  # what lies above the dataset says nothing about it
+    folders = map(_SPLIT_FOLDER.fullmatch, re.split(r"[/\\]", path)[:-1])
+    return next((found[1] for found in folders if found), "")
 
 
 def hash_of(file: BinaryIO) -> str:

@@ -1,6 +1,6 @@
 """A table's rows as an export sees them: words with a place, which are do-not-care, and the split.
 
-The split is the table's own, or one made from what the document is (`formats.SplitPlan`).
+The split is the input's own, or one made from what the document is (`formats.SplitPlan`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from ocrlabel.export.formats import ExportOptions, SplitPlan
 from ocrlabel.export.geometry import area, box, cut, is_region, quad
 from ocrlabel.export.output_folder import safe_part
 from ocrlabel.labels import Polygon
+from ocrlabel.wording import counted
 
+_SEEDS = 200  # tried for one that leaves no share empty
 NO_AREA = "no_area"
 """Why a word is in no export: its polygon has fewer than three points, or they are on one line."""
 OUTSIDE = "outside_the_page"
@@ -140,10 +142,14 @@ def with_size(rows: Iterable[LabelRow], why: str, remedy: str = "") -> Iterator[
 
 
 def split_of(row: LabelRow, plan: SplitPlan) -> str:
-    """Return the split's name, safe as a folder's; "all" where the table names none."""
+    """Return the split's name, safe as a folder's; "all" where input and table name none."""
     if not plan.shares:
-        return safe_part(row.split, otherwise="all")
-    digest = hashlib.sha256(f"{plan.seed}\0{document_of(row)}".encode()).digest()
+        return safe_part(row.input_split or row.split, otherwise="all")
+    return _drawn(document_of(row, plan), plan.seed, plan)
+
+
+def _drawn(document: str, seed: str, plan: SplitPlan) -> str:
+    digest = hashlib.sha256(f"{seed}\0{document}".encode()).digest()
     at = int.from_bytes(digest[:8]) / 2**64
     for name, share in plan.shares:
         at -= share
@@ -152,9 +158,13 @@ def split_of(row: LabelRow, plan: SplitPlan) -> str:
     return plan.shares[-1][0]
 
 
-def document_of(row: LabelRow) -> str:
-    """What all pages and all copies of one document share: its bytes, or else its path."""
-    return row.image_sha256 or row.image_path or row.id
+def document_of(row: LabelRow, plan: SplitPlan | None = None) -> str:
+    """What all pages and all copies of one document share: its bytes, or else its path.
+
+    With a plan it is what its near duplicates share, too.
+    """
+    document = row.image_sha256 or row.image_path or row.id
+    return plan.groups.get(document, document) if plan else document
 
 
 def parse_shares(text: str, *, seed: str = "") -> SplitPlan:
@@ -182,10 +192,11 @@ def parse_shares(text: str, *, seed: str = "") -> SplitPlan:
     return SplitPlan(tuple(shares), seed)
 
 
-class Leaks:
-    """Counts the documents that a table's own splits put on two sides."""
+class Documents:
+    """Every document and its split: how many stand on two sides, and which share has none."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: SplitPlan) -> None:
+        self._plan = plan
         self._seen = sqlite3.connect("")  # a temporary file: memory does not grow with the pages
         self._seen.execute(
             "CREATE TABLE seen (document TEXT PRIMARY KEY, split TEXT, leaks INT) WITHOUT ROWID"
@@ -196,13 +207,42 @@ class Leaks:
         self._seen.execute(
             "INSERT INTO seen VALUES (?, ?, 0) ON CONFLICT (document)"
             " DO UPDATE SET leaks = leaks OR split <> excluded.split",
-            (document_of(row), split),
+            (document_of(row, self._plan), split),
         )
 
-    def count(self) -> int:
+    def leaks(self) -> int:
         """Return how many documents stand in more than one split."""
         (leaks,) = self._seen.execute("SELECT coalesce(sum(leaks), 0) FROM seen").fetchone()
         return int(leaks)
+
+    def empty_shares(self) -> str:
+        """Which shares got nothing, and the seed that mends it where one does; "" for none."""
+        wanted = {name for name, share in self._plan.shares if share}
+        there = {split for (split,) in self._seen.execute("SELECT DISTINCT split FROM seen")}
+        if not there or wanted <= there:
+            return ""
+        found = [d for (d,) in self._seen.execute("SELECT document FROM seen LIMIT 10000")]
+        mends = (s for s in map(str, range(1, _SEEDS)) if wanted <= self._splits(found, s, wanted))
+        seed = next(mends, None)
+        remedy = (
+            f"draw again with --seed {seed}, or give it a larger share"
+            if seed
+            else "label more documents, or name fewer splits"
+        )
+        return (
+            f"--splits: {', '.join(sorted(wanted - there))} would be empty:"
+            f" {counted(len(found), 'document')} for {len(wanted)} splits\n"
+            f"  {remedy}"
+        )
+
+    def _splits(self, documents: list[str], seed: str, wanted: set[str]) -> set[str]:
+        """Of which splits a seed makes some, no further than until all are there."""
+        there: set[str] = set()
+        for document in documents:
+            there.add(_drawn(document, seed, self._plan))
+            if wanted <= there:
+                break
+        return there
 
     def close(self) -> None:
         """Give the temporary file back."""

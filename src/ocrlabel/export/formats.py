@@ -70,15 +70,17 @@ Raises DatasetError that names file and line."""
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """Names and shares of the splits to make; without any, the table's `split` is kept.
+    """Names and shares of the splits to make; without any, the input's own or the table's is kept.
 
     The share is of documents, and exact only in the long run: a document's split follows from a
     hash of its content and `seed` alone. So it stays the same when the table grows, is cut or is
-    put in another order, and copies of an image never stand on two sides.
+    put in another order, and copies of an image never stand on two sides. groups: documents that
+    look like an earlier one, which take its place in this.
     """
 
     shares: tuple[tuple[str, float], ...] = ()
     seed: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ class Summary:
 
     left_out: words by the reason why they were not written. changed: words that were written
     otherwise than the table has them, by what was done. missing: pages without an image, the first
-    few named in examples. leaks: documents that the table's own splits put on two sides.
+    few named in examples. leaks: documents that the input's own splits put on two sides. warnings:
+    more to be read.
     """
 
     format: str
@@ -128,6 +131,7 @@ class Summary:
     sources: Counter[str] = field(default_factory=Counter)
     labelled: tuple[str, str] = ("", "")
     examples: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,10 @@ class OutputFolder:
         """Mark the export as finished."""
         self._mark(finished=True)
 
+    def remove(self) -> None:
+        """Take back what was written: the export turned out to be of no use."""
+        _remove(self.root, [*self._written, MARKER])
+
     def _mark(self, *, finished: bool) -> None:
         marker = {
             "format": self._format,

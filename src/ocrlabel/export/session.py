@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.export_pages import ExportPage, ExportWord, Leaks, export_words, split_of
+from ocrlabel.export.export_pages import Documents, ExportPage, ExportWord, export_words, split_of
 from ocrlabel.export.formats import Export, ExportOptions, ImageFile, ImageFinder, NoImage, Summary
 from ocrlabel.export.output_folder import OutputFolder, PageNames, suffix
 
@@ -65,7 +65,11 @@ def exporter(format_name: str) -> Callable[[WritePages], Export]:
             with ExitStack() as opened:
                 session = ExportSession(format_name, images, output, options, opened)
                 write_pages(session, rows)
-                session.counts.leaks = session.leaks.count()
+                session.counts.leaks = session.documents.leaks()
+                empty = session.documents.empty_shares()
+            if empty:
+                session.folder.remove()
+                raise ConfigError(empty)
             text = session.card_head + card(session.counts, options)
             session.folder.path(CARD_FILE).write_text(text, encoding="utf-8", newline="\n")
             session.folder.finish()
@@ -105,7 +109,7 @@ class ExportSession:
     def __post_init__(self) -> None:
         self.counts = Summary(self.format)
         self._names = self.opened.enter_context(closing(PageNames()))
-        self.leaks = self.opened.enter_context(closing(Leaks()))
+        self.documents = self.opened.enter_context(closing(Documents(self.options.splits)))
 
     @cached_property
     def folder(self) -> OutputFolder:
@@ -128,6 +132,7 @@ class ExportSession:
         for row in rows:
             words = export_words(row, self.options, self.counts.left_out)
             split = split_of(row, self.options.splits)
+            self.documents.add(row, split)
             yield ExportPage(row, split, self._names.take(row), words)
 
     def placed(self, rows: Iterator[LabelRow], *folders: str) -> Iterator[tuple[ExportPage, str]]:
@@ -190,8 +195,6 @@ class ExportSession:
         counts.splits[page.split] += 1
         counts.engines[f"{row.engine} {row.model_version}".strip()] += 1
         counts.sources[row.source] += 1
-        if not self.options.splits.shares:
-            self.leaks.add(row, page.split)
         if row.labelled_at is not None:
             at = row.labelled_at.isoformat()
             first, last = counts.labelled
@@ -230,6 +233,7 @@ def card(summary: Summary, options: ExportOptions) -> str:
             *_list(summary.splits),
             _made(options),
             *_if(summary.leaks, "documents that stand in more than one of these splits"),
+            *(f"- {warning}" for warning in summary.warnings),
             "",
             "## From where",
             *_list(summary.engines, unit="pages"),
@@ -253,7 +257,7 @@ def _rule(options: ExportOptions) -> str:
 
 def _made(options: ExportOptions) -> str:
     if not options.splits.shares:
-        return "- kept as the table has them"
+        return "- kept as the input, or else the table, has them"
     shares = ", ".join(f"{name} {share:g}" for name, share in options.splits.shares)
     return f"- made by document ({shares}): all pages and copies of a document are on one side"
 

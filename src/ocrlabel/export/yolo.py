@@ -12,6 +12,7 @@ Source: docs.ultralytics.com/datasets/obb, verify_image_label in ultralytics/dat
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from ocrlabel.dataset.labels_table import LabelRow
@@ -19,6 +20,12 @@ from ocrlabel.export.export_pages import ExportWord, with_size
 from ocrlabel.export.session import ExportSession, exporter
 
 IGNORED = "do_not_care"
+_VALIDATES = re.compile(r"(?:val|valid|validation|dev|eval)[-_.\d]*$", re.IGNORECASE)
+_TESTS = re.compile(r"test(?:ing)?[-_.\d]*$", re.IGNORECASE)
+_NO_VALIDATION = (
+    "no split for validation: data.yaml validates on the training data;"
+    " --splits train=0.9,val=0.1 makes one"
+)
 
 
 @exporter("yolo")
@@ -36,6 +43,8 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
         splits[page.split] = None
         session.listed(page, name, kept=kept)
+    if not any(map(_VALIDATES.match, splits)):
+        session.counts.warnings += (_NO_VALIDATION,)
     yaml = _data_yaml(tuple(splits), tuple(classes))
     session.folder.path("data.yaml").write_text(yaml, encoding="utf-8", newline="\n")
 
@@ -48,12 +57,12 @@ def _line(word: ExportWord, row: LabelRow, classes: dict[str, int]) -> str:
 
 def _data_yaml(splits: tuple[str, ...], classes: tuple[str, ...]) -> str:
     """Ultralytics wants both train and val; splits of other names count as training data."""
-    val = [split for split in splits if split in {"val", "valid", "validation", "dev"}]
-    test = [split for split in splits if split == "test"]
+    val = [split for split in splits if _VALIDATES.match(split)]
+    test = [split for split in splits if _TESTS.match(split)]
     train = [split for split in splits if split not in {*val, *test}]
     lines = ["# made by ocrlabel export; paths are relative to this file"]
     if not val:
-        lines.append("# no split for validation: val is the training data (see --splits)")
+        lines.append(f"# {_NO_VALIDATION}")
     for key, names in (("train", train or splits), ("val", val or train or splits), ("test", test)):
         if names:
             # JSON is YAML: quoting is right for every name

@@ -28,7 +28,8 @@ def test_a_card_beside_every_export_says_what_from_where_and_what_is_weak(name, 
 
 def test_the_card_says_how_splits_were_made(tmp_path):
     options = ExportOptions(splits=parse_shares("train=0.9,val=0.1"))
-    export_of("coco")(iter([row("a.jpg", [word()])]), None, tmp_path, options)
+    table = [row(f"{n}.jpg", [word()]) for n in range(40)]
+    export_of("coco")(iter(table), None, tmp_path, options)
     assert "made by document (train 0.9, val 0.1)" in (tmp_path / "README.md").read_text()
 
 

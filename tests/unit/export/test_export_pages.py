@@ -57,6 +57,7 @@ def test_documents_on_two_sides_of_the_tables_own_splits_are_counted(tmp_path):
     ]
     assert export(iter(table), None, tmp_path / "kept", ExportOptions()).leaks == 1
     assert "more than one of these splits: 1" in (tmp_path / "kept" / "README.md").read_text()
+    table += [row(f"{n}.jpg", [word()]) for n in range(60)]
     made = export(iter(table), None, tmp_path / "made", ExportOptions(splits=PLAN))
     assert made.leaks == 0
 
