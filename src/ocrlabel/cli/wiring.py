@@ -337,7 +337,7 @@ async def label_dataset(
     ):
         async with _dataset(source, options, keys, stop) as dataset:
             display.say(chosen.why)
-            if dataset.skipped:
+            if dataset.skipped or dataset.notices:
                 display.say(input_line(dataset))
             result = await run(
                 runtime,
@@ -490,7 +490,7 @@ def _deadline(stop: Stop, options: Options) -> Iterator[None]:
 
 def input_line(dataset: ImageDataset) -> str:
     """The line: images/: 12 rows; 3 other files skipped: 2 .txt, 1 hidden."""
-    line = f"{dataset.describe()}: {counted(dataset.rows, 'row')}"
+    line = "; ".join((f"{dataset.describe()}: {counted(dataset.rows, 'row')}", *dataset.notices))
     skipped = Counter(dataset.skipped)
     if not skipped:
         return line

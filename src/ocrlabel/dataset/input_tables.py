@@ -40,7 +40,18 @@ _BYTES_PER_READ = 32_000_000
 _OUR_METADATA = b"ocrlabel"
 
 
-class TextRows(Rows):
+class _TableRows(Rows):
+    """Rows with columns, of which one may be their id."""
+
+    _columns: Columns
+
+    def number(self) -> bool:
+        """Rows may share an image, or an id in another split."""
+        self._columns = replace(self._columns, numbered=True)
+        return True
+
+
+class TextRows(_TableRows):
     """The rows of a text table."""
 
     def __init__(
@@ -63,7 +74,7 @@ class TextRows(Rows):
             raise DatasetError(f"{where} has no rows")
 
     def ids(self) -> Iterator[str]:
-        """The id of every row; raises DatasetError for a row without one."""
+        """The id of every row."""
         return (ref.id for ref in self._from(0, None))
 
     def refs(self, start: int, stop: int) -> list[ImageRef]:
@@ -82,7 +93,7 @@ class TextRows(Rows):
             yield self._columns.reference(row, ordinal)
 
 
-class ParquetRows(Rows):
+class ParquetRows(_TableRows):
     """The rows of a parquet table, with images inside or with paths."""
 
     def __init__(
@@ -120,7 +131,7 @@ class ParquetRows(Rows):
         self.fingerprint = hash_of(file)
 
     def ids(self) -> Iterator[str]:
-        """The id of every row; raises DatasetError for a row without one."""
+        """The id of every row."""
         needed = self._table.schema_arrow.field(self._columns.id or self._columns.image)
         names = _small_columns([needed], self._columns)
         cursor = self._cursor(names, _ROWS_PER_ID_READ)
@@ -149,12 +160,6 @@ class ParquetRows(Rows):
             raise Unreadable(str(error)) from error
         data = cell.get("bytes") if isinstance(cell, dict) else cell
         return data if isinstance(data, bytes) else None
-
-    def number(self) -> bool:
-        """Images inside need no path, so paths that are there twice can be left aside."""
-        numbered = self._columns.embedded and self._columns.id is None
-        self._columns = replace(self._columns, numbered=numbered)
-        return numbered
 
     def close(self) -> None:
         """Close the file."""

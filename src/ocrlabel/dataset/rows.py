@@ -46,7 +46,7 @@ class Rows(ABC):
 
     @abstractmethod
     def ids(self) -> Iterator[str]:
-        """The id of every row, in order. Raises DatasetError for a row without one."""
+        """The id of every row, in order."""
 
     @abstractmethod
     def refs(self, start: int, stop: int) -> list[ImageRef]:
@@ -61,7 +61,7 @@ class Rows(ABC):
         return None
 
     def number(self) -> bool:
-        """From now on the rows' numbers are their ids; False where ids must come from the input."""
+        """From now on the rows' numbers are their ids; False where they are files' names."""
         return False
 
     def path(self, ref: ImageRef) -> str:
@@ -84,7 +84,7 @@ class Columns:
     numbered: bool = False
 
     def reference(self, row: Mapping[str, object], ordinal: int) -> ImageRef:
-        """One row of the table as a reference. Raises DatasetError for a row without an id."""
+        """One row of the table as a reference."""
         metadata = row.get("metadata")
         source = metadata.get("original_source") if isinstance(metadata, Mapping) else None
         return ImageRef(
@@ -97,21 +97,20 @@ class Columns:
         )
 
     def identity(self, row: Mapping[str, object], ordinal: int) -> str:
-        """The id of a row, of which only the columns for id and image are needed."""
-        path = _path_in(row.get(self.image))
-        if self.numbered or (self.embedded and not self.id and not path):
+        """The id of a row, of which only the columns for id and image are needed.
+
+        A row with nothing there is called by its number; without a path it fails, by itself.
+        """
+        own_id = row.get(self.id) if self.id else _path_in(row.get(self.image))
+        if self.numbered or own_id is None or own_id == "":
             return f"row-{ordinal}"
-        own_id: object = row.get(self.id) if self.id else path
-        if own_id is None or own_id == "":
-            missing = self.id or self.image
-            raise DatasetError(f"{self.where}: row {ordinal + 1} has nothing in column {missing!r}")
         return str(own_id)
 
     def _extra_columns(self, row: Mapping[str, object]) -> str:
         kept = {
             name: _plain(value)
             for name, value in row.items()
-            if name not in {self.image, self.id} and _short(value)
+            if name != self.image and (self.numbered or name != self.id) and _short(value)
         }
         return json.dumps(kept, ensure_ascii=False, default=str, separators=(",", ":"))
 

@@ -106,14 +106,15 @@ async def open_dataset(
         else await asyncio.to_thread(_on_disk, where, named)
     )
     try:
-        await asyncio.to_thread(_refuse_equal_ids, opened.rows, where)
+        notice = await asyncio.to_thread(_told_apart, opened.rows, where, id_column)
     except BaseException:
         opened.rows.close()
         raise
     resolver = ImageResolver(opened.roots, max_bytes)
     if id_column and id_column.lower() == ID_COLUMN:
         id_column = None  # what is taken anyway makes no other input
-    return ImageDataset(opened.rows, resolver, where, opened.skipped, id_column)
+    notices = (notice,) if notice else ()
+    return ImageDataset(opened.rows, resolver, where, opened.skipped, id_column, notices)
 
 
 def is_table(source: str) -> bool:
@@ -131,8 +132,11 @@ class ImageDataset:
         where: str,
         skipped: Mapping[str, int],
         id_column: str | None = None,
+        notices: Sequence[str] = (),
     ) -> None:
         self._rows, self._resolver, self._where, self._id_column = rows, resolver, where, id_column
+        self.notices = notices
+        """What the reader of a table should know of how it was read."""
         self.skipped = skipped
         """How many files of a folder are no rows, by ending ("hidden", "without an ending")."""
         self._one_at_a_time = Lock()
@@ -333,15 +337,18 @@ def _real(folder: Path) -> Path:
     return Path(os.path.realpath(folder))
 
 
-def _refuse_equal_ids(rows: Rows, where: str) -> None:
+def _told_apart(rows: Rows, where: str, id_column: str | None) -> str:
+    """Call the rows by their numbers where two have one id, and say so; "" where all differ."""
     found = first_duplicate(rows.ids)
-    if found is None or rows.number():
-        return
+    if found is None:
+        return ""
     first, second, id_ = found
-    raise DatasetError(
-        f"{where}: rows {first + 1} and {second + 1} are both called {id_!r}; ids must differ "
-        "(name another column with --id-column)"
-    )
+    what = f"rows {first + 1} and {second + 1} are both called {id_!r}"
+    if id_column or not rows.number():
+        leave_out = "leave out --id-column, and the rows' numbers are their ids"
+        remedy = leave_out if id_column else "rename one of the files"
+        raise DatasetError(f"{where}: {what}; ids must differ ({remedy})")
+    return f"{what}, so each is called by its number (row-0, ...)"
 
 
 def first_duplicate(read_ids: Callable[[], Iterable[str]]) -> tuple[int, int, str] | None:

@@ -18,7 +18,7 @@ class Input:
 
     def __init__(self, rows, **skipped):
         self.rows = rows
-        self.skipped = skipped
+        self.skipped, self.notices = skipped, ()
 
     def describe(self):
         return "images/"

@@ -271,9 +271,9 @@ def test_text_tables_that_cannot_be_used_are_refused_in_one_sentence(tmp_path):
     assert "t.jsonl, line 2 is not a JSON object" in said(f"{good}[1]", "t.jsonl")
     assert "t.jsonl, line 2 cannot be read" in said(f'{good}{{"image": {"9" * 5000}}}', "t.jsonl")
     assert "has no rows" in said("\n", "t.jsonl")
-    assert "row 2 has nothing in column 'id'" in said("id,image\n1,a.png\n,b.png\n")
-    assert "row 2 has nothing in column 'image'" in said('{"image":"a"}\n{"x":1}', "t.jsonl")
-    assert "rows 1 and 3 are both called 'a.png'" in said("image\na.png\nb.png\na.png\n")
+    twice = complaint(csv(tmp_path, "image,key\na.png,1\nb.png,1\n"), tmp_path, id_column="key")
+    assert "rows 1 and 2 are both called '1'; ids must differ (leave out --id-column" in twice
+    assert "more than one line" not in twice
 
 
 def test_a_row_without_a_path_fails_by_itself(tmp_path):
@@ -348,7 +348,43 @@ def test_images_inside_whose_paths_are_there_twice_are_called_by_their_number(tm
         assert ids(dataset) == ["row-0", "row-1"]
         assert [ref.path for ref in all_refs(dataset)] == ["0.png", "0.png"]
     table = parquet(tmp_path / "t.parquet", {"image": images(rows), "id": ["x", "x"]})
-    assert "rows 1 and 2 are both called 'x'" in complaint(table, tmp_path)
+    with opened(table, tmp_path) as dataset:
+        assert ids(dataset) == ["row-0", "row-1"]
+        assert [ref.input_row for ref in all_refs(dataset)] == ['{"id":"x"}'] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "notice"),
+    [
+        ("image,question\na.png,1\nb.png,2\na.png,3\n", "rows 1 and 3 are both called 'a.png'"),
+        ("id,image,split\n1,a.png,train\n2,b.png,train\n1,a.png,val\n", "both called '1'"),
+    ],
+)
+def test_rows_that_share_an_image_or_an_id_are_called_by_their_number_and_this_is_told(
+    tmp_path, text, notice
+):
+    put(tmp_path, "a.png", "b.png")
+    with opened(csv(tmp_path, text), tmp_path) as dataset:
+        assert ids(dataset) == ["row-0", "row-1", "row-2"]
+        assert [ref.path for ref in all_refs(dataset)] == ["a.png", "b.png", "a.png"]
+        assert [read(dataset, row) for row in range(3)] == [PNG] * 3
+        assert notice in dataset.notices[0]
+        assert '"1"' in all_refs(dataset)[0].input_row  # the question or the id is not lost
+
+
+def test_a_hole_in_a_table_is_one_row_that_is_called_by_its_number(tmp_path):
+    for text, name, wanted in [
+        ('image\na.png\n""\nb.png\n', "t.csv", ["a.png", "row-1", "b.png"]),
+        ("id,image\n1,a.png\n,b.png\n", "t.csv", ["1", "row-1"]),
+        ('{"image":"a"}\n{"x":1}', "t.jsonl", ["a", "row-1"]),
+    ]:
+        with opened(csv(tmp_path, text, name), tmp_path) as dataset:
+            assert ids(dataset) == wanted
+            assert not dataset.notices
+    null = parquet(tmp_path / "n.parquet", {"image_path": ["x", None]})
+    with opened(null, tmp_path) as dataset:
+        assert ids(dataset) == ["x", "row-1"]
+        assert refusal(dataset, 1).failure == FailureClass.NOT_FOUND
 
 
 def test_a_plain_column_of_bytes_will_do(tmp_path):
@@ -453,8 +489,6 @@ def test_parquet_that_cannot_be_used_is_refused_in_one_sentence(tmp_path):
     )
     empty = parquet(tmp_path / "z.parquet", {"image": pa.array([], pa.string())})
     assert "has no rows" in complaint(empty, tmp_path)
-    null = parquet(tmp_path / "n.parquet", {"id": ["a", None], "image": ["x", "y"]})
-    assert "row 2 has nothing in column 'id'" in complaint(null, tmp_path)
 
 
 def test_results_of_a_run_are_no_dataset(tmp_path):

@@ -22,6 +22,7 @@ from ocrlabel.dataset.parquet_io import open_parquet
 from ocrlabel.dataset.push.extra_columns import IMAGE, ORIGINAL_PATH, ExtraColumns, pushed_schema
 from ocrlabel.dataset.push.target import image_key
 from ocrlabel.dataset.push.upload import ImageInventory
+from ocrlabel.dataset.rows import split_named
 from ocrlabel.dataset.sources import ImageDataset
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import ImageRef
@@ -44,7 +45,7 @@ _ROWS_PER_READ = 256
 _TEXTS: dict[str, Callable[[ImageRef], str]] = {
     "schema_version": lambda _: PREDECESSOR_VERSION,
     "id": lambda ref: ref.id,
-    "split": lambda _: _SPLIT,
+    "split": lambda ref: split_named(ref.input_row, ref.path) or _SPLIT,
     "image_filename": lambda ref: ref.filename,
     "metadata": lambda ref: ref.original_source,
     ORIGINAL_PATH: lambda ref: ref.path,
