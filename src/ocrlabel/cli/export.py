@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -62,6 +64,10 @@ def export(
         Vertical,
         typer.Option(help="Recognition: what becomes of columns."),
     ] = "turn",
+    keep_uncertain: Annotated[
+        bool,
+        typer.Option("--keep-uncertain", help="Words that wait for a review keep that class."),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write labels in the format of another tool.
@@ -102,6 +108,7 @@ def export(
         max_length=max_length,
         min_crop_px=min_crop_px,
         vertical=vertical,
+        keep_uncertain=keep_uncertain,
         force=force,
     )
     run = export_of(format_name)
@@ -125,28 +132,51 @@ def import_(
     skip_unmatched: Annotated[
         bool, typer.Option("--skip-unmatched", help="Leave out corrections that fit no page.")
     ] = False,
+    exported: Annotated[
+        Path | None,
+        typer.Option(help="The export that the tool was given, where its files are elsewhere."),
+    ] = None,
+    reviewed_by: Annotated[
+        str,
+        typer.Option(help="Who looked at every page that comes back, where the tool says nothing."),
+    ] = "",
 ) -> None:
     """Bring corrections back onto a labels table.
 
-    Page by page the correction wins; its `source` says where it came from. Words and pages that
-    were not changed stay as they were, with their confidences.
+    Page by page the correction wins; its `source` says where it came from, and `reviewed_at` when
+    a person was done with it. Words and pages that were not changed stay as they were, with their
+    confidences; the others are counted, by what was done to them.
 
     For example:
 
         ocrlabel import in.json --format labelstudio --onto a.parquet -o b.parquet
 
         ocrlabel import paddle/ --format paddleocr --onto a.parquet -o b.parquet
+
+        ocrlabel import cvat/ --format coco --exported coco/ --onto a.parquet -o b.parquet
     """
+    from ocrlabel.cli.clocks import wall_s
     from ocrlabel.cli.quality import refuse_to_replace
     from ocrlabel.dataset.labels_table import read_labels, write_changed
-    from ocrlabel.export.corrections import CORRECTED, UNCHANGED, UNTOUCHED, Merge, exported_pages
+    from ocrlabel.export.corrections import (
+        CORRECTED,
+        UNCHANGED,
+        UNTOUCHED,
+        Merge,
+        by_person,
+        exported_pages,
+    )
     from ocrlabel.export.formats import import_of
     from ocrlabel.export.output_folder import rule_of
 
     if not folder.exists():
         raise ConfigError(f"{folder}: there is no such folder or file")
     corrections = import_of(format_name)(folder)
-    merge = Merge(lambda: read_labels(onto), corrections, exported_pages(folder), rule_of(folder))
+    if reviewed_by:
+        at = datetime.fromtimestamp(wall_s(), tz=UTC)
+        corrections = by_person(corrections, reviewed_by, at)
+    known = exported or folder
+    merge = Merge(lambda: read_labels(onto), corrections, exported_pages(known), rule_of(known))
     if merge.unmatched and not skip_unmatched:
         shown = "\n  ".join(merge.unmatched[:_SHOWN])
         raise DatasetError(
@@ -162,8 +192,20 @@ def import_(
         f"{output}: {counted(counts[CORRECTED], 'page')} corrected,"
         f" {counts[UNCHANGED]:,} came back unchanged, {counts[UNTOUCHED]:,} untouched"
     )
+    if merge.words:
+        typer.echo(f"{counted(merge.words.total(), 'word')} changed: {_listed(merge.words)}")
+    if merge.passed_over:
+        typer.echo(f"passed over, for they are no words: {_listed(merge.passed_over)}")
+    if merge.emptied:
+        shown = "\n  ".join(f"{page}: {n:,} words" for page, n in merge.emptied[:_SHOWN])
+        pages = counted(len(merge.emptied), "page")
+        typer.echo(f"careful: {pages} came back empty, with no word left\n  {shown}")
     for line in merge.unmatched:
         typer.echo(f"left out: {line}")
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{n:,} {what}" for what, n in sorted(counts.items()))
 
 
 def _in_sentences(summary: Summary, output: str) -> list[str]:

@@ -38,6 +38,8 @@ SPLIT = "pseudo"
 WORD_CLASS = "text"
 IGNORE = "ignore"
 """The class of a word that nobody should learn from, and no figure counts: do-not-care."""
+UNCERTAIN = "uncertain"
+"""The class of a doubtful word in a table for review, until a person has seen its page."""
 FROM_ENGINE = "engine"
 SCHEMA_VERSION = "v2.0"
 PREDECESSOR_VERSION = "v1.0"
@@ -69,6 +71,7 @@ _LABELS: dict[str, pa.DataType] = {
     "source": pa.string(),
     "input_row": pa.string(),
     "input_split": pa.string(),
+    "reviewed_at": _TIME,
 }
 _FAILURES: dict[str, pa.DataType] = {
     "schema_version": pa.string(),
@@ -107,6 +110,7 @@ class LabelRow:
     predecessor's tables have nothing after original_source: then engine is "" and labelled_at
     None. source: "engine", or where a correction came from. input_split: train, val, test or what
     else the input calls the row's split; "" where it names none.
+    reviewed_at: when a person, whom source names where the tool does, saw the whole page, or None.
     """
 
     id: str
@@ -131,6 +135,7 @@ class LabelRow:
     source: str = FROM_ENGINE
     input_row: str = "{}"
     input_split: str = ""
+    reviewed_at: datetime | None = None
 
     @property
     def as_page(self) -> Page:

@@ -4,15 +4,19 @@ Carries: every polygon as `segmentation`, rotated or of many points; its upright
 word classes as categories; do-not-care as `iscrowd` 1, which COCO's evaluation ignores; the text,
 confidence and class in `attributes` (as CVAT writes them), also of do-not-care words. Loses: which
 rule made a word do-not-care; the page's engine and dates (they are in the card).
-Comes back: every JSON with images and annotations, as CVAT writes them too. The class is that of
-`attributes.label`, or else the category's name. A file is in memory while it is read.
+A word that waits for a review is in the category `text`, unless `--keep-uncertain` is given.
+Comes back: every JSON with images and annotations, as CVAT and other editors write them too. The
+class is the category's name, or else `attributes.label`; what an editor has no field for stays as
+the table has it (text, confidence, do-not-care where the whole file has none, order). A rectangle
+without a segmentation, and a shape of several parts, is its box. Masks, skeletons and shapes
+without a place are passed over and counted, unless they have a text. A file is in memory while it
+is read.
 Source: cocodataset.org's data format, pycocotools/coco.py.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +29,7 @@ from ocrlabel.export.geometry import box, signed_area
 from ocrlabel.export.import_files import files, number, read_json, words_and_classes
 from ocrlabel.export.output_folder import JsonFile, dumps
 from ocrlabel.export.session import ExportSession, exporter
-from ocrlabel.labels import Word
+from ocrlabel.labels import Polygon, Word
 
 
 @exporter("coco")
@@ -117,36 +121,78 @@ def corrections(folder: Path) -> Iterator[Correction]:
 
 def _of_file(path: Path, content: dict[str, Any]) -> Iterator[Correction]:
     names = {item["id"]: item["name"] for item in content.get("categories", [])}
-    by_image: defaultdict[object, list[tuple[Word, str]]] = defaultdict(list)
+    by_image: dict[object, list[dict[str, Any]]] = {item["id"]: [] for item in content["images"]}
+    tells_ignored = False
     for annotation in content["annotations"]:
         try:
-            by_image[annotation["image_id"]].append(_word(annotation, names))
-        except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(
-                f"{path}, annotation {annotation.get('id')}: {error}\n"
-                "  every annotation needs a polygon and attributes.text"
-            ) from error
+            by_image[annotation["image_id"]].append(annotation)
+            tells_ignored = tells_ignored or bool(annotation.get("iscrowd"))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DatasetError(f"{path}: an annotation of no image: {error!r}") from error
     for image in content["images"]:
+        words: list[tuple[Word, str]] = []
+        without_text: set[int] = set()
+        passed_over: list[str] = []
+        for annotation in by_image[image["id"]]:
+            try:
+                found = _word(annotation, names)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DatasetError(
+                    f"{path}, annotation {annotation.get('id')}: {error!r}\n"
+                    "  a segmentation is a list of numbers, x and y in turn, and so is a bbox"
+                ) from error
+            if isinstance(found, str):
+                passed_over.append(found)
+                continue
+            text, polygon, confidence, label = found
+            if text is None:
+                without_text.add(len(words))
+            words.append((Word(text or "", polygon, confidence), label))
         yield Correction(
             str(image["file_name"]),
-            *words_and_classes(by_image[image["id"]]),
+            *words_and_classes(words),
             source="coco",
             id=str(image.get("ocrlabel_id", "")),
             page=int(image.get("page", 1)),
+            passed_over=tuple(passed_over),
+            without_text=frozenset(without_text),
+            tells_ignored=tells_ignored,
+            ordered=False,
         )
 
 
-def _word(annotation: dict[str, Any], names: dict[object, str]) -> tuple[Word, str]:
-    segmentation = annotation["segmentation"]
-    if not isinstance(segmentation, list) or len(segmentation) != 1:
-        raise ValueError("the segmentation is not one polygon")
-    flat = [number(v) for v in segmentation[0]]
-    attributes = annotation["attributes"]
-    confidence = attributes.get("confidence")
-    word = Word(
-        str(attributes["text"]),
-        tuple(zip(flat[::2], flat[1::2], strict=True)),
-        None if confidence is None else number(confidence),
+def _word(
+    annotation: dict[str, Any], names: dict[object, str]
+) -> tuple[str | None, Polygon, float | None, str] | str:
+    """Return text (None: it has no such field), place, confidence and class; or what it is."""
+    attributes = annotation.get("attributes") or {}
+    text, confidence = attributes.get("text"), attributes.get("confidence")
+    segmentation, is_ignored = annotation.get("segmentation") or [], bool(annotation.get("iscrowd"))
+    if text is None and not is_ignored:
+        if annotation.get("keypoints"):
+            return "skeleton"
+        if isinstance(segmentation, dict):
+            return "mask"
+    label = names.get(annotation["category_id"]) or attributes.get("label") or ""
+    polygon = _polygon(segmentation, annotation.get("bbox"))
+    if polygon is None:
+        return "shape without a place"
+    return (
+        None if text is None else str(text),
+        polygon,
+        # of an attribute that an editor made a text of, nothing is known
+        number(confidence) if isinstance(confidence, int | float) else None,
+        IGNORE if is_ignored else str(label),
     )
-    label = str(attributes.get("label") or names.get(annotation["category_id"], ""))
-    return word, IGNORE if annotation.get("iscrowd") else label
+
+
+def _polygon(segmentation: Any, bbox: Any) -> Polygon | None:
+    """Return the one polygon, or else the box around all parts."""
+    if isinstance(segmentation, list) and len(segmentation) == 1:
+        flat = [number(v) for v in segmentation[0]]
+        return tuple(zip(flat[::2], flat[1::2], strict=True))
+    if not bbox:
+        return None
+    left, top, width, height = (number(v) for v in bbox)
+    right, bottom = left + width, top + height
+    return (left, top), (right, top), (right, bottom), (left, bottom)

@@ -2,51 +2,65 @@
 
 A format's `corrections` give one `Correction` a page. `Merge` brings them onto the table:
 
-1. `Pages` finds which page each is about, by the surest name that is known.
-2. They wait in a temporary file of SQLite's, so both sides may be larger than memory; the table
-   itself is read twice. What fits no page, or several, is listed as unmatched.
+1. `Pages` finds which page each is about, by the surest name that is known; where a name fits
+   several, by the words. What fits no page, or still several, is listed as unmatched.
+2. They wait in a temporary file of SQLite's, so both sides may be larger than memory.
 3. `apply_correction` makes the corrected row: what a person changed is theirs, the rest stays the
    engine's. Page by page the correction wins, and its `source` says where it came from.
 
-A word that comes back as it went out keeps its confidence, its class and, where the format had
-rounded them, its corners. Whether a word went out as do-not-care follows from the rule of the
-export (`rule_of`), so words below its threshold do not come back as a person's decision.
+A word is known by its place, as it was sent: `export_words` says how, and by which rule it was
+do-not-care (`rule_of`). One that comes back so keeps its confidence, its class, its text and its
+corners, however the tool rounded them. One that was moved is the one that it overlaps most. A word
+that was never sent stays. Every word that is altered is counted, by what was done to it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import sqlite3
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from ocrlabel.characters import learnable
-from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow
+from ocrlabel.dataset.labels_table import IGNORE, UNCERTAIN, WORD_CLASS, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportWord, export_words
 from ocrlabel.export.formats import Correction, ExportOptions
+from ocrlabel.export.geometry import box, is_region
 from ocrlabel.export.icdar2015 import DO_NOT_CARE, one_line
 from ocrlabel.export.import_files import words_and_classes
-from ocrlabel.export.output_folder import file_name, last_part
+from ocrlabel.export.output_folder import export_root, file_name, last_part, stems
 from ocrlabel.export.session import PAGES_FILE, referred
 from ocrlabel.labels import Polygon, Word
 
+PageKey = tuple[str, int]
 # What a name is compared with, the surest first.
-_AS_EXPORTED, _PATH, _FILENAME, _STEM = range(4)
+_AS_EXPORTED, _PATH, _UNIQUE, _STEM = range(4)
+_MOST_PARTS = 4  # of a path's end: enough to tell folders of one name apart
 CORRECTED, UNCHANGED, UNTOUCHED = "corrected", "unchanged", "untouched"
+TEXT, CLASS, CONFIDENCE = "with another text", "of another class", "with another confidence"
+MOVED, REORDERED = "moved", "in another order"
+ADDED, REMOVED = "added", "removed"
+TO_IGNORED, TO_READABLE = "made do-not-care", "no longer do-not-care"
+REVIEWED = f"no longer {UNCERTAIN}"
+_NO_AREA = "shape without an area"
 _SAME_PX = 0.51  # ICDAR rounds corners to whole pixels
+_MOST = 0.5  # of the joint area of two boxes
 
 
 class Merge:
     """A labels table and the corrections to it.
 
-    unmatched: what fits no page, one sentence each; ask before `rows`.
-    counts: pages corrected, unchanged (they came back as they were) and untouched (no correction);
-    complete once `rows` is exhausted.
+    unmatched: what fits no page, one sentence each; ask before `rows`. Complete once `rows` is
+    exhausted: counts, pages corrected, unchanged (they came back as they were) and untouched (no
+    correction); words, by what was done to them; passed_over, shapes that are no word, by kind;
+    emptied, pages that came back without a word, with how many they had.
     """
 
     def __init__(
@@ -59,33 +73,50 @@ class Merge:
         self._read_rows, self._rule = read_rows, rule
         self.unmatched: list[str] = []
         self.counts: Counter[str] = Counter()
+        self.words: Counter[str] = Counter()
+        self.passed_over: Counter[str] = Counter()
+        self.emptied: list[tuple[str, int]] = []
         self._waiting = sqlite3.connect("")
         self._waiting.execute(
             "CREATE TABLE waiting (id TEXT, page INT, correction BLOB, PRIMARY KEY (id, page))"
         )
         pages = Pages(read_rows(), exported)
+        unclear: list[tuple[Correction, list[PageKey]]] = []
         for correction in corrections:
-            self._gather(correction, pages)
+            found = pages.find(correction)
+            if len(found) > 1:
+                unclear.append((correction, found))
+            else:
+                self._take(correction, found)
         pages.close()
+        for correction, found in self._clearer(unclear):
+            self._take(correction, found)
 
     def rows(self) -> Iterator[LabelRow]:
         """Return every row of the table in its order, corrected where there is a correction."""
         for row in self._read_rows():
-            found = self._waiting.execute(
-                "SELECT correction FROM waiting WHERE id = ? AND page = ?", (row.id, row.page)
-            ).fetchone()
-            if found is None:
+            correction = self._correction_of(row.id, row.page)
+            if correction is None:
                 self.counts[UNTOUCHED] += 1
                 yield row
                 continue
-            correction = pickle.loads(found[0])  # noqa: S301 -- our own file, written just now
-            merged = apply_correction(row, correction, self._rule)
-            self.counts[UNCHANGED if merged.words == row.words else CORRECTED] += 1
+            changes: Counter[str] = Counter()
+            merged = apply_correction(row, correction, self._rule, changes)
+            self.passed_over += Counter({_NO_AREA: changes.pop(_NO_AREA, 0)})
+            self.counts[CORRECTED if changes.keys() - {REVIEWED} else UNCHANGED] += 1
+            self.words += changes
+            if row.words and not correction.words:
+                self.emptied.append((referred(row), len(row.words)))
             yield merged
         self._waiting.close()
 
-    def _gather(self, correction: Correction, pages: Pages) -> None:
-        found = pages.find(correction)
+    def _correction_of(self, row_id: str, page: int) -> Correction | None:
+        query = "SELECT correction FROM waiting WHERE id = ? AND page = ?"
+        found = self._waiting.execute(query, (row_id, page)).fetchone()
+        # our own file, written just now
+        return pickle.loads(found[0]) if found else None  # noqa: S301
+
+    def _take(self, correction: Correction, found: list[PageKey]) -> None:
         if len(found) != 1:
             what = "is no page of the table" if not found else f"may be {len(found)} pages"
             self.unmatched.append(f"{correction.file}: {what}")
@@ -96,14 +127,36 @@ class Merge:
         )
         if cursor.rowcount == 0:
             self.unmatched.append(f"{correction.file}: the page is corrected twice")
+            return
+        self.passed_over.update(correction.passed_over)
+
+    def _clearer(
+        self, unclear: list[tuple[Correction, list[PageKey]]]
+    ) -> Iterator[tuple[Correction, list[PageKey]]]:
+        """Return of several pages that nothing else is about the one whose words came back."""
+        kept: list[dict[PageKey, int]] = [{} for _ in unclear]
+        wanted: defaultdict[PageKey, list[int]] = defaultdict(list)
+        for at, (_, found) in enumerate(unclear):
+            for page in found:
+                if self._correction_of(*page) is None:
+                    wanted[page].append(at)
+        for row in self._read_rows() if wanted else ():
+            for at in wanted.get((row.id, row.page), ()):
+                changes: Counter[str] = Counter()
+                apply_correction(row, unclear[at][0], self._rule, changes)
+                new = changes.total() - changes[REMOVED] - changes[REVIEWED]
+                kept[at][row.id, row.page] = len(unclear[at][0].words) - new
+        for (correction, found), words in zip(unclear, kept, strict=True):
+            best = [page for page, number in words.items() if number == max(words.values())]
+            yield correction, best if len(best) == 1 else found
 
 
 class Pages:
     """The table's pages by every name that a file may have; kept in a temporary file of SQLite's.
 
     The surest kind of name that is known decides: the id that the format carries, the name under
-    which ocrlabel exported the page, the table's path, the file name, the file name without its
-    suffix. The last two only help files that ocrlabel did not export itself.
+    which ocrlabel exported the page, the table's path or as much of its end as is known, the stem
+    that an export gives to no other page, the file name without its suffix.
     """
 
     def __init__(self, rows: Iterable[LabelRow], exported: Iterable[tuple[str, str, int]]) -> None:
@@ -112,30 +165,29 @@ class Pages:
         self._names.execute("CREATE TABLE names (kind INT, name TEXT, id TEXT, page INT)")
         for row in rows:
             self._names.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (row.id, row.page))
-            self._add(_PATH, referred(row), row.id, row.page)
+            stem, *unique = stems(row)
+            own = {(_PATH, end) for end in _ends(referred(row))}
+            own |= {(_UNIQUE, _key(name)) for name in unique} | {(_STEM, _key(stem))}
             if row.page_count <= 1:
-                name = file_name(row)
-                self._add(_FILENAME, name, row.id, row.page)
-                self._add(_STEM, PurePosixPath(name).stem, row.id, row.page)
+                name = _key(file_name(row))
+                own |= {(_PATH, name), (_STEM, PurePosixPath(name).stem)}
+            for kind, name in own:
+                self._add(kind, name, row.id, row.page)
         for file, row_id, page in exported:
-            self._add(_AS_EXPORTED, file, row_id, page)
+            self._add(_AS_EXPORTED, _key(file), row_id, page)
         self._names.execute("CREATE INDEX by_name ON names (kind, name)")
 
-    def find(self, correction: Correction) -> list[tuple[str, int]]:
+    def find(self, correction: Correction) -> list[PageKey]:
         """Return (id, page) of the pages that it may be about: exactly one when it is clear."""
         if correction.id:
             return self._known([(correction.id, correction.page)])
-        name = last_part(correction.file)
-        wanted = (
-            (_AS_EXPORTED, correction.file),
-            (_PATH, correction.file),
-            (_FILENAME, name),
-            (_STEM, PurePosixPath(name).stem.removeprefix("gt_")),
-        )
-        for kind, text in wanted:
+        file = _key(correction.file)
+        stem = PurePosixPath(last_part(file)).stem.removeprefix("gt_")
+        ends = [(_PATH, end) for end in _ends(file)]
+        for kind, text in ((_AS_EXPORTED, file), *ends, (_UNIQUE, stem), (_STEM, stem)):
             found = self._names.execute(
                 "SELECT DISTINCT id, page FROM names WHERE kind = ? AND name = ? LIMIT 100",
-                (kind, unicodedata.normalize("NFC", text)),
+                (kind, text),
             ).fetchall()
             if found:
                 return self._known(found)
@@ -146,93 +198,217 @@ class Pages:
         self._names.close()
 
     def _add(self, kind: int, name: str, row_id: str, page: int) -> None:
-        key = unicodedata.normalize("NFC", name)
-        self._names.execute("INSERT INTO names VALUES (?, ?, ?, ?)", (kind, key, row_id, page))
+        self._names.execute("INSERT INTO names VALUES (?, ?, ?, ?)", (kind, name, row_id, page))
 
-    def _known(self, pages: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    def _known(self, pages: list[PageKey]) -> list[PageKey]:
         """Return those that are in this table: an export may be of a larger one."""
         query = "SELECT id, page FROM ids WHERE id = ? AND page = ?"
         return [found for page in pages if (found := self._names.execute(query, page).fetchone())]
 
 
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).replace("\\", "/")
+
+
+def _ends(path: str) -> list[str]:
+    """Return a path and its last parts, the longest first."""
+    parts = _key(path).split("/")
+    lengths = {len(parts), *range(1, min(len(parts), _MOST_PARTS) + 1)}
+    return ["/".join(parts[-length:]) for length in sorted(lengths, reverse=True)]
+
+
+def by_person(corrections: Iterable[Correction], name: str, at: datetime) -> Iterator[Correction]:
+    """Return each as reviewed by this person, unless its tool names one itself."""
+    for each in corrections:
+        if ":" in each.source:
+            yield each
+        else:
+            yield replace(each, source=f"{each.source}:{name}", reviewed_at=each.reviewed_at or at)
+
+
 def exported_pages(folder: Path) -> Iterator[tuple[str, str, int]]:
-    """Read (file, id, page) as an export wrote them down; nothing where it is not ocrlabel's."""
-    path = folder / PAGES_FILE
-    if not path.is_file():
+    """Read (file, id, page) as an export wrote them down; nothing where it is not ocrlabel's.
+
+    folder: of the export, one of its folders, or a file in it.
+    """
+    path = export_root(folder, PAGES_FILE)
+    if path is None:
         return
-    with path.open(encoding="utf-8", newline="\n") as lines:
+    with (path / PAGES_FILE).open(encoding="utf-8", newline="\n") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 content = json.loads(line)
                 yield str(content["file"]), str(content["id"]), int(content["page"])
             except (ValueError, KeyError, TypeError) as error:
                 raise DatasetError(
-                    f"{path}, line {number}: not a line of an export ({error})\n"
+                    f"{path / PAGES_FILE}, line {number}: not a line of an export ({error})\n"
                     "  take the file as the export wrote it, or remove it"
                 ) from error
 
 
-def apply_correction(row: LabelRow, correction: Correction, rule: ExportOptions) -> LabelRow:
-    """Return the corrected page, or `row` itself where nothing was changed or reviewed."""
-    sent = export_words(row, rule, Counter())
-    kept: list[ExportWord] = []
-    result: list[tuple[Word, str]] = []
-    left = list(sent)
-    for word, label in zip(correction.words, correction.classes, strict=True):
-        found = next((each for each in left if _is_at(word.polygon, each, row)), None)
-        if found is None:
-            result.append((word, label or WORD_CLASS))
-            continue
-        left.remove(found)
-        before = row.words[found.number]
-        if _same_text(word, found):
-            word = replace(word, text=before.text)  # noqa: PLW2901 -- as the engine gave it
-        if _is_same(word, label, before, found):
-            kept.append(found)
-            result.append((before, found.label))
+def apply_correction(
+    row: LabelRow, correction: Correction, rule: ExportOptions, changes: Counter[str]
+) -> LabelRow:
+    """Return the corrected page, or `row` itself where nothing was changed or reviewed.
+
+    Every word that is not as it was is counted in changes, once, by what was done to it.
+    """
+    missing = ("",) * (len(row.words) - len(row.classes))
+    classes = [label or WORD_CLASS for label in (*row.classes, *missing)]
+    sent = _sent(row, correction.rule or rule)
+    partners = _partners(row, correction, sent)
+    made: list[tuple[int | None, Word, str]] = []  # with the word's place in the table's row
+    for i, (word, label) in enumerate(zip(correction.words, correction.classes, strict=True)):
+        if i in partners:
+            n, is_same = partners[i]
+            after, own, what = _settled(correction, i, row.words[n], classes[n], sent[n], is_same)
+            made.append((n, after, own))
+            changes.update(what)
+        elif is_region(word.polygon):
+            is_seen = label == UNCERTAIN and correction.reviewed_at
+            made.append((None, word, WORD_CLASS if is_seen else label or WORD_CLASS))
+            changes.update([ADDED])
         else:
-            result.append(_changed(word, label, before, found.label))
-    if kept == list(sent) and len(result) == len(kept):
-        return replace(row, source=correction.source) if correction.reviewed else row
-    sent_numbers = {each.number for each in sent}
-    result += [
-        (word, (row.classes[at] if at < len(row.classes) else "") or WORD_CLASS)
-        for at, word in enumerate(row.words)
-        if at not in sent_numbers
-    ]
-    words, classes = words_and_classes(result)
-    return replace(row, words=words, classes=classes, source=correction.source)
+            changes.update([_NO_AREA])
+    changes.update([REMOVED] * (len(sent) - len(partners)))
+    if correction.ordered:
+        order = [n for n, *_ in made if n is not None]
+        changes.update([REORDERED] * sum(map(int.__ne__, order, sorted(order))))
+    else:
+        made.sort(key=lambda each: len(row.words) if each[0] is None else each[0])
+    for n in range(len(row.words)):
+        if n not in sent:  # nobody saw it, so it stays
+            at = next((i for i, each in enumerate(made) if (each[0] or 0) > n), len(made))
+            made.insert(at, (n, row.words[n], classes[n]))
+    if not changes.keys() - {_NO_AREA} and correction.reviewed_at is None:
+        return row
+    words, labels = words_and_classes((word, label) for _, word, label in made)
+    reviewed_at = correction.reviewed_at or row.reviewed_at
+    source = correction.source
+    return replace(row, words=words, classes=labels, source=source, reviewed_at=reviewed_at)
 
 
-def _is_at(polygon: Polygon, sent: ExportWord, row: LabelRow) -> bool:
-    """Whether it is the polygon as it went out: as it is, its four corners, or not cut yet."""
-    return any(
-        len(polygon) == len(there)
-        and all(
-            abs(p[0] - q[0]) <= _SAME_PX and abs(p[1] - q[1]) <= _SAME_PX
-            for p, q in zip(polygon, there, strict=True)
+def _sent(row: LabelRow, rule: ExportOptions) -> dict[int, ExportWord]:
+    """Return the page's words as an export by this rule sent them, by their place in the row."""
+    return {word.number: word for word in export_words(row, rule, Counter())}
+
+
+def _settled(
+    correction: Correction, i: int, old: Word, old_label: str, sent: ExportWord, is_same: bool
+) -> tuple[Word, str, list[str]]:
+    """Return the i-th corrected word, its class, and what was done to it, if anything.
+
+    What the file does not say is the table's: a class or text left open, the text of a
+    do-not-care word, the corners of a word that was not moved.
+    """
+    word, label = correction.words[i], correction.classes[i]
+    is_reviewed, is_ignored = correction.reviewed_at is not None, label == IGNORE
+    kept = _says(correction, i, sent) or (is_ignored and not word.text) or word.text == old.text
+    was_ignored = _was_ignored(word, sent)
+    is_open = label in {"", sent.label} or (label == UNCERTAIN and is_reviewed)
+    own = old_label if is_open or (is_ignored and was_ignored) else label
+    is_freed = sent.ignored and not is_ignored and correction.tells_ignored
+    what = [
+        name
+        for name, is_so in (
+            (TEXT, not kept),
+            (TO_IGNORED, is_ignored and not was_ignored),
+            (TO_READABLE, is_freed and label != UNCERTAIN),
+            (CLASS, own != old_label),
+            (MOVED, not is_same),
+            (REVIEWED, UNCERTAIN in {label, own} and is_reviewed),
+            (CONFIDENCE, word.confidence not in {None, old.confidence}),
         )
-        for there in (sent.polygon, sent.corners, row.words[sent.number].polygon)
+        if is_so
+    ][:1]
+    if (own == IGNORE and is_freed) or (own == UNCERTAIN and what):  # a person saw this word
+        own = WORD_CLASS
+    confidence = old.confidence
+    if what not in ([], [REVIEWED]):
+        # the engine's confidence says nothing about what a person wrote
+        confidence = None if word.confidence == old.confidence else word.confidence
+    text, polygon = old.text if kept else word.text, old.polygon if is_same else word.polygon
+    return Word(text, polygon, confidence), own, what
+
+
+def _says(correction: Correction, i: int, sent: ExportWord) -> bool:
+    """Whether the i-th corrected word has the text that was sent, or the file has none for it."""
+    text = learnable(correction.words[i].text)[0]
+    return i in correction.without_text or one_line(text) == one_line(sent.text)
+
+
+def _was_ignored(word: Word, sent: ExportWord) -> bool:
+    # a text that reads like the mark for do-not-care went out as one
+    return sent.ignored or (not word.text and sent.text in {DO_NOT_CARE, "*"})
+
+
+def _is_as_sent(correction: Correction, i: int, sent: ExportWord) -> bool:
+    word, is_ignored = correction.words[i], correction.classes[i] == IGNORE
+    if is_ignored != _was_ignored(word, sent) and correction.tells_ignored:
+        return False
+    return _says(correction, i, sent) or (is_ignored and not word.text)
+
+
+def _partners(
+    row: LabelRow, correction: Correction, sent: dict[int, ExportWord]
+) -> dict[int, tuple[int, bool]]:
+    """Return which word of the table each corrected word is, and whether it is in the same place.
+
+    Words in one place belong together, first those with the same text. What is left over was moved:
+    it is the word with the same text that it touches, or one that it covers for the most part.
+    """
+    shapes = {n: (word.polygon, row.words[n].polygon, word.corners) for n, word in sent.items()}
+    boxes = {n: box(word.polygon) for n, word in sent.items()}
+    partners: dict[int, tuple[int, bool]] = {}
+    for is_same, is_told in ((True, True), (True, False), (False, True), (False, False)):
+        for i, word in enumerate(correction.words):
+            if i in partners or not is_region(word.polygon):
+                continue
+            own = box(word.polygon)
+            for n, other in boxes.items():
+                shared = _shared(own, other)
+                if (
+                    shared > (0 if is_same or is_told else _MOST)
+                    and (not is_told or _is_as_sent(correction, i, sent[n]))
+                    and (not is_same or _is_in_place(word.polygon, shapes[n]))
+                ):
+                    partners[i] = (n, is_same)
+                    del boxes[n]
+                    break
+    return partners
+
+
+def _is_in_place(polygon: Polygon, shapes: tuple[Polygon, ...]) -> bool:
+    """Whether the polygon came back as one of the shapes, or as the upright box of the first."""
+    left, top, width, height = sides = box(polygon)
+    right, bottom = left + width, top + height
+    upright = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return any(
+        len(polygon) == len(shape) and _is_alike(_numbers(polygon), _numbers(shape))
+        for shape in shapes
+    ) or (
+        len(polygon) == 4
+        and _is_alike(_numbers(polygon), _numbers(upright))
+        and _is_alike(sides, box(shapes[0]))
     )
 
 
-def _same_text(word: Word, sent: ExportWord) -> bool:
-    return one_line(learnable(word.text)[0]) == one_line(sent.text)
+def _is_alike(found: Sequence[float], sent: Sequence[float]) -> bool:
+    """Whether a tool has these numbers left as they were, but for rounding or cutting to pixels."""
+    return all(abs(a - b) <= _SAME_PX for a, b in zip(found, sent, strict=True)) or any(
+        all(a == cut(b) for a, b in zip(found, sent, strict=True))
+        for cut in (math.trunc, math.floor, math.ceil)
+    )
 
 
-def _is_same(word: Word, label: str, before: Word, sent: ExportWord) -> bool:
-    if label == IGNORE:
-        # a text that reads like the mark for do-not-care went out as one
-        sent_ignored = sent.ignored or sent.text in {DO_NOT_CARE, "*"}
-        return sent_ignored and word.text in {"", before.text}
-    return not sent.ignored and word.text == before.text and label in {"", sent.label}
+def _numbers(polygon: Polygon) -> list[float]:
+    return [number for point in polygon for number in point]
 
 
-def _changed(word: Word, label: str, before: Word, old_label: str) -> tuple[Word, str]:
-    """Return the word as corrected: the corners are the table's, and so is a class left open."""
-    if not label:
-        label = WORD_CLASS if old_label == IGNORE else old_label
-    text = word.text or (before.text if label == IGNORE else "")
-    # the engine's confidence says nothing about what a person wrote
-    confidence = None if word.confidence == before.confidence else word.confidence
-    return Word(text, before.polygon, confidence), label
+def _shared(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the share of their joint area that two boxes (left, top, width, height) share."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    return width * height / (a[2] * a[3] + b[2] * b[3] - width * height)

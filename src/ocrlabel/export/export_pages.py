@@ -10,10 +10,10 @@ import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ocrlabel.characters import learnable
-from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow
+from ocrlabel.dataset.labels_table import IGNORE, UNCERTAIN, WORD_CLASS, LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import ExportOptions, SplitPlan
 from ocrlabel.export.geometry import area, box, cut, is_region, quad
@@ -67,6 +67,8 @@ def export_words(
 
     Words of which nothing is left are counted. A page of unknown size cuts nothing.
     """
+    if row.reviewed_at is not None:  # a person vouches for words of every confidence
+        options = replace(options, ignore_below=None)
     words: list[ExportWord] = []
     for number, word in enumerate(row.words):
         label = (row.classes[number] if number < len(row.classes) else "") or WORD_CLASS
@@ -75,6 +77,8 @@ def export_words(
             left_out[polygon] += 1
             continue
         text, altered = learnable(word.text)
+        if label == UNCERTAIN and not options.keep_uncertain:
+            label, altered = WORD_CLASS, (*altered, "uncertain_made_text")
         whole = polygon is word.polygon
         words.append(
             ExportWord(

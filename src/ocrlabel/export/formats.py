@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
@@ -93,7 +94,8 @@ class ExportOptions:
     (Label Studio). charset: the characters that a recognition set may use, None for all.
     max_length: characters of the longest text of a recognition set. min_crop_px: the smallest
     side of a crop. vertical: what becomes of a crop that stands upright: turned, kept or left
-    out. force: replace an earlier export.
+    out. keep_uncertain: words that wait for a review keep that class, else they are "text".
+    force: replace an earlier export.
     """
 
     ignore_below: float | None = None
@@ -104,6 +106,7 @@ class ExportOptions:
     max_length: int = 25
     min_crop_px: int = 4
     vertical: str = "turn"
+    keep_uncertain: bool = False
     force: bool = False
 
 
@@ -140,8 +143,13 @@ class Correction:
 
     file: the page as the format names it. id and page: what it stands for, where the format says
     so itself. classes: one a word, IGNORE for do-not-care, "" where the format does not say.
-    source: what the labels table will say of it, such as "labelstudio:kim@example.com". reviewed:
-    a person saw the page even if nothing was changed.
+    source: what the labels table will say of it, such as "labelstudio:kim@example.com".
+    reviewed_at: when a person was done with the page, even if nothing was changed; None where
+    nothing says that one was. passed_over: shapes that are no word, by their kinds.
+
+    What the file may not say at all is no correction: without_text, the words (by their place)
+    that have none; tells_ignored, whether do-not-care came back; ordered, whether the order means
+    anything. rule: how the export called words do-not-care, where the file says so itself.
     """
 
     file: str
@@ -150,7 +158,12 @@ class Correction:
     source: str
     id: str = ""
     page: int = 1
-    reviewed: bool = False
+    reviewed_at: datetime | None = None
+    passed_over: tuple[str, ...] = ()
+    without_text: frozenset[int] = frozenset()
+    tells_ignored: bool = True
+    ordered: bool = True
+    rule: ExportOptions | None = None
 
 
 class ImageFinder(Protocol):

@@ -7,7 +7,8 @@ and quotes as they are; do-not-care (`###`). Loses: fractions of a pixel; a poly
 becomes its smallest rotated rectangle; line breaks in a text become spaces (counted as changed);
 the text of do-not-care words, confidences, word classes. A word that really reads `###` becomes
 do-not-care: the format cannot tell.
-Comes back: every gt_*.txt; corners within half a pixel of the table's count as the table's own.
+Comes back: every gt_*.txt; corners that are the table's own, rounded or cut to whole pixels, count
+as the table's.
 Source: the task description of the ICDAR 2015 Robust Reading Competition, challenge 4.
 """
 
@@ -21,6 +22,7 @@ from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import READS_AS_IGNORED, ExportWord
 from ocrlabel.export.formats import Correction
 from ocrlabel.export.import_files import files, lines, number, words_and_classes
+from ocrlabel.export.output_folder import export_root
 from ocrlabel.export.recognition import LINE_BREAKS
 from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Word
@@ -55,6 +57,7 @@ def _line(word: ExportWord) -> str:
 
 def corrections(folder: Path) -> Iterator[Correction]:
     """Read every gt_*.txt. Raises DatasetError that names file and line."""
+    root = export_root(folder) or (folder if folder.is_dir() else folder.parent)
     for path in files(folder, "gt_*.txt"):
         found: list[tuple[Word, str]] = []
         for at, line in lines(path):
@@ -64,7 +67,7 @@ def corrections(folder: Path) -> Iterator[Correction]:
                 raise DatasetError(
                     f"{path}, line {at}: not x1,y1,x2,y2,x3,y3,x4,y4,text ({error})"
                 ) from error
-        name = path.name if path == folder else path.relative_to(folder).as_posix()
+        name = path.absolute().relative_to(root.absolute()).as_posix()
         yield Correction(name, *words_and_classes(found), "icdar2015")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ def read_json(path: Path) -> Any:
         raise DatasetError(
             f"{path} is no JSON: {error}\n  export it again from its tool"
         ) from error
+
+
+def saved_at(path: Path) -> datetime:
+    """When the file was written last: when a person was done, where it says no more."""
+    return datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:

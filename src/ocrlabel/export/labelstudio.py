@@ -9,11 +9,12 @@ Carries: polygons of any number of points, texts (line breaks too), word classes
 class `ignore`), confidences. Loses nothing of a word. Refuses pages of unknown size: percent of
 nothing.
 
-Comes back: its JSON export (not JSON-MIN) of the tasks that went out. A task counts once a person
-has submitted it: the newest annotation that was not skipped is taken, as a review of the whole page
-even where nothing was changed. Tasks without one leave their page alone. Polygons and rectangles,
-also turned ones, with the OCR template's names or ours. Percent of the page become px, rounded to a
-millionth.
+Comes back: its JSON export of the tasks that went out; JSON-MIN is refused, for it does not say
+which text belongs to which region. A task counts once a person has submitted it: the newest
+annotation that was not skipped is taken, as a review of the whole page even where nothing was
+changed. Tasks without one leave their page alone. Polygons and rectangles, also turned ones, with
+the OCR template's names or ours; brushes, ellipses, keypoints and texts of the whole page are
+passed over and counted. Percent of the page become px, rounded to a millionth.
 Source: labelstud.io/guide/predictions and guide/task_format, the OCR template.
 """
 
@@ -21,6 +22,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -29,8 +32,8 @@ from xml.sax.saxutils import quoteattr
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord, with_size
-from ocrlabel.export.formats import Correction
-from ocrlabel.export.import_files import files, number, read_json
+from ocrlabel.export.formats import Correction, ExportOptions
+from ocrlabel.export.import_files import files, number, read_json, saved_at
 from ocrlabel.export.output_folder import JsonFile
 from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Polygon, Word
@@ -39,11 +42,13 @@ LOCAL_FILES = "/data/local-files/?d="
 REGION, TEXT, IMAGE = "label", "transcription", "image"
 """Names of the controls and the object in the labelling configuration."""
 _LABELS = ("polygonlabels", "rectanglelabels", "labels")
+_RULE = ("ignore_below", "keep_untranscribed")  # by which words were sent as do-not-care
 
 
 @exporter("labelstudio")
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write tasks.json, labeling_config.xml and, with images, images/*.jpg."""
+    session.options = replace(session.options, keep_uncertain=True)  # a person is to see it
     classes: dict[str, None] = {"text": None, IGNORE: None}
     served = quote(f"{session.folder.root.name}/") if session.images else ""
     url = session.options.image_url or LOCAL_FILES + served
@@ -51,7 +56,7 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     session.opened.callback(tasks.close)
     sized = with_size(rows, "Label Studio's coordinates are percent of it")
     for page, name in session.placed(sized, "images"):
-        tasks.add(_task(page, address(name, url)))
+        tasks.add(_task(page, address(name, url), session.options))
         classes.update(dict.fromkeys(_label(word) for word in page.words))
         session.listed(page, name)
     path = session.folder.path("labeling_config.xml")
@@ -86,8 +91,9 @@ def labeling_config(classes: tuple[str, ...]) -> str:
     )
 
 
-def _task(page: ExportPage, url: str) -> dict[str, object]:
+def _task(page: ExportPage, url: str, options: ExportOptions) -> dict[str, object]:
     row = page.row
+    rule = {key: value for key in _RULE if (value := getattr(options, key)) not in {None, False}}
     results = [part for i, word in enumerate(page.words) for part in _results(i, word, row)]
     return {
         "data": {
@@ -95,6 +101,7 @@ def _task(page: ExportPage, url: str) -> dict[str, object]:
             "ocrlabel_id": row.id,
             "ocrlabel_page": row.page,
             "split": page.split,
+            **{f"ocrlabel_{key}": value for key, value in rule.items()},
         },
         "predictions": [
             {
@@ -145,23 +152,24 @@ def corrections(folder: Path) -> Iterator[Correction]:
             raise DatasetError(f"{path} is no list of tasks\n  export JSON from Label Studio")
         for at, task in enumerate(tasks):
             try:
-                found = _correction(task)
+                found = _correction(task, saved_at(path))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise DatasetError(
                     f"{path}, task {at + 1}: {error!r}\n"
-                    "  export JSON (not JSON-MIN) of polygons or rectangles with a text each"
+                    "  export JSON from Label Studio (not JSON-MIN, which has no data)"
                 ) from error
             if found is not None:
                 yield found
 
 
-def _correction(task: dict[str, Any]) -> Correction | None:
+def _correction(task: dict[str, Any], saved: datetime) -> Correction | None:
+    data = task["data"]
     done = [a for a in task.get("annotations", []) if not a.get("was_cancelled")]
     if not done:
         return None
     newest = max(done, key=lambda a: str(a.get("updated_at", "")))
-    words, classes = _words(newest["result"])
-    data = task["data"]
+    words, classes, passed_over = _words(newest["result"])
+    rule = {key: data[f"ocrlabel_{key}"] for key in _RULE if f"ocrlabel_{key}" in data}
     return Correction(
         file=_path(str(data.get("image") or data.get("ocr") or "")),
         words=words,
@@ -169,12 +177,31 @@ def _correction(task: dict[str, Any]) -> Correction | None:
         source=_source(newest.get("completed_by")),
         id=str(data.get("ocrlabel_id", "")),
         page=int(data.get("ocrlabel_page", 1)),
-        reviewed=True,
+        reviewed_at=_done_at(newest, saved),
+        passed_over=passed_over,
+        rule=ExportOptions(**rule) if rule else None,
     )
 
 
-def _words(results: list[dict[str, Any]]) -> tuple[tuple[Word, ...], tuple[str, ...]]:
-    """Return one word a region; its shape, label and text are results with the same id."""
+def _done_at(annotation: dict[str, Any], otherwise: datetime) -> datetime:
+    """Return when the annotation was changed last, or made."""
+    for key in ("updated_at", "created_at"):
+        try:
+            at = datetime.fromisoformat(str(annotation.get(key)))
+        except ValueError:
+            continue
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return otherwise
+
+
+def _words(
+    results: list[dict[str, Any]],
+) -> tuple[tuple[Word, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return one word a region, its class, and the types of the regions that are no word.
+
+    A region's shape, label and text are results with the same id.
+    """
+    foreign: dict[str, str] = {}
     polygons: dict[str, Polygon] = {}
     labels: dict[str, str] = {}
     texts: dict[str, str] = {}
@@ -182,7 +209,10 @@ def _words(results: list[dict[str, Any]]) -> tuple[tuple[Word, ...], tuple[str, 
         if "value" not in result or "original_width" not in result:
             continue  # a choice or a relation: nothing about a region
         region, value = str(result["id"]), result["value"]
-        polygons.setdefault(region, _polygon(result, value))
+        if "points" in value or {"x", "y", "width", "height"} <= value.keys():
+            polygons.setdefault(region, _polygon(result, value))
+        else:
+            foreign.setdefault(region, str(result.get("type", "region")))
         for key in _LABELS:
             if value.get(key):
                 labels[region] = str(value[key][0])
@@ -190,7 +220,8 @@ def _words(results: list[dict[str, Any]]) -> tuple[tuple[Word, ...], tuple[str, 
             text = value["text"]
             texts[region] = text if isinstance(text, str) else "\n".join(text)
     words = tuple(Word(texts.get(r, ""), polygon, None) for r, polygon in polygons.items())
-    return words, tuple(labels.get(region, "") for region in polygons)
+    passed_over = tuple(kind for region, kind in foreign.items() if region not in polygons)
+    return words, tuple(labels.get(region, "") for region in polygons), passed_over
 
 
 def _polygon(result: dict[str, Any], value: dict[str, Any]) -> Polygon:
@@ -224,5 +255,7 @@ def _path(url: str) -> str:
 
 def _source(person: object) -> str:
     if isinstance(person, dict):
-        person = person.get("email") or person.get("id")
+        person = person.get("email") or person.get("username") or person.get("id")
+    if isinstance(person, float) and person.is_integer():
+        person = int(person)  # as a table program writes the number of a user
     return "labelstudio" if person is None else f"labelstudio:{person}"

@@ -64,6 +64,7 @@ class OutputFolder:
             "written": self._written,
             "ignore_below": self._options.ignore_below,
             "keep_untranscribed": self._options.keep_untranscribed,
+            "keep_uncertain": self._options.keep_uncertain,
         }
         (self.root / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
 
@@ -102,14 +103,23 @@ def _remove(root: Path, names: list[str]) -> None:
             entry.unlink(missing_ok=True)
 
 
-def rule_of(root: Path) -> ExportOptions:
-    """By which options the export in `root` called words do-not-care; the default if none."""
-    marker = root / MARKER
-    if not marker.is_file():
+def export_root(path: Path, name: str = MARKER) -> Path | None:
+    """The folder of the export that `path` is, or lies in, known by a file of this name."""
+    # a file in SPLIT/gt is the deepest that an export writes
+    around = (path.absolute(), *path.absolute().parents)[:4]
+    return next((folder for folder in around if (folder / name).is_file()), None)
+
+
+def rule_of(path: Path) -> ExportOptions:
+    """By which options the export there called words do-not-care; the default if none."""
+    root = export_root(path)
+    if root is None:
         return ExportOptions()
-    content = json.loads(marker.read_text(encoding="utf-8"))
+    content = json.loads((root / MARKER).read_text(encoding="utf-8"))
     return ExportOptions(
-        ignore_below=content["ignore_below"], keep_untranscribed=content["keep_untranscribed"]
+        ignore_below=content["ignore_below"],
+        keep_untranscribed=content["keep_untranscribed"],
+        keep_uncertain=content.get("keep_uncertain", False),
     )
 
 
@@ -127,12 +137,7 @@ class PageNames:
 
     def take(self, row: LabelRow) -> str:
         """Return a stem that no other page has. Equal tables give equal stems."""
-        wanted = safe_part(PurePosixPath(file_name(row)).stem, otherwise="page")
-        if row.page_count > 1:
-            wanted = f"{wanted}-p{row.page}"
-        token = hashlib.sha256(f"{row.id}\0{row.page}".encode()).hexdigest()
-        for length in (0, 8, 64):
-            stem = f"{wanted}-{token[:length]}" if length else wanted
+        for stem in stems(row):
             if self._is_new(stem):
                 return stem
         number = 2  # the same id and page again: two tables that were put together
@@ -148,6 +153,15 @@ class PageNames:
         key = unicodedata.normalize("NFC", stem).casefold()
         cursor = self._taken.execute("INSERT OR IGNORE INTO taken VALUES (?)", (key,))
         return cursor.rowcount == 1
+
+
+def stems(row: LabelRow) -> tuple[str, str, str]:
+    """The stems that a page may be given: its own, and two for when another page has that."""
+    wanted = safe_part(PurePosixPath(file_name(row)).stem, otherwise="page")
+    if row.page_count > 1:
+        wanted = f"{wanted}-p{row.page}"
+    token = hashlib.sha256(f"{row.id}\0{row.page}".encode()).hexdigest()
+    return wanted, f"{wanted}-{token[:8]}", f"{wanted}-{token}"
 
 
 def safe_part(text: str, *, otherwise: str) -> str:

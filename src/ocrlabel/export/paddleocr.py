@@ -8,7 +8,8 @@ Carries: polygons of any number of points as they are, texts as they are, do-not
 difficult). Loses: the text of a do-not-care word, confidences, word classes, everything about the
 page. A word that really reads `###` or `*` becomes do-not-care: PaddleOCR cannot tell.
 Comes back: every Label.txt, as PPOCRLabel saves it. A word that is `###`, `*` or difficult is
-do-not-care; words that were not changed keep the class and confidence of the table.
+do-not-care; words that were not changed keep the class and confidence of the table. A page that
+PPOCRLabel's fileState.txt, beside it, calls confirmed was reviewed when Label.txt was saved.
 Without images the lines name the table's image_path, which then may hold no tab or line break.
 Source: ppocr/data/simple_dataset.py and imaug/label_ops.py (DetLabelEncode) of PaddleOCR.
 """
@@ -23,8 +24,8 @@ from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.export.export_pages import READS_AS_IGNORED, ExportPage, ExportWord
 from ocrlabel.export.formats import Correction
-from ocrlabel.export.import_files import files, lines, number, words_and_classes
-from ocrlabel.export.output_folder import dumps
+from ocrlabel.export.import_files import files, lines, number, saved_at, words_and_classes
+from ocrlabel.export.output_folder import dumps, last_part
 from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Word
 
@@ -70,6 +71,7 @@ def _one_field(name: str, page: ExportPage) -> str:
 def corrections(folder: Path) -> Iterator[Correction]:
     """Read every Label.txt. Raises DatasetError that names file and line."""
     for path in files(folder, "Label.txt"):
+        confirmed, at_s = _confirmed(path.with_name("fileState.txt")), saved_at(path)
         for at, line in lines(path):
             name, _, rest = line.partition("\t")
             try:
@@ -78,7 +80,15 @@ def corrections(folder: Path) -> Iterator[Correction]:
                 raise DatasetError(
                     f"{path}, line {at}: no line of PaddleOCR's ({error})"
                 ) from error
-            yield Correction(name, words, classes, "paddleocr")
+            reviewed_at = at_s if last_part(name) in confirmed else None
+            yield Correction(name, words, classes, "paddleocr", reviewed_at=reviewed_at)
+
+
+def _confirmed(states: Path) -> set[str]:
+    """Return the names of the images that PPOCRLabel has as confirmed: `PATH`, a tab, and `1`."""
+    found = lines(states) if states.is_file() else ()
+    parts = (line.rpartition("\t") for _, line in found)
+    return {last_part(name) for name, _, state in parts if state.strip() == "1"}
 
 
 def _word(item: dict[str, object]) -> tuple[Word, str]:

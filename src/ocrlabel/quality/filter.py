@@ -1,7 +1,8 @@
 """Which words of a labels table to trust, and what becomes of the others.
 
 A word is doubtful when its confidence is below the threshold (or unknown, where there is one), or
-when the other table does not say the same at the same place. Doubtful words are **marked as
+when the other table does not say the same at the same place. What a person reviewed, or wrote, is
+never doubtful. Doubtful words are **marked as
 do-not-care by default, not removed**: their ink is still in the image, and a detector that is
 trained on an image with unlabelled words learns that text is background. Exports write marked
 words as do-not-care where the format knows that. Removing is right for recognition sets, or when
@@ -20,13 +21,18 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ocrlabel.dataset.labels_table import IGNORE, WORD_CLASS, LabelRow, read_labels, write_changed
+from ocrlabel.dataset.labels_table import (
+    FROM_ENGINE,
+    IGNORE,
+    UNCERTAIN,
+    WORD_CLASS,
+    LabelRow,
+    read_labels,
+    write_changed,
+)
 from ocrlabel.quality.agreement import agree_page
 from ocrlabel.quality.pairing import PageStore, Unpaired, partner
 from ocrlabel.quality.truth import TruthPage, as_truth, cared, is_ignored
-
-UNCERTAIN = "uncertain"
-"""The class that doubtful words have in the review queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +50,15 @@ def doubts(
 
     A doubtful word's doubt is what it lacks of certainty: 1 - confidence (1 where unknown), or
     1 - likeness to its partner (1 without one), whichever is more. Words that are do-not-care
-    already are left alone. other None, where agreement is asked for: nobody agrees.
+    already are left alone, and so are those that a person vouches for: all of a reviewed page, and
+    what was written into a corrected one. other None, where agreement is asked for: nobody agrees.
     """
     found: dict[int, float] = {}
+    if row.reviewed_at is not None:
+        return found
     agreed = _likeness(row, other, normalise) if rule.agreed else {}
     for at, word in enumerate(row.words):
-        if is_ignored(row, at):
+        if is_ignored(row, at) or (word.confidence is None and row.source != FROM_ENGINE):
             continue
         reasons = []
         confidence = word.confidence if word.confidence is not None else 0.0

@@ -93,3 +93,37 @@ def test_recognition_options_reach_the_export(table, tmp_path):
 def test_importing_a_folder_that_does_not_exist_is_an_error(table, tmp_path):
     with pytest.raises(ConfigError, match="no such"):
         run("import", tmp_path / "x", "--format", "coco", "--onto", table, "-o", tmp_path / "y")
+
+
+def test_every_word_that_an_import_alters_is_in_a_printed_count(table, tmp_path):
+    out = tmp_path / "paddle"
+    run("export", table, "--format", "paddleocr", "--images", tmp_path / "receipts", "-o", out)
+    path = out / "pseudo" / "Label.txt"
+    first, second = path.read_text().splitlines()
+    corrected = first.replace("one", "ONE").replace("two", "###")
+    path.write_text(f"{corrected}\n{second.partition(chr(9))[0]}\t[]\n")
+    told = run("import", path, "--format", "paddleocr", "--onto", table,
+               "--reviewed-by", "kim", "-o", tmp_path / "c.parquet")  # fmt: skip
+    assert "2 pages corrected, 0 came back unchanged, 0 untouched" in told
+    assert "4 words changed: 1 made do-not-care, 2 removed, 1 with another text" in told
+    assert "1 page came back empty, with no word left\n  receipts/2.png: 2 words" in told
+    back = list(read_labels(tmp_path / "c.parquet"))
+    assert [each.source for each in back] == ["paddleocr:kim"] * 2
+    assert all(each.reviewed_at for each in back)
+
+
+def test_shapes_that_are_no_words_are_told_and_an_export_elsewhere_may_be_named(table, tmp_path):
+    run("export", table, "--format", "coco", "--ignore-below", "0.95", "-o", tmp_path / "coco")
+    path = tmp_path / "coco" / "annotations" / "instances_pseudo.json"
+    content = json.loads(path.read_text())
+    mask = {"segmentation": {"counts": []}, "category_id": 1, "image_id": 1}
+    content["annotations"].append(mask)
+    path.unlink()
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "x.json").write_text(json.dumps(content))
+    told = run("import", tmp_path / "away", "--format", "coco", "--exported", tmp_path / "coco",
+               "--onto", table, "-o", tmp_path / "c.parquet")  # fmt: skip
+    assert "0 pages corrected, 2 came back unchanged" in told
+    assert "passed over, for they are no words: 1 mask" in told
+    assert "words changed" not in told
+    assert list(read_labels(tmp_path / "c.parquet")) == list(read_labels(table))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -11,11 +12,15 @@ from ocrlabel.errors import DatasetError
 from ocrlabel.export.corrections import Merge, apply_correction, exported_pages
 from ocrlabel.export.formats import IMPORTS, Correction, ExportOptions, import_of
 from ocrlabel.labels import Word
-from tests.support.labelled import row, word
+from tests.support.labelled import AT, row, word
 
 ONE, TWO = word("one", (10, 10)), word("two", (10, 50))
 PAGE = row("a.jpg", [ONE, TWO], classes=("text", "total"))
 RULE = ExportOptions()
+
+
+def applied(page, correction, rule=RULE, changes=None):
+    return apply_correction(page, correction, rule, Counter() if changes is None else changes)
 
 
 def correction(*words: Word, classes=None, file="a.jpg", **changes) -> Correction:
@@ -30,7 +35,7 @@ def unsure(each: Word, text: str | None = None) -> Word:
 
 
 def test_a_text_that_was_corrected_wins_and_loses_the_engines_confidence():
-    found = apply_correction(PAGE, correction(unsure(ONE, "ONE!"), unsure(TWO)), RULE)
+    found = applied(PAGE, correction(unsure(ONE, "ONE!"), unsure(TWO)), RULE)
     assert found.words == (Word("ONE!", ONE.polygon, None), TWO)
     assert found.classes == ("text", "total")
     assert found.source == "paddleocr"
@@ -38,44 +43,42 @@ def test_a_text_that_was_corrected_wins_and_loses_the_engines_confidence():
 
 
 def test_the_engines_confidence_goes_even_if_the_format_carried_it():
-    found = apply_correction(PAGE, correction(replace(ONE, text="ONE!"), TWO), RULE)
+    found = applied(PAGE, correction(replace(ONE, text="ONE!"), TWO), RULE)
     assert found.words[0].confidence is None
 
 
 def test_words_may_be_added_taken_away_moved_and_put_in_another_order():
     new, moved = word("new", (100, 10)), unsure(word("two", (12, 55)))
-    found = apply_correction(PAGE, correction(unsure(new), moved), RULE)
+    found = applied(PAGE, correction(unsure(new), moved), RULE)
     assert found.words == (unsure(new), moved)
-    swapped = apply_correction(PAGE, correction(unsure(TWO), unsure(ONE)), RULE)
+    swapped = applied(PAGE, correction(unsure(TWO), unsure(ONE)), RULE)
     assert swapped.words == (TWO, ONE)
     assert swapped.classes == ("total", "text")
-    assert apply_correction(PAGE, correction(), RULE).words == ()
+    assert applied(PAGE, correction(), RULE).words == ()
 
 
 def test_a_word_made_do_not_care_keeps_its_text_and_a_word_made_readable_is_a_word():
-    found = apply_correction(
-        PAGE, correction(unsure(ONE, ""), unsure(TWO), classes=("ignore", "")), RULE
-    )
+    found = applied(PAGE, correction(unsure(ONE, ""), unsure(TWO), classes=("ignore", "")), RULE)
     assert (found.words[0].text, found.classes) == ("one", ("ignore", "total"))
-    back = apply_correction(found, correction(unsure(ONE), unsure(TWO)), RULE)
+    back = applied(found, correction(unsure(ONE), unsure(TWO)), RULE)
     assert back.classes == ("text", "total")
 
 
 def test_words_below_the_exports_cut_do_not_come_back_as_a_persons_decision():
     table = row("a.jpg", [word("sure"), word("low", (10, 50), 0.1)])
     sent = correction(unsure(table.words[0]), unsure(table.words[1], ""), classes=("", "ignore"))
-    assert apply_correction(table, sent, ExportOptions(ignore_below=0.5)) is table
-    assert apply_correction(table, sent, RULE).classes == ("text", "ignore")
+    assert applied(table, sent, ExportOptions(ignore_below=0.5)) is table
+    assert applied(table, sent, RULE).classes == ("text", "ignore")
 
 
 def test_a_review_that_changed_nothing_changes_only_the_source():
-    found = apply_correction(PAGE, correction(unsure(ONE), unsure(TWO), reviewed=True), RULE)
-    assert found == replace(PAGE, source="paddleocr")
+    found = applied(PAGE, correction(unsure(ONE), unsure(TWO), reviewed_at=AT), RULE)
+    assert found == replace(PAGE, source="paddleocr", reviewed_at=AT)
 
 
 def test_two_words_in_one_place_are_both_kept():
     table = row("a.jpg", [word("a"), word("b")])
-    assert apply_correction(table, correction(*map(unsure, table.words)), RULE) is table
+    assert applied(table, correction(*map(unsure, table.words)), RULE) is table
 
 
 def merged(table, *corrections: Correction, exported=()):
@@ -115,10 +118,10 @@ def test_files_that_fit_no_page_or_several_are_listed():
         correction(ONE, file="b.jpg"), correction(file="", id="gone"),
     )  # fmt: skip
     assert merge.unmatched == [
-        "a.jpg: may be 2 pages",
         "c.jpg: is no page of the table",
         "b.jpg: the page is corrected twice",
         ": is no page of the table",
+        "a.jpg: may be 2 pages",
     ]
 
 

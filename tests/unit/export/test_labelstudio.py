@@ -7,7 +7,7 @@ import json
 import pytest
 from label_studio_converter import Converter
 
-from ocrlabel.errors import ConfigError, DatasetError
+from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import ExportOptions
 from ocrlabel.export.labelstudio import address, corrections, export
 from ocrlabel.labels import Word
@@ -99,15 +99,6 @@ def test_a_turned_rectangle_of_the_ocr_template_becomes_its_four_corners(tmp_pat
     assert found.file == "x/a.jpg"
     assert found.words[0].polygon == ((100, 20), (100, 40), (70, 40), (70, 20))
     assert (found.words[0].text, found.classes) == ("hi", ("Text",))
-
-
-def test_a_brush_mask_is_refused_with_the_task_named(tmp_path):
-    result = [{"id": "r", "original_width": 2, "original_height": 1, "value": {"rle": []}}]
-    (tmp_path / "e.json").write_text(
-        json.dumps([{"data": {}, "annotations": [{"result": result}]}])
-    )
-    with pytest.raises(DatasetError, match="task 1"):
-        list(corrections(tmp_path))
 
 
 def test_a_page_without_a_size_is_refused(tmp_path):

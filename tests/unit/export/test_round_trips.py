@@ -18,7 +18,7 @@ from ocrlabel.export.formats import IMPORTS, ExportOptions, export_of, import_of
 from ocrlabel.export.icdar2015 import one_line
 from ocrlabel.export.output_folder import rule_of
 from ocrlabel.labels import Word
-from tests.support.labelled import Pictures, row, rows, submitted, word
+from tests.support.labelled import AT, Pictures, row, rows, submitted, word
 
 options = st.builds(
     ExportOptions, ignore_below=st.sampled_from([None, 0.5]), keep_untranscribed=st.booleans()
@@ -48,7 +48,7 @@ def test_a_table_that_nobody_changed_comes_back_as_it_was(name, table, chosen):
         assert merge.unmatched == []
         back = list(merge.rows())
     if name == "labelstudio":
-        table = [replace(each, source="labelstudio:kim@x.org") for each in table]
+        table = [replace(each, source="labelstudio:kim@x.org", reviewed_at=AT) for each in table]
     assert back == table
     assert merge.counts["corrected"] == 0
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,14 @@ def doubtful(a_row, rule, other=None):
 def test_words_below_the_cut_or_without_confidence_are_doubtful():
     words = [word("a", conf=0.9), word("b", 20, conf=0.89), word("c", 40, conf=None)]
     assert doubtful(row(words), Rule(0.9)) == {1: 0.11, 2: 1.0}
+
+
+def test_what_a_person_vouches_for_is_not_doubtful():
+    """All of a reviewed page, and on one that was corrected what has no confidence any more."""
+    words = [word("a", conf=0.1), word("b", 20, conf=None)]
+    reviewed = replace(row(words), reviewed_at=datetime(2026, 11, 1, tzinfo=UTC))
+    assert doubtful(reviewed, Rule(0.9, agreed=True)) == {}
+    assert doubtful(replace(row(words), source="paddleocr"), Rule(0.9)) == {0: 0.9}
 
 
 def test_words_that_the_other_table_does_not_say_are_doubtful():
