@@ -1,7 +1,7 @@
 """Hugging Face: data/SPLIT-00000.parquet with an image column, and a card that `datasets` reads.
 
-`datasets.load_dataset("DIR")` gives one row a page: image, texts, polygons, labels, confidences
-and where they are from.
+`datasets.load_dataset("DIR")` gives one row a page: image (if there are images), texts, polygons,
+labels, confidences and where they are from.
 
 Carries: everything of a word (do-not-care as the class `ignore`, its text kept), the page's engine,
 model, source and sha256. Loses: attempts, latency, cost, dates, the input's other columns.
@@ -27,7 +27,7 @@ from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage
 from ocrlabel.export.formats import Correction, ImageFile
 from ocrlabel.export.import_files import files, number
-from ocrlabel.export.session import ExportSession, exporter, labels_name, referred
+from ocrlabel.export.session import ExportSession, exporter, referred
 from ocrlabel.labels import Word
 
 _AS_IN_LABELS = (
@@ -58,13 +58,19 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     session.card_head = _card_head(splits)
 
 
-def schema() -> pa.Schema:
-    """Return the columns; the metadata tells `datasets` that `image` is an image."""
+def schema(*, images: bool = True) -> pa.Schema:
+    """Return the columns; the metadata tells `datasets` that `image` is an image.
+
+    Without images there is no such column: `datasets` would look for the files.
+    """
+    columns = [(name, LABELS.field(name).type) for name in _AS_IN_LABELS]
+    columns.append(("original_source", pa.string()))
+    if not images:
+        return pa.schema(columns)
     features = {"info": {"features": {"image": {"_type": "Image"}}}}
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    same = [(name, LABELS.field(name).type) for name in _AS_IN_LABELS]
     return pa.schema(
-        [("image", image), *same, ("original_source", pa.string())],
+        [("image", image), *columns],
         metadata={b"huggingface": json.dumps(features).encode()},
     )
 
@@ -74,7 +80,7 @@ class _Shards:
 
     def __init__(self, session: ExportSession, split: str) -> None:
         self._session, self._split = session, split
-        self._schema = schema()
+        self._schema = schema(images=session.images is not None)
         self._rows: list[dict[str, object]] = []
         self._held_bytes = self._shard_bytes = self._number = 0
         self._writer: pq.ParquetWriter | None = None
@@ -111,9 +117,8 @@ class _Shards:
 
 def _record(page: ExportPage, image: ImageFile | None) -> dict[str, object]:
     row = page.row
-    name = page.stem + image.suffix if image else labels_name(page)
     return {
-        "image": {"bytes": image.data if image else None, "path": name},
+        "image": image and {"bytes": image.data, "path": page.stem + image.suffix},
         "id": row.id,
         "page": row.page,
         "page_count": row.page_count,

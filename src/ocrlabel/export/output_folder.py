@@ -24,6 +24,8 @@ from ocrlabel.export.formats import ExportOptions
 MARKER = ".ocrlabel-export.json"
 # Not allowed in a file name on Windows, or a separator in one of the formats.
 _UNSAFE = re.compile(r"[\\/:*?\"'<>|]")
+# The names of devices, whatever stands behind a dot.
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 _LONGEST_BYTES = 120  # leaves room for a prefix, a page number and a suffix below 255
 
 
@@ -169,6 +171,8 @@ def safe_part(text: str, *, otherwise: str) -> str:
     plain = unicodedata.normalize("NFC", text)
     plain = "".join("_" if unicodedata.category(c)[0] == "C" else c for c in plain)
     plain = _UNSAFE.sub("_", plain).strip(" .")
+    if _DEVICE.match(plain):
+        plain = f"_{plain}"
     while len(plain.encode()) > _LONGEST_BYTES:
         plain = plain[:-1]
     return plain.rstrip(" .") or otherwise

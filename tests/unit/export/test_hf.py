@@ -45,9 +45,17 @@ def test_a_shard_ends_and_the_next_begins_when_it_is_full(tmp_path, monkeypatch)
     assert names == [f"train-0000{n}.parquet" for n in range(3)]
 
 
-def test_without_images_the_column_is_there_and_empty(tmp_path):
-    import pyarrow.parquet as pq
+def test_without_images_there_is_no_column_of_images_and_datasets_reads_every_row(
+    tmp_path, offline
+):
+    import datasets
 
-    export(iter([row("a.jpg", [word()])]), None, tmp_path, ExportOptions())
-    (path,) = (tmp_path / "data").iterdir()
-    assert pq.read_table(path).to_pylist()[0]["image"] == {"bytes": None, "path": "a.jpg"}
+    out = tmp_path / "out"
+    table = [row("sub/a.png", [word("TOTAL")], split="train"), row("b.png", split="train")]
+    export(iter(table), None, out, ExportOptions())
+    loaded = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"), split="train")
+    assert "image" not in loaded.column_names
+    assert [(page["id"], page["texts"]) for page in loaded] == [
+        ("sub/a.png", ["TOTAL"]),
+        ("b.png", []),
+    ]

@@ -142,3 +142,25 @@ def test_no_export_writes_outside_its_folder_or_over_itself(name, table):
         files = [path for path in out.rglob("*") if path.suffix in suffixes]
         if name not in {"hf", "lmdb"}:
             assert len(files) == len(table)
+
+
+RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{d}{n}" for d in ("com", "lpt") for n in "0123456789¹²³"),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_no_name_in_any_export_is_one_that_windows_keeps_for_a_device(name, tmp_path):
+    names = ["con.png", "AUX.jpg.png", "com1.png", "nul", "x/con.png", "LPT9.tar.png", "Prn .png",
+             "lpt².png", "aux..png", "console.png", "com10.png", ".con"]  # fmt: skip
+    table = [row(n, [word()], id=n, split=s) for n in names for s in ("train", "NUL", "con.x")]
+    export_of(name)(iter(table), Pictures(), tmp_path, ExportOptions())
+    for path in tmp_path.rglob("*"):
+        assert path.name.split(".")[0].rstrip().lower() not in RESERVED
+    if name not in {"hf", "lmdb"}:
+        found = {path.stem for path in tmp_path.rglob("*") if path.suffix in {".png", ".jpg"}}
+        assert any(stem.startswith("console") for stem in found)
