@@ -32,7 +32,11 @@ from ocrlabel.export.session import ExportSession, exporter, labels_name
 from ocrlabel.labels import Word
 
 
-@exporter("aistages")
+@exporter(
+    "aistages",
+    training="The baseline code: `dataset_base_path` is this folder, with jsons/SPLIT.json and "
+    "images/SPLIT; illegible words are do-not-care.",
+)
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write jsons/SPLIT.json, submission_SPLIT.csv and, with images, images/SPLIT/*.jpg."""
     files_of = session.by_split(lambda split: _Files(session.folder, split))

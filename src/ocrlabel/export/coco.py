@@ -32,7 +32,10 @@ from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Polygon, Word
 
 
-@exporter("coco")
+@exporter(
+    "coco",
+    training="Annotations: annotations/instances_SPLIT.json; their images: images/SPLIT.",
+)
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write annotations/instances_SPLIT.json and, with images, images/SPLIT/*.jpg."""
     categories = _Categories()

@@ -41,7 +41,10 @@ _NEEDED = ("id", "page", "texts", "polygons", "labels")
 _OPTIONAL = ("confidences", "source")
 
 
-@exporter("hf")
+@exporter(
+    "hf",
+    training="`datasets.load_dataset('.', split='SPLIT')`; the class `ignore` is do-not-care.",
+)
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write data/SPLIT-*.parquet and README.md with the splits in its head."""
     splits: dict[str, None] = {}

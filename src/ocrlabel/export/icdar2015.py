@@ -31,7 +31,10 @@ DO_NOT_CARE = "###"
 _TO_SPACE = str.maketrans(dict.fromkeys(LINE_BREAKS, " "))
 
 
-@exporter("icdar2015")
+@exporter(
+    "icdar2015",
+    training="Images in SPLIT/images, one gt_NAME.txt for each in SPLIT/gt; `###` is do-not-care.",
+)
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write SPLIT/gt/gt_NAME.txt and, with images, SPLIT/images/NAME.jpg."""
     for page, _ in session.placed(rows, "{split}", "images"):

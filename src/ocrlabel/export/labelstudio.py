@@ -45,7 +45,11 @@ _LABELS = ("polygonlabels", "rectanglelabels", "labels")
 _RULE = ("ignore_below", "keep_untranscribed")  # by which words were sent as do-not-care
 
 
-@exporter("labelstudio")
+@exporter(
+    "labelstudio",
+    training="For people to correct first: import tasks.json, then `ocrlabel import`, then export "
+    "in the trainer's format.",
+)
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write tasks.json, labeling_config.xml and, with images, images/*.jpg."""
     session.options = replace(session.options, keep_uncertain=True)  # a person is to see it

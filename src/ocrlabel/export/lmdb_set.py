@@ -24,7 +24,12 @@ _BATCH = 1000  # samples of one transaction
 _FIRST_MAP_BYTES = 64 * 2**20
 
 
-@exporter("lmdb")
+@exporter(
+    "lmdb",
+    training="deep-text-recognition-benchmark: `--train_data SPLIT --valid_data SPLIT "
+    "--select_data / --batch_ratio 1`, and as `--character` the lines of dict.txt, joined, with a "
+    "space (in lower case: `--sensitive` has characters of its own).",
+)
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write SPLIT/data.mdb and dict.txt. Raises ConfigError without images or without lmdb."""
     export_samples(session, rows, _Samples)

@@ -33,7 +33,11 @@ DO_NOT_CARE = "###"
 _DO_NOT_CARE = {DO_NOT_CARE, "*"}
 
 
-@exporter("paddleocr")
+@exporter(
+    "paddleocr",
+    training="PaddleOCR, detection: `Train.dataset.data_dir=. "
+    "Train.dataset.label_file_list=[SPLIT/Label.txt]`.",
+)
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write SPLIT/Label.txt and, with images, SPLIT/*.jpg."""
     files_of = session.by_split(

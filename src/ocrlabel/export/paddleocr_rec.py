@@ -1,7 +1,8 @@
-"""PaddleOCR's recognition set: SPLIT/rec_gt.txt, SPLIT/crop_img/*.jpg and dict.txt.
+"""PaddleOCR's recognition set: rec_gt_SPLIT.txt, SPLIT/crop_img/*.jpg and dict.txt.
 
-One word a line: `crop_img/NAME_0001.jpg`, a tab, the text. Train with `data_dir` and the label file
-in the split's folder and `character_dict_path` at dict.txt (`use_space_char: true`).
+One word a line: `SPLIT/crop_img/NAME_0001.jpg`, a tab, the text. Train with `data_dir` at the
+export, as for detection, and `character_dict_path` at dict.txt (`use_space_char: true`).
+SPLIT/rec_gt.txt names the same crops from the split's folder, as PPOCRLabel does.
 
 Carries: texts and crops. Loses: everything else. Left out, and counted: see
 `recognition`.
@@ -19,24 +20,32 @@ from ocrlabel.export.recognition import export_samples
 from ocrlabel.export.session import ExportSession, exporter
 
 
-@exporter("paddleocr-rec")
+@exporter(
+    "paddleocr-rec",
+    training="PaddleOCR, recognition: `Train.dataset.data_dir=. "
+    "Train.dataset.label_file_list=[rec_gt_SPLIT.txt] Global.character_dict_path=dict.txt "
+    "Global.use_space_char=true`. SPLIT/rec_gt.txt says the same from its own folder.",
+)
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
-    """Write SPLIT/rec_gt.txt, SPLIT/crop_img/ and dict.txt. Raises ConfigError without images."""
+    """Write both label files, SPLIT/crop_img/ and dict.txt. Raises ConfigError without images."""
     export_samples(session, rows, _LabelFile)
 
 
 class _LabelFile:
-    """One split's rec_gt.txt, and its crops beside it."""
+    """One split's label files, and its crops."""
 
     def __init__(self, folder: OutputFolder, split: str) -> None:
         self._folder, self._split = folder, split
-        path = folder.path(split, "rec_gt.txt")
-        self._file = path.open("w", encoding="utf-8", newline="")
+        here, above = folder.path(split, "rec_gt.txt"), folder.path(f"rec_gt_{split}.txt")
+        self._here = here.open("w", encoding="utf-8", newline="")
+        self._above = above.open("w", encoding="utf-8", newline="")
 
     def add(self, page: ExportPage, number: int, image: bytes, text: str) -> None:
         name = f"{page.stem}_{number:04d}.jpg"
         self._folder.path(self._split, "crop_img", name).write_bytes(image)
-        self._file.write(f"crop_img/{name}\t{text}\n")
+        self._here.write(f"crop_img/{name}\t{text}\n")
+        self._above.write(f"{self._split}/crop_img/{name}\t{text}\n")
 
     def close(self) -> None:
-        self._file.close()
+        self._here.close()
+        self._above.close()

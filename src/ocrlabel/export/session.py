@@ -51,8 +51,17 @@ _ABOUT_CONFIDENCES = (
 )
 
 
-def exporter(format_name: str) -> Callable[[WritePages], Export]:
-    """Make a format's `export` of the function that writes its pages; the card is written here."""
+_DATA_DIR = (
+    "The folder of this card is the `data_dir` (or `root`) of every trainer; SPLIT is one of the"
+    " splits above."
+)
+
+
+def exporter(format_name: str, *, training: str) -> Callable[[WritePages], Export]:
+    """Make a format's `export` of the function that writes its pages; the card is written here.
+
+    training: how to train with it, from the export's folder.
+    """
 
     def decorate(write_pages: WritePages) -> Export:
         @wraps(write_pages)
@@ -70,7 +79,7 @@ def exporter(format_name: str) -> Callable[[WritePages], Export]:
             if empty:
                 session.folder.remove()
                 raise ConfigError(empty)
-            text = session.card_head + card(session.counts, options)
+            text = session.card_head + card(session.counts, options, training)
             session.folder.path(CARD_FILE).write_text(text, encoding="utf-8", newline="\n")
             session.folder.finish()
             return session.counts
@@ -212,7 +221,7 @@ def labels_name(page: ExportPage) -> str:
     return page.stem + ((page.row.page_count <= 1 and suffix(page.row)) or ".png")
 
 
-def card(summary: Summary, options: ExportOptions) -> str:
+def card(summary: Summary, options: ExportOptions, training: str) -> str:
     """Return the card as Markdown. Equal exports have equal cards: it holds no time of its own."""
     first, last = summary.labelled
     named = {engine.split(" ", 1)[0] for engine in summary.engines}
@@ -234,6 +243,10 @@ def card(summary: Summary, options: ExportOptions) -> str:
             _made(options),
             *_if(summary.leaks, "documents that stand in more than one of these splits"),
             *(f"- {warning}" for warning in summary.warnings),
+            "",
+            "## How to train",
+            _DATA_DIR,
+            training,
             "",
             "## From where",
             *_list(summary.engines, unit="pages"),

@@ -28,7 +28,10 @@ _NO_VALIDATION = (
 )
 
 
-@exporter("yolo")
+@exporter(
+    "yolo",
+    training="Ultralytics: `yolo obb train data=data.yaml model=yolo11n-obb.pt`.",
+)
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write labels/SPLIT/*.txt, data.yaml and, with images, images/SPLIT/*.jpg."""
     classes = {"text": 0}

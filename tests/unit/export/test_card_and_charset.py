@@ -20,7 +20,7 @@ def test_a_card_beside_every_export_says_what_from_where_and_what_is_weak(name, 
     export_of(name)(iter(table), Pictures(), tmp_path, ExportOptions(ignore_below=0.2))
     card = (tmp_path / "README.md").read_text()
     for part in ("Pseudo-labels", "- train: ", "- rapidocr v5: ", "no Hangul", "below 0.2",
-                 "2026-11-01T12:00:00+00:00"):  # fmt: skip
+                 "2026-11-01T12:00:00+00:00", "## How to train\nThe folder of this card is the `data_dir`"):  # fmt: skip
         assert part in card
     if name not in {"lmdb", "paddleocr-rec"}:
         assert "- source `labelstudio:kim`: 1 pages" in card

@@ -74,6 +74,8 @@ def test_the_recognition_set_has_crops_texts_and_a_dictionary(tmp_path):
         ["crop_img/a_0001.jpg", "가 나"],
         ["crop_img/a_0002.jpg", "b"],
     ]
-    assert (tmp_path / "pseudo" / "crop_img" / "a_0002.jpg").is_file()
+    from_above = (tmp_path / "rec_gt_pseudo.txt").read_bytes().decode().splitlines()
+    assert from_above == [f"pseudo/{line}" for line in lines]
+    assert (tmp_path / from_above[1].split("\t")[0]).is_file()
     assert (tmp_path / "dict.txt").read_text() == "b\n가\n나\n"
     assert (summary.words, dict(summary.left_out)) == (2, {"line_break_or_tab": 1})
