@@ -5,8 +5,8 @@ images itself, as Hugging Face's image columns do (`EmbeddedImages`).
 
 Labels are in pixels of the upright page. So an image that is upright, single and of a kind that
 every reader opens is exported byte for byte; a page of a PDF or TIFF, an image turned by its EXIF
-tag, or one of a rarer kind, is exported as the upright picture (PNG), at the size that the table
-says (`OpenDocument`).
+tag, or one of a rarer kind or of more than 8 bits, is exported as the upright picture (PNG), at the
+size that the table says (`OpenDocument`).
 """
 
 from __future__ import annotations
@@ -224,6 +224,7 @@ class OpenDocument:
             raise NoImage(f"{row.image_path or row.id}: {error}") from error
         fits = row.width_px <= 0 or (row.width_px, row.height_px) in facts.page_sizes_px
         as_it_is = fits and not facts.turned and facts.page_count == row.page == 1
+        as_it_is = as_it_is and not facts.mode.startswith("I")  # not every reader scales 16 bits
         return _AS_THEY_ARE.get(facts.format, "") if as_it_is else ""
 
     def _redrawn(self, page: Image, row: LabelRow) -> Image:

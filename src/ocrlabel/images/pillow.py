@@ -39,6 +39,7 @@ MAX_DECODED_BYTES = 400_000_000
 """What the pixels of one page may take in memory while a file is made fit for an engine."""
 
 _ORIENTATION = 0x0112
+_MAX_SAMPLE_VALUE = 281
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # 4 for all others
 _EXIF = b"Exif\0\0"
 _PNG_SIGNATURE_BYTES = 8
@@ -130,7 +131,19 @@ def open_picture(data: bytes, format_: str, page: int = 0) -> ImageFile:
         picture.seek(page)
     if block := _png_exif(data) if format_ == "png" else b"":
         picture.info.setdefault("exif", _EXIF + block)
+    if picture.mode.startswith("I;16"):
+        picture.info["white"] = _stated_white(picture, data)
     return picture
+
+
+def _stated_white(picture: ImageFile, data: bytes) -> int:
+    """What a file of 16 bits says that its lightest value may be; 0 where it says nothing."""
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        stated = picture.tag_v2.get(_MAX_SAMPLE_VALUE)
+        values = stated if isinstance(stated, tuple) else ()
+        return max((v for v in values if isinstance(v, int)), default=0)
+    bits = next((chunk.body[0] for chunk in png_chunks(data) if chunk.name == b"sBIT"), 0)
+    return 2**bits - 1
 
 
 def upright_size(picture: ImageFile) -> tuple[int, int]:
@@ -174,22 +187,37 @@ def to_rgb(image: Image) -> Image:
 
     May be the image itself when it is RGB already.
     """
-    if image.mode.startswith("I;16"):
-        short = image if image.mode == "I;16" else image.convert("I")
-        image = _scaled(short, 0, _SHORT)
-    elif image.mode in {"I", "F"}:
-        image = _scaled(image, *_white_and_black(image))
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _scaled(readable := _plain(image), *_black_and_white(readable))
     if image.has_transparency_data:
         return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _white_and_black(image: Image) -> tuple[float, float]:
-    """What counts as black and as white: the usual ranges, else the darkest and the lightest."""
+def is_dim(image: Image) -> bool:
+    """Whether it has 16 bits a pixel and uses fewer: who takes all 16 for it sees it black."""
+    return image.mode.startswith("I;16") and _black_and_white(_plain(image)) != (0, _SHORT)
+
+
+def _plain(image: Image) -> Image:
+    """Of 16 bits in the machine's own order, or of 32: Pillow reads no values of others."""
+    return image if image.mode in {"I;16", "I", "F"} else image.convert("I")
+
+
+def _black_and_white(image: Image) -> tuple[float, float]:
+    """What counts as black and as white.
+
+    What the file says, else the least of the usual ranges (8, 10, 12, 14 and 16 bits) that holds
+    every value, else the darkest and the lightest.
+    """
     low, high = (float(value) for value in cast("tuple[float, float]", image.getextrema()))
     if not (math.isfinite(low) and math.isfinite(high)):
         return 0, 1
-    for white in (1, 255, _SHORT):
+    if low == high == 0:
+        return 0, _SHORT
+    if high <= image.info.get("white", 0):
+        return 0, image.info["white"]
+    for white in (1, 255, 1023, 4095, 16383, _SHORT):
         if low >= 0 and high <= white and (white > 1 or image.mode == "F"):
             return 0, white
     return low, high

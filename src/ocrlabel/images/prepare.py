@@ -28,13 +28,14 @@ def prepare(data: bytes, accepts: Accepts) -> Document:
     """The image itself, byte for byte, where the engine takes it so; else re-encoded upright.
 
     Re-encoded is what EXIF turns, what has another format or more bytes than the engine takes,
-    and float TIFFs. It becomes PNG with the same pixels, or JPEG where PNG would have too many
-    bytes; of an animation the first frame; pages of a TIFF stay pages of a TIFF.
+    float TIFFs, and pictures of 10 or 12 bits in 16. It becomes PNG with the same pixels, or JPEG
+    where PNG would have too many bytes; of an animation the first frame; pages of a TIFF stay
+    pages of a TIFF.
 
     Raises Unreadable, also for an image that is cut off.
     """
     facts = inspect(data, replace(accepts.limits, max_bytes=len(data)))
-    must_change = facts.turned or facts.animated or facts.mode == "F"
+    must_change = facts.turned or facts.animated or _is_black_to_others(data, facts, accepts)
     taken = facts.format in accepts.formats and not must_change
     if taken and len(data) <= accepts.limits.max_bytes:
         check_integrity(data, facts.format, accepts.limits)
@@ -44,6 +45,19 @@ def prepare(data: bytes, accepts: Accepts) -> Document:
     image = _upright(data, facts, accepts)
     encoded, format_ = _smallest_fit(image, accepts)
     return Document(encoded, format_, 1, (image.size,))
+
+
+def _is_black_to_others(data: bytes, facts: HeaderFacts, accepts: Accepts) -> bool:
+    """Float and 32-bit pages, and those of 16 bits that use fewer."""
+    if not facts.mode.startswith("I;16"):
+        return facts.mode in {"F", "I"}
+    for picture in pillow.open_pages(data, facts.format, accepts.limits):
+        with pillow.decoding(facts.format):
+            if 2 * pillow.decoded_bytes(picture) <= pillow.MAX_DECODED_BYTES:
+                picture.load()
+                if pillow.is_dim(picture):
+                    return True
+    return False
 
 
 def _many_pages(data: bytes, facts: HeaderFacts, accepts: Accepts) -> Document:
@@ -70,7 +84,7 @@ def _upright_pages(data: bytes, format_: str, accepts: Accepts) -> Iterator[Imag
         _check_memory(picture)
         with pillow.decoding(format_):
             image = pillow.decoded_upright(picture)
-            if image.mode not in _PNG_MODES:
+            if image.mode not in _PNG_MODES or pillow.is_dim(image):
                 image = pillow.to_rgb(image)
         # The tag has done its work, and a profile of CMYK would not fit RGB.
         image.info = {key: image.info[key] for key in image.info if key == "transparency"}

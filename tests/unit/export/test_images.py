@@ -185,3 +185,20 @@ def test_every_kind_of_real_image_is_exported_as_a_page_of_the_labels_size(tmp_p
     for path in (tmp_path / "pseudo").glob("*.[jp]*g"):
         with Image.open(path) as image:
             assert image.getexif().get(274, 1) == 1
+
+
+@pytest.mark.parametrize("format_", ["PNG", "TIFF"])
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_a_scan_of_more_than_eight_bits_is_exported_as_a_picture_that_every_reader_sees(
+    tmp_path, bits, format_
+):
+    scan = Image.new("I;16", (40, 20), 2**bits - 1)
+    scan.paste(0, (5, 5, 35, 15))
+    scan.save(tmp_path / "scan", format_)
+    data = (tmp_path / "scan").read_bytes()
+    labelled = row("scan", width_px=40, height_px=20, image_path="scan",
+                   image_sha256=hashlib.sha256(data).hexdigest())  # fmt: skip
+    found = LabelledImages(image_sources([tmp_path])).file(labelled)
+    picture = Image.open(io.BytesIO(found.data))
+    assert (picture.mode, picture.size, found.suffix) == ("RGB", (40, 20), ".png")
+    assert picture.convert("L").getextrema() == (0, 255)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import struct
 import sys
+import zlib
 from io import BytesIO
 
 import pytest
@@ -411,3 +413,66 @@ def test_heic_over_the_limit_is_refused_by_what_it_says_of_itself():
         FailureClass.TOO_MANY_PIXELS
     )
     assert failure_of(b"\0\0\0\x10ftypheic\0\0\0\0") == FailureClass.CORRUPT
+
+
+# pictures of more than 8 bits and fewer than 16
+
+
+def ramp(*values: int) -> Image.Image:
+    image = Image.new("I;16", (1, len(values)))
+    for y, value in enumerate(values):
+        image.putpixel((0, y), value)
+    return image
+
+
+def greys(page: Image.Image) -> list[int]:
+    return [page.getpixel((0, y))[0] for y in range(page.height)]
+
+
+def with_sbit(png: bytes, bits: int) -> bytes:
+    body = b"sBIT" + bytes([bits])
+    chunk = struct.pack(">I", 1) + body + struct.pack(">I", zlib.crc32(body))
+    at = png.index(b"IDAT") - 4
+    return png[:at] + chunk + png[at:]
+
+
+@pytest.mark.parametrize("format_", ["PNG", "TIFF"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_a_scan_is_scaled_by_the_bits_that_it_uses(bits, format_):
+    white = 2**bits - 1
+    data = saved(ramp(0, white // 2, white - white // 64, white), format_)
+    assert greys(first_page(data)) == [0, pytest.approx(127, abs=1), pytest.approx(251, abs=1), 255]
+
+
+def test_a_float_scan_of_twelve_bits_is_scaled_by_them():
+    assert greys(first_page(saved(ramp(0, 4095).convert("I").convert("F"), "TIFF"))) == [0, 255]
+
+
+def test_what_the_file_says_of_its_white_counts_where_no_value_is_above_it():
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[281] = 4095
+    assert greys(first_page(saved(ramp(0, 1000), "TIFF", tiffinfo=tags))) == [0, 62]
+    assert greys(first_page(saved(ramp(0, 65_535), "TIFF", tiffinfo=tags))) == [0, 255]
+    png = saved(ramp(0, 1000), "PNG")
+    assert greys(first_page(with_sbit(png, 12))) == [0, 62]
+    assert greys(first_page(with_sbit(saved(ramp(0, 65_535), "PNG"), 12))) == [0, 255]
+
+
+def test_big_endian_pages_are_scaled_too():
+    big = Image.frombytes("I;16B", (1, 2), struct.pack(">2H", 0, 1023))
+    assert greys(pillow.to_rgb(big)) == [0, 255]
+
+
+@pytest.mark.parametrize("format_", ["PNG", "TIFF"])
+def test_a_scan_of_twelve_bits_is_sent_so_that_anybody_sees_it(format_):
+    document = prepare(saved(ramp(0, 4095), format_), UPSTAGE)
+    assert greys(Image.open(BytesIO(document.data)).convert("RGB")) == [0, 255]
+    whole = saved(ramp(0, 65_535), format_)
+    assert prepare(whole, UPSTAGE).data == whole
+
+
+def test_every_page_of_twelve_bits_is_sent_so():
+    tiff = saved(ramp(0, 65_535), "TIFF", save_all=True, append_images=[ramp(0, 4095)])
+    sent = prepare(tiff, UPSTAGE)
+    assert sent.page_count == 2
+    assert [greys(page) for page in upright_pages(sent.data)] == [[0, 255], [0, 255]]
