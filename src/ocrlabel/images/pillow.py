@@ -142,8 +142,8 @@ def _stated_white(picture: ImageFile, data: bytes) -> int:
         stated = picture.tag_v2.get(_MAX_SAMPLE_VALUE)
         values = stated if isinstance(stated, tuple) else ()
         return max((v for v in values if isinstance(v, int)), default=0)
-    bits = next((chunk.body[0] for chunk in png_chunks(data) if chunk.name == b"sBIT"), 0)
-    return 2**bits - 1
+    bits = next((chunk.body[:1] for chunk in png_chunks(data) if chunk.name == b"sBIT"), b"")
+    return (1 << int.from_bytes(bits)) - 1
 
 
 def upright_size(picture: ImageFile) -> tuple[int, int]:
@@ -188,7 +188,8 @@ def to_rgb(image: Image) -> Image:
     May be the image itself when it is RGB already.
     """
     if image.mode.startswith("I") or image.mode == "F":
-        image = _scaled(readable := _plain(image), *_black_and_white(readable))
+        image = _plain(image)
+        image = _scaled(image, *_black_and_white(image))
     if image.has_transparency_data:
         return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")
@@ -215,7 +216,7 @@ def _black_and_white(image: Image) -> tuple[float, float]:
         return 0, 1
     if low == high == 0:
         return 0, _SHORT
-    if high <= image.info.get("white", 0):
+    if high <= image.info.get("white", 0) < _SHORT:
         return 0, image.info["white"]
     for white in (1, 255, 1023, 4095, 16383, _SHORT):
         if low >= 0 and high <= white and (white > 1 or image.mode == "F"):

@@ -456,6 +456,9 @@ def test_what_the_file_says_of_its_white_counts_where_no_value_is_above_it():
     png = saved(ramp(0, 1000), "PNG")
     assert greys(first_page(with_sbit(png, 12))) == [0, 62]
     assert greys(first_page(with_sbit(saved(ramp(0, 65_535), "PNG"), 12))) == [0, 255]
+    assert greys(first_page(with_sbit(saved(ramp(0, 4095), "PNG"), 200))) == [0, 255]
+    tags[281] = 65_535
+    assert greys(first_page(saved(ramp(0, 4095), "TIFF", tiffinfo=tags))) == [0, 255]
 
 
 def test_big_endian_pages_are_scaled_too():
