@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from ocrlabel.errors import ConfigError, DatasetError, Incomplete
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
+    from ocrlabel.export.corrections import Merge
     from ocrlabel.export.formats import Summary
 
 ExportFormat = Literal[
@@ -158,14 +160,7 @@ def import_(
     from ocrlabel.cli.clocks import wall_s
     from ocrlabel.cli.quality import refuse_to_replace
     from ocrlabel.dataset.labels_table import read_labels, write_changed
-    from ocrlabel.export.corrections import (
-        CORRECTED,
-        UNCHANGED,
-        UNTOUCHED,
-        Merge,
-        by_person,
-        exported_pages,
-    )
+    from ocrlabel.export.corrections import Merge, by_person, exported_pages
     from ocrlabel.export.formats import import_of
     from ocrlabel.export.output_folder import rule_of
 
@@ -187,21 +182,28 @@ def import_(
     if target.resolve() != onto.resolve():
         refuse_to_replace(target)
     write_changed(target, merge.rows(), source=onto, changed_by=f"import {format_name}")
-    counts = merge.counts
-    typer.echo(
-        f"{output}: {counted(counts[CORRECTED], 'page')} corrected,"
-        f" {counts[UNCHANGED]:,} came back unchanged, {counts[UNTOUCHED]:,} untouched"
+    for line in _what_came(merge, output):
+        typer.echo(line)
+
+
+def _what_came(merge: Merge, output: str) -> Iterator[str]:
+    pages = merge.counts
+    yield (
+        f"{output}: {counted(pages['corrected'], 'page')} corrected,"
+        f" {pages['unchanged']:,} came back unchanged, {pages['untouched']:,} untouched"
     )
+    if not pages["corrected"] + pages["unchanged"]:
+        yield "careful: no page came back; did a person submit or save one?"
     if merge.words:
-        typer.echo(f"{counted(merge.words.total(), 'word')} changed: {_listed(merge.words)}")
+        yield f"{counted(merge.words.total(), 'word')} changed: {_listed(merge.words)}"
     if merge.passed_over:
-        typer.echo(f"passed over, for they are no words: {_listed(merge.passed_over)}")
+        yield f"passed over, for they are no words: {_listed(merge.passed_over)}"
     if merge.emptied:
-        shown = "\n  ".join(f"{page}: {n:,} words" for page, n in merge.emptied[:_SHOWN])
-        pages = counted(len(merge.emptied), "page")
-        typer.echo(f"careful: {pages} came back empty, with no word left\n  {shown}")
-    for line in merge.unmatched:
-        typer.echo(f"left out: {line}")
+        yield f"careful: {counted(len(merge.emptied), 'page')} came back empty, with no word left"
+        yield from (f"  {page}: {n:,} words" for page, n in merge.emptied[:_SHOWN])
+    yield from (f"left out: {line}" for line in merge.unmatched)
+    if merge.words_left_out:
+        yield f"left out with them: {counted(merge.words_left_out, 'word')}"
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -17,6 +17,7 @@ Source: cocodataset.org's data format, pycocotools/coco.py.
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
 from ocrlabel.export.formats import Correction
-from ocrlabel.export.geometry import box, signed_area
+from ocrlabel.export.geometry import box, signed_area, upright
 from ocrlabel.export.import_files import files, number, read_json, words_and_classes
 from ocrlabel.export.output_folder import JsonFile, dumps
 from ocrlabel.export.session import ExportSession, exporter
@@ -124,78 +125,60 @@ def corrections(folder: Path) -> Iterator[Correction]:
 
 def _of_file(path: Path, content: dict[str, Any]) -> Iterator[Correction]:
     names = {item["id"]: item["name"] for item in content.get("categories", [])}
-    by_image: dict[object, list[dict[str, Any]]] = {item["id"]: [] for item in content["images"]}
-    tells_ignored = False
+    words: dict[object, list[tuple[Word, str]]] = {image["id"]: [] for image in content["images"]}
+    passed_over: defaultdict[object, list[str]] = defaultdict(list)
+    without_text: defaultdict[object, set[int]] = defaultdict(set)
     for annotation in content["annotations"]:
         try:
-            by_image[annotation["image_id"]].append(annotation)
-            tells_ignored = tells_ignored or bool(annotation.get("iscrowd"))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DatasetError(f"{path}: an annotation of no image: {error!r}") from error
-    for image in content["images"]:
-        words: list[tuple[Word, str]] = []
-        without_text: set[int] = set()
-        passed_over: list[str] = []
-        for annotation in by_image[image["id"]]:
-            try:
-                found = _word(annotation, names)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise DatasetError(
-                    f"{path}, annotation {annotation.get('id')}: {error!r}\n"
-                    "  a segmentation is a list of numbers, x and y in turn, and so is a bbox"
-                ) from error
+            image, attributes = annotation["image_id"], annotation.get("attributes") or {}
+            found = _word(annotation, attributes, names)
             if isinstance(found, str):
-                passed_over.append(found)
+                passed_over[image].append(found)
                 continue
-            text, polygon, confidence, label = found
-            if text is None:
-                without_text.add(len(words))
-            words.append((Word(text or "", polygon, confidence), label))
+            if attributes.get("text") is None:
+                without_text[image].add(len(words[image]))
+            words[image].append(found)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DatasetError(
+                f"{path}, annotation {annotation.get('id')}: {error!r}\n"
+                "  it needs an image of this file, a category, and a place in numbers"
+            ) from error
+    tells_ignored = any(each.get("iscrowd") for each in content["annotations"])
+    for image in content["images"]:
         yield Correction(
             str(image["file_name"]),
-            *words_and_classes(words),
+            *words_and_classes(words[image["id"]]),
             source="coco",
             id=str(image.get("ocrlabel_id", "")),
             page=int(image.get("page", 1)),
-            passed_over=tuple(passed_over),
-            without_text=frozenset(without_text),
+            passed_over=tuple(passed_over[image["id"]]),
+            without_text=frozenset(without_text[image["id"]]),
             tells_ignored=tells_ignored,
             ordered=False,
         )
 
 
 def _word(
-    annotation: dict[str, Any], names: dict[object, str]
-) -> tuple[str | None, Polygon, float | None, str] | str:
-    """Return text (None: it has no such field), place, confidence and class; or what it is."""
-    attributes = annotation.get("attributes") or {}
+    annotation: dict[str, Any], attributes: dict[str, Any], names: dict[object, str]
+) -> tuple[Word, str] | str:
+    """Return the word and its class, or what it is instead."""
     text, confidence = attributes.get("text"), attributes.get("confidence")
-    segmentation, is_ignored = annotation.get("segmentation") or [], bool(annotation.get("iscrowd"))
-    if text is None and not is_ignored:
-        if annotation.get("keypoints"):
-            return "skeleton"
-        if isinstance(segmentation, dict):
-            return "mask"
+    segmentation, bbox = annotation.get("segmentation") or [], annotation.get("bbox")
     label = names.get(annotation["category_id"]) or attributes.get("label") or ""
-    polygon = _polygon(segmentation, annotation.get("bbox"))
-    if polygon is None:
-        return "shape without a place"
-    return (
-        None if text is None else str(text),
-        polygon,
-        # of an attribute that an editor made a text of, nothing is known
-        number(confidence) if isinstance(confidence, int | float) else None,
-        IGNORE if is_ignored else str(label),
-    )
-
-
-def _polygon(segmentation: Any, bbox: Any) -> Polygon | None:
-    """Return the one polygon, or else the box around all parts."""
+    is_ignored = bool(annotation.get("iscrowd"))
+    if text is None and not is_ignored and annotation.get("keypoints"):
+        return "skeleton"
+    if text is None and not is_ignored and isinstance(segmentation, dict):
+        return "mask"
     if isinstance(segmentation, list) and len(segmentation) == 1:
         flat = [number(v) for v in segmentation[0]]
-        return tuple(zip(flat[::2], flat[1::2], strict=True))
-    if not bbox:
-        return None
-    left, top, width, height = (number(v) for v in bbox)
-    right, bottom = left + width, top + height
-    return (left, top), (right, top), (right, bottom), (left, bottom)
+        polygon: Polygon = tuple(zip(flat[::2], flat[1::2], strict=True))
+    elif bbox:
+        polygon = upright(*map(number, bbox))
+    else:
+        return "shape without a place"
+    # nothing is known of a confidence that an editor made a text of
+    known = number(confidence) if isinstance(confidence, int | float) else None
+    return Word("" if text is None else str(text), polygon, known), (
+        IGNORE if is_ignored else str(label)
+    )

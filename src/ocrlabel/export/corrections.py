@@ -25,6 +25,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from ocrlabel.characters import learnable
@@ -32,7 +33,7 @@ from ocrlabel.dataset.labels_table import IGNORE, UNCERTAIN, WORD_CLASS, LabelRo
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportWord, export_words
 from ocrlabel.export.formats import Correction, ExportOptions
-from ocrlabel.export.geometry import box, is_region
+from ocrlabel.export.geometry import box, is_region, upright
 from ocrlabel.export.icdar2015 import DO_NOT_CARE, one_line
 from ocrlabel.export.import_files import words_and_classes
 from ocrlabel.export.output_folder import export_root, file_name, last_part, stems
@@ -57,10 +58,10 @@ _MOST = 0.5  # of the joint area of two boxes
 class Merge:
     """A labels table and the corrections to it.
 
-    unmatched: what fits no page, one sentence each; ask before `rows`. Complete once `rows` is
-    exhausted: counts, pages corrected, unchanged (they came back as they were) and untouched (no
-    correction); words, by what was done to them; passed_over, shapes that are no word, by kind;
-    emptied, pages that came back without a word, with how many they had.
+    unmatched: what fits no page, one sentence each, and words_left_out its words; ask before
+    `rows`. Complete once `rows` is exhausted: counts, pages corrected, unchanged (they came back as
+    they were) and untouched (no correction); words, by what was done to them; passed_over, shapes
+    that are no word, by kind; emptied, pages that came back without a word, with those they had.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Merge:
     ) -> None:
         self._read_rows, self._rule = read_rows, rule
         self.unmatched: list[str] = []
+        self.words_left_out = 0
         self.counts: Counter[str] = Counter()
         self.words: Counter[str] = Counter()
         self.passed_over: Counter[str] = Counter()
@@ -119,16 +121,20 @@ class Merge:
     def _take(self, correction: Correction, found: list[PageKey]) -> None:
         if len(found) != 1:
             what = "is no page of the table" if not found else f"may be {len(found)} pages"
-            self.unmatched.append(f"{correction.file}: {what}")
+            self._leave_out(correction, what)
             return
         cursor = self._waiting.execute(
             "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)",
             (*found[0], pickle.dumps(correction)),
         )
         if cursor.rowcount == 0:
-            self.unmatched.append(f"{correction.file}: the page is corrected twice")
+            self._leave_out(correction, "the page is corrected twice")
             return
         self.passed_over.update(correction.passed_over)
+
+    def _leave_out(self, correction: Correction, why: str) -> None:
+        self.unmatched.append(f"{correction.file}: {why}")
+        self.words_left_out += len(correction.words)
 
     def _clearer(
         self, unclear: list[tuple[Correction, list[PageKey]]]
@@ -308,19 +314,16 @@ def _settled(
     is_open = label in {"", sent.label} or (label == UNCERTAIN and is_reviewed)
     own = old_label if is_open or (is_ignored and was_ignored) else label
     is_freed = sent.ignored and not is_ignored and correction.tells_ignored
-    what = [
-        name
-        for name, is_so in (
-            (TEXT, not kept),
-            (TO_IGNORED, is_ignored and not was_ignored),
-            (TO_READABLE, is_freed and label != UNCERTAIN),
-            (CLASS, own != old_label),
-            (MOVED, not is_same),
-            (REVIEWED, UNCERTAIN in {label, own} and is_reviewed),
-            (CONFIDENCE, word.confidence not in {None, old.confidence}),
-        )
-        if is_so
-    ][:1]
+    done = {
+        TEXT: not kept,
+        TO_IGNORED: is_ignored and not was_ignored,
+        TO_READABLE: is_freed and label != UNCERTAIN,
+        CLASS: own != old_label,
+        MOVED: not is_same,
+        REVIEWED: UNCERTAIN in {label, own} and is_reviewed,
+        CONFIDENCE: word.confidence not in {None, old.confidence},
+    }
+    what = [name for name, is_so in done.items() if is_so][:1]
     if (own == IGNORE and is_freed) or (own == UNCERTAIN and what):  # a person saw this word
         own = WORD_CLASS
     confidence = old.confidence
@@ -333,8 +336,8 @@ def _settled(
 
 def _says(correction: Correction, i: int, sent: ExportWord) -> bool:
     """Whether the i-th corrected word has the text that was sent, or the file has none for it."""
-    text = learnable(correction.words[i].text)[0]
-    return i in correction.without_text or one_line(text) == one_line(sent.text)
+    said, text = (learnable(one_line(each.text))[0] for each in (correction.words[i], sent))
+    return i in correction.without_text or said == text
 
 
 def _was_ignored(word: Word, sent: ExportWord) -> bool:
@@ -380,29 +383,21 @@ def _partners(
 
 def _is_in_place(polygon: Polygon, shapes: tuple[Polygon, ...]) -> bool:
     """Whether the polygon came back as one of the shapes, or as the upright box of the first."""
-    left, top, width, height = sides = box(polygon)
-    right, bottom = left + width, top + height
-    upright = ((left, top), (right, top), (right, bottom), (left, bottom))
-    return any(
-        len(polygon) == len(shape) and _is_alike(_numbers(polygon), _numbers(shape))
-        for shape in shapes
-    ) or (
-        len(polygon) == 4
-        and _is_alike(_numbers(polygon), _numbers(upright))
-        and _is_alike(sides, box(shapes[0]))
+    is_upright = _is_alike(polygon, upright(*box(polygon)))
+    return any(_is_alike(polygon, shape) for shape in shapes) or (
+        is_upright and _is_alike([box(polygon)], [box(shapes[0])])
     )
 
 
-def _is_alike(found: Sequence[float], sent: Sequence[float]) -> bool:
-    """Whether a tool has these numbers left as they were, but for rounding or cutting to pixels."""
-    return all(abs(a - b) <= _SAME_PX for a, b in zip(found, sent, strict=True)) or any(
-        all(a == cut(b) for a, b in zip(found, sent, strict=True))
-        for cut in (math.trunc, math.floor, math.ceil)
+def _is_alike(found: Sequence[Sequence[float]], sent: Sequence[Sequence[float]]) -> bool:
+    """Whether a tool has left these numbers as they were, but for rounding or cutting to pixels."""
+    if len(found) != len(sent):
+        return False
+    pairs = list(zip(chain(*found), chain(*sent), strict=True))
+    cuts = (math.trunc, math.floor, math.ceil)
+    return all(abs(a - b) <= _SAME_PX for a, b in pairs) or any(
+        all(a == cut(b) for a, b in pairs) for cut in cuts
     )
-
-
-def _numbers(polygon: Polygon) -> list[float]:
-    return [number for point in polygon for number in point]
 
 
 def _shared(a: Sequence[float], b: Sequence[float]) -> float:

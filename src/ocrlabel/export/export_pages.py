@@ -16,7 +16,7 @@ from ocrlabel.characters import learnable
 from ocrlabel.dataset.labels_table import IGNORE, UNCERTAIN, WORD_CLASS, LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import ExportOptions, SplitPlan
-from ocrlabel.export.geometry import area, box, cut, is_region, quad
+from ocrlabel.export.geometry import area, box, cut, is_region, quad, upright
 from ocrlabel.export.output_folder import safe_part
 from ocrlabel.labels import Polygon
 from ocrlabel.wording import counted
@@ -118,11 +118,7 @@ def _fits(polygon: Polygon, row: LabelRow) -> bool:
 def _corners(polygon: Polygon, row: LabelRow) -> Polygon:
     """Return the rectangle around it: the upright one where the smallest leaves the page."""
     corners = quad(polygon)
-    if _fits(corners, row):
-        return corners
-    left, top, width, height = box(polygon)
-    right, bottom = left + width, top + height
-    return (left, top), (right, top), (right, bottom), (left, bottom)
+    return corners if _fits(corners, row) else upright(*box(polygon))
 
 
 def is_ignored(text: str, confidence: float | None, label: str, options: ExportOptions) -> bool:

@@ -37,6 +37,12 @@ def box(polygon: Polygon) -> tuple[float, float, float, float]:
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
+def upright(left: float, top: float, width: float, height: float) -> Polygon:
+    """Return the corners of an upright box in px, from its top left clockwise."""
+    right, bottom = left + width, top + height
+    return (left, top), (right, top), (right, bottom), (left, bottom)
+
+
 def sides(corners: Polygon) -> tuple[float, float]:
     """Width along the text and height across it, in px: the longer of each two opposite sides."""
     a, b, c, d = corners

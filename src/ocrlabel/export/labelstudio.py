@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,12 +189,8 @@ def _correction(task: dict[str, Any], saved: datetime) -> Correction | None:
 
 
 def _done_at(annotation: dict[str, Any], otherwise: datetime) -> datetime:
-    """Return when the annotation was changed last, or made."""
-    for key in ("updated_at", "created_at"):
-        try:
-            at = datetime.fromisoformat(str(annotation.get(key)))
-        except ValueError:
-            continue
+    with suppress(ValueError, KeyError, TypeError):
+        at = datetime.fromisoformat(annotation.get("updated_at") or annotation["created_at"])
         return at if at.tzinfo else at.replace(tzinfo=UTC)
     return otherwise
 
@@ -260,6 +257,4 @@ def _path(url: str) -> str:
 def _source(person: object) -> str:
     if isinstance(person, dict):
         person = person.get("email") or person.get("username") or person.get("id")
-    if isinstance(person, float) and person.is_integer():
-        person = int(person)  # as a table program writes the number of a user
     return "labelstudio" if person is None else f"labelstudio:{person}"

@@ -127,3 +127,12 @@ def test_shapes_that_are_no_words_are_told_and_an_export_elsewhere_may_be_named(
     assert "passed over, for they are no words: 1 mask" in told
     assert "words changed" not in told
     assert list(read_labels(tmp_path / "c.parquet")) == list(read_labels(table))
+
+
+def test_words_that_are_left_out_with_their_page_are_counted(table, tmp_path):
+    word = {"transcription": "x", "points": [[0, 0], [9, 0], [9, 9]]}
+    (tmp_path / "Label.txt").write_text(f"other.jpg\t{json.dumps([word])}\n")
+    told = run("import", tmp_path / "Label.txt", "--format", "paddleocr", "--onto", table,
+               "--skip-unmatched", "--output", tmp_path / "c.parquet")  # fmt: skip
+    assert "careful: no page came back" in told
+    assert "left out with them: 1 word" in told
