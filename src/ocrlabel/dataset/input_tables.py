@@ -7,15 +7,28 @@ from its small columns, and bytes are read only when an image is.
 
 from __future__ import annotations
 
+import codecs
 import csv
+import hashlib
+import io
 import json
+import os
+import re
+import tempfile
 from array import array
+from bisect import bisect_right
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import islice
+from operator import itemgetter
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ocrlabel.dataset.parquet_io import (
     UNREADABLE,
@@ -26,17 +39,29 @@ from ocrlabel.dataset.parquet_io import (
     open_parquet,
     readable,
 )
-from ocrlabel.dataset.rows import Columns, Rows, choose_columns, hash_of
+from ocrlabel.dataset.rows import (
+    Columns,
+    OurResult,
+    Rows,
+    choose_columns,
+    hash_of,
+    split_named,
+    the_one,
+)
 from ocrlabel.errors import DatasetError, Unreadable
 from ocrlabel.labels import ImageRef
 from ocrlabel.options import SLICE_ROWS
 
 Row: TypeAlias = Mapping[str, object]
 _BOM = b"\xef\xbb\xbf"
+_DELIMITERS = ",;\t|"
+_NONE = "\x1f"  # ASCII's unit separator, which divides nothing in a table of paths
+_SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 _BLOCK_BYTES = 1 << 20
 _ROWS_PER_READ = 512
 _ROWS_PER_ID_READ = 4096
 _BYTES_PER_READ = 32_000_000
+_OPEN_SHARDS = 4  # each may keep 64 MB of images
 _OUR_METADATA = b"ocrlabel"
 
 
@@ -63,15 +88,13 @@ class TextRows(_TableRows):
         image_column: str | None = None,
         id_column: str | None = None,
     ) -> None:
-        self._file = file
         self.fingerprint = hash_of(file)
-        self._reader = reader(file, where)
+        self._file, self.notices = as_utf8(file, where)
+        self._reader = reader(self._file, where)
         names = self._reader.names()
         self._columns = choose_columns(names, where, image_column=image_column, id_column=id_column)
         self._places = array("Q", (place for place, _ in self._reader.rows(None)))
         self.count = len(self._places)
-        if not self.count:
-            raise DatasetError(f"{where} has no rows")
 
     def ids(self) -> Iterator[str]:
         """The id of every row."""
@@ -100,9 +123,12 @@ class ParquetRows(_TableRows):
         self,
         file: BinaryIO,
         where: str,
-        *,
         image_column: str | None = None,
         id_column: str | None = None,
+        *,
+        first_row: int = 0,
+        split: str = "",
+        fingerprint: str = "",
     ) -> None:
         self._file, self._where = file, where
         try:
@@ -119,21 +145,22 @@ class ParquetRows(_TableRows):
             where,
             image_column=image_column,
             id_column=id_column,
-            first=[field.name for field in schema if holds_bytes(field.type)],
+            first=image_columns(schema),
         )
         self.count = self._table.metadata.num_rows
-        if not self.count:
-            raise DatasetError(f"{where} has no rows")
+        self._refuse_other_types(schema.field(self._columns.image))
         self._blocks = self._image_blocks(schema)
-        self._columns = replace(self._columns, embedded=self._blocks is not None)
-        small = _small_columns(schema, self._columns)
+        self._columns = replace(
+            self._columns, embedded=self._blocks is not None, first_row=first_row, split=split
+        )
+        small = self._small_columns(schema)
         self._rows = self._cursor(small, _ROWS_PER_READ)
-        self.fingerprint = hash_of(file)
+        self.fingerprint = fingerprint or hash_of(file)
 
     def ids(self) -> Iterator[str]:
         """The id of every row."""
         needed = self._table.schema_arrow.field(self._columns.id or self._columns.image)
-        names = _small_columns([needed], self._columns)
+        names = self._small_columns([needed])
         cursor = self._cursor(names, _ROWS_PER_ID_READ)
         ordinal = -1
         with readable(self._where, lambda: ordinal + 1):
@@ -155,16 +182,34 @@ class ParquetRows(_TableRows):
         try:
             with readable(self._where, lambda: ordinal):
                 first, batch = self._blocks.around(ordinal)
-                cell: Any = batch.column(0)[ordinal - first].as_py()
+                return bytes_in(batch.column(0)[ordinal - first].as_py())
         except DatasetError as error:
             raise Unreadable(str(error)) from error
-        data = cell.get("bytes") if isinstance(cell, dict) else cell
-        return data if isinstance(data, bytes) else None
 
     def close(self) -> None:
         """Close the file."""
         self._table.close()
         self._file.close()
+
+    def _refuse_other_types(self, image: pa.Field[Any]) -> None:
+        if not holds_bytes(image.type) and not holds_paths(image.type):
+            raise DatasetError(
+                f"{self._where}: column {image.name!r} holds {image.type}, which is neither a path"
+                " nor the bytes of an image file; name another column with --image-column"
+            )
+
+    def _small_columns(self, fields: Iterable[pa.Field[Any]]) -> list[str]:
+        """The small columns: text, numbers, dates, an image's path, the predecessor's source."""
+        names: list[str] = []
+        for field in fields:
+            if field.name == self._columns.image:
+                path = leaf_of(self._table, field.name, "path")
+                names += [path] if path else [] if holds_bytes(field.type) else [field.name]
+            elif field.name == "metadata" and pa.types.is_struct(field.type):
+                names.append("metadata.original_source")
+            elif not pa.types.is_nested(field.type) and not holds_bytes(field.type):
+                names.append(field.name)
+        return names
 
     def _cursor(self, names: list[str], batch_rows: int) -> Cursor:
         return Cursor(self._table, names, batch_rows, self._chunks, self._file)
@@ -174,10 +219,103 @@ class ParquetRows(_TableRows):
         kind = schema.field(name).type
         if not holds_bytes(kind):
             return None
-        leaf = f"{name}.bytes" if pa.types.is_struct(kind) else name
+        leaf = leaf_of(self._table, name, "bytes") or name
         stored = sum(chunk.size_bytes for chunk in self._chunks if chunk.path == leaf)
-        per_row = max(stored // self.count, 1)
+        per_row = max(stored // max(self.count, 1), 1)
         return Blocks(self._cursor([leaf], max(1, min(SLICE_ROWS, _BYTES_PER_READ // per_row))))
+
+
+class ShardedRows(Rows):
+    """Parquet files as one dataset, in the order of their names; a few of them open at once.
+
+    open_file: from a name to the file. skipped: counts those that are results of a run.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        open_file: Callable[[str], BinaryIO],
+        skipped: Counter[str],
+        image_column: str | None = None,
+        id_column: str | None = None,
+    ) -> None:
+        self._open_file, self._asked = open_file, (image_column, id_column)
+        self._shards: list[tuple[str, int, str]] = []  # name, first row, fingerprint
+        self._open: OrderedDict[int, ParquetRows] = OrderedDict()
+        self._is_numbered = False
+        self.count = 0
+        digest = hashlib.sha256()
+        for name in sorted(names, key=os.fsencode):
+            try:
+                with closing(self._opened(name, self.count)) as rows:
+                    shard, rows_there = (name, self.count, rows.fingerprint), rows.count
+            except OurResult:
+                skipped["of a run"] += 1
+                continue
+            if rows_there:
+                self._shards.append(shard)
+            self.count += rows_there
+            digest.update(os.fsencode(name) + f"\0{shard[2]}\0".encode())
+        self.fingerprint = digest.hexdigest()
+
+    def ids(self) -> Iterator[str]:
+        """The id of every row."""
+        for number in range(len(self._shards)):
+            yield from self._shard(number).ids()
+
+    def refs(self, start: int, stop: int) -> list[ImageRef]:
+        """The rows start to stop - 1."""
+        found: list[ImageRef] = []
+        for number, (_, first, _) in enumerate(self._shards):
+            end = self._shards[number + 1][1] if number + 1 < len(self._shards) else self.count
+            if max(start, first) < min(stop, end):
+                rows = self._shard(number)
+                found += rows.refs(max(start, first) - first, min(stop, end) - first)
+        return found
+
+    def embedded(self, ordinal: int, /) -> bytes | None:
+        """The bytes in the row; None where it has none. Raises Unreadable for a damaged one."""
+        number = bisect_right(self._shards, ordinal, key=itemgetter(1)) - 1
+        return self._shard(number).embedded(ordinal - self._shards[number][1])
+
+    def number(self) -> bool:
+        """Rows of two shards may share an id."""
+        self._is_numbered = True
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _shard(self, number: int) -> ParquetRows:
+        if number not in self._open:
+            while len(self._open) >= _OPEN_SHARDS:
+                self._open.popitem(last=False)[1].close()
+            self._open[number] = self._opened(*self._shards[number])
+        self._open.move_to_end(number)
+        return self._open[number]
+
+    def _opened(self, name: str, first_row: int, fingerprint: str = "") -> ParquetRows:
+        file = self._open_file(name)
+        split = split_named("{}", f"{re.split('[-_.]', PurePosixPath(name).name)[0]}/")
+        split = split_named("{}", name) or split
+        try:
+            rows = ParquetRows(
+                file,
+                name,
+                *self._asked,
+                first_row=first_row,
+                split=split,
+                fingerprint=fingerprint,
+            )
+        except BaseException:
+            file.close()
+            raise
+        if self._is_numbered:
+            rows.number()
+        return rows
 
 
 def _numbered(cursor: Cursor, start: int, stop: int) -> Iterator[tuple[int, Row]]:
@@ -185,32 +323,68 @@ def _numbered(cursor: Cursor, start: int, stop: int) -> Iterator[tuple[int, Row]
     return enumerate(rows, start)
 
 
-def _small_columns(fields: Iterable[pa.Field[Any]], columns: Columns) -> list[str]:
-    """The small columns: text, numbers, dates, an image's path, the predecessor's source."""
-    names: list[str] = []
-    for field in fields:
-        if field.name == columns.image and pa.types.is_struct(field.type):
-            inside = [field.type.field(n).name for n in range(field.type.num_fields)]
-            names += [f"{field.name}.path"] if "path" in inside else []
-        elif field.name == "metadata" and pa.types.is_struct(field.type):
-            names.append("metadata.original_source")
-        elif not pa.types.is_nested(field.type) and not holds_bytes(field.type):
-            names.append(field.name)
-    return names
+def image_columns(schema: pa.Schema) -> list[str]:
+    """The columns that hold images, those with one a row before lists."""
+    found = [field for field in schema if holds_bytes(field.type)]
+    return [field.name for field in sorted(found, key=lambda field: _is_list(field.type))]
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds images: bytes, or Hugging Face's struct of them."""
-    if pa.types.is_struct(kind):
-        fields = {kind.field(n).name: kind.field(n).type for n in range(kind.num_fields)}
-        return "bytes" in fields and holds_bytes(fields["bytes"])
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    """Whether a column of this type holds images: bytes, Hugging Face's struct, or lists of one."""
+    inner = _inner(kind)
+    if pa.types.is_struct(inner):
+        at = inner.get_field_index("bytes")
+        return at >= 0 and holds_bytes(inner.field(at).type)
+    is_bytes = pa.types.is_binary(inner) or pa.types.is_large_binary(inner)
+    return is_bytes or pa.types.is_binary_view(inner)
+
+
+def holds_paths(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds text, or Hugging Face's struct with a path."""
+    inner = _inner(kind)
+    if pa.types.is_struct(inner):
+        at = inner.get_field_index("path")
+        return at >= 0 and holds_paths(inner.field(at).type)
+    is_text = pa.types.is_string(inner) or pa.types.is_large_string(inner)
+    return is_text or pa.types.is_string_view(inner) or pa.types.is_null(inner)
+
+
+def _inner(kind: Any) -> Any:
+    """What a type says of one value: behind lists, dictionaries and extensions."""
+    while True:
+        if isinstance(kind, pa.BaseExtensionType):
+            kind = kind.storage_type
+        elif _is_list(kind) or pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        else:
+            return kind
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_nested(kind) and hasattr(kind, "value_type")
+
+
+def leaf_of(table: pq.ParquetFile, column: str, part: str) -> str:
+    """The path in the file of one field of a nested column, or of its only one; "" for none."""
+    leaves = [table.schema.column(n).path for n in range(len(table.schema))]
+    if column in leaves:  # not nested; another may be called "image.path"
+        return column if part == "bytes" else ""
+    inside = [leaf for leaf in leaves if leaf.startswith(f"{column}.")]
+    named = [leaf for leaf in inside if leaf.endswith(f".{part}")]
+    return next(iter(named or (inside if len(inside) == 1 and part == "bytes" else ())), "")
+
+
+def bytes_in(cell: object) -> bytes | None:
+    """The bytes in a cell of a column of images; None where it has none, or several."""
+    cell = the_one(cell)
+    data = cell.get("bytes") if isinstance(cell, dict) else cell
+    return data if isinstance(data, bytes) else None
 
 
 def _refuse_ours(schema: pa.Schema, where: str) -> None:
     for key in schema.metadata or {}:
         if key.startswith(_OUR_METADATA):
-            raise DatasetError(f"{where} is the result of a run, not a dataset; give the dataset")
+            raise OurResult(f"{where} is the result of a run, not a dataset; give the dataset")
 
 
 class TextTableReader(Protocol):
@@ -226,19 +400,26 @@ class TextTableReader(Protocol):
 
 
 class CsvReader:
-    """Comma, semicolon or tab, by what the header has; quoted cells may hold line ends."""
+    """Comma, semicolon, tab or bar, by Excel's `sep=` or by what the header has.
+
+    Quoted cells may hold line ends. With one column nothing divides: a path may hold a comma.
+    """
 
     def __init__(self, file: BinaryIO, where: str) -> None:
         self._lines = _Lines(file, where)
         self._where = where
-        header = next(iter(self._lines.read(0)), "")
-        self._delimiter = max(",;\t", key=header.count)
         self._first = 0
+        header = next(iter(self._lines.read(0)), "")
+        if told := _SEPARATOR.fullmatch(header):
+            self._first = self._lines.at
+        header = re.sub(r'"[^"]*"', "", header)
+        likely = max(_DELIMITERS, key=header.count)
+        self._delimiter = told[1] if told else likely if likely in header else _NONE
         self._names: list[str] = []
 
     def names(self) -> Sequence[str]:
         """The header's cells."""
-        rows = self._cells(0)
+        rows = self._cells(self._first)
         _, self._names = next(rows, (0, []))
         self._first = self._lines.at
         if not self._names:
@@ -249,6 +430,11 @@ class CsvReader:
         """Each row; cells that a short row lacks are "", empty lines are none."""
         for place, cells in self._cells(self._first if at is None else at):
             padded = cells + [""] * (len(self._names) - len(cells))
+            if any(padded[len(self._names) :]):
+                raise DatasetError(
+                    f"{self._lines.name(place)} has {len(cells)} cells, the header"
+                    f" {len(self._names)}; put quotes around a cell that holds {self._delimiter!r}"
+                )
             yield place, dict(zip(self._names, padded, strict=False))
 
     def _cells(self, at: int) -> Iterator[tuple[int, list[str]]]:
@@ -264,6 +450,59 @@ class CsvReader:
             if cells:
                 yield place, cells
             place = self._lines.at
+
+
+def as_utf8(file: BinaryIO, where: str) -> tuple[BinaryIO, tuple[str, ...]]:
+    """The text in UTF-8 with line feeds, written anew where it is not, and what was done.
+
+    Korean Excel saves CSV as CP949, its "Unicode text" is UTF-16; a Mac's ends lines with CR.
+    """
+    encoding, codec = _encoding(file)
+    if not codec and (_holds(file, b"\n") or not _holds(file, b"\r")):
+        return file, ()
+    file.seek(0)
+    text = io.TextIOWrapper(file, codec or "utf-8")
+    again = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the rows
+    try:
+        while block := text.read(_BLOCK_BYTES):
+            again.write(block.encode())
+    except UnicodeError as error:
+        again.close()
+        raise DatasetError(f"{where} is no {encoding}: {error}; save it as UTF-8") from error
+    finally:
+        text.detach()
+    file.close()
+    return again, (f"read as {encoding}",) if codec else ()
+
+
+def _encoding(file: BinaryIO) -> tuple[str, str]:
+    """How the text is encoded, by name and as a codec; "" for UTF-8, also a damaged one."""
+    file.seek(0)
+    head = file.read(4)
+    if head[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        return "UTF-16", "utf-16"
+    if len(head) > 1 and 0 in head[:2] and head[:2] != b"\0\0":
+        return "UTF-16", "utf-16-be" if head[0] == 0 else "utf-16-le"
+    file.seek(0)
+    kinds: Counter[str] = Counter()
+    for line in iter(file.readline, b""):
+        if not line.isascii():
+            kinds[next((kind for kind in ("utf-8", "cp949") if _decodes(line, kind)), "")] += 1
+    korean = not kinds[""] and kinds["cp949"] > kinds["utf-8"]
+    return ("CP949, Korean Excel's", "cp949") if korean else ("UTF-8", "")
+
+
+def _decodes(line: bytes, codec: str) -> bool:
+    try:
+        line.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _holds(file: BinaryIO, byte: bytes) -> bool:
+    file.seek(0)
+    return any(byte in block for block in iter(partial(file.read, _BLOCK_BYTES), b""))
 
 
 class JsonlReader:

@@ -66,12 +66,7 @@ def images_matching(
     pattern: str, cwd: Path, skipped: Counter[str]
 ) -> tuple[Path, list[tuple[str, int]]]:
     """The folder before the first wildcard, and the images that match, relative to it."""
-    parts = PurePosixPath(pattern).parts
-    fixed = next(number for number, part in enumerate(parts) if is_wild(part))
-    folder = Path(os.path.realpath(cwd / PurePosixPath(*parts[:fixed])))
-    names = glob.glob(  # noqa: PTH207 -- Path.glob shows hidden files, and follows links to folders
-        str(PurePosixPath(*parts[fixed:])), root_dir=folder, recursive=True
-    )
+    folder, names = matching(pattern, cwd)
     found = []
     for name in set(names):
         path = folder / name
@@ -80,6 +75,17 @@ def images_matching(
         elif not path.is_dir():
             skipped[_ending(name)] += 1
     return folder, found
+
+
+def matching(pattern: str, cwd: Path) -> tuple[Path, list[str]]:
+    """The folder before the first wildcard, and all that matches, relative to it."""
+    parts = PurePosixPath(pattern).parts
+    fixed = next(number for number, part in enumerate(parts) if is_wild(part))
+    folder = Path(os.path.realpath(cwd / PurePosixPath(*parts[:fixed])))
+    names = glob.glob(  # noqa: PTH207 -- Path.glob shows hidden files, and follows links to folders
+        str(PurePosixPath(*parts[fixed:])), root_dir=folder, recursive=True
+    )
+    return folder, names
 
 
 def is_wild(pattern: str) -> bool:

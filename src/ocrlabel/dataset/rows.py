@@ -18,7 +18,7 @@ from typing import BinaryIO
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import ImageRef
 
-PATH_COLUMNS = ("image_path", "image", "path", "file_name", "filename")
+PATH_COLUMNS = ("image_path", "image", "path", "file_name", "filename", "images")
 ID_COLUMN = "id"
 SPLIT_COLUMNS = ("input_split", "split", "subset")
 # A folder of this name is a split, as `datasets` takes it; val2017 is COCO's way of writing.
@@ -35,14 +35,20 @@ _RESULTS = (
 _BLOCK_BYTES = 4 << 20
 
 
+class OurResult(DatasetError):
+    """It is what a run wrote, and no dataset."""
+
+
 class Rows(ABC):
     """The rows of an input. Not thread-safe, and it may block: ImageDataset sees to both.
 
-    fingerprint: sha256 in hex of what makes this input this input.
+    fingerprint: sha256 in hex of what makes this input this input. notices: how it was read, where
+    that may surprise.
     """
 
     count: int
     fingerprint: str
+    notices: tuple[str, ...] = ()
 
     @abstractmethod
     def ids(self) -> Iterator[str]:
@@ -75,6 +81,7 @@ class Columns:
 
     image: the column with the path, or with the bytes. id: None where paths are the ids.
     embedded: rows carry their bytes, so they need no path. numbered: a row's number is its id.
+    first_row, split: of a shard, the number of its first row, and the split that its name says.
     """
 
     where: str
@@ -82,13 +89,15 @@ class Columns:
     id: str | None
     embedded: bool = False
     numbered: bool = False
+    first_row: int = 0
+    split: str = ""
 
     def reference(self, row: Mapping[str, object], ordinal: int) -> ImageRef:
         """One row of the table as a reference."""
         metadata = row.get("metadata")
         source = metadata.get("original_source") if isinstance(metadata, Mapping) else None
         return ImageRef(
-            ordinal=ordinal,
+            ordinal=self.first_row + ordinal,
             id=self.identity(row, ordinal),
             path=_path_in(row.get(self.image)),
             embedded=self.embedded,
@@ -103,7 +112,7 @@ class Columns:
         """
         own_id = row.get(self.id) if self.id else _path_in(row.get(self.image))
         if self.numbered or own_id is None or own_id == "":
-            return f"row-{ordinal}"
+            return f"row-{self.first_row + ordinal}"
         return str(own_id)
 
     def _extra_columns(self, row: Mapping[str, object]) -> str:
@@ -112,6 +121,8 @@ class Columns:
             for name, value in row.items()
             if name != self.image and (self.numbered or name != self.id) and _short(value)
         }
+        if self.split and not any(name.lower() in SPLIT_COLUMNS for name in kept):
+            kept["split"] = self.split
         return json.dumps(kept, ensure_ascii=False, default=str, separators=(",", ":"))
 
 
@@ -127,7 +138,7 @@ def choose_columns(
 
     Raises DatasetError that names the missing column.
     """
-    _refuse_results(names, where)
+    _refuse_results(names, where, images_inside=bool(first))
     for name in names:
         if name and names.count(name) > 1:
             raise DatasetError(f"{where} has two columns {name!r}; rename one of them")
@@ -173,10 +184,12 @@ def hash_of(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _refuse_results(names: Sequence[str], where: str) -> None:
+def _refuse_results(names: Sequence[str], where: str, *, images_inside: bool) -> None:
     for kind, columns in _RESULTS:
+        if images_inside and kind == "labels table":
+            continue  # our own export for Hugging Face is a dataset
         if columns <= set(names):
-            raise DatasetError(
+            raise OurResult(
                 f"{where} is the {kind} of a run (it has a column {min(columns)!r}); "
                 "give the dataset itself"
             )
@@ -184,9 +197,17 @@ def _refuse_results(names: Sequence[str], where: str) -> None:
 
 def _path_in(cell: object) -> str:
     """The path in a cell: text, or a Hugging Face image with its path; "" for none."""
+    cell = the_one(cell)
     if isinstance(cell, Mapping):
         cell = cell.get("path")
     return cell if isinstance(cell, str) else ""
+
+
+def the_one(cell: object) -> object:
+    """What a cell holds, also where that is a list of one; None for more."""
+    while isinstance(cell, list):
+        cell = cell[0] if len(cell) == 1 else None
+    return cell
 
 
 def _short(value: object) -> bool:

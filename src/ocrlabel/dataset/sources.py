@@ -1,6 +1,7 @@
 """Any input that a user may name -> an ImageDataset: its rows by range, and the bytes of each.
 
-A folder, a glob, one image, a CSV, JSONL or parquet table; a table or a prefix in a bucket.
+A folder, a glob, one image, a CSV, JSONL or parquet table; a table or a prefix in a bucket. Where
+a folder, a glob or a prefix has no image but parquet files, they are one table.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from threading import Lock
@@ -21,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ocrlabel.dataset import listing
-from ocrlabel.dataset.input_tables import TEXT_READERS, ParquetRows, TextRows
+from ocrlabel.dataset.input_tables import TEXT_READERS, ParquetRows, ShardedRows, TextRows
 from ocrlabel.dataset.roots import (
     BucketRoot,
     FolderRoot,
@@ -36,7 +38,9 @@ from ocrlabel.images.limits import ImageLimits, check_bytes
 from ocrlabel.labels import FailureClass, ImageRef
 from ocrlabel.storage.base import NotStored
 
-_TABLES = frozenset({*TEXT_READERS, ".parquet"})
+_LONGEST_PATH = 4096
+_PARQUET = ".parquet"
+_TABLES = frozenset({*TEXT_READERS, _PARQUET})
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://|(?:file|data):", re.IGNORECASE)
 
 
@@ -93,11 +97,6 @@ async def open_dataset(
     paths in a table may lead, beside the table's folder, its bucket and cwd. store_opener: from
     "s3://bucket" to its store. Raises DatasetError in one sentence, naming the column or the rows.
     """
-    if id_column and not is_table(str(source)):
-        raise DatasetError(
-            f"--id-column {id_column}: {source} is no table; the ids of images are their paths\n"
-            "  leave it out, or give a table with that column"
-        )
     named = _Named(cwd, tuple(image_roots), store_opener, image_column, id_column)
     where = str(source)
     opened = (
@@ -113,7 +112,7 @@ async def open_dataset(
     resolver = ImageResolver(opened.roots, max_bytes)
     if id_column and id_column.lower() == ID_COLUMN:
         id_column = None  # what is taken anyway makes no other input
-    notices = (notice,) if notice else ()
+    notices = (*opened.rows.notices, *([notice] if notice else []))
     return ImageDataset(opened.rows, resolver, where, opened.skipped, id_column, notices)
 
 
@@ -236,12 +235,16 @@ class ImageResolver:
 def _refuse_by_name(path: str) -> None:
     """Raises Unreadable for what is no path at all, or one that climbs."""
     if not path:
-        raise Unreadable("the row has no path", failure=FailureClass.NOT_FOUND)
+        raise Unreadable("the row has no image, or more than one", failure=FailureClass.NOT_FOUND)
     address = _ADDRESS.match(path)
     if address and (address[1] or "").lower() != "s3":
         raise Unreadable(
             f"{path[:100]} is an address; images are read from folders and buckets only",
             failure=FailureClass.NOT_ALLOWED,
+        )
+    if len(path) > _LONGEST_PATH:
+        raise Unreadable(
+            f"{path[:40]}... is no path: {len(path):,} characters", failure=FailureClass.NOT_FOUND
         )
     if ".." in re.split(r"[/\\]", path):
         raise Unreadable(
@@ -255,12 +258,29 @@ async def _in_bucket(url: str, named: _Named) -> _Opened:
     source = bucket_root(url, named.store_opener)
     if not is_table(url):
         skipped: Counter[str] = Counter()
-        return _Opened(await _objects(source, url, skipped), [source], skipped)
+        keys, found = await _objects(source, skipped)
+        if not found and skipped[_PARQUET]:
+            beside = BucketRoot(source.store, source.bucket, source.prefix.strip("/"))
+            opening = partial(_opened_below, source)
+            shards = await asyncio.to_thread(_sharded, keys, opening, skipped, named)
+            if shards:
+                return _Opened(shards, named.roots_with([beside]), skipped)
+        return _Opened(listing.ListedRows(found, url), [source], skipped)
     whole = BucketRoot(source.store, source.bucket)
     beside = BucketRoot(source.store, source.bucket, source.prefix.rpartition("/")[0])
     roots = named.roots_with([whole, beside])
     rows = await asyncio.to_thread(lambda: _table(_object(source, url), url, named))
     return _Opened(rows, roots)
+
+
+def _sharded(
+    names: list[str], open_file: Callable[[str], BinaryIO], skipped: Counter[str], named: _Named
+) -> Rows | None:
+    """The rows of the parquet files among the names; None where they have none."""
+    shards = [name for name in names if PurePosixPath(name).suffix.lower() == _PARQUET]
+    rows = ShardedRows(shards, open_file, skipped, named.image_column, named.id_column)
+    skipped.pop(_PARQUET, None)
+    return rows if rows.count else None
 
 
 def _on_disk(source: str, named: _Named) -> _Opened:
@@ -272,6 +292,11 @@ def _on_disk(source: str, named: _Named) -> _Opened:
             roots = named.roots_with([_real(path.parent)])
             return _Opened(_table(path.open("rb"), source, named), roots)
         folder, found = _images(path, source, named.cwd, skipped)
+        if not found and skipped[_PARQUET]:
+            names = _names(path, source, named.cwd)
+            rows = _sharded(names, lambda name: (folder / name).open("rb"), skipped, named)
+            if rows:
+                return _Opened(rows, named.roots_with([folder, _real(named.cwd)]), skipped)
     except OSError as error:
         raise DatasetError(f"{source} cannot be read: {error}") from error
     allowed = [root for root in named.roots_with([]) if isinstance(root, FolderRoot)]
@@ -282,13 +307,20 @@ def _on_disk(source: str, named: _Named) -> _Opened:
 def _table(file: BinaryIO, where: str, named: _Named) -> Rows:
     ending = PurePosixPath(where).suffix.lower()
     asked = {"image_column": named.image_column, "id_column": named.id_column}
+    text = TEXT_READERS.get(ending)
     try:
-        if ending in TEXT_READERS:
-            return TextRows(file, where, TEXT_READERS[ending], **asked)
-        return ParquetRows(file, where, **asked)
+        rows: Rows
+        if text:
+            rows = TextRows(file, where, text, **asked)
+        else:
+            rows = ParquetRows(file, where, named.image_column, named.id_column)
     except BaseException:
         file.close()
         raise
+    if not rows.count:
+        rows.close()
+        raise DatasetError(f"{where} has no rows")
+    return rows
 
 
 def _images(
@@ -298,7 +330,7 @@ def _images(
     if path.is_dir():
         folder = _real(path)
         found = list(listing.images_below(folder, skipped))
-        if not found:
+        if not found and not skipped[_PARQUET]:
             tables = sorted(entry.name for entry in folder.iterdir() if is_table(entry.name))
             raise DatasetError(
                 f"{source}: there is no image in this folder"
@@ -316,6 +348,14 @@ def _images(
     raise DatasetError(f"{source}: there is no such file or folder")
 
 
+def _names(path: Path, source: str, cwd: Path) -> list[str]:
+    """Every file of a folder, hidden ones left out, or of a glob."""
+    if not path.is_dir():
+        return listing.matching(str(Path(source).expanduser()), cwd)[1]
+    below = (str(found.relative_to(path)) for found in path.rglob("*") if found.is_file())
+    return [name for name in below if not any(p.startswith(".") for p in Path(name).parts)]
+
+
 def _object(source: BucketRoot, url: str) -> BinaryIO:
     try:
         return source.store.open(source.prefix)
@@ -323,14 +363,23 @@ def _object(source: BucketRoot, url: str) -> BinaryIO:
         raise DatasetError(f"{url}: there is no such object") from error
 
 
-async def _objects(source: BucketRoot, url: str, skipped: Counter[str]) -> listing.ListedRows:
+async def _objects(
+    source: BucketRoot, skipped: Counter[str]
+) -> tuple[list[str], list[tuple[str, int]]]:
+    """Every key below the prefix, and the images among them with their sizes."""
     prefix = f"{source.prefix}/" if source.prefix else ""
-    found = [
-        (stored.key.removeprefix(prefix), stored.size_bytes)
-        async for stored in source.store.list(prefix)
-        if listing.is_image_key(stored.key.removeprefix(prefix), skipped)
-    ]
-    return listing.ListedRows(found, url)
+    keys, found = [], []
+    async for stored in source.store.list(prefix):
+        key = stored.key.removeprefix(prefix)
+        if listing.is_image_key(key, skipped):
+            found.append((key, stored.size_bytes))
+        elif not any(part.startswith(".") for part in PurePosixPath(key).parts):
+            keys.append(key)
+    return keys, found
+
+
+def _opened_below(source: BucketRoot, key: str) -> BinaryIO:
+    return source.store.open(f"{source.prefix}/{key}" if source.prefix else key)
 
 
 def _real(folder: Path) -> Path:
@@ -339,6 +388,11 @@ def _real(folder: Path) -> Path:
 
 def _told_apart(rows: Rows, where: str, id_column: str | None) -> str:
     """Call the rows by their numbers where two have one id, and say so; "" where all differ."""
+    if id_column and isinstance(rows, listing.ListedRows):
+        raise DatasetError(
+            f"--id-column {id_column}: {where} is no table; the ids of images are their paths\n"
+            "  leave it out, or give a table with that column"
+        )
     found = first_duplicate(rows.ids)
     if found is None:
         return ""

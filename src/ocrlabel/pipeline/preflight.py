@@ -28,7 +28,7 @@ async def refuse_without_images(dataset: RunInput) -> None:
     places = "".join(f"\n    {place}" for place in dataset.looked(ref)[:8])
     raise ConfigError(
         f"none of {counted(len(ordinals), 'image')} looked for was found;"
-        f" the first is {ref.path!r} (row {ref.ordinal}, id {ref.id})"
+        f" the first is {ref.path[:200]!r} (row {ref.ordinal}, id {ref.id})"
         + (f"\n  looked for at:{places}" if places else f"\n  {message}")
         + "\n  name the folder that the paths start from with --image-root,"
         " or put table and images together with: ocrlabel push"

@@ -155,3 +155,16 @@ def test_what_is_not_in_the_bucket_is_refused_in_one_sentence(bucket, open_s3, t
     assert "there is no such object" in complaint(url, tmp_path, store_opener=open_s3)
     assert "bucket's name is missing" in complaint("s3:///x.csv", tmp_path, store_opener=open_s3)
     assert "cannot be opened here" in complaint(url, tmp_path)
+
+
+def test_parquet_shards_below_a_prefix_are_one_table(bucket, put, open_s3, tmp_path):
+    for number, split in enumerate(("train", "val")):
+        image = [{"bytes": PNG, "path": f"{number}.png"}]
+        shard = parquet(tmp_path / "made.parquet", {"image": image})
+        put(f"sets/data/{split}-0000{number}.parquet", shard.read_bytes())
+    put("sets/README.md", b"a card")
+    with opened(f"s3://{bucket}/sets", tmp_path, store_opener=open_s3) as dataset:
+        refs = all_refs(dataset)
+        assert [ref.input_row for ref in refs] == ['{"split":"train"}', '{"split":"val"}']
+        assert [read(dataset, row) for row in (0, 1)] == [PNG, PNG]
+        assert dataset.skipped == {".md": 1}

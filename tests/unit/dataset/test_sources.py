@@ -145,11 +145,12 @@ def test_the_bad_files_are_rows_where_they_call_themselves_images(tmp_path):
 
 def test_an_input_that_is_no_dataset_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "empty").mkdir()
-    put(tmp_path, "tables/a.parquet", "notes.txt", data=b"no")
+    put(tmp_path, "tables/a.csv", "shards/a.parquet", "notes.txt", data=b"no")
     os.mkfifo(tmp_path / "pipe.csv")
     assert "there is no such file or folder" in complaint("nothing.png", tmp_path)
     assert "there is no image in this folder" in complaint("empty", tmp_path)
-    assert "give the table itself: a.parquet" in complaint("tables", tmp_path)
+    assert "give the table itself: a.csv" in complaint("tables", tmp_path)
+    assert "a.parquet is not a parquet file" in complaint("shards", tmp_path)
     assert "neither an image nor a folder nor a table" in complaint("notes.txt", tmp_path)
     assert "neither an image" in complaint("pipe.csv", tmp_path)
     assert "there is no image" in complaint("*.png", tmp_path)
@@ -263,7 +264,7 @@ def test_text_tables_that_cannot_be_used_are_refused_in_one_sentence(tmp_path):
     assert "no column with images: none of image_path" in said("a,b\n1,2\n")
     assert "has no rows" in said("image\n")
     assert "is empty" in said("")
-    assert "line 2 is not UTF-8" in said("image\n한글.png\n", encoding="cp949")
+    assert "line 2 is not UTF-8" in said("image\né.png\n", encoding="latin-1")
     good = '{"image":"a"}\n'
     assert "t.jsonl, line 4, column 11 is not JSON" in said(
         f'{good}\n{good}{{"image": x', "t.jsonl"

@@ -15,7 +15,14 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from ocrlabel.dataset.input_tables import TEXT_READERS, Row, TextTableReader, holds_bytes
+from ocrlabel.dataset.input_tables import (
+    TEXT_READERS,
+    Row,
+    TextTableReader,
+    as_utf8,
+    holds_paths,
+    image_columns,
+)
 from ocrlabel.dataset.labels_table import LABELS
 from ocrlabel.dataset.parquet_io import Cursor, open_parquet
 from ocrlabel.dataset.roots import StoreOpener, bucket_root
@@ -95,7 +102,7 @@ class ParquetExtraColumns(ExtraColumns):
         super().__init__(file)
         table = open_parquet(file)
         schema = table.schema_arrow
-        images = [column.name for column in schema if holds_bytes(column.type)]
+        images = image_columns(schema)
         image = choose_columns(schema.names, where, image_column=image_column, first=images).image
         types = {
             column.name: kept_type(column.name, column.type)
@@ -147,6 +154,7 @@ class TextExtraColumns(ExtraColumns):
         reader: Callable[[BinaryIO, str], TextTableReader],
         image_column: str | None,
     ) -> None:
+        file, _ = as_utf8(file, where)
         super().__init__(file)
         self._reader = reader(file, where)
         names = self._reader.names()
@@ -277,7 +285,7 @@ def _fits(kind: pa.DataType, wanted: pa.DataType) -> bool:
         is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
         return is_list and _fits(kind.field(0).type, wanted.field(0).type)
     if pa.types.is_string(wanted):
-        return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        return not pa.types.is_nested(kind) and holds_paths(kind)
     if pa.types.is_int64(wanted):
         return pa.types.is_integer(kind) and not pa.types.is_uint64(kind)
     return pa.types.is_floating(kind) or pa.types.is_integer(kind)
