@@ -162,7 +162,7 @@ def import_(
     from ocrlabel.dataset.labels_table import read_labels, write_changed
     from ocrlabel.export.corrections import Merge, by_person, exported_pages
     from ocrlabel.export.formats import import_of
-    from ocrlabel.export.output_folder import rule_of
+    from ocrlabel.export.output_folder import export_root, rule_of
 
     if not folder.exists():
         raise ConfigError(f"{folder}: there is no such folder or file")
@@ -184,6 +184,8 @@ def import_(
     write_changed(target, merge.rows(), source=onto, changed_by=f"import {format_name}")
     for line in _what_came(merge, output):
         typer.echo(line)
+    if merge.words["made do-not-care"] and export_root(known) is None:
+        typer.echo("careful: if the tool was sent them as do-not-care, name its export: --exported")
 
 
 def _what_came(merge: Merge, output: str) -> Iterator[str]:

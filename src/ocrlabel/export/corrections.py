@@ -107,8 +107,8 @@ class Merge:
             self.passed_over += Counter({_NO_AREA: changes.pop(_NO_AREA, 0)})
             self.counts[CORRECTED if changes.keys() - {REVIEWED} else UNCHANGED] += 1
             self.words += changes
-            if row.words and not correction.words:
-                self.emptied.append((referred(row), len(row.words)))
+            if changes[REMOVED] and not correction.words:
+                self.emptied.append((referred(row), changes[REMOVED]))
             yield merged
         self._waiting.close()
 
@@ -177,10 +177,8 @@ class Pages:
             if row.page_count <= 1:
                 name = _key(file_name(row))
                 own |= {(_PATH, name), (_STEM, PurePosixPath(name).stem)}
-            for kind, name in own:
-                self._add(kind, name, row.id, row.page)
-        for file, row_id, page in exported:
-            self._add(_AS_EXPORTED, _key(file), row_id, page)
+            self._add((kind, name, row.id, row.page) for kind, name in own)
+        self._add((_AS_EXPORTED, _key(file), row_id, page) for file, row_id, page in exported)
         self._names.execute("CREATE INDEX by_name ON names (kind, name)")
 
     def find(self, correction: Correction) -> list[PageKey]:
@@ -203,8 +201,8 @@ class Pages:
         """Give the temporary file back."""
         self._names.close()
 
-    def _add(self, kind: int, name: str, row_id: str, page: int) -> None:
-        self._names.execute("INSERT INTO names VALUES (?, ?, ?, ?)", (kind, name, row_id, page))
+    def _add(self, names: Iterable[tuple[int, str, str, int]]) -> None:
+        self._names.executemany("INSERT INTO names VALUES (?, ?, ?, ?)", names)
 
     def _known(self, pages: list[PageKey]) -> list[PageKey]:
         """Return those that are in this table: an export may be of a larger one."""
@@ -226,10 +224,11 @@ def _ends(path: str) -> list[str]:
 def by_person(corrections: Iterable[Correction], name: str, at: datetime) -> Iterator[Correction]:
     """Return each as reviewed by this person, unless its tool names one itself."""
     for each in corrections:
-        if ":" in each.source:
+        tool, is_named, _ = each.source.partition(":")
+        if is_named and each.reviewed_at:
             yield each
         else:
-            yield replace(each, source=f"{each.source}:{name}", reviewed_at=each.reviewed_at or at)
+            yield replace(each, source=f"{tool}:{name}", reviewed_at=each.reviewed_at or at)
 
 
 def exported_pages(folder: Path) -> Iterator[tuple[str, str, int]]:

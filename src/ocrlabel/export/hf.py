@@ -13,6 +13,7 @@ Source: huggingface.co/docs/hub/datasets-manual-configuration; the image feature
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -176,6 +177,8 @@ def _correction(path: Path, record: dict[str, Any]) -> Correction:
         raise DatasetError(f"{path}, id {record['id']}: labels and texts differ in number")
     try:
         confidences = record.get("confidences") or [None] * len(record["texts"])
+        # pandas has a number that is none for None
+        confidences = [None if each is None or math.isnan(each) else each for each in confidences]
         words = tuple(
             Word(text, tuple((number(x), number(y)) for x, y in polygon), confidence)
             for text, polygon, confidence in zip(

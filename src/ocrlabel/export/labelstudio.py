@@ -207,12 +207,12 @@ def _words(
     labels: dict[str, str] = {}
     texts: dict[str, str] = {}
     for result in results:
-        if "value" not in result or "original_width" not in result:
-            continue  # a choice or a relation: nothing about a region
-        region, value = str(result["id"]), result["value"]
+        if "value" not in result:
+            continue  # a relation
+        region, value = str(result.get("id")), result["value"]
         if "points" in value or {"x", "y", "width", "height"} <= value.keys():
             polygons.setdefault(region, _polygon(result, value))
-        else:
+        elif "text" in value or "original_width" in result:  # else a choice about the page
             foreign.setdefault(region, str(result.get("type", "region")))
         for key in _LABELS:
             if value.get(key):

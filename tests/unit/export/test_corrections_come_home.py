@@ -9,6 +9,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -308,6 +310,20 @@ def test_a_choice_about_the_page_or_a_word_is_no_region_and_no_word(tmp_path):
     assert (merge.passed_over, merge.words) == ({}, {})
 
 
+def test_a_text_without_a_place_is_the_text_of_the_region_with_its_id(tmp_path):
+    table = [two_words()]
+
+    def as_an_sdk_writes_it(result):
+        for each in result:
+            if each["type"] == "textarea":
+                each["value"] = {"text": each["value"]["text"]}
+                del each["original_width"], each["original_height"]
+
+    path = submitted(sent(table, "labelstudio", tmp_path / "ls"), as_an_sdk_writes_it)
+    merge, _ = home(table, "labelstudio", path)
+    assert (merge.words, merge.passed_over) == ({}, {})
+
+
 def test_a_page_that_comes_back_empty_is_told_with_what_it_had(tmp_path):
     table = [two_words(), two_words("b.jpg")]
     path = submitted(sent(table, "labelstudio", tmp_path / "ls"), lambda result: result.clear())
@@ -443,6 +459,22 @@ def test_words_that_a_filter_dropped_come_back_as_text(tmp_path):
     assert merge.words["added"] == 2
 
 
+def test_a_class_or_text_that_a_person_changes_there_is_theirs(tmp_path):
+    def corrected_there(result):
+        first, text = result[0], result[1]
+        first["value"]["polygonlabels"] = ["price"]
+        result[-1]["value"]["text"] = ["HM"]
+        assert text["value"]["text"] == ["sure?"]
+
+    path = submitted(sent([doubtful()], "labelstudio", tmp_path / "ls"), corrected_there)
+    merge, (page,) = home([doubtful()], "labelstudio", path)
+    assert page.classes == ("price", "total", "text")
+    assert [(each.text, each.confidence) for each in page.words] == [
+        ("sure?", None), ("12", 0.9), ("HM", None)
+    ]  # fmt: skip
+    assert merge.words == {"of another class": 1, "with another text": 1}
+
+
 def test_until_a_person_has_seen_it_a_word_stays_uncertain(tmp_path):
     table = [doubtful()]
     for name in ("coco", "paddleocr", "hf"):
@@ -459,6 +491,17 @@ def test_a_page_that_ppocrlabel_calls_confirmed_is_reviewed(tmp_path):
     saved = (folder / "Label.txt").stat().st_mtime
     assert first.reviewed_at is not None
     assert first.reviewed_at.timestamp() == pytest.approx(saved)
+
+
+def test_confidences_that_pandas_lost_are_the_tables(tmp_path):
+    table = [row("a.jpg", [word(confidence=None), word("x", (10, 50))])]
+    (path,) = sent(table, "hf", tmp_path).rglob("*.parquet")
+    records = pq.read_table(path)
+    at = records.schema.get_field_index("confidences")
+    lost = pa.array([[math.nan, 0.9]], pa.list_(pa.float64()))
+    pq.write_table(records.set_column(at, "confidences", lost), path)
+    merge, back = home(table, "hf", tmp_path)
+    assert (back, merge.words) == (table, {})
 
 
 def test_where_a_tool_says_nothing_the_person_may(tmp_path):
