@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 
 class Keywords(TypedDict, total=False):
@@ -67,8 +67,9 @@ def files() -> dict[str, str]:
 def keywords() -> str:
     """The TypedDict that makes mypy find a typo."""
     fields = [f"    {one.name}: {_python(one)}\n" for one in options_of(Front.PYTHON).values()]
-    # `output` has a default of its own there, and stands in the signature
-    return _KEYWORDS + "".join(line for line in fields if not line.startswith("    output:"))
+    # both are more in Python, and stand in the signature
+    own = ("    engine:", "    output:")
+    return _KEYWORDS + "".join(line for line in fields if not line.startswith(own))
 
 
 def _python(one: Described) -> str:

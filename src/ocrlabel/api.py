@@ -15,10 +15,12 @@ from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.progress import display_for
 from ocrlabel.cli.run import write_report_at_end
 from ocrlabel.cli.settings import from_environment
-from ocrlabel.cli.wiring import label_dataset, place_of
+from ocrlabel.cli.wiring import Chosen, label_dataset, place_of
+from ocrlabel.engine import Engine
+from ocrlabel.engines.plugins import checked
 from ocrlabel.errors import ConfigError
 from ocrlabel.keywords import Keywords
-from ocrlabel.options import Front, Options, described
+from ocrlabel.options import EngineName, Front, Options, described
 
 T = TypeVar("T")
 
@@ -54,24 +56,30 @@ class LabelResult:
 def label(
     source: str | Path,
     *,
+    engine: EngineName | Engine | None = None,
     output: str | Path = "labels.parquet",
     progress: bool = True,
     **options: Unpack[Keywords],
 ) -> LabelResult:
     """Label a dataset, or go on with it. Works in a notebook too, where a loop runs already.
 
-    source: a folder, a glob, an image, a table, or s3://... . options: those of `ocrlabel run`
-    (engine="rapidocr", max_cost=5.0, image_root=("data/",), sample=20, ...); docs/options.md.
+    source: a folder, a glob, an image, a table, or s3://... . engine: a name ("rapidocr"), or an
+    object of one's own (`ocrlabel.engine`): it runs in this process, so that a crash of it is the
+    process's. options: those of `ocrlabel run` (max_cost=5.0, image_root=("data/",), sample=20,
+    ...); docs/options.md.
     Raises OcrLabelError: ConfigError for what can be mended, Interrupted, BudgetReached and
     EngineUnusable for a run that stopped early with everything saved; the same call goes on.
     Rows that failed do not raise: look at `failed` and `failures`.
     """
-    return _outside_any_loop(label_async(source, output=output, progress=progress, **options))
+    return _outside_any_loop(
+        label_async(source, engine=engine, output=output, progress=progress, **options)
+    )
 
 
 async def label_async(
     source: str | Path,
     *,
+    engine: EngineName | Engine | None = None,
     output: str | Path = "labels.parquet",
     progress: bool = True,
     **options: Unpack[Keywords],
@@ -81,17 +89,22 @@ async def label_async(
         if name in described() and (why := described()[name].option.lacks.get(Front.PYTHON)):
             raise ConfigError(f"{name} is no keyword of ocrlabel.label: {why}")
     keys = from_environment()
-    chosen = Options.of(
+    of_ones_own = None
+    if engine is not None and not isinstance(engine, str):
+        made = checked(engine)
+        of_ones_own = Chosen(made, f"engine {made.name} (as given)")
+    wanted = Options.of(
         keys.variables,
         front=Front.PYTHON,
+        engine=engine if of_ones_own is None else None,
         output=str(output),
         log=None if progress else "quiet",
         **options,
     )
-    place = place_of(str(source), chosen, keys)
-    with display_for(chosen.log, clocks.boot_s, clocks.wall_s, sys.stderr) as display:
-        done = await label_dataset(str(source), place, chosen, keys, display)
-        report_at = await write_report_at_end(str(source), done, chosen, display)
+    place = place_of(str(source), wanted, keys)
+    with display_for(wanted.log, clocks.boot_s, clocks.wall_s, sys.stderr) as display:
+        done = await label_dataset(str(source), place, wanted, keys, display, chosen=of_ones_own)
+        report_at = await write_report_at_end(str(source), done, wanted, display)
     record = done.result.record.as_json()
     return LabelResult(
         rows=record["rows"],

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 
 class Keywords(TypedDict, total=False):
     """Options of a run, as docs/options.md tells them; None is as if it were not given."""
 
     dataset_name: str | None
-    engine: Literal["auto", "upstage", "rapidocr", "tesseract", "scripted"] | None
+    engine_option: Sequence[str] | str | None
     image_root: Sequence[str] | str | None
     image_column: str | None
     id_column: str | None

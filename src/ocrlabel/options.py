@@ -6,6 +6,7 @@ workflow, and docs/options.md. Pydantic checks the values, and is imported when 
 importing it would take half as long again as all of `ocrlabel --help`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, replace
 from dataclasses import fields as dataclass_fields
@@ -132,6 +133,15 @@ def listed(value: Any) -> Any:
     return value
 
 
+def pairs(value: Any) -> Any:
+    """What is written a=b,c=d; a comma that no name and `=` follow is part of a value."""
+    if isinstance(value, str):
+        value = re.split(r",(?=[^,=]+=)", value) if value.strip() else ()
+    if wrong := [one for one in value if "=" not in one.lstrip("=")]:
+        raise ValueError(f"write key=value, not {wrong[0]!r}")
+    return tuple(value)
+
+
 def seconds(value: Any) -> Any:
     """Seconds in "90", "90s", "15m" or "6h"."""
     if not isinstance(value, str):
@@ -220,13 +230,22 @@ class Options:
         Option("Where the labels table goes: labels.parquet, or s3://...", OUT, lacks=_IN_A_BUCKET),
     ] = None
     engine: Annotated[
-        EngineName,
+        str,
         Option(
-            "Who reads; `auto` is upstage where there is a key, else rapidocr.",
+            "Who reads: upstage, rapidocr, tesseract, scripted, or what `ocrlabel engines` lists;"
+            " `auto` is upstage where there is a key, else rapidocr.",
             in_a_job=get_args(JobEngine),
             form=FormField("Engine (rapidocr and tesseract need the image local)", 5),
         ),
     ] = "auto"
+    engine_option: Annotated[
+        tuple[str, ...],
+        Option(
+            "key=value for an engine of an installed package; may be given more than once.",
+            read=pairs,
+            lacks=_lacking("the images of the cloud hold ocrlabel's own engines", *JOBS),
+        ),
+    ] = ()
     image_root: Annotated[
         tuple[str, ...],
         Option(
@@ -396,6 +415,11 @@ class Options:
 
     job: str = ""
     lifted: frozenset[str] = frozenset()
+
+    @property
+    def engine_options(self) -> dict[str, str]:
+        """What --engine-option says, by its keys."""
+        return dict(one.split("=", 1) for one in self.engine_option)
 
     @classmethod
     def of(

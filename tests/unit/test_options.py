@@ -36,6 +36,7 @@ WRITTEN = {
     "output_s3_key": ("out/x.parquet", "out/x.parquet"),
     "output": ("x.parquet", "x.parquet"),
     "engine": ("rapidocr", "rapidocr"),
+    "engine_option": ("url=http://a/?b=c,d", ("url=http://a/?b=c,d",)),
     "image_root": ("s3://other/pages", ("s3://other/pages",)),
     "image_column": ("scan of", "scan of"),
     "id_column": ("key; $(id)", "key; $(id)"),
@@ -73,7 +74,7 @@ IN_A_BUCKET = {"s3_bucket", "input_s3_key", "output_s3_key"}
 TUNING = {"image_deadline_s", "grace_s", "lease_s", "send_within_s", "request_timeout_s"} | {
     *("page_timeout_s", "latency")
 }
-NOT_IN_A_JOB = {"output", "reuse_from", "deadline"} | TUNING
+NOT_IN_A_JOB = {"output", "reuse_from", "deadline", "engine_option"} | TUNING
 EXCEPTIONS = {
     Front.RUN: IN_A_BUCKET | TUNING | {"dataset_name", "resume"},
     Front.RUNNER: NOT_IN_A_JOB,
@@ -217,7 +218,7 @@ def test_a_form_hands_every_field_on_and_has_no_more_than_github_allows():
 @of(Front.PYTHON)
 def test_every_option_is_a_keyword(name):
     text, value = WRITTEN[name]
-    assert name in Keywords.__annotations__ or name == "output"
+    assert name in Keywords.__annotations__ or name in {"engine", "output"}
     assert getattr(Options.of({}, **{name: value}), name) == value
     if str in get_args(get_type_hints(Keywords).get(name)):
         assert getattr(Options.of({}, **{name: text}), name) == value
@@ -321,3 +322,23 @@ def test_a_number_of_all_runs_stands_in_one_place(number):
     sources = sorted((ROOT / "src").rglob("*.py"))
     holders = [path.name for path in sources if number in path.read_text(encoding="utf-8")]
     assert holders == ["options.py"]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("", {}),
+        ("language=ko", {"language": "ko"}),
+        ("languages=ko,ja,url=http://a/?b=c", {"languages": "ko,ja", "url": "http://a/?b=c"}),
+        ("empty=", {"empty": ""}),
+    ],
+)
+def test_options_of_an_engine_are_keys_and_values(text, read):
+    assert Options.of({"OCRLABEL_ENGINE_OPTION": text}).engine_options == read
+
+
+@pytest.mark.parametrize("text", ["language", "=ko", "a=b,"])
+def test_an_option_of_an_engine_without_a_key_is_refused(text):
+    given = (text,) if text != "a=b," else ("a=b", "")
+    with pytest.raises(ConfigError, match="write key=value"):
+        Options.of({}, engine_option=given)

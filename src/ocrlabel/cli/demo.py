@@ -6,18 +6,18 @@ import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from ocrlabel.cli.settings import Seed, option
-from ocrlabel.options import EngineName
 from ocrlabel.wording import counted, percent
 
 if TYPE_CHECKING:
     from ocrlabel import LabelResult
     from ocrlabel.demo.demo_pages import DemoFolder
     from ocrlabel.demo.measure import Found
+    from ocrlabel.options import EngineName
 
 
 def demo(
@@ -25,7 +25,7 @@ def demo(
         Path, typer.Argument(help="Where images, truth and labels go.", file_okay=False)
     ] = Path("demo"),
     *,
-    engine: Annotated[EngineName, option("engine")] = "rapidocr",
+    engine: Annotated[str, option("engine")] = "rapidocr",
     seed: Seed = 0,
 ) -> None:
     """Draw some pages, label them, and say how much was read right.
@@ -47,7 +47,8 @@ def demo(
     words = sum(len(page.words) for page in written.truth.values())
     drawn = counted(len(written.kinds), "document"), counted(len(written.truth), "page")
     print(f"{', '.join(drawn)}, {counted(words, 'word')}\n")
-    result = label(written.images, engine=engine, output=folder / "labels.parquet")
+    chosen = cast("EngineName", engine)  # or of a package: the run will tell
+    result = label(written.images, engine=chosen, output=folder / "labels.parquet")
     print()
     _show(_found_by_kind(written, result.labels_path))
     _show_places(folder, written, result)

@@ -9,6 +9,7 @@ import typer
 from ocrlabel.cli import (
     aws,
     demo,
+    engines,
     export,
     fake_upstage,
     push,
@@ -40,6 +41,7 @@ _PANELS: dict[str, dict[str, Command]] = {
         "set": status.set_live,
         "push": push.push,
         "demo": demo.demo,
+        "engines": engines.engines,
     },
     "Look and measure": {
         "report": report.report,

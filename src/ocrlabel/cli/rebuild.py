@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.settings import option, taking
 from ocrlabel.options import WHAT, Front
+
+if TYPE_CHECKING:
+    from ocrlabel.pipeline.merge.merge import Change
 
 _Source = Annotated[str, typer.Argument(help="The input of the run, as given to `run`.")]
 
@@ -58,6 +61,7 @@ def reparse(
     output: Annotated[str | None, option("output")] = None,
     image_column: Annotated[str | None, option("image_column")] = None,
     id_column: Annotated[str | None, option("id_column")] = None,
+    engine_option: Annotated[list[str] | None, option("engine_option")] = None,
 ) -> None:
     """Make the labels again from the raw answers in the checkpoints; nothing is sent or paid.
 
@@ -67,19 +71,27 @@ def reparse(
     """
     from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.wiring import merge_place, place_of
-    from ocrlabel.engines.upstage_answer import read_answer
+    from ocrlabel.engines.plugins import parser_of
     from ocrlabel.options import Options
     from ocrlabel.pipeline.merge.merge import reparsed
 
     keys = from_environment()
     options = Options.of(
-        keys.variables, output=output, image_column=image_column, id_column=id_column
+        keys.variables,
+        output=output,
+        image_column=image_column,
+        id_column=id_column,
+        engine_option=engine_option or None,
     )
     place = place_of(source, options, keys)
-    change, unreadable = reparsed(read_answer)
+    unreadable: list[str] = []
+
+    def change(engine: str) -> Change:
+        return reparsed(parser_of(engine, options.engine_options), unreadable)
+
     result = run_async(merge_place(source, place, options, keys, change=change))
     print(f"labels table    {place.shown(result.labels_key)}")
     print(f"rows            {result.record.labelled:,} labelled")
-    if unreadable := list(dict.fromkeys(unreadable)):
-        shown = ", ".join(unreadable[:5])
-        print(f"left as it was  {len(unreadable):,} answers that could not be read: {shown}")
+    if left := list(dict.fromkeys(unreadable)):
+        shown = ", ".join(left[:5])
+        print(f"left as it was  {len(left):,} answers that could not be read: {shown}")

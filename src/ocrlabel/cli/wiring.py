@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ocrlabel.cli import clocks
 from ocrlabel.cli.settings import Keys
 from ocrlabel.engine import Engine
 from ocrlabel.errors import ConfigError, Interrupted
-from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Options
+from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, EngineName, Options
 from ocrlabel.pipeline.events import Event, Started
 from ocrlabel.pipeline.merge.merge import Change, merge_again
 from ocrlabel.pipeline.merge.partial import write_partial
@@ -179,6 +179,8 @@ def choose_engine(options: Options, keys: Keys) -> Chosen:
     if name == "auto":
         name = "upstage" if has_key or keys.get("AWS_SECRET_ARN") else "rapidocr"
         why = "a key is in the environment" if name == "upstage" else "no UPSTAGE_API_KEY is set"
+    if options.engine_option and name in get_args(EngineName):
+        raise ConfigError(f"--engine-option is for engines of other packages; {name} takes none")
     match name:
         case "upstage":
             at = f" at {base}" if (base := keys.get("UPSTAGE_BASE_URL")) else ""
@@ -193,12 +195,16 @@ def choose_engine(options: Options, keys: Keys) -> Chosen:
             from ocrlabel.engines.tesseract import tesseract
 
             engine = tesseract(parallel=options.processes, page_timeout_s=options.page_timeout_s)
-        case _:
+        case "scripted":
             from ocrlabel.engines.scripted import Scripted
 
             engine = Scripted(
                 latency_s=options.latency, keep_asked=False, parallel=options.processes or 8
             )
+        case _:
+            from ocrlabel.engines.plugins import load
+
+            engine = load(name, options.engine_options)
     return Chosen(engine, f"engine {name} ({why})")
 
 
@@ -255,9 +261,9 @@ async def merge_place(
     keys: Keys,
     *,
     partial: bool = False,
-    change: Change | None = None,
+    change: Callable[[str], Change] | None = None,
 ) -> Result:
-    """Write the tables of a place again, whole or partial."""
+    """Write the tables of a place again, whole or partial. change: by the name of its engine."""
     layout = place.layout
     run_there = await find_run(make_runtime(place.store, lambda _: None), layout)
     if run_there is None:
@@ -271,17 +277,20 @@ async def merge_place(
                 f" {counted(plan.rows, 'row')} then, {counted(dataset.rows, 'row')} here\n"
                 "  bring the input back as it was, or name that one"
             )
-        price_usd = options.price_per_page if plan.engine == "upstage" else 0.0
+        before = await read_record(run_there)
+        price_usd = before.price_per_page_usd if before is not None else 0.0
+        if plan.engine == "upstage":
+            price_usd = options.price_per_page
         run_there = replace(run_there, options=options, price_per_page_usd=price_usd)
         with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as scratch:
             if partial:
-                before = await read_record(run_there)
                 reason = before.reason if before is not None else ""
                 record = await write_partial(run_there, dataset, Path(scratch), reason=reason)
                 return Result(
                     record, layout.partial_labels_key, layout.partial_failures_key, partial=True
                 )
-            record = await merge_again(run_there, Path(scratch), change)
+            change_it = change and change(plan.engine)
+            record = await merge_again(run_there, Path(scratch), change_it)
     finally:
         dataset.close()
     return Result(record, layout.labels_key, layout.failures_key)

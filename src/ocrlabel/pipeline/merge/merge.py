@@ -325,12 +325,11 @@ async def merge_again(run: Run, scratch: Path, change: Change | None = None) -> 
     return await publish(run.round(), scratch, change=change)
 
 
-def reparsed(parse: Callable[[bytes, Document], Answer]) -> tuple[Change, list[str]]:
-    """A change that reads every raw answer again, and the ids of those that it could not read.
+def reparsed(parse: Callable[[bytes, Document], Answer], unreadable: list[str]) -> Change:
+    """A change that reads every raw answer again.
 
-    parse: the engine's; raises BadAnswer.
+    parse: the engine's; raises BadAnswer. unreadable: gets the ids of those that it could not read.
     """
-    unreadable: list[str] = []
 
     def again(row: Settled) -> Settled:
         outcome = row.outcome
@@ -345,4 +344,4 @@ def reparsed(parse: Callable[[bytes, Document], Answer]) -> tuple[Change, list[s
         label = replace(outcome, pages=answer.pages, model_version=answer.model_version)
         return Settled(row.ref, label)
 
-    return (lambda rows: list(map(again, rows))), unreadable
+    return lambda rows: list(map(again, rows))

@@ -193,8 +193,9 @@ class Exchange:
         except ImageError as error:
             self.pool.failed(slot)
             self._alive()
+            bad = error.failure is FailureClass.BAD_ANSWER  # answered, by an engine that broke
             attempt = sent.ended(
-                AttemptResult.REJECTED,
+                AttemptResult.BAD_ANSWER if bad else AttemptResult.REJECTED,
                 status=error.status,
                 message=error.message,
                 billed_pages=error.billed_pages,

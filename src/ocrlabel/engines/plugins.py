@@ -1,0 +1,368 @@
+"""Engines by name: ours, those of other packages, and what an engine of others is held to.
+
+A package brings one by an entry point of the group `ocrlabel.engines`, whose object is called with
+the options of `--engine-option` as keywords. All are listed by their packages' metadata; only the
+one that is named is imported. An engine of others runs in this process, behind `Checked`: it cannot
+end a run by an error of its own, and an answer that is none never reaches a table.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from numbers import Integral, Real
+from typing import Any, cast
+
+from ocrlabel.engine import (
+    VERSION,
+    Answer,
+    BadAnswer,
+    ConfigError,
+    Document,
+    Engine,
+    FailureClass,
+    ImageError,
+    KeyRefused,
+    Lane,
+    Page,
+    Rejected,
+    Unreadable,
+    Word,
+)
+from ocrlabel.engines.upstage_answer import read_answer
+from ocrlabel.errors import EngineUnusable, OcrLabelError
+from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, PRICE_DATE, PRICE_PER_PAGE_USD
+
+GROUP = "ocrlabel.engines"
+_FACTS = ("languages", "needs", "tried")
+_METHODS = ("start", "prepare", "recognise", "close")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_TOLD_BY_ITSELF = "ocrlabel engines NAME asks it"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a list of engines says of one. tried: whether it was ever run against its service.
+
+    languages, needs and tried are attributes that an engine may have, each a text.
+    """
+
+    name: str
+    package: str
+    price: str = _TOLD_BY_ITSELF
+    rate: str = ""
+    languages: str = ""
+    needs: str = ""
+    tried: str = ""
+
+
+_HERE = "no service"
+OURS = (
+    About(
+        "upstage",
+        "ocrlabel",
+        f"{PRICE_PER_PAGE_USD:g} USD a page without VAT ({PRICE_DATE})",
+        f"{DOCUMENTED_REQUESTS_PER_S:g} requests/s a key",
+        "Korean, English, Chinese, Japanese and others",
+        "UPSTAGE_API_KEY",
+        "no: against its recorded answers",
+    ),
+    About("rapidocr", "ocrlabel", "free", "", "English, Chinese", "the extra `local`", _HERE),
+    About(
+        "tesseract",
+        "ocrlabel",
+        "free",
+        "",
+        "what is installed of it; Korean and English first",
+        "the program tesseract",
+        _HERE,
+    ),
+    About("scripted", "ocrlabel", "free", "", "none: it makes words up", "", _HERE),
+)
+_OUR_NAMES = tuple(one.name for one in OURS)
+
+
+def listed() -> list[About]:
+    """Ours, then those of installed packages by name. Imports none of them."""
+    return [*OURS, *(About(one.name, _package(one)) for one in _found())]
+
+
+def about(engine: Checked, package: str) -> About:
+    """What an engine of another package says of itself."""
+    price = f"{engine.price_per_page_usd:g} USD a page" if engine.price_per_page_usd else "free"
+    rates = [f"{lane.requests_per_s:g} requests/s" for lane in engine.lanes if lane.requests_per_s]
+    return About(engine.name, package, price, ", ".join(rates), **engine.facts)
+
+
+def load(name: str, given: Mapping[str, str]) -> Checked:
+    """The engine of another package, made with these options. Raises ConfigError."""
+    found = [one for one in _found() if one.name == name]
+    if not found:
+        known = ", ".join(["auto", *_OUR_NAMES, *(one.name for one in _found())])
+        raise ConfigError(f"--engine {name}: there is no such engine; there are {known}")
+    if len({one.value for one in found}) > 1:
+        both = " and ".join(sorted({_package(one) for one in found}))
+        raise ConfigError(f"--engine {name}: {both} both bring it; uninstall one of them")
+    point, who = found[0], f"engine {name} of {_package(found[0])}"
+    try:
+        factory = point.load()
+    except Exception as error:
+        raise ConfigError(f"{who} cannot be imported: {_words(error)}") from error
+    try:
+        made = factory(**given)
+    except OcrLabelError:
+        raise
+    except TypeError as error:
+        raise ConfigError(f"{who} does not take {_taken(factory, given)}: {error}") from error
+    except Exception as error:
+        raise ConfigError(f"{who} cannot be made: {_words(error)}") from error
+    engine = checked(made, version=_package(point))
+    if engine.name != name:
+        raise ConfigError(f"{who} calls itself {engine.name!r}: the two names must be the same")
+    return engine
+
+
+def parser_of(name: str, given: Mapping[str, str]) -> Callable[[bytes, Document], Answer]:
+    """What makes pages of the answers that an engine left; ours of this machine leave none."""
+    return read_answer if name in _OUR_NAMES else load(name, given).parse
+
+
+def checked(engine: object, *, version: str = "") -> Checked:
+    """An engine of others, held to the contract. Raises ConfigError that says what it lacks.
+
+    version: what stands for it in every image's key, beside its own options.
+    """
+    kind = type(engine).__qualname__
+    if wrong := list(_wrong(engine)):
+        raise ConfigError(
+            f"{kind} is no engine (ocrlabel.engine, version {VERSION}):\n  " + "\n  ".join(wrong)
+        )
+    return Checked(cast("Engine", engine), version or str(getattr(engine, "version", "")))
+
+
+class Checked:
+    """An engine of others: whatever it does, the run sees an answer or an error of the contract."""
+
+    def __init__(self, engine: Engine, version: str) -> None:
+        self._engine = engine
+        self.name = engine.name
+        own = dict(engine.options)
+        self.options: Mapping[str, str] = own | ({"engine_version": version} if version else {})
+        self.price_per_page_usd = float(engine.price_per_page_usd)
+        self.max_pages = engine.max_pages
+        self.lanes = tuple(engine.lanes)
+        self.parallel = engine.parallel
+        self.request_timeout_s = float(engine.request_timeout_s)
+        self.notice = str(getattr(engine, "notice", ""))
+        self.facts = {one: str(getattr(engine, one, "")) for one in _FACTS}
+
+    async def start(self) -> None:
+        """As the engine does. Raises ConfigError."""
+        try:
+            await self._engine.start()
+        except OcrLabelError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"engine {self.name} does not start: {_words(error)}") from error
+
+    async def prepare(self, data: bytes) -> Document:
+        """As the engine does; any error of its own is this image's. Raises Unreadable."""
+        try:
+            document: Any = await self._engine.prepare(data)
+        except (ImageError, OcrLabelError):
+            raise
+        except Exception as error:
+            said = f"{self._broke('prepare')} raised {_words(error)}"
+            raise Unreadable(said, failure=FailureClass.CORRUPT) from error
+        if not isinstance(document, Document):
+            said = f"{self._broke('prepare')} gave {_kind(document)}, no Document"
+            raise Unreadable(said, failure=FailureClass.CORRUPT)
+        return document
+
+    async def recognise(self, document: Document, lane: str) -> Answer:
+        """As the engine does. An error that is none of the contract may have been billed."""
+        try:
+            answer = await self._engine.recognise(document, lane)
+        except (ImageError, KeyRefused, OcrLabelError):
+            raise
+        except Exception as error:
+            raise self._broken("recognise", f"raised {_words(error)}") from error
+        return self._whole(answer, "recognise")
+
+    def parse(self, raw: bytes, document: Document) -> Answer:
+        """As the engine does. Raises BadAnswer."""
+        try:
+            return self._whole(self._engine.parse(raw, document), "parse")
+        except BadAnswer:
+            raise
+        except Rejected as error:
+            raise BadAnswer(error.message) from error
+        except Exception as error:
+            raise BadAnswer(f"{self._broke('parse')} raised {_words(error)}") from error
+
+    async def close(self) -> None:
+        """As the engine does. Raises ConfigError."""
+        try:
+            await self._engine.close()
+        except OcrLabelError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"engine {self.name} does not close: {_words(error)}") from error
+
+    def _whole(self, answer: Any, method: str) -> Answer:
+        if not isinstance(answer, Answer):
+            raise self._broken(method, f"gave {_kind(answer)}, no Answer")
+        try:
+            return _plain(answer)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise self._broken(method, f"gave an Answer with {error}") from error
+
+    def _broken(self, method: str, how: str) -> ImageError:
+        """To be asked once more would cost as much, and bring the same; it may have been billed."""
+        said = f"{self._broke(method)} {how}"
+        return Rejected(said, failure=FailureClass.BAD_ANSWER, ends=EngineUnusable)
+
+    def _broke(self, method: str) -> str:
+        return f"engine {self.name} broke its contract: {method}"
+
+
+def _wrong(engine: object) -> Iterator[str]:
+    """What an object lacks to be an engine."""
+    for name, is_good, wanted in _MEMBERS:
+        value = getattr(engine, name, _ABSENT)
+        if value is _ABSENT:
+            yield f"{name} is missing: {wanted}"
+        elif not is_good(value):
+            yield f"{name} is {value!r}: {wanted}"[:300]
+    if getattr(engine, "name", "") in {*_OUR_NAMES, "auto"}:
+        yield "name is that of an engine of ocrlabel's own"
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(text, str) for pair in value.items() for text in pair
+    )
+
+
+def _are_lanes(value: Any) -> bool:
+    if not isinstance(value, tuple | list) or not all(isinstance(one, Lane) for one in value):
+        return False
+    return 0 < len(value) == len({one.name for one in value})
+
+
+def _is_number(value: Any, least: float = -math.inf) -> bool:
+    return isinstance(value, Real) and math.isfinite(value) and float(value) >= least
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
+
+
+_ABSENT = object()
+_MEMBERS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    (
+        "name",
+        lambda value: isinstance(value, str) and bool(_NAME.fullmatch(value)),
+        "a text of lower-case letters, digits, `-`, `_` and `.`",
+    ),
+    ("options", _are_texts, "a mapping of texts to texts"),
+    (
+        "price_per_page_usd",
+        lambda value: _is_number(value, 0.0),
+        "US dollars a page, 0 where it costs nothing: no budget holds without it",
+    ),
+    ("max_pages", _is_count, "the most pages that one request can be billed for"),
+    ("lanes", _are_lanes, "a tuple of at least one Lane, each of its own name"),
+    (
+        "parallel",
+        lambda value: value is None or _is_count(value),
+        "how many images it reads at once, or None",
+    ),
+    (
+        "request_timeout_s",
+        lambda value: _is_number(value) and value > 0,
+        "seconds after which no answer can come any more",
+    ),
+    *((name, inspect.iscoroutinefunction, "an `async def`") for name in _METHODS),
+    (
+        "parse",
+        lambda value: callable(value) and not inspect.iscoroutinefunction(value),
+        "a plain `def`",
+    ),
+)
+
+
+def _plain(answer: Any) -> Answer:
+    """The same answer in plain numbers. Raises ValueError, TypeError or AttributeError."""
+    if not isinstance(answer.raw, bytes):
+        raise TypeError(f"raw as {_kind(answer.raw)}, not bytes")
+    if not isinstance(answer.billed_pages, Integral) or answer.billed_pages < 0:
+        raise ValueError(f"billed_pages {answer.billed_pages!r}")
+    if not answer.pages:
+        raise ValueError("no page")
+    return Answer(
+        tuple(_plain_page(number, page) for number, page in enumerate(answer.pages, 1)),
+        str(answer.model_version),
+        int(answer.billed_pages),
+        answer.raw,
+        answer.status,
+    )
+
+
+def _plain_page(number: int, page: Any) -> Page:
+    if page.number != number or not (_is_count(page.width_px) and _is_count(page.height_px)):
+        size = f"{page.width_px!r} x {page.height_px!r} px"
+        raise ValueError(f"page {page.number!r} of {size} in place {number}")
+    return Page(
+        number,
+        int(page.width_px),
+        int(page.height_px),
+        tuple(_plain_word(number, word) for word in page.words),
+        _share(page.confidence),
+    )
+
+
+def _plain_word(number: int, word: Any) -> Word:
+    polygon = tuple((float(x), float(y)) for x, y in word.polygon)
+    if not isinstance(word.text, str) or len(polygon) < 3:
+        raise ValueError(f"on page {number} {word!r}, no text with three corners or more"[:300])
+    if not all(math.isfinite(value) for corner in polygon for value in corner):
+        raise ValueError(f"on page {number} a corner that is nowhere: {word!r}"[:300])
+    return Word(word.text, polygon, _share(word.confidence))
+
+
+def _share(confidence: float | None) -> float | None:
+    if confidence is None:
+        return None
+    if not 0 <= confidence <= 1:
+        raise ValueError(f"a confidence of {confidence!r}: it is 0..1, or None")
+    return float(confidence)
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _taken(factory: Any, given: Mapping[str, str]) -> str:
+    said = ", ".join(f"--engine-option {name}=..." for name in given) or "no --engine-option"
+    try:
+        return f"{said}: it takes {inspect.signature(factory)}"
+    except (TypeError, ValueError):
+        return said
+
+
+def _found() -> list[EntryPoint]:
+    found = {(one.name, one.value): one for one in entry_points(group=GROUP)}
+    return [one for (name, _), one in sorted(found.items()) if name not in _OUR_NAMES]
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value

@@ -1,0 +1,256 @@
+"""The door for engines of others: what is let in, and what it may do inside."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import ocrlabel
+from ocrlabel.dataset.labels_table import read_labels
+from ocrlabel.engine import (
+    Answer,
+    BadAnswer,
+    ConfigError,
+    Document,
+    FailureClass,
+    Lane,
+    Page,
+    Rejected,
+    Unreadable,
+    Word,
+)
+from ocrlabel.engines.plugins import checked
+from ocrlabel.errors import EngineUnusable
+from tests.support.drawn import drawn, encoded
+
+IMAGE = encoded(drawn("by somebody else"))
+BOX = ((0, 0), (9, 0), (9, 5), (0, 5))
+
+
+class Own:
+    """An engine of a user: one word a page."""
+
+    name = "own"
+    options = {"model": "7"}  # noqa: RUF012 -- as a user would write it
+    price_per_page_usd = 0.0
+    max_pages = 3
+    lanes = (Lane("here"),)
+    parallel = 2
+    request_timeout_s = 5.0
+
+    def __init__(self, does=None):
+        self.does = does
+
+    async def start(self): ...
+
+    async def prepare(self, data):
+        return Document(data, "png", 1, ((640, 200),))
+
+    async def recognise(self, document, lane):
+        return self.does() if self.does else self.parse(b"word", document)
+
+    def parse(self, raw, document):
+        return page_of(Word(raw.decode(), BOX, 0.5))
+
+    async def close(self): ...
+
+
+def page_of(*words, number=1, width_px=640):
+    return Answer((Page(number, width_px, 200, words),), "own 7")
+
+
+def without(name):
+    class Lacking(Own):
+        def __getattribute__(self, asked):
+            if asked == name:
+                raise AttributeError(asked)
+            return super().__getattribute__(asked)
+
+    return Lacking()
+
+
+def with_(**members):
+    engine = Own()
+    vars(engine).update(members)
+    return engine
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "name",
+        "options",
+        "price_per_page_usd",
+        "max_pages",
+        "lanes",
+        "parallel",
+        "request_timeout_s",
+        "start",
+        "prepare",
+        "recognise",
+        "parse",
+        "close",
+    ],
+)
+def test_what_lacks_a_member_is_no_engine_and_the_sentence_names_it(member):
+    with pytest.raises(ConfigError, match=rf"Lacking is no engine(.|\n)*{member} is missing"):
+        checked(without(member))
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("name", "upstage"),
+        ("name", "auto"),
+        ("name", "With Blank"),
+        ("name", 7),
+        ("options", {"model": 7}),
+        ("options", None),
+        ("price_per_page_usd", None),
+        ("price_per_page_usd", -0.1),
+        ("price_per_page_usd", math.nan),
+        ("max_pages", 0),
+        ("max_pages", None),
+        ("lanes", ()),
+        ("lanes", ("key",)),
+        ("lanes", (Lane("a"), Lane("a"))),
+        ("parallel", 0),
+        ("request_timeout_s", 0),
+        ("recognise", lambda document, lane: None),
+        ("parse", "a text"),
+    ],
+)
+def test_a_member_that_breaks_the_contract_is_named(member, value):
+    with pytest.raises(ConfigError, match=f"\n  {member} is"):
+        checked(with_(**{member: value}))
+
+
+def recognised(does):
+    engine = checked(Own(does))
+    return asyncio.run(engine.recognise(Document(b"", "png", 1, ((640, 200),)), "here"))
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    corners = np.array(BOX, dtype=np.float32)
+    answer = recognised(
+        lambda: page_of(Word("a", corners, np.float32(0.5)), width_px=np.int64(640))
+    )
+    (page,) = answer.pages
+    assert page == Page(1, 640, 200, (Word("a", BOX, 0.5),))
+    assert {type(value) for corner in page.words[0].polygon for value in corner} == {float}
+    assert type(page.width_px) is int
+    assert type(page.words[0].confidence) is float
+
+
+@pytest.mark.parametrize(
+    ("gives", "said"),
+    [
+        (lambda: None, "gave nothing, no Answer"),
+        (lambda: [Word("a", BOX, 0.5)], "gave a list, no Answer"),
+        (lambda: Answer((), "own 7"), "no page"),
+        (lambda: page_of(number=2), "page 2"),
+        (lambda: page_of(width_px=0), "0 x 200 px"),
+        (lambda: page_of(Word("a", ((0, 0), (1, 1)), 0.5)), "three corners"),
+        (lambda: page_of(Word("a", (0, 0, 1, 1), 0.5)), "an Answer with"),
+        (lambda: page_of(Word(None, BOX, 0.5)), "no text"),
+        (lambda: page_of(Word("a", ((0, 0), (1, 0), (1, math.inf)), 0.5)), "nowhere"),
+        (lambda: page_of(Word("a", BOX, 93.5)), "confidence of 93.5"),
+        (lambda: page_of(Word("a", BOX, math.nan)), "confidence of nan"),
+        (lambda: Answer((Page(1, 9, 9),), "own 7", -1), "billed_pages -1"),
+        (lambda: Answer((Page(1, 9, 9),), "own 7", 0, "text"), "raw as a str"),
+        (lambda: 1 / 0, "recognise raised ZeroDivisionError"),
+    ],
+)
+def test_an_answer_that_is_none_fails_its_image_with_the_engines_name(gives, said):
+    with pytest.raises(Rejected, match="engine own broke its contract: recognise") as refused:
+        recognised(gives)
+    assert said in refused.value.message
+    assert refused.value.failure is FailureClass.BAD_ANSWER
+    assert refused.value.ends is EngineUnusable
+
+
+def test_what_it_makes_of_a_kept_answer_is_an_answer_or_a_bad_one():
+    engine, document = checked(Own()), Document(b"", "png", 1, ((640, 200),))
+    assert engine.parse(b"word", document) == page_of(Word("word", BOX, 0.5))
+    for breaks in (lambda raw, document: None, lambda raw, document: 1 / 0):
+        with pytest.raises(BadAnswer, match="engine own broke its contract: parse"):
+            checked(with_(parse=breaks)).parse(b"word", document)
+
+
+def test_an_error_of_the_contract_passes_as_it_is():
+    def refuses():
+        raise Rejected("too dark")
+
+    with pytest.raises(Rejected, match=r"^too dark$"):
+        recognised(refuses)
+
+
+def test_an_image_that_it_falls_over_is_an_unreadable_image():
+    async def prepare(data):
+        raise KeyError("exif")
+
+    engine = checked(with_(prepare=prepare))
+    with pytest.raises(Unreadable, match="engine own broke its contract: prepare raised KeyError"):
+        asyncio.run(engine.prepare(b""))
+
+
+def test_its_version_stands_in_every_images_key_beside_its_options():
+    assert checked(Own()).options == {"model": "7"}
+    assert checked(Own(), version="own 2").options == {"model": "7", "engine_version": "own 2"}
+    assert checked(with_(version="3")).options["engine_version"] == "3"
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(4):
+        (folder / f"{number}.png").write_bytes(encoded(drawn(f"page {number}")))
+    return folder
+
+
+def label(images, engine, **more):
+    output = images.parent / "labels.parquet"
+    return ocrlabel.label(images, engine=engine, output=output, progress=False, **more)
+
+
+def test_an_object_labels_from_python(images):
+    result = label(images, Own())
+    assert (result.labelled, result.failed) == (4, 0)
+    rows = list(read_labels(result.labels_path))
+    assert {(row.engine, *(word.text for word in row.words)) for row in rows} == {("own", "word")}
+
+
+def test_one_page_that_breaks_it_fails_with_its_name_and_the_run_goes_on(images):
+    calls = iter(range(100))
+    result = label(images, Own(lambda: page_of() if next(calls) < 2 else 1 / 0), max_failures=1)
+    assert result.labelled == 2
+    assert result.failures == {"bad_answer": 2}
+
+
+def test_where_it_never_answers_the_run_ends_with_its_name(images):
+    with pytest.raises(EngineUnusable, match="engine own broke its contract"):
+        label(images, Own(lambda: 1 / 0))
+
+
+def test_what_is_no_engine_is_refused_before_anything_is_written(images):
+    with pytest.raises(ConfigError, match="SimpleNamespace is no engine"):
+        label(images, SimpleNamespace(name="half"))
+    assert [path.name for path in images.parent.iterdir()] == ["images"]
+
+
+def test_a_name_that_nobody_brings_is_refused_with_those_that_there_are(images):
+    with pytest.raises(ConfigError, match="no such engine; there are auto, upstage, rapidocr"):
+        label(images, "upstaeg")
+
+
+def test_the_door_is_light():
+    code = "import sys, ocrlabel.engine; print({'pyarrow', 'httpx2', 'numpy'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
