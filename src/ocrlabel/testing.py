@@ -241,7 +241,8 @@ def _judged(reply: Reply, kind: type[Exception] | None, error: Exception | None)
     elif not isinstance(error, kind):
         yield f"{error!r}, not {kind.__name__}"
     elif isinstance(error, Unavailable):
-        if not error.sent:
+        # a login page comes from something before the service
+        if not error.sent and (reply.status >= 500 or reply.body != _HTML):
             yield "sent=False, and the service had the whole request"
         if "Retry-After" in reply.headers and error.retry_after_s != _RETRY_AFTER_S:
             yield f"retry_after_s is {error.retry_after_s}, not {_RETRY_AFTER_S}"

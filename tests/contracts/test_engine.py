@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Iterator
 from io import BytesIO
@@ -11,11 +12,15 @@ import pytest
 from PIL import Image
 
 from ocrlabel.engine import Answer, Engine
+from ocrlabel.engines.image_workers import ImagePreparer
 from ocrlabel.engines.rapidocr import rapid_ocr
 from ocrlabel.engines.scripted import Scripted
 from ocrlabel.engines.tesseract import tesseract
+from ocrlabel.engines.upstage import ACCEPTS, UpstageClient, UpstageEngine
+from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import Unreadable
 from ocrlabel.labels import FailureClass
+from ocrlabel.testing import Reply, Service, check, check_faults
 from tests.support.drawn import drawn, encoded
 
 TEXT = encoded(drawn("Invoice total 12.50", "paid in cash"))
@@ -134,4 +139,44 @@ def test_shapes_that_no_page_has_do_not_stop_it(running):
         assert (page.width_px, page.height_px) == size
         assert all(
             0 <= x <= size[0] and 0 <= y <= size[1] for w in page.words for x, y in w.polygon
+        )
+
+
+def upstage_at(service: Service) -> UpstageEngine:
+    client = UpstageClient(
+        parse_keys("up_key", pages_per_minute=None),
+        wall=lambda: 0.0,
+        clock=lambda: 0.0,
+        base_url=service.url,
+    )
+    return UpstageEngine(client, ImagePreparer(ACCEPTS, parallel=1))
+
+
+BOX = [{"x": 1, "y": 1}, {"x": 40, "y": 1}, {"x": 40, "y": 9}, {"x": 1, "y": 9}]
+WORD = {"id": 0, "text": "Invoice", "confidence": 0.9, "boundingBox": {"vertices": BOX}}
+PAGE = {"id": 0, "width": 640, "height": 200, "confidence": 0.9, "text": "", "words": [WORD]}
+ANSWER = {"modelVersion": "ocr-1", "numBilledPages": 1, "pages": [PAGE]}
+
+
+def refusal(status: int, **headers: str) -> Reply:
+    body = {"error": {"message": "no", "type": "request_error", "code": "refused"}}
+    return Reply(status, json.dumps(body).encode(), headers)
+
+
+def test_the_kit_for_engines_of_others_holds_for_ours():
+    check(Scripted, TEXT)
+    check(lambda: rapid_ocr(parallel=1), TEXT)
+    with Service(Reply(body=json.dumps(ANSWER).encode())) as service:
+        check(lambda: upstage_at(service), TEXT)
+
+
+def test_the_paid_engine_meets_the_kits_faults_with_one_request_each():
+    with Service(Reply(body=json.dumps(ANSWER).encode())) as service:
+        check_faults(
+            lambda: upstage_at(service),
+            TEXT,
+            service,
+            too_fast=[refusal(429), Reply(429, headers={"Retry-After": "7"})],
+            refuses_key=[refusal(401), refusal(403)],
+            refuses_image=[refusal(415), refusal(413)],
         )
