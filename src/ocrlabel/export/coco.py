@@ -26,7 +26,7 @@ from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
 from ocrlabel.export.formats import Correction
-from ocrlabel.export.geometry import box, signed_area, upright
+from ocrlabel.export.geometry import box, signed_area, turned, upright
 from ocrlabel.export.import_files import files, number, read_json, words_and_classes
 from ocrlabel.export.output_folder import JsonFile, dumps
 from ocrlabel.export.session import ExportSession, exporter
@@ -174,7 +174,10 @@ def _word(
         flat = [number(v) for v in segmentation[0]]
         polygon: Polygon = tuple(zip(flat[::2], flat[1::2], strict=True))
     elif bbox:
-        polygon = upright(*map(number, bbox))
+        left, top, width, height = map(number, bbox)
+        polygon = upright(left, top, width, height)
+        if angle := attributes.get("rotation"):  # CVAT's, of a rectangle about its middle
+            polygon = turned(polygon, number(angle), (left + width / 2, top + height / 2))
     else:
         return "shape without a place"
     # nothing is known of a confidence that an editor made a text of

@@ -21,6 +21,7 @@ import math
 import pickle
 import sqlite3
 import unicodedata
+from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -361,14 +362,18 @@ def _partners(
     """
     shapes = {n: (word.polygon, row.words[n].polygon, word.corners) for n, word in sent.items()}
     boxes = {n: box(word.polygon) for n, word in sent.items()}
+    tallest = max((height for *_, height in boxes.values()), default=0.0)
+    by_top = sorted((top, n) for n, (_, top, *_) in boxes.items())
     partners: dict[int, tuple[int, bool]] = {}
     for is_same, is_told in ((True, True), (True, False), (False, True), (False, False)):
         for i, word in enumerate(correction.words):
             if i in partners or not is_region(word.polygon):
                 continue
-            own = box(word.polygon)
-            for n, other in boxes.items():
-                shared = _shared(own, other)
+            own = _, top, _, height = box(word.polygon)
+            # a page may have thousands: only those that it can touch
+            ends = bisect(by_top, (top - tallest, -1)), bisect(by_top, (top + height, -1))
+            for n in sorted(n for _, n in by_top[slice(*ends)] if n in boxes):
+                shared = _shared(own, boxes[n])
                 if (
                     shared > (0 if is_same or is_told else _MOST)
                     and (not is_told or _is_as_sent(correction, i, sent[n]))

@@ -43,6 +43,16 @@ def upright(left: float, top: float, width: float, height: float) -> Polygon:
     return (left, top), (right, top), (right, bottom), (left, bottom)
 
 
+def turned(polygon: Polygon, degrees: float, about: Point) -> Polygon:
+    """Return the polygon turned about a point, clockwise on the screen."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    left, top = about
+    return tuple(
+        (left + (x - left) * cos - (y - top) * sin, top + (x - left) * sin + (y - top) * cos)
+        for x, y in polygon
+    )
+
+
 def sides(corners: Polygon) -> tuple[float, float]:
     """Width along the text and height across it, in px: the longer of each two opposite sides."""
     a, b, c, d = corners

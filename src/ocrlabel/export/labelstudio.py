@@ -20,7 +20,6 @@ Source: labelstud.io/guide/predictions and guide/task_format, the OCR template.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -34,6 +33,7 @@ from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord, with_size
 from ocrlabel.export.formats import Correction, ExportOptions
+from ocrlabel.export.geometry import turned, upright
 from ocrlabel.export.import_files import files, number, read_json, saved_at
 from ocrlabel.export.output_folder import JsonFile
 from ocrlabel.export.session import ExportSession, exporter
@@ -228,22 +228,19 @@ def _words(
 def _polygon(result: dict[str, Any], value: dict[str, Any]) -> Polygon:
     width, height = number(result["original_width"]), number(result["original_height"])
     if "points" in value:
-        points = [(number(x) * width / 100, number(y) * height / 100) for x, y in value["points"]]
+        points = tuple(
+            (number(x) * width / 100, number(y) * height / 100) for x, y in value["points"]
+        )
     else:
         points = _rectangle(value, width, height)
     return tuple((round(x, 6), round(y, 6)) for x, y in points)
 
 
-def _rectangle(value: dict[str, Any], width: float, height: float) -> list[tuple[float, float]]:
+def _rectangle(value: dict[str, Any], width: float, height: float) -> Polygon:
     """Return the corners of a rectangle, which Label Studio turns about its top left corner."""
     left, top = number(value["x"]) * width / 100, number(value["y"]) * height / 100
     w, h = number(value["width"]) * width / 100, number(value["height"]) * height / 100
-    angle = math.radians(number(value.get("rotation", 0)))
-    cos, sin = math.cos(angle), math.sin(angle)
-    return [
-        (left + dx * cos - dy * sin, top + dx * sin + dy * cos)
-        for dx, dy in ((0.0, 0.0), (w, 0.0), (w, h), (0.0, h))
-    ]
+    return turned(upright(left, top, w, h), number(value.get("rotation", 0)), (left, top))
 
 
 def _path(url: str) -> str:

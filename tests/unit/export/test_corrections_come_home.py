@@ -161,6 +161,15 @@ def test_a_rectangle_without_a_segmentation_is_a_word_with_four_corners(tmp_path
     assert (merge.counts, merge.words) == ({"corrected": 1}, {"added": 1})
 
 
+def test_a_rectangle_that_was_turned_in_cvat_is_turned_about_its_middle(tmp_path):
+    path = from_cvat([row("a.jpg")], tmp_path, lambda content: drawn(
+        content, bbox=[100, 50, 40, 20], attributes={"text": "up", "rotation": 90.0}))  # fmt: skip
+    _, (page,) = home([row("a.jpg")], "coco", path)
+    (found,) = page.words
+    corners = [(round(x, 6), round(y, 6)) for x, y in found.polygon]
+    assert corners == [(130, 40), (130, 80), (110, 80), (110, 40)]
+
+
 def boxes_only(content):
     for annotation in content["annotations"]:
         annotation["segmentation"] = []
