@@ -155,7 +155,7 @@ def import_(
 
         ocrlabel import paddle/ --format paddleocr --onto a.parquet -o b.parquet
 
-        ocrlabel import cvat/ --format coco --exported c/ --onto a.parquet -o b.parquet
+        ocrlabel import c/ --format coco --exported e/ --onto a.parquet -o b.parquet
     """
     from ocrlabel.cli.clocks import wall_s
     from ocrlabel.cli.quality import refuse_to_replace

@@ -114,7 +114,7 @@ def fake_upstage(
 
         ocrlabel fake-upstage --rps 3 --fail 429:0.1,500:0.08,drop-after:0.02
 
-        ocrlabel fake-upstage --keys k1@3,k2@1 --refuse k2@20:403 --request-log f.jsonl
+        ocrlabel fake-upstage --keys a@3,b@1 --refuse b@20:403 --request-log f.jsonl
 
         ocrlabel fake-upstage --answers recorded/ --limits 2026 --headers
 
