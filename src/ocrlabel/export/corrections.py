@@ -120,20 +120,15 @@ class Merge:
         return pickle.loads(found[0]) if found else None  # noqa: S301
 
     def _take(self, correction: Correction, found: list[PageKey]) -> None:
-        if len(found) != 1:
-            what = "is no page of the table" if not found else f"may be {len(found)} pages"
-            self._leave_out(correction, what)
-            return
-        cursor = self._waiting.execute(
-            "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)",
-            (*found[0], pickle.dumps(correction)),
-        )
-        if cursor.rowcount == 0:
-            self._leave_out(correction, "the page is corrected twice")
-            return
-        self.passed_over.update(correction.passed_over)
-
-    def _leave_out(self, correction: Correction, why: str) -> None:
+        why = f"may be {len(found)} pages" if found else "is no page of the table"
+        if len(found) == 1:
+            row = (*found[0], pickle.dumps(correction))
+            if self._waiting.execute(
+                "INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)", row
+            ).rowcount:
+                self.passed_over.update(correction.passed_over)
+                return
+            why = "the page is corrected twice"
         self.unmatched.append(f"{correction.file}: {why}")
         self.words_left_out += len(correction.words)
 
@@ -226,10 +221,8 @@ def by_person(corrections: Iterable[Correction], name: str, at: datetime) -> Ite
     """Return each as reviewed by this person, unless its tool names one itself."""
     for each in corrections:
         tool, is_named, _ = each.source.partition(":")
-        if is_named and each.reviewed_at:
-            yield each
-        else:
-            yield replace(each, source=f"{tool}:{name}", reviewed_at=each.reviewed_at or at)
+        source = each.source if is_named and each.reviewed_at else f"{tool}:{name}"
+        yield replace(each, source=source, reviewed_at=each.reviewed_at or at)
 
 
 def exported_pages(folder: Path) -> Iterator[tuple[str, str, int]]:
@@ -261,7 +254,7 @@ def apply_correction(
     """
     missing = ("",) * (len(row.words) - len(row.classes))
     classes = [label or WORD_CLASS for label in (*row.classes, *missing)]
-    sent = _sent(row, correction.rule or rule)
+    sent = {each.number: each for each in export_words(row, correction.rule or rule, Counter())}
     partners = _partners(row, correction, sent)
     made: list[tuple[int | None, Word, str]] = []  # with the word's place in the table's row
     for i, (word, label) in enumerate(zip(correction.words, correction.classes, strict=True)):
@@ -292,11 +285,6 @@ def apply_correction(
     reviewed_at = correction.reviewed_at or row.reviewed_at
     source = correction.source
     return replace(row, words=words, classes=labels, source=source, reviewed_at=reviewed_at)
-
-
-def _sent(row: LabelRow, rule: ExportOptions) -> dict[int, ExportWord]:
-    """Return the page's words as an export by this rule sent them, by their place in the row."""
-    return {word.number: word for word in export_words(row, rule, Counter())}
 
 
 def _settled(

@@ -75,7 +75,7 @@ def _one_field(name: str, page: ExportPage) -> str:
 def corrections(folder: Path) -> Iterator[Correction]:
     """Read every Label.txt. Raises DatasetError that names file and line."""
     for path in files(folder, "Label.txt"):
-        confirmed, at_s = _confirmed(path.with_name("fileState.txt")), saved_at(path)
+        confirmed, saved = _confirmed(path.with_name("fileState.txt")), saved_at(path)
         for at, line in lines(path):
             name, _, rest = line.partition("\t")
             try:
@@ -84,7 +84,7 @@ def corrections(folder: Path) -> Iterator[Correction]:
                 raise DatasetError(
                     f"{path}, line {at}: no line of PaddleOCR's ({error})"
                 ) from error
-            reviewed_at = at_s if last_part(name) in confirmed else None
+            reviewed_at = saved if last_part(name) in confirmed else None
             yield Correction(name, words, classes, "paddleocr", reviewed_at=reviewed_at)
 
 

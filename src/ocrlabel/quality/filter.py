@@ -2,11 +2,10 @@
 
 A word is doubtful when its confidence is below the threshold (or unknown, where there is one), or
 when the other table does not say the same at the same place. What a person reviewed, or wrote, is
-never doubtful. Doubtful words are **marked as
-do-not-care by default, not removed**: their ink is still in the image, and a detector that is
-trained on an image with unlabelled words learns that text is background. Exports write marked
-words as do-not-care where the format knows that. Removing is right for recognition sets, or when
-the images are cut into words.
+never doubtful. Doubtful words are **marked as do-not-care by default, not removed**: their ink is
+still in the image, and a detector that is trained on an image with unlabelled words learns that
+text is background. Exports write marked words as do-not-care where the format knows that. Removing
+is right for recognition sets, or when the images are cut into words.
 
 `filter_table` writes the table with only the trusted words as labels, and a second table of the
 pages to review (`ReviewQueue`), the most doubtful first.
