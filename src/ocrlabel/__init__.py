@@ -22,32 +22,81 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ocrlabel.api import LabelResult, label, label_async
-    from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
-    from ocrlabel.errors import OcrLabelError
+    from ocrlabel.cli.export import export as export_labels
+    from ocrlabel.cli.export import import_ as import_labels
+    from ocrlabel.cli.quality import agree, evaluate
+    from ocrlabel.cli.quality import filter_ as filter_labels
+    from ocrlabel.cli.report import report as report_labels
+    from ocrlabel.cli.status import status
+    from ocrlabel.cli.tables import read_failures, read_labels
+    from ocrlabel.dataset.labels_table import FailureRow, LabelRow
+    from ocrlabel.errors import (
+        BudgetReached,
+        ConfigError,
+        DatasetError,
+        EngineUnusable,
+        Incomplete,
+        Interrupted,
+        OcrLabelError,
+        RunMismatch,
+        StoreUnavailable,
+    )
+    from ocrlabel.keywords import Keywords
     from ocrlabel.labels import Word
 
+    __version__: str
+
+# Imported when first asked for, so that `ocrlabel --help` does not wait for pyarrow.
+_WHERE = {
+    "ocrlabel.api": ("LabelResult", "label", "label_async"),
+    "ocrlabel.cli.export": ("export_labels", "import_labels"),
+    "ocrlabel.cli.quality": ("agree", "evaluate", "filter_labels"),
+    "ocrlabel.cli.report": ("report_labels",),
+    "ocrlabel.cli.status": ("status",),
+    "ocrlabel.cli.tables": ("read_failures", "read_labels"),
+    "ocrlabel.dataset.labels_table": ("FailureRow", "LabelRow"),
+    "ocrlabel.errors": (
+        *("BudgetReached", "ConfigError", "DatasetError", "EngineUnusable", "Incomplete"),
+        *("Interrupted", "OcrLabelError", "RunMismatch", "StoreUnavailable"),
+    ),
+    "ocrlabel.keywords": ("Keywords",),
+    "ocrlabel.labels": ("Word",),
+}
+_THERE = {  # called there as the command is
+    "export_labels": "export",
+    "filter_labels": "filter_",
+    "import_labels": "import_",
+    "report_labels": "report",
+}
+
 __all__ = [
+    "BudgetReached",
+    "ConfigError",
+    "DatasetError",
+    "EngineUnusable",
+    "FailureRow",
+    "Incomplete",
+    "Interrupted",
+    "Keywords",
     "LabelResult",
     "LabelRow",
     "OcrLabelError",
+    "RunMismatch",
+    "StoreUnavailable",
     "Word",
+    "__version__",
+    "agree",
+    "evaluate",
+    "export_labels",
+    "filter_labels",
+    "import_labels",
     "label",
     "label_async",
     "read_failures",
     "read_labels",
+    "report_labels",
+    "status",
 ]
-
-# Imported when first asked for, so that `ocrlabel --help` does not wait for pyarrow.
-_WHERE = {
-    "LabelResult": "ocrlabel.api",
-    "label": "ocrlabel.api",
-    "label_async": "ocrlabel.api",
-    "LabelRow": "ocrlabel.dataset.labels_table",
-    "read_failures": "ocrlabel.dataset.labels_table",
-    "read_labels": "ocrlabel.dataset.labels_table",
-    "OcrLabelError": "ocrlabel.errors",
-    "Word": "ocrlabel.labels",
-}
 
 
 def __dir__() -> list[str]:
@@ -55,6 +104,11 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'ocrlabel' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - slow, and seldom wanted
+
+        return version("ocrlabel")
+    for module, names in _WHERE.items():
+        if name in names:
+            return getattr(import_module(module), _THERE.get(name, name))
+    raise AttributeError(f"module 'ocrlabel' has no attribute {name!r}")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Any, Unpack
 
 from ocrlabel.cli import clocks
 from ocrlabel.cli.exit_codes import run_async
@@ -21,8 +19,6 @@ from ocrlabel.engines.plugins import checked
 from ocrlabel.errors import ConfigError
 from ocrlabel.keywords import Keywords
 from ocrlabel.options import EngineName, Front, Options, described
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +48,11 @@ class LabelResult:
         """Failed rows by class."""
         return dict(self.record["failures"])
 
+    @property
+    def cost(self) -> float:
+        """What was billed, in US dollars without VAT; record["at_risk_usd"]: perhaps as well."""
+        return float(self.record["billed_usd"])
+
 
 def label(
     source: str | Path,
@@ -71,7 +72,7 @@ def label(
     EngineUnusable for a run that stopped early with everything saved; the same call goes on.
     Rows that failed do not raise: look at `failed` and `failures`.
     """
-    return _outside_any_loop(
+    return run_async(
         label_async(source, engine=engine, output=output, progress=progress, **options)
     )
 
@@ -120,15 +121,3 @@ async def label_async(
         report_path=report_at,
         record=record,
     )
-
-
-def _outside_any_loop(work: Coroutine[Any, Any, T]) -> T:
-    """The work's result, in a thread of its own where this thread runs a loop already."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return run_async(work)
-    thread = ThreadPoolExecutor(1, thread_name_prefix="ocrlabel")
-    ended = thread.submit(run_async, work)
-    thread.shutdown(wait=False)  # a notebook's Ctrl-C stops the wait, not the run
-    return ended.result()

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocrlabel.cli.settings import from_environment
-from ocrlabel.cli.wiring import open_store
+from ocrlabel.cli.settings import open_store
 from ocrlabel.dataset.labels_table import read_labels, write_changed
 from ocrlabel.errors import EngineUnusable, KeyRefused, RunMismatch
 from ocrlabel.options import Options

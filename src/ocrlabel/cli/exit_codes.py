@@ -80,7 +80,21 @@ def _end_now(last_words: str) -> NoReturn:
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """asyncio.run that waits for no thread in the end: a call into a dead mount never returns."""
+    """asyncio.run that waits for no thread in the end: a call into a dead mount never returns.
+
+    In a thread of its own where this one runs a loop already, as a notebook's does.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run_here(work)
+    thread = ThreadPoolExecutor(1, thread_name_prefix="ocrlabel")
+    ended = thread.submit(_run_here, work)
+    thread.shutdown(wait=False)  # a notebook's Ctrl-C stops the wait, not the run
+    return ended.result()
+
+
+def _run_here(work: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner() as runner:
         try:
             return runner.run(work)

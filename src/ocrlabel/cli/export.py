@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ocrlabel.cli.settings import Seed, output_option
+from ocrlabel.cli.settings import ImagesOption, Labels, Seed, named, output_option
 from ocrlabel.errors import ConfigError, DatasetError, Incomplete
 from ocrlabel.wording import counted
 
@@ -29,13 +29,11 @@ _SHOWN = 10  # unmatched files that a message names
 
 
 def export(
-    labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
-    output: Annotated[str, output_option("The folder to write.")],
-    format_name: Annotated[ExportFormat, typer.Option("--format", help="What to write.")],
-    images: Annotated[
-        list[Path] | None,
-        typer.Option(help="A folder with the images, or the parquet that holds them. Repeatable."),
-    ] = None,
+    labels: Labels,
+    output: Annotated[str | Path, output_option("The folder to write.")],
+    format: Annotated[ExportFormat, typer.Option(help="What to write.")],  # noqa: A002 - its name
+    *,
+    images: ImagesOption = None,
     splits: Annotated[
         str, typer.Option(help="Make splits by document: train=0.8,val=0.1,test=0.1.")
     ] = "",
@@ -58,7 +56,7 @@ def export(
         typer.Option(help="Label Studio: what stands before a path, such as s3://BUCKET/PREFIX/."),
     ] = "",
     charset: Annotated[
-        Path | None, typer.Option(help="Recognition: only texts of these characters.")
+        str | Path | None, typer.Option(help="Recognition: only texts of these characters.")
     ] = None,
     max_length: Annotated[int, typer.Option(help="Recognition: the longest text.", min=1)] = 25,
     min_crop_px: Annotated[int, typer.Option(help="Recognition: a crop's least side.", min=1)] = 4,
@@ -71,7 +69,7 @@ def export(
         typer.Option("--keep-uncertain", help="Words that wait for a review keep that class."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
-) -> None:
+) -> Summary:
     """Write labels in the format of another tool.
 
     A data card (README.md) beside every export says what it is, from where, and what is weak in
@@ -87,13 +85,13 @@ def export(
 
         ocrlabel export labels.parquet --format labelstudio -o studio/
     """
-    from ocrlabel.dataset.labels_table import read_labels
+    from ocrlabel.cli.tables import read_labels
     from ocrlabel.export.export_pages import parse_shares
     from ocrlabel.export.formats import ExportOptions, SplitPlan, export_of
     from ocrlabel.export.images import LabelledImages, image_sources
     from ocrlabel.export.recognition import read_charset
 
-    finder = LabelledImages(image_sources(images)) if images else None
+    finder = LabelledImages(image_sources(found)) if (found := named(images)) else None
     plan = parse_shares(splits, seed=str(seed or "")) if splits else SplitPlan()
     if near_duplicates_together:
         from ocrlabel.export.near_duplicates import near_duplicates
@@ -106,15 +104,18 @@ def export(
         keep_untranscribed=keep_untranscribed,
         splits=plan,
         image_url=image_url,
-        charset=read_charset(charset) if charset else None,
+        charset=read_charset(Path(charset)) if charset else None,
         max_length=max_length,
         min_crop_px=min_crop_px,
         vertical=vertical,
         keep_uncertain=keep_uncertain,
         force=force,
     )
-    run = export_of(format_name)
-    summary = run(read_labels(labels), finder, Path(output), options)
+    return export_of(format)(read_labels(labels), finder, Path(output).expanduser(), options)
+
+
+def tell_export(summary: Summary, *, output: str) -> None:
+    """What was written, left out and changed. Raises Incomplete where an image was not found."""
     for line in _in_sentences(summary, output):
         typer.echo(line)
     if summary.missing:
@@ -127,22 +128,25 @@ def export(
 
 
 def import_(
-    folder: Annotated[Path, typer.Argument(help="What the tool exported: a folder or a file.")],
-    format_name: Annotated[ImportFormat, typer.Option("--format", help="What it is written in.")],
-    onto: Annotated[Path, typer.Option(help="The labels table that was corrected.")],
-    output: Annotated[str, output_option("The corrected labels table.")],
+    folder: Annotated[
+        str | Path, typer.Argument(help="What the tool exported: a folder or a file.")
+    ],
+    format: Annotated[ImportFormat, typer.Option(help="What it is written in.")],  # noqa: A002 - its name
+    onto: Annotated[str | Path, typer.Option(help="The labels table that was corrected.")],
+    output: Annotated[str | Path, output_option("The corrected labels table.")],
+    *,
     skip_unmatched: Annotated[
         bool, typer.Option("--skip-unmatched", help="Leave out corrections that fit no page.")
     ] = False,
     exported: Annotated[
-        Path | None,
+        str | Path | None,
         typer.Option(help="The export that the tool was given, where its files are elsewhere."),
     ] = None,
     reviewed_by: Annotated[
         str,
         typer.Option(help="Who looked at every page that comes back, where the tool says nothing."),
     ] = "",
-) -> None:
+) -> Merge:
     """Bring corrections back onto a labels table.
 
     Page by page the correction wins; its `source` says where it came from, and `reviewed_at` when
@@ -158,19 +162,20 @@ def import_(
         ocrlabel import c/ --format coco --exported e/ --onto a.parquet -o b.parquet
     """
     from ocrlabel.cli.clocks import wall_s
-    from ocrlabel.cli.quality import refuse_to_replace
+    from ocrlabel.cli.tables import refuse_to_replace
     from ocrlabel.dataset.labels_table import read_labels, write_changed
     from ocrlabel.export.corrections import Merge, by_person, exported_pages
     from ocrlabel.export.formats import import_of
-    from ocrlabel.export.output_folder import export_root, rule_of
+    from ocrlabel.export.output_folder import rule_of
 
+    folder, onto, target = (Path(one).expanduser() for one in (folder, onto, output))
     if not folder.exists():
         raise ConfigError(f"{folder}: there is no such folder or file")
-    corrections = import_of(format_name)(folder)
+    corrections = import_of(format)(folder)
     if reviewed_by:
         at = datetime.fromtimestamp(wall_s(), tz=UTC)
         corrections = by_person(corrections, reviewed_by, at)
-    known = exported or folder
+    known = Path(exported).expanduser() if exported else folder
     merge = Merge(lambda: read_labels(onto), corrections, exported_pages(known), rule_of(known))
     if merge.unmatched and not skip_unmatched:
         shown = "\n  ".join(merge.unmatched[:_SHOWN])
@@ -178,13 +183,19 @@ def import_(
             f"{len(merge.unmatched)} corrections fit no page of {onto}\n  {shown}\n"
             "  check --onto, or leave them out with --skip-unmatched"
         )
-    target = Path(output)
     if target.resolve() != onto.resolve():
         refuse_to_replace(target)
-    write_changed(target, merge.rows(), source=onto, changed_by=f"import {format_name}")
+    write_changed(target, merge.rows(), source=onto, changed_by=f"import {format}")
+    return merge
+
+
+def tell_import(merge: Merge, *, folder: Path, exported: Path | None, output: str) -> None:
+    """How many pages were corrected, and what was left out."""
+    from ocrlabel.export.output_folder import export_root
+
     for line in _what_came(merge, output):
         typer.echo(line)
-    if merge.words["made do-not-care"] and export_root(known) is None:
+    if merge.words["made do-not-care"] and export_root(exported or folder) is None:
         typer.echo("careful: if the tool was sent them as do-not-care, name its export: --exported")
 
 

@@ -20,7 +20,7 @@ from ocrlabel.cli import (
     status,
 )
 from ocrlabel.cli.exit_codes import end_process_with
-from ocrlabel.cli.settings import Command, everywhere
+from ocrlabel.cli.settings import Command, everywhere, telling
 
 app = typer.Typer(
     name="ocrlabel",
@@ -35,7 +35,7 @@ _CLOUD = "Rehearse and deploy"
 _PANELS: dict[str, dict[str, Command]] = {
     "Label": {
         "run": run.run,
-        "status": status.status,
+        "status": telling(status.status, status.tell_status),
         "merge": rebuild.merge,
         "reparse": rebuild.reparse,
         "set": status.set_live,
@@ -44,12 +44,16 @@ _PANELS: dict[str, dict[str, Command]] = {
         "engines": engines.engines,
     },
     "Look and measure": {
-        "report": report.report,
-        "view": report.view,
-        "evaluate": quality.evaluate,
-        "agree": quality.agree,
+        "report": telling(report.report, report.tell_report),
+        "view": telling(report.view, report.tell_report),
+        "evaluate": telling(quality.evaluate, quality.tell_evaluation),
+        "agree": telling(quality.agree, quality.tell_agreement),
     },
-    "Use": {"filter": quality.filter_, "export": export.export, "import": export.import_},
+    "Use": {
+        "filter": telling(quality.filter_, quality.tell_filtered),
+        "export": telling(export.export, export.tell_export),
+        "import": telling(export.import_, export.tell_import),
+    },
     _CLOUD: {"fake-upstage": fake_upstage.fake_upstage},
 }
 

@@ -120,7 +120,8 @@ async def _push(
     keys: Keys,
     on_step: Callable[[Step], None],
 ) -> Pushed:
-    from ocrlabel.cli.wiring import open_source, open_store
+    from ocrlabel.cli.settings import open_store
+    from ocrlabel.cli.wiring import open_source
     from ocrlabel.dataset.push.extra_columns import open_extra_columns
     from ocrlabel.dataset.push.push import push as push_dataset
     from ocrlabel.storage.folder import temporary_folder

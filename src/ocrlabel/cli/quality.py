@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ocrlabel.cli.settings import Json, Seed, output_option
+from ocrlabel.cli.settings import Json, Labels, Seed, output_option
 from ocrlabel.errors import ConfigError
 from ocrlabel.wording import counted, percent, ratio
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ocrlabel.quality.agreement import Agreement, AgreementCounts, PageAgreement
     from ocrlabel.quality.calibration import CurvePoint, Interval
     from ocrlabel.quality.evaluate import Counts, LevelResult
+    from ocrlabel.quality.figures import Comparison, Evaluation
+    from ocrlabel.quality.filter import Filtered
     from ocrlabel.quality.pairing import PageStore, Unpaired
     from ocrlabel.quality.signals import Signals
     from ocrlabel.quality.text import Normalisation
@@ -48,9 +50,9 @@ NoPunctuation = Annotated[
 
 
 def evaluate(
-    labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
+    labels: Labels,
     truth: Annotated[
-        Path,
+        str | Path,
         typer.Option(
             help="A labels table, JSON Lines, or a folder of FUNSD .json or ICDAR gt_*.txt."
         ),
@@ -72,8 +74,7 @@ def evaluate(
     no_punctuation: NoPunctuation = False,
     seed: Seed = 0,
     worst: Worst = 100,
-    as_json: Json = False,
-) -> None:
+) -> Evaluation:
     """Measure labels against truth.
 
     Detection at IoU 0.5 (ICDAR 2015 protocol, do-not-care regions), word accuracy end to end, CER
@@ -93,14 +94,14 @@ def evaluate(
         ocrlabel evaluate labels.parquet --truth icdar/gt/ --precision 0.98 --json
     """
     _need_quality()
-    need_file(labels)
-    from ocrlabel.dataset.labels_table import read_labels
+    from ocrlabel.cli.tables import need_file, read_labels
     from ocrlabel.quality.evaluate import evaluate as evaluate_pairs
-    from ocrlabel.quality.figures import level_figures
+    from ocrlabel.quality.figures import Evaluation
     from ocrlabel.quality.pairing import PageStore, Unpaired, pair
     from ocrlabel.quality.text import Normalisation
     from ocrlabel.quality.truth import Level, read_truth
 
+    labels, truth = need_file(labels), Path(truth).expanduser()
     if level not in {None, *Level}:
         raise ConfigError(f"--level {level!r}: give word or line")
     rules = Normalisation(unicode_form, case, spaces, punctuation=not no_punctuation)
@@ -120,30 +121,32 @@ def evaluate(
         raise _nothing_paired(what, unpaired, labels, truth)
     if by and not any(any(result.groups) for result in results):
         raise ConfigError(f"--by {by}: neither {labels} nor {truth} has a column of that name")
+    return Evaluation(rules, unpaired, tuple(results))
+
+
+def tell_evaluation(done: Evaluation, *, as_json: Json = False) -> None:
+    """The figures as tables, or as JSON."""
     if as_json:
-        figures = {
-            "normalisation": rules.describe(),
-            "unpaired": unpaired.to_json(),
-            "levels": [level_figures(result) for result in results],
-        }
-        typer.echo(json.dumps(figures, ensure_ascii=False, indent=2))
-    else:
-        console = _console(rules, unpaired)
-        for result in results:
-            _show_level(console, result)
+        typer.echo(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
+        return
+    console = _console(done.normalisation, done.unpaired)
+    for result in done.levels:
+        _show_level(console, result)
 
 
 def agree(
-    labels: Annotated[Path, typer.Argument(help="The labels table whose words are judged.")],
-    other: Annotated[Path, typer.Argument(help="A table of another engine on the same images.")],
+    labels: Annotated[str | Path, typer.Argument(help="The labels table whose words are judged.")],
+    other: Annotated[
+        str | Path, typer.Argument(help="A table of another engine on the same images.")
+    ],
     *,
     by: Annotated[str, typer.Option(help="By group too: a column of the table.")] = "",
     truth: Annotated[
-        Path | None,
+        str | Path | None,
         typer.Option(help="Word-level truth: shows which sign is worth more, and how much."),
     ] = None,
     details: Annotated[
-        Path | None,
+        str | Path | None,
         typer.Option(help="Write each page's agreement and each word's partner (JSON Lines)."),
     ] = None,
     unicode_form: UnicodeForm = "NFC",
@@ -151,8 +154,7 @@ def agree(
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
     seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
+) -> Comparison:
     """Compare two tables of the same images, word by word.
 
     Two engines rarely invent the same word: what both say is right more often than what one is
@@ -168,16 +170,16 @@ def agree(
         ocrlabel agree upstage.parquet rapidocr.parquet --details agreement.jsonl
     """
     _need_quality()
-    need_file(labels)
-    need_file(other)
-    from ocrlabel.dataset.labels_table import read_labels
+    from ocrlabel.cli.tables import need_file, read_labels
     from ocrlabel.quality.agreement import agree as agree_pairs
-    from ocrlabel.quality.figures import agreement_figures, signal_figures
+    from ocrlabel.quality.figures import Comparison
     from ocrlabel.quality.pairing import PageStore, Unpaired, pair
     from ocrlabel.quality.signals import signals
     from ocrlabel.quality.text import Normalisation
     from ocrlabel.quality.truth import as_truth, read_truth
 
+    labels, other = need_file(labels), need_file(other)
+    truth = Path(truth).expanduser() if truth is not None else None
     rules = Normalisation(unicode_form, case, spaces, punctuation=not no_punctuation)
     unpaired = Unpaired()
     found: Signals | None = None
@@ -188,7 +190,7 @@ def agree(
             pair(read_labels(labels), others, unpaired),
             normalise=rules,
             by=by or None,
-            each=stores.enter_context(_writing(details)) if details is not None else None,
+            each=stores.enter_context(_writing(Path(details))) if details is not None else None,
         )
         if truth is not None:
             others.give_back()
@@ -203,34 +205,34 @@ def agree(
             " truth have, and truth of words with their texts, not of lines\n"
             f"  see what pairs: ocrlabel evaluate {labels} --truth {truth}"
         )
+    return Comparison(rules, unpaired, agreement, found)
+
+
+def tell_agreement(done: Comparison, *, as_json: Json = False) -> None:
+    """The figures as tables, or as JSON."""
     if as_json:
-        figures = {
-            "normalisation": rules.describe(),
-            "unpaired": unpaired.to_json(),
-            **agreement_figures(agreement),
-            "against_truth": found and signal_figures(found),
-        }
-        typer.echo(json.dumps(figures, ensure_ascii=False, indent=2))
-    else:
-        _show_agreement(_console(rules, unpaired), agreement, found)
+        typer.echo(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
+        return
+    console = _console(done.normalisation, done.unpaired)
+    _show_agreement(console, done.agreement, done.against_truth)
 
 
 def filter_(
-    labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
+    labels: Labels,
     *,
     output: Annotated[
-        str | None, output_option("The table to write; by default LABELS_filtered.parquet.")
+        str | Path | None, output_option("The table to write; by default LABELS_filtered.parquet.")
     ] = None,
     min_confidence: Annotated[
         float | None,
         typer.Option(help="Doubt words below it, and those without any.", min=0, max=1),
     ] = None,
     agreed_with: Annotated[
-        Path | None,
+        str | Path | None,
         typer.Option(help="Doubt words that this table does not say at the same place."),
     ] = None,
     review: Annotated[
-        Path | None,
+        str | Path | None,
         typer.Option(help='Write pages with doubtful words (class "uncertain"), worst first.'),
     ] = None,
     drop: Annotated[
@@ -241,8 +243,7 @@ def filter_(
     case: Case = False,
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
-    as_json: Json = False,
-) -> None:
+) -> Filtered:
     """Write a table in which only words that can be trusted are labels.
 
     Doubtful words are marked as do-not-care (class "ignore"): the ink is still in the image, and
@@ -258,22 +259,27 @@ def filter_(
         ocrlabel filter labels.parquet --min-confidence 0.95 --drop -o sure.parquet
     """
     _need_quality()
-    need_file(labels)
+    from ocrlabel.cli.tables import need_file, refuse_to_replace
+
+    labels = need_file(labels)
+    review = Path(review).expanduser() if review is not None else None
     if min_confidence is None and agreed_with is None:
         raise ConfigError("nothing to filter by: give --min-confidence, --agreed-with, or both")
     if agreed_with is not None:
-        need_file(agreed_with)
+        agreed_with = need_file(agreed_with)
     from ocrlabel.quality.filter import Rule, filter_table
     from ocrlabel.quality.text import Normalisation
 
-    target = Path(output) if output else labels.with_name(f"{labels.stem}_filtered.parquet")
+    target = (
+        Path(output).expanduser() if output else labels.with_name(f"{labels.stem}_filtered.parquet")
+    )
     inputs = {path.resolve() for path in (labels, agreed_with) if path is not None}
     written = [path.resolve() for path in (target, review) if path is not None]
     if inputs & set(written) or len(set(written)) < len(written):
         raise ConfigError("the tables that are read and written must be different files")
     for path in filter(None, (target, review)):
         refuse_to_replace(path)
-    done = filter_table(
+    return filter_table(
         labels,
         target,
         Rule(min_confidence, agreed=agreed_with is not None),
@@ -282,18 +288,22 @@ def filter_(
         review=review,
         drop=drop,
     )
+
+
+def tell_filtered(done: Filtered, *, review: str, drop: bool, as_json: Json = False) -> None:
+    """How many words were doubtful, and what became of them."""
     if as_json:
-        typer.echo(json.dumps({"output": str(target), **done.to_json()}, indent=2))
+        typer.echo(json.dumps(done.to_json(), indent=2))
         return
     share = done.doubtful / done.words if done.words else 0.0
     what = "removed" if drop else "marked as do-not-care"
     typer.echo(
-        f"{target}: {done.pages:,} pages; {done.doubtful:,} of {done.words:,} words "
+        f"{done.output}: {done.pages:,} pages; {done.doubtful:,} of {done.words:,} words "
         f"({percent(share)}) {what}"
     )
     for line in _unpaired_lines(done.unpaired):
         typer.echo(f"  {line}: all of its words are doubtful")
-    if review is not None:
+    if review:
         typer.echo(f"{review}: {done.pages_to_review:,} pages to look at, the most doubtful first")
 
 
@@ -304,29 +314,6 @@ def _need_quality() -> None:
         raise ConfigError(
             f"this command needs {', '.join(missing)}: in the clone, pip install '.[quality]'"
         )
-
-
-def refuse_to_replace(target: Path) -> None:
-    """Refuse to write over a file that is no labels table, or no page, of ocrlabel's."""
-    from ocrlabel.dataset.labels_table import table_info
-    from ocrlabel.errors import DatasetError
-
-    if not target.exists():
-        return
-    with suppress(DatasetError, OSError), target.open("rb") as file:
-        is_page = b'name="generator" content="ocrlabel"' in file.read(8192)
-        if is_page or table_info(target).get("table") == "labels":
-            return
-    raise ConfigError(
-        f"{target} is there, and ocrlabel did not write it\n"
-        "  name another file to write, or move that one away"
-    )
-
-
-def need_file(path: Path) -> None:
-    """Refuse a labels table that is not there."""
-    if not path.is_file():
-        raise ConfigError(f"no labels table at {path}")
 
 
 def _unpaired_lines(unpaired: Unpaired) -> list[str]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocrlabel.cli.quality import need_file, refuse_to_replace
-from ocrlabel.cli.settings import Seed, output_option
+from ocrlabel.cli.settings import Images, ImagesOption, Labels, Seed, named, output_option
 from ocrlabel.errors import ConfigError, RunMismatch
 
 if TYPE_CHECKING:
@@ -22,23 +21,19 @@ if TYPE_CHECKING:
 
 _DATASET_LABELS = "_pseudo_labels.parquet"  # how the guide names a dataset's labels
 
-_Images = Annotated[
-    list[Path] | None,
-    typer.Option(help="A folder with the images, or the parquet that holds them. Repeatable."),
+_Output = Annotated[
+    str | Path | None, output_option("The page to write; by default beside the table.")
 ]
-_Output = Annotated[str | None, output_option("The page to write; by default beside the table.")]
-_Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
 
 
 def report(
-    labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
+    labels: Labels,
     *,
-    images: _Images = None,
+    images: ImagesOption = None,
     output: _Output = None,
     pages: Annotated[int, typer.Option(help="The most pages to show.", min=1, max=1000)] = 100,
     seed: Seed = 0,
-    open_: _Open = False,
-) -> None:
+) -> Path:
     """Write one HTML page about a labels table: open it from disk, no network is needed.
 
     Counts, failures, cost, distributions; with --images also the pages themselves, with every
@@ -51,9 +46,10 @@ def report(
 
         ocrlabel report labels.parquet --images receipts/ --pages 200 --open
     """
-    need_file(labels)
+    from ocrlabel.cli.tables import need_file, refuse_to_replace
     from ocrlabel.report.write import write_report
 
+    labels = need_file(labels)
     target = Path(output) if output else _beside(labels, "_report.html")
     refuse_to_replace(target)
     write_report(
@@ -65,17 +61,16 @@ def report(
         max_pages=pages,
         seed=seed,
     )
-    _done(target, show=open_)
+    return target
 
 
 def view(
-    labels: Annotated[Path, typer.Argument(help="The labels table (parquet).")],
+    labels: Labels,
     image_id: Annotated[str, typer.Argument(help="The id of one of its images.")],
     *,
-    images: _Images = None,
+    images: ImagesOption = None,
     output: _Output = None,
-    open_: _Open = False,
-) -> None:
+) -> Path:
     """Write one HTML page about one image: its words, every request for it, and the raw answer.
 
     Requests and answers come from the checkpoints beside the table, as long as they are there.
@@ -86,10 +81,11 @@ def view(
 
         ocrlabel view labels.parquet receipts/0001.jpg -o page.html
     """
-    need_file(labels)
+    from ocrlabel.cli.tables import need_file, refuse_to_replace
     from ocrlabel.dataset.labels_table import read_failures, read_labels
     from ocrlabel.report.single import DocumentDetails, near_ids, write_document
 
+    labels = need_file(labels)
     rows = [(n, row) for n, row in enumerate(read_labels(labels)) if row.id == image_id]
     failures = _failures(labels)
     failed = list(read_failures(failures)) if failures and not rows else []
@@ -106,7 +102,7 @@ def view(
     refuse_to_replace(target)
     document = DocumentDetails(image_id, rows, failure, attempts, raw)
     write_document(document, target, images=_reader(images))
-    _done(target, show=open_)
+    return target
 
 
 def _from_checkpoints(labels: Path, image_id: str) -> tuple[tuple[Attempt, ...], bytes]:
@@ -135,12 +131,10 @@ def _from_checkpoints(labels: Path, image_id: str) -> tuple[tuple[Attempt, ...],
     return (), b""
 
 
-def _reader(images: list[Path] | None) -> ImageFinder | None:
-    if not images:
-        return None
+def _reader(images: Images) -> ImageFinder | None:
     from ocrlabel.export.images import LabelledImages, image_sources
 
-    return LabelledImages(image_sources(images))
+    return LabelledImages(image_sources(found)) if (found := named(images)) else None
 
 
 def _record(path: Path) -> Mapping[str, Any] | None:
@@ -169,7 +163,12 @@ def _stem(labels: Path) -> str:
     return labels.name.removesuffix(_DATASET_LABELS).removesuffix(".parquet")
 
 
-def _done(target: Path, *, show: bool) -> None:
+def tell_report(
+    target: Path,
+    *,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Where the page is, and how large."""
     typer.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
-    if show:
+    if open_:
         webbrowser.open(target.resolve().as_uri())

@@ -106,8 +106,8 @@ def bucket_run(**given: Any) -> None:
 
         python -m runners.batch_pseudo_labels_aws --dataset-name train --resume
     """
-    from ocrlabel.cli.settings import from_environment
-    from ocrlabel.cli.wiring import Place, open_store
+    from ocrlabel.cli.settings import from_environment, open_store
+    from ocrlabel.cli.wiring import Place
     from ocrlabel.options import Options
     from ocrlabel.pipeline.state.layout import of_dataset
 

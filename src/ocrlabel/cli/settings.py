@@ -12,16 +12,25 @@ from functools import wraps
 from pathlib import Path
 from traceback import format_exception
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin
 
 import typer
 
 from ocrlabel.errors import OcrLabelError
 from ocrlabel.options import Described, Front, described, options_of
 
+if TYPE_CHECKING:
+    from ocrlabel.storage.base import ObjectStore
+
 _CHOICES_COLUMNS = 16
 Command = Callable[..., None]
+T = TypeVar("T")
 
+Images: TypeAlias = Sequence[str | Path] | str | Path | None
+ImagesOption = Annotated[
+    Images,
+    typer.Option(help="A folder with the images, or the parquet that holds them. Repeatable."),
+]
 Labels = Annotated[str | Path, typer.Argument(help="The labels table (parquet).")]
 Seed = Annotated[int, typer.Option(help="Another seed, other chances.")]
 Json = Annotated[bool, typer.Option("--json", help="Write it as JSON.")]
@@ -57,6 +66,18 @@ class Keys:
 def from_environment() -> Keys:
     """The environment as it is now."""
     return Keys(dict(os.environ))
+
+
+def open_store(root: str, keys: Keys) -> ObjectStore:
+    """The store at a folder or s3://bucket."""
+    from ocrlabel.storage.opening import open_store as opened
+
+    return opened(
+        root,
+        endpoint_url=keys.get("AWS_ENDPOINT_URL_S3") or keys.get("AWS_ENDPOINT_URL") or None,
+        region=keys.get("AWS_REGION") or keys.get("AWS_DEFAULT_REGION") or None,
+        ca_bundle=keys.get("AWS_CA_BUNDLE") or None,
+    )
 
 
 def taking(front: Front) -> Callable[[Command], Command]:
@@ -105,8 +126,24 @@ def everywhere(command: Command) -> Command:
     return _signed(heard, [*(one for one in own if one.name not in every), *ours])
 
 
-def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """What a command takes, each with the type that a command line reads."""
+def telling(work: Callable[..., T], tell: Callable[..., None]) -> Command:
+    """A command that does the work and tells what came of it: its options are those of both.
+
+    tell: takes what the work gave back, and of the options those that it names.
+    """
+    of_work, of_tell = parameters(work), parameters(tell, after=1)
+    names = [one.name for one in of_work]
+
+    @wraps(work)
+    def command(**given: Any) -> None:
+        done = work(**{name: given[name] for name in names})
+        tell(done, **{one.name: given[one.name] for one in of_tell})
+
+    return _signed(command, [*of_work, *(one for one in of_tell if one.name not in names)])
+
+
+def parameters(function: Callable[..., Any], *, after: int = 0) -> list[inspect.Parameter]:
+    """What a command takes, each with the type that a command line reads, after the first few."""
     names = inspect.unwrap(function).__globals__
     return [
         one.replace(
@@ -117,7 +154,7 @@ def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
                 else one.annotation
             )
         )
-        for one in inspect.signature(function).parameters.values()
+        for one in [*inspect.signature(function).parameters.values()][after:]
         if one.kind is not one.VAR_KEYWORD
     ]
 
@@ -134,6 +171,12 @@ def option(name: str) -> Any:
     """The declaration of one option, for a command that has only a few of them."""
     help_ = described()[name].option.help
     return output_option(help_) if name == "output" else typer.Option(help=help_)
+
+
+def named(images: Images) -> list[Path]:
+    """What --images names, in Python also without a list around one."""
+    several = [images] if isinstance(images, str | Path) else images or []
+    return [Path(one).expanduser() for one in several]
 
 
 def output_option(help_: str) -> Any:
@@ -172,7 +215,11 @@ def _typed(annotation: Any) -> Any:
     kind, info = get_args(annotation)
     kinds = get_args(kind)
     literal = next((one for one in (kind, *kinds) if get_origin(one) is Literal), None)
-    if literal is not None and len("|".join(get_args(literal))) > _CHOICES_COLUMNS:
+    if (
+        literal is not None
+        and not info.metavar
+        and len("|".join(get_args(literal))) > _CHOICES_COLUMNS
+    ):
         info = copy(info)
         info.metavar, info.help = "<choice>", f"{info.help} One of {', '.join(get_args(literal))}."
     elif any(get_origin(one) is Sequence for one in kinds):

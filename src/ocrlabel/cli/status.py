@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ocrlabel.pipeline.status import Status, WorkerStatus
 
 _Run = Annotated[
-    str, typer.Argument(help="The labels table that the run writes, or its s3:// address.")
+    str | Path, typer.Argument(help="The labels table that the run writes, or its s3:// address.")
 ]
 _LISTED = 20
 _NAMED = 5
@@ -30,11 +31,10 @@ _ORDER = ("working", "quiet", "lost", "ended")
 def status(
     labels: _Run = "labels.parquet",
     *,
-    as_json: Json = False,
     watch_s: Annotated[
         float, typer.Option(min=0, help="How long to look for the present rate.")
     ] = 2.0,
-) -> None:
+) -> Status:
     """Done, failed, left, rate, time left, spent, and what interruptions cost; also per worker.
 
     Works while it runs and after, from any machine. Who is at work is told by heartbeats: where
@@ -53,13 +53,21 @@ def status(
 
     keys = from_environment()
     options = Options.of(keys.variables)
-    place = place_of_output(labels, options, keys)
+    place = place_of_output(str(labels), options, keys)
     runtime = make_runtime(place.store, lambda _: None, rescue_folders(place, keys))
-    found = run_async(read_status(runtime, place.layout, watch_s=watch_s))
+    return run_async(read_status(runtime, place.layout, watch_s=watch_s))
+
+
+def tell_status(found: Status, *, as_json: Json = False) -> None:
+    """The status as a short table, or as JSON."""
+    from ocrlabel.cli.settings import from_environment
+    from ocrlabel.options import Options
+
+    price_usd = Options.of(from_environment().variables).price_per_page
     if as_json:
-        print(json.dumps(told(found, options.price_per_page), ensure_ascii=False, indent=1))
+        print(json.dumps(told(found, price_usd), ensure_ascii=False, indent=1))
         return
-    for name, value in lines(found, options.price_per_page):
+    for name, value in lines(found, price_usd):
         print(f"{name:<14}{value}")
 
 
@@ -295,7 +303,7 @@ def set_live(
         raise ConfigError("nothing to change: give --rps or --max-cost")
     keys = from_environment()
     options = Options.of(keys.variables)
-    place = place_of_output(labels, options, keys)
+    place = place_of_output(str(labels), options, keys)
     runtime = make_runtime(place.store, lambda _: None)
 
     async def change() -> int:

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, get_args
 
 from ocrlabel.cli import clocks
-from ocrlabel.cli.settings import Keys
+from ocrlabel.cli.settings import Keys, open_store
 from ocrlabel.engine import Engine
 from ocrlabel.errors import ConfigError, Interrupted
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, EngineName, Options
@@ -69,18 +69,6 @@ class Place:
     def is_local(self) -> bool:
         """On one's own machine, and not in a bucket."""
         return not self.root.startswith("s3://")
-
-
-def open_store(root: str, keys: Keys) -> ObjectStore:
-    """The store at a folder or s3://bucket."""
-    from ocrlabel.storage.opening import open_store as opened
-
-    return opened(
-        root,
-        endpoint_url=keys.get("AWS_ENDPOINT_URL_S3") or keys.get("AWS_ENDPOINT_URL") or None,
-        region=keys.get("AWS_REGION") or keys.get("AWS_DEFAULT_REGION") or None,
-        ca_bundle=keys.get("AWS_CA_BUNDLE") or None,
-    )
 
 
 def place_of(source: str, options: Options, keys: Keys) -> Place:

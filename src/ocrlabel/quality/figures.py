@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from ocrlabel.quality.agreement import Agreement, AgreementCounts
 from ocrlabel.quality.calibration import Bin, CurvePoint, Interval
 from ocrlabel.quality.cleval import CharCounts
 from ocrlabel.quality.evaluate import Counts, LevelResult
 from ocrlabel.quality.faults import INVENTED, MISREAD, MISSED, ComparedPage, Verdict
+from ocrlabel.quality.pairing import Unpaired
 from ocrlabel.quality.scores import Score
 from ocrlabel.quality.signals import Signals
+from ocrlabel.quality.text import Normalisation
 from ocrlabel.quality.truth import name_of
 from ocrlabel.wording import rounded
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Labels measured against truth, by level. normalisation: how texts were compared."""
+
+    normalisation: Normalisation
+    unpaired: Unpaired
+    levels: tuple[LevelResult, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """All figures."""
+        return {
+            "normalisation": self.normalisation.describe(),
+            "unpaired": self.unpaired.to_json(),
+            "levels": [level_figures(level) for level in self.levels],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two tables, word by word. against_truth: what the signs are worth, where truth was given."""
+
+    normalisation: Normalisation
+    unpaired: Unpaired
+    agreement: Agreement
+    against_truth: Signals | None
+
+    def to_json(self) -> dict[str, object]:
+        """All figures."""
+        return {
+            "normalisation": self.normalisation.describe(),
+            "unpaired": self.unpaired.to_json(),
+            **agreement_figures(self.agreement),
+            "against_truth": self.against_truth and signal_figures(self.against_truth),
+        }
 
 
 def level_figures(result: LevelResult) -> dict[str, object]:

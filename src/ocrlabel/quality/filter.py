@@ -106,6 +106,7 @@ def _likeness(
 class Filtered:
     """What a filter did. doubtful: words marked or dropped, of `words` that were labels."""
 
+    output: str = ""
     pages: int = 0
     words: int = 0
     doubtful: int = 0
@@ -132,7 +133,7 @@ def filter_table(
     other is the table whose agreement the rule asks for. review gets the pages with doubtful
     words, these as class "uncertain", the most doubtful page first. Raises DatasetError.
     """
-    done = Filtered()
+    done = Filtered(str(target))
     with ExitStack() as open_files:
         queue = open_files.enter_context(closing(ReviewQueue()))
         others: PageStore | None = None

@@ -154,23 +154,16 @@ def test_a_command_keeps_its_own_arguments_types_and_help():
     assert everywhere(copy).__doc__ == "Copy it."
 
 
-def completed(shell: str, *words: str) -> str:
-    line = " ".join(("ocrlabel", *words))
-    asked = {
-        "_OCRLABEL_COMPLETE": f"complete_{shell}",
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(len(words)),
-        "_TYPER_COMPLETE_ARGS": line,
-        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
-    }
-    return answered(asked)
+@pytest.fixture
+def asked(monkeypatch):
+    """What the command prints where a shell asks it, by the variables that the shell sets."""
 
+    def ask(**variables: str) -> str:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return ocrlabel().out
 
-def answered(asked: dict[str, str]) -> str:
-    """What the command prints where a shell asks it for words."""
-    asked = {"PATH": "/usr/bin:/bin", **asked}
-    done = subprocess.run([OCRLABEL], env=asked, capture_output=True, text=True, check=True)
-    return done.stdout
+    return ask
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -184,8 +177,15 @@ def answered(asked: dict[str, str]) -> str:
         (("filter", "labels.parquet", "--unicode", "N"), ["NFC", "NFKC"]),
     ],
 )
-def test_every_shell_completes_commands_options_and_choices(shell, words, offered):
-    said = completed(shell, *words)
+def test_every_shell_completes_commands_options_and_choices(shell, words, offered, asked):
+    line = " ".join(("ocrlabel", *words))
+    said = asked(
+        _OCRLABEL_COMPLETE=f"complete_{shell}",
+        COMP_WORDS=line,
+        COMP_CWORD=str(len(words)),
+        _TYPER_COMPLETE_ARGS=line,
+        _TYPER_COMPLETE_FISH_ACTION="get-args",
+    )
     for word in offered:
         assert word in said
     assert "demo" not in said
@@ -194,14 +194,14 @@ def test_every_shell_completes_commands_options_and_choices(shell, words, offere
 @pytest.mark.parametrize(
     ("shell", "sign"), [("bash", "complete "), ("zsh", "compdef"), ("fish", "complete --command")]
 )
-def test_every_shell_is_given_its_script(shell, sign):
-    script = answered({"_OCRLABEL_COMPLETE": f"source_{shell}"})
+def test_every_shell_is_given_its_script(shell, sign, asked):
+    script = asked(_OCRLABEL_COMPLETE=f"source_{shell}")
     assert sign in script
     assert "_OCRLABEL_COMPLETE" in script
 
 
-def test_bash_itself_completes():
-    script = answered({"_OCRLABEL_COMPLETE": "source_bash"})
+def test_bash_itself_completes(asked):
+    script = asked(_OCRLABEL_COMPLETE="source_bash")
     typed = "COMP_WORDS=(ocrlabel expo); COMP_CWORD=1"
     script += f'{typed}; _ocrlabel_completion "$0"; echo "${{COMPREPLY[@]}}"'
     said = subprocess.run(

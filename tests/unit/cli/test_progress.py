@@ -199,4 +199,4 @@ def test_verbose_tells_every_image_that_failed_and_every_request_that_did_not_go
     said = out.getvalue()
     assert ("a: empty: the file is empty" in said) == verbose
     assert ("a request was not answered: throttled 429 slower" in said) == verbose
-    assert "200" not in said
+    assert "answered 200" not in said

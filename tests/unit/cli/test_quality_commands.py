@@ -4,18 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from ocrlabel.cli.quality import agree, evaluate, filter_
+from ocrlabel.cli.main import app
 from ocrlabel.dataset.labels_table import LabelsWriter, read_labels
 from ocrlabel.errors import ConfigError, OcrLabelError
 from tests.support.quality_pages import row, word
-
-app = typer.Typer()
-app.command()(evaluate)
-app.command()(agree)
-app.command("filter")(filter_)
 
 
 @pytest.fixture

@@ -5,17 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from ocrlabel.cli.export import export, import_
+from ocrlabel.cli.main import app
 from ocrlabel.dataset.labels_table import LabelsWriter, read_labels, table_info
 from ocrlabel.errors import ConfigError, DatasetError, Incomplete
 from tests.support.labelled import Pictures, row, word
-
-app = typer.Typer()
-app.command("export")(export)
-app.command("import")(import_)
 
 
 def run(*arguments) -> str:

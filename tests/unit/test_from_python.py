@@ -1,0 +1,234 @@
+"""What Python offers is what the command does: the same names, values instead of text, no printing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections import Counter
+from importlib.metadata import version
+from inspect import signature
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import ocrlabel
+from ocrlabel import errors
+from ocrlabel.dataset.labels_table import LabelsWriter
+from tests.support.command import ocrlabel as command
+from tests.support.quality_pages import row, word
+from tests.support.s3 import make_bucket, moto_server
+
+ROOT = Path(__file__).parents[2]
+WORK = {
+    "evaluate": "evaluate",
+    "agree": "agree",
+    "filter_labels": "filter",
+    "export_labels": "export",
+    "import_labels": "import",
+    "report_labels": "report",
+    "status": "status",
+}
+
+
+def write(path: Path, text: str) -> Path:
+    with LabelsWriter(path) as table:
+        for n in range(4):
+            words = [word(text, conf=0.6), word("due", 40, conf=0.99)]
+            table.add(row(words, key=str(n), path=f"p{n}.png"))
+    return path
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "labels.parquet", "Totl")
+    write(tmp_path / "truth.parquet", "Total")
+    (tmp_path / "images").mkdir()
+    for n in range(4):
+        Image.new("RGB", (100, 100), "white").save(tmp_path / "images" / f"p{n}.png")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that was done from Python."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "images").mkdir()
+    for n in range(3):
+        Image.new("RGB", (90, 60), (n, 255, 255)).save(folder / "images" / f"{n}.png")
+    return ocrlabel.label(
+        folder / "images", engine="scripted", output=folder / "labels.parquet", progress=False
+    )
+
+
+def test_every_name_is_there_and_is_what_it_says():
+    for name in ocrlabel.__all__:
+        assert getattr(ocrlabel, name) is not None, name
+    assert dir(ocrlabel) == sorted(ocrlabel.__all__)
+    assert ocrlabel.__version__ == version("ocrlabel")
+    with pytest.raises(AttributeError, match="no attribute 'lable'"):
+        ocrlabel.lable  # noqa: B018
+
+
+def test_every_error_that_ends_a_command_can_be_caught_by_name():
+    ending = {
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.OcrLabelError)
+    }
+    assert ending <= {*ocrlabel.__all__}
+    assert all(getattr(ocrlabel, name) is getattr(errors, name) for name in ending)
+
+
+def test_the_import_is_light_and_so_is_a_name_that_needs_no_table():
+    heavy = "{'pyarrow', 'numpy', 'pydantic', 'typer', 'PIL', 'obstore', 'asyncio'}"
+    program = (
+        "import sys, ocrlabel\nocrlabel.ConfigError, ocrlabel.__version__, ocrlabel.Word\n"
+        f"print(sorted({heavy} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.strip() == b"[]"
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_a_keyword_is_the_option_of_the_command(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = command(WORK[name], "--help").out
+    spelled = {"unicode_form": "--unicode"}
+    for taken in signature(getattr(ocrlabel, name)).parameters.values():
+        flag = spelled.get(taken.name, f"--{taken.name.replace('_', '-')}")
+        assert flag in shown or taken.name in shown, taken.name
+
+
+def test_evaluate_gives_the_figures_that_the_command_prints(tables, capsys):
+    done = ocrlabel.evaluate("labels.parquet", tables / "truth.parquet")
+    assert capsys.readouterr() == ("", "")
+    printed = command("evaluate", "labels.parquet", "--truth", "truth.parquet", "--json").out
+    assert done.to_json() == json.loads(printed)
+    assert done.levels[0].counts.end_to_end.recall == 0.5
+
+
+def test_agree_gives_the_figures_that_the_command_prints(tables, capsys):
+    done = ocrlabel.agree("labels.parquet", "truth.parquet", truth="truth.parquet")
+    assert capsys.readouterr() == ("", "")
+    line = ("agree", "labels.parquet", "truth.parquet", "--truth", "truth.parquet", "--json")
+    assert json.loads(json.dumps(done.to_json())) == json.loads(command(*line).out)
+
+
+def test_filter_gives_the_counts_that_the_command_prints(tables, capsys):
+    done = ocrlabel.filter_labels("labels.parquet", min_confidence=0.9)
+    assert capsys.readouterr() == ("", "")
+    assert (done.words, done.doubtful) == (8, 4)
+    printed = command("filter", "labels.parquet", "--min-confidence", "0.9", "--json").out
+    assert done.to_json() == json.loads(printed)
+    kept = [one.classes for one in ocrlabel.read_labels(done.output)]
+    assert kept == [("ignore", "text")] * 4
+
+
+@pytest.mark.parametrize("images", ["images", Path("images"), ["images"], (Path("images"),)])
+def test_labels_go_out_and_come_back_with_every_count_in_the_value(tables, images, capsys):
+    out = ocrlabel.export_labels("labels.parquet", "paddle", format="paddleocr", images=images)
+    assert (out.pages, out.words, out.images, out.missing) == (4, 8, 4, 0)
+    written = Path("paddle/pseudo/Label.txt")
+    written.write_text(written.read_text().replace("Totl", "Total", 1))
+    back = ocrlabel.import_labels("paddle", "paddleocr", "labels.parquet", output="mended.parquet")
+    assert back.counts == Counter(corrected=1, unchanged=3)
+    assert capsys.readouterr() == ("", "")
+    texts = [one.words[0].text for one in ocrlabel.read_labels("mended.parquet")]
+    assert texts == ["Total", "Totl", "Totl", "Totl"]
+
+
+def test_an_export_without_an_image_tells_so_in_its_value_and_in_the_exit_status(tables):
+    (tables / "images" / "p3.png").unlink()
+    out = ocrlabel.export_labels("labels.parquet", "a", format="paddleocr", images="images")
+    assert (out.pages, out.missing) == (3, 1)
+    line = ("export", "labels.parquet", "--format", "paddleocr", "--images", "images", "-o", "b")
+    assert command(*line).status == 6
+
+
+def test_a_report_is_where_the_value_says(tables, capsys):
+    page = ocrlabel.report_labels("labels.parquet", images="images")
+    assert capsys.readouterr() == ("", "")
+    assert page == Path("labels_report.html")
+    assert "Totl" in page.read_text(encoding="utf-8")
+
+
+def test_what_cannot_be_used_is_the_error_that_ends_the_command(tables):
+    with pytest.raises(ocrlabel.ConfigError, match=r"no labels table at gone\.parquet"):
+        ocrlabel.evaluate("gone.parquet", "truth.parquet")
+    with pytest.raises(ocrlabel.ConfigError, match="word or line"):
+        ocrlabel.evaluate("labels.parquet", "truth.parquet", level="page")
+    with pytest.raises(ocrlabel.ConfigError, match="--format pdf is not known"):
+        ocrlabel.export_labels("labels.parquet", "out", format="pdf")
+    with pytest.raises(ocrlabel.DatasetError, match="no such file"):
+        next(ocrlabel.read_labels("gone.parquet"))
+
+
+def test_a_run_says_what_it_cost_and_its_paths_are_read_as_they_are(finished):
+    assert finished.cost == finished.record["billed_usd"] == 0.0
+    assert isinstance(finished.cost, float)
+    assert len([*ocrlabel.read_labels(finished.labels_path)]) == 3
+    assert [*ocrlabel.read_failures(finished.failures_path)] == []
+
+
+def test_the_status_is_a_value_also_within_a_running_loop(finished):
+    async def in_a_notebook():
+        return ocrlabel.status(finished.labels_path, watch_s=0)
+
+    for found in (asyncio.run(in_a_notebook()), ocrlabel.status(finished.labels_path, watch_s=0)):
+        assert (found.complete, found.tally.labelled) == (True, 3)
+
+
+def test_a_bucket_is_read_by_the_address_that_the_run_gives(monkeypatch, tmp_path):
+    with moto_server() as server:
+        make_bucket(server, "papers")
+        for name, value in {
+            "AWS_ENDPOINT_URL": server,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": "us-east-1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        (tmp_path / "images").mkdir()
+        Image.new("RGB", (90, 60), "white").save(tmp_path / "images" / "one.png")
+        (tmp_path / "images" / "two.png").write_bytes(b"no image")
+        done = ocrlabel.label(
+            tmp_path / "images",
+            engine="scripted",
+            output="s3://papers/out/labels.parquet",
+            progress=False,
+        )
+        assert done.labels_path == "s3://papers/out/labels.parquet"
+        assert [one.image_filename for one in ocrlabel.read_labels(done.labels_path)] == ["one.png"]
+        assert [one.id for one in ocrlabel.read_failures(done.failures_path)] == ["two.png"]
+        with pytest.raises(ocrlabel.DatasetError, match="s3://papers/gone: there is no such"):
+            next(ocrlabel.read_labels("s3://papers/gone"))
+
+
+def test_the_calls_are_typed(tmp_path):
+    script = tmp_path / "calls.py"
+    script.write_text(
+        "import ocrlabel\n"
+        'done = ocrlabel.evaluate("a.parquet", "t.parquet", level="word")\n'
+        "reveal_type(done.levels[0].counts.pages)\n"
+        'ocrlabel.export_labels("a.parquet", "out/", format="coco", images="in/")\n'
+        'ocrlabel.export_labels("a.parquet", "out/", format="pdf")\n'
+        'ocrlabel.filter_labels("a.parquet", min_confidense=0.5)\n'
+        "reveal_type(ocrlabel.__version__)\n",
+        encoding="utf-8",
+    )
+    said = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", script.name],
+        cwd=tmp_path,
+        env={"MYPYPATH": str(ROOT / "src"), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    wrong = [line.split(":")[1] for line in said.splitlines() if "error:" in line]
+    assert wrong == ["5", "6"], said
+    assert 'Revealed type is "int"' in said
+    assert 'Revealed type is "str"' in said
