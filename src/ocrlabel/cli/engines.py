@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ocrlabel.cli.settings import option
+from ocrlabel.cli.settings import Json, option
 
 _TITLES = {"tried": "ever run"}
 
@@ -19,7 +19,7 @@ def engines(
     ] = None,
     *,
     engine_option: Annotated[list[str] | None, option("engine_option")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON list.")] = False,
+    as_json: Json = False,
 ) -> None:
     """The engines that --engine may name: ours, and those of installed packages.
 

@@ -42,11 +42,11 @@ def options(path):
 
 
 def kind(one) -> str:
-    """What is written: one of some words, or a text, a number, a path, a switch."""
+    """What is written: a text, which may be one of some words, a number, a path, a switch."""
     written = one.type_descriptor.annotation
     if get_origin(written) is list:
         (written,) = get_args(written)
-    return "choice" if get_origin(written) is Literal else written.__name__
+    return "str" if get_origin(written) is Literal else written.__name__
 
 
 def test_an_option_name_is_of_one_type_in_all_commands():
