@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from ocrlabel.cli.main import app
 from ocrlabel.dataset.labels_table import LabelsWriter, read_labels, table_info
 from ocrlabel.errors import ConfigError, DatasetError, Incomplete
-from tests.support.labelled import Pictures, row, word
+from tests.support.labelled import AT, Pictures, row, submitted, word
 
 
 def run(*arguments) -> str:
@@ -131,3 +131,35 @@ def test_words_that_are_left_out_with_their_page_are_counted(table, tmp_path):
                "--skip-unmatched", "--output", tmp_path / "c.parquet")  # fmt: skip
     assert "careful: no page came back" in told
     assert "left out with them: 1 word" in told
+
+
+def test_a_page_goes_to_review_is_submitted_and_is_never_doubted_again(tmp_path):
+    labels, review = tmp_path / "labels.parquet", tmp_path / "review.parquet"
+    page = row("1.png", [word("sure?", confidence=0.3), word("two", (10, 50))], image_sha256="")
+    with LabelsWriter(labels) as writer:
+        writer.add(page)
+    run(
+        "filter",
+        labels,
+        "--min-confidence",
+        "0.8",
+        "--review",
+        review,
+        "-o",
+        tmp_path / "f.parquet",
+    )
+    run("export", review, "--format", "labelstudio", "-o", tmp_path / "ls")
+    submitted(tmp_path / "ls")
+    told = run("import", tmp_path / "ls", "--format", "labelstudio", "--onto", review, "-o", labels)
+    assert "0 pages corrected, 1 came back unchanged" in told
+    assert "1 word changed: 1 no longer uncertain" in told
+    (back,) = read_labels(labels)
+    assert (back.words, back.classes) == (page.words, ("text", "text"))
+    assert (back.source, back.reviewed_at) == ("labelstudio:kim@x.org", AT)
+    told = run("filter", labels, "--min-confidence", "0.8", "-o", tmp_path / "f.parquet")
+    assert "0 of 2 words" in told
+    run("export", labels, "--format", "coco", "--ignore-below", "0.8", "-o", tmp_path / "coco")
+    (path,) = (tmp_path / "coco" / "annotations").iterdir()
+    content = json.loads(path.read_text())
+    assert [category["name"] for category in content["categories"]] == ["text"]
+    assert [annotation["iscrowd"] for annotation in content["annotations"]] == [0, 0]
