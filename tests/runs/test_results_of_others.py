@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
-from ocrlabel.cli.settings import from_environment
-from ocrlabel.cli.settings import open_store
+from ocrlabel.cli.settings import from_environment, open_store
 from ocrlabel.dataset.labels_table import read_labels, write_changed
 from ocrlabel.errors import EngineUnusable, KeyRefused, RunMismatch
 from ocrlabel.options import Options
