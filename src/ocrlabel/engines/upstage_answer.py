@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from ocrlabel.characters import learnable
 from ocrlabel.engine import Answer
 from ocrlabel.engines.upstage_protocol import NotJson, complaint_in, json_of
 from ocrlabel.errors import BadAnswer, Throttled
@@ -30,7 +31,8 @@ def read_answer(raw: bytes, document: Document, *, status: int | None = None) ->
     """Words in the service's order; polygons in px of the upright page *as sent*.
 
     A polygon is 4 points, clockwise from the text's own top left, so turned text stays turned.
-    Words without text are left out (they label nothing; raw keeps them), inner spaces stay.
+    Words without a text that can be seen are left out (they label nothing; raw keeps them); the
+    other texts stay as they are.
     A page without words is an empty Page. Raises BadAnswer, with failure INCOMPLETE when the
     pages are not as many as were counted, and Throttled when the body says so.
     """
@@ -136,7 +138,7 @@ def _word(value: object, where: str, scale: tuple[float, float]) -> Word | None:
     text = _text(word.get("text", ""), f"text of {where}")
     polygon = _polygon(word.get("boundingBox"), where, scale)
     confidence = _confidence(word.get("confidence"), where)
-    if not text.strip() or polygon is None:
+    if not learnable(text)[0] or polygon is None:
         return None
     return Word(text, polygon, confidence)
 
@@ -144,7 +146,8 @@ def _word(value: object, where: str, scale: tuple[float, float]) -> Word | None:
 def _polygon(box: object, where: str, scale: tuple[float, float]) -> Polygon | None:
     """The four corners as they are; of another number of corners the upright box around them.
 
-    None where nothing is marked: no corners, or all of them in a line or a point.
+    Four that are one point or on one line are kept too: the text is the engine's, and report and
+    exports tell that it has no place. None where there are no corners, or others without a box.
     """
     if box is None:
         return None

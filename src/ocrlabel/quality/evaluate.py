@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ocrlabel.characters import learnable
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.labels import Word
 from ocrlabel.quality import calibration
@@ -196,7 +197,7 @@ def count(
     )
     there = [normalise(word.text) for word in truth.words]
     got = [normalise(word.text) for word in read]
-    has_text = [bool(word.text) for word in truth.words]
+    has_text = [bool(learnable(word.text)[0]) for word in truth.words]
     verdicts = dict.fromkeys(found.cared_read, False)
     pairs = []
     for i, j, _ in found.pairs:

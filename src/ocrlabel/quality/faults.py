@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from rapidfuzz.distance import Levenshtein
 
+from ocrlabel.characters import learnable
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.labels import Word
 from ocrlabel.quality.truth import Level, TruthPage, TruthWord
@@ -51,8 +52,9 @@ class Verdict:
 
     @property
     def texts(self) -> tuple[str, str]:
-        """The truth's and what was read; "" for the side that has no such word."""
-        return self.truth.text if self.truth else "", self.word.text if self.word else ""
+        """The truth's and what was read, learnable; "" for the side that has no such word."""
+        truth, read = (learnable(side.text)[0] if side else "" for side in (self.truth, self.word))
+        return truth, read
 
 
 @dataclass(frozen=True, slots=True)

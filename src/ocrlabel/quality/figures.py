@@ -147,9 +147,9 @@ def _word(verdict: Verdict) -> dict[str, object]:
     """A word with the text of each side that has it, and where it is (the truth's place first)."""
     side = verdict.truth or verdict.word
     return {
-        **({"truth": verdict.truth.text} if verdict.truth else {}),
+        **({"truth": verdict.texts[0]} if verdict.truth else {}),
         **(
-            {"read": verdict.word.text, "confidence": verdict.word.confidence}
+            {"read": verdict.texts[1], "confidence": verdict.word.confidence}
             if verdict.word
             else {}
         ),

@@ -1,6 +1,7 @@
 """What counts as the same text, and how far apart two texts are.
 
-Default: Unicode NFC, upper and lower case are equal, white space is dropped, punctuation stays.
+Default: Unicode NFC without what nobody sees (`characters.learnable`), upper and lower case are
+equal, white space is dropped, punctuation stays.
 Spaces are dropped because an engine and a truth may cut the same line into different words;
 punctuation stays because a label with a wrong comma is a wrong label. Every report carries
 `Normalisation.describe()`, since figures made with different rules cannot be compared.
@@ -21,6 +22,8 @@ from itertools import takewhile
 from typing import Literal
 
 from rapidfuzz.distance import Levenshtein
+
+from ocrlabel.characters import learnable
 
 UnicodeForm = Literal["NFC", "NFKC"]
 _RANGES = (
@@ -49,6 +52,7 @@ class Normalisation:
         """The text that is compared."""
         # ASCII is its own NFC and NFKC
         plain = text if text.isascii() else unicodedata.normalize(self.form, text)
+        plain, _ = learnable(plain)
         if not self.case:
             # casefold can leave a form that NFC would join again ("ǰ" becomes j and a caron)
             folded = plain.casefold()

@@ -24,6 +24,7 @@ from typing import Any
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.engines.rapidocr import KOREAN_NOTICE
+from ocrlabel.export.geometry import is_region
 from ocrlabel.wording import counted, percent, ratio, usd
 
 CONFIDENCE_BINS = 20
@@ -63,6 +64,7 @@ class LabelStatistics:
     documents: int = 0
     words: int = 0
     pages_without_words: int = 0
+    words_without_area: int = 0
     words_without_confidence: int = 0
     confidence_sum: float = 0.0
     confidences: list[int] = field(default_factory=lambda: [0] * CONFIDENCE_BINS)
@@ -107,6 +109,7 @@ class LabelStatistics:
             place = int(sure * CONFIDENCE_BINS)
             self.confidences[min(max(place, 0), CONFIDENCE_BINS - 1)] += 1
         for word in row.words:
+            self.words_without_area += not is_region(word.polygon)
             if _HAN.search(word.text):
                 self.han_words += 1
                 self.unsure_han_words += word.confidence is not None and word.confidence < UNSURE
@@ -199,6 +202,11 @@ def notices(counts: LabelStatistics, record: Mapping[str, Any]) -> list[str]:
         found.append(
             f"Pages on which not a single word was read:"
             f" {counts.pages_without_words:,} of {counts.pages:,}."
+        )
+    if counts.words_without_area:
+        found.append(
+            f"Words whose corners are one point or one line: {counts.words_without_area:,}."
+            " They are in no export."
         )
     return found
 

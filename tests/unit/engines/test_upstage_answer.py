@@ -88,8 +88,9 @@ def test_the_documented_shape_becomes_the_labels_written_beside_it():
 
 
 def test_words_without_text_are_left_out_and_inner_spaces_stay():
-    read_page = read(answer(page(word(""), word("  "), word("108 ]"), word(" x ")))).pages[0]
-    assert [w.text for w in read_page.words] == ["108 ]", " x "]
+    unseen = [word(text) for text in ("", "  ", "\u200b", "\ufeff\u2060", "\u3164")]
+    read_page = read(answer(page(*unseen, word("108 ]"), word(" x "), word("a\u200bb")))).pages[0]
+    assert [w.text for w in read_page.words] == ["108 ]", " x ", "a\u200bb"]
 
 
 def test_a_page_without_words_is_an_empty_page():
@@ -151,6 +152,11 @@ def test_a_word_that_marks_no_area_costs_only_itself(corners):
     assert [
         w.text for w in read(answer(page(word("lost", corners), word("kept")))).pages[0].words
     ] == ["kept"]
+
+
+@pytest.mark.parametrize("corners", [[(5, 5)] * 4, [(1, 1), (3, 3), (9, 9), (4, 4)]])
+def test_four_corners_without_an_area_are_kept_for_others_to_tell(corners):
+    assert only_word(answer(page(word(corners=corners)))).polygon == tuple(corners)
 
 
 def test_a_word_without_a_box_costs_only_itself():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -194,3 +195,14 @@ def test_confidences_that_mean_what_they_say_have_no_calibration_error():
     assert found.calibration_error == 0
     pages = [(row([word("a", conf=1.0)], key=str(n)), truth([true("b")])) for n in range(9)]
     assert results(pages)[0].calibration_error == 1
+
+
+def test_a_truth_of_only_invisible_characters_has_no_text_to_be_read():
+    found = counted([true("\u200b", 0), true("합계", 20)], [word("x", 0), word("합\u200b계", 20)])
+    assert (found.truth, found.truth_with_text, found.right) == (2, 1, 1)
+
+
+def test_the_words_that_are_listed_are_composed_and_seen():
+    decomposed = unicodedata.normalize("NFD", "합계")
+    (verdict,) = count(truth([true(decomposed)]), [word("a\u200bb")], SAME)[1]
+    assert verdict.texts == ("합계", "ab")

@@ -40,3 +40,14 @@ def test_normalising_twice_changes_nothing(form, text):
 
 def test_the_rules_say_what_they_are():
     assert Normalisation().describe() == ("NFC, case ignored, spaces ignored, punctuation counts")
+
+
+@pytest.mark.parametrize(
+    ("truth", "read"),
+    [
+        ("total", "to\u200btal"), ("합계", "\u1112\u1161\u11b8\u1100\u1168"), ("", "\u3164"),
+        ("a b", "a\u3000b"), ("x", "\x07x"),
+    ],
+)  # fmt: skip
+def test_what_nobody_sees_is_no_difference(truth, read):
+    assert Normalisation(case=True, spaces=True)(read) == truth

@@ -5,7 +5,9 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.report.facts import visible
+from ocrlabel.labels import Word
+from ocrlabel.report.facts import LabelStatistics, notices, visible
+from tests.support.labelled import row, word
 
 
 def test_a_mark_that_turns_the_reading_direction_is_written_out():
@@ -27,3 +29,14 @@ def test_nothing_that_is_shown_is_a_control_or_turns_the_text(text):
     for c in visible(text):
         assert unicodedata.category(c) not in {"Cc", "Cs", "Zl", "Zp"}
         assert unicodedata.bidirectional(c) not in turning
+
+
+def test_words_whose_corners_are_one_point_or_one_line_are_told():
+    counts = LabelStatistics()
+    point, line = Word("a", ((5.0, 5.0),) * 4, 0.9), Word("b", ((1.0, 1.0), (9.0, 9.0)) * 2, 0.9)
+    counts.add(row("a.jpg", [point, line, word("c")]))
+    (told,) = notices(counts, {})
+    assert told == ("Words whose corners are one point or one line: 2. They are in no export.")
+    fine = LabelStatistics()
+    fine.add(row("a.jpg", [word()]))
+    assert notices(fine, {}) == []
