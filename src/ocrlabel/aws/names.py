@@ -126,7 +126,7 @@ class AwsConfig:
 
 CONFIG_NAMES = tuple(entry.name.upper() for entry in fields(AwsConfig))
 GUIDES_URI: Final = "ECR_REPOSITORY_URI"  # what the guide's secret calls ECR_URI
-REWRITE: Final = "`ocrlabel aws deploy` writes it again"
+REWRITE: Final = "`ocrlabel aws deploy` writes aws/config.env"
 ON_GITHUB: Final = (
     "set each under Settings, Secrets and variables, Actions, as a variable or a secret of the "
     "repository or of its environment `aws`; `ocrlabel aws github-secrets` prints the values"

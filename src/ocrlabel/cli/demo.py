@@ -99,6 +99,13 @@ def _percent(share: float | None) -> str:
 
 def _show_places(folder: Path, written: DemoFolder, result: LabelResult) -> None:
     report = folder / "labels_report.html"
+    if result.failed:
+        why = ", ".join(f"{name} {count}" for name, count in result.failures.items())
+        again = f"`ocrlabel run {written.images} --output {result.labels_path} --retry-failed all`"
+        print(
+            f"\n{counted(result.failed, 'document')} not read ({why}), and counted as words missed:"
+        )
+        print(f"  {result.failures_path} says why; {again} tries once more")
     print("\nTo look at:")
     if report.is_file():
         print(f"  {report}  in a browser: what was read, on pictures of the pages")

@@ -245,7 +245,9 @@ def _why(worker: WorkerStatus) -> str:
 
 
 def _cost(account: Account, price_usd: float) -> str:
-    requests, pages = account.requests.get("unknown", 0), account.at_risk_pages.get("unknown", 0)
+    # a connection that was cut, and an answer that is none, may have been billed as well
+    pages = sum(account.at_risk_pages.values())
+    requests = sum(account.requests.get(result, 0) for result in account.at_risk_pages)
     if not requests:
         return "no request is known to be without an answer"
     unanswered = f"{counted(requests, 'request')} without an answer"

@@ -48,7 +48,9 @@ def need_file(table: str | Path) -> Path:
     """The path of a labels table. Raises ConfigError where there is none."""
     path = Path(table).expanduser()
     if not path.is_file():
-        raise ConfigError(f"no labels table at {path}")
+        partial = path.with_name(f"{path.stem}_partial{path.suffix}")
+        there = f"\n  a run that stopped early left {partial}" if partial.is_file() else ""
+        raise ConfigError(f"no labels table at {path}{there}")
     return path
 
 

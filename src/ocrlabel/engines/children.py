@@ -44,6 +44,9 @@ _BOOT = (
 _KEPT_STDERR_BYTES = 1_000_000
 _LAST_WORDS_BYTES = 2_000
 _GOODBYE_S = 5.0
+_MOST_LIMITS = 10
+"""So many times its limit a starved process may have."""
+_AT_WORK = 0.02
 _LENGTH = struct.Struct("!Q")
 _MOST_ANSWER_BYTES = 1 << 29
 _BYTES = "$bytes"
@@ -141,7 +144,8 @@ class ChildPool(Generic[Task, Result]):
             result: Result = await child.ask(task, allowed_s, self._result)
         except ChildHung:
             raise Unreadable(
-                f"the {self._what} did not finish it within {allowed_s:g} s, and was killed",
+                f"the {self._what} process did not finish it within {allowed_s:g} s, and was"
+                " killed",
                 failure=FailureClass.TIMED_OUT,
             ) from None
         return result
@@ -185,7 +189,8 @@ class ChildPool(Generic[Task, Result]):
             reason = str(error)
         raise EngineUnusable(
             f"the {self._what} process does not start: {reason}\n"
-            "  see whether memory is left, and whether the same command works on one image"
+            "  see whether memory is left, whether the machine is busy with other things, and"
+            " whether the same command works on one image"
         )
 
     async def _started(self) -> Child:
@@ -194,8 +199,7 @@ class ChildPool(Generic[Task, Result]):
         child = Child()
         self._all.add(child)
         try:
-            async with asyncio.timeout(self._start_timeout_s):
-                await child.start(self._factory, self._memory_limit_bytes)
+            await child.start(self._factory, self._memory_limit_bytes, self._start_timeout_s)
         finally:
             if not child.fit:
                 await child.kill()
@@ -261,6 +265,11 @@ class ChildHung(Exception):
     """The process did not answer in time, and was killed."""
 
 
+def starved(used_s: float, used_lately_s: float, limit_s: float) -> bool:
+    """Whether a process over its limit was at work all the time, on too little of a core."""
+    return used_s < limit_s / 2 and used_lately_s > _AT_WORK * limit_s
+
+
 def exit_reason(status: int) -> str:
     """How a process ended, in words."""
     if status < 0:
@@ -296,11 +305,17 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     async def start(
-        self, factory: Callable[[], Callable[[Any], Any]], memory_limit_bytes: int | None
+        self,
+        factory: Callable[[], Callable[[Any], Any]],
+        memory_limit_bytes: int | None,
+        timeout_s: float,
     ) -> None:
-        """Start and wait until the factory is through. Raises ConfigError or ChildDied."""
+        """Start and wait until the factory is through.
+
+        Raises ConfigError, ChildDied or TimeoutError.
+        """
         self._spawn()
-        answer = await self._exchange(pickle.dumps((factory, memory_limit_bytes)))
+        answer = await self._in_time(pickle.dumps((factory, memory_limit_bytes)), timeout_s)
         if "config" in answer:
             self.fit = False
             raise ConfigError(str(answer["config"]))
@@ -312,8 +327,7 @@ class Child:
         After ChildDied, ChildHung or a cancellation the process is not fit any more: kill it.
         """
         try:
-            async with asyncio.timeout(timeout_s):
-                answer = await self._exchange(pickle.dumps(task, protocol=5))
+            answer = await self._in_time(pickle.dumps(task, protocol=5), timeout_s)
         except TimeoutError:
             raise ChildHung from None
         self._forget_chatter()
@@ -356,6 +370,36 @@ class Child:
                 stderr=self._stderr,
                 start_new_session=True,  # a Ctrl-C on the terminal does not reach it
             )
+
+    async def _in_time(self, payload: bytes, limit_s: float) -> dict[str, Any]:
+        """What `_exchange` gives. Raises TimeoutError once the limit is over.
+
+        A process that works on, and gets less than half of a core on a busy machine, has more time.
+        """
+        work = asyncio.ensure_future(self._exchange(payload))
+        began_s = before_s = self._cpu_s()
+        try:
+            for _ in range(_MOST_LIMITS):
+                await asyncio.wait({work}, timeout=limit_s)
+                now_s = self._cpu_s()
+                if work.done() or not starved(now_s - began_s, now_s - before_s, limit_s):
+                    break
+                before_s = now_s
+            if not work.done():
+                raise TimeoutError
+            return work.result()
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    def _cpu_s(self) -> float:
+        """Seconds of all cores that the process has used; 0 where that cannot be known."""
+        try:
+            text = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+            user, system = text.rpartition(")")[2].split()[11:13]
+            return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        except (OSError, ValueError):
+            return 0.0
 
     async def _exchange(self, payload: bytes) -> dict[str, Any]:
         if self._channel is None or self._process is None:

@@ -141,7 +141,7 @@ async def read_status(runtime: Runtime, layout: Layout, *, watch_s: float) -> St
     if run is None:
         raise ConfigError(
             f"there is no run here: {runtime.where(layout.plan_key)} does not exist\n"
-            "  name the labels table that the run writes: ocrlabel status labels.parquet"
+            "  name the labels table that a run was given as --output: ocrlabel status TABLE"
         )
     found = await _read_status(run, watch_s=watch_s)
     merged_round = found.record.retries if found.record is not None and found.complete else -1

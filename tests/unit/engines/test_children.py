@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ocrlabel.engines.children import ChildPool
+from ocrlabel.engines.children import ChildPool, starved
 from ocrlabel.errors import ConfigError, EngineUnusable, Unreadable
 from ocrlabel.images.headers import HeaderFacts
 from ocrlabel.labels import Document, FailureClass, Page, Word
@@ -67,6 +67,14 @@ class Work:
         if kind == "hang":
             while True:
                 time.sleep(1)
+        if kind == "starved":
+            end = time.monotonic() + value
+            while time.monotonic() < end:
+                spun = time.process_time() + 0.02
+                while time.process_time() < spun:
+                    pass
+                time.sleep(0.08)
+            return "done"
         if kind == "eat":
             return len(bytearray(value))
         if kind == "signals":
@@ -231,6 +239,24 @@ def test_a_task_that_hangs_is_killed_and_the_next_one_is_served(work):
     assert hung.failure is FailureClass.TIMED_OUT
     assert "1.5 s" in hung.message
     assert fine == "next"
+
+
+def test_a_task_that_works_on_a_busy_machine_has_more_time(work):
+    assert with_pool(pool_of(work, timeout_s=1.0), ("starved", 3.0)) == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("used_s", "used_lately_s", "more"),
+    [
+        (0.0, 0.0, False),  # it hangs
+        (3.0, 0.1, False),  # it has stopped to work
+        (3.0, 3.0, True),
+        (49.0, 10.0, True),
+        (51.0, 10.0, False),  # it had its time
+    ],
+)
+def test_only_a_process_that_is_at_work_and_gets_too_little_is_starved(used_s, used_lately_s, more):
+    assert starved(used_s, used_lately_s, 100.0) is more
 
 
 def test_ctrl_c_and_sigterm_are_the_parents_to_decide_about(work):
