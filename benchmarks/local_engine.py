@@ -187,7 +187,8 @@ def one_process(threads: int) -> LocalEngine:
 
     from ocrlabel.engines.rapidocr import RapidReader
 
-    return LocalEngine("rapidocr", partial(RapidReader, threads=threads), {}, parallel=1)
+    options = rapid_ocr(parallel=1).options
+    return LocalEngine("rapidocr", partial(RapidReader, threads=threads), options, parallel=1)
 
 
 async def memory(data: Path) -> None:

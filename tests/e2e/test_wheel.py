@@ -26,6 +26,7 @@ TOO_HEAVY = {
     "onnxruntime",
     "opencv-python",
     "opencv-python-headless",
+    "openvino",
     "rapidocr",
     "shapely",
 }

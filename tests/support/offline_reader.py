@@ -1,9 +1,9 @@
-"""rapidocr in a process that may not look up or connect to anything."""
+"""rapidocr in a process that may not look up or connect to anything, nor load what would."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
@@ -12,11 +12,13 @@ from ocrlabel.labels import Word
 
 
 class OfflineReader:
-    """Dies at the first attempt to use a network, also while it starts."""
+    """Dies at the first attempt to use a network or telemetry, also while it starts."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: Mapping[str, str]) -> None:
         sys.addaudithook(_refuse)
-        self._reader = RapidReader(threads=1)
+        self._reader = RapidReader(options, threads=1)
+        if sys.modules.get("openvino_telemetry"):
+            raise PermissionError("telemetry is loaded")
         self.about = self._reader.about
 
     def __call__(self, page: Image.Image) -> Sequence[Word]:

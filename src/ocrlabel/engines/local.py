@@ -42,8 +42,8 @@ class PageReader(Protocol):
 class LocalEngine:
     """Engine over a pool of processes, each with its own copy of the reader.
 
-    reader: makes the reader inside the process. options: what changes its answers. parallel: the
-    number of processes, by default one a core. notice: what a user should know before the first
+    reader: makes the reader inside the process, of the options: what changes its answers. parallel:
+    the number of processes, by default one a core. notice: what a user should know before the first
     page, "" for nothing. No memory limit is set on the processes: an address space limit would
     count what onnxruntime reserves and never touches, and the limits on pixels bound the rest.
     """
@@ -55,7 +55,7 @@ class LocalEngine:
     def __init__(
         self,
         name: str,
-        reader: Callable[[], PageReader],
+        reader: Callable[[Mapping[str, str]], PageReader],
         options: Mapping[str, str],
         *,
         parallel: int | None = None,
@@ -63,18 +63,24 @@ class LocalEngine:
         notice: str = "",
     ) -> None:
         self.name = name
-        self.options: Mapping[str, str] = MappingProxyType({**options, "dpi": str(DPI)})
+        self._reader = reader
         self.parallel = parallel_or_cores(parallel)
         self.notice = notice
         self.request_timeout_s = page_timeout_s * self.max_pages
         self._page_timeout_s = page_timeout_s
         self._model_version = name
+        self.join({**options, "dpi": str(DPI)})
+
+    def join(self, planned: Mapping[str, str]) -> None:
+        """Its processes, none of which is there yet, will work with these options."""
+        options = dict(planned)
+        self.options: Mapping[str, str] = MappingProxyType(options)
         self._pool: ChildPool[LocalTask, HeaderFacts | tuple[Page, ...]] = ChildPool(
-            partial(LocalWork, reader, LOCAL_LIMITS, DPI),
+            partial(LocalWork, partial(self._reader, options), LOCAL_LIMITS, DPI),
             self.parallel,
             result=HeaderFacts | tuple[Page, ...],
-            timeout_s=page_timeout_s,
-            what=name,
+            timeout_s=self._page_timeout_s,
+            what=self.name,
         )
 
     @property

@@ -1,13 +1,14 @@
 """rapidocr: the local engine with its models inside the package; needs no key and no network.
 
-This module is light, and works without the extra. What needs rapidocr and onnxruntime is in
-`rapidocr_words`, which only the child processes import: the reader there looks at one upright page
-at a time, padded where it is too thin for rapidocr.
+This module is light, and works without the extra. What needs rapidocr and a runtime for its models
+is in `rapidocr_words`, which only the child processes import: the reader there looks at one upright
+page at a time, padded where it is too thin for rapidocr.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
@@ -31,14 +32,16 @@ MODELS: Mapping[str, str] = {
     "Cls": "ch_ppocr_mobile_v2.0_cls_mobile",
     "Rec": "PP-OCRv6_rec_small",
 }
-TEXT_SCORE = 0.0
-"""rapidocr drops lines below 0.5 without a word; here every word is kept with its confidence."""
-
-_OPTIONS: Mapping[str, object] = {
-    "Global.text_score": TEXT_SCORE,
-    "Global.return_word_box": True,
-    "Global.log_level": "critical",
+RUNTIMES: Mapping[tuple[str, str], str] = {
+    ("Linux", "x86_64"): "openvino",
+    ("Darwin", "arm64"): "openvino",
 }
+"""What computes the models, by system and processor: OpenVINO where it has a wheel, elsewhere
+onnxruntime. pyproject.toml says the same to pip. The plan of a run holds for all that join it."""
+LINES = "one by one, in 40 widths to 2048 px"
+TEXT_SCORE = 0.0
+"""Every line is kept with its confidence, where rapidocr drops those below 0.5."""
+
 _WHITE = 255
 _STRIP_PX = 256
 _MOST_TIMES_WIDER = 100
@@ -52,19 +55,16 @@ def rapid_ocr(*, parallel: int | None = None, page_timeout_s: float = 120.0) -> 
     parallel: processes, by default one a core. The cores are shared out among them: with one
     thread each, all cores together read more images than one process with as many threads.
     """
-    missing = [name for name in ("rapidocr", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"the engine rapidocr needs {' and '.join(missing)}:"
-            " in the clone, pip install '.[local]'"
-        )
+    runtime = RUNTIMES.get((platform.system(), platform.machine()), "onnxruntime")
     processes = parallel_or_cores(parallel)
     return LocalEngine(
         "rapidocr",
         partial(RapidReader, threads=max(1, usable_cores() // processes)),
         {
-            "version": metadata.version("rapidocr"),
+            "version": installed("rapidocr"),
             "models": ", ".join(MODELS.values()),
+            "lines": LINES,
+            "runtime": f"{runtime} {installed(runtime)}",
             "text_score": f"{TEXT_SCORE:g}",
         },
         parallel=processes,
@@ -73,22 +73,41 @@ def rapid_ocr(*, parallel: int | None = None, page_timeout_s: float = 120.0) -> 
     )
 
 
+def installed(package: str, wanted: str = "") -> str:
+    """Its version. Raises ConfigError where it is missing, or not the one that a plan names."""
+    there = metadata.version(package) if find_spec(package) else ""
+    if wanted and there != wanted:
+        raise ConfigError(
+            f"this run was begun with {package} {wanted}, and here is {there or 'none'}:"
+            f" pip install '{package}=={wanted}'\n"
+            "  or read it all again, which costs nothing: --fresh, or another --output"
+        )
+    if not there:
+        raise ConfigError(
+            f"the engine rapidocr needs {package}: in the clone, pip install '.[local]'"
+        )
+    return there
+
+
 class RapidReader:
     """One page in, words out; polygons in px of the page, whatever size rapidocr looked at.
 
-    threads: of onnxruntime and OpenCV, each.
+    options: of the engine. threads: of the runtime and of OpenCV, each. Raises ConfigError where
+    the runtime that the options name is not there.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, options: Mapping[str, str], threads: int) -> None:
+        runtime, _, version = options["runtime"].partition(" ")
+        installed(runtime, version)
         # the extra is imported in the child only
         import cv2  # noqa: PLC0415
 
-        from ocrlabel.engines.rapidocr_words import WordReader, sessions  # noqa: PLC0415
+        from ocrlabel.engines.rapidocr_words import WordReader  # noqa: PLC0415
 
         cv2.setNumThreads(threads)
         folder = _model_folder()
         models = {part: folder / f"{name}.onnx" for part, name in MODELS.items()}
-        self._read: Any = WordReader(sessions(models, threads), _OPTIONS)
+        self._read = WordReader(models, runtime, threads)
         self.about = f"rapidocr {metadata.version('rapidocr')} {MODELS['Rec'].partition('_')[0]}"
 
     def __call__(self, page: Image) -> Sequence[Word]:
@@ -96,8 +115,7 @@ class RapidReader:
         width_px, height_px = page.size
         if not has_room_for_letters(width_px, height_px):
             return ()
-        lines = self._read(_blue_green_red(page)).word_results or ()
-        return tuple(_words(lines, width_px, height_px))
+        return tuple(_words(self._read(_blue_green_red(page)), width_px, height_px))
 
 
 def _model_folder() -> Path:
@@ -130,10 +148,9 @@ def _blue_green_red(page: Image) -> Any:
     return pixels
 
 
-def _words(lines: Sequence[Any], width_px: int, height_px: int) -> Iterator[Word]:
+def _words(lines: Iterable[Any], width_px: int, height_px: int) -> Iterator[Word]:
     for line in lines:
-        # a page without text comes as one line ("", 1.0, None), not as no lines
-        for text, confidence, polygon in line if isinstance(line[0], tuple) else ():
+        for text, confidence, polygon in line:
             corners = tuple((_within(x, width_px), _within(y, height_px)) for x, y in polygon)
             if text.strip():
                 yield Word(text.strip(), corners, round(confidence, 5))

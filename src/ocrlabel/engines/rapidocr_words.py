@@ -1,7 +1,10 @@
-"""rapidocr, with its word boxes made fit for labels. Runs in a child process only.
+"""A page read as rapidocr reads it, in less time, with word boxes fit for labels. In a child only.
 
-The pixels, models and lines are rapidocr's own and untouched. Four things about words are not
-(rapidocr 3.10, `cal_rec_boxes/main.py`):
+The models, and what is done to pixels before and between them, are rapidocr's (3.10). Its own loop
+pads each line to at least 320 px and to the widest of its six; here each is read by itself and
+padded to the next of a few widths: the same words in half the time.
+
+Its word boxes have faults (`cal_rec_boxes/main.py`), mended here:
 
 - It pairs the n-th word of a line with the confidence of the line's n-th *character*. Here a word
   is as sure as the least sure of its own characters. How well the confidence tells right words
@@ -13,90 +16,158 @@ The pixels, models and lines are rapidocr's own and untouched. Four things about
 - In a line that its classifier turned by 180 degrees the words lie mirrored. Here they do not.
 - Polygons begin at the corner that is top left on the *page*. Here they begin at the text's own
   top left, so that a crop can be turned upright.
-
-The models run in sessions of our own, which share the memory that they work in; their options, and
-so their answers, stay as rapidocr has them. rapidocr asks the system for each value between two
-steps of a model and gives it back: slow, because every page of memory is fetched anew, and it
-leaves holes that add up. Here all three models use one region in turn, which grows to what the
-largest page needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-import onnxruntime
-from omegaconf import flag_override
-from rapidocr import RapidOCR
-from rapidocr.cal_rec_boxes.main import Direction
+from rapidocr.cal_rec_boxes.main import CalRecBoxes, Direction
+from rapidocr.ch_ppocr_det.main import TextDetector
+from rapidocr.ch_ppocr_det.utils import DBPostProcess, DetPreProcess
 from rapidocr.ch_ppocr_rec.typings import WordInfo, WordType
+from rapidocr.ch_ppocr_rec.utils import CTCLabelDecode
+from rapidocr.utils.process_img import (
+    apply_vertical_padding,
+    get_rotate_crop_image,
+    map_boxes_to_original,
+    resize_image_within_bounds,
+)
+
+from ocrlabel.engines.model_sessions import Session, load
 
 ReadWord = tuple[str, float, list[list[float]]]
 
-_FIRST_BYTES = 1 << 20
-_REGION_BYTES = 1 << 30
-"""Address space, not memory: what is never written to is never taken. The detector needs about 110
-bytes a pixel of the at most 2,000 x 2,000 that it looks at, so one region is enough, and freed
-neighbours in it become one again."""
-_SPLIT_ABOVE_BYTES = 1 << 16
-_NEXT_POWER_OF_TWO = 0
+_LEAST_SIDE_PX, _MOST_SIDE_PX, _TIMES_WIDER = 30, 2000, 8
+"""What rapidocr scales pages to, and when it pads a wide one."""
+_LINE_HEIGHT_PX = 48
+_STEP_PX = 16
+_TURN_WIDTH_PX = 192
+_TURNED_ABOVE = 0.9
+_SURE = 0.9
+"""A line that is read so surely is not upside down, and needs no look by the turn classifier."""
 
 
-class WordReader(RapidOCR):
-    """RapidOCR whose `word_results` hold one tuple of (text, confidence, polygon) a line."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text. pixels: level, for its reader; size_px: width and height on the page.
 
-    text_cls: Any  # the library declares the None that it begins with
+    corners: on the page, clockwise from the top left of the page. turned: its text is upside down
+    there, and was turned in pixels.
+    """
 
-    def __init__(self, sessions: Mapping[str, object], options: Mapping[str, object]) -> None:
-        """sessions: of onnxruntime, by part (Det, Cls, Rec); no model is looked for or loaded."""
-        super().__init__(params=dict(options))
-        with flag_override(self.cfg, "allow_objects", values=True):
-            for part, session in sessions.items():
-                self.cfg[part].session = session
+    corners: Any
+    pixels: Any
+    size_px: tuple[int, int]
+    turned: bool = False
 
-    def cls_and_rotate(self, img: list[Any]) -> tuple[list[Any], Any]:
-        """As rapidocr does, and remember which lines were turned."""
-        result: Any
-        images, result = super().cls_and_rotate(img)
-        limit = self.text_cls.cls_thresh
-        self._turned = ["180" in label and score > limit for label, score in result.cls_res]
-        return images, result
 
-    def recognize_txt(self, img: list[Any]) -> Any:
-        """As rapidocr does; lines without text are dropped after this, so they are here too."""
-        result: Any = super().recognize_txt(img)
-        self._turned = [
-            turned for turned, text in zip(self._turned, result.txts, strict=True) if text.strip()
-        ]
-        return result
+class WordReader:
+    """A page's pixels (blue, green, red) -> the words of each of its lines."""
 
-    def calc_word_boxes(self, img: list[Any], dt_boxes: Any, rec_res: Any) -> Any:
-        """Words of each line, in the line's order; as many entries as lines."""
-        lines = zip(img, dt_boxes, rec_res.txts, rec_res.word_results, self._turned, strict=True)
-        return tuple(self._line(*line) for line in lines)
+    def __init__(self, models: Mapping[str, Path], runtime: str, threads: int) -> None:
+        """models: the files of Det, Cls and Rec."""
+        self._lines = LineFinder(load(runtime, models["Det"], threads))
+        self._is_turned = TurnClassifier(load(runtime, models["Cls"], threads))
+        self._read = LineRecogniser(load(runtime, models["Rec"], threads))
 
-    def _line(
-        self, crop: Any, box: Any, text: str, info: WordInfo, turned: bool
-    ) -> tuple[ReadWord, ...]:
-        if crop.size == 0 or not info.words or info.line_txt_len == 0:
+    def __call__(self, page: Any) -> Iterator[Sequence[ReadWord]]:
+        """Lines from the top, those without text left out."""
+        for line in self._lines(page):
+            words, confidence = self._read(line)
+            if confidence < _SURE and self._is_turned(line.pixels):
+                upright = cv2.rotate(line.pixels, cv2.ROTATE_180)
+                words, _ = self._read(replace(line, pixels=upright, turned=True))
+            if words:
+                yield words
+
+
+class LineFinder:
+    """A page's pixels -> its lines, cut out and made level."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._fit = DetPreProcess(limit_side_len=736, limit_type="min")
+        self._boxes_of = DBPostProcess(
+            thresh=0.3, box_thresh=0.5, max_candidates=1000, unclip_ratio=1.6, use_dilation=True
+        )
+
+    def __call__(self, page: Any) -> Iterator[Line]:
+        """Lines from the top."""
+        high_px, wide_px = page.shape[:2]
+        seen, down, across = resize_image_within_bounds(page, _LEAST_SIDE_PX, _MOST_SIDE_PX)
+        scaled = {"preprocess": {"ratio_h": down, "ratio_w": across}}
+        seen, moved = apply_vertical_padding(seen, scaled, _TIMES_WIDER, _LEAST_SIDE_PX)
+        fitted = self._fit.resize(seen)
+        if fitted is None:
+            return
+        boxes, _ = self._boxes_of(self._session(_values(fitted)[None]), seen.shape[:2])
+        if len(boxes) == 0:
+            return
+        boxes = TextDetector.sorted_boxes(boxes)
+        for box, corners in zip(
+            boxes, map_boxes_to_original(boxes.copy(), moved, high_px, wide_px), strict=True
+        ):
+            pixels = get_rotate_crop_image(seen, box.copy())
+            line_high, line_wide = pixels.shape[:2]
+            if pixels.size:
+                yield Line(corners, pixels, (round(line_wide * across), round(line_high * down)))
+
+
+class TurnClassifier:
+    """Whether a line is upside down."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __call__(self, pixels: Any) -> bool:
+        """Sure of it: of two ways the second, with more than 0.9."""
+        upright, turned = self._session(_at_width(pixels, _TURN_WIDTH_PX))[0]
+        return bool(turned > max(upright, _TURNED_ABOVE))
+
+
+class LineRecogniser:
+    """A line -> its words with their places on the page."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._decode = CTCLabelDecode(list(session.characters))
+        self._boxes = CalRecBoxes()
+
+    def __call__(self, line: Line) -> tuple[Sequence[ReadWord], float]:
+        """Its words, and how sure all of it is on average."""
+        high_px, wide_px = line.pixels.shape[:2]
+        width_px = stepped(ceil(_LINE_HEIGHT_PX * wide_px / high_px))
+        ((text, confidence),), (info,) = self._decode(
+            self._session(_at_width(line.pixels, width_px)),
+            return_word_box=True,
+            wh_ratio_list=[wide_px / high_px],
+            max_wh_ratio=width_px / _LINE_HEIGHT_PX,
+        )
+        return self._placed(line, text, info) if text.strip() else (), confidence
+
+    def _placed(self, line: Line, text: str, info: WordInfo) -> tuple[ReadWord, ...]:
+        if not info.words or info.line_txt_len == 0:
             return ()
-        height_px, width_px = crop.shape[:2]
+        width_px, height_px = line.size_px
         step = width_px / info.line_txt_len
         texts, columns = _pieces(info)
-        boxes = self.cal_rec_boxes.calc_en_num_box(
+        boxes = self._boxes.calc_en_num_box(
             columns,
             self._character_width(info, step, width_px, len(text)),
             step,
             (0, 0, width_px, height_px),
         )
-        boxes = self.cal_rec_boxes.adjust_box_overlap(boxes)
-        corners = np.roll(box, 2, axis=0) if turned else box
-        shape = self.cal_rec_boxes.get_box_direction(corners)
-        placed = self.cal_rec_boxes.reverse_rotate_crop_image(corners.copy(), boxes, shape)
+        boxes = self._boxes.adjust_box_overlap(boxes)
+        corners = np.roll(line.corners, 2, axis=0) if line.turned else line.corners
+        shape = self._boxes.get_box_direction(corners)
+        placed = self._boxes.reverse_rotate_crop_image(corners.copy(), boxes, shape)
         # a tall line was turned a quarter to be read: its text runs down the right-hand side
         start, end = (1, 2) if shape is Direction.VERTICAL else (0, 1)
         reading = (corners[end] - corners[start]).tolist()
@@ -111,12 +182,38 @@ class WordReader(RapidOCR):
         self, info: WordInfo, step: float, width_px: float, characters: int
     ) -> float:
         widths = [
-            self.cal_rec_boxes.calc_avg_char_width(columns, step)
+            self._boxes.calc_avg_char_width(columns, step)
             for columns in info.word_cols
             if len(columns) > 1
         ]
-        width: float = self.cal_rec_boxes.calc_all_char_avg_width(widths, 0, width_px, characters)
+        width: float = self._boxes.calc_all_char_avg_width(widths, 0, width_px, characters)
         return width
+
+
+def stepped(width_px: int) -> int:
+    """The width that a line is padded to: the next of 16 px; of a long line, of an eighth at most.
+
+    Few, since OpenVINO prepares itself for each that it meets, as long as it takes to read a line.
+    """
+    step_px = max(_STEP_PX, 1 << (width_px - 1).bit_length() - 4 if width_px > _STEP_PX else 0)
+    return -(-width_px // step_px) * step_px
+
+
+def _at_width(pixels: Any, width_px: int) -> Any:
+    """A line at the models' height and its own width, at most width_px, then grey up to that."""
+    high_px, wide_px = pixels.shape[:2]
+    own_px = min(ceil(_LINE_HEIGHT_PX * wide_px / high_px), width_px)
+    padded = np.zeros((1, 3, _LINE_HEIGHT_PX, width_px), np.float32)
+    padded[0, :, :, :own_px] = _values(cv2.resize(pixels, (own_px, _LINE_HEIGHT_PX)))
+    return padded
+
+
+def _values(pixels: Any) -> Any:
+    """Colours first, from -1 to 1."""
+    values = pixels.transpose(2, 0, 1).astype(np.float32, order="C")
+    values *= 1 / 127.5
+    values -= 1
+    return values
 
 
 def from_own_top_left(
@@ -161,66 +258,3 @@ def _confidences(words: Sequence[str], line: str, of_characters: Sequence[float]
         least.append(min(read[start : start + len(word)]))
         start += len(word)
     return least
-
-
-def sessions(models: Mapping[str, Path], threads: int) -> dict[str, object]:
-    """A session for each part (Det, Cls, Rec). threads: of each."""
-    _share_an_arena()
-    return {
-        part: (RowByRow if part == "Rec" else onnxruntime.InferenceSession)(
-            str(path), sess_options=_options(threads), providers=["CPUExecutionProvider"]
-        )
-        for part, path in models.items()
-    }
-
-
-class RowByRow(onnxruntime.InferenceSession):  # type: ignore[misc]  # the library has no types
-    """Runs a batch one row after the other: the same values, a sixth of the memory, no slower.
-
-    The recogniser gives 18,710 numbers for every 8 px of a line, and holds them twice: for six long
-    lines at once that is more than all else on a page.
-    """
-
-    def run(self, names: Any, inputs: Mapping[str, Any], options: Any = None) -> list[Any]:
-        """The first output of the batch."""
-        ((name, batch),) = inputs.items()
-        whole: Any = None
-        for number in range(len(batch)):
-            (row,) = super().run(names, {name: batch[number : number + 1]}, options)
-            if whole is None:
-                whole = np.empty((len(batch), *row.shape[1:]), row.dtype)
-            whole[number] = row[0]
-        return [whole]
-
-
-@cache
-def _share_an_arena() -> None:
-    """Once a process: onnxruntime keeps what it shares among sessions for good."""
-    onnxruntime.create_and_register_allocator(
-        onnxruntime.OrtMemoryInfo(
-            "Cpu",
-            onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
-            0,
-            onnxruntime.OrtMemType.DEFAULT,
-        ),
-        onnxruntime.OrtArenaCfg(
-            {
-                "arena_extend_strategy": _NEXT_POWER_OF_TWO,
-                "initial_chunk_size_bytes": _FIRST_BYTES,
-                "initial_growth_chunk_size_bytes": _REGION_BYTES,
-                "max_dead_bytes_per_chunk": _SPLIT_ABOVE_BYTES,
-            }
-        ),
-    )
-
-
-def _options(threads: int) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.use_env_allocators", "1")
-    # A pattern is one block for a whole run, remembered for every size of page: pages differ in
-    # size, and the block has half as much again as the run needs at any moment.
-    options.enable_mem_pattern = False
-    return options

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 
@@ -55,7 +55,7 @@ def tesseract(
         notice += " Korean is not installed: apt-get install tesseract-ocr-kor"
     return LocalEngine(
         "tesseract",
-        partial(TesseractReader, path, chosen, version),
+        partial(TesseractReader, path),
         {"version": version, "languages": "+".join(chosen), "psm": PAGE_SEGMENTATION},
         parallel=parallel,
         page_timeout_s=page_timeout_s,
@@ -76,11 +76,10 @@ def _output_of(path: str, question: str) -> str:
 class TesseractReader:
     """One page in, words out. A page that takes too long ends with the whole child process."""
 
-    def __init__(self, program: str, languages: Sequence[str], version: str) -> None:
-        self.about = f"tesseract {version} {'+'.join(languages)}"
+    def __init__(self, program: str, options: Mapping[str, str]) -> None:
+        self.about = f"tesseract {options['version']} {options['languages']}"
         self._command = [
-            program, "stdin", "stdout", "-l", "+".join(languages), "--psm", PAGE_SEGMENTATION,
-            "tsv",
+            program, "stdin", "stdout", "-l", options["languages"], "--psm", options["psm"], "tsv",
         ]  # fmt: skip
 
     def __call__(self, page: Image) -> Sequence[Word]:

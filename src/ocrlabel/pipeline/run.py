@@ -121,7 +121,7 @@ async def _run(
 ) -> Result:
     given = wanted.options
     async with stop.ending(AT_ONCE):
-        run, before, already = await _joined(wanted)
+        run, before, already = await _joined(wanted, engine)
         worker = _worker(run, dataset, engine, stop, counters, reuse)
     if before is not None:
         if not already:  # somebody deleted or destroyed one: it is made again
@@ -164,9 +164,9 @@ async def _run(
                 await engine.close()
 
 
-async def _joined(wanted: Run) -> tuple[Run, RunRecord | None, bool]:
+async def _joined(wanted: Run, engine: Engine) -> tuple[Run, RunRecord | None, bool]:
     """The run, its record where it is finished, and whether its tables are there."""
-    run = await join_plan(wanted)
+    run = await join_plan(wanted, engine)
     await clear_replaced(run)
     run = replace(run, options=(await limits_of(run)).hold_for(wanted.options))
     before = await read_record(run)

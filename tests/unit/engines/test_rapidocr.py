@@ -3,28 +3,39 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
+from importlib.metadata import requires, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 from PIL import Image
 
 from ocrlabel.engine import Engine
 from ocrlabel.engines.local import LocalEngine
-from ocrlabel.engines.rapidocr import KOREAN_NOTICE, MODELS, RapidReader, rapid_ocr
-from ocrlabel.engines.rapidocr_words import sessions
+from ocrlabel.engines.rapidocr import KOREAN_NOTICE, RUNTIMES, RapidReader, rapid_ocr
+from ocrlabel.engines.rapidocr_words import stepped
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Page, Word
+from ocrlabel.pipeline.plan import Plan, differences
 from tests.support.drawn import drawn, encoded
 from tests.support.offline_reader import OfflineReader
 from tests.support.shared_data import shared_data
 
 
-@pytest.fixture(scope="module")
-def reader() -> RapidReader:
-    return RapidReader(threads=1)
+def options_with(runtime: str) -> dict[str, str]:
+    return {**rapid_ocr().options, "runtime": f"{runtime} {version(runtime)}"}
+
+
+@pytest.fixture(scope="module", params=["openvino", "onnxruntime"])
+def reader(request) -> RapidReader:
+    if find_spec(request.param) is None:
+        pytest.skip(f"{request.param} has no wheel for this machine")
+    return RapidReader(options_with(request.param), threads=1)
 
 
 def pages_of(engine: Engine, data: bytes) -> tuple[Page, ...]:
@@ -105,18 +116,64 @@ def test_words_of_a_photo_of_fifty_megapixels_lie_where_they_are_in_its_own_pixe
     assert abs(max(y for _, y in invoice.polygon) - bottom) < 100
 
 
-def test_a_batch_read_row_by_row_has_the_values_of_the_batch(bare):
-    folder = Path(find_spec("rapidocr").origin).parent / "models"
-    ours = sessions({"Rec": folder / f"{MODELS['Rec']}.onnx"}, threads=1)["Rec"]
-    batch = np.random.default_rng(0).uniform(-1, 1, (6, 3, 48, 400)).astype(np.float32)
-    bare(np.full((100, 400, 3), 255, np.uint8))  # makes it load its models
-    theirs = bare._load_rec_model().session
-    (name,) = theirs.get_input_names()
-    assert np.allclose(ours.run(None, {name: batch})[0], theirs(batch), atol=1e-4)
+@pytest.mark.parametrize("width_px", [1, 16, 17, 320, 321, 512, 2000])
+def test_a_line_is_padded_to_one_of_few_widths_and_by_little(width_px):
+    padded_px = stepped(width_px)
+    assert width_px <= padded_px <= max(width_px + 15, width_px * 9 / 8)
+    assert len({stepped(px) for px in range(1, 2049)}) == 40
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "runtime"),
+    [
+        ("Linux", "x86_64", "openvino"),
+        ("Darwin", "arm64", "openvino"),
+        ("Linux", "aarch64", "onnxruntime"),
+        ("Darwin", "x86_64", "onnxruntime"),
+    ],
+)
+def test_pip_installs_the_runtime_that_the_table_names_and_no_other(system, machine, runtime):
+    of_pip = {"sys_platform": system.lower(), "platform_machine": machine, "extra": "local"}
+    needed = {
+        one.name
+        for one in map(Requirement, requires("ocrlabel") or [])
+        if one.marker and one.marker.evaluate(of_pip)
+    }
+    assert RUNTIMES.get((system, machine), "onnxruntime") == runtime
+    assert needed & {"openvino", "onnxruntime"} == {runtime}
+
+
+def test_who_joins_a_run_works_with_its_runtime():
+    engine, planned = rapid_ocr(parallel=1), options_with("onnxruntime")
+    engine.join(planned)
+    assert engine.options == planned
+    (page,) = pages_of(engine, encoded(drawn("as planned")))
+    assert [word.text for word in page.words] == ["as", "planned"]
+
+
+@pytest.mark.parametrize("runtime", ["openvino 1999.1", "onnxruntime 0.1"])
+def test_who_lacks_the_runtime_of_the_plan_is_told_what_to_install(runtime):
+    package, _, version = runtime.partition(" ")
+    engine = rapid_ocr(parallel=1)
+    engine.join({**engine.options, "runtime": runtime})
+    with pytest.raises(ConfigError) as told:
+        asyncio.run(engine.start())
+    assert f"begun with {runtime}, and here is" in str(told.value)
+    assert f"pip install '{package}=={version}'" in str(told.value)
+    assert "--fresh" in str(told.value)
+
+
+def test_a_run_that_the_engine_before_this_one_began_is_another_run():
+    options = rapid_ocr().options
+    before = {name: options[name] for name in options if name not in {"lines", "runtime"}}
+    there = Plan("old", "d", "s", "ab" * 32, 5, "rapidocr", before)
+    here = replace(there, options=options)
+    (line,) = differences(there, here)
+    assert line.startswith("rapidocr option lines: there unset, here one by one")
 
 
 def test_it_reads_without_a_network():
-    engine = LocalEngine("rapidocr", OfflineReader, {}, parallel=1)
+    engine = LocalEngine("rapidocr", OfflineReader, rapid_ocr().options, parallel=1)
     (page,) = pages_of(engine, encoded(drawn("no network")))
     assert [word.text for word in page.words] == ["no", "network"]
 
@@ -133,7 +190,7 @@ def test_a_number_of_processes_below_one_is_refused():
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
-def test_the_bad_files_that_take_most_stay_within_300_mb_above_the_idle_engine():
+def test_the_bad_files_that_take_most_stay_within_360_mb_above_the_idle_engine():
     async def go() -> dict[str, int]:
         engine = rapid_ocr(parallel=1)
         await engine.start()
@@ -156,7 +213,7 @@ def test_the_bad_files_that_take_most_stay_within_300_mb_above_the_idle_engine()
         finally:
             await engine.close()
 
-    assert max(asyncio.run(go()).values()) < 300
+    assert max(asyncio.run(go()).values()) < 360
 
 
 def megabytes(process: Path, name: str) -> int:
@@ -185,19 +242,25 @@ def bare() -> Any:
     )
 
 
-@pytest.mark.parametrize("name", ["ic15_img_1.jpg", "funsd_0011505151.png", "sroie_320.jpg"])
-def test_words_equal_those_of_the_bare_library_on_the_same_pixels(reader, bare, name):
-    image = Image.open(shared_data("ocr-dev", "images", name)).convert("RGB")
-    result = bare(np.ascontiguousarray(np.asarray(image)[:, :, ::-1]))
-    expected = [
-        (text, {tuple(map(float, corner)) for corner in polygon})
-        for line in result.word_results
-        for text, _, polygon in line
-    ]
-    assert [(word.text, set(word.polygon)) for word in reader(image)] == expected
+def test_nearly_all_words_are_those_of_the_bare_library_and_lie_there(reader, bare):
+    same, near = [], []
+    for name in ("ic15_img_1.jpg", "funsd_0011505151.png", "sroie_320.jpg"):
+        image = Image.open(shared_data("ocr-dev", "images", name)).convert("RGB")
+        result = bare(np.ascontiguousarray(np.asarray(image)[:, :, ::-1]))
+        left = Counter(text for line in result.word_results for text, _, _ in line)
+        corners = np.array([polygon for line in result.word_results for _, _, polygon in line])
+        for word in reader(image):
+            same.append(left[word.text] > 0)
+            left[word.text] -= 1
+            apart_px = np.abs(np.sort(corners, axis=1) - np.sort(word.polygon, axis=0))
+            near.append(apart_px.max(axis=(1, 2)).min() <= 8)
+    assert np.mean(same) >= 0.9
+    assert np.mean(near) >= 0.95
 
 
 def test_the_module_does_without_the_extra_outside_of_the_child():
     imports = "import sys, ocrlabel.engines.rapidocr; "
-    check = "assert not {'rapidocr', 'onnxruntime', 'numpy', 'cv2'} & sys.modules.keys()"
+    check = (
+        "assert not {'rapidocr', 'openvino', 'onnxruntime', 'numpy', 'cv2'} & sys.modules.keys()"
+    )
     subprocess.run([sys.executable, "-c", imports + check], check=True)

@@ -22,6 +22,10 @@ def row(level: int, box: tuple[int, int, int, int], conf: float, text: str) -> s
     return "\t".join(map(str, (level, 1, 1, 1, 1, 1, *box, conf, text)))
 
 
+def reader_of(program: str, languages: str) -> TesseractReader:
+    return TesseractReader(program, {"version": "5", "languages": languages, "psm": "3"})
+
+
 def needs_tesseract() -> None:
     if shutil.which("tesseract") is None:
         pytest.skip("no program tesseract: apt-get install tesseract-ocr tesseract-ocr-kor")
@@ -52,14 +56,14 @@ def test_a_page_of_nothing_has_no_words():
 
 def test_it_reads_what_is_written():
     needs_tesseract()
-    words = TesseractReader("tesseract", ["eng"], "5")(drawn("Invoice total 12.50"))
+    words = reader_of("tesseract", "eng")(drawn("Invoice total 12.50"))
     assert [word.text for word in words] == ["Invoice", "total", "12.50"]
 
 
 def test_it_reads_hangul():
     needs_tesseract()
     image = Image.open(shared_data("ocr-dev", "images", "synth_ko_receipt_a.jpg")).convert("RGB")
-    text = " ".join(w.text for w in TesseractReader("tesseract", ["kor", "eng"], "5")(image))
+    text = " ".join(w.text for w in reader_of("tesseract", "kor+eng")(image))
     assert sum("가" <= character <= "힣" for character in text) > 20
 
 
@@ -110,7 +114,7 @@ def test_a_program_that_does_not_answer_is_a_config_error(tmp_path):
 
 
 def test_a_page_that_the_program_refuses_is_rejected_in_its_own_words(tmp_path):
-    reader = TesseractReader(program(tmp_path, ENGLISH_ONLY), ["eng"], "5.9.9")
+    reader = reader_of(program(tmp_path, ENGLISH_ONLY), "eng")
     with pytest.raises(Rejected, match="status 1: read_params_file: cannot open tsv"):
         reader(drawn("text"))
 

@@ -90,6 +90,14 @@ def test_two_plans_of_the_same_input_engine_and_options_are_one_run():
     refuse_other(PLAN, other, where=WHERE)
 
 
+def test_machines_may_differ_in_the_runtime_of_the_embedded_engine_and_in_no_other_option():
+    there = replace(PLAN, engine="rapidocr", options={"runtime": "a 1", "lines": "x"})
+    here = replace(there, options={"runtime": "b 2", "lines": "y"})
+    assert differences(there, here) == ["rapidocr option lines: there x, here y"]
+    elsewhere = replace(PLAN, options={**PLAN.options, "runtime": "b 2"})
+    assert differences(PLAN, elsewhere) == ["upstage option runtime: there unset, here b 2"]
+
+
 @pytest.mark.parametrize(
     ("change", "lines"),
     [
