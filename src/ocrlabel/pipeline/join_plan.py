@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import cast
 
 from ocrlabel.engine import Engine
-from ocrlabel.engines.local import LocalEngine
 from ocrlabel.errors import ConfigError, RunMismatch
 from ocrlabel.pipeline.budget.attempts import AttemptReader, KnownAttempts
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.merge.ownership import delete_results_of_replaced, own_results
 from ocrlabel.pipeline.merge.run_record import is_complete
-from ocrlabel.pipeline.plan import OF_THE_PLAN, differences, encode_plan, refuse_other
+from ocrlabel.pipeline.plan import differences, encode_plan, refuse_other
 from ocrlabel.pipeline.progress import read_progress
 from ocrlabel.pipeline.replacement import (
     Replaced,
@@ -60,8 +58,8 @@ async def join_plan(wanted: Run, engine: Engine) -> Run:
         return there
     where = runtime.where(layout.root)
     refuse_other(there.plan, wanted.plan, where=where)
-    if there.plan.engine in OF_THE_PLAN:
-        cast("LocalEngine", engine).join(there.plan.options)
+    if join := getattr(engine, "join", None):  # where machines may differ: OF_THE_PLAN
+        join(there.plan.options)
     may_join = options.resume or options.fresh or same_job
     if not may_join and not await is_complete(there):
         raise RunMismatch(
