@@ -11,12 +11,13 @@ import typer
 
 from ocrlabel.cli.settings import Images, ImagesOption, Labels, Seed, named, output_option
 from ocrlabel.errors import ConfigError, RunMismatch
+from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ocrlabel.export.formats import ImageFinder
+    from ocrlabel.export.images import LabelledImages
     from ocrlabel.labels import Attempt
 
 _DATASET_LABELS = "_pseudo_labels.parquet"  # how the guide names a dataset's labels
@@ -52,15 +53,17 @@ def report(
     labels = need_file(labels)
     target = Path(output) if output else _beside(labels, "_report.html")
     refuse_to_replace(target)
+    reader = _reader(images)
     write_report(
         labels,
         _failures(labels),
         _record(_beside(labels, "_run.json")),
         target,
-        images=_reader(images),
+        images=reader,
         max_pages=pages,
         seed=seed,
     )
+    _tell_missing(reader)
     return target
 
 
@@ -101,7 +104,9 @@ def view(
     target = Path(output) if output else _beside(labels, "_view.html")
     refuse_to_replace(target)
     document = DocumentDetails(image_id, rows, failure, attempts, raw)
-    write_document(document, target, images=_reader(images))
+    reader = _reader(images)
+    write_document(document, target, images=reader)
+    _tell_missing(reader)
     return target
 
 
@@ -131,7 +136,14 @@ def _from_checkpoints(labels: Path, image_id: str) -> tuple[tuple[Attempt, ...],
     return (), b""
 
 
-def _reader(images: Images) -> ImageFinder | None:
+def _tell_missing(images: LabelledImages | None) -> None:
+    if images and images.missing:
+        pages, first = counted(images.missing.total(), "page"), next(iter(images.missing))
+        told = f"careful: {pages} without a picture: {first}; name its folder with --images"
+        typer.echo(told, err=True)
+
+
+def _reader(images: Images) -> LabelledImages | None:
     from ocrlabel.export.images import LabelledImages, image_sources
 
     return LabelledImages(image_sources(found)) if (found := named(images)) else None

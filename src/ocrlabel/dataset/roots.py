@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import unicodedata
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
@@ -26,6 +28,7 @@ StoreOpener: TypeAlias = Callable[[str], ObjectStore]
 """From "s3://bucket" to the store of the whole bucket."""
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 _LINKED = frozenset({errno.ELOOP, errno.EMLINK})
 
 
@@ -47,11 +50,7 @@ class FolderRoot:
         """The file, also under the other ways to write its name; None where there is none."""
         if not self.places(path):
             return None
-        for name in _spellings(path):
-            data = read_inside(self.folder / name, self.allowed, max_bytes)
-            if data is not None:
-                return data
-        return None
+        return read_inside(_spelled(self.folder, path), self.allowed, max_bytes)
 
     def _holds(self, path: Path) -> bool:
         return Path(os.path.realpath(path)).is_relative_to(self.folder)
@@ -75,14 +74,17 @@ class BucketRoot:
         key = self._key(path)
         if key is None:
             return None
-        try:
-            file = self.store.open(key)
-        except (NotStored, ConfigError):  # ConfigError: no object can have this name
-            return None
-        with file:
-            check_bytes(file.seek(0, os.SEEK_END), max_bytes)
-            file.seek(0)
-            return file.read()
+        parts = [(part, *_forms(part)) for part in key.split("/")]
+        for names in dict.fromkeys(product(*parts)):
+            try:
+                file = self.store.open("/".join(names))
+            except (NotStored, ConfigError):  # ConfigError: no object can have this name
+                continue
+            with file:
+                check_bytes(file.seek(0, os.SEEK_END), max_bytes)
+                file.seek(0)
+                return file.read()
+        return None
 
     def _key(self, path: str) -> str | None:
         whole = f"s3://{self.bucket}/"
@@ -115,12 +117,39 @@ def bucket_root(url: str, open_store: StoreOpener | None) -> BucketRoot:
     return BucketRoot(open_store(f"s3://{bucket}"), bucket, prefix.strip("/"))
 
 
-def _spellings(path: str) -> list[str]:
-    """The path, then as macOS and as everyone else writes Hangul, then with Windows' slashes."""
-    forms = [path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)]
-    if "\\" in path:
-        forms.append(path.replace("\\", "/"))
-    return list(dict.fromkeys(forms))
+def _spelled(folder: Path, path: str) -> Path:
+    r"""The path as the file system spells it, part by part; as it is where nothing is there.
+
+    Each part is looked for as it is written, as macOS and as everyone else writes Hangul, in the
+    bytes of Korean Windows, and in those that a table shows as \xNN; at last with Windows' slashes.
+    """
+    for written in dict.fromkeys((path, path.replace("\\", "/"))):
+        found: Path | None = folder / written
+        if not os.path.lexists(folder / written):
+            found = folder
+            for part in PurePosixPath(written).parts:
+                there = (found / name for name in (part, *_forms(part), *_in_bytes(part)))
+                found = next((name for name in there if os.path.lexists(name)), None)
+                if found is None:
+                    break
+        if found is not None:
+            return found
+    return folder / path
+
+
+def _forms(part: str) -> list[str]:
+    return [] if part.isascii() else [unicodedata.normalize(form, part) for form in ("NFC", "NFD")]
+
+
+def _in_bytes(part: str) -> Iterator[str]:
+    """The names in bytes that are no UTF-8, as this system gives them to Python."""
+    with suppress(UnicodeError):  # not all of Unicode is in CP949
+        if not part.isascii():
+            yield os.fsdecode(unicodedata.normalize("NFC", part).encode("cp949"))
+    with suppress(UnicodeError):  # half a surrogate pair
+        if "\\x" in part:
+            shown = os.fsencode(part)
+            yield os.fsdecode(_ESCAPED.sub(lambda hit: bytes.fromhex(hit[1].decode()), shown))
 
 
 def read_inside(path: Path, roots: Sequence[Path], max_bytes: int) -> bytes | None:

@@ -14,17 +14,21 @@ from __future__ import annotations
 import hashlib
 import io
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pyarrow as pa
 from PIL.Image import Image
 
+from ocrlabel.dataset.input_tables import bytes_in, image_columns, leaf_of
 from ocrlabel.dataset.labels_table import LabelRow
+from ocrlabel.dataset.listing import images_below
 from ocrlabel.dataset.parquet_io import open_parquet
-from ocrlabel.errors import ConfigError, Unreadable
+from ocrlabel.dataset.roots import FolderRoot
+from ocrlabel.errors import ConfigError, StoreUnavailable, Unreadable
 from ocrlabel.export.formats import ImageFile, NoImage
 from ocrlabel.images.headers import inspect
 from ocrlabel.images.identify import sniff
@@ -33,6 +37,7 @@ from ocrlabel.images.pdf import DPI
 from ocrlabel.images.prepare import upright_pages
 
 _ROWS_PER_READ = 64
+_REASONS = 100
 _AS_THEY_ARE = {"jpeg": ".jpg", "png": ".png"}
 # It was labelled once, so it may be as large as any engine takes.
 _LIMITS = ImageLimits(max_bytes=500_000_000, max_pages=1000)
@@ -47,6 +52,8 @@ class LabelledImages:
 
     def __init__(self, places: Sequence[ImageSource]) -> None:
         self._places = places
+        self.missing: Counter[str] = Counter()
+        """How often a picture could not be had, by the reason; the first hundred reasons."""
         self._last: tuple[tuple[str, str, str], OpenDocument] | None = None
 
     def file(self, row: LabelRow) -> ImageFile:
@@ -60,7 +67,12 @@ class LabelledImages:
     def _document(self, row: LabelRow) -> OpenDocument:
         key = (row.id, row.image_path, row.image_sha256)
         if self._last is None or self._last[0] != key:
-            self._last = (key, OpenDocument(self._found(row)))
+            try:
+                self._last = (key, OpenDocument(self._found(row)))
+            except NoImage as error:
+                told = str(error) if len(self.missing) < _REASONS else "others"
+                self.missing[told] += 1
+                raise
         return self._last[1]
 
     def _found(self, row: LabelRow) -> bytes:
@@ -70,6 +82,10 @@ class LabelledImages:
                 if row.image_sha256 in {"", hashlib.sha256(data).hexdigest()}:
                     return data
                 others += 1
+        for place in self._places:
+            moved = place.by_sha256(row.image_sha256) if row.image_sha256 else None
+            if moved is not None:
+                return moved
         if others:
             raise NoImage(
                 f"{row.image_path or row.id} is there, but it was changed since labelling"
@@ -83,6 +99,10 @@ def image_sources(paths: Sequence[Path]) -> list[ImageSource]:
     for path in paths:
         if path.is_dir():
             found.append(Folder(path))
+            has_images = any(True for _ in images_below(path, Counter()))
+            for shard in () if has_images else sorted(path.rglob("*.parquet")):
+                with suppress(ConfigError):
+                    found.append(EmbeddedImages(shard))
         elif path.is_file() and path.suffix == ".parquet":
             found.append(EmbeddedImages(path))
         else:
@@ -93,28 +113,45 @@ def image_sources(paths: Sequence[Path]) -> list[ImageSource]:
 class Folder:
     """Images as files under a folder.
 
-    A path is looked for as the table writes it, and then without its first parts, so
+    A path is looked for as a run does (`FolderRoot`), and then without its first parts, so
     `receipts/a.jpg` is found under `--images receipts/` too. A link or `..` that leads out of the
-    folder is not followed.
+    folder is not followed. What was moved or has another name is found by its sha256, at the cost
+    of reading the folder once.
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
+        folder = root.resolve()
+        self._root = FolderRoot(folder, (folder,))
+        self._unread = (name for name, _ in images_below(folder, Counter()))
+        self._moved: dict[str, str] = {}
 
     def candidates(self, row: LabelRow) -> Iterator[bytes]:
         """Return the files that the row's path may mean, the longest match first."""
-        parts = PurePosixPath((row.image_path or row.id).replace("\\", "/")).parts
-        for first in range(len(parts)):
-            data = self._read(PurePosixPath(*parts[first:]))
-            if data is not None:
-                yield data
+        path = row.image_path or row.id
+        for written in dict.fromkeys((path, path.replace("\\", "/"))):
+            parts = PurePosixPath(written).parts
+            for first in range(len(parts)):
+                data = self._read(str(PurePosixPath(*parts[first:])))
+                if data is not None:
+                    yield data
 
-    def _read(self, below: PurePosixPath) -> bytes | None:
-        # no file can have some names (a NUL, 256 bytes), and some files may not be read
-        with suppress(ValueError, OSError):
-            path = self._root.joinpath(below).resolve()
-            if path.is_relative_to(self._root) and path.is_file():
-                return path.read_bytes()
+    def by_sha256(self, sha256: str) -> bytes | None:
+        """Return the image with these bytes, wherever below the folder it is."""
+        if sha256 in self._moved:
+            return self._read(self._moved[sha256])
+        for name in self._unread:
+            data = self._read(name)
+            if data is not None:
+                found = hashlib.sha256(data).hexdigest()
+                self._moved[found] = name
+                if found == sha256:
+                    return data
+        return None
+
+    def _read(self, below: str) -> bytes | None:
+        # some files may not be read, or lie outside
+        with suppress(Unreadable, StoreUnavailable):
+            return self._root.read(below, _LIMITS.max_bytes)
         return None
 
 
@@ -131,7 +168,13 @@ class EmbeddedImages:
             self._table = open_parquet(path)
         except (pa.ArrowInvalid, OSError) as error:
             raise ConfigError(f"--images {path} cannot be read as parquet: {error}") from error
-        self._column = _image_column(self._table.schema_arrow, path)
+        columns = image_columns(self._table.schema_arrow)
+        if not columns:
+            raise ConfigError(
+                f"--images {path} has no column with image bytes\n"
+                "  name the folder that holds the images"
+            )
+        self._column = leaf_of(self._table, columns[0], "bytes")
         self._where = sqlite3.connect("")
         self._where.execute("CREATE TABLE found (sha256 TEXT PRIMARY KEY, grp INT, row INT)")
         for group in range(self._table.num_row_groups):
@@ -159,30 +202,16 @@ class EmbeddedImages:
                 yield data
                 return
 
+    def by_sha256(self, sha256: str) -> bytes | None:  # noqa: ARG002 -- that is how it looks anyway
+        """Return nothing more than `candidates` does."""
+        return None
+
     def _bytes_of(self, group: int) -> Iterator[bytes]:
         for batch in self._table.iter_batches(
             batch_size=_ROWS_PER_READ, row_groups=[group], columns=[self._column]
         ):
             for value in batch.column(0).to_pylist():
-                yield _bytes(value)
-
-
-def _bytes(value: Any) -> bytes:
-    if isinstance(value, dict):
-        value = value.get("bytes")
-    return value or b""
-
-
-def _image_column(schema: pa.Schema, path: Path) -> str:
-    for field in schema:
-        if pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0:
-            return str(field.name)
-    for field in schema:
-        if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
-            return str(field.name)
-    raise ConfigError(
-        f"--images {path} has no column with image bytes\n  name the folder that holds the images"
-    )
+                yield bytes_in(value) or b""
 
 
 ImageSource: TypeAlias = Folder | EmbeddedImages

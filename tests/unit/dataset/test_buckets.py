@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import unicodedata
 from collections.abc import Callable
 
 import pytest
@@ -168,3 +169,12 @@ def test_parquet_shards_below_a_prefix_are_one_table(bucket, put, open_s3, tmp_p
         assert [ref.input_row for ref in refs] == ['{"split":"train"}', '{"split":"val"}']
         assert [read(dataset, row) for row in (0, 1)] == [PNG, PNG]
         assert dataset.skipped == {".md": 1}
+
+
+def test_hangul_in_a_bucket_is_found_composed_and_decomposed(bucket, put, open_s3, tmp_path):
+    key = "/".join(unicodedata.normalize(form, name) for form, name in
+                   (("NFC", "영수증"), ("NFD", "한글.png")))  # fmt: skip
+    put(f"in/{key}", PNG)
+    put("in/t.csv", "image_path\n영수증/한글.png\n".encode())
+    with opened(f"s3://{bucket}/in/t.csv", tmp_path, store_opener=open_s3) as dataset:
+        assert read(dataset) == PNG
