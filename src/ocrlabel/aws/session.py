@@ -116,10 +116,12 @@ def connect(
     profile: str | None,
     sleep: Callable[[float], None],
     now_s: Callable[[], float],
+    tell: Callable[[str], None],
 ) -> Aws:
     """Clients with the credentials that the AWS command line would use.
 
-    Raises ConfigError; NotSignedIn without a region. Credentials are looked for by the first call.
+    tell: is told of every call that AWS does not answer, and that is tried again. Raises
+    ConfigError; NotSignedIn without a region. Credentials are looked for by the first call.
     """
     try:
         session = boto3.Session(region_name=region, profile_name=profile)
@@ -138,7 +140,17 @@ def connect(
     def make(service: str) -> Any:
         # the Price List API is in three regions only
         where = "us-east-1" if service == "pricing" else session.region_name
-        return session.client(service, region_name=where, config=config)  # type: ignore[call-overload]  # the stubs want a literal name
+        client = session.client(service, region_name=where, config=config)  # type: ignore[call-overload]  # the stubs want a literal name
+        client.meta.events.register("needs-retry", tried)
+        return client
+
+    def tried(
+        attempts: int, operation: Any, response: Any, caught_exception: Any, **_more: Any
+    ) -> None:
+        status = response[0].status_code if response else 0
+        if attempts < RETRIES and (caught_exception is not None or status >= HTTP_FAULT):
+            said = f"answered {status}" if status else f"did not answer: {caught_exception}"
+            tell(f"AWS {said}; {operation.name} is tried again, {attempts + 1} of {RETRIES}")
 
     return Aws(make, session.region_name, sleep=sleep, now_s=now_s)
 

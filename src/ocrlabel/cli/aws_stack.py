@@ -227,6 +227,10 @@ def destroy(
         typed = typer.prompt(f"All data goes. Type {removal.data}")
     if removal.data or agreed(f"remove these {len(removal.changes)}", yes=yes):
         remove(aws, removal, typed, tell)
+        if removal.stack is not None and shell.config_file.is_file():
+            tell(
+                f"{shell.config_file} names what is gone now; `ocrlabel aws deploy` writes it again"
+            )
 
 
 def doctor(

@@ -48,6 +48,7 @@ class Shell:
             profile=self.profile,
             sleep=time.sleep,
             now_s=time.time,
+            tell=tell,
         )
 
     def config(self) -> AwsConfig:

@@ -6,12 +6,18 @@ import json
 
 import pytest
 
-from ocrlabel.aws.session import AwsRefused, translated
+from ocrlabel.aws.session import AwsRefused, connect, translated
 from tests.support.aws import aws_at, serving
 
 XML = (
     "<ErrorResponse><Error><Type>Receiver</Type><Code>InternalFailure</Code>"
     "<Message>oh</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+)
+
+IDENTITY = (
+    "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123456789012</Account>"
+    "<Arn>arn:aws:iam::123456789012:user/me</Arn><UserId>U</UserId></GetCallerIdentityResult>"
+    "</GetCallerIdentityResponse>"
 )
 
 
@@ -45,3 +51,26 @@ def test_a_server_that_is_not_there_is_the_network(monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(AwsRefused, match="check the network"), translated("look"):
         aws_at({}).client("batch").describe_job_queues()
+
+
+def test_a_call_that_is_tried_again_is_told_meanwhile(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    answers = [(500, XML), (503, XML), (200, IDENTITY)]
+    told = []
+    with serving("text/xml") as server:
+        server.handle = lambda *_: answers.pop(0)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+        aws = connect(
+            region="eu-west-1",
+            profile=None,
+            sleep=lambda _: None,
+            now_s=lambda: 0,
+            tell=told.append,
+        )
+        assert aws.location().account == "123456789012"
+    assert told == [
+        "AWS answered 500; GetCallerIdentity is tried again, 2 of 8",
+        "AWS answered 503; GetCallerIdentity is tried again, 3 of 8",
+    ]
