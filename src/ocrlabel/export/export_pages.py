@@ -16,7 +16,7 @@ from ocrlabel.characters import learnable
 from ocrlabel.dataset.labels_table import IGNORE, UNCERTAIN, WORD_CLASS, LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import ExportOptions, SplitPlan
-from ocrlabel.export.geometry import area, box, cut, is_region, quad, upright
+from ocrlabel.export.geometry import area, box, cut, is_region, rectangle, upright
 from ocrlabel.export.output_folder import safe_part
 from ocrlabel.labels import Polygon
 from ocrlabel.wording import counted
@@ -84,7 +84,7 @@ def export_words(
             ExportWord(
                 text,
                 polygon,
-                corners=polygon if len(polygon) == 4 else _corners(polygon, row),
+                corners=polygon if whole and len(polygon) == 4 else _corners(polygon, row),
                 confidence=word.confidence,
                 label=label,
                 ignored=is_ignored(text, word.confidence, label, options),
@@ -117,7 +117,7 @@ def _fits(polygon: Polygon, row: LabelRow) -> bool:
 
 def _corners(polygon: Polygon, row: LabelRow) -> Polygon:
     """Return the rectangle around it: the upright one where the smallest leaves the page."""
-    corners = quad(polygon)
+    corners = rectangle(polygon)
     return corners if _fits(corners, row) else upright(*box(polygon))
 
 

@@ -75,7 +75,8 @@ def cut(polygon: Polygon, width: float, height: float) -> Polygon:
                 kept.append(a)
             if inside[at] != inside[(at + 1) % len(found)]:
                 kept.append(_crossing(a, b, axis, edge))
-        found = kept
+        # a corner on the edge is where a side crosses it, too
+        found = [point for at, point in enumerate(kept) if point != kept[at - 1]]
     if found is polygon or not found:
         return tuple(found)
     start = min(range(len(found)), key=lambda i: math.dist(found[i], polygon[0]))

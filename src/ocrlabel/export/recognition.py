@@ -101,7 +101,7 @@ def recognition_crops(
         session.missing(page, str(error))
         return
     for word in fit:
-        image = crop(pixels, word.polygon)
+        image = crop(pixels, word.polygon if word.on_page == 1 else rectangle(word.polygon))
         if options.vertical == "turn" and stands_upright(word, page):
             image = image.transpose(Image.Transpose.ROTATE_90)
         yield word, _jpeg(image)

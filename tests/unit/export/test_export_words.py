@@ -75,6 +75,12 @@ def test_a_word_over_the_edge_begins_where_its_text_begins():
     assert found.on_page == 0.25
 
 
+def test_a_turned_word_over_the_edge_is_the_rectangle_of_what_is_on_the_page():
+    (found,) = export_words(row("a.jpg", [ROT_EDGE]), ExportOptions(), Counter())
+    assert found.polygon == ((180, 50), (200, 36.666667), (200, 80))
+    assert sorted(found.corners) == [(180, 36.666667), (180, 80), (200, 36.666667), (200, 80)]
+
+
 def test_ultralytics_finds_a_box_in_every_label(tmp_path):
     exported("yolo", tmp_path, OFF_PAGE)
     lines = (tmp_path / "labels" / "train" / "a.txt").read_text().splitlines()
