@@ -170,7 +170,12 @@ def _signed(command: Command, taken: Iterable[inspect.Parameter]) -> Command:
 def option(name: str) -> Any:
     """The declaration of one option, for a command that has only a few of them."""
     help_ = described()[name].option.help
-    return output_option(help_) if name == "output" else typer.Option(help=help_)
+    complete = _engines if name == "engine" else None
+    return (
+        output_option(help_)
+        if name == "output"
+        else typer.Option(help=help_, autocompletion=complete)
+    )
 
 
 def named(images: Images) -> list[Path]:
@@ -184,6 +189,14 @@ def output_option(help_: str) -> Any:
     return typer.Option("--output", "-o", help=help_, metavar="<path>")
 
 
+def _engines(incomplete: str) -> list[str]:
+    """What --engine may name and begins so."""
+    from ocrlabel.engines.plugins import listed
+
+    names = ("auto", *(one.name for one in listed()))
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def _declared(one: Described, front: Front) -> Any:
     written, default, help_ = one.written, one.default, one.option.help
     if front is Front.SUBMIT and one.option.in_a_job:
@@ -191,6 +204,8 @@ def _declared(one: Described, front: Front) -> Any:
     if front is Front.RUNNER and one.option.guide:
         help_ = f"{help_} Or {one.option.guide}."
     shown = typer.Option(help=help_, rich_help_panel=one.option.panel, show_default=False)
+    if one.name == "engine" and written is str:
+        shown.autocompletion = _engines
     shown = output_option(help_) if one.name == "output" else shown
     kind, info = get_args(_typed(Annotated[written | None, shown]))
     # what is not given is None: the variables come before the default; a job has other switches
