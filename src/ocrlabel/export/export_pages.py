@@ -16,7 +16,7 @@ from ocrlabel.characters import learnable
 from ocrlabel.dataset.labels_table import IGNORE, UNCERTAIN, WORD_CLASS, LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import ExportOptions, SplitPlan
-from ocrlabel.export.geometry import area, box, cut, is_region, rectangle, upright
+from ocrlabel.export.geometry import area, box, cut, rectangle, upright
 from ocrlabel.export.output_folder import safe_part
 from ocrlabel.labels import Polygon
 from ocrlabel.wording import counted
@@ -98,27 +98,29 @@ def export_words(
 
 def _on_page(polygon: Polygon, row: LabelRow) -> Polygon | str:
     """Return what of a word's polygon is on its page, or why there is nothing to export."""
-    if not is_region(polygon):
+    covered = area(polygon)
+    if not 0 < covered < math.inf:
         return NO_AREA
-    if not _fits(polygon, row):
+    around = box(polygon)
+    if not _fits(around, row):
         polygon = cut(polygon, row.width_px, row.height_px)
-        if not is_region(polygon):
+        if not (covered := area(polygon)):
             return OUTSIDE
-    _, _, width, height = box(polygon)
-    return polygon if area(polygon) >= math.hypot(width, height) else TOO_THIN
+        around = box(polygon)
+    return polygon if covered >= math.hypot(around[2], around[3]) else TOO_THIN
 
 
-def _fits(polygon: Polygon, row: LabelRow) -> bool:
-    left, top, width, height = box(polygon)
-    return min(row.width_px, row.height_px) <= 0 or (
-        left >= 0 and top >= 0 and left + width <= row.width_px and top + height <= row.height_px
-    )
+def _fits(around: tuple[float, float, float, float], row: LabelRow) -> bool:
+    left, top, width, height = around
+    if row.width_px <= 0 or row.height_px <= 0:
+        return True
+    return left >= 0 and top >= 0 and left + width <= row.width_px and top + height <= row.height_px
 
 
 def _corners(polygon: Polygon, row: LabelRow) -> Polygon:
     """Return the rectangle around it: the upright one where the smallest leaves the page."""
     corners = rectangle(polygon)
-    return corners if _fits(corners, row) else upright(*box(polygon))
+    return corners if _fits(box(corners), row) else upright(*box(polygon))
 
 
 def is_ignored(text: str, confidence: float | None, label: str, options: ExportOptions) -> bool:

@@ -200,7 +200,8 @@ class ExportSession:
         counts.words += len(words)
         counts.ignored += sum(word.ignored for word in words)
         for word in words:
-            counts.changed.update(word.changed)
+            if word.changed:
+                counts.changed.update(word.changed)
         counts.splits[page.split] += 1
         counts.engines[f"{row.engine} {row.model_version}".strip()] += 1
         counts.sources[row.source] += 1
