@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from typer.main import get_command
 
+from ocrlabel.cli import main
 from ocrlabel.dataset.labels_table import FailureRow, FailuresWriter, LabelRow, LabelsWriter
 from ocrlabel.export.images import LabelledImages, image_sources
 from ocrlabel.labels import Word
@@ -186,8 +188,19 @@ def test_search_finds_texts_and_marks_them(page):
     assert title(page) == "3.jpg"
     assert page.locator("#stage polygon.hit").count() == 1
     assert page.locator("#found").text_content() == "1 of 9 entries"
+    assert page.locator("#words li:visible bdi").all_text_contents() == ["first3"]
+    assert page.locator("#count").text_content() == "1 of 3 words"
     page.locator("#search").fill("합계")
     assert len(titles(page)) == 6
+
+
+def test_a_page_that_is_found_by_its_name_keeps_all_of_its_words(page):
+    page.locator("#search").fill("4.jpg")
+    assert title(page) == "4.jpg"
+    assert page.locator("#words li:visible").count() == 3
+    page.locator("#search").fill("합계")
+    page.locator("[data-band=c3]").uncheck()
+    assert page.locator("#words li:visible").count() == 0
 
 
 def test_search_without_a_hit_says_so_and_comes_back(page):
@@ -272,6 +285,70 @@ def test_a_word_in_the_list_leads_to_its_place_on_the_page(page):
     assert page.locator("#stage polygon.on").get_attribute("data-word") == "2"
 
 
+def in_sight(page, selector: str) -> bool:
+    """The middle of it is on the screen and nothing lies over it."""
+    page.wait_for_timeout(600)  # scrolling is smooth
+    return page.evaluate(
+        """selector => {
+          const one = document.querySelector(selector), box = one.getBoundingClientRect();
+          const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+          return y > 0 && y < innerHeight && one.contains(document.elementFromPoint(x, y));
+        }""",
+        selector,
+    )
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1440, 500), (390, 844)])
+def test_next_and_previous_and_the_list_bring_the_page_into_view(browser, report, size):
+    with browser_tests.opened(browser, report, width=size[0], height=size[1]) as page:
+        for act in (lambda: page.keyboard.press("j"), lambda: page.keyboard.press("k"),
+                    lambda: page.evaluate("document.querySelectorAll('#list button')[3].click()"),
+                    lambda: page.evaluate("document.getElementById('next').click()")):  # fmt: skip
+            page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
+            act()
+            assert in_sight(page, "#scroll")
+        assert title(page) == "4.jpg"
+
+
+def test_the_address_names_the_page_and_the_word_and_leads_there_again(browser, report):
+    with browser_tests.opened(browser, report) as page:
+        page.keyboard.press("j")
+        to_page = page.url
+        page.locator("#words button").nth(2).click()
+        to_word = page.url
+        assert page.locator("#link").get_attribute("href") == "#" + to_word.partition("#")[2]
+    assert to_page.endswith("#image=1.jpg&page=1")
+    assert to_word.endswith("#image=1.jpg&page=1&word=3")
+    for url in (to_page, to_word):
+        link = "#" + url.partition("#")[2]
+        with browser_tests.opened(browser, report, link=link) as page:
+            assert title(page) == "1.jpg"
+            assert in_sight(page, "#scroll")
+            chosen = page.locator("#words .chosen bdi").all_text_contents()
+            assert chosen == (["turned"] if "word" in url else [])
+            for x, y in corners(page, 2) if chosen else []:
+                box = page.locator("#scroll").bounding_box()
+                assert box["x"] <= x <= box["x"] + box["width"]
+                assert box["y"] <= y <= box["y"] + box["height"]
+
+
+def test_a_link_finds_its_page_though_a_search_hides_it_and_says_where_there_is_none(page):
+    page.locator("#search").fill("first5")
+    page.evaluate("location.hash = 'image=2.jpg&page=1&word=1'")
+    page.wait_for_function("document.querySelector('#title').textContent === '2.jpg'")
+    assert page.locator("#search").input_value() == ""
+    page.evaluate("location.hash = 'image=<b>gone</b>&page=7'")
+    page.wait_for_function("!document.querySelector('#why').hidden")
+    assert "page 7 of <b>gone</b>, which is not" in page.locator("#why").text_content()
+    assert title(page) == "2.jpg"
+
+
+def test_a_word_on_the_page_is_chosen_by_a_click_on_it(page):
+    page.locator("#stage polygon").nth(1).click()
+    assert page.locator("#words .chosen bdi").all_text_contents() == ["합계"]
+    assert page.url.endswith("&word=2")
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_light_and_dark_follow_the_system_and_stay_readable(browser, report, dark):
     with browser_tests.opened(browser, report, dark=dark) as page:
@@ -282,6 +359,10 @@ def test_light_and_dark_follow_the_system_and_stay_readable(browser, report, dar
 def test_a_narrow_window_needs_no_scrolling_sideways_and_shows_the_page(browser, report):
     with browser_tests.opened(browser, report, width=390, height=844) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        top = {
+            name: page.locator(name).bounding_box()["y"] for name in (".tiles", "#stage", ".charts")
+        }
+        assert top[".tiles"] < top["#stage"] < top[".charts"]
         assert page.locator("#stage").bounding_box()["width"] > 250
 
 
@@ -359,6 +440,88 @@ def test_one_document_without_its_image_has_its_texts_in_their_boxes(browser, tm
         assert turned["width"] == pytest.approx(
             max(x for x, _ in outline) - min(x for x, _ in outline), abs=15
         )
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two pages, compared: one word misread, one missed, one invented, two right."""
+    folder = tmp_path_factory.mktemp("compared")
+    (folder / "receipts").mkdir()
+    there = [word("Total", at=(40, 30), confidence=None), word("due", at=(140, 30), confidence=None),
+             word("missing", at=(240, 30), confidence=None)]  # fmt: skip
+    read = [word("Total", at=(42, 31)), word("dve", at=(141, 32)), word("extra", at=(340, 300))]
+    with (
+        LabelsWriter(folder / "labels.parquet") as labels,
+        LabelsWriter(folder / "truth.parquet") as truth,
+    ):
+        for n in range(2):
+            one = row(f"{n}.jpg", read[n:], width_px=600, height_px=400, image_sha256="")
+            (folder / one.image_path).write_bytes(drawn(one))
+            labels.add(one)
+            truth.add(row(f"{n}.jpg", there, width_px=600, height_px=400, image_sha256=""))
+    app = get_command(main.app)
+    made = {"evaluate": ["--truth"], "agree": []}
+    for command, option in made.items():
+        app([command, str(folder / "labels.parquet"), *option, str(folder / "truth.parquet"),
+             "-o", str(folder / f"{command}.html")], standalone_mode=False)  # fmt: skip
+    return {command: folder / f"{command}.html" for command in made}
+
+
+def test_the_truth_lies_over_what_was_read_in_the_colour_of_what_became_of_each_word(
+    browser, compared
+):
+    with browser_tests.opened(browser, compared["evaluate"]) as page:
+        assert titles(page) == ["1.jpg", "0.jpg"]
+        page.keyboard.press("j")
+        assert page.locator("#words bdi:first-child").all_text_contents() == [
+            "dve", "missing", "extra", "Total",
+        ]  # fmt: skip
+        assert page.locator("#words .other").all_text_contents() == ["due"]
+        assert page.locator("#words .kind").all_text_contents() == [
+            "misread", "missed", "invented", "right",
+        ]  # fmt: skip
+        assert page.locator("#stage polygon.other").count() == 3
+        assert page.locator("#stage polygon:not(.other)").count() == 3
+        page.locator("#search").fill("missing")
+        assert page.locator("#words li:visible").count() == 1
+        page.locator("#search").fill("")
+        page.locator("#filter").select_option("band:v2")
+        assert len(titles(page)) == 2
+
+
+def test_two_readings_stand_side_by_side_and_show_the_same_part(browser, compared):
+    with browser_tests.opened(browser, compared["agree"]) as page:
+        assert page.locator(".side-name").all_text_contents() == ["labels.parquet", "truth.parquet"]
+        page.keyboard.press("j")
+        assert (
+            page.locator("#stage polygon").count() == page.locator("#stage-2 polygon").count() == 3
+        )
+        assert page.locator("#stage img, #stage-2 img").count() == 2
+        page.locator("#words button").first.click()
+        page.wait_for_timeout(200)
+        left, right = page.evaluate(
+            "['scroll', 'scroll-2'].map((id) => document.getElementById(id)).map((e) =>"
+            " [e.scrollLeft, e.scrollTop, e.clientWidth, e.firstElementChild.style.width])"
+        )
+        assert left[3] == right[3]
+        assert left[:3] == pytest.approx(right[:3], abs=2)
+        assert left[0] > 0
+        page.keyboard.press("s")
+        assert page.locator("#scroll-2").is_hidden()
+        assert page.locator("#stage polygon").count() == 6
+        page.locator("#mode").select_option("1")
+        assert page.locator("#stage polygon").count() == 3
+
+
+@pytest.mark.parametrize("command", ["evaluate", "agree"])
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_page_of_two_readings_is_readable_wide_and_narrow(browser, compared, command, dark):
+    with browser_tests.opened(browser, compared[command], dark=dark) as page:
+        ratios = page.evaluate(CONTRAST)
+        assert min(ratios.values()) >= 4.5, ratios
+    with browser_tests.opened(browser, compared[command], width=390, height=844) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.locator("#stage").bounding_box()["width"] > 200
 
 
 # WCAG's contrast of text against what lies behind it.

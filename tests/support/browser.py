@@ -31,10 +31,10 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, file: Path, *, width: int = 1440, height: int = 900,
-           dark: bool = False, expected: str = "") -> Iterator[Page]:  # fmt: skip
+           dark: bool = False, expected: str = "", link: str = "") -> Iterator[Page]:  # fmt: skip
     """The file in a window; at the end nothing may have been complained about or asked for.
 
-    expected: what stands in the only complaint that is wanted.
+    expected: what stands in the only complaint that is wanted. link: "#" and what follows.
     """
     complaints: list[str] = []
     context = browser.new_context(
@@ -47,7 +47,7 @@ def opened(browser: Browser, file: Path, *, width: int = 1440, height: int = 900
         page.on("dialog", lambda dialog: (complaints.append("a dialog"), dialog.dismiss()))
         page.on("request", lambda request: complaints.append(f"asked for {request.url[:100]}")
                 if not request.url.startswith(("file:", "data:")) else None)  # fmt: skip
-        page.goto(file.as_uri())
+        page.goto(file.as_uri() + link)
         yield page
         unwanted = [one for one in complaints if not expected or expected not in one]
         assert not unwanted, unwanted

@@ -45,7 +45,7 @@ _PANELS: dict[str, dict[str, Command]] = {
     },
     "Look and measure": {
         "report": telling(report.report, report.tell_report),
-        "view": telling(report.view, report.tell_report),
+        "view": telling(report.view, report.tell_view),
         "evaluate": telling(quality.evaluate, quality.tell_evaluation),
         "agree": telling(quality.agree, quality.tell_agreement),
     },

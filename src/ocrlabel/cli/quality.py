@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ocrlabel.cli.settings import Json, Labels, Seed, output_option
+from ocrlabel.cli.report import Open, finder, tell_missing, tell_pages
+from ocrlabel.cli.settings import ImagesOption, Json, Labels, Seed, output_option
 from ocrlabel.errors import ConfigError
 from ocrlabel.wording import counted, percent, ratio
 
@@ -41,6 +42,9 @@ UnicodeForm = Annotated[
 ]
 Case = Annotated[bool, typer.Option("--case", help="Upper and lower case differ.")]
 Spaces = Annotated[bool, typer.Option("--spaces", help="Spaces count.")]
+Page = Annotated[
+    str | Path | None, output_option("An HTML page: both over each other, or side by side.")
+]
 Worst = Annotated[
     int, typer.Option(help="How many of the pages with the most wrong words are kept.", min=1)
 ]
@@ -74,6 +78,8 @@ def evaluate(
     no_punctuation: NoPunctuation = False,
     seed: Seed = 0,
     worst: Worst = 100,
+    output: Page = None,
+    images: ImagesOption = None,
 ) -> Evaluation:
     """Measure labels against truth.
 
@@ -92,8 +98,11 @@ def evaluate(
         ocrlabel evaluate labels.parquet --truth truth.jsonl --by lang
 
         ocrlabel evaluate labels.parquet --truth icdar/gt/ --precision 0.98 --json
+
+        ocrlabel evaluate labels.parquet --truth truth.parquet -o wrong.html --open
     """
     _need_quality()
+    page = _page_to_write(output)
     from ocrlabel.cli.tables import need_file, read_labels
     from ocrlabel.quality.evaluate import evaluate as evaluate_pairs
     from ocrlabel.quality.figures import Evaluation
@@ -121,17 +130,25 @@ def evaluate(
         raise _nothing_paired(what, unpaired, labels, truth)
     if by and not any(any(result.groups) for result in results):
         raise ConfigError(f"--by {by}: neither {labels} nor {truth} has a column of that name")
-    return Evaluation(rules, unpaired, tuple(results))
+    done = Evaluation(rules, unpaired, tuple(results), page)
+    if page:
+        from ocrlabel.report.compare import write_evaluation
+
+        title, reader = f"{labels.name} against {truth.name}", finder(images, labels)
+        write_evaluation(done, page, title=title, images=reader)
+        tell_missing(reader)
+    return done
 
 
-def tell_evaluation(done: Evaluation, *, as_json: Json = False) -> None:
+def tell_evaluation(done: Evaluation, *, as_json: Json = False, open_: Open = False) -> None:
     """The figures as tables, or as JSON."""
     if as_json:
         typer.echo(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
-        return
-    console = _console(done.normalisation, done.unpaired)
-    for result in done.levels:
-        _show_level(console, result)
+    else:
+        console = _console(done.normalisation, done.unpaired)
+        for result in done.levels:
+            _show_level(console, result)
+    tell_pages([done.page] if done.page else [], open_=open_, aside=as_json)
 
 
 def agree(
@@ -154,6 +171,8 @@ def agree(
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
     seed: Seed = 0,
+    output: Page = None,
+    images: ImagesOption = None,
 ) -> Comparison:
     """Compare two tables of the same images, word by word.
 
@@ -168,8 +187,11 @@ def agree(
         ocrlabel agree upstage.parquet rapidocr.parquet --truth truth.jsonl
 
         ocrlabel agree upstage.parquet rapidocr.parquet --details agreement.jsonl
+
+        ocrlabel agree upstage.parquet rapidocr.parquet -o differences.html --open
     """
     _need_quality()
+    page = _page_to_write(output)
     from ocrlabel.cli.tables import need_file, read_labels
     from ocrlabel.quality.agreement import agree as agree_pairs
     from ocrlabel.quality.figures import Comparison
@@ -205,16 +227,24 @@ def agree(
             " truth have, and truth of words with their texts, not of lines\n"
             f"  see what pairs: ocrlabel evaluate {labels} --truth {truth}"
         )
-    return Comparison(rules, unpaired, agreement, found)
+    done = Comparison(rules, unpaired, agreement, found, page)
+    if page:
+        from ocrlabel.report.compare import write_agreement
+
+        sides, reader = (labels.name, other.name), finder(images, labels)
+        write_agreement(done, page, sides=sides, images=reader)
+        tell_missing(reader)
+    return done
 
 
-def tell_agreement(done: Comparison, *, as_json: Json = False) -> None:
+def tell_agreement(done: Comparison, *, as_json: Json = False, open_: Open = False) -> None:
     """The figures as tables, or as JSON."""
     if as_json:
         typer.echo(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
-        return
-    console = _console(done.normalisation, done.unpaired)
-    _show_agreement(console, done.agreement, done.against_truth)
+    else:
+        console = _console(done.normalisation, done.unpaired)
+        _show_agreement(console, done.agreement, done.against_truth)
+    tell_pages([done.page] if done.page else [], open_=open_, aside=as_json)
 
 
 def filter_(
@@ -305,6 +335,18 @@ def tell_filtered(done: Filtered, *, review: str, drop: bool, as_json: Json = Fa
         typer.echo(f"  {line}: all of its words are doubtful")
     if review:
         typer.echo(f"{review}: {done.pages_to_review:,} pages to look at, the most doubtful first")
+
+
+def _page_to_write(output: str | Path | None) -> Path | None:
+    """The page that was asked for; refused at once where it cannot be written."""
+    from ocrlabel.cli.tables import refuse_to_replace
+    from ocrlabel.report.write import need_jinja
+
+    if not output:
+        return None
+    need_jinja()
+    refuse_to_replace(Path(output))
+    return Path(output)
 
 
 def _need_quality() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import webbrowser
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +27,7 @@ _DATASET_LABELS = "_pseudo_labels.parquet"  # how the guide names a dataset's la
 _Output = Annotated[
     str | Path | None, output_option("The page to write; by default beside the table.")
 ]
+Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
 
 
 def report(
@@ -32,16 +35,21 @@ def report(
     *,
     images: ImagesOption = None,
     output: _Output = None,
-    pages: Annotated[int, typer.Option(help="The most pages to show.", min=1, max=1000)] = 100,
+    pages: Annotated[
+        int, typer.Option(help="The most pages to show; 0: numbers only.", min=0, max=1000)
+    ] = 100,
     seed: Seed = 0,
 ) -> Path:
     """Write one HTML page about a labels table: open it from disk, no network is needed.
 
-    Counts, failures, cost, distributions; with --images also the pages themselves, with every
-    word outlined in the colour of its confidence. Of a large table some pages are drawn at random
-    and the least certain ones are shown. Without --images it holds numbers, names and failures.
+    Counts, failures, cost, distributions, and the pages themselves, with every word outlined in
+    the colour of its confidence. Of a large table some pages are drawn at random and the least
+    certain ones are shown. The images are looked for where the run found them; a page whose image
+    is not there has its words in their places. With --pages 0 it holds numbers, names and failures.
 
     For example:
+
+        ocrlabel report labels.parquet
 
         ocrlabel report labels.parquet --images receipts/
 
@@ -53,65 +61,83 @@ def report(
     labels = need_file(labels)
     target = Path(output) if output else _beside(labels, "_report.html")
     refuse_to_replace(target)
-    reader = _reader(images)
+    reader = finder(images, labels) if pages else None
     write_report(
         labels,
         _failures(labels),
-        _record(_beside(labels, "_run.json")),
+        _record(labels),
         target,
         images=reader,
         max_pages=pages,
         seed=seed,
     )
-    _tell_missing(reader)
+    tell_missing(reader)
     return target
 
 
 def view(
     labels: Labels,
-    image_id: Annotated[str, typer.Argument(help="The id of one of its images.")],
+    image_ids: Annotated[
+        list[str], typer.Argument(metavar="IMAGE_ID...", help="The ids of some of its images.")
+    ],
     *,
     images: ImagesOption = None,
     output: _Output = None,
-) -> Path:
-    """Write one HTML page about one image: its words, every request for it, and the raw answer.
+) -> list[Path]:
+    """Write one HTML page about each image: its words, every request for it, and the raw answer.
 
     Requests and answers come from the checkpoints beside the table, as long as they are there.
+    Of several images each has a page with its name; -o is the folder for them then.
 
     For example:
 
         ocrlabel view labels.parquet receipts/0001.jpg --images receipts/ --open
 
         ocrlabel view labels.parquet receipts/0001.jpg -o page.html
+
+        ocrlabel view labels.parquet receipts/0001.jpg receipts/0002.jpg -o pages/
     """
     from ocrlabel.cli.tables import need_file, refuse_to_replace
-    from ocrlabel.dataset.labels_table import read_failures, read_labels
+    from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
+    from ocrlabel.export.output_folder import PageNames
+    from ocrlabel.report.pages import as_label_row
     from ocrlabel.report.single import DocumentDetails, near_ids, write_document
 
     labels = need_file(labels)
-    rows = [(n, row) for n, row in enumerate(read_labels(labels)) if row.id == image_id]
+    rows: dict[str, list[tuple[int, LabelRow]]] = {one: [] for one in image_ids}
+    for number, row in enumerate(read_labels(labels)):
+        if row.id in rows:
+            rows[row.id].append((number, row))
     failures = _failures(labels)
-    failed = list(read_failures(failures)) if failures and not rows else []
-    failure = next((row for row in failed if row.id == image_id), None)
-    if not rows and failure is None:
-        ids = [row.id for row in read_labels(labels)] + [row.id for row in failed]
-        near = near_ids(image_id, ids)
+    failed = {row.id: row for row in read_failures(failures)} if failures else {}
+    if absent := next((one for one in rows if not rows[one] and one not in failed), None):
+        near = near_ids(absent, [*(row.id for row in read_labels(labels)), *failed])
         raise ConfigError(
-            f"{labels} has no image with the id {image_id!r}"
+            f"{labels} has no image with the id {absent!r}"
             + ("\n  the nearest: " + "\n               ".join(near) if near else "")
         )
-    attempts, raw = _from_checkpoints(labels, image_id)
-    target = Path(output) if output else _beside(labels, "_view.html")
-    refuse_to_replace(target)
-    document = DocumentDetails(image_id, rows, failure, attempts, raw)
-    reader = _reader(images)
-    write_document(document, target, images=reader)
-    _tell_missing(reader)
-    return target
+    kept, reader, names = _from_checkpoints(labels, rows), finder(images, labels), PageNames()
+    written = []
+    for one, found in rows.items():
+        target = Path(output) if output else _beside(labels, "_view.html")
+        if len(rows) > 1:
+            named = replace(found[0][1], page_count=1) if found else as_label_row(failed[one])
+            name = f"{_stem(labels)}_view_{names.take(named)}.html"
+            target = Path(output or labels.parent, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+        refuse_to_replace(target)
+        failure = None if found else failed[one]
+        document = DocumentDetails(one, found, failure, *kept.get(one, ((), b"")))
+        write_document(document, target, images=reader)
+        written.append(target)
+    tell_missing(reader)
+    return written
 
 
-def _from_checkpoints(labels: Path, image_id: str) -> tuple[tuple[Attempt, ...], bytes]:
-    """Every request for an image, and its answer; nothing where the checkpoints are gone."""
+def _from_checkpoints(
+    labels: Path, image_ids: Collection[str]
+) -> dict[str, tuple[tuple[Attempt, ...], bytes]]:
+    """Every request for each image, and its answer; nothing where the checkpoints are gone."""
     from ocrlabel.dataset.checkpoint_table import decode_checkpoint
     from ocrlabel.dataset.labels_table import holds_failures_too
     from ocrlabel.labels import Labelled
@@ -123,6 +149,7 @@ def _from_checkpoints(labels: Path, image_id: str) -> tuple[tuple[Attempt, ...],
         place = layout.parse_checkpoint(f"{layout.prefix}/{path.name}")
         if place is not None:
             found.append((-place[1], place[0], path))
+    kept: dict[str, tuple[tuple[Attempt, ...], bytes]] = {}
     for _, _, path in sorted(found):  # the last retry round first: its answer is in the table
         try:
             rows, _meta = decode_checkpoint(path.read_bytes(), where=str(path))
@@ -130,26 +157,34 @@ def _from_checkpoints(labels: Path, image_id: str) -> tuple[tuple[Attempt, ...],
             typer.echo(f"left out: {error}", err=True)
             continue
         for row in rows:
-            if row.ref.id == image_id:
+            if row.ref.id in image_ids:
                 outcome = row.outcome
-                return outcome.attempts, outcome.raw if isinstance(outcome, Labelled) else b""
-    return (), b""
+                raw = outcome.raw if isinstance(outcome, Labelled) else b""
+                kept.setdefault(row.ref.id, (outcome.attempts, raw))
+    return kept
 
 
-def _tell_missing(images: LabelledImages | None) -> None:
+def tell_missing(images: LabelledImages | None) -> None:
+    """Say how many pages have no picture, if any."""
     if images and images.missing:
         pages, first = counted(images.missing.total(), "page"), next(iter(images.missing))
         told = f"careful: {pages} without a picture: {first}; name its folder with --images"
         typer.echo(told, err=True)
 
 
-def _reader(images: Images) -> LabelledImages | None:
-    from ocrlabel.export.images import LabelledImages, image_sources
+def finder(images: Images, labels: Path) -> LabelledImages:
+    """The images that were named, else those where the table's run found them."""
+    from ocrlabel.export.images import LabelledImages, image_sources, where_a_run_looked
 
-    return LabelledImages(image_sources(found)) if (found := named(images)) else None
+    if there := named(images):
+        return LabelledImages(image_sources(there))
+    source = str((_record(labels) or {}).get("source") or "").split(" (ids: ")[0]
+    places = where_a_run_looked(source, table=labels) if source else []
+    return LabelledImages(places)
 
 
-def _record(path: Path) -> Mapping[str, Any] | None:
+def _record(labels: Path) -> Mapping[str, Any] | None:
+    path = _beside(labels, "_run.json")
     if not path.is_file():
         return None
     try:
@@ -175,12 +210,19 @@ def _stem(labels: Path) -> str:
     return labels.name.removesuffix(_DATASET_LABELS).removesuffix(".parquet")
 
 
-def tell_report(
-    target: Path,
-    *,
-    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-) -> None:
+def tell_report(target: Path, *, open_: Open = False) -> None:
     """Where the page is, and how large."""
-    typer.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
-    if open_:
-        webbrowser.open(target.resolve().as_uri())
+    tell_pages([target], open_=open_)
+
+
+def tell_pages(targets: Collection[Path], *, open_: Open = False, aside: bool = False) -> None:
+    """Where the pages are, and how large: aside, on stderr, where stdout has the figures."""
+    for target in targets:
+        typer.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB", err=aside)
+        if open_:
+            webbrowser.open(target.resolve().as_uri())
+
+
+def tell_view(targets: list[Path], *, open_: Open = False) -> None:
+    """The same of each page."""
+    tell_pages(targets, open_=open_)

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from ocrlabel.options import Options
 
 _PAUSE_S = 10.0
-_WILD = "*?["
 
 
 @taking(Front.RUN)
@@ -247,21 +246,11 @@ async def _into_the_bucket(done: Labelling) -> str:
 
 def _images(source: str, options: Options) -> ImageFinder | None:
     """The images of a local input, where the run found them; None for those in a bucket."""
-    from ocrlabel.export.images import LabelledImages, image_sources
+    from ocrlabel.export.images import LabelledImages, where_a_run_looked
 
     if source.startswith("s3://"):
         return None
-    fixed = Path(source).expanduser()
-    while any(sign in str(fixed) for sign in _WILD):
-        fixed = fixed.parent
-    folders = [fixed if fixed.is_dir() else fixed.parent]
-    folders += [Path(root) for root in options.image_root if Path(root).is_dir()]
-    found = image_sources(folders)
-    if fixed.suffix == ".parquet":
-        # a table of paths holds no images: they are in the folders
-        with contextlib.suppress(OcrLabelError):
-            found = [*image_sources([fixed]), *found]
-    return LabelledImages(found)
+    return LabelledImages(where_a_run_looked(source, options.image_root))
 
 
 def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]:

@@ -29,7 +29,10 @@ T = TypeVar("T")
 Images: TypeAlias = Sequence[str | Path] | str | Path | None
 ImagesOption = Annotated[
     Images,
-    typer.Option(help="A folder with the images, or the parquet that holds them. Repeatable."),
+    typer.Option(
+        help="A folder with the images, or the parquet that holds them; by default where the run"
+        " found them. Repeatable."
+    ),
 ]
 Labels = Annotated[str | Path, typer.Argument(help="The labels table (parquet).")]
 Seed = Annotated[int, typer.Option(help="Another seed, other chances.")]

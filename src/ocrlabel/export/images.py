@@ -28,7 +28,7 @@ from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.dataset.listing import images_below
 from ocrlabel.dataset.parquet_io import open_parquet
 from ocrlabel.dataset.roots import FolderRoot
-from ocrlabel.errors import ConfigError, StoreUnavailable, Unreadable
+from ocrlabel.errors import ConfigError, OcrLabelError, StoreUnavailable, Unreadable
 from ocrlabel.export.formats import ImageFile, NoImage
 from ocrlabel.images.headers import inspect
 from ocrlabel.images.identify import sniff
@@ -107,6 +107,30 @@ def image_sources(paths: Sequence[Path]) -> list[ImageSource]:
             found.append(EmbeddedImages(path))
         else:
             raise ConfigError(f"--images {path} is neither a folder nor a parquet file with images")
+    return found
+
+
+def where_a_run_looked(
+    source: str, image_roots: Sequence[str] = (), *, table: Path = Path("labels")
+) -> list[ImageSource]:
+    """Return the places of a run's input that are there: () for one in a bucket.
+
+    A path is taken from here, or else from the first folder around the table where it leads on.
+    """
+    if "://" in source:
+        return []
+    fixed = Path(source).expanduser()
+    while any(sign in str(fixed) for sign in "*?["):
+        fixed = fixed.parent
+    here = [base / fixed for base in (Path(), *table.absolute().parents)]
+    there = [path for path in here if path.exists()][:1]
+    folders = [path if path.is_dir() else path.parent for path in there]
+    folders += [Path(root) for root in image_roots if Path(root).is_dir()]
+    found = image_sources(folders)
+    if fixed.suffix == ".parquet":
+        # a table of paths holds no images: they are in the folders
+        with suppress(OcrLabelError):
+            found = [*image_sources(there), *found]
     return found
 
 

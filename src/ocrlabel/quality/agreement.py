@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.labels import Word
+from ocrlabel.quality.faults import WORST_PAGES, ComparedPage, Verdict, WorstPages
 from ocrlabel.quality.match import match
 from ocrlabel.quality.scores import Sums
 from ocrlabel.quality.text import compare, script
-from ocrlabel.quality.truth import TruthPage, group_of, name_of
+from ocrlabel.quality.truth import TruthPage, TruthWord, group_of, name_of
 from ocrlabel.wording import rounded
 
 
@@ -25,16 +26,21 @@ from ocrlabel.wording import rounded
 class Agreed:
     """A word of the first table and what the second says of it.
 
-    at: the word's place in its row. other: the partner's text, None where there is no partner;
-    likeness: 1 - normalised edit distance to it, 0 without a partner.
+    at: the word's place in its row. partner: None where there is none; likeness: 1 - normalised
+    edit distance to it, 0 without a partner.
     """
 
     at: int
     word: Word
-    other: str | None
+    partner: TruthWord | None
     iou: float
     likeness: float
     same: bool
+
+    @property
+    def other(self) -> str | None:
+        """The partner's text."""
+        return self.partner.text if self.partner else None
 
     @property
     def both(self) -> float:
@@ -47,7 +53,20 @@ class PageAgreement:
     """One page: each word of the first table, and the second's words that have no partner."""
 
     words: tuple[Agreed, ...]
-    alone: tuple[str, ...]
+    unpartnered: tuple[TruthWord, ...]
+
+    @property
+    def alone(self) -> tuple[str, ...]:
+        """The texts of the second's words that have no partner."""
+        return tuple(word.text for word in self.unpartnered)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What became of each word, the second table taken as the truth."""
+        return (
+            *(Verdict(one.at, one.word, one.partner, one.same) for one in self.words),
+            *(Verdict(-1, None, word, right=False) for word in self.unpartnered),
+        )
 
     @property
     def counts(self) -> AgreementCounts:
@@ -80,11 +99,15 @@ class AgreementCounts(Sums):
 
 @dataclass(slots=True)
 class Agreement:
-    """Sums over pages: of all words, by script, and by the column that was asked for."""
+    """Sums over pages: of all words, by script, and by the column that was asked for.
+
+    worst: the pages on which most words differ.
+    """
 
     total: AgreementCounts = field(default_factory=AgreementCounts)
     scripts: dict[str, AgreementCounts] = field(default_factory=dict)
     groups: dict[str, AgreementCounts] = field(default_factory=dict)
+    worst: WorstPages = field(default_factory=lambda: WorstPages(WORST_PAGES))
 
 
 def agree_page(row: LabelRow, other: TruthPage, normalise: Callable[[str], str]) -> PageAgreement:
@@ -104,8 +127,8 @@ def agree_page(row: LabelRow, other: TruthPage, normalise: Callable[[str], str])
         if at not in left_out
     )
     matched = {i for i, j, _ in found.pairs if j not in left_out}
-    alone = tuple(other.words[i].text for i in found.cared_truth if i not in matched)
-    return PageAgreement(words, alone)
+    unpartnered = tuple(other.words[i] for i in found.cared_truth if i not in matched)
+    return PageAgreement(words, unpartnered)
 
 
 def agree(
@@ -119,12 +142,15 @@ def agree(
     sums = Agreement()
     for row, other in pairs:
         page = agree_page(row, other, normalise)
-        sums.total += page.counts
-        for kind, counts in _by_script(page).items():
-            sums.scripts[kind] = sums.scripts.get(kind, AgreementCounts()) + counts
+        counts = page.counts
+        sums.total += counts
+        differ = counts.first + counts.second - counts.matched - counts.same
+        sums.worst.add(differ, ComparedPage(row, other, page.verdicts))
+        for kind, by_kind in _by_script(page).items():
+            sums.scripts[kind] = sums.scripts.get(kind, AgreementCounts()) + by_kind
         if by is not None:
             group = group_of(by, row, other)
-            sums.groups[group] = sums.groups.get(group, AgreementCounts()) + page.counts
+            sums.groups[group] = sums.groups.get(group, AgreementCounts()) + counts
         if each is not None:
             each(row, page)
     sums.scripts = dict(sorted(sums.scripts.items()))
@@ -163,9 +189,9 @@ def _agreed(
 ) -> Agreed:
     if partner is None:
         return Agreed(at, word, None, 0.0, 0.0, same=False)
-    text = other.words[partner[0]].text
-    pair = compare(normalise(text), normalise(word.text))
-    return Agreed(at, word, text, partner[1], pair.likeness, pair.same)
+    there = other.words[partner[0]]
+    pair = compare(normalise(there.text), normalise(word.text))
+    return Agreed(at, word, there, partner[1], pair.likeness, pair.same)
 
 
 def _by_script(page: PageAgreement) -> dict[str, AgreementCounts]:

@@ -23,6 +23,7 @@ RIGHT, MISREAD, MISSED, INVENTED, UNJUDGED = KINDS = (
     *("right", "misread", "missed", "invented"),
     "not judged",
 )
+_BETWEEN_SORTS = 25
 _LONGEST = 3
 _MOST_CONFUSIONS = 10_000
 
@@ -95,7 +96,7 @@ class WorstPages:
             return
         self.seen += 1
         self._kept.append((-wrong, page.row.id, page.row.page, page))
-        if len(self._kept) > 2 * self.places:
+        if len(self._kept) > self.places + _BETWEEN_SORTS:
             self.pages()
 
     def pages(self) -> tuple[ComparedPage, ...]:

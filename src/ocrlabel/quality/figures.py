@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from ocrlabel.quality.agreement import Agreement, AgreementCounts
 from ocrlabel.quality.calibration import Bin, CurvePoint, Interval
@@ -19,11 +20,15 @@ from ocrlabel.wording import rounded
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Labels measured against truth, by level. normalisation: how texts were compared."""
+    """Labels measured against truth, by level. normalisation: how texts were compared.
+
+    page: the HTML page, where one was asked for.
+    """
 
     normalisation: Normalisation
     unpaired: Unpaired
     levels: tuple[LevelResult, ...]
+    page: Path | None = None
 
     def to_json(self) -> dict[str, object]:
         """All figures."""
@@ -42,6 +47,7 @@ class Comparison:
     unpaired: Unpaired
     agreement: Agreement
     against_truth: Signals | None
+    page: Path | None = None
 
     def to_json(self) -> dict[str, object]:
         """All figures."""
@@ -145,16 +151,13 @@ def _page(page: ComparedPage) -> dict[str, object]:
 
 def _word(verdict: Verdict) -> dict[str, object]:
     """A word with the text of each side that has it, and where it is (the truth's place first)."""
-    side = verdict.truth or verdict.word
-    return {
-        **({"truth": verdict.texts[0]} if verdict.truth else {}),
-        **(
-            {"read": verdict.texts[1], "confidence": verdict.word.confidence}
-            if verdict.word
-            else {}
-        ),
-        "polygon": [list(point) for point in side.polygon] if side else [],
-    }
+    told, (there, text) = dict[str, object](), verdict.texts
+    if verdict.truth:
+        told |= {"truth": there, "polygon": verdict.truth.polygon}
+    if verdict.word:
+        told |= {"read": text, "confidence": verdict.word.confidence}
+        told.setdefault("polygon", verdict.word.polygon)
+    return told
 
 
 def _score(score: Score) -> dict[str, object]:

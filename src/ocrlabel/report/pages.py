@@ -110,7 +110,7 @@ def page_view(sampled: Sampled) -> dict[str, Any]:
     row = sampled.row
     width_px, height_px = _size(row)
     words = _words(row)
-    known = [c for word in row.words if (c := _rounded(word.confidence)) is not None]
+    known = [c for word in row.words if (c := sure(word.confidence)) is not None]
     return {
         "kind": "page",
         "number": sampled.number + 1,
@@ -122,7 +122,7 @@ def page_view(sampled: Sampled) -> dict[str, Any]:
         "pages": row.page_count,
         "width": width_px,
         "height": height_px,
-        "confidence": _rounded(page_confidence(row)),
+        "confidence": sure(page_confidence(row)),
         "lowest": min(known, default=None),
         "words": words,
         "count": len(row.words),
@@ -137,7 +137,7 @@ def _words(row: LabelRow) -> list[list[Any]]:
     left = CHARACTERS_PER_PAGE
     for word, kind in zip(row.words[:WORDS_PER_PAGE], classes, strict=False):
         text = visible(word.text)
-        one = [text, _rounded(word.confidence), band(word.confidence), _flat(word.polygon)]
+        one = [text, sure(word.confidence), band(word.confidence), flat(word.polygon)]
         left -= len(text)
         if left < 0:
             break
@@ -145,23 +145,23 @@ def _words(row: LabelRow) -> list[list[Any]]:
     return shown
 
 
-def _flat(polygon: Polygon) -> list[float]:
+def flat(polygon: Polygon) -> list[float]:
     """x, y, x, y, ... to a tenth of a pixel; [] for what cannot be drawn."""
     if not polygon or len(polygon) > 64:
         return []
-    flat = [coordinate for point in polygon for coordinate in point]
-    if not all(isfinite(c) and abs(c) <= _LARGEST_PX for c in flat):
+    corners = [coordinate for point in polygon for coordinate in point]
+    if not all(isfinite(c) and abs(c) <= _LARGEST_PX for c in corners):
         return []
-    return [round(coordinate, 1) for coordinate in flat]
+    return [round(coordinate, 1) for coordinate in corners]
 
 
 def _size(row: LabelRow) -> tuple[int, int]:
     """The page's own size, or one that holds all words where the table has none that is real."""
     if 0 < row.width_px <= _LARGEST_PX and 0 < row.height_px <= _LARGEST_PX:
         return row.width_px, row.height_px
-    flats = [flat for word in row.words if (flat := _flat(word.polygon))]
-    right = max((x for flat in flats for x in flat[0::2]), default=0)
-    bottom = max((y for flat in flats for y in flat[1::2]), default=0)
+    flats = [corners for word in row.words if (corners := flat(word.polygon))]
+    right = max((x for corners in flats for x in corners[0::2]), default=0)
+    bottom = max((y for corners in flats for y in corners[1::2]), default=0)
     return max(100, int(right * 1.05)), max(100, int(bottom * 1.05))
 
 
@@ -187,7 +187,8 @@ def _filled(*facts: tuple[str, str]) -> list[list[str]]:
     return [[name, value] for name, value in facts if value]
 
 
-def _rounded(number: float | None) -> float | None:
+def sure(number: float | None) -> float | None:
+    """A confidence as the page knows it; None where there is none."""
     return rounded(number) if number is not None and isfinite(number) else None
 
 

@@ -11,12 +11,11 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from ocrlabel.dataset.labels_table import FailureRow, LabelRow
-from ocrlabel.dataset.parquet_io import whole_file
 from ocrlabel.export.formats import ImageFinder
 from ocrlabel.labels import Attempt
 from ocrlabel.report.facts import engine_name, moment, visible
 from ocrlabel.report.pages import Sampled, failure_view, group_failures, page_view, word_classes
-from ocrlabel.report.write import Report, Table, embedded, html, need_jinja, picture_json
+from ocrlabel.report.write import Report, Table, need_jinja, write_page
 
 RAW_LENGTH = 200_000
 _ALIKE = 0.5
@@ -54,15 +53,8 @@ def write_document(
     need_jinja()
     sampled = [Sampled(number, row) for number, row in document.pages]
     groups = group_failures([document.failure] if document.failure else [])
-    pictures: Iterable[str]
-    if images is None:
-        why = "" if document.failure else "Name the images with --images to see the page itself."
-        pictures = (picture_json("", why) for _ in (*sampled, *groups))
-    else:
-        pictures = embedded(sampled, groups, images, len(sampled) * 2_000_000 + 2_000_000)
-    with whole_file(output) as file:
-        for piece in html(report_on(document), pictures):
-            file.write(piece)
+    room = len(sampled) * 2_000_000 + 2_000_000
+    write_page(report_on(document), output, sampled, groups, images=images, budget_bytes=room)
 
 
 def report_on(document: DocumentDetails) -> Report:

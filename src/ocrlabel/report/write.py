@@ -28,6 +28,7 @@ from ocrlabel.report.charts import (
     BANDS,
     MINUTE_S,
     UNKNOWN,
+    Band,
     Chart,
     confidence_chart,
     count_chart,
@@ -90,9 +91,25 @@ def write_report(
         with_pages=images is not None,
         seed=seed,
     )
-    pictures = embedded(shown, groups, images, max_image_bytes) if images is not None else iter(())
+    write_page(report, output, shown, groups, images=images, budget_bytes=max_image_bytes)
+
+
+def write_page(
+    report: Report,
+    output: Path,
+    pages: Sequence[Sampled],
+    groups: Sequence[FailureGroup] = (),
+    *,
+    images: ImageFinder | None,
+    budget_bytes: int = BUDGET_BYTES,
+) -> None:
+    """Write the file with the pictures of its pages."""
+    pictures = Pictures(
+        len(pages) + sum(len(group.examples) for group in groups if group.may_be_opened),
+        budget_bytes,
+    )
     with whole_file(output) as file:
-        for piece in html(report, pictures):
+        for piece in html(report, embedded(pages, groups, images, pictures)):
             file.write(piece)
 
 
@@ -102,21 +119,26 @@ def _title(labels: Path, record: Mapping[str, Any]) -> str:
 
 
 def embedded(
-    pages: list[Sampled], groups: list[FailureGroup], images: ImageFinder, budget_bytes: int
+    pages: Sequence[Sampled],
+    groups: Sequence[FailureGroup],
+    images: ImageFinder | None,
+    pictures: Pictures,
 ) -> Iterator[str]:
     """The picture of each page and then of each failed row, as they stand in the viewer's list."""
-    failed = [(row, group.may_be_opened) for group in groups for row in group.examples]
-    pictures = Pictures(len(pages) + sum(opened for _, opened in failed), budget_bytes)
     for page in pages:
         yield _picture(page.row, images, pictures)
-    for row, may_be_opened in failed:
-        if may_be_opened:
-            yield _picture(as_label_row(row), images, pictures)
-        else:
-            yield picture_json("", "")
+    for group in groups:
+        for row in group.examples:
+            if group.may_be_opened and images is not None:
+                yield _picture(as_label_row(row), images, pictures)
+            else:
+                yield picture_json("", "")
 
 
-def _picture(row: LabelRow, images: ImageFinder, pictures: Pictures) -> str:
+def _picture(row: LabelRow, images: ImageFinder | None, pictures: Pictures) -> str:
+    if images is None:
+        pictures.without()
+        return picture_json("", "Name the images with --images to see the page itself.")
     try:
         page = images.pixels(row)
     except NoImage as error:
@@ -128,7 +150,11 @@ def _picture(row: LabelRow, images: ImageFinder, pictures: Pictures) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole page but for its pictures. pages: JSON values for the viewer, () for none."""
+    """The whole page but for its pictures. pages: JSON values for the viewer, () for none.
+
+    bands: the kinds that its words are of. sides: the names of two readings that are compared, ()
+    for one; beside: they are shown side by side at first, not one over the other.
+    """
 
     title: str
     subtitle: tuple[str, ...] = ()
@@ -147,6 +173,9 @@ class Report:
     raw_note: str = ""
     settings: tuple[facts.Fact, ...] = ()
     run_id: str = ""
+    bands: tuple[Band, ...] = (*BANDS, UNKNOWN)
+    sides: tuple[str, ...] = ()
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,10 +334,11 @@ def html(report: Report, pictures: Iterable[str] = ()) -> Iterator[bytes]:
         "items": report.pages,
         "failures": report.failure_classes,
         "classes": report.word_classes,
+        "bands": [[band.kind, band.name] for band in report.bands],
+        "sides": report.sides,
     }
     pieces = template.generate(
         report=report,
-        bands=(*BANDS, UNKNOWN),
         version=metadata.version("ocrlabel"),
         # Our own two files, and JSON that script_json made safe: the only things not escaped.
         style=Markup(style),  # noqa: S704 - a file of ours

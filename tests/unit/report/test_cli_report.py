@@ -21,7 +21,7 @@ from ocrlabel.labels import (
     Labelled,
     Page,
 )
-from tests.support.labelled import word
+from tests.support.labelled import Pictures, row, word
 
 TRIED = Attempt(1, "key-1", 1.8e9, 0.5, AttemptResult.UNAVAILABLE, 503, "busy")
 ANSWERED = Attempt(2, "key-1", 1.8e9 + 5, 0.5, AttemptResult.ANSWERED, 200, billed_pages=1)
@@ -142,6 +142,81 @@ def test_of_a_checkpoint_the_report_has_the_failures_and_a_view_requests_and_ans
     assert "&#34;answer&#34;: &#34;raw&#34;" in page
     run("view", alone, "gone.jpg")
     assert "it is not there" in alone.with_name("train_batch_0000_view.html").read_text()
+
+
+@pytest.fixture
+def pictured(tmp_path, monkeypatch) -> Path:
+    """A run of a folder of images, given as the user gave it, and its tables elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    Path("photos/a").mkdir(parents=True)
+    Path("out").mkdir()
+    Path("photos/list.csv").touch()
+    with LabelsWriter(Path("out/t.parquet")) as table:
+        for name in ("a/1.jpg", "a/2.jpg", "b/1.jpg"):
+            table.add(row(name, [word(f"text of {name}")], image_path=name, image_sha256=""))
+    for name in ("a/1.jpg", "a/2.jpg"):
+        Path("photos", name).write_bytes(Pictures().file(row(width_px=200, height_px=100)).data)
+    Path("out/t_run.json").write_text(json.dumps({"source": "photos"}))
+    return tmp_path
+
+
+def images_in(page: Path) -> int:
+    return page.read_text().count('{"src":"data:image/jpeg')
+
+
+@pytest.mark.parametrize(
+    "source", ["photos", "photos/**/*.jpg", "photos/list.csv", "photos (ids: name)"]
+)
+def test_images_are_found_where_the_run_found_them_and_the_lack_is_told(pictured, source):
+    Path("out/t_run.json").write_text(json.dumps({"source": source}))
+    done = run("report", "out/t.parquet")
+    assert done.exit_code == 0, done.output
+    assert images_in(pictured / "out/t_report.html") == 2
+    assert "1 page without a picture: b/1.jpg was not found" in done.output
+
+
+def test_a_path_of_the_run_is_taken_from_where_it_leads_on_also_from_another_folder(
+    pictured, monkeypatch
+):
+    monkeypatch.chdir("out")
+    run("report", "t.parquet")
+    assert images_in(pictured / "out/t_report.html") == 2
+
+
+def test_images_that_are_named_are_the_only_ones_that_are_looked_for(pictured):
+    Path("none").mkdir()
+    assert "3 pages without" in run("report", "out/t.parquet", "--images", "none").output
+    assert "text of a/1.jpg" in (pictured / "out/t_report.html").read_text()
+
+
+def test_a_report_of_numbers_holds_no_image_and_nothing_that_was_read(pictured):
+    done = run("report", "out/t.parquet", "--pages", "0")
+    assert "without a picture" not in done.output
+    page = (pictured / "out/t_report.html").read_text()
+    assert images_in(pictured / "out/t_report.html") == 0
+    assert "text of" not in page
+
+
+def test_a_view_of_several_images_is_a_page_for_each(pictured):
+    done = run("view", "out/t.parquet", "a/1.jpg", "b/1.jpg", "a/2.jpg")
+    assert done.exit_code == 0, done.output
+    pages = sorted(Path("out").glob("t_view*.html"))
+    assert len(pages) == 3
+    assert {name for name in ("a/1.jpg", "a/2.jpg", "b/1.jpg") for page in pages
+            if f"text of {name}" in page.read_text()} == {"a/1.jpg", "a/2.jpg", "b/1.jpg"}  # fmt: skip
+    assert all(page.read_text().count("text of") == 1 for page in pages)
+    assert done.output.count("1 page without a picture") == 1
+    run("view", "out/t.parquet", "a/1.jpg", "a/2.jpg", "-o", "new/pages")
+    assert sorted(page.name for page in Path("new/pages").iterdir()) == [
+        "t_view_1.html",
+        "t_view_2.html",
+    ]
+
+
+def test_one_of_several_that_is_not_there_is_named_before_anything_is_written(pictured):
+    done = run("view", "out/t.parquet", "a/1.jpg", "A/2.jpg")
+    assert "no image with the id 'A/2.jpg'" in str(done.exception)
+    assert list(Path("out").glob("t_view*")) == []
 
 
 def test_an_id_that_is_not_there_names_those_like_it(folder):

@@ -7,14 +7,19 @@
   if (!data) return;
 
   const SVG = "http://www.w3.org/2000/svg";
-  const [TEXT, SURE, BAND, POLYGON, KIND] = [0, 1, 2, 3, 4];
+  // a word of two readings that are compared has the other side's text and place too
+  const [TEXT, SURE, BAND, POLYGON, KIND, OTHER, OTHER_POLYGON] = [0, 1, 2, 3, 4, 5, 6];
+  const texts = (word) => [word[TEXT], word[OTHER]].filter(Boolean);
+  const place = (word) => (word[POLYGON].length ? word[POLYGON] : word[OTHER_POLYGON] || []);
   const items = data.items.map((item, at) => ({
     ...item,
     at,
-    haystack: [item.title, item.id, item.path, item.message, ...item.words.map((w) => w[TEXT])]
+    haystack: [item.title, item.id, item.path, item.message, ...item.words.flatMap(texts)]
       .filter(Boolean).join("\n").toLowerCase(),
   }));
-  const state = { shown: items, item: null, zoom: 1, query: "", hidden: new Set(), rows: [], boxes: [] };
+  const state = { shown: items, item: null, word: null, zoom: 1, query: "", hidden: new Set(), rows: [], boxes: [] };
+  const mode = () => $("mode")?.value || "0";
+  const panes = [["scroll", "stage"], ["scroll-2", "stage-2"]].map((ids) => ids.map($)).filter(([scroll]) => scroll);
   const plural = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
   function share(value) {
@@ -50,6 +55,7 @@
 
   function predicate(chosen) {
     if (chosen.startsWith("failure:")) return (item) => item.failure === chosen.slice(8);
+    if (chosen.startsWith("band:")) return (item) => item.words.some((w) => w[BAND] === chosen.slice(5));
     if (chosen.startsWith("class:")) return (item) => item.words.some((w) => w[KIND] === chosen.slice(6));
     return filters[chosen];
   }
@@ -73,8 +79,9 @@
 
   function fillFilter() {
     const count = (value) => items.filter(predicate(value)).length;
-    const named = [["", "everything"], ["pages", "labelled pages"], ["unsure", "with uncertain words"],
-      ["empty", "without words"], ["failures", "failures"]];
+    const named = [["", "everything"], ...(data.sides.length
+      ? data.bands.map(([kind, name]) => [`band:${kind}`, `with words: ${name}`])
+      : [["pages", "labelled pages"], ["unsure", "with uncertain words"], ["empty", "without words"], ["failures", "failures"]])];
     for (const name of data.failures) named.push([`failure:${name}`, `failed: ${name}`]);
     for (const name of data.classes) named.push([`class:${name}`, `words of class ${name}`]);
     for (const [value, name] of named) {
@@ -86,14 +93,14 @@
     const failed = item.kind === "failure";
     const name = element("bdi", { className: "name", textContent: item.title || "(no name)" });
     name.title = item.id;
-    const left = failed ? item.failure
+    const left = failed ? item.failure : item.left ? item.left
       : (item.pages > 1 ? `page ${item.page} of ${item.pages}` : plural(item.count, "word", "words"));
-    const right = failed ? "failed" : item.confidence === null ? "–" : share(item.confidence);
+    const right = failed ? "failed" : item.right ? item.right : item.confidence === null ? "–" : share(item.confidence);
     const button = element("button", { type: "button" }, name,
       element("span", { className: "meta" },
         element("span", { textContent: left }), element("span", { textContent: right })));
     if (!failed && item.words.length) button.append(meter(item));
-    button.addEventListener("click", () => open(item));
+    button.addEventListener("click", () => visit(item));
     const entry = element("li", { className: item.kind }, button);
     item.button = button;
     return entry;
@@ -103,7 +110,7 @@
     // the page's words by band, the least certain first: a page's quality at a glance
     const svg = drawn("svg", { class: "meter", viewBox: "0 0 100 3", preserveAspectRatio: "none", "aria-hidden": "true" });
     let x = 0;
-    for (const band of ["c0", "c1", "c2", "c3", "cx"]) {
+    for (const [band] of data.bands) {
       const width = 100 * item.words.filter((w) => w[BAND] === band).length / item.words.length;
       if (width) svg.append(drawn("rect", { class: band, x, width, height: 3, y: 0 }));
       x += width;
@@ -122,13 +129,14 @@
       ? plural(items.length, "entry", "entries")
       : `${state.shown.length.toLocaleString("en")} of ${plural(items.length, "entry", "entries")}`;
     if (!state.shown.includes(state.item)) open(state.shown[0] || null);
-    else { markCurrent(); markHits(); }
+    else { markCurrent(); mark(); }
   }
 
   // --- one page ----------------------------------------------------------------------------
 
   function open(item) {
     state.item = item;
+    state.word = null;
     markCurrent();
     const sheet = item || { title: "", words: [], facts: [], pages: 1 };
     $("title").textContent = sheet.title;
@@ -143,11 +151,11 @@
       element("dd", {}, element("bdi", { textContent: value })),
     ]));
     fit();
-    markHits();
+    pointAtThis();
   }
 
   function subtitle(item) {
-    const row = item.kind === "failure" ? `row ${item.number.toLocaleString("en")} of the input`
+    const row = item.place ? item.place : item.kind === "failure" ? `row ${item.number.toLocaleString("en")} of the input`
       : `row ${item.number.toLocaleString("en")} of the table`;
     return item.pages > 1 ? `page ${item.page} of ${item.pages} · ${row}` : row;
   }
@@ -171,11 +179,19 @@
   }
 
   function drawStage(item) {
-    const stage = $("stage");
-    stage.replaceChildren();
+    const shown = mode();
     state.boxes = [];
-    stage.className = "stage";
-    stage.removeAttribute("style");
+    panes.forEach(([scroll, stage], at) => {
+      stage.replaceChildren();
+      stage.className = "stage";
+      stage.removeAttribute("style");
+      scroll.parentElement.hidden = at > 0 && shown !== "beside";
+      const name = scroll.previousElementSibling;
+      name.textContent = shown === "beside" ? data.sides[at] : "";
+      name.hidden = !name.textContent;
+    });
+    document.querySelector(".spread").classList.toggle("beside", shown === "beside");
+    const [[, stage]] = panes;
     const { src, why } = item ? picture(item) : { why: "Nothing matches." };
     if (!src && (!item || item.kind === "failure")) {
       stage.classList.add("none");
@@ -184,63 +200,73 @@
       return;
     }
     state.size = [item.width, item.height];
-    if (src) {
-      const image = element("img", { src, alt: "" });
-      if (!item.width) { // a failed row's size is only known from its image
-        image.addEventListener("load", () => { state.size = [image.naturalWidth, image.naturalHeight]; fit(); });
+    const drawnOn = shown === "beside" ? panes : panes.slice(0, 1);
+    drawnOn.forEach(([, sheet], at) => {
+      if (src) {
+        const image = element("img", { src, alt: "" });
+        if (!item.width) { // a failed row's size is only known from its image
+          image.addEventListener("load", () => { state.size = [image.naturalWidth, image.naturalHeight]; fit(); });
+        }
+        sheet.append(image);
       }
-      stage.append(image);
-    }
-    if (item.kind === "page") stage.append(overlay(item, !src));
+      const sides = shown === "over" ? [1, 0] : shown === "beside" ? [at] : [Number(shown)];
+      if (item.kind === "page") sheet.append(overlay(item, sides, !src));
+    });
     if (why) $("why").textContent = `${$("why").textContent} ${why}`.trim();
     if (why) $("why").hidden = false;
   }
 
-  function overlay(item, withTexts) {
+  function overlay(item, sides, withTexts) {
     const svg = drawn("svg", {
       viewBox: `0 0 ${item.width} ${item.height}`, preserveAspectRatio: "none", role: "img",
       "aria-label": `${plural(item.words.length, "word", "words")} outlined where they stand; the list beside has their texts`,
     });
-    item.words.forEach((word, at) => {
-      const flat = word[POLYGON];
-      if (!flat.length) return;
-      const shape = drawn("polygon", { class: `box ${word[BAND]}`, points: flat.join(" "), "data-word": at });
-      const title = drawn("title", {});
-      title.textContent = `${word[TEXT]}  ${sure(word)}`;
-      shape.append(title);
-      state.boxes[at] = shape;
-      svg.append(shape);
-      if (withTexts) svg.append(printed(word));
-    });
+    for (const side of sides) {
+      item.words.forEach((word, at) => {
+        const [flat, text] = side ? [word[OTHER_POLYGON], word[OTHER]] : [word[POLYGON], word[TEXT]];
+        if (!flat?.length) return;
+        const shape = drawn("polygon", { class: `box ${word[BAND]}${side ? " other" : ""}`, points: flat.join(" "), "data-word": at });
+        const title = drawn("title", {});
+        title.textContent = data.sides.length ? `${data.sides[side]}: ${text}` : `${text}  ${sure(word)}`;
+        shape.append(title);
+        (state.boxes[at] ||= []).push(shape);
+        svg.append(shape);
+        // over each other one text will do: what was read, or the other side's where nothing was
+        if (withTexts && !(side && sides.length > 1 && word[POLYGON].length)) svg.append(printed(flat, text));
+      });
+    }
     svg.addEventListener("pointerover", (event) => point(event.target.dataset.word, true));
     svg.addEventListener("pointerout", (event) => point(event.target.dataset.word, false));
     svg.addEventListener("click", (event) => {
       const at = event.target.dataset.word;
-      if (at !== undefined && !moved) row(at)?.querySelector("button").focus();
+      if (at === undefined || moved) return;
+      row(at)?.querySelector("button").focus();
+      select(Number(at));
     });
     return svg;
   }
 
-  function printed(word) {
+  function printed(flat, written) {
     // without an image the text itself stands in its box, turned and stretched as the box is
-    const [x0, y0, x1, y1] = word[POLYGON], [x3, y3] = word[POLYGON].slice(-2);
+    const [x0, y0, x1, y1] = flat, [x3, y3] = flat.slice(-2);
     const wide = Math.hypot(x1 - x0, y1 - y0), tall = Math.hypot(x3 - x0, y3 - y0);
     const turn = (Math.atan2(y1 - y0, x1 - x0) * 180) / Math.PI;
     const text = drawn("text", {
       transform: `translate(${x3} ${y3}) rotate(${turn}) translate(0 ${-0.22 * tall})`,
       "font-size": 0.78 * tall,
     });
-    if (wide > 1 && word[TEXT]) {
+    if (wide > 1 && written) {
       text.setAttribute("textLength", wide);
       text.setAttribute("lengthAdjust", "spacingAndGlyphs");
     }
-    text.textContent = word[TEXT];
+    text.textContent = written;
     return text;
   }
 
+  const named = Object.fromEntries(data.bands);
   const sure = (word) => (word[SURE] === null ? "–" : share(word[SURE]));
   const row = (at) => state.rows[at];
-  const box = (at) => state.boxes[at];
+  const boxes = (at) => state.boxes[at] || [];
 
   function listWords(item) {
     state.rows = [];
@@ -248,13 +274,15 @@
     if ($("unsure-first").checked) order.sort((a, b) => last(item.words[a][SURE]) - last(item.words[b][SURE]) || a - b);
     $("words").replaceChildren(...order.map((at) => {
       const word = item.words[at];
-      const text = element("bdi", { textContent: word[TEXT] || "(no text)", className: word[TEXT] ? "" : "empty" });
-      const cell = element("span", {}, text);
+      const [text, other] = texts(word);
+      const cell = element("span", {}, element("bdi", { textContent: text || "(no text)", className: text ? "" : "empty" }));
+      if (other && other !== text) cell.append(" ≠ ", element("bdi", { className: "other", textContent: other }));
+      if (data.sides.length) cell.append(element("span", { className: "kind", textContent: named[word[BAND]] }));
       if (word[KIND]) cell.append(element("span", { className: "kind", textContent: word[KIND] }));
       const button = element("button", { type: "button" },
         element("span", { className: `chip ${word[BAND]}` }), cell,
         element("span", { className: "sure", textContent: sure(word) }));
-      button.addEventListener("click", () => zoomTo(word));
+      button.addEventListener("click", () => { select(at); zoomTo(word); });
       for (const [event, on] of [["pointerenter", true], ["pointerleave", false], ["focus", true], ["blur", false]]) {
         button.addEventListener(event, () => point(at, on));
       }
@@ -262,34 +290,91 @@
       state.rows[at] = entry;
       return entry;
     }));
-    $("count").textContent = item.kind !== "page" ? ""
-      : item.count > item.words.length
-        ? `the first ${item.words.length.toLocaleString("en")} of ${plural(item.count, "word", "words")}`
-        : plural(item.count, "word", "words");
-    hideBands();
+    mark();
   }
 
   function point(at, on) {
     if (at === undefined) return;
-    box(at)?.classList.toggle("on", on);
-    row(at)?.classList.toggle("on", on);
+    for (const one of [...boxes(at), row(at)]) one?.classList.toggle("on", on);
   }
 
-  function markHits() {
-    state.item?.words.forEach((word, at) => {
-      const hit = Boolean(state.query) && word[TEXT].toLowerCase().includes(state.query);
-      box(at)?.classList.toggle("hit", hit);
-      row(at)?.classList.toggle("hit", hit);
-    });
-  }
-
-  function hideBands() {
-    state.item?.words.forEach((word, at) => {
+  function mark() {
+    // what is searched for is marked, and the list has it alone; a page that is here by its name keeps all
+    const item = state.item;
+    const hit = (word) => Boolean(state.query) && texts(word).some((text) => text.toLowerCase().includes(state.query));
+    const found = item ? item.words.filter(hit).length : 0;
+    item?.words.forEach((word, at) => {
       const hidden = state.hidden.has(word[BAND]);
-      const shape = box(at);
-      if (shape) shape.style.display = hidden ? "none" : "";
-      if (row(at)) row(at).hidden = hidden;
+      for (const one of [...boxes(at), row(at)]) one?.classList.toggle("hit", hit(word));
+      for (const shape of boxes(at)) shape.style.display = hidden ? "none" : "";
+      if (row(at)) row(at).hidden = hidden || (found > 0 && !hit(word));
     });
+    const all = item ? plural(item.count, "word", "words") : "";
+    $("count").textContent = item?.kind !== "page" ? "" : found ? `${found.toLocaleString("en")} of ${all}`
+      : item.count > item.words.length ? `the first ${item.words.length.toLocaleString("en")} of ${all}` : all;
+  }
+
+  // --- links -------------------------------------------------------------------------------
+
+  function address(item, at) {
+    const words = new URLSearchParams({ image: item.id, page: item.page });
+    if (at !== null) words.set("word", at + 1);
+    return `#${words}`;
+  }
+
+  function pointAtThis() {
+    // the address bar and the link beside the title name what is shown
+    $("link").textContent = "link";
+    if (state.item) $("link").setAttribute("href", address(state.item, state.word));
+    $("link").hidden = !state.item;
+  }
+
+  function remember() {
+    pointAtThis();
+    try {
+      if (state.item) history.replaceState(null, "", address(state.item, state.word));
+    } catch { /* some browsers allow so many a second only: the link beside the title is right */ }
+  }
+
+  function select(at) {
+    for (const old of document.querySelectorAll(".viewer .chosen")) old.classList.remove("chosen");
+    state.word = at;
+    for (const one of [...boxes(at), row(at)]) one?.classList.add("chosen");
+    remember();
+  }
+
+  function visit(item) {
+    open(item);
+    bringIntoView();
+    remember();
+  }
+
+  function bringIntoView(block = "nearest") {
+    document.querySelector(".sheet").scrollIntoView({ block });
+  }
+
+  function follow() {
+    const wanted = new URLSearchParams(location.hash.slice(1));
+    if (!wanted.has("image")) return;
+    const item = items.find((one) => one.id === wanted.get("image") && String(one.page) === (wanted.get("page") || "1"));
+    if (!item) {
+      $("why").hidden = false;
+      $("why").textContent = `The link is to page ${wanted.get("page") || 1} of ${wanted.get("image")}, which is not among the pages of this file.`;
+    } else {
+      if (!state.shown.includes(item)) {
+        $("search").value = $("filter").value = "";
+        choose();
+      }
+      open(item);
+      const at = Number(wanted.get("word")) - 1;
+      if (item.words[at]) {
+        select(at);
+        zoomTo(item.words[at]);
+        const side = document.querySelector(".side");
+        side.scrollTop += row(at).getBoundingClientRect().top - side.getBoundingClientRect().top - side.clientHeight / 2;
+      }
+    }
+    bringIntoView();
   }
 
   // --- zoom --------------------------------------------------------------------------------
@@ -321,8 +406,10 @@
       before.height ? (frame.top + frame.height / 2 - before.top) / before.height : 0.5,
     ];
     const [sx, sy] = [before.left + fx * before.width, before.top + fy * before.height];
-    stage.style.width = `${state.size[0] * state.zoom}px`;
-    stage.style.height = `${state.size[1] * state.zoom}px`;
+    for (const [, one] of panes) {
+      one.style.width = `${state.size[0] * state.zoom}px`;
+      one.style.height = `${state.size[1] * state.zoom}px`;
+    }
     const after = stage.getBoundingClientRect();
     scroll.scrollLeft += after.left + fx * after.width - sx;
     scroll.scrollTop += after.top + fy * after.height - sy;
@@ -330,7 +417,7 @@
   }
 
   function zoomTo(word) {
-    const flat = word[POLYGON];
+    const flat = place(word);
     if (!flat.length || !state.size) return;
     const xs = flat.filter((_, i) => i % 2 === 0), ys = flat.filter((_, i) => i % 2);
     const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
@@ -346,7 +433,14 @@
   function step(by) {
     const at = state.shown.indexOf(state.item);
     const item = state.shown[at + by];
-    if (item) open(item);
+    if (item) visit(item);
+  }
+
+  function redraw() {
+    drawStage(state.item);
+    fit();
+    if (state.word !== null) select(state.word);
+    mark();
   }
 
   const keys = {
@@ -355,6 +449,11 @@
     "+": () => zoomAt(state.zoom * 1.25), "=": () => zoomAt(state.zoom * 1.25),
     "-": () => zoomAt(state.zoom / 1.25), 0: fit,
     "/": () => { $("viewer").scrollIntoView({ block: "nearest" }); $("search").focus(); $("search").select(); },
+    s: () => {
+      if (!$("mode")) return;
+      $("mode").value = mode() === "beside" ? "over" : "beside";
+      redraw();
+    },
     Escape: () => { fit(); document.activeElement?.blur(); },
   };
 
@@ -378,31 +477,44 @@
   });
 
   let moved = false, grip = null;
-  $("scroll").addEventListener("pointerdown", (event) => {
-    moved = false;
-    if (event.button === 0 && event.pointerType === "mouse") grip = [event.clientX, event.clientY, $("scroll").scrollLeft, $("scroll").scrollTop];
+  panes.forEach(([scroll, stage], at) => {
+    scroll.addEventListener("pointerdown", (event) => {
+      moved = false;
+      if (event.button === 0 && event.pointerType === "mouse") grip = [event.clientX, event.clientY, scroll.scrollLeft, scroll.scrollTop, scroll];
+    });
+    scroll.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey) return;
+      event.preventDefault();
+      const sheet = stage.getBoundingClientRect();
+      zoomAt(state.zoom * Math.exp(-event.deltaY / 300),
+        [(event.clientX - sheet.left) / sheet.width, (event.clientY - sheet.top) / sheet.height]);
+    }, { passive: false });
+    scroll.addEventListener("scroll", () => { // two sides show the same part
+      const other = panes[1 - at]?.[0];
+      if (other && mode() === "beside") [other.scrollLeft, other.scrollTop] = [scroll.scrollLeft, scroll.scrollTop];
+    });
   });
   addEventListener("pointermove", (event) => {
     if (!grip) return;
     const [dx, dy] = [event.clientX - grip[0], event.clientY - grip[1]];
     if (!moved && Math.hypot(dx, dy) < 4) return;
     moved = true;
-    $("scroll").classList.add("drags");
-    [$("scroll").scrollLeft, $("scroll").scrollTop] = [grip[2] - dx, grip[3] - dy];
+    grip[4].classList.add("drags");
+    [grip[4].scrollLeft, grip[4].scrollTop] = [grip[2] - dx, grip[3] - dy];
   });
-  addEventListener("pointerup", () => { grip = null; $("scroll").classList.remove("drags"); });
-  $("scroll").addEventListener("wheel", (event) => {
-    if (!event.ctrlKey) return;
-    event.preventDefault();
-    const stage = $("stage").getBoundingClientRect();
-    zoomAt(state.zoom * Math.exp(-event.deltaY / 300),
-      [(event.clientX - stage.left) / stage.width, (event.clientY - stage.top) / stage.height]);
-  }, { passive: false });
+  addEventListener("pointerup", () => { grip?.[4].classList.remove("drags"); grip = null; });
 
   $("search").addEventListener("input", choose);
   $("filter").addEventListener("change", choose);
   $("sort").addEventListener("change", () => { state.item = null; choose(); });
-  $("unsure-first").addEventListener("change", () => { if (state.item) { listWords(state.item); markHits(); } });
+  $("unsure-first").addEventListener("change", () => { if (state.item) listWords(state.item); });
+  $("mode")?.addEventListener("change", redraw);
+  $("link").addEventListener("click", (event) => {
+    event.preventDefault();
+    remember();
+    navigator.clipboard?.writeText(location.href).then(() => { $("link").textContent = "copied"; }, () => {});
+  });
+  addEventListener("hashchange", follow);
   $("previous").addEventListener("click", () => step(-1));
   $("next").addEventListener("click", () => step(1));
   $("larger").addEventListener("click", keys["+"]);
@@ -411,7 +523,7 @@
   for (const toggle of document.querySelectorAll("[data-band]")) {
     toggle.addEventListener("change", () => {
       state.hidden[toggle.checked ? "delete" : "add"](toggle.dataset.band);
-      hideBands();
+      mark();
     });
   }
   for (const link of document.querySelectorAll("[data-filter]")) {
@@ -426,11 +538,15 @@
   let width = 0;
   new ResizeObserver(() => {
     const wide = $("scroll").clientWidth;
-    if (wide !== width) { width = wide; fit(); }
+    if (wide === width) return;
+    width = wide;
+    fit();
+    if (state.word !== null) zoomTo(state.item.words[state.word]);
   }).observe($("scroll"));
 
   $("viewer").hidden = false;
   $("viewer").classList.toggle("alone", items.length === 1);
   fillFilter();
   choose();
+  follow();
 })();
