@@ -12,6 +12,7 @@ class Keywords(TypedDict, total=False):
 
     dataset_name: str | None
     engine_option: Sequence[str] | str | None
+    language: Sequence[str] | str | None
     image_root: Sequence[str] | str | None
     image_column: str | None
     id_column: str | None

@@ -41,6 +41,7 @@ DOCUMENTED_REQUESTS_PER_S: Final = 3.0
 """Document OCR's rate on the newest page of its documentation (2026-09-30 or later)."""
 DATASET: Final = "baseline_train"  # the guide's
 
+LANGUAGES: Final = ("en", "zh", "ko")
 EngineName = Literal["auto", "upstage", "rapidocr", "tesseract", "scripted"]
 LogStyle = Literal["auto", "bar", "lines", "json", "quiet"]
 JobEngine = Literal["upstage", "rapidocr", "tesseract"]
@@ -140,6 +141,14 @@ def pairs(value: Any) -> Any:
     if wrong := [one for one in value if "=" not in one.lstrip("=")]:
         raise ValueError(f"write key=value, not {wrong[0]!r}")
     return tuple(value)
+
+
+def languages(value: Any) -> Any:
+    """Languages by their two letters, written a,b or one by one."""
+    chosen = tuple(dict.fromkeys(listed(value)))
+    if unknown := [one for one in chosen if one not in LANGUAGES]:
+        raise ValueError(f"write {', '.join(LANGUAGES)}, not {', '.join(map(str, unknown))}")
+    return chosen
 
 
 def seconds(value: Any) -> Any:
@@ -244,6 +253,14 @@ class Options:
             "key=value for an engine of an installed package; may be given more than once.",
             read=pairs,
             lacks=_lacking("the images of the cloud hold ocrlabel's own engines", *JOBS),
+        ),
+    ] = ()
+    language: Annotated[
+        tuple[str, ...],
+        Option(
+            "What rapidocr shall read: en, zh or ko; may be given more than once. By default what"
+            " its models know, which is all but Korean.",
+            read=languages,
         ),
     ] = ()
     image_root: Annotated[

@@ -37,6 +37,7 @@ WRITTEN = {
     "output": ("x.parquet", "x.parquet"),
     "engine": ("rapidocr", "rapidocr"),
     "engine_option": ("url=http://a/?b=c,d", ("url=http://a/?b=c,d",)),
+    "language": ("ko", ("ko",)),
     "image_root": ("s3://other/pages", ("s3://other/pages",)),
     "image_column": ("scan of", "scan of"),
     "id_column": ("key; $(id)", "key; $(id)"),

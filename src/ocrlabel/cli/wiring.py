@@ -169,6 +169,11 @@ def choose_engine(options: Options, keys: Keys) -> Chosen:
         why = "a key is in the environment" if name == "upstage" else "no UPSTAGE_API_KEY is set"
     if options.engine_option and name in get_args(EngineName):
         raise ConfigError(f"--engine-option is for engines of other packages; {name} takes none")
+    if options.language and name != "rapidocr":
+        raise ConfigError(
+            f"--language is for --engine rapidocr, and the engine is {name} ({why}):"
+            " name that one, or leave --language out"
+        )
     match name:
         case "upstage":
             at = f" at {base}" if (base := keys.get("UPSTAGE_BASE_URL")) else ""
@@ -177,7 +182,9 @@ def choose_engine(options: Options, keys: Keys) -> Chosen:
             from ocrlabel.engines.rapidocr import rapid_ocr
 
             engine: Engine = rapid_ocr(
-                parallel=options.processes, page_timeout_s=options.page_timeout_s
+                languages=options.language,
+                parallel=options.processes,
+                page_timeout_s=options.page_timeout_s,
             )
         case "tesseract":
             from ocrlabel.engines.tesseract import tesseract

@@ -71,7 +71,15 @@ OURS = (
         "UPSTAGE_API_KEY",
         "no: against its recorded answers",
     ),
-    About("rapidocr", "ocrlabel", "free", "", "English, Chinese", "the extra `local`", _HERE),
+    About(
+        "rapidocr",
+        "ocrlabel",
+        "free",
+        "",
+        "English, Chinese; Korean with tesseract",
+        "the extra `local`",
+        _HERE,
+    ),
     About(
         "tesseract",
         "ocrlabel",

@@ -7,6 +7,7 @@ page at a time, padded where it is too thin for rapidocr.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -25,8 +26,10 @@ from ocrlabel.labels import Word
 
 KOREAN_NOTICE = (
     "rapidocr reads no Hangul: Korean words come out empty or as wrong Chinese, sometimes with "
-    "high confidence. For Korean use --engine upstage or --engine tesseract."
+    "high confidence. For Korean use --language ko or --engine upstage."
 )
+HANGUL_BY = ", Hangul by "
+"""In the version that the labels table tells, before the reader of lines with Hangul."""
 MODELS: Mapping[str, str] = {
     "Det": "PP-OCRv6_det_small",
     "Cls": "ch_ppocr_mobile_v2.0_cls_mobile",
@@ -49,9 +52,12 @@ _MOST_TIMES_TALLER = 8
 _NO_LETTERS_TIMES = 250
 
 
-def rapid_ocr(*, parallel: int | None = None, page_timeout_s: float = 120.0) -> LocalEngine:
+def rapid_ocr(
+    *, languages: Sequence[str] = (), parallel: int | None = None, page_timeout_s: float = 120.0
+) -> LocalEngine:
     """The engine "rapidocr". Raises ConfigError when the extra is not installed.
 
+    languages: of en and zh, which the models know, and ko, for which it needs tesseract's Korean.
     parallel: processes, by default one a core. The cores are shared out among them: with one
     thread each, all cores together read more images than one process with as many threads.
     """
@@ -61,6 +67,7 @@ def rapid_ocr(*, parallel: int | None = None, page_timeout_s: float = 120.0) -> 
         "rapidocr",
         partial(RapidReader, threads=max(1, usable_cores() // processes)),
         {
+            **({"hangul": _hangul_reader()} if "ko" in languages else {}),
             "version": installed("rapidocr"),
             "models": ", ".join(MODELS.values()),
             "lines": LINES,
@@ -69,7 +76,21 @@ def rapid_ocr(*, parallel: int | None = None, page_timeout_s: float = 120.0) -> 
         },
         parallel=processes,
         page_timeout_s=page_timeout_s,
-        notice=KOREAN_NOTICE,
+        notice="" if "ko" in languages else KOREAN_NOTICE,
+    )
+
+
+def _hangul_reader() -> str:
+    """tesseract, its version and its data, as the options say it. Raises ConfigError without it."""
+    from ocrlabel.engines.tesseract import look_at  # noqa: PLC0415 -- starts a program
+
+    with contextlib.suppress(ConfigError):
+        _, version, data = look_at()
+        if {"kor", "eng"} <= set(data):
+            return f"tesseract {version} kor+eng"
+    raise ConfigError(
+        "--language ko needs tesseract with Korean: apt-get install tesseract-ocr"
+        " tesseract-ocr-kor\n  or send Korean to the service: --engine upstage"
     )
 
 
@@ -102,13 +123,17 @@ class RapidReader:
         # the extra is imported in the child only
         import cv2  # noqa: PLC0415
 
+        from ocrlabel.engines.korean_lines import KoreanLines  # noqa: PLC0415
         from ocrlabel.engines.rapidocr_words import WordReader  # noqa: PLC0415
 
         cv2.setNumThreads(threads)
         folder = _model_folder()
         models = {part: folder / f"{name}.onnx" for part, name in MODELS.items()}
-        self._read = WordReader(models, runtime, threads)
+        hangul = options.get("hangul", "")
+        korean = KoreanLines("tesseract", hangul.split()[-1]) if hangul else None
+        self._read = WordReader(models, runtime, threads, korean)
         self.about = f"rapidocr {metadata.version('rapidocr')} {MODELS['Rec'].partition('_')[0]}"
+        self.about += f"{HANGUL_BY}{hangul}" if hangul else ""
 
     def __call__(self, page: Image) -> Sequence[Word]:
         """Words line by line from the top; closes the page once its pixels are copied."""

@@ -40,6 +40,7 @@ from rapidocr.utils.process_img import (
     resize_image_within_bounds,
 )
 
+from ocrlabel.engines.korean_lines import KoreanLines, Piece, is_hangul
 from ocrlabel.engines.model_sessions import Session, load
 
 ReadWord = tuple[str, float, list[list[float]]]
@@ -52,6 +53,7 @@ _TURN_WIDTH_PX = 192
 _TURNED_ABOVE = 0.9
 _SURE = 0.9
 """A line that is read so surely is not upside down, and needs no look by the turn classifier."""
+_HANGUL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +73,39 @@ class Line:
 class WordReader:
     """A page's pixels (blue, green, red) -> the words of each of its lines."""
 
-    def __init__(self, models: Mapping[str, Path], runtime: str, threads: int) -> None:
-        """models: the files of Det, Cls and Rec."""
+    def __init__(
+        self,
+        models: Mapping[str, Path],
+        runtime: str,
+        threads: int,
+        korean: KoreanLines | None = None,
+    ) -> None:
+        """models: the files of Det, Cls and Rec. korean: who reads lines with Hangul."""
+        self._korean = korean
         self._lines = LineFinder(load(runtime, models["Det"], threads))
         self._is_turned = TurnClassifier(load(runtime, models["Cls"], threads))
         self._read = LineRecogniser(load(runtime, models["Rec"], threads))
 
     def __call__(self, page: Any) -> Iterator[Sequence[ReadWord]]:
         """Lines from the top, those without text left out."""
-        for line in self._lines(page):
+        found = [self._upright(line) for line in self._lines(page)]
+        if self._korean:
+            # what a recogniser without Hangul makes of Hangul: Chinese, a doubt, or nothing
+            asked = [n for n, (_, words, _) in enumerate(found) if not _surely_latin(words)]
+            answers = self._korean([found[n][0].pixels for n in asked])
+            for number, pieces in zip(asked, answers, strict=True):
+                line, _, confidence = found[number]
+                if _surely_korean(pieces, confidence):
+                    found[number] = line, _on_the_page(line, pieces), confidence
+        yield from (words for _, words, _ in found if words)
+
+    def _upright(self, line: Line) -> tuple[Line, Sequence[ReadWord], float]:
+        words, confidence = self._read(line)
+        if confidence < _SURE and self._is_turned(line.pixels):
+            pixels = cv2.rotate(line.pixels, cv2.ROTATE_180)
+            line = replace(line, pixels=pixels, turned=True)
             words, confidence = self._read(line)
-            if confidence < _SURE and self._is_turned(line.pixels):
-                upright = cv2.rotate(line.pixels, cv2.ROTATE_180)
-                words, _ = self._read(replace(line, pixels=upright, turned=True))
-            if words:
-                yield words
+        return line, words, confidence
 
 
 class LineFinder:
@@ -165,18 +185,8 @@ class LineRecogniser:
             (0, 0, width_px, height_px),
         )
         boxes = self._boxes.adjust_box_overlap(boxes)
-        corners = np.roll(line.corners, 2, axis=0) if line.turned else line.corners
-        shape = self._boxes.get_box_direction(corners)
-        placed = self._boxes.reverse_rotate_crop_image(corners.copy(), boxes, shape)
-        # a tall line was turned a quarter to be read: its text runs down the right-hand side
-        start, end = (1, 2) if shape is Direction.VERTICAL else (0, 1)
-        reading = (corners[end] - corners[start]).tolist()
-        return tuple(
-            (word, confidence, from_own_top_left(polygon, reading))
-            for word, confidence, polygon in zip(
-                texts, _confidences(texts, text, info.confs), placed, strict=True
-            )
-        )
+        placed = polygons_of(line, boxes)
+        return tuple(zip(texts, _confidences(texts, text, info.confs), placed, strict=True))
 
     def _character_width(
         self, info: WordInfo, step: float, width_px: float, characters: int
@@ -188,6 +198,41 @@ class LineRecogniser:
         ]
         width: float = self._boxes.calc_all_char_avg_width(widths, 0, width_px, characters)
         return width
+
+
+def polygons_of(line: Line, boxes: list[list[list[float]]]) -> list[list[list[float]]]:
+    """Boxes in px of the line, level and at the size that it has on the page -> on the page."""
+    corners = np.roll(line.corners, 2, axis=0) if line.turned else line.corners
+    shape = CalRecBoxes.get_box_direction(corners)
+    placed = CalRecBoxes().reverse_rotate_crop_image(corners.copy(), boxes, shape)
+    # a tall line was turned a quarter to be read: its text runs down the right-hand side
+    start, end = (1, 2) if shape is Direction.VERTICAL else (0, 1)
+    reading = (corners[end] - corners[start]).tolist()
+    return [from_own_top_left(polygon, reading) for polygon in placed]
+
+
+def _on_the_page(line: Line, pieces: Sequence[Piece]) -> Sequence[ReadWord]:
+    high_px, wide_px = line.pixels.shape[:2]
+    across, down = line.size_px[0] / wide_px, line.size_px[1] / high_px
+    boxes = [
+        [[x * across, y * down] for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
+        for _, _, (x0, y0, x1, y1) in pieces
+    ]
+    texts, confidences = [piece[0] for piece in pieces], [piece[1] for piece in pieces]
+    return tuple(zip(texts, confidences, polygons_of(line, boxes), strict=True))
+
+
+def _surely_latin(words: Sequence[ReadWord]) -> bool:
+    """Mostly Latin letters, and each word sure: no Hangul was taken for anything here."""
+    text = "".join(word for word, _, _ in words)
+    latin = sum(character.isascii() and character.isalpha() for character in text)
+    return latin * 2 > len(text) and min(sure for _, sure, _ in words) >= _SURE
+
+
+def _surely_korean(pieces: Sequence[Piece], confidence: float) -> bool:
+    """There is Hangul, and it is clear, or what the other reader made of it is not."""
+    sure = [sure for text, sure, _ in pieces if any(map(is_hangul, text))]
+    return bool(sure) and (sum(sure) / len(sure) >= _HANGUL or confidence < _SURE)
 
 
 def stepped(width_px: int) -> int:

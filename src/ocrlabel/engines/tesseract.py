@@ -37,10 +37,7 @@ def tesseract(
     languages: tesseract's names, best first; by default Korean, where it is installed, and
     English. program: its name on PATH, or its path. parallel: processes, by default one a core.
     """
-    path = shutil.which(program)
-    if path is None:
-        raise ConfigError(f"there is no program {program!r} on PATH: {_INSTALL}")
-    installed = [line.strip() for line in _output_of(path, "--list-langs").splitlines()[1:]]
+    path, version, installed = look_at(program)
     chosen = tuple(languages) or tuple(name for name in ("kor", "eng") if name in installed)
     missing = [name for name in chosen if name not in installed]
     if missing or not chosen:
@@ -49,7 +46,6 @@ def tesseract(
             f"{', '.join(installed) or 'none'}: apt-get install "
             + " ".join(f"tesseract-ocr-{name.replace('_', '-')}" for name in missing or ("eng",))
         )
-    version = _output_of(path, "--version").splitlines()[0].removeprefix("tesseract").strip()
     notice = f"tesseract reads {'+'.join(chosen)}."
     if "kor" not in installed:
         notice += " Korean is not installed: apt-get install tesseract-ocr-kor"
@@ -61,6 +57,16 @@ def tesseract(
         page_timeout_s=page_timeout_s,
         notice=notice,
     )
+
+
+def look_at(program: str = "tesseract") -> tuple[str, str, list[str]]:
+    """The program's path, its version and its languages. Raises ConfigError when it is missing."""
+    path = shutil.which(program)
+    if path is None:
+        raise ConfigError(f"there is no program {program!r} on PATH: {_INSTALL}")
+    installed = [line.strip() for line in _output_of(path, "--list-langs").splitlines()[1:]]
+    version = _output_of(path, "--version").splitlines()[0].removeprefix("tesseract").strip()
+    return path, version, installed
 
 
 def _output_of(path: str, question: str) -> str:
@@ -102,7 +108,16 @@ class TesseractReader:
 
 
 def words_of(tsv: str) -> Iterator[Word]:
-    """The words of tesseract's TSV output; its other levels (page, block, line) are left out.
+    """The words of tesseract's TSV output; its other levels (page, block, line) are left out."""
+    for found in rows_of(tsv):
+        left, top = float(found["left"]), float(found["top"])
+        right, bottom = left + float(found["width"]), top + float(found["height"])
+        corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+        yield Word(found["text"], corners, round(float(found["conf"]) / 100, 5))
+
+
+def rows_of(tsv: str) -> Iterator[Mapping[str, str]]:
+    """The rows of TSV output that are words with a text, as tesseract names their columns.
 
     Its confidences are 0 to 100, and -1 for what it did not recognise.
     """
@@ -111,10 +126,5 @@ def words_of(tsv: str) -> Iterator[Word]:
     for row in rows:
         found = dict(zip(names, row, strict=False))  # a word is the last column, and may be empty
         text = found.get("text", "").strip()
-        confidence = float(found["conf"])
-        if found["level"] != _WORD_LEVEL or not text or confidence < 0:
-            continue
-        left, top = float(found["left"]), float(found["top"])
-        right, bottom = left + float(found["width"]), top + float(found["height"])
-        corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-        yield Word(text, corners, round(confidence / 100, 5))
+        if found["level"] == _WORD_LEVEL and text and float(found["conf"]) >= 0:
+            yield {**found, "text": text}

@@ -23,7 +23,7 @@ from math import isfinite
 from typing import Any
 
 from ocrlabel.dataset.labels_table import LabelRow
-from ocrlabel.engines.rapidocr import KOREAN_NOTICE
+from ocrlabel.engines.rapidocr import HANGUL_BY, KOREAN_NOTICE
 from ocrlabel.export.geometry import is_region
 from ocrlabel.wording import counted, percent, ratio, usd
 
@@ -187,8 +187,8 @@ def _share(record: Mapping[str, Any]) -> float:
 def notices(counts: LabelStatistics, record: Mapping[str, Any]) -> list[str]:
     """What a reader must know before trusting the labels."""
     found = []
-    engines = {engine for engine, _ in counts.engines} | {_text(record.get("engine"))}
-    if "rapidocr" in engines and _may_be_korean(counts):
+    blind = any(name == "rapidocr" and HANGUL_BY not in about for name, about in counts.engines)
+    if blind and _may_be_korean(counts):
         found.append(KOREAN_NOTICE)
     if record.get("model_version_changed"):
         versions = ", ".join(

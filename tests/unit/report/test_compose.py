@@ -179,6 +179,12 @@ def test_names_in_hangul_bring_it_too_and_only_for_rapidocr():
     assert KOREAN_NOTICE not in report([row("영수증.jpg", [word()], engine="upstage")]).notices
 
 
+def test_where_a_reader_of_hangul_was_there_it_is_not_said():
+    about = "rapidocr 3.10.0 PP-OCRv6, Hangul by tesseract 5.3.0 kor+eng"
+    named = row("영수증.jpg", [word()], model_version=about)
+    assert KOREAN_NOTICE not in report([named]).notices
+
+
 def test_chinese_that_is_sure_is_chinese():
     sure = [word("合計", confidence=0.99)] * 20
     assert KOREAN_NOTICE not in report([row(words=sure)]).notices

@@ -1,0 +1,122 @@
+"""Lines of Korean, read by tesseract: the pixels of each line, cut out and made level by others.
+
+Of a whole page tesseract finds 12 % of the Hangul words of six contracts, of single lines 45 %: it
+need not look for them. Each line gets the height that it was taught on and an edge of its own
+background. It sees gaps inside of Korean words, so pieces that are close together become one word.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ocrlabel.engines.tesseract import rows_of
+from ocrlabel.errors import Rejected
+from ocrlabel.storage.folder import temporary_folder
+
+Piece = tuple[str, float, tuple[float, float, float, float]]
+"""Text, confidence, and left, top, right and bottom in px of the line's pixels."""
+
+_LEAST_HIGH_PX = 40
+_EDGE_PX = 12
+_ONE_WORD_GAP = 0.28
+"""Of the line's height: gaps below it are inside of a word (93 gaps of four Korean pages)."""
+_SHORT_NUMBER = 2
+
+
+class KoreanLines:
+    """All lines of a page in one go of the program."""
+
+    def __init__(self, program: str, languages: str) -> None:
+        self._command = [program, "-", "stdout", "-l", languages, "--psm", "7", "tsv"]
+
+    def __call__(self, lines: Sequence[Any]) -> list[list[Piece]]:
+        """The words of each line, of as many as there are."""
+        if not lines:
+            return []
+        scales = [max(1.0, _LEAST_HIGH_PX / pixels.shape[0]) for pixels in lines]
+        with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as folder:
+            names = [Path(folder) / f"{number}.png" for number in range(len(lines))]
+            for name, pixels, scale in zip(names, lines, scales, strict=True):
+                cv2.imwrite(str(name), _made_ready(pixels, scale))
+            (Path(folder) / "lines.txt").write_text("\n".join(map(str, names)), encoding="utf-8")
+            rows = self._answer(Path(folder) / "lines.txt")
+        found: list[list[Piece]] = [[] for _ in lines]
+        for row in rows:
+            number = int(row["page_num"]) - 1
+            box = (_own(row, scales[number]), lines[number].shape)
+            found[number].append((row["text"], float(row["conf"]) / 100, _inside(*box)))
+        return [
+            joined(pieces, pixels.shape[0]) for pieces, pixels in zip(found, lines, strict=True)
+        ]
+
+    def _answer(self, listed: Path) -> list[Mapping[str, str]]:
+        command = [str(listed) if word == "-" else word for word in self._command]
+        done = subprocess.run(  # noqa: S603 -- the program that the engine was made with
+            command,
+            capture_output=True,
+            check=False,
+            # one core a process: the pool uses the others
+            env={**os.environ, "OMP_THREAD_LIMIT": "1"},  # noqa: TID251 -- handed on
+        )
+        if done.returncode != 0:
+            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+            raise Rejected(f"tesseract ended with status {done.returncode}: {''.join(last)[:200]}")
+        return list(rows_of(done.stdout.decode("utf-8", "replace")))
+
+
+def _made_ready(pixels: Any, scale: float) -> Any:
+    """At least 40 px high, with an edge of its most usual colour."""
+    if scale > 1:
+        pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    background = np.median(pixels.reshape(-1, 3), axis=0).tolist()
+    edge_px = _EDGE_PX
+    return cv2.copyMakeBorder(
+        pixels, edge_px, edge_px, edge_px, edge_px, cv2.BORDER_CONSTANT, value=background
+    )
+
+
+def _own(row: Mapping[str, str], scale: float) -> tuple[float, float, float, float]:
+    left, top = float(row["left"]), float(row["top"])
+    corners = (left, top, left + float(row["width"]), top + float(row["height"]))
+    x0, y0, x1, y1 = ((value - _EDGE_PX) / scale for value in corners)
+    return x0, y0, x1, y1
+
+
+def _inside(
+    box: tuple[float, float, float, float], shape: tuple[int, ...]
+) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = box
+    return max(x0, 0.0), max(y0, 0.0), min(x1, float(shape[1])), min(y1, float(shape[0]))
+
+
+def joined(pieces: Sequence[Piece], height_px: float) -> list[Piece]:
+    """Words, of pieces in reading order: Hangul that touches what is beside it makes one."""
+    words: list[Piece] = []
+    for piece in pieces:
+        if words and _one_word(words[-1], piece, _ONE_WORD_GAP * height_px):
+            (before, sure, (x0, y0, x1, y1)), (text, also, (a0, b0, a1, b1)) = words.pop(), piece
+            box = (min(x0, a0), min(y0, b0), max(x1, a1), max(y1, b1))
+            words.append((before + text, min(sure, also), box))
+        else:
+            words.append(piece)
+    return words
+
+
+def _one_word(before: Piece, after: Piece, gap_px: float) -> bool:
+    if after[0][0].isdigit() and len(after[0]) > _SHORT_NUMBER:
+        return False  # 번호 30291847, but 제3차 and 2026년
+    touching = is_hangul(before[0][-1]) or is_hangul(after[0][0])
+    return touching and after[2][0] - before[2][2] < gap_px
+
+
+def is_hangul(character: str) -> bool:
+    """A syllable, or a letter of one."""
+    return "가" <= character <= "힣" or "ᄀ" <= character <= "ᇿ" or "㄰" <= character <= "㆏"
