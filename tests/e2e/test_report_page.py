@@ -460,6 +460,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             labels.add(one)
             truth.add(row(f"{n}.jpg", there, width_px=600, height_px=400, image_sha256=""))
     app = get_command(main.app)
+    (folder / "labels_run.json").write_text('{"source": "receipts"}')
     made = {"evaluate": ["--truth"], "agree": []}
     for command, option in made.items():
         app([command, str(folder / "labels.parquet"), *option, str(folder / "truth.parquet"),

@@ -151,12 +151,12 @@ def _page(page: ComparedPage) -> dict[str, object]:
 
 def _word(verdict: Verdict) -> dict[str, object]:
     """A word with the text of each side that has it, and where it is (the truth's place first)."""
-    told, (there, text) = dict[str, object](), verdict.texts
+    side, (there, text) = verdict.truth or verdict.word, verdict.texts
+    told: dict[str, object] = {"polygon": [list(point) for point in side.polygon] if side else []}
     if verdict.truth:
-        told |= {"truth": there, "polygon": verdict.truth.polygon}
+        told["truth"] = there
     if verdict.word:
         told |= {"read": text, "confidence": verdict.word.confidence}
-        told.setdefault("polygon", verdict.word.polygon)
     return told
 
 

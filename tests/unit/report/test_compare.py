@@ -22,6 +22,7 @@ COMMANDS = {"evaluate": ["labels.parquet", "--truth", "truth.parquet"],
 def tables(tmp_path, monkeypatch) -> None:
     """Page 0 is right; pages 1 to 3 have so many wrong words, of each kind."""
     monkeypatch.chdir(tmp_path)
+    Path("labels_run.json").write_text('{"source": "receipts"}')
     with (
         LabelsWriter(Path("labels.parquet")) as labels,
         LabelsWriter(Path("truth.parquet")) as truth,
