@@ -11,6 +11,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ Piece = tuple[str, float, tuple[float, float, float, float]]
 
 _LEAST_HIGH_PX = 40
 _EDGE_PX = 12
-_ONE_WORD_GAP = 0.28
-"""Of the line's height: gaps below it are inside of a word (93 gaps of four Korean pages)."""
+_USUAL_GAP = 0.25
+_LEAST_GAP, _MOST_GAP = 0.17, 0.4
+_ENOUGH_GAPS = 8
 _SHORT_NUMBER = 2
 
 
@@ -53,9 +55,10 @@ class KoreanLines:
             number = int(row["page_num"]) - 1
             box = (_own(row, scales[number]), lines[number].shape)
             found[number].append((row["text"], float(row["conf"]) / 100, _inside(*box)))
-        return [
-            joined(pieces, pixels.shape[0]) for pieces, pixels in zip(found, lines, strict=True)
-        ]
+        heights = [pixels.shape[0] for pixels in lines]
+        gap = gap_of_a_word(list(zip(found, heights, strict=True)))
+        each = zip(found, heights, strict=True)
+        return [joined(pieces, gap * high_px) for pieces, high_px in each]
 
     def _answer(self, listed: Path) -> list[Mapping[str, str]]:
         command = [str(listed) if word == "-" else word for word in self._command]
@@ -97,11 +100,36 @@ def _inside(
     return max(x0, 0.0), max(y0, 0.0), min(x1, float(shape[1])), min(y1, float(shape[0]))
 
 
-def joined(pieces: Sequence[Piece], height_px: float) -> list[Piece]:
-    """Words, of pieces in reading order: Hangul that touches what is beside it makes one."""
+def gap_of_a_word(lines: Sequence[tuple[Sequence[Piece], float]]) -> float:
+    """The gap, of a line's height, from which on words are apart: fonts and spacing differ by page.
+
+    The gaps of a page are of two kinds, inside of words and between them: it lies halfway.
+    """
+    gaps = np.array(
+        [
+            (after[2][0] - before[2][2]) / high_px
+            for pieces, high_px in lines
+            for before, after in pairwise(pieces)
+            if _touch(before, after)
+        ]
+    )
+    gaps = gaps[(gaps > -_MOST_GAP) & (gaps < 2 * _MOST_GAP)]
+    if len(gaps) < _ENOUGH_GAPS:
+        return _USUAL_GAP
+    gap = float(gaps.mean().round(3))
+    for _ in range(10):
+        inside, between = gaps[gaps < gap], gaps[gaps >= gap]
+        if not len(inside) or not len(between):
+            return _USUAL_GAP
+        gap = float(inside.mean() + between.mean()) / 2
+    return min(max(gap, _LEAST_GAP), _MOST_GAP)
+
+
+def joined(pieces: Sequence[Piece], gap_px: float) -> list[Piece]:
+    """Words, of pieces in reading order: Hangul that is near to what is beside it makes one."""
     words: list[Piece] = []
     for piece in pieces:
-        if words and _one_word(words[-1], piece, _ONE_WORD_GAP * height_px):
+        if words and _touch(words[-1], piece) and piece[2][0] - words[-1][2][2] < gap_px:
             (before, sure, (x0, y0, x1, y1)), (text, also, (a0, b0, a1, b1)) = words.pop(), piece
             box = (min(x0, a0), min(y0, b0), max(x1, a1), max(y1, b1))
             words.append((before + text, min(sure, also), box))
@@ -110,11 +138,10 @@ def joined(pieces: Sequence[Piece], height_px: float) -> list[Piece]:
     return words
 
 
-def _one_word(before: Piece, after: Piece, gap_px: float) -> bool:
-    if after[0][0].isdigit() and len(after[0]) > _SHORT_NUMBER:
-        return False  # 번호 30291847, but 제3차 and 2026년
-    touching = is_hangul(before[0][-1]) or is_hangul(after[0][0])
-    return touching and after[2][0] - before[2][2] < gap_px
+def _touch(before: Piece, after: Piece) -> bool:
+    """Whether they may be one word: 번호 30291847 is not, but 제3차 and 2026년."""
+    long_number = after[0][0].isdigit() and len(after[0]) > _SHORT_NUMBER
+    return not long_number and (is_hangul(before[0][-1]) or is_hangul(after[0][0]))
 
 
 def is_hangul(character: str) -> bool:

@@ -51,6 +51,7 @@ _LINE_HEIGHT_PX = 48
 _STEP_PX = 16
 _TURN_WIDTH_PX = 192
 _TURNED_ABOVE = 0.9
+_MOST = 0.5
 _SURE = 0.9
 """A line that is read so surely is not upside down, and needs no look by the turn classifier."""
 _HANGUL = 0.5
@@ -83,12 +84,22 @@ class WordReader:
         """models: the files of Det, Cls and Rec. korean: who reads lines with Hangul."""
         self._korean = korean
         self._lines = LineFinder(load(runtime, models["Det"], threads))
-        self._is_turned = TurnClassifier(load(runtime, models["Cls"], threads))
+        self._turned = TurnClassifier(load(runtime, models["Cls"], threads))
         self._read = LineRecogniser(load(runtime, models["Rec"], threads))
 
     def __call__(self, page: Any) -> Iterator[Sequence[ReadWord]]:
         """Lines from the top, those without text left out."""
-        found = [self._upright(line) for line in self._lines(page)]
+        found = [(line, *self._read(line)) for line in self._lines(page)]
+        doubtful = [n for n, (_, _, confidence) in enumerate(found) if confidence < _SURE]
+        turned = [self._turned(found[n][0].pixels) for n in doubtful]
+        if self._korean and turned:  # of Hangul it knows too little: they all lie one way
+            turned = [float(sum(turned) > _MOST * len(found))] * len(turned)
+        for number, sure in zip(doubtful, turned, strict=True):
+            if sure > _TURNED_ABOVE:
+                line = found[number][0]
+                upright = cv2.rotate(line.pixels, cv2.ROTATE_180)
+                line = replace(line, pixels=upright, turned=True)
+                found[number] = (line, *self._read(line))
         if self._korean:
             # what a recogniser without Hangul makes of Hangul: Chinese, a doubt, or nothing
             asked = [n for n, (_, words, _) in enumerate(found) if not _surely_latin(words)]
@@ -98,14 +109,6 @@ class WordReader:
                 if _surely_korean(pieces, confidence):
                     found[number] = line, _on_the_page(line, pieces), confidence
         yield from (words for _, words, _ in found if words)
-
-    def _upright(self, line: Line) -> tuple[Line, Sequence[ReadWord], float]:
-        words, confidence = self._read(line)
-        if confidence < _SURE and self._is_turned(line.pixels):
-            pixels = cv2.rotate(line.pixels, cv2.ROTATE_180)
-            line = replace(line, pixels=pixels, turned=True)
-            words, confidence = self._read(line)
-        return line, words, confidence
 
 
 class LineFinder:
@@ -141,15 +144,14 @@ class LineFinder:
 
 
 class TurnClassifier:
-    """Whether a line is upside down."""
+    """How likely a line is upside down."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def __call__(self, pixels: Any) -> bool:
-        """Sure of it: of two ways the second, with more than 0.9."""
-        upright, turned = self._session(_at_width(pixels, _TURN_WIDTH_PX))[0]
-        return bool(turned > max(upright, _TURNED_ABOVE))
+    def __call__(self, pixels: Any) -> float:
+        """From 0 to 1."""
+        return float(self._session(_at_width(pixels, _TURN_WIDTH_PX))[0][1])
 
 
 class LineRecogniser:

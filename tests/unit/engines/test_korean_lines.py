@@ -10,7 +10,7 @@ from PIL import Image
 
 from ocrlabel.cli.settings import Keys
 from ocrlabel.cli.wiring import choose_engine
-from ocrlabel.engines.korean_lines import joined
+from ocrlabel.engines.korean_lines import gap_of_a_word, joined
 from ocrlabel.engines.rapidocr import KOREAN_NOTICE, RapidReader, rapid_ocr
 from ocrlabel.engines.rapidocr_words import _surely_korean, _surely_latin
 from ocrlabel.errors import ConfigError
@@ -18,7 +18,7 @@ from ocrlabel.options import Options
 from tests.support.drawn import drawn
 from tests.support.shared_data import shared_data
 
-HIGH_PX = 40.0
+GAP_PX = 10.0
 
 
 def pieces(*texts_and_gaps: str | float) -> list:
@@ -47,12 +47,22 @@ def pieces(*texts_and_gaps: str | float) -> list:
     ],
 )
 def test_hangul_makes_one_word_with_what_it_nearly_touches(given, words):
-    assert [text for text, _, _ in joined(pieces(*given), HIGH_PX)] == words
+    assert [text for text, _, _ in joined(pieces(*given), GAP_PX)] == words
+
+
+@pytest.mark.parametrize(
+    ("inside", "between", "least", "most"),
+    [(3, 11, 0.15, 0.28), (10, 18, 0.3, 0.4), (1, 6, 0.17, 0.18), (4, 4, 0.25, 0.25)],
+)
+def test_how_far_words_are_apart_is_learned_from_the_page(inside, between, least, most):
+    line = pieces(*(["가", inside, "나", inside, "다", between] * 4), "라")
+    assert least <= gap_of_a_word([(line, 40.0)]) <= most
+    assert gap_of_a_word([(line[:3], 40.0)]) == 0.25  # of so few nothing is learned
 
 
 def test_a_joined_word_covers_its_pieces_and_is_as_sure_as_the_least_sure():
     one, two = ("카", 0.9, (0, 5, 20, 35)), ("드", 0.6, (24, 2, 44, 30))
-    assert joined([one, two], HIGH_PX) == [("카드", 0.6, (0, 2, 44, 35))]
+    assert joined([one, two], GAP_PX) == [("카드", 0.6, (0, 2, 44, 35))]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +110,7 @@ def notice() -> Image.Image:
     ("turned", "among"),
     [
         (0, {"공지사항", "제3차", "정기", "2026년", "대회의실", "하반기"}),
-        (180, {"2026년", "대회의실"}),  # of some lines the turn classifier is not sure
+        (180, {"공지사항", "2026년", "대회의실"}),
     ],
 )
 def test_it_reads_hangul_whichever_way_the_page_lies(reader, notice, turned, among):
