@@ -116,7 +116,8 @@ def gap_of_a_word(lines: Sequence[tuple[Sequence[Piece], float]]) -> float:
     gaps = gaps[(gaps > -_MOST_GAP) & (gaps < 2 * _MOST_GAP)]
     if len(gaps) < _ENOUGH_GAPS:
         return _USUAL_GAP
-    gap = float(gaps.mean().round(3))
+    parts = gaps.min() < _USUAL_GAP <= gaps.max()
+    gap = _USUAL_GAP if parts else float(gaps.mean().round(3))
     for _ in range(10):
         inside, between = gaps[gaps < gap], gaps[gaps >= gap]
         if not len(inside) or not len(between):
