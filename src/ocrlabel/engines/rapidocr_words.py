@@ -71,6 +71,10 @@ class Line:
     turned: bool = False
 
 
+Reading = tuple[Line, Sequence[ReadWord], float]
+"""A line, its words, and how sure they are on average."""
+
+
 class WordReader:
     """A page's pixels (blue, green, red) -> the words of each of its lines."""
 
@@ -91,24 +95,39 @@ class WordReader:
         """Lines from the top, those without text left out."""
         found = [(line, *self._read(line)) for line in self._lines(page)]
         doubtful = [n for n, (_, _, confidence) in enumerate(found) if confidence < _SURE]
-        turned = [self._turned(found[n][0].pixels) for n in doubtful]
-        if self._korean and turned:  # of Hangul it knows too little: they all lie one way
-            turned = [float(sum(turned) > _MOST * len(found))] * len(turned)
-        for number, sure in zip(doubtful, turned, strict=True):
-            if sure > _TURNED_ABOVE:
-                line = found[number][0]
-                upright = cv2.rotate(line.pixels, cv2.ROTATE_180)
-                line = replace(line, pixels=upright, turned=True)
-                found[number] = (line, *self._read(line))
-        if self._korean:
-            # what a recogniser without Hangul makes of Hangul: Chinese, a doubt, or nothing
-            asked = [n for n, (_, words, _) in enumerate(found) if not _surely_latin(words)]
-            answers = self._korean([found[n][0].pixels for n in asked])
-            for number, pieces in zip(asked, answers, strict=True):
-                line, _, confidence = found[number]
-                if _surely_korean(pieces, confidence):
-                    found[number] = line, _on_the_page(line, pieces), confidence
+        chances = [self._turned(found[n][0].pixels) for n in doubtful]
+        if self._korean is None:
+            for number, chance in zip(doubtful, chances, strict=True):
+                if chance > _TURNED_ABOVE:
+                    found[number] = self._read_turned(found[number][0])
+        else:
+            # The classifier knows too little of Hangul: where it has most lines of a page lie
+            # upside down, they do if tesseract sees more Hangul so.
+            answered = self._with_hangul(found, self._korean)
+            if sum(chances) > _MOST * len(found):
+                other = list(found)
+                for number in doubtful:
+                    other[number] = self._read_turned(found[number][0])
+                answered = max(answered, self._with_hangul(other, self._korean), key=_hangul_seen)
+            found = answered
         yield from (words for _, words, _ in found if words)
+
+    def _read_turned(self, line: Line) -> Reading:
+        line = replace(line, pixels=cv2.rotate(line.pixels, cv2.ROTATE_180), turned=True)
+        return (line, *self._read(line))
+
+    @staticmethod
+    def _with_hangul(found: Sequence[Reading], korean: KoreanLines) -> list[Reading]:
+        """The same, with what tesseract reads where it sees Hangul."""
+        answered = list(found)
+        # what a recogniser without Hangul makes of Hangul: Chinese, a doubt, or nothing
+        asked = [n for n, (_, words, _) in enumerate(found) if not _surely_latin(words)]
+        answers = korean([found[n][0].pixels for n in asked])
+        for number, pieces in zip(asked, answers, strict=True):
+            line, _, confidence = found[number]
+            if _surely_korean(pieces, confidence):
+                answered[number] = line, _on_the_page(line, pieces), confidence
+        return answered
 
 
 class LineFinder:
@@ -222,6 +241,12 @@ def _on_the_page(line: Line, pieces: Sequence[Piece]) -> Sequence[ReadWord]:
     ]
     texts, confidences = [piece[0] for piece in pieces], [piece[1] for piece in pieces]
     return tuple(zip(texts, confidences, polygons_of(line, boxes), strict=True))
+
+
+def _hangul_seen(found: Sequence[Reading]) -> float:
+    """Characters of words with Hangul, each as much as it is sure."""
+    words = [word for _, words, _ in found for word in words if any(map(is_hangul, word[0]))]
+    return sum(len(text) * sure for text, sure, _ in words)
 
 
 def _surely_latin(words: Sequence[ReadWord]) -> bool:
