@@ -225,7 +225,7 @@ def test_its_korean_limits_are_said_by_the_engine_itself():
     engine = rapid_ocr(parallel=1)
     assert engine.notice == KOREAN_NOTICE
     assert "no Hangul" in engine.notice
-    assert "--engine tesseract" in engine.notice
+    assert "--language ko" in engine.notice
 
 
 @pytest.fixture(scope="module")
