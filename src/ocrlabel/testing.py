@@ -4,8 +4,8 @@
         check(MyEngine, PNG)
 
     def test_it_tells_what_goes_wrong():
-        with Service(good=Reply(body=ANSWER)) as service:
-            check_faults(lambda: MyEngine(service.url), PNG, service, too_fast=[Reply(429)])
+        with HttpService(good=HttpReply(body=ANSWER)) as service:
+            check_faults(lambda: MyEngine(service.url), PNG, service, too_fast=[HttpReply(429)])
 
 The second one is for engines that ask a service: it meets every fault of `FAULTS`, and those of
 its service that are given, and may send one request for each question and no more: trying again is
@@ -35,14 +35,14 @@ from ocrlabel.engine import (
 )
 from ocrlabel.engines.plugins import Checked, checked
 
-__all__ = ["FAULTS", "Reply", "Service", "check", "check_faults"]
+__all__ = ["FAULTS", "HttpReply", "HttpService", "check", "check_faults"]
 
 _HANG_S = 1.0
 _RETRY_AFTER_S = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpReply:
     """What a service answers. cut: the connection ends before the body does. hangs: no answer."""
 
     status: int = 200
@@ -53,14 +53,17 @@ class Reply:
 
 
 _HTML = b"<!doctype html><title>Sign in</title>"
-FAULTS: Final[Mapping[str, tuple[Reply, type[Exception]]]] = {
-    "500 of the service": (Reply(500, b'{"error": "internal"}'), Unavailable),
-    "502 of a proxy": (Reply(502, _HTML, {"Content-Type": "text/html"}), Unavailable),
-    "503 with Retry-After": (Reply(503, headers={"Retry-After": str(_RETRY_AFTER_S)}), Unavailable),
-    "a login page with 200": (Reply(200, _HTML, {"Content-Type": "text/html"}), Unavailable),
-    "200 with nothing": (Reply(200), Unavailable),
-    "200 with half an answer": (Reply(200, b'{"pages": [{"wor'), Unavailable),
-    "a connection that is cut": (Reply(200, b'{"pages"', cut=True), Unavailable),
+FAULTS: Final[Mapping[str, tuple[HttpReply, type[Exception]]]] = {
+    "500 of the service": (HttpReply(500, b'{"error": "internal"}'), Unavailable),
+    "502 of a proxy": (HttpReply(502, _HTML, {"Content-Type": "text/html"}), Unavailable),
+    "503 with Retry-After": (
+        HttpReply(503, headers={"Retry-After": str(_RETRY_AFTER_S)}),
+        Unavailable,
+    ),
+    "a login page with 200": (HttpReply(200, _HTML, {"Content-Type": "text/html"}), Unavailable),
+    "200 with nothing": (HttpReply(200), Unavailable),
+    "200 with half an answer": (HttpReply(200, b'{"pages": [{"wor'), Unavailable),
+    "a connection that is cut": (HttpReply(200, b'{"pages"', cut=True), Unavailable),
 }
 """What any service may meet, and what an engine raises then (BadAnswer is an Unavailable)."""
 
@@ -72,10 +75,10 @@ class _Server(ThreadingHTTPServer):
         """Who hangs up on a service is judged by what it raises, not by what is printed here."""
 
 
-class Service:
+class HttpService:
     """A service over real HTTP on this machine. received: how many requests came in whole."""
 
-    def __init__(self, good: Reply) -> None:
+    def __init__(self, good: HttpReply) -> None:
         self.good = self.reply = good
         self.received = 0
         self._ending = threading.Event()
@@ -140,11 +143,11 @@ def check(make: Callable[[], Engine], image: bytes) -> None:
 def check_faults(
     make: Callable[[], Engine],
     image: bytes,
-    service: Service,
+    service: HttpService,
     *,
-    too_fast: Sequence[Reply],
-    refuses_key: Sequence[Reply] = (Reply(401),),
-    refuses_image: Sequence[Reply] = (),
+    too_fast: Sequence[HttpReply],
+    refuses_key: Sequence[HttpReply] = (HttpReply(401),),
+    refuses_image: Sequence[HttpReply] = (),
 ) -> None:
     """Meet what goes wrong: each fault has its error, and each question is one request.
 
@@ -199,8 +202,8 @@ async def _checked(make: Callable[[], Engine], image: bytes) -> list[str]:
 async def _met(
     make: Callable[[], Engine],
     image: bytes,
-    service: Service,
-    faults: Mapping[str, tuple[Reply, type[Exception]]],
+    service: HttpService,
+    faults: Mapping[str, tuple[HttpReply, type[Exception]]],
 ) -> list[str]:
     wrong: list[str] = []
     engine = _of(make())
@@ -221,7 +224,7 @@ async def _met(
             wrong += [f"{what}: {fault}" for fault in _judged(reply, kind, await asked())]
             if (count := service.received - before) != 1:
                 wrong.append(f"{what}: {count} requests for one question")
-        service.reply = Reply(hangs=True)
+        service.reply = HttpReply(hangs=True)
         try:
             async with asyncio.timeout(_HANG_S):
                 if (error := await asked()) is not None:
@@ -233,7 +236,9 @@ async def _met(
     return wrong
 
 
-def _judged(reply: Reply, kind: type[Exception] | None, error: Exception | None) -> Iterator[str]:
+def _judged(
+    reply: HttpReply, kind: type[Exception] | None, error: Exception | None
+) -> Iterator[str]:
     """What is wrong with how a question ended; kind: None where it is to be answered."""
     if error is None or kind is None:
         if error or kind:

@@ -20,7 +20,7 @@ from ocrlabel.engines.upstage import ACCEPTS, UpstageClient, UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import Unreadable
 from ocrlabel.labels import FailureClass
-from ocrlabel.testing import Reply, Service, check, check_faults
+from ocrlabel.testing import HttpReply, HttpService, check, check_faults
 from tests.support.drawn import drawn, encoded
 
 TEXT = encoded(drawn("Invoice total 12.50", "paid in cash"))
@@ -142,7 +142,7 @@ def test_shapes_that_no_page_has_do_not_stop_it(running):
         )
 
 
-def upstage_at(service: Service) -> UpstageEngine:
+def upstage_at(service: HttpService) -> UpstageEngine:
     client = UpstageClient(
         parse_keys("up_key", pages_per_minute=None),
         wall=lambda: 0.0,
@@ -158,25 +158,25 @@ PAGE = {"id": 0, "width": 640, "height": 200, "confidence": 0.9, "text": "", "wo
 ANSWER = {"modelVersion": "ocr-1", "numBilledPages": 1, "pages": [PAGE]}
 
 
-def refusal(status: int, **headers: str) -> Reply:
+def refusal(status: int, **headers: str) -> HttpReply:
     body = {"error": {"message": "no", "type": "request_error", "code": "refused"}}
-    return Reply(status, json.dumps(body).encode(), headers)
+    return HttpReply(status, json.dumps(body).encode(), headers)
 
 
 def test_the_kit_for_engines_of_others_holds_for_ours():
     check(Scripted, TEXT)
     check(lambda: rapid_ocr(parallel=1), TEXT)
-    with Service(Reply(body=json.dumps(ANSWER).encode())) as service:
+    with HttpService(HttpReply(body=json.dumps(ANSWER).encode())) as service:
         check(lambda: upstage_at(service), TEXT)
 
 
 def test_the_paid_engine_meets_the_kits_faults_with_one_request_each():
-    with Service(Reply(body=json.dumps(ANSWER).encode())) as service:
+    with HttpService(HttpReply(body=json.dumps(ANSWER).encode())) as service:
         check_faults(
             lambda: upstage_at(service),
             TEXT,
             service,
-            too_fast=[refusal(429), Reply(429, headers={"Retry-After": "7"})],
+            too_fast=[refusal(429), HttpReply(429, headers={"Retry-After": "7"})],
             refuses_key=[refusal(401), refusal(403)],
             refuses_image=[refusal(415), refusal(413)],
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.testing import Reply, Service
+from ocrlabel.testing import HttpReply, HttpService
 from tests.support.drawn import drawn, encoded
 from tests.support.process import until
 
@@ -57,7 +57,7 @@ def here(tmp_path):
 
 @pytest.fixture
 def service():
-    with Service(Reply(body=GOOD)) as running:
+    with HttpService(HttpReply(body=GOOD)) as running:
         yield running
 
 

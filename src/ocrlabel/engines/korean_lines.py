@@ -7,8 +7,6 @@ background. It sees gaps inside of Korean words, so pieces that are close togeth
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -18,8 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ocrlabel.engines.tesseract import rows_of
-from ocrlabel.errors import Rejected
+from ocrlabel.engines.tesseract import rows_of, tsv_of
 from ocrlabel.storage.folder import temporary_folder
 
 Piece = tuple[str, float, tuple[float, float, float, float]]
@@ -37,7 +34,8 @@ class KoreanLines:
     """All lines of a page in one go of the program."""
 
     def __init__(self, program: str, languages: str) -> None:
-        self._command = [program, "-", "stdout", "-l", languages, "--psm", "7", "tsv"]
+        self._program = program
+        self._words = ("stdout", "-l", languages, "--psm", "7", "tsv")
 
     def __call__(self, lines: Sequence[Any]) -> list[list[Piece]]:
         """The words of each line, of as many as there are."""
@@ -49,7 +47,8 @@ class KoreanLines:
             for name, pixels, scale in zip(names, lines, scales, strict=True):
                 cv2.imwrite(str(name), _made_ready(pixels, scale))
             (Path(folder) / "lines.txt").write_text("\n".join(map(str, names)), encoding="utf-8")
-            rows = self._answer(Path(folder) / "lines.txt")
+            command = [self._program, str(Path(folder) / "lines.txt"), *self._words]
+            rows = list(rows_of(tsv_of(command)))
         found: list[list[Piece]] = [[] for _ in lines]
         for row in rows:
             number = int(row["page_num"]) - 1
@@ -59,20 +58,6 @@ class KoreanLines:
         gap = gap_of_a_word(list(zip(found, heights, strict=True)))
         each = zip(found, heights, strict=True)
         return [joined(pieces, gap * high_px) for pieces, high_px in each]
-
-    def _answer(self, listed: Path) -> list[Mapping[str, str]]:
-        command = [str(listed) if word == "-" else word for word in self._command]
-        done = subprocess.run(  # noqa: S603 -- the program that the engine was made with
-            command,
-            capture_output=True,
-            check=False,
-            # one core a process: the pool uses the others
-            env={**os.environ, "OMP_THREAD_LIMIT": "1"},  # noqa: TID251 -- handed on
-        )
-        if done.returncode != 0:
-            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-            raise Rejected(f"tesseract ended with status {done.returncode}: {''.join(last)[:200]}")
-        return list(rows_of(done.stdout.decode("utf-8", "replace")))
 
 
 def _made_ready(pixels: Any, scale: float) -> Any:

@@ -93,18 +93,23 @@ class TesseractReader:
         raster = BytesIO()
         page.save(raster, "PPM")
         page.close()
-        done = subprocess.run(  # noqa: S603 -- the program that the user named
-            self._command,
-            input=raster.getbuffer(),
-            capture_output=True,
-            check=False,
-            # one core a process: the pool uses the others
-            env={**os.environ, "OMP_THREAD_LIMIT": "1"},  # noqa: TID251 -- handed on
-        )
-        if done.returncode != 0:
-            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-            raise Rejected(f"tesseract ended with status {done.returncode}: {''.join(last)[:200]}")
-        return tuple(words_of(done.stdout.decode("utf-8", "replace")))
+        return tuple(words_of(tsv_of(self._command, raster.getbuffer())))
+
+
+def tsv_of(command: Sequence[str], raster: memoryview | None = None) -> str:
+    """What tesseract prints, given a picture on its standard input or named. Raises Rejected."""
+    done = subprocess.run(  # noqa: S603 -- the program that the engine was made with
+        command,
+        input=raster,
+        capture_output=True,
+        check=False,
+        # one core a process: the pool uses the others
+        env={**os.environ, "OMP_THREAD_LIMIT": "1"},  # noqa: TID251 -- handed on
+    )
+    if done.returncode != 0:
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise Rejected(f"tesseract ended with status {done.returncode}: {''.join(last)[:200]}")
+    return done.stdout.decode("utf-8", "replace")
 
 
 def words_of(tsv: str) -> Iterator[Word]:
