@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import socket
 import threading
 import time
@@ -23,9 +24,24 @@ CREDENTIALS = Credentials("testing", "testing")
 
 @contextmanager
 def moto_server() -> Iterator[str]:
-    """A moto server on a free port; gives its address."""
+    """A moto server on a free port; gives its address.
+
+    One conditional put at a time: moto looks whether a key is there, and puts it a moment later, so
+    that on a slow machine two of 32 racing writers win. S3 does both in one, as SeaweedFS does.
+    """
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    app, putting = server._server.app, threading.Lock()
+
+    def one_at_a_time(environ, start_response):
+        if "HTTP_IF_NONE_MATCH" not in environ:
+            return app(environ, start_response)
+        # whole before the turn: a writer that was stopped half way stops nobody else
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        with putting:
+            return app(environ | {"wsgi.input": io.BytesIO(body)}, start_response)
+
+    server._server.app = one_at_a_time
     try:
         _, port = server.get_host_and_port()
         yield f"http://127.0.0.1:{port}"
