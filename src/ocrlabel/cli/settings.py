@@ -224,7 +224,7 @@ def _shown(one: Described, default: Any) -> str:
 
 
 def _typed(annotation: Any) -> Any:
-    """The type as the command line's library knows it: a path that may be text is one of the two.
+    """The type as the command line's library knows it: a path or an address is text.
 
     Many choices stand in the help text: in the column of types they are broken within a word.
     """
@@ -243,7 +243,9 @@ def _typed(annotation: Any) -> Any:
     elif any(get_origin(one) is Sequence for one in kinds):
         kind = list[Path]
     elif {str, Path} <= set(kinds):
-        kind = str if info.metavar else Path
+        # text to the end: a Path makes s3:/bucket of an address
+        kind, info = str, copy(info)
+        info.metavar = info.metavar or "<path>"
     else:
         return annotation
     return Annotated[kind | None if NoneType in kinds else kind, info]

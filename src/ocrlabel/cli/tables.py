@@ -50,7 +50,9 @@ def need_file(table: str | Path) -> Path:
     if not path.is_file():
         partial = path.with_name(f"{path.stem}_partial{path.suffix}")
         there = f"\n  a run that stopped early left {partial}" if partial.is_file() else ""
-        raise ConfigError(f"no labels table at {path}{there}")
+        if str(table).startswith("s3://"):
+            there = f"\n  this command reads files; copy it here first: aws s3 cp {table} ."
+        raise ConfigError(f"no labels table at {table if there else path}{there}")
     return path
 
 

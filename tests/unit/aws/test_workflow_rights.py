@@ -80,7 +80,7 @@ def test_every_call_of_the_two_workflows_is_one_that_their_role_may_make(
     ecr = watched.aws().client("ecr")
     image.log_in(docker, "docker", ecr, config.ecr_uri)
     image.push(docker, "docker", ecr, name="x", uri=config.ecr_uri, tags=[COMMIT])
-    aws_image.register(here, tag=COMMIT, vcpu="2", memory_mib=4096)
+    aws_image.register(here, tag=COMMIT, vcpu=2.0, memory_mib=4096)
     aws_workflow_results.deployed(here, COMMIT)
     aws_workflow_run.check(here)
     aws_workflow_run.submit(here)

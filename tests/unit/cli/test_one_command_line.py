@@ -20,6 +20,7 @@ from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import EXPORTS, IMPORTS
 from ocrlabel.export.recognition import VERTICAL
 from tests.support.command import ocrlabel
+from tests.support.s3 import REGION, make_bucket
 
 OCRLABEL = Path(sys.executable).with_name("ocrlabel")
 
@@ -208,3 +209,34 @@ def test_bash_itself_completes(asked):
         ["bash", "-c", script, OCRLABEL], capture_output=True, text=True, check=True
     )
     assert said.stdout.split() == ["export"]
+
+
+OF_A_BUCKET = {
+    ("run",): "s3://bkt/t.parquet: there is no such object",
+    ("merge",): "there is no run at s3://bkt/",
+    ("reparse",): "there is no run at s3://bkt/",
+    ("status",): "there is no run here: s3://bkt/",
+    ("set", "--rps", "2"): "there is no run at s3://bkt/",
+    ("report",): "aws s3 cp s3://bkt/t.parquet .",
+    ("view", "a.png"): "aws s3 cp s3://bkt/t.parquet .",
+    ("filter", "-o", "x.parquet"): "aws s3 cp s3://bkt/t.parquet .",
+    ("evaluate", "--truth", "x.parquet"): "aws s3 cp s3://bkt/t.parquet .",
+    ("export", "--format", "coco", "-o", "x"): "s3://bkt/t.parquet: there is no such object",
+}
+
+
+@pytest.fixture
+def in_a_bucket(moto_url, monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.chdir(tmp_path)
+    make_bucket(moto_url, "bkt")
+
+
+@pytest.mark.parametrize("words", OF_A_BUCKET, ids=" ".join)
+def test_an_address_of_a_bucket_arrives_as_it_was_written(words, in_a_bucket):
+    ran = ocrlabel(words[0], "s3://bkt/t.parquet", *words[1:])
+    assert ran.status == 2
+    assert OF_A_BUCKET[words] in " ".join(ran.err.split())
