@@ -290,7 +290,7 @@ class Total:
         amount = f"{'at most ' if self.bound else ''}${self.usd:,.4f}"
         if not self.unknown:
             return amount
-        return f"{amount} and {', '.join(self.unknown)} at a price that is {UNKNOWN}"
+        return f"{amount}, without {', '.join(self.unknown)}: at a price that is {UNKNOWN}"
 
 
 def total(lines: Sequence[CostLine]) -> Total:

@@ -255,14 +255,14 @@ def cost(
     for name, lines in choices.items():
         _print_costs(lines, f"{name}, {used.hours:,.2f} machine hours")
     _print_costs(rest, "Around it")
-    for name, whole in money.in_all(choices, [bill, *rest]).items():
-        typer.echo(f"In all, on {name}: {whole}")
     for row in (("machines", "USD", "saving", "price from"), *money.comparison(used, prices)):
         typer.echo("{:<19}{:<10}{:<12}{}".format(*row))
     if engine != "upstage" and not job:
         typer.echo(_rule(engine))
     if offline:
         typer.echo(f"Prices are those of {money.LISTED_REGION}: no others are stored here.")
+    for name, whole in money.in_all(choices, [bill, *rest]).items():
+        typer.echo(f"In all, on {name}: {whole}")
 
 
 def _watch(aws: Aws, config: AwsConfig, job_id: str, dataset: str) -> None:

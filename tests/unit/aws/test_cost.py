@@ -116,7 +116,7 @@ def test_the_whole_is_the_sum_of_the_parts_that_are_known_for_each_choice_of_mac
     for name, whole in sums.items():
         assert whole.usd == pytest.approx(total(choices[name]).usd + total(others).usd)
     assert str(sums[ON_DEMAND]) == "at most $5.8724"
-    assert str(sums[EC2_SPOT]) == "at most $5.3787 and vCPUs at a price that is unknown"
+    assert str(sums[EC2_SPOT]) == "at most $5.3787, without vCPUs: at a price that is unknown"
 
 
 @pytest.mark.parametrize(
