@@ -13,6 +13,7 @@ under a shadow, JPEG 60. Nothing was tuned on rendered pages.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from rapidfuzz.distance import Levenshtein
 from shapely import Polygon
 
 from ocrlabel.engines.korean_lines import is_hangul
+from ocrlabel.engines.models import cache_folder
 from ocrlabel.engines.rapidocr import RapidReader, rapid_ocr
 from ocrlabel.images.prepare import upright_pages
 from ocrlabel.labels import Word
@@ -158,7 +160,8 @@ def main() -> None:
     parser.add_argument("--rendered", type=int, default=0)
     parser.add_argument("--seed", type=int, default=7)
     chosen = parser.parse_args()
-    reader = RapidReader(rapid_ocr(languages=("ko",)).options, threads=1)
+    cache = cache_folder(os.environ)
+    reader = RapidReader(rapid_ocr(languages=("ko",), cache=cache).options, 1, cache)
     print(reader.about)
     counts: dict[str, Count] = {}
     made = (rendered(chosen.seed * 1000 + number) for number in range(chosen.rendered))

@@ -12,6 +12,7 @@ from ocrlabel.cli import (
     engines,
     export,
     fake_upstage,
+    models,
     push,
     quality,
     rebuild,
@@ -81,6 +82,7 @@ def _options(
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands.items():
         app.command(_name, rich_help_panel=_panel)(everywhere(_command))
+app.add_typer(models.app, name="models", rich_help_panel="Label")
 app.add_typer(aws.app, name="aws", rich_help_panel=_CLOUD)
 
 

@@ -19,7 +19,13 @@ from ocrlabel.cli import clocks
 from ocrlabel.cli.settings import Keys, open_store
 from ocrlabel.engine import Engine
 from ocrlabel.errors import ConfigError, Interrupted
-from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, EngineName, Options
+from ocrlabel.options import (
+    DOCUMENTED_REQUESTS_PER_S,
+    RAPIDOCR_MODELS,
+    UPSTAGE_MODEL,
+    EngineName,
+    Options,
+)
 from ocrlabel.pipeline.events import Event, Started
 from ocrlabel.pipeline.merge.merge import Change, merge_again
 from ocrlabel.pipeline.merge.partial import write_partial
@@ -174,15 +180,23 @@ def choose_engine(options: Options, keys: Keys) -> Chosen:
             f"--language is for --engine rapidocr, and the engine is {name} ({why}):"
             " name that one, or leave --language out"
         )
+    if options.model in RAPIDOCR_MODELS and name != "rapidocr":
+        raise ConfigError(
+            f"--model {options.model} is rapidocr's, and the engine is {name} ({why}):"
+            " --engine rapidocr, or leave --model out"
+        )
     match name:
         case "upstage":
             at = f" at {base}" if (base := keys.get("UPSTAGE_BASE_URL")) else ""
             return Chosen(_upstage(options, keys), f"engine upstage{at} ({why})")
         case "rapidocr":
+            from ocrlabel.engines.models import cache_folder
             from ocrlabel.engines.rapidocr import rapid_ocr
 
             engine: Engine = rapid_ocr(
+                model="small" if options.model == UPSTAGE_MODEL else options.model,
                 languages=options.language,
+                cache=cache_folder(keys.variables),
                 parallel=options.processes,
                 page_timeout_s=options.page_timeout_s,
             )

@@ -76,7 +76,7 @@ OURS = (
         "ocrlabel",
         "free",
         "",
-        "English, Chinese; Korean with tesseract",
+        "English, Chinese; Korean with its recogniser (ocrlabel models) or tesseract",
         "the extra `local`",
         _HERE,
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import metadata
@@ -21,6 +22,7 @@ from PIL.Image import Image
 
 from ocrlabel.engines.children import usable_cores
 from ocrlabel.engines.local import LocalEngine, parallel_or_cores
+from ocrlabel.engines.models import KOREAN, NO_CACHE, command_for, path_of, sha256_of
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Word
 
@@ -30,11 +32,12 @@ KOREAN_NOTICE = (
 )
 HANGUL_BY = ", Hangul by "
 """In the version that the labels table tells, before the reader of lines with Hangul."""
-MODELS: Mapping[str, str] = {
-    "Det": "PP-OCRv6_det_small",
-    "Cls": "ch_ppocr_mobile_v2.0_cls_mobile",
-    "Rec": "PP-OCRv6_rec_small",
+PARTS = ("Det", "Cls", "Rec")
+MODELS: Mapping[str, tuple[str, str, str]] = {
+    "small": ("PP-OCRv6_det_small", "ch_ppocr_mobile_v2.0_cls_mobile", "PP-OCRv6_rec_small"),
+    "tiny": ("PP-OCRv6_det_tiny", "ch_ppocr_mobile_v2.0_cls_mobile", "PP-OCRv6_rec_tiny"),
 }
+"""By what --model calls them. The small ones are in rapidocr's wheel."""
 RUNTIMES: Mapping[tuple[str, str], str] = {
     ("Linux", "x86_64"): "openvino",
     ("Darwin", "arm64"): "openvino",
@@ -53,23 +56,31 @@ _NO_LETTERS_TIMES = 250
 
 
 def rapid_ocr(
-    *, languages: Sequence[str] = (), parallel: int | None = None, page_timeout_s: float = 120.0
+    *,
+    model: str = "small",
+    languages: Sequence[str] = (),
+    cache: Path = NO_CACHE,
+    parallel: int | None = None,
+    page_timeout_s: float = 120.0,
 ) -> LocalEngine:
-    """The engine "rapidocr". Raises ConfigError when the extra is not installed.
+    """The engine "rapidocr". Raises ConfigError when the extra or a model is not installed.
 
-    languages: of en and zh, which the models know, and ko, for which it needs tesseract's Korean.
+    model: of MODELS. languages: of en and zh, which the models know, and ko, for which it needs
+    the Korean recogniser or tesseract's Korean. cache: the folder of models that were fetched.
     parallel: processes, by default one a core. The cores are shared out among them: with one
     thread each, all cores together read more images than one process with as many threads.
     """
     runtime = RUNTIMES.get((platform.system(), platform.machine()), "onnxruntime")
+    if model not in MODELS:
+        raise ConfigError(f"--model {model}: rapidocr has {' and '.join(MODELS)}")
     processes = parallel_or_cores(parallel)
     return LocalEngine(
         "rapidocr",
-        partial(RapidReader, threads=max(1, usable_cores() // processes)),
+        partial(RapidReader, threads=max(1, usable_cores() // processes), cache=cache),
         {
-            **({"hangul": _hangul_reader()} if "ko" in languages else {}),
             "version": installed("rapidocr"),
-            "models": ", ".join(MODELS.values()),
+            **({"hangul": _hangul_reader(cache)} if "ko" in languages else {}),
+            "models": ", ".join(_with_sha256(name, cache) for name in MODELS[model]),
             "lines": LINES,
             "runtime": f"{runtime} {installed(runtime)}",
             "text_score": f"{TEXT_SCORE:g}",
@@ -80,28 +91,47 @@ def rapid_ocr(
     )
 
 
-def _hangul_reader() -> str:
-    """tesseract, its version and its data, as the options say it. Raises ConfigError without it."""
+def _hangul_reader(cache: Path) -> str:
+    """Who reads Hangul, as the options say it. Raises ConfigError where nobody does."""
+    if sha256 := sha256_of(path_of(cache, KOREAN)):
+        return f"{KOREAN} {sha256}"
+    if there := _tesseract():
+        return there
+    raise ConfigError(
+        f"--language ko needs a reader of Hangul: {command_for(KOREAN)}\n"
+        "  or tesseract: apt-get install tesseract-ocr tesseract-ocr-kor\n"
+        "  or send Korean to the service: --engine upstage"
+    )
+
+
+def _tesseract() -> str:
+    """Its version and data as the options say them, "" without it or without its Korean."""
     from ocrlabel.engines.tesseract import look_at  # noqa: PLC0415 -- starts a program
 
     with contextlib.suppress(ConfigError):
         _, version, data = look_at()
         if {"kor", "eng"} <= set(data):
             return f"tesseract {version} kor+eng"
-    raise ConfigError(
-        "--language ko needs tesseract with Korean: apt-get install tesseract-ocr"
-        " tesseract-ocr-kor\n  or send Korean to the service: --engine upstage"
-    )
+    return ""
+
+
+def _with_sha256(name: str, cache: Path) -> str:
+    """A model as the options say it: with its SHA-256, unless it is in the wheel."""
+    if name in MODELS["small"]:
+        return name
+    if sha256 := sha256_of(path_of(cache, name)):
+        return f"{name} {sha256}"
+    raise ConfigError(f"--model tiny needs {name}: {command_for(name)}")
 
 
 def installed(package: str, wanted: str = "") -> str:
     """Its version. Raises ConfigError where it is missing, or not the one that a plan names."""
     there = metadata.version(package) if find_spec(package) else ""
-    if wanted and there != wanted:
-        raise ConfigError(
-            f"this run was begun with {package} {wanted}, and here is {there or 'none'}:"
-            f" pip install '{package}=={wanted}'\n"
-            "  or read it all again, which costs nothing: --fresh, or another --output"
+    if wanted:
+        _refuse_other(
+            f"{package} {wanted}",
+            there and f"{package} {there}",
+            f"pip install '{package}=={wanted}'",
         )
     if not there:
         raise ConfigError(
@@ -110,30 +140,52 @@ def installed(package: str, wanted: str = "") -> str:
     return there
 
 
+def _refuse_other(planned: str, here: str, remedy: str) -> None:
+    """Raises ConfigError where a machine that joins a run has another than its plan says."""
+    if here != planned:
+        raise ConfigError(
+            f"this run was begun with {planned}, and here is {here or 'none'}: {remedy}\n"
+            "  or read it all again, which costs nothing: --fresh, or another --output"
+        )
+
+
 class RapidReader:
     """One page in, words out; polygons in px of the page, whatever size rapidocr looked at.
 
-    options: of the engine. threads: of the runtime and of OpenCV, each. Raises ConfigError where
-    the runtime that the options name is not there.
+    options: of the engine. threads: of the runtime and of OpenCV, each. cache: as of the engine.
+    Raises ConfigError where the runtime or a model that the options name is not there.
     """
 
-    def __init__(self, options: Mapping[str, str], threads: int) -> None:
+    def __init__(self, options: Mapping[str, str], threads: int, cache: Path = NO_CACHE) -> None:
         runtime, _, version = options["runtime"].partition(" ")
         installed(runtime, version)
         # the extra is imported in the child only
         import cv2  # noqa: PLC0415
 
         from ocrlabel.engines.korean_lines import KoreanLines  # noqa: PLC0415
-        from ocrlabel.engines.rapidocr_words import WordReader  # noqa: PLC0415
+        from ocrlabel.engines.model_sessions import load  # noqa: PLC0415
+        from ocrlabel.engines.rapidocr_words import (  # noqa: PLC0415
+            HangulReader,
+            KoreanRecogniser,
+            Tesseract,
+            WordReader,
+        )
 
         cv2.setNumThreads(threads)
-        folder = _model_folder()
-        models = {part: folder / f"{name}.onnx" for part, name in MODELS.items()}
+        of_part = dict(zip(PARTS, options["models"].split(", "), strict=True))
+        models = {part: _file_of(model, cache) for part, model in of_part.items()}
         hangul = options.get("hangul", "")
-        korean = KoreanLines("tesseract", hangul.split()[-1]) if hangul else None
-        self._read = WordReader(models, runtime, threads, korean)
-        self.about = f"rapidocr {metadata.version('rapidocr')} {MODELS['Rec'].partition('_')[0]}"
-        self.about += f"{HANGUL_BY}{hangul}" if hangul else ""
+        by: HangulReader | None = None
+        if hangul.startswith(KOREAN):
+            by = KoreanRecogniser(load(runtime, _file_of(hangul, cache), threads))
+        elif hangul:
+            _refuse_other(hangul, _tesseract(), "install that one")
+            by = Tesseract(KoreanLines("tesseract", hangul.split()[-1]))
+        self._read = WordReader(models, runtime, threads, by)
+        recogniser = of_part["Rec"].split()[0].replace("_rec_", " ").removesuffix(" small")
+        shown = re.sub("([0-9a-f]{12})[0-9a-f]{52}", r"\1", hangul)
+        also = f"{HANGUL_BY}{shown}" if hangul else ""
+        self.about = f"rapidocr {metadata.version('rapidocr')} {recogniser}{also}"
 
     def __call__(self, page: Image) -> Sequence[Word]:
         """Words line by line from the top; closes the page once its pixels are copied."""
@@ -143,16 +195,21 @@ class RapidReader:
         return tuple(_words(self._read(_blue_green_red(page)), width_px, height_px))
 
 
-def _model_folder() -> Path:
+def _file_of(model: str, cache: Path) -> Path:
+    """The file of a model as the options say it. Raises ConfigError where it is not there."""
+    name, _, sha256 = model.partition(" ")
+    if sha256:
+        there = sha256_of(path_of(cache, name))
+        _refuse_other(model, f"{name} {there}" if there else "", command_for(name))
+        return path_of(cache, name)
     found = find_spec("rapidocr")
-    folder = Path(found.origin).parent / "models" if found and found.origin else Path()
-    missing = [name for name in MODELS.values() if not (folder / f"{name}.onnx").is_file()]
-    if missing:
+    path = path_of(Path(found.origin).parent / "models" if found and found.origin else cache, name)
+    if not path.is_file():
         raise ConfigError(
-            f"rapidocr {metadata.version('rapidocr')} comes without {', '.join(missing)}: "
+            f"rapidocr {metadata.version('rapidocr')} comes without {name}: "
             "pip install --force-reinstall 'rapidocr>=3.10,<4'"
         )
-    return folder
+    return path
 
 
 def _blue_green_red(page: Image) -> Any:

@@ -20,7 +20,7 @@ Its word boxes have faults (`cal_rec_boxes/main.py`), mended here:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -73,6 +73,8 @@ class Line:
 
 Reading = tuple[Line, Sequence[ReadWord], float]
 """A line, its words, and how sure they are on average."""
+HangulReader = Callable[[Sequence[Reading]], list[Sequence[ReadWord]]]
+"""Lines as the recogniser without Hangul read them -> each one's words, () where those stand."""
 
 
 class WordReader:
@@ -83,10 +85,10 @@ class WordReader:
         models: Mapping[str, Path],
         runtime: str,
         threads: int,
-        korean: KoreanLines | None = None,
+        hangul: HangulReader | None = None,
     ) -> None:
-        """models: the files of Det, Cls and Rec. korean: who reads lines with Hangul."""
-        self._korean = korean
+        """models: the files of Det, Cls and Rec. hangul: who reads lines with Hangul."""
+        self._hangul = hangul
         self._lines = LineFinder(load(runtime, models["Det"], threads))
         self._turned = TurnClassifier(load(runtime, models["Cls"], threads))
         self._read = LineRecogniser(load(runtime, models["Rec"], threads))
@@ -96,19 +98,19 @@ class WordReader:
         found = [(line, *self._read(line)) for line in self._lines(page)]
         doubtful = [n for n, (_, _, confidence) in enumerate(found) if confidence < _SURE]
         chances = [self._turned(found[n][0].pixels) for n in doubtful]
-        if self._korean is None:
+        if self._hangul is None:
             for number, chance in zip(doubtful, chances, strict=True):
                 if chance > _TURNED_ABOVE:
                     found[number] = self._read_turned(found[number][0])
         else:
             # The classifier knows too little of Hangul: where it has most lines of a page lie
-            # upside down, they do if tesseract sees more Hangul so.
-            answered = self._with_hangul(found, self._korean)
+            # upside down, they do if the reader of Hangul sees more of it so.
+            answered = self._with_hangul(found, self._hangul)
             if sum(chances) > _MOST * len(found):
                 other = list(found)
                 for number in doubtful:
                     other[number] = self._read_turned(found[number][0])
-                answered = max(answered, self._with_hangul(other, self._korean), key=_hangul_seen)
+                answered = max(answered, self._with_hangul(other, self._hangul), key=_hangul_seen)
             found = answered
         yield from (words for _, words, _ in found if words)
 
@@ -117,16 +119,15 @@ class WordReader:
         return (line, *self._read(line))
 
     @staticmethod
-    def _with_hangul(found: Sequence[Reading], korean: KoreanLines) -> list[Reading]:
-        """The same, with what tesseract reads where it sees Hangul."""
+    def _with_hangul(found: Sequence[Reading], hangul: HangulReader) -> list[Reading]:
+        """The same, with what the reader of Hangul says where it sees some."""
         answered = list(found)
         # what a recogniser without Hangul makes of Hangul: Chinese, a doubt, or nothing
         asked = [n for n, (_, words, _) in enumerate(found) if not _surely_latin(words)]
-        answers = korean([found[n][0].pixels for n in asked])
-        for number, pieces in zip(asked, answers, strict=True):
+        for number, words in zip(asked, hangul([found[n] for n in asked]), strict=True):
             line, _, confidence = found[number]
-            if _surely_korean(pieces, confidence):
-                answered[number] = line, _on_the_page(line, pieces), confidence
+            if words:
+                answered[number] = line, words, confidence
         return answered
 
 
@@ -221,6 +222,36 @@ class LineRecogniser:
         return width
 
 
+class KoreanRecogniser:
+    """Hangul by a recogniser of the same kind: the surer of the two is right."""
+
+    def __init__(self, session: Session) -> None:
+        self._read = LineRecogniser(session)
+
+    def __call__(self, found: Sequence[Reading]) -> list[Sequence[ReadWord]]:
+        """Words with Hangul among them, where they are as sure as the others."""
+        read = [self._read(line)[0] for line, _, _ in found]
+        return [
+            words if 0 < _sure_of_hangul(words) >= confidence else ()
+            for words, (_, _, confidence) in zip(read, found, strict=True)
+        ]
+
+
+class Tesseract:
+    """Hangul by tesseract, whose confidence is of another kind."""
+
+    def __init__(self, lines: KoreanLines) -> None:
+        self._read = lines
+
+    def __call__(self, found: Sequence[Reading]) -> list[Sequence[ReadWord]]:
+        """Words with Hangul, where it is clear, or what the other reader made of it is not."""
+        read = self._read([line.pixels for line, _, _ in found])
+        return [
+            _on_the_page(line, pieces) if _surely_korean(pieces, confidence) else ()
+            for pieces, (line, _, confidence) in zip(read, found, strict=True)
+        ]
+
+
 def polygons_of(line: Line, boxes: list[list[list[float]]]) -> list[list[list[float]]]:
     """Boxes in px of the line, level and at the size that it has on the page -> on the page."""
     corners = np.roll(line.corners, 2, axis=0) if line.turned else line.corners
@@ -257,9 +288,14 @@ def _surely_latin(words: Sequence[ReadWord]) -> bool:
 
 
 def _surely_korean(pieces: Sequence[Piece], confidence: float) -> bool:
-    """There is Hangul, and it is clear, or what the other reader made of it is not."""
-    sure = [sure for text, sure, _ in pieces if any(map(is_hangul, text))]
-    return bool(sure) and (sum(sure) / len(sure) >= _HANGUL or confidence < _SURE)
+    sure = _sure_of_hangul(pieces)
+    return sure > 0 and (sure >= _HANGUL or confidence < _SURE)
+
+
+def _sure_of_hangul(words: Sequence[tuple[str, float, Any]]) -> float:
+    """The mean confidence of the words with Hangul, 0 without any."""
+    sure = [sure for text, sure, _ in words if any(map(is_hangul, text))]
+    return sum(sure) / len(sure) if sure else 0.0
 
 
 def stepped(width_px: int) -> int:

@@ -11,8 +11,9 @@ from ocrlabel.pipeline.state.codec import Codec, Damaged
 from ocrlabel.wording import counted
 
 PLAN_FORMAT = 1
-OF_THE_PLAN: Mapping[str, frozenset[str]] = {"rapidocr": frozenset({"runtime"})}
-"""Options of an engine in which machines may differ: who joins works as the plan says."""
+OF_THE_PLAN: Mapping[str, frozenset[str]] = {"rapidocr": frozenset({"runtime", "hangul"})}
+"""Options of an engine in which machines may differ where both have one: who joins works as the
+plan says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +117,13 @@ def differences(there: Plan, here: Plan) -> list[str]:
         lines += [
             f"{there.engine} option {name}: there {there.options.get(name, 'unset')},"
             f" here {here.options.get(name, 'unset')}"
-            for name in sorted(
-                {*there.options, *here.options} - OF_THE_PLAN.get(here.engine, set())
-            )
+            for name in sorted({*there.options, *here.options})
             if there.options.get(name) != here.options.get(name)
+            and not (
+                name in OF_THE_PLAN.get(here.engine, ())
+                and name in there.options
+                and name in here.options
+            )
         ]
     return lines
 

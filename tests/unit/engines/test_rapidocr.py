@@ -168,8 +168,9 @@ def test_a_run_that_the_engine_before_this_one_began_is_another_run():
     before = {name: options[name] for name in options if name not in {"lines", "runtime"}}
     there = Plan("old", "d", "s", "ab" * 32, 5, "rapidocr", before)
     here = replace(there, options=options)
-    (line,) = differences(there, here)
-    assert line.startswith("rapidocr option lines: there unset, here one by one")
+    lines, runtime = differences(there, here)
+    assert lines.startswith("rapidocr option lines: there unset, here one by one")
+    assert runtime.startswith("rapidocr option runtime: there unset, here ")
 
 
 def test_it_reads_without_a_network():
