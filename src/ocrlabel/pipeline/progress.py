@@ -75,7 +75,7 @@ async def read_progress(
             if saw is not None:
                 for key, attempts in journal.tried.items():
                     saw(key, attempts)
-            outcomes = [journal.with_all_attempts(one) for one in journal.outcomes.values()]
+            outcomes = [*journal.settled().values()]
             tally = add_tallies(tally, tally_of(outcomes))
             wanted = set(selection.within(plan.batch_range(batch)))
             of_selection = tally_of(one for one in outcomes if one.ordinal in wanted)

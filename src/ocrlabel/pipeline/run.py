@@ -503,9 +503,9 @@ async def _write_checkpoint(
             "  somebody deleted parts of it: bring them back; without them, another --output with"
             " --reuse-from and the labels table of this run pays only for what is not in it"
         )
-    wanted = set(ordinals)
+    wanted, settled = set(ordinals), journal.settled()
     rows = [
-        Settled(ref, journal.with_all_attempts(journal.outcomes[ref.ordinal]))
+        Settled(ref, settled[ref.ordinal])
         for ref in await refs(whole.start, whole.stop)
         if ref.ordinal in wanted
     ]

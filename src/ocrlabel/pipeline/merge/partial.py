@@ -175,12 +175,8 @@ async def _rows_so_far(run: Run, dataset: RunInput) -> AsyncIterator[Sequence[Se
         if (batch, 0) in metas:
             yield await Checkpoints(run.round()).read(batch)
             continue
-        journal = await read_journal(run.round(), batch)
-        if journal.outcomes:
+        settled = (await read_journal(run.round(), batch)).settled()
+        if settled:
             whole = run.plan.batch_range(batch)
             refs = await asyncio.to_thread(dataset.refs, whole.start, whole.stop)
-            yield [
-                Settled(ref, journal.with_all_attempts(journal.outcomes[ref.ordinal]))
-                for ref in refs
-                if ref.ordinal in journal.outcomes
-            ]
+            yield [Settled(ref, settled[ref.ordinal]) for ref in refs if ref.ordinal in settled]

@@ -370,11 +370,25 @@ class BatchJournal:
     def _add_attempts(self, key: str, attempts: Iterable[Attempt]) -> None:
         self.tried[key] = merge_attempts(self.tried.get(key, ()), attempts)
 
-    def with_all_attempts(self, outcome: Outcome) -> Outcome:
-        """The outcome with every attempt known for its key; a copy carries none of its own."""
-        if outcome.copied or not outcome.key:
-            return outcome
-        return replace(outcome, attempts=self.tried.get(outcome.key, outcome.attempts))
+    def settled(self) -> dict[int, Outcome]:
+        """The outcome of every row, and in one row of each image every attempt for it.
+
+        Two rows of one image may both have been asked for, by workers that did not see each other:
+        the better one carries what was asked and billed, the other is a copy.
+        """
+        asked: dict[str, Outcome] = {}
+        for ordinal in sorted(self.outcomes):
+            one = self.outcomes[ordinal]
+            if one.key and not one.copied:
+                asked[one.key] = better(asked.get(one.key, one), one)
+        return {
+            ordinal: one
+            if one.copied or not one.key
+            else replace(one, attempts=self.tried[one.key])
+            if asked[one.key].ordinal == ordinal
+            else replace(one, attempts=(), copied=True)
+            for ordinal, one in self.outcomes.items()
+        }
 
 
 async def read_journal(round_: Round, batch: int) -> BatchJournal:

@@ -20,6 +20,7 @@ from ocrlabel.labels import (
     Page,
     Word,
 )
+from ocrlabel.pipeline.budget.account import of_outcomes
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.state.journal import (
@@ -342,17 +343,23 @@ def test_a_view_says_the_same_in_whatever_order_records_come(shift):
     assert view.tried["k"][0].result is AttemptResult.UNAVAILABLE
 
 
-def test_an_outcome_gets_every_attempt_for_its_key_and_a_copy_none():
+def test_one_row_of_an_image_carries_every_attempt_for_it_and_copies_none():
     view = BatchJournal()
     view.add(RECORDS)
-    assert set(view.outcomes) == {0, 1, 2}
-    assert view.with_all_attempts(RECORDS[5]).attempts == view.tried["k"]
-    for as_it_was in (
-        outcome(0, copied=True),
-        outcome(2, ended(1), key=""),
-        outcome(3, ended(1), key="never seen"),
-    ):
-        assert view.with_all_attempts(as_it_was) == as_it_was
+    assert view.settled() == {
+        0: replace(RECORDS[5], attempts=(), copied=True),
+        1: replace(RECORDS[3], attempts=view.tried["k"]),
+        2: RECORDS[6],
+    }
+
+
+def test_two_rows_of_an_image_that_were_both_asked_for_are_counted_once_each():
+    view = BatchJournal()
+    first = replace(label(0, attempt(1)), billed_pages=1)
+    view.add([first, replace(label(1, attempt(2, worker="w2")), billed_pages=1)])
+    account = of_outcomes(view.settled().values())
+    assert (account.sent, account.billed_pages, account.stored_pages) == (2, 2, 1)
+    assert account.wasted_pages == {"answered_again": 1}
 
 
 def written_by(told):
