@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+from ocrlabel.fake.server import running
+from ocrlabel.fake.settings import FakeSettings, Latency
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+AWS = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
 KOREAN = (ROOT / "README.ko.md").read_text(encoding="utf-8")
 
 
@@ -53,6 +57,29 @@ def test_every_command_of_the_readme_works_in_the_order_in_which_it_stands(here)
         assert ran.returncode == 0, (command, ran.stderr)
     assert (here / "labels_report.html").is_file()
     assert (here / "paddle").is_dir()
+
+
+def test_the_rehearsals_of_readme_and_docs_work_as_they_stand(here, moto_url, monkeypatch):
+    """Against servers that are there already: on the ports of the pages others may listen."""
+    shown = dict(
+        re.findall(r"^```sh (rehearsal|bucket)\n(.*?)^```", README + AWS, re.DOTALL | re.MULTILINE)
+    )
+    assert shown.keys() == {"rehearsal", "bucket"}
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # typed in the clone, where runners/ lies
+    with running(FakeSettings(latency=Latency(0.01, 0.01))) as service:
+        for block in shown.values():
+            typed = block.replace("http://127.0.0.1:8080/v1", service.base_url)
+            typed = typed.replace("http://127.0.0.1:5000", moto_url)
+            ran = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", typed],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert ran.returncode == 0, ran.stderr
+    assert len(service.entries) == 6
+    assert (here / "rehearsed.parquet").is_file()
+    assert (here / "first").is_dir()
 
 
 def test_the_python_of_the_readme_works(here):
