@@ -189,13 +189,13 @@ def import_(
     return merge
 
 
-def tell_import(merge: Merge, *, folder: Path, exported: Path | None, output: str) -> None:
+def tell_import(merge: Merge, *, folder: str, exported: str | None, output: str) -> None:
     """How many pages were corrected, and what was left out."""
     from ocrlabel.export.output_folder import export_root
 
     for line in _what_came(merge, output):
         typer.echo(line)
-    if merge.words["made do-not-care"] and export_root(exported or folder) is None:
+    if merge.words["made do-not-care"] and export_root(Path(exported or folder)) is None:
         typer.echo("careful: if the tool was sent them as do-not-care, name its export: --exported")
 
 
