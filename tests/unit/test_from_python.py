@@ -208,18 +208,25 @@ def test_a_bucket_is_read_by_the_address_that_the_run_gives(monkeypatch, tmp_pat
             next(ocrlabel.read_labels("s3://papers/gone"))
 
 
-def test_the_calls_are_typed(tmp_path):
+RIGHT, WRONG = "", "error"
+TYPED = {
+    'done = ocrlabel.evaluate("a.parquet", "t.parquet", level="word")': RIGHT,
+    "reveal_type(done.levels[0].counts.pages)": '"int"',
+    'ocrlabel.export_labels("a.parquet", "out/", format="coco", images="in/")': RIGHT,
+    'ocrlabel.export_labels("a.parquet", "out/", format="pdf")': WRONG,
+    'ocrlabel.filter_labels("a.parquet", min_confidense=0.5)': "min_confidense",
+    "reveal_type(ocrlabel.__version__)": '"str"',
+    'ocrlabel.label("a/", max_cost=5.0, engine="rapidocr", retry_failed="all")': RIGHT,
+    'ocrlabel.label("a/", max_costs=5.0)': "max_costs",
+    'ocrlabel.label("a/", engine="rapidcor")': WRONG,
+    'ocrlabel.label("a/", limit="ten")': WRONG,
+}
+"""What mypy says of a line: nothing, or something with this in it."""
+
+
+def test_the_calls_and_the_options_of_a_run_are_typed(tmp_path):
     script = tmp_path / "calls.py"
-    script.write_text(
-        "import ocrlabel\n"
-        'done = ocrlabel.evaluate("a.parquet", "t.parquet", level="word")\n'
-        "reveal_type(done.levels[0].counts.pages)\n"
-        'ocrlabel.export_labels("a.parquet", "out/", format="coco", images="in/")\n'
-        'ocrlabel.export_labels("a.parquet", "out/", format="pdf")\n'
-        'ocrlabel.filter_labels("a.parquet", min_confidense=0.5)\n'
-        "reveal_type(ocrlabel.__version__)\n",
-        encoding="utf-8",
-    )
+    script.write_text("import ocrlabel\n" + "\n".join(TYPED), encoding="utf-8")
     said = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", script.name],
         cwd=tmp_path,
@@ -228,7 +235,7 @@ def test_the_calls_are_typed(tmp_path):
         text=True,
         check=False,
     ).stdout
-    wrong = [line.split(":")[1] for line in said.splitlines() if "error:" in line]
-    assert wrong == ["5", "6"], said
-    assert 'Revealed type is "int"' in said
-    assert 'Revealed type is "str"' in said
+    for number, (line, what) in enumerate(TYPED.items(), 2):
+        told = [one for one in said.splitlines() if one.startswith(f"calls.py:{number}:")]
+        assert bool(told) == bool(what), (line, said)
+        assert what in "".join(told), (line, said)

@@ -279,30 +279,6 @@ def test_a_typo_of_a_keyword_is_refused_with_what_was_meant():
         Options.of({}, max_costs=5)
 
 
-def test_a_typo_of_a_keyword_fails_in_mypy(tmp_path):
-    script = tmp_path / "labels.py"
-    script.write_text(
-        "import ocrlabel\n"
-        'ocrlabel.label("a/", max_cost=5.0, engine="rapidocr", retry_failed="all", sample=20)\n'
-        'ocrlabel.label("a/", max_costs=5.0)\n'
-        'ocrlabel.label("a/", engine="rapidcor")\n'
-        'ocrlabel.label("a/", limit="ten")\n',
-        encoding="utf-8",
-    )
-    said = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", script.name],
-        cwd=tmp_path,
-        env={"MYPYPATH": str(ROOT / "src"), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    wrong = [line.partition(": error: ")[::2] for line in said.splitlines() if "error:" in line]
-    assert [at for at, _ in wrong] == [f"labels.py:{line}" for line in (3, 4, 5)], said
-    for word, (_, why) in zip(("max_costs", "engine", "limit"), wrong, strict=True):
-        assert word in why or "Argument" in why
-
-
 @pytest.mark.parametrize("name", render.files())
 def test_what_is_written_from_the_options_is_as_they_are(name):
     written = (ROOT / name).read_text(encoding="utf-8")
