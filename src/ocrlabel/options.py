@@ -42,8 +42,6 @@ DOCUMENTED_REQUESTS_PER_S: Final = 3.0
 DATASET: Final = "baseline_train"  # the guide's
 
 LANGUAGES: Final = ("en", "zh", "ko")
-UPSTAGE_MODEL: Final = "ocr"
-RAPIDOCR_MODELS: Final = ("small", "tiny")
 EngineName = Literal["auto", "upstage", "rapidocr", "tesseract", "scripted"]
 LogStyle = Literal["auto", "bar", "lines", "json", "quiet"]
 JobEngine = Literal["upstage", "rapidocr", "tesseract"]
@@ -415,10 +413,10 @@ class Options:
     model: Annotated[
         str,
         Option(
-            "The Upstage model: ocr, or a dated snapshot such as ocr-250904. Of rapidocr: small, or"
-            " tiny, which is quicker and reads less (`ocrlabel models get tiny`)."
+            "The Upstage model: ocr, or a dated snapshot such as ocr-250904; or rapidocr's `tiny`,"
+            " which is quicker and reads less (`ocrlabel models get tiny`)."
         ),
-    ] = UPSTAGE_MODEL
+    ] = "ocr"
     report: Annotated[bool, Option("Write the HTML report at the end.", OUT)] = True
     log: Annotated[
         LogStyle,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from ocrlabel.cli import clocks
 from ocrlabel.cli.settings import everywhere, from_environment, open_store
-
-if TYPE_CHECKING:
-    from ocrlabel.engines.models import Model
+from ocrlabel.engines import models
 
 app = typer.Typer(
     name="models",
@@ -30,13 +28,15 @@ def list_() -> None:
 
         ocrlabel models list
     """
-    from ocrlabel.engines.models import TO_GET, cache_folder, listed, path_of, sha256_of
-
-    known, folder = listed(), cache_folder(from_environment().variables)
-    for what, names in TO_GET.items():
+    known, folder = models.listed(), _folder()
+    for what, names in models.TO_GET.items():
         for name in names:
-            path, there, get_it = path_of(folder, name), known[name], f"ocrlabel models get {what}"
-            found = sha256_of(path)
+            path, there, get_it = (
+                models.path_of(folder, name),
+                known[name],
+                f"ocrlabel models get {what}",
+            )
+            found = models.sha256_of(path)
             state = str(path) if found else f"not here: {get_it} (from {there.url})"
             if found not in {"", there.sha256}:
                 state += f" is not as listed: {get_it}"
@@ -57,35 +57,31 @@ def get(
 
         ocrlabel models get korean
     """
-    from ocrlabel.engines.models import TO_GET, cache_folder, listed, path_of, sha256_of
+    known = models.listed()
+    for name in models.TO_GET[what]:
+        path = models.path_of(_folder(), name)
+        if models.sha256_of(path) != known[name].sha256:
+            _keep(path, _fetched(known[name]))
+        print(path)
 
-    known, folder = listed(), cache_folder(from_environment().variables)
-    for model in map(known.__getitem__, TO_GET[what]):
-        if sha256_of(path_of(folder, model.name)) != model.sha256:
-            _keep(folder, model.name, _fetched(model))
-        print(path_of(folder, model.name))
 
-
-def _fetched(model: Model) -> bytes:
+def _fetched(model: models.Model) -> bytes:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+    from rich.progress import Progress
 
-    from ocrlabel.engines.models import fetch
-
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(model.name, total=None)
 
         def tell(done: int, size: int | None) -> None:
             bar.update(task, completed=done, total=size)
 
-        return fetch(model, clocks.boot_s, tell)
+        return models.fetch(model, clocks.boot_s, tell)
 
 
 @app.command()
 @everywhere
 def add(
-    file: Annotated[Path, typer.Argument(help="A model that was fetched elsewhere.")],
+    file: Annotated[Path, typer.Argument(help="Fetched elsewhere.", exists=True, dir_okay=False)],
 ) -> None:
     """Keep a model of a machine without a network: its SHA-256 says which one it is.
 
@@ -93,16 +89,14 @@ def add(
 
         ocrlabel models add korean_PP-OCRv5_rec_mobile.onnx
     """
-    from ocrlabel.engines.models import cache_folder, path_of, recognised
-
-    model, folder = recognised(file), cache_folder(from_environment().variables)
-    _keep(folder, model.name, file.read_bytes())
-    print(path_of(folder, model.name))
+    path = models.path_of(_folder(), models.recognised(file).name)
+    _keep(path, file.read_bytes())
+    print(path)
 
 
-def _keep(folder: Path, name: str, data: bytes) -> None:
-    """Whole or not at all. Raises ConfigError where it cannot be written."""
-    from ocrlabel.engines.models import path_of
+def _folder() -> Path:
+    return models.cache_folder(from_environment().variables)
 
-    store = open_store(str(folder), from_environment())
-    asyncio.run(store.put(path_of(folder, name).name, data))
+
+def _keep(path: Path, data: bytes) -> None:
+    asyncio.run(open_store(str(path.parent), from_environment()).put(path.name, data))

@@ -19,13 +19,7 @@ from ocrlabel.cli import clocks
 from ocrlabel.cli.settings import Keys, open_store
 from ocrlabel.engine import Engine
 from ocrlabel.errors import ConfigError, Interrupted
-from ocrlabel.options import (
-    DOCUMENTED_REQUESTS_PER_S,
-    RAPIDOCR_MODELS,
-    UPSTAGE_MODEL,
-    EngineName,
-    Options,
-)
+from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, EngineName, Options
 from ocrlabel.pipeline.events import Event, Started
 from ocrlabel.pipeline.merge.merge import Change, merge_again
 from ocrlabel.pipeline.merge.partial import write_partial
@@ -175,15 +169,11 @@ def choose_engine(options: Options, keys: Keys) -> Chosen:
         why = "a key is in the environment" if name == "upstage" else "no UPSTAGE_API_KEY is set"
     if options.engine_option and name in get_args(EngineName):
         raise ConfigError(f"--engine-option is for engines of other packages; {name} takes none")
-    if options.language and name != "rapidocr":
+    given = "--language" if options.language else "--model tiny" * (options.model == "tiny")
+    if given and name != "rapidocr":
         raise ConfigError(
-            f"--language is for --engine rapidocr, and the engine is {name} ({why}):"
-            " name that one, or leave --language out"
-        )
-    if options.model in RAPIDOCR_MODELS and name != "rapidocr":
-        raise ConfigError(
-            f"--model {options.model} is rapidocr's, and the engine is {name} ({why}):"
-            " --engine rapidocr, or leave --model out"
+            f"{given} is for --engine rapidocr, and the engine is {name} ({why}):"
+            f" name that one, or leave {given} out"
         )
     match name:
         case "upstage":
@@ -194,7 +184,7 @@ def choose_engine(options: Options, keys: Keys) -> Chosen:
             from ocrlabel.engines.rapidocr import rapid_ocr
 
             engine: Engine = rapid_ocr(
-                model="small" if options.model == UPSTAGE_MODEL else options.model,
+                model="small" if options.model == "ocr" else options.model,
                 languages=options.language,
                 cache=cache_folder(keys.variables),
                 parallel=options.processes,

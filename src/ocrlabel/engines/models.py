@@ -7,7 +7,7 @@ checks nothing that it has fetched, and leaves half a file. No run fetches anyth
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,8 +24,6 @@ TO_GET: Mapping[str, tuple[str, ...]] = {
 
 NO_CACHE = Path("/nonexistent")
 
-_ADD = "ocrlabel models add FILE"
-_MOST_BYTES = 200_000_000
 _LEAST_BYTES_PER_S = 10_000
 
 
@@ -60,6 +58,12 @@ def sha256_of(path: Path) -> str:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def in_cache(folder: Path, name: str) -> str:
+    """The model's name and its SHA-256, "" where it is not there."""
+    sha256 = sha256_of(path_of(folder, name))
+    return sha256 and f"{name} {sha256}"
+
+
 def command_for(name: str) -> str:
     """What brings a model into the cache."""
     return next(f"ocrlabel models get {what}" for what, names in TO_GET.items() if name in names)
@@ -73,22 +77,18 @@ def listed() -> dict[str, Model]:
     import yaml  # noqa: PLC0415 -- of rapidocr
 
     text = Path(found.origin).with_name("default_models.yaml").read_text(encoding="utf-8")
-    models = (
-        Model(Path(one["model_dir"]).stem, one["model_dir"], one["SHA256"])
-        for one in _leaves(yaml.safe_load(text)["onnxruntime"])
-    )
-    known = {model.name: model for model in models}
+    families = yaml.safe_load(text)["onnxruntime"].values()
+    entries = [one for parts in families for part in parts.values() for one in part.values()]
+    known = {
+        (name := Path(one["model_dir"]).stem): Model(name, one["model_dir"], one["SHA256"])
+        for one in entries
+        if isinstance(one, dict)  # and no alias
+    }
     if missing := [name for names in TO_GET.values() for name in names if name not in known]:
         raise ConfigError(
             f"this rapidocr does not list {', '.join(missing)}: pip install 'rapidocr>=3.10,<4'"
         )
     return known
-
-
-def _leaves(tree: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
-    for below in tree.values():
-        if isinstance(below, dict):
-            yield from [below] if {"model_dir", "SHA256"} <= below.keys() else _leaves(below)
 
 
 def fetch(
@@ -109,55 +109,39 @@ def fetch(
 
     began_s, data, host = clock(), bytearray(), httpx2.URL(model.url).host
     try:
-        with httpx2.stream(
-            "GET",
-            model.url,
-            headers={"Accept-Encoding": "identity"},
-            follow_redirects=True,
-            timeout=patience_s,
-            trust_env=not is_loopback(model.url),
-        ) as answer:
-            answer.raise_for_status()
-            size = answer.headers.get("Content-Length", "")
-            for chunk in answer.iter_raw():
+        how: dict[str, Any] = {"timeout": patience_s, "trust_env": not is_loopback(model.url)}
+        with httpx2.stream("GET", model.url, follow_redirects=True, **how) as answer:
+            if answer.status_code != httpx2.codes.OK:
+                raise _failed(model, f"{host} answers {answer.status_code}")
+            size = int(answer.headers.get("Content-Length", 0)) or None
+            for chunk in answer.iter_bytes():
                 data += chunk
-                tell(len(data), int(size) if size.isdigit() else None)
+                tell(len(data), size)
                 spent_s = clock() - began_s
                 if spent_s > patience_s and len(data) < _LEAST_BYTES_PER_S * spent_s:
                     raise _failed(model, f"{host} is too slow: {len(data):,} B in {spent_s:.0f} s")
-                if len(data) > _MOST_BYTES:
-                    raise _failed(model, f"{host} sends more than {_MOST_BYTES:,} B")
-    except httpx2.HTTPStatusError as error:
-        raise _failed(model, f"{host} answers {error.response.status_code}") from error
     except httpx2.TimeoutException as error:
-        raise _failed(
-            model, f"nothing came from {host} for {patience_s:g} s, after {len(data):,} B"
-        ) from error
+        silent = f"nothing came from {host} for {patience_s:g} s, after {len(data):,} B"
+        raise _failed(model, silent) from error
     except (httpx2.HTTPError, OSError, ImportError, ValueError) as error:
         cut = f"the connection to {host} was cut after {len(data):,} B" if data else str(error)
         raise _failed(model, cut) from error
     seen = hashlib.sha256(data).hexdigest()
     if seen != model.sha256:
-        raise _failed(
-            model,
-            f"what {host} sent is another file (SHA-256 {seen[:12]}..., and not"
-            f" {model.sha256[:12]}...): a proxy or a login page may be in between",
-        )
+        raise _failed(model, f"{host} sent another file ({seen[:12]}...): perhaps a proxy's page")
     return bytes(data)
 
 
 def _failed(model: Model, why: str) -> ConfigError:
     return ConfigError(
         f"{model.name} was not fetched: {why}\n"
-        f"  try again; or fetch {model.url} elsewhere, and then: {_ADD}"
+        f"  try again; or fetch {model.url} elsewhere, and then: ocrlabel models add FILE"
     )
 
 
 def recognised(path: Path) -> Model:
     """Which model of those that can be got a file is, by its SHA-256. Raises ConfigError."""
     sha256 = sha256_of(path)
-    if not sha256:
-        raise ConfigError(f"{path}: there is no such file")
     known = {model.sha256: model for model in listed().values()}.get(sha256)
     ours = [name for names in TO_GET.values() for name in names]
     if known is None or known.name not in ours:

@@ -22,7 +22,7 @@ from PIL.Image import Image
 
 from ocrlabel.engines.children import usable_cores
 from ocrlabel.engines.local import LocalEngine, parallel_or_cores
-from ocrlabel.engines.models import KOREAN, NO_CACHE, command_for, path_of, sha256_of
+from ocrlabel.engines.models import KOREAN, NO_CACHE, command_for, in_cache, path_of
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Word
 
@@ -32,12 +32,11 @@ KOREAN_NOTICE = (
 )
 HANGUL_BY = ", Hangul by "
 """In the version that the labels table tells, before the reader of lines with Hangul."""
-PARTS = ("Det", "Cls", "Rec")
 MODELS: Mapping[str, tuple[str, str, str]] = {
     "small": ("PP-OCRv6_det_small", "ch_ppocr_mobile_v2.0_cls_mobile", "PP-OCRv6_rec_small"),
     "tiny": ("PP-OCRv6_det_tiny", "ch_ppocr_mobile_v2.0_cls_mobile", "PP-OCRv6_rec_tiny"),
 }
-"""By what --model calls them. The small ones are in rapidocr's wheel."""
+"""Detector, classifier and recogniser, by what --model calls them; the wheel has the small ones."""
 RUNTIMES: Mapping[tuple[str, str], str] = {
     ("Linux", "x86_64"): "openvino",
     ("Darwin", "arm64"): "openvino",
@@ -93,9 +92,7 @@ def rapid_ocr(
 
 def _hangul_reader(cache: Path) -> str:
     """Who reads Hangul, as the options say it. Raises ConfigError where nobody does."""
-    if sha256 := sha256_of(path_of(cache, KOREAN)):
-        return f"{KOREAN} {sha256}"
-    if there := _tesseract():
+    if there := in_cache(cache, KOREAN) or _tesseract():
         return there
     raise ConfigError(
         f"--language ko needs a reader of Hangul: {command_for(KOREAN)}\n"
@@ -117,10 +114,8 @@ def _tesseract() -> str:
 
 def _with_sha256(name: str, cache: Path) -> str:
     """A model as the options say it: with its SHA-256, unless it is in the wheel."""
-    if name in MODELS["small"]:
-        return name
-    if sha256 := sha256_of(path_of(cache, name)):
-        return f"{name} {sha256}"
+    if there := name if name in MODELS["small"] else in_cache(cache, name):
+        return there
     raise ConfigError(f"--model tiny needs {name}: {command_for(name)}")
 
 
@@ -128,11 +123,8 @@ def installed(package: str, wanted: str = "") -> str:
     """Its version. Raises ConfigError where it is missing, or not the one that a plan names."""
     there = metadata.version(package) if find_spec(package) else ""
     if wanted:
-        _refuse_other(
-            f"{package} {wanted}",
-            there and f"{package} {there}",
-            f"pip install '{package}=={wanted}'",
-        )
+        here = there and f"{package} {there}"
+        _refuse_other(f"{package} {wanted}", here, f"pip install '{package}=={wanted}'")
     if not there:
         raise ConfigError(
             f"the engine rapidocr needs {package}: in the clone, pip install '.[local]'"
@@ -162,30 +154,29 @@ class RapidReader:
         # the extra is imported in the child only
         import cv2  # noqa: PLC0415
 
+        from ocrlabel.engines import rapidocr_words as words  # noqa: PLC0415
         from ocrlabel.engines.korean_lines import KoreanLines  # noqa: PLC0415
-        from ocrlabel.engines.model_sessions import load  # noqa: PLC0415
-        from ocrlabel.engines.rapidocr_words import (  # noqa: PLC0415
-            HangulReader,
-            KoreanRecogniser,
-            Tesseract,
-            WordReader,
-        )
+        from ocrlabel.engines.model_sessions import Session, load  # noqa: PLC0415
 
         cv2.setNumThreads(threads)
-        of_part = dict(zip(PARTS, options["models"].split(", "), strict=True))
-        models = {part: _file_of(model, cache) for part, model in of_part.items()}
+
+        def session_of(model: str) -> Session:
+            return load(runtime, _file_of(model, cache), threads)
+
+        models = options["models"].split(", ")
+        detector, classifier, recogniser = map(session_of, models)
         hangul = options.get("hangul", "")
-        by: HangulReader | None = None
+        by: words.HangulReader | None = None
         if hangul.startswith(KOREAN):
-            by = KoreanRecogniser(load(runtime, _file_of(hangul, cache), threads))
+            by = partial(words.by_recogniser, words.LineRecogniser(session_of(hangul)))
         elif hangul:
             _refuse_other(hangul, _tesseract(), "install that one")
-            by = Tesseract(KoreanLines("tesseract", hangul.split()[-1]))
-        self._read = WordReader(models, runtime, threads, by)
-        recogniser = of_part["Rec"].split()[0].replace("_rec_", " ").removesuffix(" small")
-        shown = re.sub("([0-9a-f]{12})[0-9a-f]{52}", r"\1", hangul)
-        also = f"{HANGUL_BY}{shown}" if hangul else ""
-        self.about = f"rapidocr {metadata.version('rapidocr')} {recogniser}{also}"
+            by = partial(words.by_tesseract, KoreanLines("tesseract", hangul.split()[-1]))
+        self._read = words.WordReader(detector, classifier, recogniser, by)
+        family = models[-1].split()[0].replace("_rec_", " ").removesuffix(" small")
+        self.about = f"rapidocr {metadata.version('rapidocr')} {family}"
+        if hangul:
+            self.about += HANGUL_BY + re.sub("([0-9a-f]{12})[0-9a-f]{52}", r"\1", hangul)
 
     def __call__(self, page: Image) -> Sequence[Word]:
         """Words line by line from the top; closes the page once its pixels are copied."""
@@ -199,8 +190,7 @@ def _file_of(model: str, cache: Path) -> Path:
     """The file of a model as the options say it. Raises ConfigError where it is not there."""
     name, _, sha256 = model.partition(" ")
     if sha256:
-        there = sha256_of(path_of(cache, name))
-        _refuse_other(model, f"{name} {there}" if there else "", command_for(name))
+        _refuse_other(model, in_cache(cache, name), command_for(name))
         return path_of(cache, name)
     found = find_spec("rapidocr")
     path = path_of(Path(found.origin).parent / "models" if found and found.origin else cache, name)

@@ -20,10 +20,9 @@ Its word boxes have faults (`cal_rec_boxes/main.py`), mended here:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -41,7 +40,7 @@ from rapidocr.utils.process_img import (
 )
 
 from ocrlabel.engines.korean_lines import KoreanLines, Piece, is_hangul
-from ocrlabel.engines.model_sessions import Session, load
+from ocrlabel.engines.model_sessions import Session
 
 ReadWord = tuple[str, float, list[list[float]]]
 
@@ -82,16 +81,15 @@ class WordReader:
 
     def __init__(
         self,
-        models: Mapping[str, Path],
-        runtime: str,
-        threads: int,
+        detector: Session,
+        classifier: Session,
+        recogniser: Session,
         hangul: HangulReader | None = None,
     ) -> None:
-        """models: the files of Det, Cls and Rec. hangul: who reads lines with Hangul."""
         self._hangul = hangul
-        self._lines = LineFinder(load(runtime, models["Det"], threads))
-        self._turned = TurnClassifier(load(runtime, models["Cls"], threads))
-        self._read = LineRecogniser(load(runtime, models["Rec"], threads))
+        self._lines = LineFinder(detector)
+        self._turned = TurnClassifier(classifier)
+        self._read = LineRecogniser(recogniser)
 
     def __call__(self, page: Any) -> Iterator[Sequence[ReadWord]]:
         """Lines from the top, those without text left out."""
@@ -222,34 +220,20 @@ class LineRecogniser:
         return width
 
 
-class KoreanRecogniser:
-    """Hangul by a recogniser of the same kind: the surer of the two is right."""
-
-    def __init__(self, session: Session) -> None:
-        self._read = LineRecogniser(session)
-
-    def __call__(self, found: Sequence[Reading]) -> list[Sequence[ReadWord]]:
-        """Words with Hangul among them, where they are as sure as the others."""
-        read = [self._read(line)[0] for line, _, _ in found]
-        return [
-            words if 0 < _sure_of_hangul(words) >= confidence else ()
-            for words, (_, _, confidence) in zip(read, found, strict=True)
-        ]
+def by_recogniser(read: LineRecogniser, found: Sequence[Reading]) -> list[Sequence[ReadWord]]:
+    """A HangulReader, of read: of two recognisers of a kind the surer is right."""
+    answers = [(read(line)[0], confidence) for line, _, confidence in found]
+    return [words if 0 < _sure_of_hangul(words) >= other else () for words, other in answers]
 
 
-class Tesseract:
-    """Hangul by tesseract, whose confidence is of another kind."""
-
-    def __init__(self, lines: KoreanLines) -> None:
-        self._read = lines
-
-    def __call__(self, found: Sequence[Reading]) -> list[Sequence[ReadWord]]:
-        """Words with Hangul, where it is clear, or what the other reader made of it is not."""
-        read = self._read([line.pixels for line, _, _ in found])
-        return [
-            _on_the_page(line, pieces) if _surely_korean(pieces, confidence) else ()
-            for pieces, (line, _, confidence) in zip(read, found, strict=True)
-        ]
+def by_tesseract(read: KoreanLines, found: Sequence[Reading]) -> list[Sequence[ReadWord]]:
+    """A HangulReader, of read, whose confidence is of another kind than the recogniser's."""
+    return [
+        _on_the_page(line, pieces) if _surely_korean(pieces, confidence) else ()
+        for (line, _, confidence), pieces in zip(
+            found, read([line.pixels for line, _, _ in found]), strict=True
+        )
+    ]
 
 
 def polygons_of(line: Line, boxes: list[list[list[float]]]) -> list[list[list[float]]]:

@@ -27,9 +27,8 @@ _EXAMPLES = 10
 _MOST = 50  # lines of one list; a table of annotators or models may be longer
 WEAKNESSES: Mapping[str, str] = {
     "rapidocr": (
-        "rapidocr's own models read Latin letters, digits and Chinese, and no Hangul: where its"
-        " version names no reader of Hangul beside them, Korean comes out as Chinese characters"
-        " that are not there, often with a high confidence."
+        "rapidocr's own models read no Hangul: unless its version names a reader of it, Korean"
+        " comes out as Chinese characters that are not there, often with a high confidence."
     ),
     "tesseract": (
         "tesseract is made for scanned print. On photographs, receipts at an angle and curved text"

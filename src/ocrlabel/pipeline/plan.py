@@ -114,16 +114,13 @@ def differences(there: Plan, here: Plan) -> list[str]:
     if there.fingerprint != here.fingerprint:
         lines.insert(0, f"input: there {_short(there)}, here {_short(here)}")
     if there.engine == here.engine:
+        both = there.options.keys() & here.options.keys()
+        may_differ = both & OF_THE_PLAN.get(here.engine, frozenset())
         lines += [
             f"{there.engine} option {name}: there {there.options.get(name, 'unset')},"
             f" here {here.options.get(name, 'unset')}"
-            for name in sorted({*there.options, *here.options})
+            for name in sorted({*there.options, *here.options} - may_differ)
             if there.options.get(name) != here.options.get(name)
-            and not (
-                name in OF_THE_PLAN.get(here.engine, ())
-                and name in there.options
-                and name in here.options
-            )
         ]
     return lines
 
