@@ -171,6 +171,8 @@ def result_rows(done: Pushed, target: PushTarget, options: PushOptions) -> list[
     rows.append(("read back", f"{counted(done.checked, 'image')}, byte for byte{rest}"))
     rows.append(("table", f"{target.url} ({done.table})"))
     rows.append(("next", f"ocrlabel run {target.url}"))
+    if target.dataset_name:
+        rows.append(("", f"or by AWS Batch: ocrlabel aws submit {target.dataset_name}"))
     return rows
 
 

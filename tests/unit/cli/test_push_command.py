@@ -73,7 +73,8 @@ def test_the_last_words_say_what_was_done_and_what_comes_next(start, bucket, ima
     assert "unreadable    1, kept as rows that will fail in a run" in lines
     assert any("row 9: broken.png: it is a web page" in line for line in lines)
     assert f"table         s3://{bucket}/data/processed/영수증.parquet (written)" in lines
-    assert lines[-1] == f"next          ocrlabel run s3://{bucket}/data/processed/영수증.parquet"
+    assert lines[-2] == f"next          ocrlabel run s3://{bucket}/data/processed/영수증.parquet"
+    assert lines[-1].strip() == "or by AWS Batch: ocrlabel aws submit 영수증"
     assert "uploading 8 of 8" in err
 
 

@@ -34,6 +34,12 @@ class PushTarget:
         """The table's address."""
         return f"s3://{self.bucket}/{self.table_key}"
 
+    @property
+    def dataset_name(self) -> str:
+        """What jobs know the table by, "" where it does not lie where they look."""
+        folder, _, name = self.table_key.rpartition("/")
+        return name.removesuffix(".parquet") if folder == TABLE_FOLDER else ""
+
 
 def target_of(
     address: str, source: str, *, dataset_name: str | None = None, image_prefix: str = IMAGE_PREFIX
