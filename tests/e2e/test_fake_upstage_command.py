@@ -5,6 +5,7 @@ import io
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError, Rejected, Unreadable
 from ocrlabel.fake.answers import FromEngine
 from ocrlabel.fake.server import running
+from ocrlabel.fake.settings import FakeSettings
 from ocrlabel.labels import Document, Page, Word
 
 SERVE = "import typer; from ocrlabel.cli.fake_upstage import fake_upstage; typer.run(fake_upstage)"
@@ -105,6 +107,18 @@ class ReadsHello:
             raise Unreadable("no PNG")
         word = Word("hello", ((1.4, 2), (30, 2), (30, 9), (1.4, 9)), 0.5)
         return Answer((Page(1, 60, 80, (word,), 0.5),), "small")
+
+
+def test_a_client_that_goes_away_within_its_request_is_no_error_of_the_fake(caplog):
+    head = b"POST /v1/document-digitization HTTP/1.1\r\nHost: here\r\nContent-Length: 999\r\n"
+    kind = b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+    with running(FakeSettings()) as fake:
+        port = int(fake.base_url.split(":")[2].partition("/")[0])
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(head + kind)
+        assert recognised(fake.base_url, parse_keys("up_one@3"))
+    assert "Exception" not in caplog.text
+    assert len(fake.entries) == 1
 
 
 def test_what_a_local_engine_reads_is_answered_in_the_services_shape():

@@ -22,7 +22,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -135,7 +135,11 @@ def application(service: Service) -> Starlette:
     """POST /v1/document-digitization, GET /stats, POST /control."""
 
     async def digitize(request: Request) -> Response:
-        reply = await service.digitize(await received(request))
+        try:
+            whole = await received(request)
+        except ClientDisconnect:
+            return Response()  # it never came as a whole, and nobody waits for an answer
+        reply = await service.digitize(whole)
         return _Answer(reply, lambda: service.left(reply))
 
     async def stats(_: Request) -> Response:
