@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ocrlabel.api import LabelResult, label, label_async
     from ocrlabel.cli.export import export as export_labels
     from ocrlabel.cli.export import import_ as import_labels
-    from ocrlabel.cli.quality import agree, evaluate
+    from ocrlabel.cli.quality import agree, calibrate, evaluate
     from ocrlabel.cli.quality import filter_ as filter_labels
     from ocrlabel.cli.report import report as report_labels
     from ocrlabel.cli.status import status
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "ocrlabel.api": ("LabelResult", "label", "label_async"),
     "ocrlabel.cli.export": ("export_labels", "import_labels"),
-    "ocrlabel.cli.quality": ("agree", "evaluate", "filter_labels"),
+    "ocrlabel.cli.quality": ("agree", "calibrate", "evaluate", "filter_labels"),
     "ocrlabel.cli.report": ("report_labels",),
     "ocrlabel.cli.status": ("status",),
     "ocrlabel.cli.tables": ("read_failures", "read_labels"),
@@ -86,6 +86,7 @@ __all__ = [
     "Word",
     "__version__",
     "agree",
+    "calibrate",
     "evaluate",
     "export_labels",
     "filter_labels",

@@ -49,6 +49,7 @@ _PANELS: dict[str, dict[str, Command]] = {
         "view": telling(report.view, report.tell_view),
         "evaluate": telling(quality.evaluate, quality.tell_evaluation),
         "agree": telling(quality.agree, quality.tell_agreement),
+        "calibrate": telling(quality.calibrate, quality.tell_calibration),
     },
     "Use": {
         "filter": telling(quality.filter_, quality.tell_filtered),

@@ -1,4 +1,4 @@
-"""`ocrlabel evaluate`, `agree` and `filter`: how right labels are, and which of them to keep."""
+"""`ocrlabel evaluate`, `agree`, `calibrate`, `filter`: how right labels are, and which to keep."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ocrlabel.quality.figures import Comparison, Evaluation
     from ocrlabel.quality.filter import Filtered
     from ocrlabel.quality.pairing import PageStore, Unpaired
+    from ocrlabel.quality.probability import Calibration, Cut
     from ocrlabel.quality.signals import Signals
-    from ocrlabel.quality.text import Normalisation
     from ocrlabel.quality.truth import TruthPage
 
 _MOST_GROUPS = 40
@@ -104,6 +104,7 @@ def evaluate(
     _need_quality()
     page = _page_to_write(output)
     from ocrlabel.cli.tables import need_file, read_labels
+    from ocrlabel.dataset.labels_table import score_of
     from ocrlabel.quality.evaluate import evaluate as evaluate_pairs
     from ocrlabel.quality.figures import Evaluation
     from ocrlabel.quality.pairing import PageStore, Unpaired, pair
@@ -118,7 +119,7 @@ def evaluate(
     pages = read_truth(truth, level=Level(level) if level else None)
     with PageStore(pages, str(truth)) as store:
         results = evaluate_pairs(
-            pair(read_labels(labels), store, unpaired),
+            pair((row.scored for row in read_labels(labels)), store, unpaired),
             normalise=rules,
             by=by or None,
             wanted=precision,
@@ -130,7 +131,7 @@ def evaluate(
         raise _nothing_paired(what, unpaired, labels, truth)
     if by and not any(any(result.groups) for result in results):
         raise ConfigError(f"--by {by}: neither {labels} nor {truth} has a column of that name")
-    done = Evaluation(rules, unpaired, tuple(results), page)
+    done = Evaluation(rules, unpaired, tuple(results), page, score_of(labels))
     if page:
         from ocrlabel.report.compare import write_evaluation
 
@@ -145,7 +146,7 @@ def tell_evaluation(done: Evaluation, *, as_json: Json = False, open_: Open = Fa
     if as_json:
         typer.echo(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
     else:
-        console = _console(done.normalisation, done.unpaired)
+        console = _console(done)
         for result in done.levels:
             _show_level(console, result)
     tell_pages([done.page] if done.page else [], open_=open_, aside=as_json)
@@ -193,6 +194,7 @@ def agree(
     _need_quality()
     page = _page_to_write(output)
     from ocrlabel.cli.tables import need_file, read_labels
+    from ocrlabel.dataset.labels_table import score_of
     from ocrlabel.quality.agreement import agree as agree_pairs
     from ocrlabel.quality.figures import Comparison
     from ocrlabel.quality.pairing import PageStore, Unpaired, pair
@@ -209,7 +211,7 @@ def agree(
         second = (as_truth(row) for row in read_labels(other))
         others = stores.enter_context(PageStore(second, str(other)))
         agreement = agree_pairs(
-            pair(read_labels(labels), others, unpaired),
+            pair((row.scored for row in read_labels(labels)), others, unpaired),
             normalise=rules,
             by=by or None,
             each=stores.enter_context(_writing(Path(details))) if details is not None else None,
@@ -227,7 +229,7 @@ def agree(
             " truth have, and truth of words with their texts, not of lines\n"
             f"  see what pairs: ocrlabel evaluate {labels} --truth {truth}"
         )
-    done = Comparison(rules, unpaired, agreement, found, page)
+    done = Comparison(rules, unpaired, agreement, found, page, score_of(labels))
     if page:
         from ocrlabel.report.compare import write_agreement
 
@@ -242,9 +244,105 @@ def tell_agreement(done: Comparison, *, as_json: Json = False, open_: Open = Fal
     if as_json:
         typer.echo(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
     else:
-        console = _console(done.normalisation, done.unpaired)
+        console = _console(done)
         _show_agreement(console, done.agreement, done.against_truth)
     tell_pages([done.page] if done.page else [], open_=open_, aside=as_json)
+
+
+def calibrate(
+    labels: Labels,
+    *,
+    truth: Annotated[
+        str | Path,
+        typer.Option(help="The table that `ocrlabel import` made, or what else `evaluate` takes."),
+    ],
+    output: Annotated[
+        str | Path | None, output_option("The file to write; by default LABELS_calibration.json.")
+    ] = None,
+    unicode_form: UnicodeForm = "NFC",
+    case: Case = False,
+    spaces: Spaces = False,
+    no_punctuation: NoPunctuation = False,
+    seed: Seed = 0,
+) -> tuple[Path, Calibration]:
+    """Learn from reviewed pages how often a word of some confidence is right.
+
+    By engine and script, each document with the same weight, from the pages that a person reviewed
+    (all of them, where the truth does not say so). `ocrlabel filter` lays what was learned on as
+    p_correct, the probability that a word is right; filter, agree, evaluate, report and view go by
+    it wherever a table has it. There is none to start with: what is right depends on your images.
+
+    For example:
+
+        ocrlabel calibrate labels.parquet --truth reviewed.parquet -o cal.json
+
+        ocrlabel filter labels.parquet --calibration cal.json --precision 0.95
+    """
+    _need_quality()
+    from ocrlabel.cli.tables import need_file, read_labels, refuse_to_replace
+    from ocrlabel.quality.pairing import PageStore, Unpaired, pair
+    from ocrlabel.quality.probability import judged, learn, write_calibration
+    from ocrlabel.quality.text import Normalisation
+    from ocrlabel.quality.truth import read_reviewed
+
+    labels, truth = need_file(labels), Path(truth).expanduser()
+    target = Path(output or labels.with_name(f"{labels.stem}_calibration.json")).expanduser()
+    refuse_to_replace(target)
+    if truth.exists() and labels.samefile(truth):
+        raise ConfigError(f"{labels} is both the labels and the truth: give what was reviewed")
+    rules = Normalisation(unicode_form, case, spaces, punctuation=not no_punctuation)
+    unpaired = Unpaired()
+    with PageStore(read_reviewed(truth), str(truth)) as store:
+        words = judged(pair(read_labels(labels), store, unpaired), rules)
+    if not len(words.right):
+        what = (
+            f"no word of {labels} can be judged by {truth}: it takes pages as the engine read them,"
+            " with confidences, and truth of words with their texts, not of lines"
+        )
+        raise _nothing_paired(what, unpaired, labels, truth)
+    learned = learn(words, normalisation=rules.describe(), seed=seed)
+    write_calibration(learned, target)
+    return target, learned
+
+
+def tell_calibration(done: tuple[Path, Calibration], *, as_json: Json = False) -> None:
+    """What was learned of, how far off confidences were, and which cuts have a name."""
+    from ocrlabel.dataset.labels_table import CONFIDENCE, P_CORRECT
+
+    path, learned = done
+    if as_json:
+        typer.echo(path.read_text(encoding="utf-8"))
+        return
+    from rich.console import Console
+
+    console = Console()
+    documents, words = len(learned.documents), counted(learned.words, "word")
+    console.print(f"{path}: {words} of {counted(documents, 'document')}", markup=False)
+    table = _plain_table("Learned by", "engine", "script", "documents", "words", "from")
+    for one in learned.functions:
+        own = "all scripts" if one.pooled else "its own"
+        table.add_row(one.engine, one.script, f"{one.documents:,}", f"{one.words:,}", own)
+    console.print(table)
+    errors = {CONFIDENCE: learned.error_before, P_CORRECT: learned.error_after}
+    for name, error in errors.items():
+        console.print(f"{name} is off by {percent(error)} on average")
+    for wanted in (0.99, 0.98, 0.95, 0.9):
+        cut = learned.cut(wanted)
+        told = _cut_sentence(cut) if cut else _missing(learned.documents_missing(wanted))
+        console.print(f"--precision {wanted}: {told}")
+
+
+def _cut_sentence(cut: Cut) -> str:
+    return (
+        f"from {cut.p_correct:.3f} on keeps {percent(cut.kept_share)} of the words,"
+        f" {percent(cut.precision)} of them right (at least {percent(cut.at_least)})"
+    )
+
+
+def _missing(documents: int | None) -> str:
+    if documents is None:
+        return "no cut is that right, and more reviewed pages would not change it"
+    return f"about {counted(documents, 'reviewed document')} missing before a cut has a name"
 
 
 def filter_(
@@ -256,6 +354,16 @@ def filter_(
     min_confidence: Annotated[
         float | None,
         typer.Option(help="Doubt words below it, and those without any.", min=0, max=1),
+    ] = None,
+    calibration: Annotated[
+        str | Path | None,
+        typer.Option(help="What `ocrlabel calibrate` wrote: lay p_correct on, and go by it."),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            help="Keep as much as is right to this share, by --calibration.", min=0.5, max=0.999
+        ),
     ] = None,
     agreed_with: Annotated[
         str | Path | None,
@@ -280,7 +388,14 @@ def filter_(
     a detector trained on words without labels learns that text is background. --drop removes them
     instead, which suits recognition sets. Both conditions together: a word has to meet both.
 
+    --precision chooses the cut of p_correct that keeps most and whose precision, by document, is
+    sure to reach it. Where none is, it ends with status 2, says how many reviewed documents are
+    missing, and writes the pages that would teach most to --review (by default
+    LABELS_review.parquet).
+
     For example:
+
+        ocrlabel filter labels.parquet --calibration cal.json --precision 0.95
 
         ocrlabel filter labels.parquet --min-confidence 0.9
 
@@ -293,11 +408,14 @@ def filter_(
 
     labels = need_file(labels)
     review = Path(review).expanduser() if review is not None else None
-    if min_confidence is None and agreed_with is None:
+    if all(one is None for one in (min_confidence, agreed_with, calibration, precision)):
         raise ConfigError("nothing to filter by: give --min-confidence, --agreed-with, or both")
+    if min_confidence is not None and precision is not None:
+        raise ConfigError("--precision chooses the cut: leave --min-confidence out")
     if agreed_with is not None:
         agreed_with = need_file(agreed_with)
     from ocrlabel.quality.filter import Rule, filter_table
+    from ocrlabel.quality.probability import read_calibration
     from ocrlabel.quality.text import Normalisation
 
     target = (
@@ -309,6 +427,9 @@ def filter_(
         raise ConfigError("the tables that are read and written must be different files")
     for path in filter(None, (target, review)):
         refuse_to_replace(path)
+    known = read_calibration(Path(calibration).expanduser()) if calibration is not None else None
+    if precision is not None:
+        min_confidence = _named_cut(labels, known, precision, review)
     return filter_table(
         labels,
         target,
@@ -317,6 +438,31 @@ def filter_(
         other=agreed_with,
         review=review,
         drop=drop,
+        calibration=known,
+    )
+
+
+def _named_cut(
+    labels: Path, known: Calibration | None, precision: float, review: Path | None
+) -> float:
+    """The cut of p_correct. Raises ConfigError, with the pages to review written, without one."""
+    from ocrlabel.cli.tables import refuse_to_replace
+    from ocrlabel.quality.filter import write_lessons
+    from ocrlabel.quality.probability import least_documents
+
+    if known is not None and (cut := known.cut(precision)) is not None:
+        return cut.p_correct
+    queue = review or labels.with_name(f"{labels.stem}_review.parquet")
+    refuse_to_replace(queue)
+    pages = write_lessons(labels, queue, precision, known)
+    missing = least_documents(precision) if known is None else known.documents_missing(precision)
+    reviewed = 0 if known is None else len(known.documents)
+    raise ConfigError(
+        f"--precision {precision}: no cut is sure to be that right, by {reviewed} reviewed"
+        f" documents; {_missing(missing)}\n"
+        f"  {queue}: {counted(pages, 'page')} to review, those that teach most first"
+        " (ocrlabel export, then import)\n"
+        f"  then: ocrlabel calibrate {labels} --truth REVIEWED, and filter --calibration with it"
     )
 
 
@@ -331,6 +477,10 @@ def tell_filtered(done: Filtered, *, review: str, drop: bool, as_json: Json = Fa
         f"{done.output}: {done.pages:,} pages; {done.doubtful:,} of {done.words:,} words "
         f"({percent(share)}) {what}"
     )
+    if done.threshold is not None:
+        typer.echo(f"  below {done.threshold:g}, by {done.score}")
+    if done.unknown:
+        typer.echo(f"  {done.unknown:,} words have no p_correct: none of their script was reviewed")
     for line in _unpaired_lines(done.unpaired):
         typer.echo(f"  {line}: all of its words are doubtful")
     if review:
@@ -380,13 +530,14 @@ def _nothing_paired(what: str, unpaired: Unpaired, table: Path, other: Path) -> 
     )
 
 
-def _console(rules: Normalisation, unpaired: Unpaired) -> Console:
+def _console(done: Evaluation | Comparison) -> Console:
     """What prints the figures; how texts were compared and what was left out is printed first."""
     from rich.console import Console
 
     console = Console()
-    console.print(f"Texts are compared so: {rules.describe()}.")
-    for line in _unpaired_lines(unpaired):
+    console.print(f"Texts are compared so: {done.normalisation.describe()}.")
+    console.print(f"How sure words are, {done.score} says.")
+    for line in _unpaired_lines(done.unpaired):
         console.print(line, markup=False)
     return console
 
@@ -533,7 +684,7 @@ def _triples(
     for row in read_labels(labels):
         second, true = partner(row, others, ignored), partner(row, truths, ignored)
         if second is not None and true is not None:
-            yield row, second, true
+            yield row.scored, second, true
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def view(
     rows: dict[str, list[tuple[int, LabelRow]]] = {one: [] for one in image_ids}
     for number, row in enumerate(read_labels(labels)):
         if row.id in rows:
-            rows[row.id].append((number, row))
+            rows[row.id].append((number, row.scored))
     failures = _failures(labels)
     failed = {row.id: row for row in read_failures(failures)} if failures else {}
     if absent := next((one for one in rows if not rows[one] and one not in failed), None):

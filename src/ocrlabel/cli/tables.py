@@ -57,12 +57,13 @@ def need_file(table: str | Path) -> Path:
 
 
 def refuse_to_replace(target: Path) -> None:
-    """Refuse to write over a file that is no labels table, or no page, of ocrlabel's."""
+    """Refuse to write over a file that is no labels table, page or calibration of ocrlabel's."""
     if not target.exists():
         return
     with suppress(DatasetError, OSError), target.open("rb") as file:
-        is_page = b'name="generator" content="ocrlabel"' in file.read(8192)
-        if is_page or table_info(target).get("table") == "labels":
+        head = file.read(8192)
+        is_ours = b'name="generator" content="ocrlabel"' in head or b'"ocrlabel calibrate,' in head
+        if is_ours or table_info(target).get("table") == "labels":
             return
     raise ConfigError(
         f"{target} is there, and ocrlabel did not write it\n"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from operator import attrgetter
@@ -41,6 +41,7 @@ IGNORE = "ignore"
 UNCERTAIN = "uncertain"
 """The class of a doubtful word in a table for review, until a person has seen its page."""
 FROM_ENGINE = "engine"
+CONFIDENCE, P_CORRECT = "confidence", "p_correct"
 SCHEMA_VERSION = "v2.0"
 PREDECESSOR_VERSION = "v1.0"
 _TIME = pa.timestamp("us", tz="UTC")
@@ -72,6 +73,7 @@ _LABELS: dict[str, pa.DataType] = {
     "input_row": pa.string(),
     "input_split": pa.string(),
     "reviewed_at": _TIME,
+    "p_correct": pa.list_(pa.float64()),
 }
 _FAILURES: dict[str, pa.DataType] = {
     "schema_version": pa.string(),
@@ -111,6 +113,8 @@ class LabelRow:
     None. source: "engine", or where a correction came from. input_split: train, val, test or what
     else the input calls the row's split; "" where it names none.
     reviewed_at: when a person, whom source names where the tool does, saw the whole page, or None.
+    p_correct: the probability that a word is right, one a word (None where nobody knows), where
+    `ocrlabel filter --calibration` laid it on; else ().
     """
 
     id: str
@@ -136,6 +140,16 @@ class LabelRow:
     input_row: str = "{}"
     input_split: str = ""
     reviewed_at: datetime | None = None
+    p_correct: tuple[float | None, ...] = ()
+
+    @property
+    def scored(self) -> LabelRow:
+        """The row with p_correct, where it has it, in the place of what its engine says."""
+        if not self.p_correct:
+            return self
+        scored = zip(self.words, self.p_correct, strict=True)
+        words = tuple(Word(word.text, word.polygon, sure) for word, sure in scored)
+        return replace(self, words=words, page_confidence=None)
 
     @property
     def as_page(self) -> Page:
@@ -348,6 +362,16 @@ def table_info(table: Table) -> dict[str, str]:
     }
 
 
+def score_of(table: Table) -> str:
+    """What says how sure a table's words are: "p_correct" where it was laid on, or "confidence"."""
+    with _opened(table) as file:
+        if P_CORRECT in file.schema_arrow.names:
+            for batch in _batches(file, [P_CORRECT]):
+                if any(batch.column(0).to_pylist()):
+                    return P_CORRECT
+    return CONFIDENCE
+
+
 def is_whole(table: Table) -> bool:
     """Whether every row of it can be read."""
     try:
@@ -410,9 +434,11 @@ class LabelColumns:
         self._words_waiting = 0
 
     def add(self, row: LabelRow) -> None:
-        """Take one row. Raises ValueError when classes are given and not one a word."""
+        """Take one row. Raises ValueError when classes or p_correct are not one a word."""
         if row.classes and len(row.classes) != len(row.words):
             raise ValueError(f"{row.id}: {len(row.classes)} classes for {len(row.words)} words")
+        if row.p_correct and len(row.p_correct) != len(row.words):
+            raise ValueError(f"{row.id}: {len(row.p_correct)} p_correct for {len(row.words)} words")
         self.rows += 1
         self.words += len(row.words)
         self._waiting.append(row)
@@ -446,6 +472,7 @@ def _labels_batch(rows: Sequence[LabelRow]) -> pa.RecordBatch:
             [_strings([row.original_source for row in rows])], names=["original_source"]
         ),
         "confidences": _lists(ends, pa.array([word.confidence for word in words], pa.float64())),
+        P_CORRECT: pa.array([row.p_correct or None for row in rows], LABELS.field(P_CORRECT).type),
     }
     return _batch(LABELS, rows, made)
 
@@ -505,6 +532,10 @@ def label_rows_of(batch: pa.RecordBatch, first_row: int, where: str) -> Iterator
             for names, page in zip(classes, words, strict=True)
         ],
         "original_source": _original_sources(columns["metadata"], len(batch)),
+        P_CORRECT: [
+            tuple(known) if len(known) == len(page) else ()
+            for known, page in zip(_values(columns[P_CORRECT], len(batch), ()), words, strict=True)
+        ],
     }
     for field in (field for field in fields(LabelRow) if field.name not in made):
         # what stands where the table has no such column, or null

@@ -284,7 +284,8 @@ def apply_correction(
     words, labels = words_and_classes((word, label) for _, word, label in made)
     reviewed_at = correction.reviewed_at or row.reviewed_at
     source = correction.source
-    return replace(row, words=words, classes=labels, source=source, reviewed_at=reviewed_at)
+    row = replace(row, words=words, classes=labels, source=source, reviewed_at=reviewed_at)
+    return replace(row, p_correct=())  # it was of the words as the engine gave them
 
 
 def _settled(

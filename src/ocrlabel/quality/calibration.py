@@ -219,16 +219,17 @@ def steps(scores: Sequence[float]) -> npt.NDArray[np.int64]:
 
 def weights(document: str, seed: int) -> npt.NDArray[np.int64]:
     """How often the document counts: once as it is, then in each of `RESAMPLES` resamples."""
-    drawn = np.random.default_rng(_number(document, f"{seed}:resample")).poisson(1.0, RESAMPLES)
+    drawn = np.random.default_rng(number_of(document, f"{seed}:resample")).poisson(1.0, RESAMPLES)
     return np.concatenate((np.ones(1, dtype=np.int64), drawn))
 
 
 def in_first_half(document: str, seed: int) -> bool:
     """Which of two halves a document is in."""
-    return _number(document, f"{seed}:half") % 2 == 0
+    return number_of(document, f"{seed}:half") % 2 == 0
 
 
-def _number(document: str, salt: str) -> int:
+def number_of(document: str, salt: str) -> int:
+    """A number that follows from both, for chances that the order of pages does not change."""
     return int.from_bytes(hashlib.sha256(f"{salt}:{document}".encode()).digest()[:8], "big")
 
 

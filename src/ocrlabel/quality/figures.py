@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ocrlabel.dataset.labels_table import CONFIDENCE
 from ocrlabel.quality.agreement import Agreement, AgreementCounts
 from ocrlabel.quality.calibration import Bin, CurvePoint, Interval
 from ocrlabel.quality.cleval import CharCounts
@@ -22,18 +23,20 @@ from ocrlabel.wording import rounded
 class Evaluation:
     """Labels measured against truth, by level. normalisation: how texts were compared.
 
-    page: the HTML page, where one was asked for.
+    page: the HTML page, where one was asked for. score: what said how sure words are.
     """
 
     normalisation: Normalisation
     unpaired: Unpaired
     levels: tuple[LevelResult, ...]
     page: Path | None = None
+    score: str = CONFIDENCE
 
     def to_json(self) -> dict[str, object]:
         """All figures."""
         return {
             "normalisation": self.normalisation.describe(),
+            "score": self.score,
             "unpaired": self.unpaired.to_json(),
             "levels": [level_figures(level) for level in self.levels],
         }
@@ -48,11 +51,13 @@ class Comparison:
     agreement: Agreement
     against_truth: Signals | None
     page: Path | None = None
+    score: str = CONFIDENCE
 
     def to_json(self) -> dict[str, object]:
         """All figures."""
         return {
             "normalisation": self.normalisation.describe(),
+            "score": self.score,
             "unpaired": self.unpaired.to_json(),
             **agreement_figures(self.agreement),
             "against_truth": self.against_truth and signal_figures(self.against_truth),

@@ -1,11 +1,12 @@
 """Which words of a labels table to trust, and what becomes of the others.
 
-A word is doubtful when its confidence is below the threshold (or unknown, where there is one), or
-when the other table does not say the same at the same place. What a person reviewed, or wrote, is
-never doubtful. Doubtful words are **marked as do-not-care by default, not removed**: their ink is
-still in the image, and a detector that is trained on an image with unlabelled words learns that
-text is background. Exports write marked words as do-not-care where the format knows that. Removing
-is right for recognition sets, or when the images are cut into words.
+A word is doubtful when its p_correct, where the table has it, or else its confidence is below the
+threshold (or unknown, where there is one), or when the other table does not say the same at the
+same place. What a person reviewed, or wrote, is never doubtful. Doubtful words are **marked as
+do-not-care by default, not removed**: their ink is still in the image, and a detector that is
+trained on an image with unlabelled words learns that text is background. Exports write marked words
+as do-not-care where the format knows that. Removing is right for recognition sets, or when the
+images are cut into words.
 
 `filter_table` writes the table with only the trusted words as labels, and a second table of the
 pages to review (`ReviewQueue`), the most doubtful first.
@@ -21,22 +22,31 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ocrlabel.dataset.labels_table import (
+    CONFIDENCE,
     FROM_ENGINE,
     IGNORE,
+    P_CORRECT,
     UNCERTAIN,
     WORD_CLASS,
     LabelRow,
     read_labels,
+    score_of,
     write_changed,
 )
 from ocrlabel.quality.agreement import agree_page
 from ocrlabel.quality.pairing import PageStore, Unpaired, partner
-from ocrlabel.quality.truth import TruthPage, as_truth, cared, is_ignored
+from ocrlabel.quality.probability import Calibration
+from ocrlabel.quality.truth import TruthPage, as_truth, cared, is_ignored, name_of
+
+_LAST = 1e9  # more than a page can teach
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is asked of a word. min_confidence None asks nothing; agreed asks for a partner."""
+    """What is asked of a word. min_confidence None asks nothing; agreed asks for a partner.
+
+    min_confidence: of p_correct, where a row has it.
+    """
 
     min_confidence: float | None = None
     agreed: bool = False
@@ -53,6 +63,7 @@ def doubts(
     what was written into a corrected one. other None, where agreement is asked for: nobody agrees.
     """
     found: dict[int, float] = {}
+    row = row.scored
     if row.reviewed_at is not None:
         return found
     agreed = _likeness(row, other, normalise) if rule.agreed else {}
@@ -89,7 +100,10 @@ def dropped(row: LabelRow, doubtful: Mapping[int, float]) -> LabelRow:
     classes = row.classes or (WORD_CLASS,) * len(row.words)
     kept = [at for at in range(len(row.words)) if at not in doubtful]
     return replace(
-        row, words=tuple(row.words[at] for at in kept), classes=tuple(classes[at] for at in kept)
+        row,
+        words=tuple(row.words[at] for at in kept),
+        classes=tuple(classes[at] for at in kept),
+        p_correct=tuple(row.p_correct[at] for at in kept if row.p_correct),
     )
 
 
@@ -104,12 +118,19 @@ def _likeness(
 
 @dataclass(slots=True)
 class Filtered:
-    """What a filter did. doubtful: words marked or dropped, of `words` that were labels."""
+    """What a filter did. doubtful: words marked or dropped, of `words` that were labels.
+
+    score: what the threshold was of, "confidence" or "p_correct". unknown: words without p_correct,
+    as nobody reviewed their engine or script.
+    """
 
     output: str = ""
+    score: str = CONFIDENCE
+    threshold: float | None = None
     pages: int = 0
     words: int = 0
     doubtful: int = 0
+    unknown: int = 0
     pages_to_review: int = 0
     unpaired: Unpaired = field(default_factory=Unpaired)
 
@@ -127,13 +148,16 @@ def filter_table(
     other: Path | None = None,
     review: Path | None = None,
     drop: bool = False,
+    calibration: Calibration | None = None,
 ) -> Filtered:
     """Copy `source` to `target`, page by page; the files appear only when all went well.
 
-    other is the table whose agreement the rule asks for. review gets the pages with doubtful
-    words, these as class "uncertain", the most doubtful page first. Raises DatasetError.
+    calibration lays p_correct on. other is the table whose agreement the rule asks for. review gets
+    the pages with doubtful words, these as class "uncertain", the most doubtful page first. Raises
+    DatasetError.
     """
-    done = Filtered(str(target))
+    score = P_CORRECT if calibration is not None else score_of(source)
+    done = Filtered(str(target), score, rule.min_confidence)
     with ExitStack() as open_files:
         queue = open_files.enter_context(closing(ReviewQueue()))
         others: PageStore | None = None
@@ -143,7 +167,9 @@ def filter_table(
 
         def change(row: LabelRow) -> LabelRow:
             page = partner(row, others, done.unpaired) if others is not None else None
+            row = calibration.lay_on(row) if calibration is not None else row
             doubtful = doubts(row, page, rule, normalise)
+            done.unknown += row.p_correct.count(None)
             done.pages += 1
             done.words += len(cared(row))
             done.doubtful += len(doubtful)
@@ -158,6 +184,34 @@ def filter_table(
             by = "ocrlabel filter --review"
             write_changed(review, queue.rows(), source=source, changed_by=by)
     return done
+
+
+def write_lessons(
+    source: Path, target: Path, precision: float, calibration: Calibration | None
+) -> int:
+    """Write the pages whose review would teach most of what is right; returns how many.
+
+    A page teaches the variance of its words, p(1 - p) each: most where nobody knows. Pages of
+    documents that were reviewed are left out, further pages of one document come after all others,
+    as documents count. Words below the precision are of class "uncertain".
+    """
+    reviewed = frozenset(calibration.documents) if calibration is not None else frozenset[str]()
+    seen: set[str] = set()
+    rows = read_labels(source)
+    pages = 0
+    with closing(ReviewQueue()) as queue:
+        for row in map(calibration.lay_on, rows) if calibration is not None else rows:
+            document = name_of(row).document
+            if row.reviewed_at is not None or document in reviewed or not row.words:
+                continue
+            sure = [0.5 if one.confidence is None else one.confidence for one in row.scored.words]
+            teaches = sum(p * (1 - p) for p in sure)
+            doubtful = doubts(row, None, Rule(precision), str)
+            queue.add(marked(row, doubtful, UNCERTAIN), teaches - _LAST * (document in seen))
+            seen.add(document)
+            pages += 1
+        write_changed(target, queue.rows(), source=source, changed_by="ocrlabel filter --precision")
+    return pages
 
 
 class ReviewQueue:

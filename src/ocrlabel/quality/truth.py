@@ -102,6 +102,17 @@ def read_truth(path: Path, *, level: Level | None = None) -> Iterator[TruthPage]
     )
 
 
+def read_reviewed(path: Path, *, level: Level | None = None) -> Iterator[TruthPage]:
+    """The truth, without the pages of a labels table that nobody saw, where a person saw some.
+
+    What an engine said is no truth. Raises DatasetError as `read_truth` does.
+    """
+    if path.suffix != ".parquet" or not any(row.reviewed_at for row in read_labels(path)):
+        return read_truth(path, level=level)
+    rows = (row for row in read_labels(path) if row.reviewed_at)
+    return (as_truth(row, level or Level.WORD) for row in rows)
+
+
 def read_jsonl(path: Path, level: Level | None = None) -> Iterator[TruthPage]:
     """JSON Lines, one page a line, in the order of the file.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil, floor, isfinite, log10
 
+from ocrlabel.dataset.labels_table import CONFIDENCE
 from ocrlabel.wording import counted
 
 MINUTE_S = 60.0
@@ -62,13 +63,14 @@ class Tick:
     anchor: str = "middle"
 
 
-def confidence_chart(counts: Sequence[int], note: str) -> Chart:
-    """Words by confidence, each bar in the colour that its words have on the pages."""
+def confidence_chart(score: str, counts: Sequence[int], note: str) -> Chart:
+    """Words by their score, each bar in the colour that its words have on the pages."""
     bins = Bins(0.0, 1 / len(counts), tuple(map(float, counts)))
     middle = [band(sum(bins.edges(place)) / 2) for place in range(len(counts))]
+    title = "Confidence of words" if score == CONFIDENCE else f"{score} of words"
     across = [(place, f"{place / len(counts):g}") for place in range(0, len(counts) + 1, 4)]
     return _chart(
-        "Confidence of words", note, bins, "words", across, kinds=middle,
+        title, note, bins, "words", across, kinds=middle,
         name=lambda low, high: f"{low:.2f} to {high:.2f}",
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
-from ocrlabel.dataset.labels_table import LabelRow
+from ocrlabel.dataset.labels_table import CONFIDENCE, LabelRow
 from ocrlabel.engines.rapidocr import HANGUL_BY, KOREAN_NOTICE
 from ocrlabel.export.geometry import is_region
 from ocrlabel.wording import counted, percent, ratio, usd
@@ -56,10 +56,12 @@ class Fact:
 class LabelStatistics:
     """Counts over a labels table.
 
-    confidences: words by bins of 0.05. engines: pages by (engine, model).
+    score: what is called a confidence here. confidences: words by bins of 0.05.
+    engines: pages by (engine, model).
     paid: (Unix s, pages billed) of each answer, once where several rows share it.
     """
 
+    score: str = CONFIDENCE
     pages: int = 0
     documents: int = 0
     words: int = 0

@@ -19,7 +19,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels
+from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels, score_of
 from ocrlabel.dataset.parquet_io import whole_file
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import ImageFinder, NoImage
@@ -74,9 +74,9 @@ def write_report(
     Raises ConfigError where the extra is missing, DatasetError for another kind of table.
     """
     need_jinja()
-    counts = facts.LabelStatistics()
+    counts = facts.LabelStatistics(score=score_of(labels))
     sample = Sample(max_pages if images is not None else 0, seed)
-    for row in read_labels(labels):
+    for row in (row.scored for row in read_labels(labels)):
         counts.add(row)
         if images is not None:
             sample.add(row, facts.page_confidence(row))
@@ -273,7 +273,9 @@ def charts_of(counts: facts.LabelStatistics, record: Mapping[str, Any]) -> list[
     if known:
         sure = sum(counts.confidences[-len(counts.confidences) // 20 :])
         found.append(
-            confidence_chart(counts.confidences, f"{percent(sure / known, 0)} at 0.95 or above")
+            confidence_chart(
+                counts.score, counts.confidences, f"{percent(sure / known, 0)} at 0.95 or above"
+            )
         )
     if counts.pages:
         words = whole_numbers(counts.words_per_page)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -185,3 +187,72 @@ def test_filter_drops_what_another_table_does_not_say(tables):
 def test_filter_refuses_with_a_sentence(tables, arguments, sentence):
     with pytest.raises(ConfigError, match=sentence):
         said("filter", *arguments)
+
+
+@pytest.fixture
+def reviewed(tmp_path, monkeypatch) -> Path:
+    """Forty documents of fifty words, of which a person saw thirty; below 0.8 a third is wrong."""
+    monkeypatch.chdir(tmp_path)
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    with LabelsWriter(Path("labels.parquet")) as labels, LabelsWriter(Path("home.parquet")) as home:
+        for n in range(40):
+            read = [word("good", 20.0 * k, conf=0.9 if k % 2 else 0.6) for k in range(50)]
+            page = replace(row(read, key=str(n), path=f"p{n}.png"), engine="e")
+            labels.add(page)
+            true_words = tuple(
+                replace(one, text="bad") if k % 6 == 0 else one for k, one in enumerate(read)
+            )
+            home.add(replace(page, words=true_words, reviewed_at=at if n < 30 else None))
+    return tmp_path
+
+
+def test_calibrate_then_filter_keeps_what_is_right_and_reports_go_by_it(reviewed):
+    told = said("calibrate", "labels.parquet", "--truth", "home.parquet", "-o", "cal.json")
+    assert "cal.json: 1,500 words of 30 documents" in told
+    assert "p_correct is off by 0.0" in told
+    assert "--precision 0.95: from 1.000 on keeps 50.0% of the words, 100.0% of them right" in told
+    assert "--precision 0.99: about" in told
+    told = said("filter", "labels.parquet", "--calibration", "cal.json", "--precision", "0.95")
+    assert "1,000 of 2,000 words (50.0%) marked as do-not-care\n  below 1, by p_correct" in told
+    told = said("evaluate", "labels_filtered.parquet", "--truth", "home.parquet")
+    assert "How sure words are, p_correct says." in told
+    told = said("agree", "labels_filtered.parquet", "labels.parquet", "--json")
+    assert json.loads(told)["score"] == "p_correct"
+    said("report", "labels_filtered.parquet", "-o", "page.html")
+    assert "p_correct of words" in Path("page.html").read_text(encoding="utf-8")
+    assert said("calibrate", "labels.parquet", "--truth", "home.parquet", "-o", "cal.json")
+
+
+def test_a_calibration_alone_is_laid_on_and_nothing_is_doubted(reviewed):
+    said("calibrate", "labels.parquet", "--truth", "home.parquet", "-o", "cal.json")
+    assert "0 of 2,000 words" in said("filter", "labels.parquet", "--calibration", "cal.json")
+    page = next(read_labels(Path("labels_filtered.parquet")))
+    assert page.p_correct[:2] == (0.64, 1.0)
+
+
+def test_a_precision_that_nobody_can_be_sure_of_says_what_is_missing_and_writes_what_teaches(
+    reviewed,
+):
+    filtering = ("filter", "labels.parquet", "--precision", "0.99")
+    with pytest.raises(ConfigError, match=r"by 0 reviewed documents; about 1.. reviewed documents"):
+        said(*filtering)
+    assert len(list(read_labels(Path("labels_review.parquet")))) == 40
+    said("calibrate", "labels.parquet", "--truth", "home.parquet", "-o", "cal.json")
+    with pytest.raises(ConfigError, match="by 30 reviewed documents; about"):
+        said(*filtering, "--calibration", "cal.json", "--review", "queue.parquet")
+    queue = list(read_labels(Path("queue.parquet")))
+    assert {page.id for page in queue} == {str(n) for n in range(30, 40)}
+    assert not Path("labels_filtered.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (("calibrate", "labels.parquet", "--truth", "labels.parquet"), "both the labels and"),
+        (("filter", "labels.parquet", "--precision", "0.9", "--min-confidence", "0.5"), "leave"),
+        (("filter", "labels.parquet", "--calibration", "home.parquet"), "is no calibration"),
+    ],
+)
+def test_what_cannot_be_learned_from_or_asked_together_is_refused(reviewed, arguments, wrong):
+    with pytest.raises(ConfigError, match=wrong):
+        said(*arguments)

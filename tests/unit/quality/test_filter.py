@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ocrlabel.dataset.labels_table import IGNORE, read_labels, table_info
 from ocrlabel.errors import DatasetError
-from ocrlabel.quality.filter import Rule, doubts, dropped, filter_table, marked
+from ocrlabel.quality.filter import Rule, doubts, dropped, filter_table, marked, write_lessons
 from ocrlabel.quality.text import Normalisation
 from ocrlabel.quality.truth import cared
 from tests.support.quality_pages import apart, row, some, true, truth, word
@@ -122,3 +122,34 @@ def test_a_broken_input_leaves_no_output(tmp_path):
     with pytest.raises(DatasetError):
         filter_table(source, Path(tmp_path / "out.parquet"), Rule(0.9), normalise=SAME)
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_what_a_page_teaches_most_is_reviewed_first_and_each_document_once_before_any_twice(
+    write_table, tmp_path
+):
+    seen = datetime(2026, 11, 1, tzinfo=UTC)
+    rows = [
+        row([word("a", conf=0.99)], key="sure", page=1),
+        row([word("a", conf=0.5), word("b", 20, conf=0.5)], key="open", page=1),
+        row([word("a", conf=0.5), word("b", 20, conf=0.6)], key="open", page=2),
+        replace(row([word("a", conf=0.5)], key="seen"), reviewed_at=seen),
+        row([word("a", conf=None)], key="unknown"),
+        row([], key="empty"),
+    ]
+    source, queue = write_table("in.parquet", rows), tmp_path / "queue.parquet"
+    assert write_lessons(source, queue, 0.9, None) == 4
+    found = list(read_labels(queue))
+    assert [(r.id, r.page) for r in found] == [
+        ("open", 1), ("unknown", 1), ("sure", 1), ("open", 2),
+    ]  # fmt: skip
+    assert [r.classes for r in found[:3]] == [("uncertain",) * 2, ("uncertain",), ("text",)]
+
+
+def test_a_threshold_is_of_p_correct_where_the_table_has_it(write_table, tmp_path):
+    rows = [replace(ROWS[1], p_correct=(0.95, 0.2)), replace(ROWS[0], p_correct=(None,))]
+    source = write_table("laid.parquet", rows)
+    done = filter_table(source, tmp_path / "out.parquet", Rule(0.9), normalise=SAME, drop=True)
+    (first, second) = read_labels(tmp_path / "out.parquet")
+    assert [w.text for w in first.words] == ["a"]
+    assert (first.p_correct, second.words) == ((0.95,), ())
+    assert (done.score, done.unknown) == ("p_correct", 1)
