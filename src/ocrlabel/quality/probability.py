@@ -39,7 +39,7 @@ _DIGITS = 3
 _STEPS = 10**_DIGITS
 _FOLDS = 5
 _ONE_SIDED_95 = 1.644854
-_ADDED_WRONG = 0.5
+_ADDED_RIGHT = 0.5
 _MOST_DOCUMENTS = 3_000
 
 Floats = npt.NDArray[np.float64]
@@ -170,7 +170,7 @@ def lower_bounds(kept: Floats, right: Floats) -> Floats:
     total, good = kept.sum(axis=0), right.sum(axis=0)
     more = total / documents
     share = np.divide(good, total, out=np.zeros_like(total), where=total > 0)
-    added = more * share * _ADDED_WRONG
+    added = more * share * _ADDED_RIGHT
     precision = np.divide(good + added, total + more, out=np.zeros_like(total), where=total > 0)
     squares = ((right - precision * kept) ** 2).sum(axis=0) + (added - precision * more) ** 2
     # Student's t from the normal quantile: Abramowitz and Stegun 26.7.5, its first term
