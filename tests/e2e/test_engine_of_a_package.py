@@ -1,10 +1,16 @@
-"""The engine that docs/engines.md builds, from a wheel of its own: labelled, killed, gone on with."""
+"""Engines of others, each from a wheel of its own: labelled, killed, gone on with, capped.
+
+The one that docs/engines.md builds, and examples/clova with the fake of its service.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,12 +33,40 @@ GOOD = json.dumps(
 ROWS = 14
 
 
+CLOVA = ROOT / "examples" / "clova"
+_SPEC = importlib.util.spec_from_file_location("fake_clova", CLOVA / "tests" / "fake_clova.py")
+fake_clova = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(fake_clova)
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A folder for PYTHONPATH that holds the package, as pip would have put it there."""
     project = tmp_path_factory.mktemp("project")
     (project / "pyproject.toml").write_text(PROJECT)
     (project / "ocrlabel_reader.py").write_text(CODE)
+    return wheel_of(project, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def clova(tmp_path_factory):
+    project = tmp_path_factory.mktemp("clova") / "project"
+    shutil.copytree(CLOVA, project, ignore=shutil.ignore_patterns("__pycache__", "dist"))
+    return wheel_of(project, tmp_path_factory)
+
+
+@pytest.fixture(params=["reader", "clova"])
+def package(request):
+    """Where a package is, its engine's name, and the service that it asks."""
+    if request.param == "reader":
+        with HttpService(HttpReply(body=GOOD)) as service:
+            yield request.getfixturevalue("installed"), "reader", service
+    else:
+        with fake_clova.FakeClova() as service:
+            yield request.getfixturevalue("clova"), "clova", service
+
+
+def wheel_of(project, tmp_path_factory):
+    """A folder for PYTHONPATH that holds the package, as pip would have put it there."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", project / "dist"],
         cwd=project,
@@ -65,7 +99,12 @@ def started(installed, here, *words):
     return subprocess.Popen(
         [Path(sys.executable).with_name("ocrlabel"), *map(str, words)],
         cwd=here,
-        env={"PYTHONPATH": str(installed), "PATH": "/usr/bin:/bin", "HOME": str(here)},
+        env={
+            "PYTHONPATH": str(installed),
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(here),
+            "CLOVA_OCR_SECRET": fake_clova.SECRET,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -79,9 +118,10 @@ def ended(installed, here, *words, status=0):
     return out + said
 
 
-def run(service, *more):
-    url = f"url={service.url}"
-    return ("run", "receipts/", "--engine", "reader", "--engine-option", url, *more)
+def run(name, service, *more):
+    options = ["--engine-option", f"url={service.url}"]
+    options += ["--engine-option", "rate=5"] if name == "clova" else []
+    return ("run", "receipts/", "--engine", name, *options, *more)
 
 
 def record(here):
@@ -124,21 +164,50 @@ def test_an_option_that_it_does_not_have_is_named(installed, here):
     assert "engine reader of ocrlabel-reader 0.1 does not take --engine-option urn=" in said
 
 
-def test_killed_and_gone_on_with_nothing_that_was_answered_is_asked_again(installed, here, service):
-    process = started(installed, here, *run(service, "--log", "quiet"))
+def test_killed_and_gone_on_with_nothing_that_was_answered_is_asked_again(package, here):
+    where, name, service = package
+    process = started(where, here, *run(name, service, "--log", "quiet"))
     until(lambda: service.received >= 5)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 75, said
     answered = service.received
-    assert "reader" in ended(installed, here, "status", "labels.parquet")
-    ended(installed, here, *run(service))
+    assert name in ended(where, here, "status", "labels.parquet")
+    ended(where, here, *run(name, service))
     assert service.received == ROWS
     assert 5 <= answered < ROWS
     assert record(here)["account"]["billed_pages"] == ROWS
-    said = ended(installed, here, "reparse", "receipts/", "--engine-option", f"url={service.url}")
+    said = ended(where, here, "reparse", "receipts/", "--engine-option", f"url={service.url}")
     assert f"{ROWS} labelled" in said
     assert service.received == ROWS
+
+
+def test_a_cap_holds_for_each(package, here):
+    where, name, service = package
+    cap = {"reader": "0.005", "clova": "0.015"}[name]
+    ended(where, here, *run(name, service, "--max-cost", cap), status=5)
+    assert service.received == 5
+
+
+def test_clova_that_says_too_fast_with_400_is_asked_more_slowly_and_loses_nothing(clova, here):
+    with fake_clova.FakeClova(refuses=4) as service:
+        ended(clova, here, *run("clova", service))
+    found = record(here)
+    assert (service.answered, found["complete"]) == (ROWS, True)
+    assert service.received > ROWS
+    assert found["account"]["billed_pages"] == ROWS
+
+
+def test_clovas_own_tests_hold():
+    """In a process of their own: they are what its author would run."""
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", CLOVA, "tests"],
+        cwd=CLOVA,
+        env={"PYTHONPATH": str(CLOVA), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
 
 
 def test_what_the_page_says_of_tests_holds_for_its_engine():
