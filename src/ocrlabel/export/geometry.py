@@ -33,8 +33,9 @@ def signed_area(polygon: Sequence[Point]) -> float:
 
 def box(polygon: Polygon) -> tuple[float, float, float, float]:
     """Left, top, width and height in px of the upright box around the polygon."""
-    xs, ys = [x for x, _ in polygon], [y for _, y in polygon]
-    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+    xs, ys = zip(*polygon, strict=True)
+    left, top = min(xs), min(ys)
+    return left, top, max(xs) - left, max(ys) - top
 
 
 def upright(left: float, top: float, width: float, height: float) -> Polygon:
