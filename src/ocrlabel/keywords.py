@@ -22,6 +22,8 @@ class Keywords(TypedDict, total=False):
     retry_failed: Sequence[str] | str | None
     reuse_from: str | None
     fresh: bool | None
+    grow: bool | None
+    drop_gone: bool | None
     rps: float | str | None
     concurrency: int | None
     processes: int | None

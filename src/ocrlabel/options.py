@@ -307,13 +307,23 @@ class Options:
     reuse_from: Annotated[
         str | None,
         Option(
-            "Take rows whose bytes this earlier labels table has, and pay nothing.",
+            "Take rows whose bytes this labels table of another place has, and pay nothing.",
             lacks=_lacking("it is a file of this machine", *JOBS),
         ),
     ] = None
     fresh: Annotated[bool, Option("Start again from nothing, and pay for every page again.")] = (
         False
     )
+    grow: Annotated[
+        bool,
+        Option(
+            "Go on in the same place though the input has grown or changed: only images that are"
+            " new or changed are asked for."
+        ),
+    ] = False
+    drop_gone: Annotated[
+        bool, Option("With --grow: rows that are gone from the input leave the tables.")
+    ] = False
     rps: Annotated[
         float | None,
         Option(
@@ -475,6 +485,10 @@ class Options:
             options = _checker().validate_python(dict(defaults or {}) | chosen)
         except ValidationError as error:
             raise ConfigError(_sentences(error)) from error
+        if options.fresh and options.grow:
+            raise ConfigError(
+                "--fresh begins again from nothing, --grow keeps what is there: leave one out"
+            )
         return replace(options, lifted=frozenset(n for n in chosen if getattr(options, n) is None))
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
 from ocrlabel import label, read_failures, read_labels
+from ocrlabel.dataset.labels_table import write_changed
 from tests.support.command import ocrlabel
 from tests.support.process import Machine, ended
 
@@ -158,11 +161,12 @@ def test_a_broken_file_of_a_folder_is_mended_and_labelled_as_the_message_advises
     ran = ocrlabel("run", "images/", "--engine", "scripted")
     assert "1 not_an_image will fail again as the files are" in ran.err
     assert "--retry-failed" not in ran.err, "of the failures none may pass"
-    assert "another --output and --reuse-from labels.parquet" in ran.err
+    assert "mend them, then the same command with --grow" in ran.err
     shutil.copy(images / "0.png", images / "broken.jpg")
-    again = ("--output", "more.parquet", "--reuse-from", "labels.parquet")
-    assert ocrlabel("run", "images/", "--engine", "scripted", *again).status == 0
-    assert len(list(read_labels(tmp_path / "more.parquet"))) == 7
+    again = ocrlabel("run", "images/", "--engine", "scripted", "--grow")
+    assert again.status == 0
+    assert "6 kept, 0 new, 1 changed, 0 gone" in again.out
+    assert len(list(read_labels(tmp_path / "labels.parquet"))) == 7
 
 
 def test_failed_rows_are_tried_again_when_asked_and_the_label_wins(images, tmp_path):
@@ -322,7 +326,60 @@ def test_a_dry_run_is_refused_where_the_run_would_be(images):
     shutil.copy(images / "0.png", images / "7.png")
     ran = ocrlabel("run", "images/", "--engine", "scripted", "--dry-run")
     assert ran.status == 3
-    assert "--reuse-from" in ran.err
+    assert "1 new: 7.png" in ran.err
+    assert "add --grow to go on here" in ran.err
+
+
+def test_a_folder_that_has_grown_is_priced_labelled_and_corrected_in_its_place(images, tmp_path):
+    run = ("run", "images/", "--engine", "scripted", "--output", "labels.parquet")
+    assert ocrlabel(*run).status == 0
+    table = tmp_path / "labels.parquet"
+    corrected = [
+        replace(row, source="coco", words=(), classes=()) if row.id in {"1.png", "2.png"} else row
+        for row in read_labels(table)
+    ]
+    write_changed(table, corrected, source=table, changed_by="import coco")
+    before = table.read_bytes()
+    shutil.copy(images / "0.png", images / "7.png")
+    Image.new("RGB", (300, 80), "white").save(images / "8.png")
+    Image.new("RGB", (310, 80), "white").save(images / "2.png")
+    (images / "4.png").unlink()
+    told = ocrlabel(*run, "--grow", "--dry-run")
+    assert told.status == 0
+    assert "grown             4 kept, 2 new, 1 changed, 1 gone" in told.out
+    assert "answered          5 images; they are not asked for again" in told.out
+    assert "rows are gone (4.png): the run needs --drop-gone" in told.out
+    assert table.read_bytes() == before
+    assert "1 gone: 4.png" in ocrlabel(*run, "--grow").err
+    assert table.read_bytes() == before
+    ran = ocrlabel(*run, "--grow", "--drop-gone")
+    assert ran.status == 0
+    assert "grown             4 kept, 2 new, 1 changed, 1 gone" in ran.out
+    assert "corrections       1 page carried, 1 left out" in ran.out
+    assert "corrections of 1 page are left out" in ran.err
+    rows = {row.id: row for row in read_labels(table)}
+    assert sorted(rows) == ["0.png", "1.png", "2.png", "3.png", "5.png", "7.png", "8.png"]
+    assert [name for name, row in rows.items() if row.source == "coco"] == ["1.png"]
+    assert "was done before" in ocrlabel(*run).out
+    assert ocrlabel(*run, "--grow", "--fresh", "--yes").status == 2
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_with_rows_appended_goes_on_in_its_place(images, tmp_path, ending):
+    def write(numbers):
+        rows = pd.DataFrame(
+            {"id": map(str, numbers), "image_path": [f"images/{n}.png" for n in numbers]}
+        )
+        path = tmp_path / f"input.{ending}"
+        rows.to_csv(path, index=False) if ending == "csv" else rows.to_parquet(path)
+
+    write(range(4))
+    run = ("run", f"input.{ending}", "--engine", "scripted")
+    assert ocrlabel(*run).status == 0
+    write(range(6))
+    assert "2 new: 4, 5" in ocrlabel(*run).err
+    ran = ocrlabel(*run, "--grow")
+    assert "4 kept, 2 new, 0 changed, 0 gone" in ran.out
 
 
 def test_a_finished_run_leaves_no_partial_tables_behind(images, tmp_path):

@@ -267,7 +267,7 @@ def test_so_it_does_in_one_process_which_is_one_worker():
         first = await find_run(runtime(store), LAYOUT)
         plan = replace(first.plan, run_id="second", created_at_s=runtime(store).wall())
         wanted = replace(first, plan=plan, options=FRESH)
-        assert (await join_plan(wanted, engine)).plan.run_id == "second"
+        assert (await join_plan(wanted, engine, made(ROWS))).plan.run_id == "second"
 
     run_virtual(story())
 

@@ -48,6 +48,8 @@ WRITTEN = {
     "retry_failed": ("timed_out,not_found", ("timed_out", "not_found")),
     "reuse_from": ("old.parquet", "old.parquet"),
     "fresh": ("true", True),
+    "grow": ("true", True),
+    "drop_gone": ("true", True),
     "rps": ("2.5", 2.5),
     "concurrency": ("12", 12),
     "processes": ("3", 3),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ocrlabel.cli import wiring
+from ocrlabel.cli.run import growth_rows
 from ocrlabel.cli.settings import Keys
 from ocrlabel.dataset.sources import ImageDataset
 from ocrlabel.engine import Engine
@@ -18,15 +19,18 @@ from ocrlabel.errors import ImageError
 from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 from ocrlabel.labels import FailureClass, ImageRef, Labelled, Outcome
 from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
+from ocrlabel.pipeline.growth import InputChange, look_at_input, refuse_other_run
 from ocrlabel.pipeline.join_plan import binds_nobody
 from ocrlabel.pipeline.merge.ownership import own_results
-from ocrlabel.pipeline.plan import Plan, refuse_other
+from ocrlabel.pipeline.outcome import image_key
+from ocrlabel.pipeline.plan import Plan, has_grown
 from ocrlabel.pipeline.preflight import refuse_without_images
 from ocrlabel.pipeline.progress import read_progress
 from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.requests.image_reader import Reuse
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.selection import select
+from ocrlabel.pipeline.state.carried import Listing
 from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
 from ocrlabel.pipeline.state.journal import read_journal
 from ocrlabel.pipeline.workers.limits import RunLimits, limits_of
@@ -68,12 +72,16 @@ async def tell_estimate(source: str, place: wiring.Place, options: Options, keys
         limits = ImageLimits() if chosen.engine.price_per_page_usd else LOCAL_LIMITS
         inspector = image_inspector(limits, parallel=options.processes or usable_cores())
         try:
-            seen = await _look_through(dataset, ordinals, reuse, inspector)
+            listing = before.grown.listing if before.grown else Listing()
+            known = Answered(chosen.engine, reuse, before.grown, listing)
+            seen = await _look_through(dataset, ordinals, known, inspector)
         finally:
             await inspector.close()
     finally:
         dataset.close()
-    for name, value in (*_images_rows(seen, options), *_cost_rows(seen, options, chosen, before)):
+    images, costs = _images_rows(seen, options), _cost_rows(seen, options, chosen, before)
+    grown = _growth_rows(seen, options, before.grown) if before.grown else ()
+    for name, value in (*images, *grown, *costs):
         print(f"{name:<18}{value}")
     print(f"output            {place.shown(place.layout.labels_key)}")
 
@@ -96,6 +104,16 @@ def _images_rows(seen: _Seen, options: Options) -> Iterator[tuple[str, str]]:
     if seen.unreadable:
         shown = ", ".join(f"{name} {count:,}" for name, count in seen.unreadable.most_common())
         yield "unreadable", f"{seen.unreadable.total():,} ({shown})"
+
+
+def _growth_rows(seen: _Seen, options: Options, grown: InputChange) -> Iterator[tuple[str, str]]:
+    gone = grown.gone_rows
+    counts = {**{name: seen.rows[name] for name in ("kept", "new", "changed")}, "gone": gone}
+    yield from growth_rows(counts)
+    if seen.carried:
+        yield "answered", f"{counted(seen.carried, 'image')}; they are not asked for again"
+    if gone and not options.drop_gone:
+        yield "note", f"rows are gone ({', '.join(grown.gone[:3])}): the run needs --drop-gone"
 
 
 def _cost_rows(
@@ -142,7 +160,10 @@ async def _done_before(
     )
     if await binds_nobody(run, replace(run, plan=here, options=options)):
         return _Before()
-    refuse_other(plan, here, where=place.shown(place.layout.labels_key))
+    if options.grow and has_grown(plan, here):
+        change, spent = await look_at_input(run, dataset), (await read_progress(run)).account
+        return _Before(limits=await limits_of(run), spent_pages=spent.spent_pages, grown=change)
+    await refuse_other_run(run, here, dataset, where=place.shown(place.layout.labels_key))
     metas = await checkpoint_metas(run)
     done: set[int] = set()
     pace = Pace()
@@ -169,15 +190,35 @@ class _Seen:
     pages: int = 0
     to_send: int = 0
     new_pages: int = 0
+    carried: int = 0
     reused: int = 0
     copies: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
     unreadable: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What answers an image without a request: an earlier table, or the run before.
+
+    listing: what the rows of an input that has grown were.
+    """
+
+    engine: Engine
+    reuse: Reuse | None
+    grown: InputChange | None
+    listing: Listing
+
+    def carried(self, sha256: str) -> bool:
+        """Whether the run before has the answer."""
+        key = image_key(sha256, self.engine.name, self.engine.options)
+        return self.grown is not None and key in self.grown.answered
 
 
 async def _look_through(
     dataset: ImageDataset,
     ordinals: list[int],
-    reuse: Reuse | None,
+    answered: Answered,
     inspector: ChildPool[bytes, int],
 ) -> _Seen:
     seen, known = _Seen(), set[bytes]()
@@ -186,15 +227,20 @@ async def _look_through(
         wanted = set(some)
         refs = [ref for ref in dataset.refs(some[0], some[-1] + 1) if ref.ordinal in wanted]
         for at in range(0, len(refs), _AT_ONCE):
-            looks = (_look(dataset, ref, inspector) for ref in refs[at : at + _AT_ONCE])
-            for found in await asyncio.gather(*looks):
+            some_refs = refs[at : at + _AT_ONCE]
+            looks = (_look(dataset, ref, inspector) for ref in some_refs)
+            for ref, found in zip(some_refs, await asyncio.gather(*looks), strict=True):
                 if isinstance(found, FailureClass):
                     seen.unreadable[found.value] += 1
+                    seen.rows[answered.listing.said_of(ref.id, "")] += 1
                     continue
                 digest, pages = found
                 seen.readable += 1
                 seen.pages += pages
-                if reuse is not None and reuse(digest.hex()) is not None:
+                seen.rows[answered.listing.said_of(ref.id, digest.hex())] += 1
+                if answered.carried(digest.hex()):
+                    seen.carried += 1
+                elif answered.reuse is not None and answered.reuse(digest.hex()) is not None:
                     seen.reused += 1
                 elif digest in known:
                     seen.copies += 1
@@ -241,6 +287,7 @@ class _Before:
     pace: Pace = field(default_factory=Pace)
     limits: RunLimits = field(default_factory=RunLimits)
     spent_pages: int = 0
+    grown: InputChange | None = None
 
 
 def time_line(engine: Engine, pages: int, earlier: Pace) -> str:

@@ -263,6 +263,7 @@ def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]
         rows.append(("failed", f"{record['failed']:,} ({_classes(record['failures'])})"))
     if record["not_reached"]:
         rows.append(("not reached", f"{record['not_reached']:,}"))
+    rows += growth_rows(record["growth"]) if "growth" in record else []
     found = f"{counted(record['words'], 'word')} on {counted(record['pages'], 'page')}"
     rows.append(("found", found))
     rows += _cost_rows(record)
@@ -274,6 +275,17 @@ def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]
     rows.append(("account", place.shown(place.layout.run_key)))
     if report_at:
         rows.append(("report", report_at))
+    return rows
+
+
+def growth_rows(growth: Mapping[str, int]) -> list[tuple[str, str]]:
+    """What became of the rows of an input that has grown, and of corrections, in lines."""
+    names = ("kept", "new", "changed", "gone")
+    rows = [("grown", ", ".join(f"{growth.get(name, 0):,} {name}" for name in names))]
+    corrected, left = growth.get("corrected", 0), growth.get("corrections_left", 0)
+    if corrected or left:
+        fit = f"{counted(corrected, 'page')} carried"
+        rows.append(("corrections", f"{fit}, {left:,} left out" if left else fit))
     return rows
 
 
@@ -308,6 +320,8 @@ def _cost_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     at_risk = sum(account["at_risk_pages"].values())
     wasted = sum(account["wasted_pages"].values())
     line = f"{counted(account['billed_pages'], 'page')}, {usd(record['billed_usd'])} without VAT"
+    if before := record.get("growth", {}).get("billed_pages_before"):
+        line += f"; {before:,} of them before it grew"
     if wasted:
         line += f"; {wasted:,} of them in no label"
     rows = [("billed", line)]
@@ -338,23 +352,17 @@ def raise_if_incomplete(source: str, done: Labelling, most_share: float) -> None
     raise Incomplete(
         f"{record['failed']:,} of {counted(record['rows'], 'row')} failed,"
         f" more than {percent(most_share, 0)}; see {done.failures}\n"
-        + what_helps(
-            passing,
-            lasting,
-            from_a_table=is_table(source),
-            reusable=done.labels if done.place.is_local else "",
-        )
+        + what_helps(passing, lasting, from_a_table=is_table(source))
         + f"  to accept them: --max-failures {math.ceil(100 * record['failed'] / record['rows'])}%"
     )
 
 
 def what_helps(
-    passing: Mapping[str, int], lasting: Mapping[str, int], *, from_a_table: bool, reusable: str
+    passing: Mapping[str, int], lasting: Mapping[str, int], *, from_a_table: bool
 ) -> str:
     """Lines of advice, by failures that may pass and others, each counted by class.
 
     A table names files that may be mended under it; a folder with other files is another input.
-    reusable: the labels table that --reuse-from can take, "" where it cannot.
     """
     lines = ""
     if passing:
@@ -367,8 +375,7 @@ def what_helps(
     lines += f"  {_listed(lasting)} will fail again as the files are: mend them, then "
     if from_a_table:
         return f"{lines}the same command with --retry-failed {','.join(sorted(lasting))}\n"
-    free = f" and --reuse-from {reusable}, which labels only what is new" if reusable else ""
-    return f"{lines}it is another input: another --output{free}\n"
+    return f"{lines}the same command with --grow, which labels only what is new\n"
 
 
 def _listed(classes: Mapping[str, int]) -> str:

@@ -151,6 +151,38 @@ def read_meta(file: BinaryIO, *, where: str) -> dict[str, Any]:
         return _meta_of(pq.read_schema(file), where)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A row without its pages. answered: it has a label, or a failure that is for good."""
+
+    id: str
+    key: str
+    sha256: str
+    answered: bool
+
+
+def read_known(file: BinaryIO, *, where: str) -> list[Known]:
+    """What a checkpoint knows of its rows, from the few columns that say it: not checked."""
+    with _readable(where):
+        columns = ["id", "key", "image_sha256", "outcome", "retryable"]
+        rows = pq.ParquetFile(file).read(columns).to_pylist()
+        return [
+            Known(
+                row["id"],
+                row["key"],
+                row["image_sha256"],
+                bool(row["key"]) and (row["outcome"] == "labelled" or row["retryable"] is False),
+            )
+            for row in rows
+        ]
+
+
+def check_whole(data: bytes, *, where: str) -> None:
+    """Raise RunMismatch where a checkpoint is not as it was written."""
+    with _readable(where):
+        _whole(data, where)
+
+
 def read_attempts(data: bytes, *, where: str) -> list[tuple[str, tuple[Attempt, ...]]]:
     """Image keys and what was asked for them, without pages and raw answers."""
     with _readable(where):

@@ -1,7 +1,8 @@
 """Joining a run: the first to come writes the plan, everybody else must match it.
 
 `--fresh` replaces a run once, however many workers begin so at once: the others go on with the run
-that one of them has put in its place.
+that one of them has put in its place. So does `--grow`, for an input that has grown: of workers
+that saw different inputs one replaces the run, and the others are refused.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ from ocrlabel.engine import Engine
 from ocrlabel.errors import ConfigError, RunMismatch
 from ocrlabel.pipeline.budget.attempts import AttemptReader, KnownAttempts
 from ocrlabel.pipeline.events import Notice
+from ocrlabel.pipeline.growth import (
+    carry_over,
+    grown_out_of,
+    look_at_input,
+    refuse_other_run,
+)
 from ocrlabel.pipeline.merge.ownership import delete_results_of_replaced, own_results
 from ocrlabel.pipeline.merge.run_record import is_complete
-from ocrlabel.pipeline.plan import differences, encode_plan, refuse_other
+from ocrlabel.pipeline.plan import differences, encode_plan, has_grown, refuse_other
 from ocrlabel.pipeline.progress import read_progress
 from ocrlabel.pipeline.replacement import (
     Replaced,
@@ -24,17 +31,18 @@ from ocrlabel.pipeline.replacement import (
     newest,
     put_in_place_of,
 )
-from ocrlabel.pipeline.run_context import Run
+from ocrlabel.pipeline.run_context import Run, RunInput
 from ocrlabel.pipeline.state.checkpoint import clear_replaced_checkpoints, delete_below
 from ocrlabel.pipeline.state.layout import stored_under
 from ocrlabel.pipeline.workers.heartbeat import Heartbeats
+from ocrlabel.storage.base import NotStored
 from ocrlabel.wording import counted
 
 _AT_ONCE_S = 300.0
 """How long after its beginning a fresh run still is what another start with `--fresh` wants."""
 
 
-async def join_plan(wanted: Run, engine: Engine) -> Run:
+async def join_plan(wanted: Run, engine: Engine, dataset: RunInput) -> Run:
     """The run that holds: `wanted` where there was none. Raises RunMismatch for another one."""
     runtime, layout, options = wanted.runtime, wanted.layout, wanted.options
     wanted = replace(wanted, plan=replace(wanted.plan, fresh=options.fresh))
@@ -46,21 +54,18 @@ async def join_plan(wanted: Run, engine: Engine) -> Run:
             return wanted
     # a retry of the job that began the run, and its array's other children, go on with it
     same_job = bool(options.job) and there.plan.job == options.job
-    if options.fresh and not same_job and not raced:
-        there = await _begin_afresh(there, wanted)
-    elif not raced and await binds_nobody(there, wanted):
-        runtime.emit(Notice("replaced", "an earlier start stored nothing; this one replaces it"))
-        there = await put_in_place_of(there, wanted)
+    if not raced:
+        there = await _replaced(there, wanted, dataset, same_job=same_job)
     if there.plan.replaces:
         await bring_plan_up_to(there)
         there = await newest(there)  # this worker may have slept through more
     if there.plan.run_id == wanted.plan.run_id:
         return there
     where = runtime.where(layout.root)
-    refuse_other(there.plan, wanted.plan, where=where)
+    await refuse_other_run(there, wanted.plan, dataset, where=where)
     if join := getattr(engine, "join", None):  # where machines may differ: OF_THE_PLAN
         join(there.plan.options)
-    may_join = options.resume or options.fresh or same_job
+    may_join = options.resume or options.fresh or options.grow or same_job
     if not may_join and not await is_complete(there):
         raise RunMismatch(
             f"{where} holds an unfinished run that another job began\n"
@@ -70,6 +75,20 @@ async def join_plan(wanted: Run, engine: Engine) -> Run:
     if options.batch_size not in {None, there.plan.batch_rows}:
         batches = f"batches of {counted(there.plan.batch_rows, 'row')}"
         runtime.emit(Notice("batch_size", f"this run was planned with {batches}; it keeps them"))
+    return there
+
+
+async def _replaced(there: Run, wanted: Run, dataset: RunInput, *, same_job: bool) -> Run:
+    """What holds after this start: the run there, where nothing says that it be replaced."""
+    if wanted.options.fresh and not same_job:
+        return await _begin_afresh(there, wanted)
+    if await binds_nobody(there, wanted):
+        text = "an earlier start stored nothing; this one replaces it"
+        wanted.runtime.emit(Notice("replaced", text))
+        return await put_in_place_of(there, wanted)
+    grown_already = same_job and there.plan.grown  # by another child of the array
+    if wanted.options.grow and not grown_already and has_grown(there.plan, wanted.plan):
+        return await _grow(there, wanted, dataset)
     return there
 
 
@@ -97,6 +116,8 @@ async def binds_nobody(there: Run, wanted: Run) -> bool:
     """
     same_batches = wanted.options.batch_size in {None, there.plan.batch_rows}
     same = same_batches and there.plan.job == wanted.plan.job
+    if there.plan.grown:
+        return False  # it has all that the runs before it were answered
     if (same and not differences(there.plan, wanted.plan)) or await is_complete(there):
         return False
     known = KnownAttempts()
@@ -130,7 +151,7 @@ async def _begin_afresh(there: Run, wanted: Run) -> Run:
     if not await _has_just_begun(there, wanted):
         with contextlib.suppress(Replaced):
             await own_results(there, replacing=True)
-        await _refuse_while_others_work(there)
+        await _refuse_while_others_work(there, "--fresh")
         there = await put_in_place_of(there, wanted)
     if there.plan.run_id != wanted.plan.run_id:
         text = "another start has just begun this run afresh; going on with that"
@@ -158,7 +179,37 @@ async def _has_just_begun(there: Run, wanted: Run) -> bool:
     return there.plan.fresh and any(heartbeats.lives(beat) for beat in beats)
 
 
-async def _refuse_while_others_work(there: Run) -> None:
+async def _grow(there: Run, wanted: Run, dataset: RunInput) -> Run:
+    """Put a run over the input as it is now in place of the one there, with all its answers.
+
+    Or find the one that another start put. Raises RunMismatch where rows are gone and that was not
+    said.
+    """
+    try:
+        change = await look_at_input(there, dataset)
+        if change.gone_rows and not wanted.options.drop_gone:
+            where, shown = there.runtime.where(there.layout.root), change.lines + change.way
+            refuse_other(there.plan, wanted.plan, where=where, change=shown)
+        grown = grown_out_of(there, wanted)
+        await own_results(grown, replacing=True)
+        while True:
+            await _refuse_while_others_work(there, "--grow", change.lines)
+            beats = await _heartbeats(there)
+            grown = await carry_over(there, grown, change)
+            if await _heartbeats(there) == beats:  # nobody did anything there meanwhile
+                return await put_in_place_of(there, grown)
+    except (NotStored, RunMismatch):
+        later = await newest(there)
+        if later.plan.run_id == there.plan.run_id:
+            raise
+        return later  # another start has put it, and cleared away what was being carried
+
+
+async def _heartbeats(run: Run) -> list[str]:
+    return [stored.key async for stored in stored_under(run.runtime, run.keys.workers)]
+
+
+async def _refuse_while_others_work(there: Run, flag: str, about: str = "") -> None:
     runtime, lease_s = there.runtime, there.options.lease_s
     heartbeats = Heartbeats(there, duration_s=lease_s)
     working = await heartbeats.others_alive()
@@ -170,9 +221,10 @@ async def _refuse_while_others_work(there: Run) -> None:
         working = await heartbeats.others_alive()
     if working:
         names = ", ".join(beat.owner.worker for beat in working[:3])
-        raise ConfigError(
-            f"--fresh is refused while workers of the present run are alive ({names})\n"
-            "  stop them first, or leave out --fresh to join them, or write to another --output"
+        way = f"leave out {flag} to join them" if flag == "--fresh" else "wait until they are done"
+        raise (ConfigError if flag == "--fresh" else RunMismatch)(
+            f"{flag} is refused while workers of the present run are alive ({names})\n{about}"
+            f"  stop them first, or {way}, or write to another --output"
         )
 
 
@@ -183,7 +235,8 @@ async def clear_replaced(run: Run) -> None:
     if not run.plan.replaces or await _has_heartbeats(run):
         return
     await clear_replaced_checkpoints(run)
-    await delete_results_of_replaced(run)
+    if not run.plan.grown:  # else the old tables stay until the new ones take their places
+        await delete_results_of_replaced(run)
 
 
 async def _has_heartbeats(run: Run) -> bool:
@@ -191,4 +244,4 @@ async def _has_heartbeats(run: Run) -> bool:
 
     It has cleared away before that, and under the same names may now be what the new run made.
     """
-    return bool([stored async for stored in stored_under(run.runtime, run.keys.workers)])
+    return bool(await _heartbeats(run))

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ocrlabel.errors import RunMismatch
 from ocrlabel.options import BATCH_ROWS, SLICE_ROWS
+from ocrlabel.pipeline.budget.account import Account
 from ocrlabel.pipeline.state.codec import Codec, Damaged
 from ocrlabel.wording import counted
 
 PLAN_FORMAT = 1
+GROWN_FORMAT = 2
+"""Of a plan that has grown: an earlier version would pay for all its answers again."""
 OF_THE_PLAN: Mapping[str, frozenset[str]] = {"rapidocr": frozenset({"runtime", "hangul"})}
 """Options of an engine in which machines may differ where both have one: who joins works as the
 plan says."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A run's identity. fresh: it was begun with `--fresh`.
+class Grown:
+    """Out of which runs one has grown, its predecessor last; and all that they were billed."""
 
-    `replaces` are the run ids that `--fresh` put aside, `replaced_jobs` the jobs that began them.
+    run_ids: tuple[str, ...]
+    paid: Account = field(default_factory=Account)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run's identity. fresh: it was begun with `--fresh`. grown: None, but after `--grow`.
+
+    `replaces` are the run ids that were put aside, `replaced_jobs` the jobs that began them.
     """
 
     run_id: str
@@ -37,7 +48,18 @@ class Plan:
     replaced_jobs: tuple[str, ...] = ()
     job: str = ""
     fresh: bool = False
+    grown: Grown | None = None
     format: int = PLAN_FORMAT
+
+    @property
+    def paid_before(self) -> Account:
+        """What the runs asked for out of which this one has grown."""
+        return self.grown.paid if self.grown else Account()
+
+    @property
+    def carries(self) -> tuple[str, ...]:
+        """The runs whose answers are this one's too."""
+        return self.grown.run_ids if self.grown else ()
 
     @property
     def batches(self) -> int:
@@ -60,7 +82,7 @@ class Plan:
         return ordinal // self.batch_rows
 
 
-_PLAN = Codec(Plan, indent=1, sort_keys=True, ensure_ascii=False)
+_PLAN = Codec(Plan, optional=("grown",), indent=1, sort_keys=True, ensure_ascii=False)
 
 
 def encode_plan(plan: Plan) -> bytes:
@@ -79,7 +101,7 @@ def decode_plan(data: bytes, *, where: str) -> Plan:
             " (or --checkpoint-prefix): with --reuse-from and a labels table of that run it pays"
             " only for what is not in it"
         ) from error
-    if plan.format != PLAN_FORMAT:
+    if plan.format not in {PLAN_FORMAT, GROWN_FORMAT}:
         raise RunMismatch(
             f"{where} was written by another version of ocrlabel (format {plan.format})\n"
             "  finish the run with that version,"
@@ -88,17 +110,25 @@ def decode_plan(data: bytes, *, where: str) -> Plan:
     return plan
 
 
-def refuse_other(there: Plan, here: Plan, *, where: str) -> None:
-    """Raise RunMismatch, with both ways on, when the plan that is there is another run's."""
+def refuse_other(there: Plan, here: Plan, *, where: str, change: str = "") -> None:
+    """Raise RunMismatch, with all ways on, when the plan that is there is another run's.
+
+    change: of an input that has grown, what differs and the way on, in lines.
+    """
     if lines := differences(there, here):
         listed = "\n".join(f"  {line}" for line in lines)
         raise RunMismatch(
-            f"{where} belongs to another run\n{listed}\n"
-            "  write to another --output (or --checkpoint-prefix); with --reuse-from and the labels"
-            " table of the earlier run it pays only for images that are new (of an unfinished run:"
-            " `ocrlabel merge` its input as it was, with --partial, writes one)\n"
-            f"  or add --fresh to do {counted(here.rows, 'row')} again"
+            f"{where} belongs to another run\n{listed}\n{change}"
+            "  or write to another --output (or --checkpoint-prefix),"
+            f" or add --fresh to do {counted(here.rows, 'row')} again"
         )
+
+
+def has_grown(there: Plan, here: Plan) -> bool:
+    """Whether nothing but the input differs."""
+    return there.fingerprint != here.fingerprint and not differences(
+        replace(there, fingerprint=here.fingerprint, rows=here.rows), here
+    )
 
 
 def differences(there: Plan, here: Plan) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ocrlabel.labels import Attempt, Tally
 from ocrlabel.pipeline.budget.account import (
@@ -24,7 +24,8 @@ class RunProgress:
     """Counts of what is saved. open_batches: those with no checkpoint.
 
     done, failed: of the rows that were asked about. Of a batch of which only a part was asked
-    about a checkpoint does not tell how many of them failed: they count as labelled.
+    about a checkpoint does not tell how many of them failed: they count as labelled. paid_before:
+    what of the account is that of the runs out of which this one has grown.
     """
 
     tally: Tally
@@ -32,11 +33,13 @@ class RunProgress:
     done: int = 0
     failed: int = 0
     open_batches: tuple[int, ...] = ()
+    paid_before: Account = field(default_factory=Account)
 
     @property
     def pages_per_row(self) -> float:
         """Pages that a row may be expected to cost: as those did that are labelled, else one."""
-        return self.account.billed_pages / self.tally.labelled if self.tally.labelled else 1.0
+        billed = self.account.billed_pages - self.paid_before.billed_pages
+        return billed / self.tally.labelled if self.tally.labelled else 1.0
 
 
 async def read_progress(
@@ -54,7 +57,7 @@ async def read_progress(
     """
     plan = run.plan
     metas = await checkpoint_metas(run)
-    tally, account = Tally(), Account()
+    tally, account = Tally(), plan.paid_before
     selection = selection or Selection(plan.rows)
     done = failed = 0
     for (batch, round_number), meta in metas.items():
@@ -85,7 +88,8 @@ async def read_progress(
             # what was asked and has no outcome yet: it is asked again, and may have been billed
             for key in journal.tried.keys() - journal.by_key.keys():
                 account += of_attempts(journal.tried[key], cause="unanswered")
-    return RunProgress(replace(tally, rows=plan.rows), account, done, failed, unfinished)
+    tally = replace(tally, rows=plan.rows)
+    return RunProgress(tally, account, done, failed, unfinished, plan.paid_before)
 
 
 def _with_retried(tally: Tally, again: Tally) -> Tally:

@@ -54,6 +54,7 @@ from ocrlabel.pipeline.retry_rounds import retry_round
 from ocrlabel.pipeline.run_context import Round, Run, RunInput
 from ocrlabel.pipeline.runtime import AT_ONCE, CLEARING_UP_S, SAVING_S, Draining, Runtime, Stop
 from ocrlabel.pipeline.selection import Selection, select
+from ocrlabel.pipeline.state.carried import CarriedAnswers
 from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
 from ocrlabel.pipeline.state.journal import JournalCache, JournalWriter, Record
 from ocrlabel.pipeline.state.layout import Layout
@@ -121,8 +122,9 @@ async def _run(
 ) -> Result:
     given = wanted.options
     async with stop.ending(AT_ONCE):
-        run, before, already = await _joined(wanted, engine)
-        worker = _worker(run, dataset, engine, stop, counters, reuse)
+        run, before, already = await _joined(wanted, engine, dataset)
+        carried = await CarriedAnswers(run).open() if run.plan.grown else None
+        worker = _worker(run, dataset, engine, stop, counters, reuse, carried)
     if before is not None:
         if not already:  # somebody deleted or destroyed one: it is made again
             async with stop.ending():
@@ -164,9 +166,11 @@ async def _run(
                 await engine.close()
 
 
-async def _joined(wanted: Run, engine: Engine) -> tuple[Run, RunRecord | None, bool]:
+async def _joined(
+    wanted: Run, engine: Engine, dataset: RunInput
+) -> tuple[Run, RunRecord | None, bool]:
     """The run, its record where it is finished, and whether its tables are there."""
-    run = await join_plan(wanted, engine)
+    run = await join_plan(wanted, engine, dataset)
     await clear_replaced(run)
     run = replace(run, options=(await limits_of(run)).hold_for(wanted.options))
     before = await read_record(run)
@@ -297,6 +301,7 @@ class Worker:
     budget: BudgetClient | None
     counters: Counters
     reuse: Reuse | None
+    carried: CarriedAnswers | None = None
     known_limits: int = 0
 
 
@@ -307,6 +312,7 @@ def _worker(
     stop: Stop,
     counters: Counters,
     reuse: Reuse | None,
+    carried: CarriedAnswers | None,
 ) -> Worker:
     runtime, options, price_usd = run.runtime, run.options, run.price_per_page_usd
     counters.began_at_s = runtime.wall()
@@ -333,6 +339,7 @@ def _worker(
         budget=budget,
         counters=counters,
         reuse=reuse,
+        carried=carried,
     )
 
 
@@ -395,7 +402,13 @@ async def read_round(
     tasks = TaskPool(
         run=run,
         scheduler=scheduler,
-        reader=RowReader(exchange=exchange, images=worker.dataset, paid=paid, reuse=worker.reuse),
+        reader=RowReader(
+            exchange=exchange,
+            images=worker.dataset,
+            paid=paid,
+            reuse=worker.reuse,
+            carried=worker.carried,
+        ),
         stop=worker.stop,
         tasks_wanted=worker.pool.in_flight_wanted,
     )

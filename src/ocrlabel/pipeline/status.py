@@ -128,7 +128,9 @@ class Status:
         if self.limits.max_cost_usd is None or not price_usd:
             return math.inf
         pages = self.limits.max_cost_usd / price_usd - self.account.spent_pages
-        per_row = RunProgress(self.tally, self.account).pages_per_row
+        per_row = RunProgress(
+            self.tally, self.account, paid_before=self.plan.paid_before
+        ).pages_per_row
         return max(0.0, pages) / per_row if per_row else math.inf
 
 

@@ -153,6 +153,7 @@ def test_an_input_that_changed_is_told_with_the_way_on(tmp_path, monkeypatch):
     Image.new("RGB", (40, 30), "blue").save(tmp_path / "images" / "new.png")
     refused = ocrlabel("run", "images/", "--engine", "scripted")
     assert refused.status == 3
-    assert "`ocrlabel merge` its input as it was, with --partial, writes one" in refused.err
+    assert "2 new or not reached before: 1.png, new.png" in refused.err
+    assert "add --grow to go on here" in refused.err
     merged = ocrlabel("merge", "images/", "--output", "labels.parquet", "--partial")
     assert "2 rows then, 3 rows here" in merged.err

@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from ocrlabel.errors import RunMismatch
+from ocrlabel.pipeline.budget.account import Account
 from ocrlabel.pipeline.plan import (
-    PLAN_FORMAT,
+    GROWN_FORMAT,
+    Grown,
     Plan,
     decode_plan,
     differences,
@@ -48,7 +50,7 @@ def test_what_is_no_plan_names_its_file_and_a_way_on_that_works(data):
 
 
 def test_a_plan_of_another_version_is_not_read_as_one_of_ours():
-    written = json.loads(encode_plan(PLAN)) | {"format": PLAN_FORMAT + 1}
+    written = json.loads(encode_plan(PLAN)) | {"format": GROWN_FORMAT + 1}
     with pytest.raises(RunMismatch, match=rf"{WHERE} was written by another version"):
         decode_plan(json.dumps(written).encode(), where=WHERE)
 
@@ -74,7 +76,13 @@ def test_a_run_has_as_many_batches_as_its_rows_fill(rows, batches):
 
 def test_every_field_of_a_plan_is_written_down_as_text_that_people_can_read():
     plan = replace(
-        PLAN, source="이미지", replaces=("r1", "r2"), replaced_jobs=("j",), job="k", fresh=True
+        PLAN,
+        source="이미지",
+        replaces=("r1", "r2"),
+        replaced_jobs=("j",),
+        job="k",
+        fresh=True,
+        grown=Grown(("r2",), Account({"answered": 3}, billed_pages=3)),
     )
     written = encode_plan(plan)
     assert decode_plan(written, where=WHERE) == plan

@@ -54,6 +54,7 @@ class BudgetClient:
         self._runtime = run.runtime
         self._duration_s = run.options.lease_s
         self._price_usd = run.price_per_page_usd
+        self._paid_before = run.plan.paid_before.spent_pages
         self._ledger = BudgetLedger(run, duration_s=self._duration_s)
         self._held_until_s = -math.inf
         self.cap = cap
@@ -121,7 +122,8 @@ class BudgetClient:
                 " and go on with --max-cost none"
             )
         cap = _NO_CAP if capped_at is None else capped_at
-        available = cap - taken_pages(entries)
+        taken = self._paid_before + taken_pages(entries)
+        available = cap - taken
         pages = grant_size(wanted=wanted, available=available, workers=self.workers)
         if pages == 0:
             if self._reserved:
@@ -135,7 +137,7 @@ class BudgetClient:
                 return  # it was changed meanwhile
             raise BudgetReached(
                 f"{CAP_REACHED} {counted(cap, 'page')} ({usd(cap * self._price_usd)}) is reached:"
-                f" {taken_pages(entries) - self._left():,} are spent or may have been,"
+                f" {taken - self._left():,} are spent or may have been,"
                 f" and the next request may cost {wanted:,} more than is left\n"
                 "  raise --max-cost to go on; all answers so far are saved"
             )
@@ -155,7 +157,8 @@ class BudgetClient:
             if self._reserved:
                 # else nobody would find out what of it was spent, should this worker die
                 await self._append("hold", 0)
-            is_over = self.cap is not None and taken_pages(self._ledger.entries) > self.cap
+            taken = self._paid_before + taken_pages(self._ledger.entries)
+            is_over = self.cap is not None and taken > self.cap
             self._lowered = is_over and self._reserved > 0
             if self._lowered:
                 self._paid.clear()

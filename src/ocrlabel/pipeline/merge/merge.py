@@ -25,6 +25,7 @@ from ocrlabel.pipeline.budget.account import Account
 from ocrlabel.pipeline.budget.attempts import KnownAttempts
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.leases.leases import Closed, Free, Lease, LeaseMark, Leases
+from ocrlabel.pipeline.merge.inherited import Inherited, inherited_by
 from ocrlabel.pipeline.merge.ownership import PUT_DOWN, Standing, look, own_results, put_down
 from ocrlabel.pipeline.merge.result_tables import finished_rows, write_tables
 from ocrlabel.pipeline.merge.run_record import (
@@ -164,6 +165,8 @@ async def publish(round_: Round, scratch: Path, *, change: Change | None = None)
 async def _make_good(run: Run, scratch: Path) -> None:
     """Take back what was written over a run that has replaced this one meanwhile."""
     its = await newest(run)
+    if run.plan.run_id in its.plan.carries and not await merged_rounds(its):
+        return  # the old tables stay until the new ones take their places
     same_price = its.plan.engine == run.plan.engine
     if same_price and await merged_rounds(its):
         await publish(its.round(), scratch)
@@ -201,22 +204,28 @@ async def _publish(
                 known.add(row.outcome.key, row.outcome.attempts)
 
     labels_path, failures_path = scratch / "labels.parquet", scratch / "failures.parquet"
+    inherited = await inherited_by(run, scratch)
     tally = await write_tables(
-        _changed(finished_rows(run, metas, saw), change),
-        table_info(run),
+        _changed(finished_rows(run, metas, saw), change, inherited),
+        {**table_info(run), **inherited.info},
         labels_path=labels_path,
         failures_path=failures_path,
+        correct=inherited.onto,
     )
+    inherited.tell(run)
     rounds = dict(merged)
     if round_.number not in rounds:
         rounds[round_.number] = await _mark_as_merged(round_, metas, known)
-    account = sum((usage.account for usage in rounds.values()), Account())
+    account = sum((usage.account for usage in rounds.values()), run.plan.paid_before)
     for meta in metas.values():
         account += meta.account
     await refuse_if_replaced(run)
     tables = {run.layout.labels_key: labels_path, run.layout.failures_key: failures_path}
     await write_over_own(run, tables, keep_corrected=round_.number in merged)
     record = await record_now(run, tally, account, retries=round_.number, complete=True)
+    if run.plan.grown:
+        before = {"billed_pages_before": run.plan.paid_before.billed_pages}
+        record = replace(record, growth={**inherited.growth, **before})
     await store.put(run.layout.run_key, RUN_RECORD.encode(record))
     partial = run.layout.partial_results
     if own := [key for key in partial if (await look(run, key))[0] is Standing.OURS]:
@@ -266,9 +275,10 @@ async def _mark_as_merged(
 
 
 async def _changed(
-    batches: AsyncIterator[list[Settled]], change: Change | None
+    batches: AsyncIterator[list[Settled]], change: Change | None, inherited: Inherited
 ) -> AsyncIterator[Sequence[Settled]]:
     async for rows in batches:
+        inherited.count(rows)
         yield rows if change is None else change(rows)
 
 

@@ -124,7 +124,8 @@ async def look(run: Run, key: str, written: Written | None = None) -> Found:
     def read() -> Found:
         with run.runtime.store.open(key) as file:
             if key.endswith(".parquet"):
-                return _table(run, file, written)
+                carried = key == run.layout.labels_key
+                return _table(run, file, written, keeps_corrections=carried)
             return _report(run, file) if key.endswith(".html") else _record(run, file)
 
     try:
@@ -142,7 +143,7 @@ def _owner(run: Run, run_id: str, otherwise: str) -> Found:
     return Standing.OTHERS, f"{_OF_RUN}{run_id}" if run_id else otherwise
 
 
-def _table(run: Run, file: BinaryIO, written: Written | None) -> Found:
+def _table(run: Run, file: BinaryIO, written: Written | None, *, keeps_corrections: bool) -> Found:
     try:
         info = table_info(file)
     except DatasetError:
@@ -151,11 +152,13 @@ def _table(run: Run, file: BinaryIO, written: Written | None) -> Found:
     owner = _owner(run, run_id, "it is no table that ocrlabel run wrote")
     if owner[0] is not Standing.OURS:
         return owner
-    if changed_by := info.get("changed_by"):
-        by_hand = changed_by.startswith(IMPORTED)
+    changed_by = info.get("changed_by", "")
+    by_hand = changed_by.startswith(IMPORTED)
+    carried_over = by_hand and keeps_corrections and run_id in run.plan.carries
+    if changed_by and not carried_over:
         standing = Standing.CORRECTED if by_hand else Standing.OTHERS
         return standing, f"it was changed by {changed_by}"
-    if written is None or sha256_of(file) in written[run_id]:
+    if carried_over or written is None or sha256_of(file) in written[run_id]:
         return owner
     if not is_whole(file):
         return Standing.DESTROYED, ""

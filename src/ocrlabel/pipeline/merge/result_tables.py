@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ocrlabel.dataset.checkpoint_table import Settled
-from ocrlabel.dataset.labels_table import FailuresWriter, LabelsWriter
+from ocrlabel.dataset.labels_table import FailuresWriter, LabelRow, LabelsWriter, label_rows
 from ocrlabel.errors import RunMismatch
 from ocrlabel.labels import Labelled, Tally
 from ocrlabel.pipeline.budget.account import add_tallies, tally_of
@@ -26,15 +26,20 @@ async def write_tables(
     *,
     labels_path: Path,
     failures_path: Path,
+    correct: Callable[[LabelRow], LabelRow] = lambda row: row,
 ) -> Tally:
-    """Write both tables; the files are whole when this returns, and absent when it raises."""
+    """Write both tables; the files are whole when this returns, and absent when it raises.
+
+    correct: what every page passes through on its way.
+    """
     tally = Tally()
     with LabelsWriter(labels_path, info) as labels, FailuresWriter(failures_path, info) as failures:
 
         def add(rows: Sequence[Settled]) -> None:
             for row in rows:
                 if isinstance(row.outcome, Labelled):
-                    labels.add_outcome(row.ref, row.outcome)
+                    for page in label_rows(row.ref, row.outcome):
+                        labels.add(correct(page))
                 else:
                     failures.add_outcome(row.ref, row.outcome)
 

@@ -25,6 +25,8 @@ class RunRecord:
     complete: every input row is in exactly one of the two tables. reason: why it is not. retries:
     retry rounds that are part of the tables. *_at is for people, *_at_s Unix s. active_s: seconds
     in which a worker was at it. requests_per_s: from the first request to the last, without pauses.
+    growth: of an input that has grown, rows kept, new, changed and gone, pages corrected, and
+    billed_pages_before: what of the account is older.
     """
 
     format: int = RECORD_FORMAT
@@ -59,6 +61,7 @@ class RunRecord:
     created_at_s: float = 0.0
     ended_at_s: float = 0.0
     active_s: float | None = None
+    growth: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def tally(self) -> Tally:
@@ -70,7 +73,7 @@ class RunRecord:
         return RUN_RECORD.to_json(self)
 
 
-RUN_RECORD = Codec(RunRecord, indent=1, ensure_ascii=False)
+RUN_RECORD = Codec(RunRecord, optional=("growth",), indent=1, ensure_ascii=False)
 
 
 def run_record(
@@ -105,7 +108,7 @@ def run_record(
         **{one.name: getattr(tally, one.name) for one in fields(Tally)},
         not_reached=tally.not_reached,
         account=account,
-        requests_per_s=_requests_per_s(account, sessions),
+        requests_per_s=_requests_per_s(plan, account, sessions),
         price_per_page_usd=price_per_page_usd,
         billed_usd=round(account.billed_pages * price_per_page_usd, 6),
         at_risk_usd=round(sum(account.at_risk_pages.values()) * price_per_page_usd, 6),
@@ -120,12 +123,16 @@ def run_record(
     )
 
 
-def _requests_per_s(account: Account, sessions: Sequence[WorkerSession]) -> float | None:
+def _requests_per_s(
+    plan: Plan, account: Account, sessions: Sequence[WorkerSession]
+) -> float | None:
     first_s, last_s = account.first_sent_s, account.last_sent_s
+    if plan.grown and first_s is not None:  # the runs before it are over
+        first_s = max(first_s, plan.created_at_s)
     if first_s is None or last_s is None or last_s <= first_s:
         return None
     sending_s = active_s(sessions, first_s, last_s) or last_s - first_s
-    return (account.sent - 1) / sending_s
+    return (account.sent - plan.paid_before.sent - 1) / sending_s
 
 
 def _iso(at_s: float) -> str:

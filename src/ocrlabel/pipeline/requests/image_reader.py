@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from ocrlabel.errors import ImageError, Interrupted
-from ocrlabel.labels import Failed, Outcome, Page
+from ocrlabel.labels import Failed, Labelled, Outcome, Page
 from ocrlabel.pipeline.outcome import ImageState, Row, copy, failed, image_key, reused
 from ocrlabel.pipeline.rate.breaker import GiveUp, Probe, Wait
 from ocrlabel.pipeline.requests.request import Exchange, NotNow, PaidRequests
 from ocrlabel.pipeline.run_context import RunInput
+from ocrlabel.pipeline.state.carried import CarriedAnswers
 
 _HASH_IN_THREAD_BYTES = 2**20
 Reuse: TypeAlias = Callable[[str], tuple[str, tuple[Page, ...]] | None]
@@ -24,13 +25,15 @@ Reuse: TypeAlias = Callable[[str], tuple[str, tuple[Page, ...]] | None]
 class RowReader:
     """Reads rows, each to an outcome that is durable when `read` returns it.
 
-    paid is None for engines that cost nothing. resting: tasks that wait to send an image again.
+    paid is None for engines that cost nothing. carried: the answers that a run has grown with.
+    resting: tasks that wait to send an image again.
     """
 
     exchange: Exchange
     images: RunInput
     paid: PaidRequests | None = None
     reuse: Reuse | None = None
+    carried: CarriedAnswers | None = None
     resting: int = 0
     _under_way: dict[str, asyncio.Future[Outcome | None]] = field(default_factory=dict)
 
@@ -72,6 +75,10 @@ class RowReader:
     ) -> Outcome | NotNow:
         """Read an image that nobody else of this process is reading."""
         exchange = self.exchange
+        earlier = await self.carried.find(key) if self.carried is not None else None
+        # a failure that was carried is what --retry-failed wants to try again
+        if isinstance(earlier, Labelled) or (earlier is not None and not row.failed_before):
+            return await self._save(row, copy(row, earlier))
         if self.reuse is not None and (found := self.reuse(sha256)) is not None:
             at_s = exchange.run.runtime.wall()
             known = reused(row, key, sha256, found, engine=exchange.engine.name, at_s=at_s)

@@ -21,7 +21,8 @@ _OURS = re.compile(
     r"|leases/(?:[0-9]{4,}-[0-9]{2,}|merge)/[0-9]{6,}\.json"
     r"|workers/[^/]+/[0-9]{6,}\.json"
     r"|(?:budget|settings)/[0-9]{6,}\.json"
-    r"|(?:merged|retries)/[0-9]{2,}\.json)",
+    r"|(?:merged|retries)/[0-9]{2,}\.json"
+    r"|carried/(?:answers/[0-9a-f]{32}\.parquet|corrected\.parquet|listing\.json))",
     re.DOTALL,
 )
 _DATASET = re.compile(r"[^/\s\\][^/\\]*")
@@ -45,7 +46,7 @@ class Layout:
 
     @property
     def plan_key(self) -> str:
-        """The first run's, put if absent; then brought up to what `--fresh` put in its place."""
+        """The first run's, put if absent; then brought up to what was put in its place."""
         return f"{self.root}/plan.json"
 
     def successor_key(self, run_id: str) -> str:
@@ -109,7 +110,7 @@ class RunKeys:
 
     @property
     def everything(self) -> str:
-        """Prefix of all that lies under the run id: cleared when `--fresh` replaces the run."""
+        """Prefix of all that lies under the run id: cleared when the run is replaced."""
         return f"{self.root}/"
 
     @property
@@ -189,6 +190,21 @@ class RunKeys:
     def written(self, sha256: str) -> str:
         """Says that the run wrote, or was about to write, a table of this sha256."""
         return f"{self.root}/written/{sha256}"
+
+    @property
+    def carried(self) -> str:
+        """Prefix of the answers that a run took over from the one it grew out of."""
+        return f"{self.root}/carried/answers/"
+
+    @property
+    def listing(self) -> str:
+        """The rows of an input that has grown."""
+        return f"{self.root}/carried/listing.json"
+
+    @property
+    def corrected(self) -> str:
+        """The labels table of the run before, where a person has corrected it."""
+        return f"{self.root}/carried/corrected.parquet"
 
     @property
     def retries(self) -> str:

@@ -22,13 +22,14 @@ import secrets
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from ocrlabel.labels import Labelled
 from ocrlabel.pipeline.run_context import Round, Run
+from ocrlabel.pipeline.state.carried import carry_outcomes
 from ocrlabel.pipeline.state.journal import Record, from_json, journal_object, to_json
 from ocrlabel.wording import counted
 
@@ -42,12 +43,14 @@ _READ_WITHIN_S = 20.0
 class RescueFile:
     """A file that was found. groups: its records by round, batch and worker.
 
-    note: why nothing of it is taken in, "" where it is.
+    note: why nothing of it is taken in, "" where it is. of_before: of a run that this one grew out
+    of, whose answers it carries.
     """
 
     path: Path
     groups: dict[tuple[int, int, str], list[Record]]
     note: str = ""
+    of_before: bool = False
 
     @property
     def answers(self) -> str:
@@ -95,6 +98,9 @@ async def take_in(run: Run, *, merged_round: int) -> None:
             run.runtime.tell_once("rescue", found.note, about=str(found.path))
             continue
         for (number, batch, worker), records in found.groups.items():
+            if found.of_before:
+                await carry_outcomes(run, [one for one in records if isinstance(one, Labelled)])
+                continue
             key, data = journal_object(run.round(number), batch, worker, records)
             await run.runtime.store.put(key, data)
         with contextlib.suppress(OSError):
@@ -115,7 +121,10 @@ async def find_rescued(run: Run, *, merged_round: int = -1) -> list[RescueFile]:
             if (parts := _NAME.fullmatch(name)) is None:
                 continue
             path, run_id = folder / name, parts[1]
-            if run_id in run.plan.replaces:
+            if run_id in run.plan.carries:
+                of_before = await _looked_at(path, run_id, parts[2], -1)
+                found.append(replace(of_before, of_before=True))
+            elif run_id in run.plan.replaces:
                 old = f"{path} is of run {run_id}, which --fresh replaced"
                 found.append(RescueFile(path, {}, f"{old}: it is not taken in, and can be deleted"))
             elif run_id == run.plan.run_id:

@@ -144,6 +144,16 @@ async def say_limits(run: Run, options: Options) -> int:
     return limits.newest
 
 
+async def take_over_limits(run: Run, before: Run) -> None:
+    """Begin the log of a run with what holds in the one before. Raises RunMismatch."""
+    limits = await limits_of(before)
+    for unreadable in limits.unreadable.values():
+        raise not_known(unreadable)
+    values = {name: getattr(limits, name) for name in NAMES}
+    if named := {name: value for name, value in values.items() if value is not None}:
+        await _append(run, 1, LimitsChange(named))
+
+
 async def _append(run: Run, number: int, change: LimitsChange) -> bool:
     """Write an entry; False when somebody else has written that number."""
     # in the order in which they were named, as ever

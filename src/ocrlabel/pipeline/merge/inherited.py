@@ -1,0 +1,127 @@
+"""What the tables of a run that has grown owe to the run before: corrections, and a comparison.
+
+The labels table takes the place of one that `ocrlabel import` may have changed. That one is kept as
+it was, so that every merge, also of a retry round, lays its corrections on alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ocrlabel.dataset.checkpoint_table import Settled
+from ocrlabel.dataset.labels_table import FROM_ENGINE, LabelRow, read_labels, table_info
+from ocrlabel.errors import DatasetError
+from ocrlabel.pipeline.events import Notice
+from ocrlabel.pipeline.merge.ownership import IMPORTED
+from ocrlabel.pipeline.run_context import Run
+from ocrlabel.pipeline.state.carried import Listing, read_listing
+from ocrlabel.storage.base import NotStored
+from ocrlabel.wording import counted
+
+CORRECTED_BY = "corrected_by"
+"""A table's word that its run laid corrections on, and how they had been imported."""
+_NAMED = 5
+
+
+class Inherited:
+    """Corrections that are laid on page by page, and rows counted, as they are written.
+
+    corrected: the pages that a person corrected or saw; by: how they were imported. A page whose id
+    is gone is the one with the same bytes: its file was renamed.
+    """
+
+    def __init__(
+        self,
+        listing: Listing | None = None,
+        corrected: Iterable[LabelRow] = (),
+        by: str = "",
+    ) -> None:
+        self._listing, self._by = listing, by
+        self._rows: Counter[str] = Counter()
+        self._laid_on: set[tuple[str, int]] = set()
+        self._pages = {(row.id, row.page): row for row in corrected}
+        self._moved = {
+            (row.image_sha256, row.page): row
+            for row in self._pages.values()
+            if listing is not None and row.id not in listing.rows
+        }
+
+    @property
+    def info(self) -> Mapping[str, str]:
+        """What the labels table says of it."""
+        return {CORRECTED_BY: self._by} if self._by else {}
+
+    @property
+    def growth(self) -> Mapping[str, int]:
+        """For run.json, once all rows are written; empty for a run that has not grown."""
+        if self._listing is None:
+            return {}
+        rows = {name: self._rows[name] for name in ("kept", "new", "changed")}
+        pages = {"corrected": len(self._laid_on), "corrections_left": len(self._left())}
+        return {**rows, "gone": self._listing.gone, **pages}
+
+    def count(self, rows: Sequence[Settled]) -> None:
+        """Take in a batch."""
+        if self._listing is not None:
+            outcomes = (row.outcome for row in rows)
+            self._rows.update(self._listing.said_of(one.id, one.sha256) for one in outcomes)
+
+    def onto(self, row: LabelRow) -> LabelRow:
+        """The page, corrected where it was and its bytes are the same."""
+        found = self._pages.get((row.id, row.page)) or self._moved.get((row.image_sha256, row.page))
+        if found is None or found.image_sha256 != row.image_sha256:
+            return row
+        self._laid_on.add((found.id, found.page))
+        words, classes, source = found.words, found.classes, found.source
+        return replace(
+            row, words=words, classes=classes, source=source, reviewed_at=found.reviewed_at
+        )
+
+    def tell(self, run: Run) -> None:
+        """Name the corrections that fit no page."""
+        if left := self._left():
+            pages, shown = counted(len(left), "page"), ", ".join(left[:_NAMED])
+            why = "their images are not as they were, or gone"
+            text = f"corrections of {pages} are left out, {why}: {shown}"
+            run.runtime.emit(Notice("corrections", text))
+
+    def _left(self) -> list[str]:
+        return [id_ for id_, page in self._pages if (id_, page) not in self._laid_on]
+
+
+async def inherited_by(run: Run, scratch: Path) -> Inherited:
+    """What a run inherits, corrections that were made while it ran among it."""
+    if run.plan.grown is None:
+        return Inherited()
+    store, path = run.runtime.store, scratch / "corrected.parquet"
+    listing = await read_listing(run)
+
+    def there() -> Mapping[str, str]:
+        with store.open(run.layout.labels_key) as table:
+            return table_info(table)
+
+    with contextlib.suppress(NotStored, DatasetError):
+        info = await asyncio.to_thread(there)
+        if info.get("run_id") in run.plan.carries and _by(info):
+            await store.download(run.layout.labels_key, path)
+            await store.upload(run.keys.corrected, path)
+    try:
+        await store.download(run.keys.corrected, path)
+    except NotStored:
+        return Inherited(listing)
+    rows = await asyncio.to_thread(lambda: list(filter(_is_corrected, read_labels(path))))
+    return Inherited(listing, rows, _by(table_info(path)))
+
+
+def _is_corrected(row: LabelRow) -> bool:
+    return row.source != FROM_ENGINE or row.reviewed_at is not None
+
+
+def _by(info: Mapping[str, str]) -> str:
+    changed_by = info.get("changed_by", "")
+    return changed_by if changed_by.startswith(IMPORTED) else info.get(CORRECTED_BY, "")
