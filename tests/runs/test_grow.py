@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ocrlabel.dataset.checkpoint_table import decode_checkpoint
-from ocrlabel.dataset.labels_table import read_labels, write_changed
+from ocrlabel.dataset.labels_table import read_labels, table_info, write_changed
 from ocrlabel.engine import Lane
 from ocrlabel.errors import BudgetReached, Rejected, RunMismatch, Unavailable, Unreadable
 from ocrlabel.labels import FailureClass, ImageRef, Labelled, Page, Word
@@ -129,6 +130,24 @@ def test_a_folder_that_has_grown_goes_on_in_its_place_and_pays_for_what_is_new()
     assert timeless(run_virtual(labels(store))) == timeless(run_virtual(labels(other)))
 
 
+def test_a_table_that_was_corrected_before_its_run_could_say_it_was_done_keeps_the_correction():
+    async def killed_at(write):
+        store, engine = DictStore(), BillingEngine()
+        with contextlib.suppress(PowerCut):
+            await go(DiesAfter(store, write, "before"), folder(*range(14)), engine, TENS)
+        told = json.loads(store.objects.get(LAYOUT.run_key, b"{}"))
+        if LAYOUT.labels_key not in store.objects or told.get("complete"):
+            return False
+        await correct(store, ["003.png"])
+        await sleep(400)
+        ended = await go(store, folder(*range(14)), engine, TENS, worker="w2")
+        assert ended.record.complete
+        assert [row.id for row in await labels(store) if row.source == "coco"] == ["003.png"]
+        return True
+
+    assert sum(run_virtual(killed_at(write)) for write in range(30, 80)) > 0
+
+
 def answered_in(store):
     """What images have an answer, anywhere in the store."""
     found = set()
@@ -190,12 +209,16 @@ class Life:
     async def start(self, cut_at=None, when="before", options=DROP):
         """One start, that may be killed; whether it ended well."""
         self.worker += 1
+        before = self.table_of()
         store = self.store if cut_at is None else DiesAfter(self.store, cut_at, when)
         try:
             ended = await go(
                 store, Folder(dict(self.files)), self.engine, options, worker=f"w{self.worker}"
             )
         except PowerCut:
+            # it may have died with its labels table written: what is left out of that is left out
+            if self.table_of() != before:
+                self.corrections = laid_on(self.corrections, self.files)
             return None
         finally:
             self.engine.answered |= answered_in(self.store)
@@ -205,6 +228,11 @@ class Life:
         self.merged = True
         self.corrections = laid_on(self.corrections, self.files)
         return ended
+
+    def table_of(self):
+        """The run whose labels table there is."""
+        table = self.store.objects.get(LAYOUT.labels_key)
+        return table and table_info(io.BytesIO(table))["run_id"]
 
     async def correct(self, names):
         if self.merged:

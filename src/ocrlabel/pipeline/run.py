@@ -36,7 +36,12 @@ from ocrlabel.pipeline.join_plan import clear_replaced, join_plan
 from ocrlabel.pipeline.leases.leases import Leases
 from ocrlabel.pipeline.leases.scheduler import Scheduler
 from ocrlabel.pipeline.merge.merge import clear_journals, finish, publish, record_now
-from ocrlabel.pipeline.merge.ownership import Standing, hold_results, own_results
+from ocrlabel.pipeline.merge.ownership import (
+    Standing,
+    has_written,
+    hold_results,
+    own_results,
+)
 from ocrlabel.pipeline.merge.partial import hand_over, write_partial
 from ocrlabel.pipeline.merge.run_record import RunRecord, read_record
 from ocrlabel.pipeline.merge.settle_dead import settling_for_dead_workers
@@ -176,7 +181,7 @@ async def _joined(
     before = await read_record(run)
     if before is None or not before.complete:
         await take_in(run, merged_round=-1)
-        await own_results(run, replacing=True)
+        await own_results(run, replacing=not await has_written(run))
         return run, None, False
     await take_in(run, merged_round=before.retries)
     # run.json has their account: what a crash left of them must not be counted again

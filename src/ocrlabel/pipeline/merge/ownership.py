@@ -91,14 +91,21 @@ async def _find(run: Run, keys: Collection[str]) -> dict[str, Found]:
     }
     found = {key: await look(run, key, written) for key in keys or layout.results}
     wrecks = {key: why for key, (one, why) in found.items() if one is Standing.DESTROYED and why}
-    if wrecks and not [one async for one in store.list(run.keys.merged)]:
-        # it has written no table yet: these are somebody else's
+    if wrecks and not await has_written(run):  # these are somebody else's
         found |= {key: (Standing.OTHERS, why) for key, why in wrecks.items()}
     for key in () if keys else _of_other_runs(layout):
         standing, why = await look(run, key)
         if standing is Standing.OTHERS and why.startswith(_OF_RUN):
             found[key] = standing, f"{why}, which writes a table of one of these names"
     return found
+
+
+async def has_written(run: Run) -> bool:
+    """Whether a run has come as far as its tables: a correction in one is then a correction of it.
+
+    Also where it died before its run.json, which says that it is complete.
+    """
+    return bool([one async for one in run.runtime.store.list(run.keys.merged)])
 
 
 def _of_other_runs(layout: Layout) -> Iterator[str]:
@@ -209,7 +216,7 @@ async def hold_results(run: Run, record: RunRecord) -> None:
         holds = own is not None and not _has_ended_with_nothing(own)
         if not holds and standing is not Standing.OTHERS:
             await run.runtime.store.put(key, data)
-    await own_results(run, replacing=True)
+    await own_results(run, replacing=not await has_written(run))
 
 
 async def put_down(run: Run, table: Path) -> None:
