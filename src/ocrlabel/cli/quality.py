@@ -341,7 +341,7 @@ def _cut_sentence(cut: Cut) -> str:
 
 def _missing(documents: int | None) -> str:
     if documents is None:
-        return "no cut is that right, and more reviewed pages would not change it"
+        return "no cut is that right, and more pages like these would not change it: ask for less"
     return f"about {counted(documents, 'reviewed document')} missing before a cut has a name"
 
 
@@ -409,7 +409,10 @@ def filter_(
     labels = need_file(labels)
     review = Path(review).expanduser() if review is not None else None
     if all(one is None for one in (min_confidence, agreed_with, calibration, precision)):
-        raise ConfigError("nothing to filter by: give --min-confidence, --agreed-with, or both")
+        raise ConfigError(
+            "nothing to filter by: give --min-confidence, --precision (see `ocrlabel calibrate`),"
+            " --agreed-with, or several"
+        )
     if min_confidence is not None and precision is not None:
         raise ConfigError("--precision chooses the cut: leave --min-confidence out")
     if agreed_with is not None:

@@ -43,6 +43,10 @@ LOCAL_FILES = "/data/local-files/?d="
 REGION, TEXT, IMAGE = "label", "transcription", "image"
 """Names of the controls and the object in the labelling configuration."""
 _LABELS = ("polygonlabels", "rectanglelabels", "labels")
+_NO_IMAGES = (
+    "no images: Label Studio has to serve those of the input itself, and no page of a file with"
+    " several; --images brings them along, --image-url says where they are"
+)
 _RULE = ("ignore_below", "keep_untranscribed")  # by which words were sent as do-not-care
 
 
@@ -61,7 +65,10 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     session.opened.callback(tasks.close)
     sized = with_size(rows, "Label Studio's coordinates are percent of it")
     for page, name in session.placed(sized, "images"):
-        tasks.add(_task(page, address(name, url), session.options))
+        of_image = address(name, url)
+        tasks.add(_task(page, of_image, session.options))
+        if session.images is None and of_image.startswith(LOCAL_FILES):
+            session.counts.warnings = (_NO_IMAGES,)
         classes.update(dict.fromkeys(_label(word) for word in page.words))
         session.listed(page, name)
     path = session.folder.path("labeling_config.xml")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cache, cached_property, wraps
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -71,9 +72,10 @@ def exporter(format_name: str, *, training: str) -> Callable[[WritePages], Expor
             output: Path,
             options: ExportOptions,
         ) -> Summary:
+            first = list(islice(rows, 1))  # a table that cannot be read leaves no folder behind
             with ExitStack() as opened:
                 session = ExportSession(format_name, images, output, options, opened)
-                write_pages(session, rows)
+                write_pages(session, chain(first, rows))
                 session.counts.leaks = session.documents.leaks()
                 empty = session.documents.empty_shares()
             if empty:

@@ -146,7 +146,8 @@ def headline(counts: LabelStatistics, failed: int, record: Mapping[str, Any]) ->
     have = "has" if unknown == 1 else "have"
     without = f"{counted(unknown, 'word')} {have} none" if unknown else ""
     shown = "–" if mean is None else ratio(mean)
-    facts.append(Fact("mean word confidence", shown, without))
+    name = "word confidence" if counts.score == CONFIDENCE else f"{counts.score} of words"
+    facts.append(Fact(f"mean {name}", shown, without))
     return facts + _money(record) + _speed(counts, record)
 
 

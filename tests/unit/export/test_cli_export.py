@@ -51,6 +51,23 @@ def test_labels_go_out_are_corrected_and_come_back(table, tmp_path):
     assert (info["run_id"], info["changed_by"]) == ("r1", "import paddleocr")
 
 
+@pytest.mark.parametrize("format_", ["coco", "hf", "labelstudio", "paddleocr"])
+def test_a_table_that_is_not_there_leaves_no_folder_that_bars_the_right_command(
+    table, tmp_path, format_
+):
+    into = ("--format", format_, "-o", tmp_path / "out")
+    with pytest.raises(DatasetError, match=r"labels\.parqet"):
+        run("export", table.with_suffix(".parqet"), *into)
+    assert not (tmp_path / "out").exists()
+    assert "2 pages" in run("export", table, *into)
+
+
+def test_tasks_without_images_say_who_has_to_serve_them(table, tmp_path):
+    into = ("--format", "labelstudio", "-o", tmp_path / "out")
+    assert "careful: no images" in run("export", table, *into)
+    assert "careful" not in run("export", table, *into, "--force", "--image-url", "https://a/")
+
+
 def test_a_missing_image_ends_with_a_list_and_the_rest_is_there(table, tmp_path):
     (tmp_path / "receipts" / "2.png").unlink()
     with pytest.raises(Incomplete, match=r"want of the image: 1 page\n(.|\n)*2\.png was not found"):
