@@ -131,6 +131,21 @@ def test_names_that_are_not_ours_are_passed_over_and_told_once():
     assert all(any(key in one for key in foreign) for one in said)
 
 
+@pytest.mark.parametrize("again", [{"fresh": True}, {"grow": True, "drop_gone": True}])
+def test_nothing_that_a_run_wrote_is_called_foreign_and_all_of_it_goes_with_the_run(again):
+    async def story():
+        store, told = DictStore(), Told()
+        first = await go(store, ROWS, BillingEngine(), OPTIONS)
+        fewer = made(29) if "grow" in again else ROWS
+        options = replace(OPTIONS, **again)
+        await go(store, fewer, BillingEngine(), options, worker="w2", told=told)
+        said = [one.message for one in told.events if isinstance(one, Notice)]
+        left = [key for key in store.objects if f"/{first.record.run_id}/" in key]
+        return [one for one in said if "passed over" in one], left
+
+    assert run_virtual(story()) == ([], [])
+
+
 def test_a_limit_that_cannot_be_read_is_said_again_and_the_run_goes_on():
     async def story():
         store = DictStore()

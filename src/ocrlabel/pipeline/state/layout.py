@@ -22,6 +22,7 @@ _OURS = re.compile(
     r"|workers/[^/]+/[0-9]{6,}\.json"
     r"|(?:budget|settings)/[0-9]{6,}\.json"
     r"|(?:merged|retries)/[0-9]{2,}\.json"
+    r"|written/[0-9a-f]{64}"
     r"|carried/(?:answers/[0-9a-f]{32}\.parquet|corrected\.parquet|listing\.json))",
     re.DOTALL,
 )
