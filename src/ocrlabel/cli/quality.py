@@ -334,7 +334,7 @@ def tell_calibration(done: tuple[Path, Calibration], *, as_json: Json = False) -
 
 def _cut_sentence(cut: Cut) -> str:
     return (
-        f"from {cut.p_correct:.3f} on keeps {percent(cut.kept_share)} of the words,"
+        f"from {ratio(cut.p_correct)} on keeps {percent(cut.kept_share)} of the words,"
         f" {percent(cut.precision)} of them right (at least {percent(cut.at_least)})"
     )
 
