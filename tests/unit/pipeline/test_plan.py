@@ -16,6 +16,7 @@ from ocrlabel.pipeline.plan import (
     decode_plan,
     differences,
     encode_plan,
+    has_grown,
     refuse_other,
 )
 
@@ -141,3 +142,39 @@ def test_whatever_makes_another_run_is_named_and_refused_with_both_ways_on(chang
     assert first == f"{WHERE} belongs to another run"
     assert told[: len(lines)] == [f"  {line}" for line in lines]
     assert f"add --fresh to do {other.rows} rows again" in told[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "grown"),
+    [
+        ({}, False),
+        ({"rows": 6}, False),  # of the same input: its rows would be as many
+        ({"fingerprint": "cd" * 32}, True),
+        ({"fingerprint": "cd" * 32, "rows": 6}, True),
+        ({"fingerprint": "cd" * 32, "rows": 4}, True),
+        ({"fingerprint": "cd" * 32, "engine": "rapidocr"}, False),
+        ({"fingerprint": "cd" * 32, "options": {"model": "ocr-250904"}}, False),
+    ],
+)
+def test_an_input_has_grown_where_nothing_but_it_differs(change, grown):
+    here = replace(PLAN, **change)
+    assert has_grown(PLAN, here) is grown
+    assert has_grown(here, PLAN) is grown
+
+
+def test_a_plan_says_what_it_grew_out_of_and_what_that_paid():
+    assert (PLAN.carries, PLAN.paid_before) == ((), Account())
+    paid = Account(billed_pages=7)
+    grown = replace(PLAN, grown=Grown(("run-0", "run-1"), paid))
+    assert (grown.carries, grown.paid_before) == (("run-0", "run-1"), paid)
+
+
+def test_how_an_input_differs_stands_between_what_differs_and_the_ways_on():
+    here = replace(PLAN, fingerprint="cd" * 32)
+    with pytest.raises(RunMismatch) as refused:
+        refuse_other(PLAN, here, where="out/", change="  1 new: a.png\n")
+    first, *rest = str(refused.value).splitlines()
+    assert first == "out/ belongs to another run"
+    assert rest[0].startswith("  input: there ")
+    assert rest[1] == "  1 new: a.png"
+    assert rest[2].startswith("  or write to another --output")
