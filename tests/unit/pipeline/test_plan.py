@@ -103,6 +103,9 @@ def test_machines_may_differ_in_the_runtime_of_the_embedded_engine_and_in_no_oth
     there = replace(PLAN, engine="rapidocr", options={"runtime": "a 1", "lines": "x"})
     here = replace(there, options={"runtime": "b 2", "lines": "y"})
     assert differences(there, here) == ["rapidocr option lines: there x, here y"]
+    reads = replace(there, options={**there.options, "hangul": "a reader"})
+    assert differences(there, reads) == ["rapidocr option hangul: there unset, here a reader"]
+    assert differences(reads, there) == ["rapidocr option hangul: there a reader, here unset"]
     elsewhere = replace(PLAN, options={**PLAN.options, "runtime": "b 2"})
     assert differences(PLAN, elsewhere) == ["upstage option runtime: there unset, here b 2"]
 
@@ -178,3 +181,6 @@ def test_how_an_input_differs_stands_between_what_differs_and_the_ways_on():
     assert rest[0].startswith("  input: there ")
     assert rest[1] == "  1 new: a.png"
     assert rest[2].startswith("  or write to another --output")
+    with pytest.raises(RunMismatch) as refused:
+        refuse_other(PLAN, here, where="out/")
+    assert str(refused.value).splitlines() == [first, rest[0], *rest[2:]]

@@ -357,9 +357,19 @@ def test_two_rows_of_an_image_that_were_both_asked_for_are_counted_once_each():
     view = BatchJournal()
     first = replace(label(0, attempt(1)), billed_pages=1)
     view.add([first, replace(label(1, attempt(2, worker="w2")), billed_pages=1)])
-    account = of_outcomes(view.settled().values())
+    settled = view.settled()
+    assert [one.number for one in settled[0].attempts] == [1, 2]
+    assert settled[1].copied
+    account = of_outcomes(settled.values())
     assert (account.sent, account.billed_pages, account.stored_pages) == (2, 2, 1)
     assert account.wasted_pages == {"answered_again": 1}
+
+
+def test_of_an_image_that_failed_in_one_row_and_was_copied_to_another_the_failure_is_counted():
+    view = BatchJournal()
+    failed, copy = outcome(0, ended(1)), replace(label(1), copied=True)
+    view.add([failed, copy, outcome(2, ended(1), key="")])
+    assert view.settled() == {0: failed, 1: copy, 2: outcome(2, ended(1), key="")}
 
 
 def written_by(told):
