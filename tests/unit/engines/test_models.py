@@ -130,8 +130,8 @@ def drip() -> Iterator[str]:
 
 
 def test_a_download_that_drips_is_given_up(drip):
-    with pytest.raises(ConfigError, match=r"127\.0\.0\.1 is too slow: [\d,]+ B in 1 s"):
-        fetch(model_at(drip), time.monotonic, told, patience_s=1.0)
+    with pytest.raises(ConfigError, match=r"127\.0\.0\.1 is too slow: [\d,]+ B in \d+ s"):
+        fetch(model_at(drip), time.monotonic, told, patience_s=3.0)
 
 
 def machine_with(tmp_path: Path, url: str) -> Machine:
