@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Mapping
 
 # what is copied from the screen: `quoted`, a command up to the next stop, and else a word
 _UNBROKEN = re.compile(
@@ -17,6 +18,11 @@ _JOINED = "\u00a0"
 def counted(number: int, one: str, many: str = "") -> str:
     """1 image, 1,200 images. many: the plural where it is not made with an s."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def grown(rows: Mapping[str, int]) -> str:
+    """3 kept, 1 new, 0 changed, 0 gone: the rows of an input that has grown."""
+    return ", ".join(f"{rows.get(one, 0):,} {one}" for one in ("kept", "new", "changed", "gone"))
 
 
 def usd(amount: float) -> str:

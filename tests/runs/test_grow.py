@@ -451,6 +451,40 @@ def test_what_the_run_before_was_billed_counts_under_the_cap_and_its_cap_still_h
     assert sum(record["account"]["at_risk_pages"].values()) == 20 - engine.billed.total()
 
 
+class WhileCarried(DictStore):
+    """Has a worker of the old run finish it once, right when its answers have been carried."""
+
+    def __init__(self):
+        super().__init__()
+        self.meanwhile = None
+
+    async def put_if_absent(self, key, data):
+        if key.endswith("/carried/listing.json") and self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile
+        return await super().put_if_absent(key, data)
+
+
+def test_what_the_old_run_is_answered_while_it_is_carried_is_carried_too():
+    store, engine = WhileCarried(), BillingEngine()
+
+    async def story():
+        with pytest.raises(PowerCut):
+            await go(DiesAfter(store, 40), folder(*range(60)), engine, TENS)
+        before = set(engine.asked)
+        await sleep(400)
+        store.meanwhile = go(store, folder(*range(60)), engine, TENS, worker="w9")
+        ended = await go(store, folder(*range(61)), engine, GROW, worker="w2")
+        assert store.meanwhile is None
+        return before, ended.record
+
+    before, record = run_virtual(story())
+    assert record.labelled == 61
+    after = {image: times for image, times in engine.asked.items() if image not in before}
+    assert len(after) > 10
+    assert set(after.values()) == {1}
+
+
 def test_corrections_are_carried_and_told_where_they_no_longer_fit():
     store, engine, told = DictStore(), BillingEngine(), Told()
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ocrlabel.cli import wiring
-from ocrlabel.cli.run import growth_rows
 from ocrlabel.cli.settings import Keys
 from ocrlabel.dataset.sources import ImageDataset
 from ocrlabel.engine import Engine
@@ -34,7 +33,7 @@ from ocrlabel.pipeline.state.carried import Listing
 from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
 from ocrlabel.pipeline.state.journal import read_journal
 from ocrlabel.pipeline.workers.limits import RunLimits, limits_of
-from ocrlabel.wording import counted, duration, usd
+from ocrlabel.wording import counted, duration, grown, usd
 
 _AT_ONCE = 8
 _AS_OF = f": {PRICE_SOURCE}, {PRICE_DATE}"
@@ -73,15 +72,15 @@ async def tell_estimate(source: str, place: wiring.Place, options: Options, keys
         inspector = image_inspector(limits, parallel=options.processes or usable_cores())
         try:
             listing = before.grown.listing if before.grown else Listing()
-            known = Answered(chosen.engine, reuse, before.grown, listing)
+            known = _Answered(chosen.engine, reuse, before.grown, listing)
             seen = await _look_through(dataset, ordinals, known, inspector)
         finally:
             await inspector.close()
     finally:
         dataset.close()
     images, costs = _images_rows(seen, options), _cost_rows(seen, options, chosen, before)
-    grown = _growth_rows(seen, options, before.grown) if before.grown else ()
-    for name, value in (*images, *grown, *costs):
+    growth = _growth_rows(seen, options, before.grown) if before.grown else ()
+    for name, value in (*images, *growth, *costs):
         print(f"{name:<18}{value}")
     print(f"output            {place.shown(place.layout.labels_key)}")
 
@@ -106,14 +105,13 @@ def _images_rows(seen: _Seen, options: Options) -> Iterator[tuple[str, str]]:
         yield "unreadable", f"{seen.unreadable.total():,} ({shown})"
 
 
-def _growth_rows(seen: _Seen, options: Options, grown: InputChange) -> Iterator[tuple[str, str]]:
-    gone = grown.gone_rows
-    counts = {**{name: seen.rows[name] for name in ("kept", "new", "changed")}, "gone": gone}
-    yield from growth_rows(counts)
+def _growth_rows(seen: _Seen, options: Options, change: InputChange) -> Iterator[tuple[str, str]]:
+    gone = change.gone_rows
+    yield "grown", grown({**seen.rows, "gone": gone})
     if seen.carried:
         yield "answered", f"{counted(seen.carried, 'image')}; they are not asked for again"
     if gone and not options.drop_gone:
-        yield "note", f"rows are gone ({', '.join(grown.gone[:3])}): the run needs --drop-gone"
+        yield "note", f"rows are gone ({', '.join(change.gone[:3])}): the run needs --drop-gone"
 
 
 def _cost_rows(
@@ -198,7 +196,7 @@ class _Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class _Answered:
     """What answers an image without a request: an earlier table, or the run before.
 
     listing: what the rows of an input that has grown were.
@@ -218,7 +216,7 @@ class Answered:
 async def _look_through(
     dataset: ImageDataset,
     ordinals: list[int],
-    answered: Answered,
+    answered: _Answered,
     inspector: ChildPool[bytes, int],
 ) -> _Seen:
     seen, known = _Seen(), set[bytes]()

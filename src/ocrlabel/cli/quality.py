@@ -539,7 +539,7 @@ def _console(done: Evaluation | Comparison) -> Console:
 
     console = Console()
     console.print(f"Texts are compared so: {done.normalisation.describe()}.")
-    console.print(f"How sure words are, {done.score} says.")
+    console.print(f"How sure a word is: its {done.score}.")
     for line in _unpaired_lines(done.unpaired):
         console.print(line, markup=False)
     return console

@@ -24,7 +24,7 @@ from ocrlabel.cli.exit_codes import end_within, run_async
 from ocrlabel.cli.settings import DryRun, Verbose, Yes, taking
 from ocrlabel.errors import ConfigError, Incomplete, OcrLabelError
 from ocrlabel.options import Front
-from ocrlabel.wording import counted, duration, percent, usd
+from ocrlabel.wording import counted, duration, grown, percent, usd
 
 if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
@@ -263,7 +263,7 @@ def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]
         rows.append(("failed", f"{record['failed']:,} ({_classes(record['failures'])})"))
     if record["not_reached"]:
         rows.append(("not reached", f"{record['not_reached']:,}"))
-    rows += growth_rows(record["growth"]) if "growth" in record else []
+    rows += _growth_rows(record["growth"]) if "growth" in record else []
     found = f"{counted(record['words'], 'word')} on {counted(record['pages'], 'page')}"
     rows.append(("found", found))
     rows += _cost_rows(record)
@@ -278,10 +278,9 @@ def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]
     return rows
 
 
-def growth_rows(growth: Mapping[str, int]) -> list[tuple[str, str]]:
+def _growth_rows(growth: Mapping[str, int]) -> list[tuple[str, str]]:
     """What became of the rows of an input that has grown, and of corrections, in lines."""
-    names = ("kept", "new", "changed", "gone")
-    rows = [("grown", ", ".join(f"{growth.get(name, 0):,} {name}" for name in names))]
+    rows = [("grown", grown(growth))]
     corrected, left = growth.get("corrected", 0), growth.get("corrections_left", 0)
     if corrected or left:
         fit = f"{counted(corrected, 'page')} carried"

@@ -282,10 +282,14 @@ def apply_correction(
     if not changes.keys() - {_NO_AREA} and correction.reviewed_at is None:
         return row
     words, labels = words_and_classes((word, label) for _, word, label in made)
-    reviewed_at = correction.reviewed_at or row.reviewed_at
-    source = correction.source
-    row = replace(row, words=words, classes=labels, source=source, reviewed_at=reviewed_at)
-    return replace(row, p_correct=())  # it was of the words as the engine gave them
+    return replace(
+        row,
+        words=words,
+        classes=labels,
+        source=correction.source,
+        reviewed_at=correction.reviewed_at or row.reviewed_at,
+        p_correct=(),  # it was of the words as the engine gave them
+    )
 
 
 def _settled(

@@ -63,14 +63,16 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     url = session.options.image_url or LOCAL_FILES + served
     tasks = JsonFile(session.folder.path("tasks.json"), head="[", tail="]")
     session.opened.callback(tasks.close)
+    served_by_others = False
     sized = with_size(rows, "Label Studio's coordinates are percent of it")
     for page, name in session.placed(sized, "images"):
         of_image = address(name, url)
+        served_by_others |= session.images is None and of_image.startswith(LOCAL_FILES)
         tasks.add(_task(page, of_image, session.options))
-        if session.images is None and of_image.startswith(LOCAL_FILES):
-            session.counts.warnings = (_NO_IMAGES,)
         classes.update(dict.fromkeys(_label(word) for word in page.words))
         session.listed(page, name)
+    if served_by_others:
+        session.counts.warnings += (_NO_IMAGES,)
     path = session.folder.path("labeling_config.xml")
     path.write_text(labeling_config(tuple(classes)), encoding="utf-8", newline="\n")
 

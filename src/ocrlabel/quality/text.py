@@ -74,7 +74,7 @@ class Normalisation:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparedTexts:
     """One matched pair, after normalisation."""
 
     edits: int
@@ -87,12 +87,12 @@ class Comparison:
         return self.edits == 0
 
 
-def compare(truth: str, read: str) -> Comparison:
+def compare(truth: str, read: str) -> ComparedTexts:
     """Compare two texts that were normalised alike; likeness is 1 - normalised edit distance."""
     if truth == read:
-        return Comparison(0, len(truth), 1.0)
+        return ComparedTexts(0, len(truth), 1.0)
     edits = Levenshtein.distance(truth, read)
-    return Comparison(edits, len(truth), 1 - edits / max(len(truth), len(read)))
+    return ComparedTexts(edits, len(truth), 1 - edits / max(len(truth), len(read)))
 
 
 def script(text: str) -> str:

@@ -215,7 +215,7 @@ def test_calibrate_then_filter_keeps_what_is_right_and_reports_go_by_it(reviewed
     told = said("filter", "labels.parquet", "--calibration", "cal.json", "--precision", "0.95")
     assert "1,000 of 2,000 words (50.0%) marked as do-not-care\n  below 1, by p_correct" in told
     told = said("evaluate", "labels_filtered.parquet", "--truth", "home.parquet")
-    assert "How sure words are, p_correct says." in told
+    assert "How sure a word is: its p_correct." in told
     told = said("agree", "labels_filtered.parquet", "labels.parquet", "--json")
     assert json.loads(told)["score"] == "p_correct"
     said("report", "labels_filtered.parquet", "-o", "page.html")

@@ -381,14 +381,13 @@ class BatchJournal:
             one = self.outcomes[ordinal]
             if one.key and not one.copied:
                 asked[one.key] = better(asked.get(one.key, one), one)
-        return {
-            ordinal: one
-            if one.copied or not one.key
-            else replace(one, attempts=self.tried[one.key])
-            if asked[one.key].ordinal == ordinal
-            else replace(one, attempts=(), copied=True)
-            for ordinal, one in self.outcomes.items()
-        }
+        settled = dict(self.outcomes)
+        for ordinal, one in self.outcomes.items():
+            if one.key and not one.copied:
+                is_asked = asked[one.key].ordinal == ordinal
+                attempts = self.tried[one.key] if is_asked else ()
+                settled[ordinal] = replace(one, attempts=attempts, copied=not is_asked)
+        return settled
 
 
 async def read_journal(round_: Round, batch: int) -> BatchJournal:
