@@ -160,6 +160,10 @@ def main() -> None:
     parser.add_argument("--rendered", type=int, default=0)
     parser.add_argument("--seed", type=int, default=7)
     chosen = parser.parse_args()
+    if chosen.rendered and not FONTS:
+        parser.error("no Korean font is here: apt-get install fonts-nanum fonts-unfonts-core")
+    if not chosen.rendered and chosen.data is None:
+        parser.error("name the folder of ocr-dev, or --rendered 30")
     cache = cache_folder(os.environ)
     reader = RapidReader(rapid_ocr(languages=("ko",), cache=cache).options, 1, cache)
     print(reader.about)
