@@ -5,9 +5,12 @@ tests/fixtures/runs holds them; tests/fixtures/make_runs.py tells how they were 
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.server import running
@@ -91,6 +94,42 @@ def test_it_is_finished_and_what_was_answered_is_not_asked_for_again(name, left,
         if name == "folder_cap_near":
             assert command.options == ("--max-cost", price_of(24))
             assert sum(entry.billed for entry in entries) <= 24
+
+
+def with_one_more(run, ws, folder):
+    """The input of a run with one image more, laid in place of what was there."""
+    inputs = images()
+    shutil.copytree(inputs.folder, folder)
+    Image.new("RGB", (64, 48), "white").save(folder / "new.png")
+    sha256 = hashlib.sha256((folder / "new.png").read_bytes()).hexdigest()
+    if run.command.where == "folder":
+        shutil.copy(folder / "new.png", ws.home / "images")
+    else:
+        ws.put_packed("train", folder)
+    return replace(
+        inputs,
+        readable=inputs.readable | {"new.png"},
+        pages=inputs.pages | {sha256: 1},
+        sha256=inputs.sha256 | {"new.png": sha256},
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["folder_retry", "folder_two_workers", "bucket_batch", "bucket_retry", *FINISHED]
+)
+def test_its_input_may_have_grown_meanwhile(name, left, tmp_path):
+    run, ws, fake = left(name)
+    inputs, held = with_one_more(run, ws, tmp_path / "grown"), run.saved.held
+    grown = replace(run.command, options=(*run.command.options, "--grow"))
+    status, said = go_on(ws, grown)
+    assert status == 0, said
+    found = read_back(ws, run.command)
+    judge_rows(inputs, found)
+    sent = [entry.sha256 for entry in fake.entries]
+    assert not held & set(sent)
+    if run.command.engine == "upstage":
+        assert sorted(sent) == sorted(inputs.pages.keys() - held)
+        judge_money(inputs, [*run.entries, *fake.entries], found)
 
 
 @pytest.mark.parametrize("options", [("--max-cost", price_of(8)), ()])

@@ -203,6 +203,7 @@ class Life:
 
     def __init__(self):
         self.store, self.engine = DictStore(), AsksOnce(trouble=refuses_7)
+        self.fails = refuses_7
         self.files, self.corrections, self.merged = {}, {}, False
         self.worker = 1
 
@@ -248,7 +249,7 @@ class Life:
     async def check(self):
         ended = await self.start()
         found = shown(timeless(await labels(self.store))), await failures(self.store)
-        assert found == await expected(self.files, self.corrections, refuses_7)
+        assert found == await expected(self.files, self.corrections, self.fails)
         account = ended.record.account
         assert account.billed_pages <= self.engine.billed.total() <= account.spent_pages
         assert ended.record.rows == len(self.files)
@@ -307,6 +308,13 @@ async def in_a_retry(life):
     life.engine.trouble = refuses_7
 
 
+async def answered_in_a_retry(life):
+    await life.start()
+    life.engine.trouble = life.fails = lambda image, attempt: None
+    await life.start(9, options=replace(TENS, retry_failed=()))
+    assert "image 7" in life.engine.answered
+
+
 async def grown(life):
     await finished(life)
     life.files = edited(life.files, add=[30, 31], remove=[5])
@@ -320,7 +328,7 @@ async def stopped_grown(life):
     assert (await holding(life.store)).grown
 
 
-BEFORE = [finished, stopped, in_a_retry, grown, stopped_grown]
+BEFORE = [finished, stopped, in_a_retry, answered_in_a_retry, grown, stopped_grown]
 
 
 @pytest.mark.campaign

@@ -19,6 +19,7 @@ from ocrlabel.errors import BudgetReached, Interrupted, Rejected, Unavailable
 from ocrlabel.labels import Document, Page, Word
 from ocrlabel.options import Options
 from ocrlabel.pipeline.runtime import Stop
+from tests.runs.test_grow import correct
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.faults import DiesAfter, PowerCut
 from tests.support.runs import BillingEngine, go, labels, made, runtime, timeless
@@ -128,7 +129,24 @@ async def gone_on() -> KeepsAll:
     return store
 
 
-STORIES = (whole_then_retried_then_afresh, drained, out_of_money, cut, gone_on)
+async def grown() -> KeepsAll:
+    """One row more after a page was corrected; then a row less, and the power goes before its end.
+
+    The first has failed rows and answers of two pages to carry, the second answers of both before.
+    """
+    store, engine = KeepsAll(), Colourful(trouble=trouble)
+    await begin(store, 1, engine, replace(OPTIONS, max_cost=0.09))
+    await correct(store, ["id0003"])
+    one_more = made(15, same={9: 2, 4: 3}, absent=[5])
+    await begin(store, 2, engine, replace(OPTIONS, grow=True), dataset=one_more)
+    fewer = made(13, same={9: 2, 4: 3}, absent=[5])
+    again = replace(OPTIONS, grow=True, drop_gone=True)
+    with pytest.raises(PowerCut):
+        await begin(DiesAfter(store, CUT_AT), 3, engine, again, dataset=fewer)
+    return store
+
+
+STORIES = (whole_then_retried_then_afresh, drained, out_of_money, cut, gone_on, grown)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
@@ -146,6 +164,8 @@ def test_the_files_tell_of_every_kind_of_object():
     for kind in ("plan.json", "/replaced/", "/leases/", "/asks/", "/journal/", "/workers/"):
         assert kind in text
     for kind in ("/budget/", "/settings/", "/retries/", "/merged/", "_retry_01.parquet"):
+        assert kind in text
+    for kind in ("/carried/listing.json", "/carried/answers/", "/carried/corrected.parquet"):
         assert kind in text
     for word in ("held", "closed", "released", "labelled", "failed", "tried", "unknown", "unsent"):
         assert f'"{word}"' in text, word

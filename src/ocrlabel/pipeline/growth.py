@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ocrlabel.dataset.checkpoint_table import check_whole
-from ocrlabel.labels import Failed, Outcome
+from ocrlabel.labels import Failed, Labelled, Outcome
 from ocrlabel.pipeline.budget.account import Account, of_outcomes
 from ocrlabel.pipeline.budget.attempts import KnownAttempts
 from ocrlabel.pipeline.merge.merge import merged_rounds
@@ -211,10 +211,17 @@ async def _carry_round(
             account += of_outcomes(found)
             for one in found:
                 ended.add(one.key, one.attempts)
-        answers = [one for one in found if _answered(one) and one.key not in carried]
+        answers = [
+            one for one in found if _answered(one) and (_original(one) or one.key not in carried)
+        ]
         await carry_outcomes(grown, answers)
         carried |= {one.key for one in answers}
     return account + (await unattributed_usage(round_, in_checkpoints, ended)).account
+
+
+def _original(outcome: Outcome) -> bool:
+    """A label that was asked for: what is carried of its image is a failure, as before a retry."""
+    return isinstance(outcome, Labelled) and not outcome.copied
 
 
 def _answered(outcome: Outcome) -> bool:
