@@ -367,7 +367,7 @@ class Options:
     ] = None
     price_per_page: Annotated[
         float,
-        Option(f"US dollars, without VAT; the price of {PRICE_DATE}.", PACE, unit="USD", least=0),
+        Option(f"US dollars, without VAT; the price of {PRICE_DATE}.", PACE, unit="USD", above=0),
     ] = PRICE_PER_PAGE_USD
     max_failures: Annotated[
         float,

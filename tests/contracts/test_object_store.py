@@ -636,14 +636,20 @@ async def test_a_folder_behind_a_dead_link_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="dead link"):
         await open_store(tmp_path / "labels").put("a", b"")
+    store = open_store(tmp_path)
+    for put in (store.put, store.put_if_absent):
+        with pytest.raises(ConfigError, match="/labels: a dead link; bring back what it leads to"):
+            await put("labels", b"")
+    assert (tmp_path / "labels").is_symlink()
 
 
 async def test_a_name_that_is_a_folder_already_is_refused(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     await store.put("a/b", b"")
 
-    with pytest.raises(ConfigError):
-        await store.put("a", b"")
+    for put in (store.put, store.put_if_absent):
+        with pytest.raises(ConfigError, match=r"/a: there is a folder where a file belongs; move"):
+            await put("a", b"")
     with pytest.raises(ConfigError):
         await store.put("a/b/c", b"")
 

@@ -30,6 +30,9 @@ DAMAGES = {
     "junk": lambda data: b"\x00\xffjunk",
     "null": lambda data: b"null",
     "a list": lambda data: b"[]",
+    "zeros": lambda data: re.sub(rb"[0-9.]+", b"0", data),
+    "below zero": lambda data: re.sub(rb"[0-9.]+", b"-1", data),
+    "endless": lambda data: re.sub(rb"[0-9.]+", b"1e400", data),
     "no number": lambda data: re.sub(rb"[0-9.]+", b"NaN", data),
 }
 

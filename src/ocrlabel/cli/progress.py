@@ -16,7 +16,7 @@ from typing import Any, Self, TextIO
 from ocrlabel.cli.exit_codes import for_screen, lasting
 from ocrlabel.labels import Attempt, AttemptResult, Failed
 from ocrlabel.options import LogStyle
-from ocrlabel.pipeline.budget.account import pages_at_risk, pages_charged
+from ocrlabel.pipeline.budget.account import cost_pages, pages_spent
 from ocrlabel.pipeline.events import (
     AllSettled,
     Asked,
@@ -372,14 +372,15 @@ def progress_line(progress: ProgressStatistics) -> str:
 class ProgressStatistics:
     """Counts of a run: what was done before, here, and by its other workers.
 
-    done_here, failed_here, spent_here and throttled are this process's own. Rates are over the
-    last minute.
+    done_here, failed_here, spent_here and throttled are this process's own; of spent_here, the
+    pages of rows that are done are settled_here. Rates are over the last minute.
     """
 
     clock: Callable[[], float]
     done_here: int = 0
     failed_here: int = 0
     spent_here: int = 0
+    settled_here: int = 0
     throttled: int = 0
     began_s: float = 0.0
     others: Fleet = field(default_factory=lambda: Fleet(0))
@@ -392,16 +393,18 @@ class ProgressStatistics:
         match event:
             case Started():
                 self._start, self.others = event, Fleet(self.others.workers)
-                self.done_here = self.failed_here = self.spent_here = 0
+                self.done_here = self.failed_here = self.spent_here = self.settled_here = 0
                 self._all_settled = False
                 self.began_s = self.clock()
                 self._recent.clear()
             case RowDone(outcome=outcome):
                 self.done_here += 1
                 self.failed_here += isinstance(outcome, Failed)
+                # not what an earlier start asked for
+                self.settled_here += min(cost_pages(outcome.attempts), self._under_way)
                 self._count_recent(1)
             case Asked(attempt=attempt):
-                self.spent_here += pages_charged(attempt) + pages_at_risk(attempt)
+                self.spent_here += pages_spent(attempt)
                 self.throttled += attempt.result.value == "throttled"
             case Fleet():
                 before, self.others = self.others, event
@@ -464,19 +467,28 @@ class ProgressStatistics:
     @property
     def spent_usd(self) -> float:
         """Billed, and perhaps billed."""
-        pages = self._start.spent_pages + self.spent_here + self.others.spent_pages
+        return self._usd(self.spent_here)
+
+    @property
+    def _under_way(self) -> int:
+        """Pages of this process's requests whose rows are not done."""
+        return self.spent_here - self.settled_here
+
+    def _usd(self, pages_here: int) -> float:
+        pages = self._start.spent_pages + pages_here + self.others.spent_pages
         return pages * self.price_per_page_usd
 
     @property
     def projected_usd(self) -> float:
         """The cost of the whole run, if the rest costs as much per row as the rows done."""
-        return self.spent_usd + (self.rows - self.done) * self._usd_per_row
+        left_usd = (self.rows - self.done) * self._usd_per_row
+        return max(self.spent_usd, self._usd(self.settled_here) + left_usd)
 
     @property
     def _usd_per_row(self) -> float:
         """What the rows of this command cost so far, and before its first what is expected."""
         before = max(1, self._start.done)
-        pages = self.spent_here + self.others.spent_pages + before * self._start.pages_per_row
+        pages = self.settled_here + self.others.spent_pages + before * self._start.pages_per_row
         rows = self.done_here + _rows(self.others) + before
         return pages / rows * self.price_per_page_usd
 

@@ -145,7 +145,8 @@ class ParquetRows(_TableRows):
             where,
             image_column=image_column,
             id_column=id_column,
-            first=image_columns(schema),
+            of_bytes=image_columns(schema),
+            of_nothing=[field.name for field in schema if pa.types.is_null(_inner(field.type))],
         )
         self.count = self._table.metadata.num_rows
         self._refuse_other_types(schema.field(self._columns.image))

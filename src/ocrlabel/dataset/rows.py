@@ -19,6 +19,8 @@ from ocrlabel.errors import DatasetError
 from ocrlabel.labels import ImageRef
 
 PATH_COLUMNS = ("image_path", "image", "path", "file_name", "filename", "images")
+# Beside a path, bytes are the image only under such a name: they may be a thumbnail, or a hash.
+_BYTES_COLUMNS = (*PATH_COLUMNS, "image_bytes", "bytes", "content", "img", "jpg", "jpeg", "png")
 ID_COLUMN = "id"
 SPLIT_COLUMNS = ("input_split", "split", "subset")
 # A folder of this name is a split, as `datasets` takes it; val2017 is COCO's way of writing.
@@ -132,13 +134,14 @@ def choose_columns(
     *,
     image_column: str | None = None,
     id_column: str | None = None,
-    first: Sequence[str] = (),
+    of_bytes: Sequence[str] = (),
+    of_nothing: Sequence[str] = (),
 ) -> Columns:
-    """Find the columns by their names, any case. first: image columns that the types gave away.
+    """Find the columns by their names, any case. of_bytes, of_nothing: what their types say.
 
     Raises DatasetError that names the missing column.
     """
-    _refuse_results(names, where, images_inside=bool(first))
+    _refuse_results(names, where, images_inside=bool(of_bytes))
     for name in names:
         if name and names.count(name) > 1:
             raise DatasetError(f"{where} has two columns {name!r}; rename one of them")
@@ -146,11 +149,14 @@ def choose_columns(
         if asked is not None and asked not in names:
             raise DatasetError(f"{where} has no column {asked!r}; it has {', '.join(names)}")
     by_lower = {name.lower(): name for name in reversed(names)}
+    holding = [name.lower() for name in of_bytes]
+    called_so = [name for name in holding if name in _BYTES_COLUMNS]
+    wanted = [name for name in (*called_so, *PATH_COLUMNS, *holding) if name in by_lower]
+    found = [by_lower[name] for name in wanted]
     image = image_column or next(
-        (by_lower[name] for name in (*map(str.lower, first), *PATH_COLUMNS) if name in by_lower),
-        None,
+        iter([name for name in found if name not in of_nothing] or found), ""
     )
-    if image is None:
+    if not image:
         raise DatasetError(
             f"{where} has no column with images: none of {', '.join(PATH_COLUMNS)} is among "
             f"{', '.join(names)}; name yours with --image-column"

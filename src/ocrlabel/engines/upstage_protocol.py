@@ -194,14 +194,15 @@ def _is_page(headers: Mapping[str, str], body: bytes) -> bool:
 def retry_after_s(value: str | None, now_s: float) -> float | None:
     """Seconds to wait from a Retry-After header, None if unreadable; at most RETRY_AFTER_MOST_S.
 
-    Seconds, an HTTP date, or seconds since 1970 (the service's own headers carry such).
+    Seconds, an HTTP date, or seconds or milliseconds since 1970 (the service's own headers carry
+    seconds).
     """
     if value is None:
         return None
     try:
         seconds = float(value)
         if seconds >= _EPOCH_S:
-            seconds -= now_s
+            seconds = (seconds / 1000 if seconds >= 1000 * _EPOCH_S else seconds) - now_s
     except ValueError:
         try:
             at = parsedate_to_datetime(value)

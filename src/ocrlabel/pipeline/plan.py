@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Annotated
+
+from pydantic import Field
 
 from ocrlabel.errors import RunMismatch
 from ocrlabel.options import BATCH_ROWS, SLICE_ROWS
@@ -38,11 +41,11 @@ class Plan:
     dataset: str
     source: str
     fingerprint: str
-    rows: int
+    rows: Annotated[int, Field(ge=0)]
     engine: str
     options: Mapping[str, str] = field(default_factory=dict)
-    batch_rows: int = BATCH_ROWS
-    slice_rows: int = SLICE_ROWS
+    batch_rows: Annotated[int, Field(gt=0)] = BATCH_ROWS
+    slice_rows: Annotated[int, Field(gt=0)] = SLICE_ROWS
     created_at_s: float = 0.0
     replaces: tuple[str, ...] = ()
     replaced_jobs: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from ocrlabel.pipeline.run_context import RunInput
 from ocrlabel.wording import counted
 
 _SAMPLE_ROWS = 20
+_SHOWN = 200  # characters of a path, or of what stands in its place
 _ABSENT = frozenset({FailureClass.NOT_FOUND, FailureClass.NOT_ALLOWED})
 
 
@@ -25,10 +26,10 @@ async def refuse_without_images(dataset: RunInput) -> None:
     if not ordinals or len(absent) < len(ordinals):
         return
     ref, message = absent[0]
-    places = "".join(f"\n    {place}" for place in dataset.looked(ref)[:8])
+    places = "".join(f"\n    {place[:_SHOWN]}" for place in dataset.looked(ref)[:8])
     raise ConfigError(
         f"none of {counted(len(ordinals), 'image')} looked for was found;"
-        f" the first is {ref.path[:200]!r} (row {ref.ordinal}, id {ref.id})"
+        f" the first is {ref.path[:_SHOWN]!r} (row {ref.ordinal}, id {ref.id[:_SHOWN]})"
         + (f"\n  looked for at:{places}" if places else f"\n  {message}")
         + "\n  name the folder that the paths start from with --image-root,"
         " or put table and images together with: ocrlabel push"

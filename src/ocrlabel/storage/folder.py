@@ -29,6 +29,7 @@ _PART = re.compile(r"\.~[0-9a-f]{16}\.part")  # half-written; a killed process l
 _LISTED_AT_ONCE = 1000
 _FOLDER_TRIES = 100
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_FOLDER = "{}: there is a folder where a file belongs; move it away, or choose another place"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -121,6 +122,8 @@ class FolderStore:
         try:
             self._write(path, _bytes_writer(data), os.link)
         except FileExistsError:
+            if path.is_dir():
+                raise ConfigError(_FOLDER.format(path)) from None
             if self._get(path, key) != data:
                 return False
             # the same bytes from an earlier try, which may have died before this flush
@@ -135,6 +138,8 @@ class FolderStore:
         place: Callable[[Path, Path], None],
     ) -> None:
         part = path.parent / f".~{secrets.token_hex(8)}.part"
+        if path.is_symlink() and not path.exists():
+            raise ConfigError(f"{path}: a dead link; bring back what it leads to, or remove it")
         with _disk_errors(path):
             with self._new_file(part) as file:
                 try:
@@ -233,6 +238,8 @@ def _disk_errors(path: Path) -> Iterator[None]:
         yield
     except (FileExistsError, FileNotFoundError):
         raise
+    except IsADirectoryError as error:
+        raise ConfigError(_FOLDER.format(path)) from error
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _FULL:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -145,6 +146,12 @@ def paid(pages=1):
     return Asked(attempt, 3.0)
 
 
+def answered(pages=1):
+    """The same, and its row."""
+    asked = paid(pages)
+    return asked, RowDone(replace(LABELLED.outcome, attempts=(asked.attempt,)))
+
+
 def priced(rows=50, done=0, **told):
     return Started(rows, done, 0, "upstage", 0.0015, **({"spent_pages": 0} | told))
 
@@ -156,18 +163,30 @@ def test_before_its_first_row_a_run_expects_what_a_page_a_row_costs():
 def test_what_a_retry_will_cost_is_what_its_own_rows_will_beside_what_the_run_has():
     retry = priced(rows=500, spent_pages=413, pages_per_row=1.0)
     assert "0.6195 USD of about 1.3695 USD" in progress_line(progress_of(retry))
-    gone_on = progress_of(retry, *[paid(), LABELLED] * 100, seconds=0.1)
+    gone_on = progress_of(retry, *answered() * 100, seconds=0.1)
     assert "0.7695 USD of about 1.3695 USD" in progress_line(gone_on)
 
 
 def test_documents_of_many_pages_raise_what_the_rest_is_expected_to_cost():
-    progress = progress_of(priced(rows=20), *[paid(4), LABELLED] * 9)
+    progress = progress_of(priced(rows=20), *answered(4) * 9)
     assert progress.projected_usd == pytest.approx((36 + 11 * 3.7) * 0.0015)
+
+
+def test_requests_whose_rows_are_not_done_yet_make_the_whole_no_dearer():
+    under_way = progress_of(priced(rows=20), *[paid()] * 8, *answered(), *[paid()] * 8)
+    assert "0.0255 USD of about 0.0300 USD" in progress_line(under_way)
+
+
+def test_what_an_earlier_start_asked_for_a_row_is_not_spent_twice():
+    _, done = answered(4)
+    assert progress_of(priced(rows=2, spent_pages=4), done).projected_usd == pytest.approx(
+        4.5 * 0.0015
+    )
 
 
 def test_the_cap_is_shown_and_the_time_is_that_until_it_is_reached():
     begun = priced(rows=100, max_cost_usd=0.03)
-    progress = progress_of(begun, *[paid(), LABELLED] * 10, seconds=1.0)
+    progress = progress_of(begun, *answered() * 10, seconds=1.0)
     line = progress_line(progress)
     assert "0.0150 USD of about 0.1500 USD spent, cap 0.0300 USD" in line
     assert progress.left_s == pytest.approx(10 * 21 / 10, rel=0.01)
@@ -179,7 +198,7 @@ def test_the_cap_is_shown_and_the_time_is_that_until_it_is_reached():
 
 @pytest.mark.parametrize(("cap_usd", "word"), [(5.0, "left"), (None, "left"), (0.02, "to the cap")])
 def test_a_cap_that_is_changed_meanwhile_is_the_one_that_is_shown(cap_usd, word):
-    events = [priced(rows=100, max_cost_usd=0.03), *[paid(), LABELLED] * 10, CapChanged(cap_usd)]
+    events = [priced(rows=100, max_cost_usd=0.03), *answered() * 10, CapChanged(cap_usd)]
     line = progress_line(progress_of(*events, seconds=1.0))
     assert word in line
     assert ("cap " in line) is (cap_usd is not None)

@@ -73,6 +73,24 @@ def test_paths_are_read_whatever_the_type_that_holds_them(pictures, kind, column
 
 
 @pytest.mark.parametrize(
+    ("columns", "taken"),
+    [
+        ({"thumbnail": [TWO, ONE], "image_path": PATHS}, "image_path"),
+        ({"phash": [b"1", b"2"], "path": PATHS}, "path"),
+        ({"thumbnail": STRUCTS[::-1], "file_name": PATHS}, "file_name"),
+        ({"path": ["x", "y"], "content": [ONE, TWO]}, "content"),  # as Spark reads a folder
+        ({"image_path": ["x", "y"], "image": STRUCTS}, "image"),
+        ({"path": ["x", "y"], "Image_Bytes": [ONE, TWO]}, "Image_Bytes"),
+        ({"image": pa.nulls(2), "path": PATHS}, "path"),
+        ({"embedding": [b"1", b"2"], "picture": PATHS, "filename": PATHS}, "filename"),
+    ],
+)
+def test_of_several_columns_the_one_that_is_called_an_image_is_taken(pictures, columns, taken):
+    with opened(parquet(pictures / "t.parquet", columns), pictures) as dataset:
+        assert [read(dataset, n) for n in range(2)] == [ONE, TWO], taken
+
+
+@pytest.mark.parametrize(
     "values",
     [
         pa.array([STRUCTS[0], None], IMAGE),

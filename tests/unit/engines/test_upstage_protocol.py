@@ -230,8 +230,11 @@ def test_retry_after_is_seconds_or_a_date(header, wait_s):
 
 @pytest.mark.parametrize(
     ("header", "wait_s"),
-    [("1795000030", 30.0), ("1795000000.5", 0.5), ("1794999000", 0.0), ("1795999999", 3600.0)],
-)
+    [
+        ("1795000030", 30.0), ("1795000000.5", 0.5), ("1794999000", 0.0), ("1795999999", 3600.0),
+        ("1795000003000", 3.0), ("1794999000000", 0.0),
+    ],
+)  # fmt: skip
 def test_retry_after_may_be_seconds_since_1970_as_the_services_own_headers_are(header, wait_s):
     error = judged(429, now_s=1_795_000_000.0, **{"retry-after": header})
     assert error.retry_after_s == wait_s

@@ -103,7 +103,9 @@ class ParquetExtraColumns(ExtraColumns):
         table = open_parquet(file)
         schema = table.schema_arrow
         images = image_columns(schema)
-        image = choose_columns(schema.names, where, image_column=image_column, first=images).image
+        image = choose_columns(
+            schema.names, where, image_column=image_column, of_bytes=images
+        ).image
         types = {
             column.name: kept_type(column.name, column.type)
             for column in schema

@@ -124,6 +124,7 @@ class Breaker:
             self._no_success_since = (
                 now if self._no_success_since is None else self._no_success_since
             )
+        self._last = self._last or "it asked to wait longer than that"
         self._probe_at = max(self._probe_at, until)
 
     @property
@@ -164,7 +165,8 @@ class Breaker:
         kinds = sorted((self._kinds or {}).items(), key=lambda kind: (-kind[1], kind[0]))
         seen = ", ".join(f"{count} x {kind}" for kind, count in kinds)
         return (
-            f"the service has answered no request for {_shown(silent_s)} ({seen})\n"
+            f"the service has answered no request for {_shown(silent_s)}"
+            + (f" ({seen})\n" if seen else "\n")
             + (f"  the last: {self._last}\n" if self._last else "")
             + "  everything is saved: run the same command again when the service is back, "
             "or wait longer with --give-up-after"

@@ -7,9 +7,12 @@ for every worker of a fleet alike.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from ocrlabel.errors import RunMismatch
 from ocrlabel.options import Options
@@ -95,8 +98,10 @@ def not_known(unreadable: str) -> RunMismatch:
 class _Entry:
     """An entry as it is read: only what it names was changed."""
 
-    rps: float | Literal["not named"] | None = "not named"
-    max_cost_usd: float | Literal["not named"] | None = "not named"
+    rps: Annotated[float, Field(gt=0, lt=math.inf)] | Literal["not named"] | None = "not named"
+    max_cost_usd: Annotated[float, Field(ge=0, lt=math.inf)] | Literal["not named"] | None = (
+        "not named"
+    )
     job: str = ""
 
 

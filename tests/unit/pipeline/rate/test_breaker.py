@@ -75,6 +75,15 @@ def test_it_gives_up_with_a_sentence_that_says_what_and_what_next():
     assert "run the same command again" in gate.message
 
 
+def test_a_service_that_asked_to_wait_for_too_long_is_given_up_with_just_that():
+    breaker = Breaker(give_up_after_s=20.0)
+    breaker.pause(100.0, until=3700.0)
+    gate = breaker.gate(125.0)
+    assert isinstance(gate, GiveUp)
+    said = "the service has answered no request for 25 s\n  the last: it asked to wait longer"
+    assert gate.message.startswith(said)
+
+
 def test_a_laptop_that_slept_after_a_failure_has_not_waited_for_the_service():
     breaker = Breaker()
     for second in (0, 0.1, 0.2):
