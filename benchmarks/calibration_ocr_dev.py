@@ -199,7 +199,8 @@ def made(documents: int, chance: np.random.Generator, differ: float, outliers: f
         found += zip([f"d{number}"] * len(odds), sure.tolist(), right.tolist(), strict=True)
     document, confidence, right_ones = (np.array(one) for one in zip(*found, strict=True))
     every = np.full(len(document), "latin")
-    return Words(document, np.full(len(document), "made"), every, confidence, right_ones)
+    one_word = np.zeros(len(document), dtype=np.bool_)
+    return Words(document, np.full(len(document), "made"), every, confidence, right_ones, one_word)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-_PLAIN = re.compile("([!-~가-힣一-鿿](?:[ -~가-힣一-鿿]*[!-~가-힣一-鿿])?)?")
+_PLAIN = re.compile("(?:[!-~가-힣一-鿿]+(?: +[!-~가-힣一-鿿]+)*)?")
 # Default_Ignorable_Code_Point of Unicode, and what is drawn as a blank (Hangul fillers, Braille).
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e"

@@ -442,6 +442,19 @@ def test_one_document_without_its_image_has_its_texts_in_their_boxes(browser, tm
         )
 
 
+def test_a_page_of_many_words_lists_the_first_and_says_how_many_there_are(browser, tmp_path):
+    words = [word(f"w{n}", at=(10 + n % 20 * 50, 10 + n // 20 * 20)) for n in range(450)]
+    dense = row("dense.jpg", words, width_px=1100, height_px=500)
+    write_document(DocumentDetails("dense", [(0, dense)]), tmp_path / "dense.html")
+    with browser_tests.opened(browser, tmp_path / "dense.html") as page:
+        listed = page.locator("#words li:visible")
+        assert listed.count() == 200
+        assert page.locator("#more").text_content() == "and 250 more words: list all"
+        page.locator("#stage polygon").nth(440).click()  # one that is not in the list
+        assert page.locator("#words .chosen bdi").all_text_contents() == ["w440"]
+        assert (listed.count(), page.locator("#more").is_visible()) == (450, False)
+
+
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two pages, compared: one word misread, one missed, one invented, two right."""
@@ -478,6 +491,8 @@ def test_the_truth_lies_over_what_was_read_in_the_colour_of_what_became_of_each_
             "dve", "missing", "extra", "Total",
         ]  # fmt: skip
         assert page.locator("#words .other").all_text_contents() == ["due"]
+        (misread,) = page.locator("#words li:has(.other)").all_inner_texts()
+        assert misread.startswith("dve what was read\ndue the truth")
         assert page.locator("#words .kind").all_text_contents() == [
             "misread", "missed", "invented", "right",
         ]  # fmt: skip

@@ -323,6 +323,8 @@ def tell_calibration(done: tuple[Path, Calibration], *, as_json: Json = False) -
         own = "all scripts" if one.pooled else "its own"
         table.add_row(one.engine, one.script, f"{one.documents:,}", f"{one.words:,}", own)
     console.print(table)
+    for engine in learned.of_lines:
+        console.print(f"{engine} gives lines, not words: what is learned, kept and cut is lines")
     errors = {CONFIDENCE: learned.error_before, P_CORRECT: learned.error_after}
     for name, error in errors.items():
         console.print(f"{name} is off by {percent(error)} on average")

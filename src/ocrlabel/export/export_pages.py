@@ -11,6 +11,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from typing import NamedTuple
 
 from ocrlabel.characters import learnable
@@ -70,28 +71,26 @@ def export_words(
     if row.reviewed_at is not None:  # a person vouches for words of every confidence
         options = replace(options, ignore_below=None)
     words: list[ExportWord] = []
-    for number, word in enumerate(row.words):
-        label = (row.classes[number] if number < len(row.classes) else "") or WORD_CLASS
-        polygon = _on_page(word.polygon, row)
+    classes = chain(row.classes, repeat(WORD_CLASS))
+    for number, (word, own_class) in enumerate(zip(row.words, classes, strict=False)):
+        whole, confidence = word.polygon, word.confidence
+        polygon = _on_page(whole, row)
         if isinstance(polygon, str):
             left_out[polygon] += 1
             continue
-        text, altered = learnable(word.text)
+        text, changed = learnable(word.text)
+        label = own_class or WORD_CLASS
         if label == UNCERTAIN and not options.keep_uncertain:
-            label, altered = WORD_CLASS, (*altered, "uncertain_made_text")
-        whole = polygon is word.polygon
+            label, changed = WORD_CLASS, (*changed, "uncertain_made_text")
+        ignored = is_ignored(text, confidence, label, options)
+        corners, on_page = polygon, 1.0
+        if polygon is not whole:
+            changed, on_page = (*changed, CUT), area(polygon) / area(whole)
+        if polygon is not whole or len(polygon) != 4:
+            corners = _corners(polygon, row)
+        # by position: this runs for every word of an export
         words.append(
-            ExportWord(
-                text,
-                polygon,
-                corners=polygon if whole and len(polygon) == 4 else _corners(polygon, row),
-                confidence=word.confidence,
-                label=label,
-                ignored=is_ignored(text, word.confidence, label, options),
-                number=number,
-                on_page=1.0 if whole else area(polygon) / area(word.polygon),
-                changed=altered if whole else (*altered, CUT),
-            )
+            ExportWord(text, polygon, corners, confidence, label, ignored, number, on_page, changed)
         )
     return tuple(words)
 

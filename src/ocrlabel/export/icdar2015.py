@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
-from ocrlabel.export.export_pages import READS_AS_IGNORED, ExportWord
+from ocrlabel.export.export_pages import ExportWord
 from ocrlabel.export.formats import Correction
 from ocrlabel.export.import_files import files, lines, number, words_and_classes
 from ocrlabel.export.output_folder import export_root
@@ -44,8 +44,7 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
         session.made_rectangles(page.words)
         kept = [word.text for word in page.words if not word.ignored]
         session.counts.changed["line_break_made_space"] += sum(one_line(t) != t for t in kept)
-        session.counts.changed[READS_AS_IGNORED] += kept.count(DO_NOT_CARE)
-        session.listed(page, f"{page.split}/gt/{path.name}")
+        session.listed(page, f"{page.split}/gt/{path.name}", marks={DO_NOT_CARE})
 
 
 def one_line(text: str) -> str:

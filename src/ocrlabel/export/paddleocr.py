@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError, DatasetError
-from ocrlabel.export.export_pages import READS_AS_IGNORED, ExportPage, ExportWord
+from ocrlabel.export.export_pages import ExportPage, ExportWord
 from ocrlabel.export.formats import Correction
 from ocrlabel.export.import_files import files, lines, number, saved_at, words_and_classes
 from ocrlabel.export.output_folder import dumps, last_part
@@ -47,9 +47,7 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     )
     for page, name in session.placed(rows, "{split}"):
         files_of(page.split).write(f"{_one_field(name, page)}\t{dumps(_items(page.words))}\n")
-        texts = [word.text for word in page.words if not word.ignored]
-        session.counts.changed[READS_AS_IGNORED] += sum(text in _DO_NOT_CARE for text in texts)
-        session.listed(page, name)
+        session.listed(page, name, marks=_DO_NOT_CARE)
 
 
 def _items(words: tuple[ExportWord, ...]) -> list[dict[str, object]]:

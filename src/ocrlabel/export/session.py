@@ -7,7 +7,7 @@ The card (README.md) says what the export is, from where, how much, and what is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cache, cached_property, wraps
@@ -17,7 +17,14 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
-from ocrlabel.export.export_pages import Documents, ExportPage, ExportWord, export_words, split_of
+from ocrlabel.export.export_pages import (
+    READS_AS_IGNORED,
+    Documents,
+    ExportPage,
+    ExportWord,
+    export_words,
+    split_of,
+)
 from ocrlabel.export.formats import Export, ExportOptions, ImageFile, ImageFinder, NoImage, Summary
 from ocrlabel.export.output_folder import OutputFolder, PageNames, suffix
 
@@ -189,19 +196,29 @@ class ExportSession:
             self.counts.examples += (f"{page.row.id}: {why}",)
 
     def listed(
-        self, page: ExportPage, file: str, *, kept: Sequence[ExportWord] | None = None
+        self,
+        page: ExportPage,
+        file: str,
+        *,
+        kept: Sequence[ExportWord] | None = None,
+        marks: Container[str] = (),
     ) -> None:
         """Count a page that was written, under the name that the format gives its image.
 
-        kept: its words that were written, where the format leaves some out.
+        kept: its words that were written, where the format leaves some out. marks: texts that the
+        format takes for do-not-care, also of a word that really reads so.
         """
         row, counts, words = page.row, self.counts, page.words if kept is None else kept
         line = {"file": file, "id": row.id, "page": row.page}
         self._index.write(json.dumps(line, ensure_ascii=False) + "\n")
         counts.pages += 1
         counts.words += len(words)
-        counts.ignored += sum(word.ignored for word in words)
         for word in words:
+            if word.ignored:
+                counts.ignored += 1
+            elif word.text in marks:
+                counts.ignored += 1
+                counts.changed[READS_AS_IGNORED] += 1
             if word.changed:
                 counts.changed.update(word.changed)
         counts.splits[page.split] += 1

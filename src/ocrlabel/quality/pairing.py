@@ -3,7 +3,8 @@
 By the image's sha256 where both sides have it, else by the id, else by the path: one path
 has to end like the other, whole names at a time (`receipts/a.png` and `data/receipts/a.png`; a
 truth without extension fits any), and if only the file name is common it has to be unique. Page
-numbers have to be equal. What found no partner is counted, with the first few named.
+numbers have to be equal; a truth with a file for each page calls page 2 of `a.pdf` `a-p2`, as an
+export does. What found no partner is counted, with the first few named.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ def partner(row: LabelRow, truth: PageStore, unpaired: Unpaired) -> TruthPage | 
     """The truth of one row; None, and counted in `unpaired`, where it has none."""
     name = name_of(row)
     found = truth.find(name)
+    if not found and row.page_count > 1:
+        found = truth.find(_as_file_of_its_own(name))
     reason = NO_TRUTH if not found else AMBIGUOUS
     if len(found) == 1:
         page = in_pixels_of(row, truth.page(found[0]))
@@ -96,6 +99,12 @@ def partner(row: LabelRow, truth: PageStore, unpaired: Unpaired) -> TruthPage | 
             return page
     unpaired.add(reason, str(name))
     return None
+
+
+def _as_file_of_its_own(name: PageName) -> PageName:
+    """What a page is called where each has a file, as in ICDAR's layout: receipts/a-p2."""
+    path = name.path or name.id
+    return PageName("", f"{path.removesuffix(_extension(path))}-p{name.page}", "", 1)
 
 
 def in_pixels_of(row: LabelRow, page: TruthPage) -> TruthPage | None:

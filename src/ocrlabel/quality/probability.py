@@ -67,13 +67,17 @@ class Rising:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Judged words in columns: the document of each, its engine and script, and what it is."""
+    """Judged words in columns: the document of each, its engine and script, and what it is.
+
+    spaced: several words are in it, as where an engine gives lines.
+    """
 
     document: npt.NDArray[np.str_]
     engine: npt.NDArray[np.str_]
     script: npt.NDArray[np.str_]
     confidence: Floats
     right: npt.NDArray[np.bool_]
+    spaced: npt.NDArray[np.bool_]
 
     def of(self, which: npt.NDArray[np.bool_]) -> Words:
         """Some of them."""
@@ -133,16 +137,17 @@ def judged(pairs: Iterable[tuple[LabelRow, TruthPage]], normalise: Callable[[str
 
     What a person wrote into a table, or saw there, is not the engine's and is left out.
     """
-    found: list[tuple[str, str, str, float, bool]] = []
+    found: list[tuple[str, str, str, float, bool, bool]] = []
     for row, truth in pairs:
         if truth.level is not Level.WORD or row.reviewed_at or row.source != FROM_ENGINE:
             continue
         for one in count(truth, cared(row), normalise)[1]:
             sure = one.word.confidence if one.word else None
             if one.word and one.right is not None and sure is not None and math.isfinite(sure):
-                kind = script(one.word.text)
-                found.append((name_of(row).document, row.engine, kind, sure, one.right))
-    columns = zip(*found, strict=True) if found else ((), (), (), (), ())
+                text, document = one.word.text, name_of(row).document
+                spaced = len(text.split()) > 1
+                found.append((document, row.engine, script(text), sure, one.right, spaced))
+    columns = zip(*found, strict=True) if found else ((),) * 6
     return Words(*map(np.array, columns))
 
 
@@ -217,7 +222,8 @@ class Calibration:
 
     functions: by engine and script. documents: by the names that pages of the labels table have
     too. cuts: by rising p_correct. error_before, error_after: expected calibration error of
-    confidence and of p_correct. normalisation: how texts were compared.
+    confidence and of p_correct. normalisation: how texts were compared. of_lines: engines most of
+    whose words hold several, so that they are lines.
     """
 
     written_by: Literal["ocrlabel calibrate, version 1"] = "ocrlabel calibrate, version 1"
@@ -228,6 +234,7 @@ class Calibration:
     error_before: float
     error_after: float
     normalisation: str
+    of_lines: tuple[str, ...] = ()
 
     def lay_on(self, row: LabelRow) -> LabelRow:
         """The row with p_correct: None for a word whose engine or script was not learned."""
@@ -280,6 +287,11 @@ def learn(words: Words, *, normalisation: str, seed: int) -> Calibration:
         error_before=calibration_error(words, words.confidence),
         error_after=calibration_error(words, scores),
         normalisation=normalisation,
+        of_lines=tuple(
+            engine
+            for engine in np.unique(words.engine).tolist()
+            if words.spaced[words.engine == engine].mean() > 0.5
+        ),
     )
 
 

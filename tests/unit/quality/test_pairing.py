@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,15 @@ def test_a_row_finds_its_truth(one, other):
     found, unpaired = pairs([row(**one)], [truth(**other), truth(key="zz", path="zz/other.png")])
     assert len(found) == 1
     assert unpaired == {pairing.NO_ROW: 1}
+
+
+def test_a_truth_of_a_file_a_page_is_that_of_the_pages_of_a_document():
+    names = ("a-p1", "a-p2", "single-p1")
+    pages = [truth(key=name, path=name) for name in names]
+    rows = [replace(row(key="1", path="r/a.pdf", page=n), page_count=2) for n in (2, 1)]
+    found, unpaired = pairs([*rows, row(key="2", path="r/single.png")], pages)
+    assert [name for _, _, name in found] == ["a-p2", "a-p1"]
+    assert unpaired == {pairing.NO_TRUTH: 1, pairing.NO_ROW: 1}
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ SAME = Normalisation()
 def words(*documents, engine="e", script="latin"):
     """Of each document the confidences and whether they are right."""
     found = [
-        (f"d{number}", engine, script, sure, right)
+        (f"d{number}", engine, script, sure, right, False)
         for number, document in enumerate(documents)
         for sure, right in document
     ]
@@ -149,6 +149,13 @@ def test_a_named_precision_is_kept_on_other_documents(spread):
 def test_p_correct_is_nearer_to_what_is_right_than_confidence():
     learned = learn(drawn(60, 4, spread=0.3), normalisation="n", seed=0)
     assert learned.error_after < learned.error_before / 2
+
+
+def test_an_engine_that_gives_lines_is_named():
+    some = drawn(12, 1, spread=0)
+    assert not learn(some, normalisation="n", seed=0).of_lines
+    of_lines = replace(some, spaced=np.arange(len(some.right)) % 3 > 0)
+    assert learn(of_lines, normalisation="n", seed=0).of_lines == ("e",)
 
 
 def test_too_few_documents_are_refused_with_how_many_it_takes():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,22 @@ def test_json_lines_give_words_regions_and_what_can_be_grouped_by(tmp_path):
     assert [(w.text, w.ignore) for w in found.words] == [("Total", False), ("", True)]
     assert found.words[0].polygon == box(0, 0)
     assert found.fields == {"lang": "ko"}
+
+
+def test_the_example_of_the_docs_is_read_as_it_says(tmp_path):
+    guide = Path(__file__).parents[3].joinpath("docs", "formats.md").read_text(encoding="utf-8")
+    example = guide.split("JSON Lines\n")[1].split("```json\n")[1].split("```")[0]
+    (tmp_path / "truth.jsonl").write_text(example, encoding="utf-8")
+    first, second = read_truth(tmp_path / "truth.jsonl")
+    assert (first.name.path, first.width_px, first.fields) == (
+        "receipts/a.jpg",
+        762,
+        {"lang": "en"},
+    )
+    assert [(word.text, word.ignore) for word in (*first.words, *second.words)] == [
+        ("SUBJECT:", False), ("", True), ("합계", False), ("", True),
+    ]  # fmt: skip
+    assert (second.name.path, second.name.page) == ("letter.pdf", 1)
 
 
 def test_pages_counted_from_0_and_from_1_are_the_same_pages(tmp_path):

@@ -17,7 +17,10 @@
     haystack: [item.title, item.id, item.path, item.message, ...item.words.flatMap(texts)]
       .filter(Boolean).join("\n").toLowerCase(),
   }));
-  const state = { shown: items, item: null, word: null, zoom: 1, query: "", hidden: new Set(), rows: [], boxes: [] };
+  const LISTED = 200; // words of a page at first: more are a wall, and the first are those to look at
+  const state = {
+    shown: items, item: null, word: null, zoom: 1, query: "", hidden: new Set(), rows: [], boxes: [], order: [], most: LISTED,
+  };
   const mode = () => $("mode")?.value || "0";
   const panes = [["scroll", "stage"], ["scroll-2", "stage-2"]].map((ids) => ids.map($)).filter(([scroll]) => scroll);
   const plural = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
@@ -137,6 +140,7 @@
   function open(item) {
     state.item = item;
     state.word = null;
+    state.most = LISTED;
     markCurrent();
     const sheet = item || { title: "", words: [], facts: [], pages: 1 };
     $("title").textContent = sheet.title;
@@ -240,8 +244,8 @@
     svg.addEventListener("click", (event) => {
       const at = event.target.dataset.word;
       if (at === undefined || moved) return;
-      row(at)?.querySelector("button").focus();
       select(Number(at));
+      row(at)?.querySelector("button").focus();
     });
     return svg;
   }
@@ -272,11 +276,15 @@
     state.rows = [];
     const order = item.words.map((_, at) => at);
     if ($("unsure-first").checked) order.sort((a, b) => last(item.words[a][SURE]) - last(item.words[b][SURE]) || a - b);
+    state.order = order;
     $("words").replaceChildren(...order.map((at) => {
       const word = item.words[at];
       const [text, other] = texts(word);
       const cell = element("span", {}, element("bdi", { textContent: text || "(no text)", className: text ? "" : "empty" }));
-      if (other && other !== text) cell.append(" ≠ ", element("bdi", { className: "other", textContent: other }));
+      if (other && other !== text) { // each with the side that says so
+        const side = (at) => element("span", { className: "of", textContent: ` ${data.sides[at]}` });
+        cell.append(side(0), element("br"), element("bdi", { className: "other", textContent: other }), side(1));
+      }
       if (data.sides.length) cell.append(element("span", { className: "kind", textContent: named[word[BAND]] }));
       if (word[KIND]) cell.append(element("span", { className: "kind", textContent: word[KIND] }));
       const button = element("button", { type: "button" },
@@ -303,12 +311,17 @@
     const item = state.item;
     const hit = (word) => Boolean(state.query) && texts(word).some((text) => text.toLowerCase().includes(state.query));
     const found = item ? item.words.filter(hit).length : 0;
-    item?.words.forEach((word, at) => {
-      const hidden = state.hidden.has(word[BAND]);
+    let listed = 0;
+    for (const at of item ? state.order : []) {
+      const word = item.words[at], hidden = state.hidden.has(word[BAND]);
       for (const one of [...boxes(at), row(at)]) one?.classList.toggle("hit", hit(word));
       for (const shape of boxes(at)) shape.style.display = hidden ? "none" : "";
-      if (row(at)) row(at).hidden = hidden || (found > 0 && !hit(word));
-    });
+      const out = hidden || (found > 0 && !hit(word));
+      if (!out) listed += 1;
+      row(at).hidden = out || listed > state.most;
+    }
+    $("more").hidden = listed <= state.most;
+    $("more").textContent = `and ${plural(listed - state.most, "more word", "more words")}: list all`;
     const all = item ? plural(item.count, "word", "words") : "";
     $("count").textContent = item?.kind !== "page" ? "" : found ? `${found.toLocaleString("en")} of ${all}`
       : item.count > item.words.length ? `the first ${item.words.length.toLocaleString("en")} of ${all}` : all;
@@ -336,7 +349,13 @@
     } catch { /* some browsers allow so many a second only: the link beside the title is right */ }
   }
 
+  function listAll() {
+    state.most = Infinity;
+    mark();
+  }
+
   function select(at) {
+    if (row(at)?.hidden) listAll();
     for (const old of document.querySelectorAll(".viewer .chosen")) old.classList.remove("chosen");
     state.word = at;
     for (const one of [...boxes(at), row(at)]) one?.classList.add("chosen");
@@ -520,6 +539,7 @@
   $("larger").addEventListener("click", keys["+"]);
   $("smaller").addEventListener("click", keys["-"]);
   $("fit").addEventListener("click", fit);
+  $("more").addEventListener("click", listAll);
   for (const toggle of document.querySelectorAll("[data-band]")) {
     toggle.addEventListener("change", () => {
       state.hidden[toggle.checked ? "delete" : "add"](toggle.dataset.band);
