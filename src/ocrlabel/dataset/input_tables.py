@@ -21,7 +21,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from operator import itemgetter
 from pathlib import PurePosixPath
@@ -55,6 +54,7 @@ from ocrlabel.options import SLICE_ROWS
 Row: TypeAlias = Mapping[str, object]
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t|"
+_NAMES_FROM_ROWS = 100
 _NONE = "\x1f"  # ASCII's unit separator, which divides nothing in a table of paths
 _SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 _BLOCK_BYTES = 1 << 20
@@ -410,7 +410,7 @@ class CsvReader:
         self._lines = _Lines(file, where)
         self._where = where
         self._first = 0
-        header = next(iter(self._lines.read(0)), "")
+        header = next((line for line in self._lines.read(0) if line.strip()), "")
         if told := _SEPARATOR.fullmatch(header):
             self._first = self._lines.at
         header = re.sub(r'"[^"]*"', "", header)
@@ -439,7 +439,7 @@ class CsvReader:
             yield place, dict(zip(self._names, padded, strict=False))
 
     def _cells(self, at: int) -> Iterator[tuple[int, list[str]]]:
-        rows = csv.reader(self._lines.read(at), delimiter=self._delimiter)
+        rows = csv.reader(self._lines.read(at), delimiter=self._delimiter, strict=True)
         place = at
         while True:
             try:
@@ -447,7 +447,10 @@ class CsvReader:
             except StopIteration:
                 return
             except csv.Error as error:
-                raise DatasetError(f"{self._lines.name(place)}: {error}") from error
+                raise DatasetError(
+                    f"{self._lines.name(place)}: {error}; a quote that begins a cell must end it,"
+                    ' and inside it a quote is written twice ("")'
+                ) from error
             if cells:
                 yield place, cells
             place = self._lines.at
@@ -459,7 +462,7 @@ def as_utf8(file: BinaryIO, where: str) -> tuple[BinaryIO, tuple[str, ...]]:
     Korean Excel saves CSV as CP949, its "Unicode text" is UTF-16; a Mac's ends lines with CR.
     """
     encoding, codec = _encoding(file)
-    if not codec and (_holds(file, b"\n") or not _holds(file, b"\r")):
+    if not codec and not _ends_lines_with_cr(file):
         return file, ()
     file.seek(0)
     text = io.TextIOWrapper(file, codec or "utf-8")
@@ -501,9 +504,11 @@ def _decodes(line: bytes, codec: str) -> bool:
     return True
 
 
-def _holds(file: BinaryIO, byte: bytes) -> bool:
+def _ends_lines_with_cr(file: BinaryIO) -> bool:
+    """By the first line end; a cell in quotes may hold others."""
     file.seek(0)
-    return any(byte in block for block in iter(partial(file.read, _BLOCK_BYTES), b""))
+    found = re.search(rb"\r\n?|\n", file.read(_BLOCK_BYTES))
+    return found is not None and found[0] == b"\r"
 
 
 class JsonlReader:
@@ -514,11 +519,11 @@ class JsonlReader:
         self._where = where
 
     def names(self) -> Sequence[str]:
-        """The names in the first object."""
-        _, row = next(self.rows(None), (0, {}))
-        if not row:
+        """The names in the first objects: one may lack some."""
+        rows = [row for _, row in islice(self.rows(None), _NAMES_FROM_ROWS)]
+        if not rows:
             raise DatasetError(f"{self._where} has no rows")
-        return list(row)
+        return list(dict.fromkeys(name for row in rows for name in row))
 
     def rows(self, at: int | None) -> Iterator[tuple[int, Row]]:
         """Each object; empty lines are none."""

@@ -300,6 +300,46 @@ def test_a_row_with_more_cells_than_the_header_is_refused_by_its_line(tmp_path, 
     assert "put quotes around" in said
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('image_path,memo\na.png,"un closed\nb.png,b\n', 2),
+        ('image_path\tmemo\na.png\tx\nb.png\t"hi\n', 3),
+        ('image_path,memo\na.png,"un closed\nb.png,"b"\n', 2),  # the next quote closes it
+        ('image_path\n"a.png\nb.png\n', 2),
+    ],
+)
+def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path, text, line):
+    (tmp_path / "t.csv").write_text(text)
+    said = complaint("t.csv", tmp_path)
+    assert f"t.csv, line {line}: " in said
+    assert 'inside it a quote is written twice ("")' in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", 'image_path,memo\ra.png,"two\nlines"\rb.png,b\r'),  # Excel for Mac
+        ("t.csv", '\n\nimage_path,memo\na.png,"two\nlines"\nb.png,b\n'),
+        ("t.jsonl", '{"image_path":"a.png","memo":"two\\nlines"}\n{"image_path":"b.png"}\n'),
+        ("t.jsonl", '{"memo":"two\\nlines","image_path":"a.png"}\n{"image_path":"b.png"}\n'),
+    ],
+)
+def test_line_ends_in_cells_and_before_the_header_divide_nothing(pictures, name, text):
+    (pictures / name).write_bytes(text.encode())
+    with opened(name, pictures) as dataset:
+        refs = all_refs(dataset)
+        assert [ref.path for ref in refs] == PATHS
+        assert json.loads(refs[0].input_row) == {"memo": "two\nlines"}
+
+
+def test_the_first_object_of_a_jsonl_may_lack_what_others_have(pictures):
+    (pictures / "t.jsonl").write_text('{"t":"x"}\n{"image_path":"a.png"}\n')
+    with opened("t.jsonl", pictures) as dataset:
+        assert [ref.path for ref in all_refs(dataset)] == ["", "a.png"]
+        assert read(dataset, 1) == ONE
+
+
 def test_in_a_table_of_one_column_a_comma_is_part_of_the_path(tmp_path):
     (tmp_path / "t.csv").write_text('image_path\nb, copy.png\n"c; d.png"\n', "utf-8")
     with opened("t.csv", tmp_path) as dataset:
