@@ -18,7 +18,7 @@ from ocrlabel.characters import learnable
 from ocrlabel.dataset.labels_table import IGNORE, UNCERTAIN, WORD_CLASS, LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import ExportOptions, SplitPlan
-from ocrlabel.export.geometry import area, box, cut, rectangle, upright
+from ocrlabel.export.geometry import area, box, cut, rectangle, signed_area, upright
 from ocrlabel.export.output_folder import safe_part
 from ocrlabel.labels import Polygon
 from ocrlabel.wording import counted
@@ -29,6 +29,7 @@ NO_AREA = "no_area"
 OUTSIDE = "outside_the_page"
 TOO_THIN = "under_one_pixel"
 CUT = "cut_at_the_page_edge"
+CLOCKWISE = "made_clockwise"
 READS_AS_IGNORED = "reads_as_do_not_care"
 
 
@@ -83,10 +84,13 @@ def export_words(
         if label == UNCERTAIN and not options.keep_uncertain:
             label, changed = WORD_CLASS, (*changed, "uncertain_made_text")
         ignored = is_ignored(text, confidence, label, options)
-        corners, on_page = polygon, 1.0
+        corners, on_page, was_cut = polygon, 1.0, False
         if polygon is not whole:
-            changed, on_page = (*changed, CUT), area(polygon) / area(whole)
-        if polygon is not whole or len(polygon) != 4:
+            was_cut = not _fits(box(whole), row)
+            on_page = area(polygon) / area(whole)
+            round_ = (CLOCKWISE,) if signed_area(whole) < 0 else ()
+            changed = (*changed, *round_, *((CUT,) if was_cut else ()))
+        if was_cut or len(polygon) != 4:
             corners = _corners(polygon, row)
         # by position: this runs for every word of an export
         words.append(
@@ -96,8 +100,14 @@ def export_words(
 
 
 def _on_page(polygon: Polygon, row: LabelRow) -> Polygon | str:
-    """Return what of a word's polygon is on its page, or why there is nothing to export."""
-    covered = area(polygon)
+    """Return what of a word's polygon is on its page, or why there is nothing to export.
+
+    Clockwise, from its first point on: people draw either way round, and text is never mirrored.
+    """
+    covered = signed_area(polygon)
+    if covered < 0:
+        polygon = (polygon[0], *polygon[:0:-1])
+    covered = abs(covered) or area(polygon)
     if not 0 < covered < math.inf:
         return NO_AREA
     around = box(polygon)

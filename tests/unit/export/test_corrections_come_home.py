@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.corrections import Merge, apply_correction, by_person, exported_pages
-from ocrlabel.export.formats import Correction, ExportOptions, export_of, import_of
+from ocrlabel.export.formats import IMPORTS, Correction, ExportOptions, export_of, import_of
 from ocrlabel.export.output_folder import rule_of
 from ocrlabel.labels import Word
 from tests.support.labelled import AT, Pictures, row, word
@@ -111,6 +111,14 @@ def test_folders_tell_pages_of_one_name_apart_however_much_of_the_path_is_known(
     for file in ("b/1.jpg", "/data/b/1.jpg", "task\\b\\1.jpg", "/else/where/b/1.jpg"):
         merge = Merge(lambda: iter(table), [Correction(file, (), (), "coco")], (), ExportOptions())
         assert [each.words == () for each in merge.rows()] == [False, True], file
+
+
+@pytest.mark.parametrize("name", sorted({*IMPORTS} - {"labelstudio"}))
+def test_words_that_were_drawn_counterclockwise_come_home_as_they_were(name, tmp_path):
+    round_ = Word("drawn", ((20.0, 30.0), (20.0, 60.0), (110.0, 60.0), (110.0, 30.0)), 0.9)
+    table = [row("a.jpg", [round_, word("two", (100, 70))], split="train")]
+    merge, back = home(table, name, sent(table, name, tmp_path / "x"))
+    assert (back, merge.counts) == (table, {"unchanged": 1})
 
 
 # --- COCO from CVAT and other editors

@@ -66,6 +66,23 @@ def test_every_polygon_is_on_the_page_in_every_format(name, tmp_path):
         assert all(0 <= x <= 200 and 0 <= y <= 100 for x, y in each.polygon)
 
 
+COUNTERCLOCKWISE = [
+    Word("drawn", ((20.0, 30.0), (20.0, 60.0), (110.0, 60.0), (110.0, 30.0)), 0.9),
+    Word("turned", ((60.0, 70.0), (30.0, 70.0), (30.0, 95.0), (60.0, 95.0)), None),
+    Word("over", ((150.0, 20.0), (150.0, 50.0), (230.0, 50.0), (230.0, 20.0)), 0.9),
+]
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_word_that_was_drawn_the_other_way_round_is_not_mirrored(name, tmp_path):
+    summary = exported(name, tmp_path, COUNTERCLOCKWISE)
+    assert summary.changed["made_clockwise"] == 3
+    found = export_words(row("a.jpg", COUNTERCLOCKWISE), ExportOptions(), Counter())
+    assert found[0].corners == ((20.0, 30.0), (110.0, 30.0), (110.0, 60.0), (20.0, 60.0))
+    assert found[1].corners[0] == (60.0, 70.0)  # where its text begins
+    assert found[2].changed == ("made_clockwise", "cut_at_the_page_edge")
+
+
 def test_a_word_over_the_edge_begins_where_its_text_begins():
     found = export_words(row("a.jpg", [HALF]), ExportOptions(), Counter())
     assert found[0].polygon == ((0, 40), (30, 40), (30, 60), (0, 60))
