@@ -175,14 +175,15 @@ class AsksOnce(BillingEngine):
 
 
 def laid_on(corrections, files):
-    """The corrections that hold for these files; of one that was renamed, under its new name."""
+    """The corrections that hold for these files; of one whose bytes are elsewhere now, there."""
     kept = {}
     for name, data in corrections.items():
-        if name in files:
-            names = [name] if files[name] == data else []
-        else:
-            names = [other for other in files if files[other] == data and other not in corrections]
-        kept |= dict.fromkeys(names, data)
+        names = [other for other in files if files[other] == data]
+        if name in names:
+            names = [name]
+        kept |= dict.fromkeys(
+            (one for one in names if one == name or corrections.get(one) != data), data
+        )
     return kept
 
 
@@ -257,7 +258,7 @@ class Life:
         assert again.already
 
 
-def edited(files, add=(), remove=(), change=(), rename=()):
+def edited(files, add=(), remove=(), change=(), rename=(), swap=()):
     """Files after a user was at them; one is always left."""
     more = {f"{n:03d}.png": f"image {n}".encode() for n in add}
     found = more | {name: data for name, data in files.items() if int(name[:3]) not in remove}
@@ -265,12 +266,14 @@ def edited(files, add=(), remove=(), change=(), rename=()):
     for n in rename:
         if (data := found.pop(f"{n:03d}.png", None)) is not None:
             found[f"{n:03d}.moved.png"] = data
+    there = [name for n in swap if (name := f"{n:03d}.png") in found]
+    found |= {name: found[other] for name, other in zip(there, there[1:] + there[:1], strict=True)}
     return found or files
 
 
 NUMBERS = st.lists(st.integers(0, 20), max_size=5)
 CUTS = st.none() | st.tuples(st.integers(1, 120), st.sampled_from(["before", "after"]))
-EDITED = ("add", "remove", "change", "rename")
+EDITED = ("add", "remove", "change", "rename", "swap")
 EDITS = st.fixed_dictionaries(dict.fromkeys((*EDITED, "correct"), NUMBERS))
 
 
@@ -519,6 +522,28 @@ def test_corrections_are_carried_and_told_where_they_no_longer_fit():
     texts = [one.message for one in told.events if isinstance(one, Notice)]
     assert any("corrections of 1 page are left out" in text and "002.png" in text for text in texts)
     assert again.record.growth["corrections_left"] == 1
+
+
+def test_corrections_of_rows_that_are_called_by_their_numbers_go_with_the_images():
+    def rows(*images):
+        return Folder({f"row-{n}": f"image {image}".encode() for n, image in enumerate(images)})
+
+    async def story():
+        store, engine = DictStore(), BillingEngine()
+        await go(store, rows("A", "B", "C"), engine, TENS)
+        await correct(store, ["row-1"])
+        before = {row.id: row.words for row in await labels(store)}
+        grown = await go(store, rows("D", "A", "B", "C"), engine, GROW, worker="w2")
+        after = {row.id: row.words for row in await labels(store) if row.source == "coco"}
+        fewer = await go(store, rows("B", "C"), engine, DROP, worker="w3")
+        last = {row.id: row.words for row in await labels(store) if row.source == "coco"}
+        return before["row-1"], after, last, grown.record.growth, fewer.record.growth, engine
+
+    words, after, last, grown, fewer, engine = run_virtual(story())
+    assert (after, last) == ({"row-2": words}, {"row-0": words})
+    assert (grown["corrected"], grown["corrections_left"]) == (1, 0)
+    assert (fewer["corrected"], fewer["corrections_left"]) == (1, 0)
+    assert set(engine.asked.values()) == {1}
 
 
 def test_corrections_made_while_the_new_run_is_at_it_are_carried_too():

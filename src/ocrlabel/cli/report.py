@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 import webbrowser
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -104,18 +105,28 @@ def view(
     from ocrlabel.report.single import DocumentDetails, near_ids, write_document
 
     labels = need_file(labels)
-    rows: dict[str, list[tuple[int, LabelRow]]] = {one: [] for one in image_ids}
-    for number, row in enumerate(read_labels(labels)):
-        if row.id in rows:
-            rows[row.id].append((number, row.scored))
     failures = _failures(labels)
     failed = {row.id: row for row in read_failures(failures)} if failures else {}
-    if absent := next((one for one in rows if not rows[one] and one not in failed), None):
-        near = near_ids(absent, [*(row.id for row in read_labels(labels)), *failed])
-        raise ConfigError(
-            f"{labels} has no image with the id {absent!r}"
-            + ("\n  the nearest: " + "\n               ".join(near) if near else "")
-        )
+
+    def of(ids: Sequence[str]) -> dict[str, list[tuple[int, LabelRow]]]:
+        rows: dict[str, list[tuple[int, LabelRow]]] = {one: [] for one in ids}
+        for number, row in enumerate(read_labels(labels)):
+            if row.id in rows:
+                rows[row.id].append((number, row.scored))
+        return rows
+
+    rows = of(image_ids)
+    if absent := [one for one in rows if not rows[one] and one not in failed]:
+        known = [*(row.id for row in read_labels(labels)), *failed]
+        other_form = {unicodedata.normalize("NFC", one): one for one in known}
+        found_as = {one: other_form.get(unicodedata.normalize("NFC", one)) for one in absent}
+        if lost := next((one for one in absent if not found_as[one]), None):
+            near = near_ids(lost, known)
+            raise ConfigError(
+                f"{labels} has no image with the id {lost!r}"
+                + ("\n  the nearest: " + "\n               ".join(near) if near else "")
+            )
+        rows = of([found_as.get(one) or one for one in rows])
     kept, reader, names = _from_checkpoints(labels, rows), finder(images, labels), PageNames()
     written = []
     for one, found in rows.items():

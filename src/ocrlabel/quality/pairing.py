@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -30,15 +31,17 @@ OTHER_SHAPE = "rows whose page has another shape than the truth's"
 NO_ROW = "pages of the other file without a row"
 _SCHEMA = """
 create table pages (
-  at integer primary key, id text, path text, stem text, sha256 text, page integer,
+  at integer primary key, id text, nfc_id text, path text, stem text, sha256 text, page integer,
   taken integer default 0, content blob
 );
 create index by_id on pages (id, page);
+create index by_nfc_id on pages (nfc_id, page);
 create index by_stem on pages (stem, page);
 create index by_sha256 on pages (sha256, page);
 """
 _BY_SHA256 = "select at from pages where sha256 = ? and page = ?"
 _BY_ID = "select at from pages where id = ? and page = ?"
+_BY_NFC_ID = "select at from pages where nfc_id = ? and page = ?"
 _EXTENSIONS = frozenset(
     f".{name}"
     for name in (
@@ -146,7 +149,8 @@ class PageStore:
             self._sql.executescript("pragma journal_mode=off; pragma synchronous=off;")
             self._sql.executescript(_SCHEMA)
             self._sql.executemany(
-                "insert into pages (id, path, stem, sha256, page, content) values (?,?,?,?,?,?)",
+                "insert into pages (id, nfc_id, path, stem, sha256, page, content)"
+                " values (?,?,?,?,?,?,?)",
                 (_record(page) for page in self._pages),
             )
             self._refuse_doubles()
@@ -163,6 +167,8 @@ class PageStore:
             found = self._at(_BY_SHA256, name.sha256, name.page)
         if len(found) != 1 and name.id:
             found = self._at(_BY_ID, name.id, name.page) or found
+        if len(found) != 1 and name.id:
+            found = self._at(_BY_NFC_ID, _nfc(name.id), name.page) or found
         return found if len(found) == 1 else self._by_path(name) or found
 
     def page(self, at: int) -> TruthPage:
@@ -212,9 +218,13 @@ class PageStore:
             )
 
 
+def _nfc(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def _stem(path: str) -> str:
     """The file name without an image's extension: a truth's name may have none, but dots."""
-    name = path.replace("\\", "/").rsplit("/", 1)[-1]
+    name = _nfc(path).replace("\\", "/").rsplit("/", 1)[-1]
     extension = _extension(path)
     return name.removesuffix(extension) if extension else name
 
@@ -232,7 +242,7 @@ def _common(path: str, other: str) -> int:
     one, two = _extension(path).lower(), _extension(other).lower()
     if one and two and one != two:
         return 0
-    these, those = (PurePosixPath(p.replace("\\", "/")).parts[-2::-1] for p in (path, other))
+    these, those = (PurePosixPath(_nfc(p).replace("\\", "/")).parts[-2::-1] for p in (path, other))
     length = 1
     for here, there in zip(these, those, strict=False):
         if here != there:
@@ -241,7 +251,8 @@ def _common(path: str, other: str) -> int:
     return length
 
 
-def _record(page: TruthPage) -> tuple[str, str, str, str, int, bytes]:
+def _record(page: TruthPage) -> tuple[str, str, str, str, str, int, bytes]:
     name = page.name
     content = pickle.dumps(page)
-    return (name.id, name.path, _stem(name.path or name.id), name.sha256, name.page, content)
+    stem = _stem(name.path or name.id)
+    return (name.id, _nfc(name.id), name.path, stem, name.sha256, name.page, content)

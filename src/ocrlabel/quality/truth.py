@@ -126,7 +126,7 @@ def read_jsonl(path: Path, level: Level | None = None) -> Iterator[TruthPage]:
 
     Raises DatasetError with file and line.
     """
-    for _, group in groupby(_lines(path), key=lambda line: line[1].get("image")):
+    for _, group in groupby(_objects(path), key=lambda line: line[1].get("image")):
         lines = list(group)
         numbers = [_number(line, where) for where, line in lines]
         offset = 1 if min(numbers) == 0 else 0
@@ -144,26 +144,30 @@ def read_jsonl(path: Path, level: Level | None = None) -> Iterator[TruthPage]:
                 ) from error
 
 
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines that hold anything, each with the words for where it is."""
     with path.open("rb") as file:
         for number, data in enumerate(file, 1):
             where = f"{path}, line {number}"
             try:
                 text = data.decode("utf-8-sig" if number == 1 else "utf-8")
-                line = json.loads(text) if text.strip() else None
             except UnicodeDecodeError as error:
                 raise DatasetError(f"{where} is not UTF-8; save the file as UTF-8") from error
-            except json.JSONDecodeError as error:
-                raise DatasetError(
-                    f"{where}, column {error.colno} is not JSON: {error.msg}"
-                ) from error
-            except ValueError as error:
-                raise DatasetError(f"{where} cannot be read: {error}") from error
-            if line is None and not text.strip():
-                continue
-            if not isinstance(line, dict):
-                raise DatasetError(f"{where} is not a JSON object")
-            yield where, line
+            if text.strip():
+                yield where, text
+
+
+def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for where, text in _lines(path):
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DatasetError(f"{where}, column {error.colno} is not JSON: {error.msg}") from error
+        except ValueError as error:
+            raise DatasetError(f"{where} cannot be read: {error}") from error
+        if not isinstance(line, dict):
+            raise DatasetError(f"{where} is not a JSON object")
+        yield where, line
 
 
 def _number(line: dict[str, Any], where: str) -> int:
@@ -210,7 +214,7 @@ def read_funsd(folder: Path, level: Level = Level.WORD) -> Iterator[TruthPage]:
     """
     for file in sorted(folder.glob("*.json")):
         try:
-            form = json.loads(file.read_text(encoding="utf-8"))["form"]
+            form = json.loads(file.read_text(encoding="utf-8-sig"))["form"]
             items = form if level is Level.LINE else [w for entity in form for w in entity["words"]]
             words = tuple(_funsd_word(item) for item in items)
         except (ValueError, KeyError, TypeError) as error:
@@ -237,12 +241,7 @@ def read_icdar(folder: Path, level: Level = Level.WORD) -> Iterator[TruthPage]:
     """
     for file in sorted(folder.glob("gt_*.txt")):
         name = file.stem.removeprefix("gt_")
-        text = file.read_text(encoding="utf-8-sig")
-        words = tuple(
-            _icdar_word(line, f"{file}, line {number}")
-            for number, line in enumerate(text.splitlines(), 1)
-            if line.strip()
-        )
+        words = tuple(_icdar_word(text, where) for where, text in _lines(file))
         yield TruthPage(PageName(name, name, "", 1), 0, 0, level, words)
 
 

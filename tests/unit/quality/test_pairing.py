@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,17 @@ from ocrlabel.quality import pairing
 from ocrlabel.quality.pairing import PageStore, Unpaired, in_pixels_of, pair
 from ocrlabel.quality.truth import TruthWord
 from tests.support.quality_pages import a_few, box, row, true, truth
+
+
+def nfd(name):
+    return unicodedata.normalize("NFD", name)
+
+
+def test_where_both_forms_of_a_name_are_files_each_has_its_own_truth():
+    names = ["é.png", nfd("é.png")]
+    found, unpaired = pairs([row(key=name) for name in names], [truth(key=name) for name in names])
+    assert [one for one, *_ in found] == names
+    assert not unpaired
 
 
 def pairs(rows, pages):
@@ -34,6 +46,9 @@ def pairs(rows, pages):
         ({"key": "1", "path": "x/a.b.1.jpg"}, {"key": "", "path": "a.b.1"}),
         ({"key": "1", "path": "x\\a.png"}, {"key": "", "path": "x/a.png"}),
         ({"key": "a.png"}, {"key": "", "path": "deep/a.png"}),
+        ({"key": nfd("영수증.png")}, {"key": "영수증.png"}),
+        ({"key": "영수증.png"}, {"key": nfd("영수증"), "path": nfd("영수증")}),
+        ({"key": "1", "path": nfd("가게/é.png")}, {"key": "", "path": "가게/é.png"}),
     ],
 )
 def test_a_row_finds_its_truth(one, other):

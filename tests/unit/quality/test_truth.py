@@ -98,6 +98,18 @@ def test_a_broken_icdar_line_is_named(tmp_path, line):
         list(read_truth(tmp_path))
 
 
+@pytest.mark.parametrize("codec", ["cp949", "utf-16"])
+def test_an_icdar_file_of_another_encoding_is_named(tmp_path, codec):
+    (tmp_path / "gt_a.txt").write_bytes("0,0,1,0,1,1,0,1,가게\n".encode(codec))
+    with pytest.raises(DatasetError, match=r"gt_a\.txt, line 1 is not UTF-8; save"):
+        list(read_truth(tmp_path))
+
+
+def test_only_a_line_feed_ends_a_line_of_icdar(tmp_path):
+    (tmp_path / "gt_a.txt").write_text("0,0,1,0,1,1,0,1,a\u2028b\x85c\n")
+    assert [w.text for w in next(iter(read_truth(tmp_path))).words] == ["a\u2028b\x85c"]
+
+
 FORM = {
     "form": [
         {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,17 @@ def test_view_never_takes_the_checkpoints_of_a_dataset_with_a_longer_name(folder
 def test_a_failed_image_can_be_viewed_with_its_reason(folder):
     assert run("view", folder / "train.parquet", "gone.jpg").exit_code == 0
     assert "it is not there" in (folder / "train_view.html").read_text()
+
+
+@pytest.mark.parametrize(("there", "asked"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_an_image_is_viewed_by_its_name_in_either_form_of_unicode(tmp_path, there, asked):
+    there, asked = (unicodedata.normalize(form, "가게.png") for form in (there, asked))
+    ref = replace(ROWS[0].ref, id=there)
+    with LabelsWriter(tmp_path / "train.parquet") as table:
+        table.add_outcome(ref, replace(LABELLED, id=there))
+    done = run("view", tmp_path / "train.parquet", asked)
+    assert done.exit_code == 0, done.output
+    assert "total" in (tmp_path / "train_view.html").read_text()
 
 
 @pytest.fixture

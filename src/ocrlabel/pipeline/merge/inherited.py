@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from ocrlabel.dataset.checkpoint_table import Settled
 from ocrlabel.dataset.labels_table import FROM_ENGINE, LabelRow, read_labels, table_info
@@ -19,7 +20,8 @@ from ocrlabel.errors import DatasetError
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.merge.ownership import IMPORTED
 from ocrlabel.pipeline.run_context import Run
-from ocrlabel.pipeline.state.carried import Listing, read_listing
+from ocrlabel.pipeline.state.carried import Listing, known_at, read_listing
+from ocrlabel.pipeline.state.checkpoint import checkpoint_metas
 from ocrlabel.storage.base import NotStored
 from ocrlabel.wording import counted
 
@@ -31,8 +33,9 @@ _NAMED = 5
 class Inherited:
     """Corrections that are laid on page by page, and rows counted, as they are written.
 
-    corrected: the pages that a person corrected or saw; by: how they were imported. A page whose id
-    is gone is the one with the same bytes: its file was renamed.
+    corrected: the pages that a person corrected or saw; by: how they were imported. here: the
+    sha256 that their ids have now. Where it is not what it was, the page is the one with the same
+    bytes: its file was renamed, or rows were put before it.
     """
 
     def __init__(
@@ -40,6 +43,8 @@ class Inherited:
         listing: Listing | None = None,
         corrected: Iterable[LabelRow] = (),
         by: str = "",
+        *,
+        here: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._listing, self._by = listing, by
         self._rows: Counter[str] = Counter()
@@ -48,7 +53,7 @@ class Inherited:
         self._moved = {
             (row.image_sha256, row.page): row
             for row in self._pages.values()
-            if listing is not None and row.id not in listing.rows
+            if here.get(row.id) != row.image_sha256
         }
 
     @property
@@ -73,8 +78,10 @@ class Inherited:
 
     def onto(self, row: LabelRow) -> LabelRow:
         """The page, corrected where it was and its bytes are the same."""
-        found = self._pages.get((row.id, row.page)) or self._moved.get((row.image_sha256, row.page))
+        found = self._pages.get((row.id, row.page))
         if found is None or found.image_sha256 != row.image_sha256:
+            found = self._moved.get((row.image_sha256, row.page))
+        if found is None:
             return row
         self._laid_on.add((found.id, found.page))
         words, classes, source = found.words, found.classes, found.source
@@ -115,7 +122,17 @@ async def inherited_by(run: Run, scratch: Path) -> Inherited:
     except NotStored:
         return Inherited(listing)
     rows = await asyncio.to_thread(lambda: list(filter(_is_corrected, read_labels(path))))
-    return Inherited(listing, rows, _by(table_info(path)))
+    here = await _sha256_now(run, {row.id for row in rows})
+    return Inherited(listing, rows, _by(table_info(path)), here=here)
+
+
+async def _sha256_now(run: Run, ids: Collection[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if ids:
+        for place in await checkpoint_metas(run):
+            known = await known_at(run, run.layout.checkpoint_key(*place))
+            found |= {one.id: one.sha256 for one in known if one.id in ids}
+    return found
 
 
 def _is_corrected(row: LabelRow) -> bool:
