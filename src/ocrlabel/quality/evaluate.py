@@ -197,7 +197,9 @@ def count(
     )
     there = [normalise(word.text) for word in truth.words]
     got = [normalise(word.text) for word in read]
-    has_text = [bool(learnable(word.text)[0]) for word in truth.words]
+    has_text = [
+        bool(text or learnable(word.text)[0]) for text, word in zip(there, truth.words, strict=True)
+    ]
     verdicts = dict.fromkeys(found.cared_read, False)
     pairs = []
     for i, j, _ in found.pairs:

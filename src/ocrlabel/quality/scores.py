@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Self
 
 
@@ -11,7 +12,8 @@ class Sums:
     """Counts that add up over pages, field by field."""
 
     def __add__(self, other: Self) -> Self:
-        names = [field.name for field in fields(self)]
+        # `fields` would look them up anew for each page
+        names: Iterable[str] = self.__slots__
         return type(self)(*(getattr(self, name) + getattr(other, name) for name in names))
 
 

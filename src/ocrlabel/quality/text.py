@@ -50,9 +50,10 @@ class Normalisation:
 
     def __call__(self, text: str) -> str:
         """The text that is compared."""
-        # ASCII is its own NFC and NFKC
-        plain = text if text.isascii() else unicodedata.normalize(self.form, text)
-        plain, _ = learnable(plain)
+        plain = text
+        # ASCII is its own NFC and NFKC, and what is printable hides nothing
+        if not (text.isascii() and text.isprintable()):
+            plain, _ = learnable(unicodedata.normalize(self.form, text))
         if not self.case:
             # casefold can leave a form that NFC would join again ("ǰ" becomes j and a caron)
             folded = plain.casefold()
