@@ -38,3 +38,8 @@ class Form:
             if name in found:
                 found[name] = read(found[name])
         return found
+
+
+def kept_as(*fields: str) -> dict[str, str]:
+    """The names of fields that are stored under their own."""
+    return dict(zip(fields, fields, strict=True))

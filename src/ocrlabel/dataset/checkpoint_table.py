@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from ocrlabel.dataset.parquet_io import UNREADABLE, one_line
 from ocrlabel.errors import RunMismatch
-from ocrlabel.forms import Form
+from ocrlabel.forms import Form, kept_as
 from ocrlabel.labels import (
     Attempt,
     AttemptResult,
@@ -268,34 +268,17 @@ def _page_from(row: dict[str, Any]) -> Page:
     )
 
 
-def _moment(at_s: float) -> datetime:
+def moment(at_s: float) -> datetime:
+    """The time, in UTC, of so many seconds since 1970."""
     return datetime.fromtimestamp(at_s, UTC)
 
 
-_AT = (_moment, datetime.timestamp)
+_AT = (moment, datetime.timestamp)
 _REF = Form(
-    {
-        "ordinal": "ordinal",
-        "id": "id",
-        "image_path": "path",
-        "embedded": "embedded",
-        "original_source": "original_source",
-        "input_row": "input_row",
-    }
+    kept_as("ordinal", "id", "embedded", "original_source", "input_row") | {"image_path": "path"}
 )
 _ATTEMPTS = Form(
-    {
-        "number": "number",
-        "lane": "lane",
-        "sent_at": "sent_at_s",
-        "latency_s": "latency_s",
-        "result": "result",
-        "status": "status",
-        "message": "message",
-        "billed_pages": "billed_pages",
-        "worker": "worker",
-        "pages": "pages",
-    },
+    kept_as(*(field.name for field in _ATTEMPT)) | {"sent_at": "sent_at_s"},
     {"sent_at_s": _AT, "result": (str, AttemptResult)},
 )
 
@@ -309,28 +292,15 @@ def _attempts_from(rows: list[dict[str, Any]]) -> tuple[Attempt, ...]:
 
 
 _EVERY = Form(
-    {
-        "key": "key",
-        "image_sha256": "sha256",
-        "engine": "engine",
-        "at": "at_s",
-        "copied": "copied",
-        "attempts": "attempts",
-    },
+    kept_as("key", "engine", "copied", "attempts") | {"image_sha256": "sha256", "at": "at_s"},
     {"at_s": _AT, "attempts": (_attempts_to, _attempts_from)},
 )
 _FAILED = Form(
-    {"failure_class": "failure", "message": "message", "retryable": "retryable"},
+    kept_as("message", "retryable") | {"failure_class": "failure"},
     {"failure": (str, FailureClass)},
 )
 _LABELLED = Form(
-    {
-        "model_version": "model_version",
-        "latency_s": "latency_s",
-        "billed_pages": "billed_pages",
-        "pages": "pages",
-        "raw": "raw",
-    },
+    kept_as("model_version", "latency_s", "billed_pages", "pages", "raw"),
     {
         "pages": (
             lambda pages: [_page_to(page) for page in pages],

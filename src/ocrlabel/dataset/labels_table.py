@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import MISSING, dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Self, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ocrlabel.dataset.checkpoint_table import is_checkpoint, settled_rows
+from ocrlabel.dataset.checkpoint_table import is_checkpoint, moment, settled_rows
 from ocrlabel.dataset.parquet_io import UNREADABLE, one_line, open_parquet, readable, whole_file
 from ocrlabel.dataset.rows import split_named
 from ocrlabel.errors import DatasetError
@@ -194,7 +194,7 @@ def label_rows(ref: ImageRef, outcome: Labelled) -> list[LabelRow]:
             attempts=len(outcome.attempts),
             latency_s=outcome.latency_s,
             billed_pages=outcome.billed_pages,
-            labelled_at=_utc(outcome.at_s),
+            labelled_at=moment(outcome.at_s),
             input_row=ref.input_row,
             input_split=split_named(ref.input_row, ref.path),
         )
@@ -214,12 +214,8 @@ def failure_row(ref: ImageRef, failed: Failed) -> FailureRow:
         retryable=failed.retryable,
         engine=failed.engine,
         image_sha256=failed.sha256,
-        failed_at=_utc(failed.at_s),
+        failed_at=moment(failed.at_s),
     )
-
-
-def _utc(at_s: float) -> datetime:
-    return datetime.fromtimestamp(at_s, tz=UTC)
 
 
 class _Writer:

@@ -9,7 +9,6 @@ with it. Every name, address and number is made up. The truth is written to trut
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,7 +20,8 @@ from typing import Literal
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.labels import Page, Point, Word
+from ocrlabel.export.geometry import turned
+from ocrlabel.labels import Page, Polygon, Word
 
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "bmp": "BMP"}
 _WHITE = 255
@@ -410,10 +410,7 @@ def worn(
         centre = (image.width / 2, image.height / 2)
         image = image.rotate(wear.tilt_degrees, Image.Resampling.BICUBIC, fillcolor=_PAPER)
         words = [
-            replace(
-                word,
-                polygon=tuple(turned(point, centre, wear.tilt_degrees) for point in word.polygon),
-            )
+            replace(word, polygon=_rounded(turned(word.polygon, -wear.tilt_degrees, centre)))
             for word in words
         ]
     if wear.blur_px:
@@ -426,14 +423,8 @@ def worn(
     return image, tuple(words)
 
 
-def turned(point: Point, centre: Point, degrees: float) -> Point:
-    """Where a point goes when the page turns counter-clockwise; y points down."""
-    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    x, y = point[0] - centre[0], point[1] - centre[1]
-    return (
-        round(centre[0] + x * cosine + y * sine, 2),
-        round(centre[1] - x * sine + y * cosine, 2),
-    )
+def _rounded(polygon: Polygon) -> Polygon:
+    return tuple((round(x, 2), round(y, 2)) for x, y in polygon)
 
 
 def _shaded(image: Image.Image, strength: float) -> Image.Image:

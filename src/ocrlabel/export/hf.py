@@ -35,6 +35,10 @@ _AS_IN_LABELS = (
     "id", "page", "page_count", "image_path", "image_sha256", "width", "height", "texts",
     "polygons", "labels", "confidences", "page_confidence", "engine", "model_version", "source",
 )  # fmt: skip
+_OF_A_PAGE = (
+    "id", "page", "page_count", "image_path", "image_sha256", "page_confidence", "engine",
+    "model_version", "source", "original_source",
+)  # fmt: skip
 _GROUP_ROWS = 100
 _GROUP_BYTES = 32 * 2**20  # image bytes held in memory before they are written
 _SHARD_BYTES = 400 * 2**20
@@ -122,23 +126,14 @@ class _Shards:
 def _record(page: ExportPage, image: ImageFile | None) -> dict[str, object]:
     row = page.row
     return {
+        **{name: getattr(row, name) for name in _OF_A_PAGE},
         "image": image and {"bytes": image.data, "path": page.stem + image.suffix},
-        "id": row.id,
-        "page": row.page,
-        "page_count": row.page_count,
-        "image_path": row.image_path,
-        "image_sha256": row.image_sha256,
         "width": row.width_px,
         "height": row.height_px,
         "texts": [word.text for word in page.words],
         "polygons": [word.polygon for word in page.words],
         "labels": [IGNORE if word.ignored else word.label for word in page.words],
         "confidences": [word.confidence for word in page.words],
-        "page_confidence": row.page_confidence,
-        "engine": row.engine,
-        "model_version": row.model_version,
-        "source": row.source,
-        "original_source": row.original_source,
     }
 
 

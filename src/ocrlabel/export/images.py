@@ -26,7 +26,7 @@ from PIL.Image import Image
 from ocrlabel.dataset.input_tables import bytes_in, image_columns, leaf_of
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.dataset.listing import images_below
-from ocrlabel.dataset.parquet_io import open_parquet
+from ocrlabel.dataset.parquet_io import Cursor, open_parquet
 from ocrlabel.dataset.roots import FolderRoot
 from ocrlabel.errors import ConfigError, OcrLabelError, StoreUnavailable, Unreadable
 from ocrlabel.export.formats import ImageFile, NoImage
@@ -189,53 +189,36 @@ class EmbeddedImages:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._table = open_parquet(path)
+            table = open_parquet(path)
         except (pa.ArrowInvalid, OSError) as error:
             raise ConfigError(f"--images {path} cannot be read as parquet: {error}") from error
-        columns = image_columns(self._table.schema_arrow)
+        columns = image_columns(table.schema_arrow)
         if not columns:
             raise ConfigError(
                 f"--images {path} has no column with image bytes\n"
                 "  name the folder that holds the images"
             )
-        self._column = leaf_of(self._table, columns[0], "bytes")
+        leaf = leaf_of(table, columns[0], "bytes")
+        self._cursor = Cursor(table, [leaf], _ROWS_PER_READ)
         self._where = sqlite3.connect("")
-        self._where.execute("CREATE TABLE found (sha256 TEXT PRIMARY KEY, grp INT, row INT)")
-        for group in range(self._table.num_row_groups):
-            for number, data in enumerate(self._bytes_of(group)):
-                sha256 = hashlib.sha256(data).hexdigest()
-                self._where.execute(
-                    "INSERT OR IGNORE INTO found VALUES (?, ?, ?)", (sha256, group, number)
-                )
-        self._group, self._next = -1, 0
-        self._ahead: Iterator[bytes] = iter(())
+        self._where.execute("CREATE TABLE found (sha256 TEXT PRIMARY KEY, at INT)")
+        for at in range(self._cursor.rows):
+            sha256 = hashlib.sha256(self._image(at)).hexdigest()
+            self._where.execute("INSERT OR IGNORE INTO found VALUES (?, ?)", (sha256, at))
 
     def candidates(self, row: LabelRow) -> Iterator[bytes]:
         """Return the image with the row's sha256; nothing for rows that have none."""
-        found = self._where.execute(
-            "SELECT grp, row FROM found WHERE sha256 = ?", (row.image_sha256,)
-        ).fetchone()
-        if found is None:
-            return
-        group, number = found
-        if group != self._group or number < self._next:
-            self._group, self._next, self._ahead = group, 0, self._bytes_of(group)
-        for at, data in enumerate(self._ahead, start=self._next):
-            self._next = at + 1
-            if at == number:
-                yield data
-                return
+        query = "SELECT at FROM found WHERE sha256 = ?"
+        for (at,) in self._where.execute(query, (row.image_sha256,)).fetchall():
+            yield self._image(at)
 
     def by_sha256(self, sha256: str) -> bytes | None:  # noqa: ARG002 -- that is how it looks anyway
         """Return nothing more than `candidates` does."""
         return None
 
-    def _bytes_of(self, group: int) -> Iterator[bytes]:
-        for batch in self._table.iter_batches(
-            batch_size=_ROWS_PER_READ, row_groups=[group], columns=[self._column]
-        ):
-            for value in batch.column(0).to_pylist():
-                yield bytes_in(value) or b""
+    def _image(self, at: int) -> bytes:
+        first, batch = self._cursor.around(at)
+        return bytes_in(batch.column(0)[at - first].as_py()) or b""
 
 
 ImageSource: TypeAlias = Folder | EmbeddedImages

@@ -18,7 +18,7 @@ A polygon of more than 4 points is taken as its 4 corners.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -249,36 +249,32 @@ def _match_boxes(truths: _CharBoxes, reads: _CharBoxes, on: _Coverage) -> _Match
     unread = _left_out(truths, on)
     valid_truths = tuple(i for i, ignore in enumerate(truths.ignored) if not ignore)
     valid_reads = tuple(j for j in range(len(reads)) if j not in unread)
-    strong = _links([pair for pair in on.inside if _share(on, pair) >= _SHARE_SINGLE])
+    strong = (pair for pair in on.inside if _share(on, pair) >= _SHARE_SINGLE)
+    strong_reads_of, strong_truths_of = _links(strong)
     links: set[tuple[int, int]] = set()
     for i in valid_truths:
-        rivals = strong.reads_of.get(i, [])
+        rivals = strong_reads_of.get(i, [])
         split = [j for j in rivals if j not in unread]
-        if len(rivals) == 1 and split and len(strong.truths_of[split[0]]) == 1:
+        if len(rivals) == 1 and split and len(strong_truths_of[split[0]]) == 1:
             links.add((i, split[0]))
         elif len(split) >= 2:
             links.update((i, j) for j in split)
-    for j, holders in _links(list(on.inside)).truths_of.items():
+    for j, holders in _links(on.inside)[1].items():
         merged = [i for i in holders if not truths.ignored[i]]
         share = sum(_share(on, (i, j)) for i in merged)
         if j not in unread and len(merged) >= 2 and share >= _SHARE:
             links.update((i, j) for i in merged)
-    both = _links(sorted(links))
-    return _Matches(valid_truths, valid_reads, both.reads_of, both.truths_of)
+    return _Matches(valid_truths, valid_reads, *_links(links))
 
 
-@dataclass(frozen=True, slots=True)
-class _Links:
-    reads_of: dict[int, list[int]]
-    truths_of: dict[int, list[int]]
-
-
-def _links(pairs: list[tuple[int, int]]) -> _Links:
-    both = _Links({}, {})
+def _links(pairs: Iterable[tuple[int, int]]) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """The reads of each truth, and the truths of each read, ascending."""
+    reads_of: dict[int, list[int]] = {}
+    truths_of: dict[int, list[int]] = {}
     for i, j in sorted(pairs):
-        both.reads_of.setdefault(i, []).append(j)
-        both.truths_of.setdefault(j, []).append(i)
-    return both
+        reads_of.setdefault(i, []).append(j)
+        truths_of.setdefault(j, []).append(i)
+    return reads_of, truths_of
 
 
 def _share(on: _Coverage, pair: tuple[int, int]) -> float:

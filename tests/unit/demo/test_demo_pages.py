@@ -12,7 +12,6 @@ from ocrlabel.demo.demo_pages import (
     Sheet,
     Wear,
     documents,
-    turned,
     worn,
     write_folder,
 )
@@ -91,7 +90,6 @@ def test_polygons_turn_with_the_page():
     xs, ys = zip(*word.polygon, strict=True)
     ink = image.crop((int(min(xs)), int(min(ys)), int(max(xs)), int(max(ys))))
     assert ImageStat.Stat(ink).extrema[0][0] < 60
-    assert turned((300, 100), (200, 150), 90) == (150, 50)
 
 
 def test_the_folder_holds_every_image_and_a_line_of_truth_for_every_page(drawn, tmp_path):
