@@ -16,8 +16,8 @@ Source: cocodataset.org's data format, pycocotools/coco.py.
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from typing import Any
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
-from ocrlabel.export.formats import Correction
-from ocrlabel.export.geometry import box, signed_area, turned, upright
+from ocrlabel.export.formats import MASK, Correction
+from ocrlabel.export.geometry import area, box, turned, upright
 from ocrlabel.export.import_files import files, number, read_json, words_and_classes
 from ocrlabel.export.output_folder import JsonFile, dumps
 from ocrlabel.export.session import ExportSession, exporter
@@ -96,7 +96,7 @@ class _Instances:
             "category_id": self._categories.id_of(word.label),
             "segmentation": [[v for point in word.polygon for v in point]],
             "bbox": box(word.polygon),
-            "area": abs(signed_area(word.polygon)),
+            "area": area(word.polygon),
             "iscrowd": int(word.ignored),
             "attributes": {"text": word.text, "confidence": word.confidence, "label": word.label},
         }
@@ -124,38 +124,77 @@ def corrections(folder: Path) -> Iterator[Correction]:
 
 
 def _of_file(path: Path, content: dict[str, Any]) -> Iterator[Correction]:
-    names = {item["id"]: item["name"] for item in content.get("categories", [])}
-    words: dict[object, list[tuple[Word, str]]] = {image["id"]: [] for image in content["images"]}
-    passed_over: defaultdict[object, list[str]] = defaultdict(list)
-    without_text: defaultdict[object, set[int]] = defaultdict(set)
-    for annotation in content["annotations"]:
+    pages: dict[object, _Page] = {}
+    names: dict[object, str] = {}
+    for kind in ("images", "categories"):
+        for entry in content.get(kind) or []:
+            try:
+                if kind == "categories":
+                    names[entry["id"]] = str(entry["name"])
+                else:
+                    pages[entry["id"]] = _Page(entry)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DatasetError(
+                    f"{path}, {kind}: {error!r} in {json.dumps(entry)[:200]}\n"
+                    "  an image needs an id of its own and a file_name, a category an id and a name"
+                ) from error
+    if len(pages) < len(content["images"] or []):
+        raise DatasetError(f"{path}, images: several have one id\n  give each an id of its own")
+    annotations = content["annotations"] or []
+    for annotation in annotations:
         try:
-            image, attributes = annotation["image_id"], annotation.get("attributes") or {}
-            found = _word(annotation, attributes, names)
-            if isinstance(found, str):
-                passed_over[image].append(found)
-                continue
-            if attributes.get("text") is None:
-                without_text[image].add(len(words[image]))
-            words[image].append(found)
+            pages[annotation["image_id"]].add(annotation, names)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
+            number = annotation.get("id") if isinstance(annotation, dict) else annotation
             raise DatasetError(
-                f"{path}, annotation {annotation.get('id')}: {error!r}\n"
+                f"{path}, annotation {number}: {error!r}\n"
                 "  it needs an image of this file, a category, and a place in numbers"
             ) from error
-    tells_ignored = any(each.get("iscrowd") for each in content["annotations"])
-    for image in content["images"]:
-        yield Correction(
-            str(image["file_name"]),
-            *words_and_classes(words[image["id"]]),
+    tells_ignored = any(each.get("iscrowd") and not _is_mask(each) for each in annotations)
+    for page in pages.values():
+        yield page.correction(tells_ignored=tells_ignored)
+
+
+class _Page:
+    """One image of a file, and what its annotations say of it."""
+
+    def __init__(self, image: dict[str, Any]) -> None:
+        self._file, self._id = str(image["file_name"]), str(image.get("ocrlabel_id") or "")
+        self._page = int(image.get("page") or 1)
+        self._words: list[tuple[Word, str]] = []
+        self._passed_over: list[str] = []
+        self._without_text: set[int] = set()
+        self._masks: set[int] = set()
+
+    def add(self, annotation: dict[str, Any], names: dict[object, str]) -> None:
+        attributes = annotation.get("attributes") or {}
+        found = _word(annotation, attributes, names)
+        if isinstance(found, str):
+            self._passed_over.append(found)
+            return
+        if attributes.get("text") is None:
+            self._without_text.add(len(self._words))
+            if _is_mask(annotation):
+                self._masks.add(len(self._words))
+        self._words.append(found)
+
+    def correction(self, *, tells_ignored: bool) -> Correction:
+        return Correction(
+            self._file,
+            *words_and_classes(self._words),
             source="coco",
-            id=str(image.get("ocrlabel_id", "")),
-            page=int(image.get("page", 1)),
-            passed_over=tuple(passed_over[image["id"]]),
-            without_text=frozenset(without_text[image["id"]]),
+            id=self._id,
+            page=self._page,
+            passed_over=tuple(self._passed_over),
+            without_text=frozenset(self._without_text),
+            masks=frozenset(self._masks),
             tells_ignored=tells_ignored,
             ordered=False,
         )
+
+
+def _is_mask(annotation: dict[str, Any]) -> bool:
+    return isinstance(annotation.get("segmentation"), dict)
 
 
 def _word(
@@ -169,7 +208,7 @@ def _word(
     if text is None and not is_ignored and annotation.get("keypoints"):
         return "skeleton"
     if text is None and not is_ignored and isinstance(segmentation, dict):
-        return "mask"
+        return MASK
     if isinstance(segmentation, list) and len(segmentation) == 1:
         flat = [number(v) for v in segmentation[0]]
         polygon: Polygon = tuple(zip(flat[::2], flat[1::2], strict=True))

@@ -33,7 +33,7 @@ from ocrlabel.characters import learnable
 from ocrlabel.dataset.labels_table import IGNORE, UNCERTAIN, WORD_CLASS, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportWord, export_words
-from ocrlabel.export.formats import Correction, ExportOptions
+from ocrlabel.export.formats import MASK, Correction, ExportOptions
 from ocrlabel.export.geometry import box, is_region, upright
 from ocrlabel.export.icdar2015 import DO_NOT_CARE, one_line
 from ocrlabel.export.import_files import words_and_classes
@@ -52,6 +52,7 @@ ADDED, REMOVED = "added", "removed"
 TO_IGNORED, TO_READABLE = "made do-not-care", "no longer do-not-care"
 REVIEWED = f"no longer {UNCERTAIN}"
 _NO_AREA = "shape without an area"
+_FOREIGN = frozenset({_NO_AREA, MASK})
 _SAME_PX = 0.51  # ICDAR rounds corners to whole pixels
 _MOST = 0.5  # of the joint area of two boxes
 
@@ -105,7 +106,7 @@ class Merge:
                 continue
             changes: Counter[str] = Counter()
             merged = apply_correction(row, correction, self._rule, changes)
-            self.passed_over += Counter({_NO_AREA: changes.pop(_NO_AREA, 0)})
+            self.passed_over += Counter({kind: changes.pop(kind, 0) for kind in _FOREIGN})
             self.counts[CORRECTED if changes.keys() - {REVIEWED} else UNCHANGED] += 1
             self.words += changes
             if changes[REMOVED] and not correction.words:
@@ -260,9 +261,13 @@ def apply_correction(
     for i, (word, label) in enumerate(zip(correction.words, correction.classes, strict=True)):
         if i in partners:
             n, is_same = partners[i]
-            after, own, what = _settled(correction, i, row.words[n], classes[n], sent[n], is_same)
+            after, own, what = _settled(
+                correction, i, row.words[n], classes[n], sent[n], is_same=is_same
+            )
             made.append((n, after, own))
             changes.update(what)
+        elif i in correction.masks:
+            changes.update([MASK])
         elif is_region(word.polygon):
             is_seen = label == UNCERTAIN and correction.reviewed_at
             made.append((None, word, WORD_CLASS if is_seen else label or WORD_CLASS))
@@ -279,7 +284,7 @@ def apply_correction(
         if n not in sent:  # nobody saw it, so it stays
             at = next((i for i, each in enumerate(made) if (each[0] or 0) > n), len(made))
             made.insert(at, (n, row.words[n], classes[n]))
-    if not changes.keys() - {_NO_AREA} and correction.reviewed_at is None:
+    if not changes.keys() - _FOREIGN and correction.reviewed_at is None:
         return row
     words, labels = words_and_classes((word, label) for _, word, label in made)
     return replace(
@@ -293,7 +298,13 @@ def apply_correction(
 
 
 def _settled(
-    correction: Correction, i: int, old: Word, old_label: str, sent: ExportWord, is_same: bool
+    correction: Correction,
+    i: int,
+    old: Word,
+    old_label: str,
+    sent: ExportWord,
+    *,
+    is_same: bool,
 ) -> tuple[Word, str, list[str]]:
     """Return the i-th corrected word, its class, and what was done to it, if anything.
 
@@ -304,9 +315,12 @@ def _settled(
     is_reviewed, is_ignored = correction.reviewed_at is not None, label == IGNORE
     kept = _says(correction, i, sent) or (is_ignored and not word.text) or word.text == old.text
     was_ignored = _was_ignored(word, sent)
-    is_open = label in {"", sent.label} or (label == UNCERTAIN and is_reviewed)
+    # an export of a review queue says so of words that nobody touched, also onto another table
+    was_queued = label == UNCERTAIN and (is_reviewed or old_label != UNCERTAIN)
+    is_open = label in {"", sent.label} or was_queued
     own = old_label if is_open or (is_ignored and was_ignored) else label
-    is_freed = sent.ignored and not is_ignored and correction.tells_ignored
+    is_seen = correction.tells_ignored or (label == UNCERTAIN and is_reviewed) or not kept
+    is_freed = sent.ignored and not is_ignored and is_seen
     done = {
         TEXT: not kept,
         TO_IGNORED: is_ignored and not was_ignored,
@@ -368,7 +382,8 @@ def _partners(
             for n in sorted(n for _, n in by_top[slice(*ends)] if n in boxes):
                 shared = _shared(own, boxes[n])
                 if (
-                    shared > (0 if is_same or is_told else _MOST)
+                    (i not in correction.masks or (is_same and sent[n].ignored))
+                    and shared > (0 if is_same or is_told else _MOST)
                     and (not is_told or _is_as_sent(correction, i, sent[n]))
                     and (not is_same or _is_in_place(word.polygon, shapes[n]))
                 ):

@@ -137,6 +137,10 @@ class Summary:
     warnings: tuple[str, ...] = ()
 
 
+MASK = "mask"
+"""A shape of pixels, which is no word."""
+
+
 @dataclass(frozen=True, slots=True)
 class Correction:
     """The words of one page as corrected.
@@ -149,7 +153,8 @@ class Correction:
 
     What the file may not say at all is no correction: without_text, the words (by their place)
     that have none; tells_ignored, whether do-not-care came back; ordered, whether the order means
-    anything. rule: how the export called words do-not-care, where the file says so itself.
+    anything. masks: words that are do-not-care pixels, as an export's own may have become, or else
+    foreign. rule: how the export called words do-not-care, where the file says so itself.
     """
 
     file: str
@@ -161,6 +166,7 @@ class Correction:
     reviewed_at: datetime | None = None
     passed_over: tuple[str, ...] = ()
     without_text: frozenset[int] = frozenset()
+    masks: frozenset[int] = frozenset()
     tells_ignored: bool = True
     ordered: bool = True
     rule: ExportOptions | None = None

@@ -264,6 +264,98 @@ def test_a_shape_that_is_no_word_is_passed_over_and_counted(shape, kind, tmp_pat
     assert (back, merge.passed_over, merge.words) == (table, {kind: 1}, {})
 
 
+RLE = {"segmentation": {"counts": [1000, 50, 18950], "size": [100, 200]}, "bbox": [3, 90, 9, 9]}
+
+
+@pytest.mark.parametrize("crowd", [0, 1])
+def test_a_mask_of_cvat_is_passed_over_and_says_nothing_of_other_words(crowd, tmp_path):
+    """CVAT calls every mask a crowd, and has no field for what is do-not-care."""
+    table = [two_words(), two_words("b.jpg")]
+
+    def change(content):
+        no_do_not_care(content)
+        drawn(content, **RLE, area=50, iscrowd=crowd, attributes={"occluded": False})
+
+    path = from_cvat(table, tmp_path, change, ExportOptions(ignore_below=0.5))
+    merge, back = home(table, "coco", path, exported=tmp_path / "coco")
+    assert (back, merge.passed_over, merge.words) == (table, {"mask": 1}, {})
+
+
+def test_a_mask_over_a_word_is_not_that_word(tmp_path):
+    table = [two_words()]
+    over = RLE | {"bbox": [10, 60, 80, 20]}
+    path = from_cvat(table, tmp_path, lambda content: drawn(content, **over, iscrowd=1))
+    merge, back = home(table, "coco", path)
+    assert (back, merge.passed_over, merge.words) == (table, {"mask": 1}, {})
+
+
+def breaks(kind, *missing, **fields):
+    def change(content):
+        entry = content[kind][0]
+        for name in missing:
+            del entry[name]
+        entry.update(fields)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        breaks("images", "file_name"),
+        breaks("images", "id"),
+        breaks("images", page="two"),
+        breaks("images", id=2),
+        breaks("categories", "name"),
+        breaks("annotations", "image_id"),
+        lambda content: content["images"].append(None),
+        lambda content: content["annotations"].append(7),
+    ],
+)
+def test_an_entry_that_lacks_what_it_needs_is_named(change, tmp_path):
+    table = [two_words(), two_words("b.jpg")]
+    path = from_cvat(table, tmp_path, change)
+    with pytest.raises(DatasetError, match=r"default\.json, (images|categories|annotation \d+): "):
+        home(table, "coco", path)
+
+
+def test_what_is_null_in_a_coco_file_is_not_there(tmp_path):
+    def nulls(content):
+        content["images"][0].update(page=None, ocrlabel_id=None)
+        content["annotations"] = None
+
+    table = [row("a.jpg")]
+    merge, back = home(table, "coco", from_cvat(table, tmp_path, nulls))
+    assert (back, merge.words.total()) == (table, 0) or merge.emptied
+
+
+@pytest.mark.parametrize("reviewed", [False, True])
+@pytest.mark.parametrize("onto", ["the table", "the filtered table", "the queue"])
+def test_words_of_a_review_queue_come_back_from_cvat_as_from_label_studio(onto, reviewed, tmp_path):
+    """What is no do-not-care in the queue is so in the filtered table, and the file cannot tell."""
+    words = [word(text, (10, y), 0.3) for text, y in (("one", 10), ("two", 40), ("three", 70))]
+    classes = {"the table": "text", "the filtered table": "ignore", "the queue": "uncertain"}
+    queue = [row("a.jpg", words, classes=("uncertain",) * 3)]
+    table = [row("a.jpg", words, classes=(classes[onto],) * 3)]
+
+    def other_text(content):
+        no_do_not_care(content)
+        content["annotations"][0]["attributes"]["text"] = "ONE"
+
+    path = from_cvat(queue, tmp_path, other_text, ExportOptions(keep_uncertain=True))
+    corrections = import_of("coco")(path)
+    if reviewed:
+        corrections = by_person(corrections, "kim", LATER)
+    known = tmp_path / "coco"
+    merge = Merge(lambda: iter(table), corrections, exported_pages(known), rule_of(known))
+    (page,) = merge.rows()
+    assert [each.text for each in page.words] == ["ONE", "two", "three"]
+    assert [each.confidence for each in page.words] == [None, 0.3, 0.3]
+    seen = "text" if reviewed else classes[onto]
+    assert page.classes == ("text", seen, seen)
+    assert merge.words["with another text"] == 1
+
+
 def test_an_annotation_of_no_image_is_named(tmp_path):
     path = from_cvat(
         [two_words()], tmp_path, lambda content: drawn(content, image_id=7, bbox=[1] * 4)
