@@ -111,5 +111,11 @@ def __getattr__(name: str) -> Any:
         return version("ocrlabel")
     for module, names in _WHERE.items():
         if name in names:
-            return getattr(import_module(module), _THERE.get(name, name))
+            found = getattr(import_module(module), _THERE.get(name, name))
+            commands = module.startswith("ocrlabel.cli.") and not name.startswith("read_")
+            return (
+                import_module("ocrlabel.cli.settings").as_function(found, name)
+                if commands
+                else found
+            )
     raise AttributeError(f"module 'ocrlabel' has no attribute {name!r}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from typing import Any
 
 _PLAIN = re.compile("(?:[!-~가-힣一-鿿]+(?: +[!-~가-힣一-鿿]+)*)?")
 # Default_Ignorable_Code_Point of Unicode, and what is drawn as a blank (Hangul fillers, Braille).
@@ -62,3 +63,19 @@ def learnable(text: str) -> tuple[str, tuple[str, ...]]:
 def has_no_meaning(text: str) -> bool:
     """Whether a character is in it that means nothing outside its font, or stands for none."""
     return any(c == "\ufffd" or unicodedata.category(c) in {"Co", "Cn"} for c in text)
+
+
+def writable(value: Any) -> Any:
+    """Return a value of JSON's kinds with every half of a surrogate pair in it as "?".
+
+    Python's JSON reads what is left of an emoji that was cut, and no file format can hold it.
+    """
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case dict():
+            return {writable(name): writable(one) for name, one in value.items()}
+        case list() | tuple():
+            return [writable(one) for one in value]
+        case _:
+            return value

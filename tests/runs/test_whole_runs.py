@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
+from ocrlabel.labels import Page, Word
 from tests.support.clock import run_virtual
 from tests.support.faults import DiesAfter, PowerCut
-from tests.support.runs import BillingEngine, failures, go, labels, made, timeless
+from tests.support.runs import LAYOUT, BillingEngine, failures, go, labels, made, timeless
 from tests.support.stores import DictStore
 
 
@@ -24,6 +28,23 @@ def test_every_row_of_a_run_is_labelled_or_failed_and_asked_once():
     assert result.record.complete is True
     assert result.record.account.billed_pages == 20
     assert result.record.account.stored_pages == 20
+
+
+def test_half_of_an_emoji_in_an_answer_or_its_model_does_not_end_the_run():
+    class CutEmoji(BillingEngine):
+        def parse(self, raw, document):
+            word = Word("x\ud83d", ((0, 0), (10, 0), (10, 5), (0, 5)), 0.9)
+            page = Page(1, 100, 50, (word,), 0.9)
+            return replace(super().parse(raw, document), pages=(page,), model_version="1\ud800")
+
+    async def story():
+        store = DictStore()
+        await go(store, made(3), CutEmoji())
+        return await labels(store), json.loads(store.objects[LAYOUT.run_key])
+
+    rows, record = run_virtual(story())
+    assert [(row.words[0].text, row.model_version) for row in rows] == [("x?", "1?")] * 3
+    assert record["complete"]
 
 
 def test_a_finished_run_is_not_done_again():

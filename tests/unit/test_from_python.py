@@ -128,6 +128,26 @@ def test_filter_gives_the_counts_that_the_command_prints(tables, capsys):
     assert kept == [("ignore", "text")] * 4
 
 
+@pytest.mark.parametrize(
+    ("name", "keywords"),
+    [
+        ("filter_labels", {"min_confidence": 95}),
+        ("filter_labels", {"min_confidence": -0.1}),
+        ("export_labels", {"ignore_below": 7}),
+        ("report_labels", {"pages": 1001}),
+    ],
+)
+def test_a_value_that_the_command_refuses_is_refused_here_too(tables, name, keywords):
+    ((keyword, value),) = keywords.items()
+    args = ("labels.parquet", "out") if name == "export_labels" else ("labels.parquet",)
+    more = {"format": "coco"} if name == "export_labels" else {}
+    with pytest.raises(
+        ocrlabel.ConfigError, match=f"{name}: {keyword}={value} is out of bounds: at"
+    ):
+        getattr(ocrlabel, name)(*args, **more, **keywords)
+    assert getattr(ocrlabel, name).__name__ == name
+
+
 @pytest.mark.parametrize("images", ["images", Path("images"), ["images"], (Path("images"),)])
 def test_labels_go_out_and_come_back_with_every_count_in_the_value(tables, images, capsys):
     out = ocrlabel.export_labels("labels.parquet", "paddle", format="paddleocr", images=images)

@@ -11,12 +11,22 @@ from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from traceback import format_exception
-from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin
+from types import FunctionType, NoneType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import typer
 
-from ocrlabel.errors import OcrLabelError
+from ocrlabel.errors import ConfigError, OcrLabelError
 from ocrlabel.options import Described, Front, described, options_of
 
 if TYPE_CHECKING:
@@ -249,3 +259,38 @@ def _typed(annotation: Any) -> Any:
     else:
         return annotation
     return Annotated[kind | None if NoneType in kinds else kind, info]
+
+
+def as_function(command: Callable[..., T], name: str) -> Callable[..., T]:
+    """A command as a function of Python, which keeps the bounds of its options as typer does."""
+    taken = FunctionType(command.__code__, command.__globals__)
+    taken.__annotations__ = {
+        **command.__annotations__,
+        "return": None,
+    }  # what it gives is not there
+    bounds = {
+        parameter: (option.min, option.max)
+        for parameter, hint in get_type_hints(taken, include_extras=True).items()
+        for option in getattr(hint, "__metadata__", ())
+        if isinstance(option, typer.models.ParameterInfo)
+        and (option.min, option.max) != (None, None)
+    }
+
+    @wraps(command)
+    def call(*args: Any, **named: Any) -> T:
+        given = inspect.signature(command).bind(*args, **named).arguments
+        for parameter, (least, most) in bounds.items():
+            value = given.get(parameter)
+            if value is None:
+                continue
+            if (least is not None and value < least) or (most is not None and value > most):
+                raise ConfigError(
+                    f"{name}: {parameter}={value!r} is out of bounds: "
+                    f"{'' if least is None else f'at least {least:g}'}"
+                    f"{'' if None in (least, most) else ', '}"
+                    f"{'' if most is None else f'at most {most:g}'}"
+                )
+        return command(*args, **named)
+
+    call.__name__ = call.__qualname__ = name
+    return call

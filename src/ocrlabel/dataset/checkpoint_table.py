@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ocrlabel.characters import writable
 from ocrlabel.dataset.parquet_io import UNREADABLE, one_line
 from ocrlabel.errors import RunMismatch
 from ocrlabel.forms import Form, kept_as
@@ -105,10 +106,13 @@ class Settled:
 def encode_checkpoint(rows: Sequence[Settled], meta: Mapping[str, Any]) -> bytes:
     """The parquet file of one batch; `meta` is JSON-able and comes back from `read_meta`."""
     listed = [to_row(row.ref, row.outcome) for row in rows]
-    table = pa.Table.from_pylist(listed, schema=CHECKPOINT_SCHEMA)
+    try:
+        table = pa.Table.from_pylist(listed, schema=CHECKPOINT_SCHEMA)
+    except UnicodeEncodeError:
+        table = pa.Table.from_pylist(writable(listed), schema=CHECKPOINT_SCHEMA)
     metadata = {"schema_version": CHECKPOINT_SCHEMA_VERSION, **meta, "digest": "sha256"}
     table = table.replace_schema_metadata(
-        {_META: json.dumps(metadata, ensure_ascii=False).encode()}
+        {_META: json.dumps(metadata, ensure_ascii=False).encode("utf-8", "replace")}
     )
     out = io.BytesIO()
     with pq.ParquetWriter(out, table.schema, compression="zstd") as writer:

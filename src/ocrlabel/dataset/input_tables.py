@@ -29,6 +29,7 @@ from typing import Any, BinaryIO, Protocol, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ocrlabel.characters import writable
 from ocrlabel.dataset.parquet_io import (
     UNREADABLE,
     Blocks,
@@ -544,7 +545,7 @@ class JsonlReader:
             raise DatasetError(f"{self._lines.name(place)} cannot be read: {error}") from error
         if not isinstance(row, dict):
             raise DatasetError(f"{self._lines.name(place)} is not a JSON object")
-        return row
+        return writable(row) if "\\u" in line else row
 
 
 class _Lines:

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, Self, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ocrlabel.characters import writable
 from ocrlabel.dataset.checkpoint_table import is_checkpoint, moment, settled_rows
 from ocrlabel.dataset.parquet_io import UNREADABLE, one_line, open_parquet, readable, whole_file
 from ocrlabel.dataset.rows import split_named
@@ -512,8 +513,7 @@ def _strings(values: list[str]) -> Column:
     try:
         return pa.array(values, pa.string())
     except UnicodeEncodeError:
-        # Half a surrogate pair, as a JSON answer may hold; UTF-8 has no place for it.
-        return pa.array([value.encode("utf-8", "replace").decode() for value in values])
+        return pa.array(writable(values), pa.string())
 
 
 def label_rows_of(batch: pa.RecordBatch, first_row: int, where: str) -> Iterator[LabelRow]:

@@ -25,7 +25,8 @@ ID_COLUMN = "id"
 SPLIT_COLUMNS = ("input_split", "split", "subset")
 # A folder of this name is a split, as `datasets` takes it; val2017 is COCO's way of writing.
 _SPLIT_FOLDER = re.compile(
-    r"(train(?:ing)?|val|valid|validation|dev|test(?:ing)?)(?:[-_.]?\d+)?", re.IGNORECASE
+    r"(train(?:ing)?|val|valid|validation|dev|test(?:ing)?|eval|evaluation)(?:[-_.]?\d+)?",
+    re.IGNORECASE,
 )
 _LONGEST_KEPT = 1_000  # characters of a cell that go into input_row
 # Columns that only a result of ours has.

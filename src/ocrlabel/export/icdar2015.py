@@ -8,13 +8,13 @@ becomes its smallest rotated rectangle; line breaks in a text become spaces (cou
 the text of do-not-care words, confidences, word classes. A word that really reads `###` becomes
 do-not-care: the format cannot tell.
 Comes back: every gt_*.txt; corners that are the table's own, rounded or cut to whole pixels, count
-as the table's.
+as the table's. Files of the MLT sets are read too, without their scripts.
 Source: the task description of the ICDAR 2015 Robust Reading Competition, challenge 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
@@ -28,6 +28,20 @@ from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Word
 
 DO_NOT_CARE = "###"
+_MLT_SCRIPTS = frozenset(
+    (
+        "Arabic",
+        "Latin",
+        "Chinese",
+        "Japanese",
+        "Korean",
+        "Bangla",
+        "Hindi",
+        "Symbols",
+        "Mixed",
+        "None",
+    )
+)
 _TO_SPACE = str.maketrans(dict.fromkeys(LINE_BREAKS, " "))
 
 
@@ -63,7 +77,9 @@ def corrections(folder: Path) -> Iterator[Correction]:
     root = export_root(folder) or (folder if folder.is_dir() else folder.parent)
     for path in files(folder, "gt_*.txt"):
         found: list[tuple[Word, str]] = []
-        for at, line in lines(path):
+        numbered = list(lines(path))
+        of_2015 = as_of_2015([line for _, line in numbered])
+        for (at, _), line in zip(numbered, of_2015, strict=True):
             try:
                 found.append(_word(line))
             except ValueError as error:
@@ -74,11 +90,23 @@ def corrections(folder: Path) -> Iterator[Correction]:
         yield Correction(name, *words_and_classes(found), "icdar2015")
 
 
+def as_of_2015(lines: Sequence[str]) -> Sequence[str]:
+    """Return the lines of ICDAR's MLT sets without the script that stands before each text.
+
+    Source: https://rrc.cvc.uab.es/?ch=15&com=tasks
+    """
+    parts = [line.split(",", 9) for line in lines]
+    if all(len(each) == 10 and each[8].strip() in _MLT_SCRIPTS for each in parts):
+        return [",".join((*each[:8], each[9])) for each in parts]
+    return lines
+
+
 def _word(line: str) -> tuple[Word, str]:
     parts = line.split(",", 8)
     if len(parts) != 9:
         raise ValueError(f"{len(parts)} parts")
     x1, y1, x2, y2, x3, y3, x4, y4 = (number(float(part)) for part in parts[:8])
-    ignored = parts[8] == DO_NOT_CARE
+    text = parts[8].strip(" ")
+    ignored = text == DO_NOT_CARE
     polygon = ((x1, y1), (x2, y2), (x3, y3), (x4, y4))
-    return Word("" if ignored else parts[8], polygon, None), IGNORE if ignored else ""
+    return Word("" if ignored else text, polygon, None), IGNORE if ignored else ""

@@ -260,7 +260,9 @@ class OpenDocument:
             raise NoImage(f"{row.image_path or row.id}: {error}") from error
         fits = row.width_px <= 0 or (row.width_px, row.height_px) in facts.page_sizes_px
         as_it_is = fits and not facts.turned and facts.page_count == row.page == 1
-        as_it_is = as_it_is and not facts.mode.startswith("I")  # not every reader scales 16 bits
+        # not every reader scales 16 bits, lays what is transparent on white, or takes one frame
+        plain = not facts.mode.startswith("I") and ";16" not in facts.mode
+        as_it_is = as_it_is and plain and not facts.transparent and not facts.animated
         return _AS_THEY_ARE.get(facts.format, "") if as_it_is else ""
 
     def _redrawn(self, page: Image, row: LabelRow) -> Image:

@@ -126,6 +126,7 @@ class ExportSession:
 
     def __post_init__(self) -> None:
         self.counts = Summary(self.format)
+        self._spellings: dict[str, str] = {}
         self._names = self.opened.enter_context(closing(PageNames()))
         self.documents = self.opened.enter_context(closing(Documents(self.options.splits)))
 
@@ -149,9 +150,17 @@ class ExportSession:
         self._index = self.opened.enter_context(index.open("w", encoding="utf-8", newline="\n"))
         for row in rows:
             words = export_words(row, self.options, self.counts.left_out)
-            split = split_of(row, self.options.splits)
+            split = self._spelt(split_of(row, self.options.splits))
             self.documents.add(row, split)
             yield ExportPage(row, split, self._names.take(row), words)
+
+    def _spelt(self, split: str) -> str:
+        """Return the split as it was spelt first: a Mac's files and a ZIP's tell no case apart."""
+        first = self._spellings.setdefault(split.casefold(), split)
+        note = f"the splits {first} and {split} are one, {first}: only their case differs"
+        if first != split and note not in self.counts.warnings:
+            self.counts.warnings += (note,)
+        return first
 
     def placed(self, rows: Iterator[LabelRow], *folders: str) -> Iterator[tuple[ExportPage, str]]:
         """Return the pages whose image is there, each with the path to which it was copied.

@@ -20,8 +20,9 @@ from ocrlabel.export.export_pages import ExportWord, with_size
 from ocrlabel.export.session import ExportSession, exporter
 
 IGNORED = "do_not_care"
-_VALIDATES = re.compile(r"(?:val|valid|validation|dev|eval)[-_.\d]*$", re.IGNORECASE)
-_TESTS = re.compile(r"test(?:ing)?[-_.\d]*$", re.IGNORECASE)
+# also val2017, test-clean, test_seen
+_VALIDATES = re.compile(r"(?:val|valid|validation|dev|eval|evaluation)(?![^\W\d_])", re.IGNORECASE)
+_TESTS = re.compile(r"test(?:ing)?(?![^\W\d_])", re.IGNORECASE)
 _NO_VALIDATION = (
     "no split for validation: data.yaml validates on the training data;"
     " --splits train=0.9,val=0.1 makes one"

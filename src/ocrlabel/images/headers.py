@@ -28,7 +28,8 @@ class HeaderFacts:
 
     page_sizes_px: (width, height) of each page when upright; empty where it depends on who draws
     it (PDF) or is known only after decoding (HEIC). orientation: of the first page, as EXIF
-    counts. turned: some page is not stored upright. mode: Pillow's name, "" for PDF and HEIC.
+    counts. turned: some page is not stored upright. mode: as `pillow.mode_of`, "" for PDF and HEIC.
+    transparent: the first page is not all there.
     """
 
     format: str
@@ -38,6 +39,7 @@ class HeaderFacts:
     turned: bool = False
     mode: str = ""
     animated: bool = False
+    transparent: bool = False
 
 
 def inspect(data: bytes, limits: ImageLimits) -> HeaderFacts:
@@ -51,11 +53,11 @@ def inspect(data: bytes, limits: ImageLimits) -> HeaderFacts:
         return HeaderFacts("heic", 1)
     sizes: list[tuple[int, int]] = []
     turns: list[int] = []
-    mode, animated = "", False
+    mode, animated, transparent = "", False, False
     for picture in pillow.open_pages(data, format_, limits):
         with pillow.decoding(format_):
             if not sizes:
-                mode = picture.mode
+                mode, transparent = pillow.mode_of(picture), picture.has_transparency_data
                 animated = format_ != "tiff" and getattr(picture, "is_animated", False)
             sizes.append(pillow.upright_size(picture))
             turns.append(pillow.orientation_of(picture))
@@ -67,6 +69,7 @@ def inspect(data: bytes, limits: ImageLimits) -> HeaderFacts:
         turned=any(turn != 1 for turn in turns),
         mode=mode,
         animated=animated,
+        transparent=transparent,
     )
 
 

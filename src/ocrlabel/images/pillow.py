@@ -39,7 +39,11 @@ MAX_DECODED_BYTES = 400_000_000
 """What the pixels of one page may take in memory while a file is made fit for an engine."""
 
 _ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258
 _MAX_SAMPLE_VALUE = 281
+_PNG_BIT_DEPTH_AT = 24
+_COLOURS = frozenset({"RGB", "RGBA", "RGBX", "LA"})
+_DEEP = "16 bits a colour"
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # 4 for all others
 _EXIF = b"Exif\0\0"
 _PNG_SIGNATURE_BYTES = 8
@@ -133,7 +137,20 @@ def open_picture(data: bytes, format_: str, page: int = 0) -> ImageFile:
         picture.info.setdefault("exif", _EXIF + block)
     if picture.mode.startswith("I;16"):
         picture.info["white"] = _stated_white(picture, data)
+    if picture.mode in _COLOURS:
+        picture.info[_DEEP] = _bits_a_sample(picture, data, format_) == 16
     return picture
+
+
+def _bits_a_sample(picture: ImageFile, data: bytes, format_: str) -> int:
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return max(cast("tuple[int, ...]", picture.tag_v2.get(_BITS_PER_SAMPLE, (8,))))
+    return data[_PNG_BIT_DEPTH_AT] if format_ == "png" else 8
+
+
+def mode_of(picture: ImageFile) -> str:
+    """Pillow's name, with ";16" behind it where a colour has 16 bits, of which Pillow reads 8."""
+    return f"{picture.mode};16" if picture.info.get(_DEEP) else picture.mode
 
 
 def _stated_white(picture: ImageFile, data: bytes) -> int:
@@ -190,13 +207,17 @@ def to_rgb(image: Image) -> Image:
     if image.mode.startswith("I") or image.mode == "F":
         image = _plain(image)
         image = _scaled(image, *_black_and_white(image))
+    if image.info.get(_DEEP):
+        image = _brightened(image)
     if image.has_transparency_data:
         return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def is_dim(image: Image) -> bool:
-    """Whether it has 16 bits a pixel and uses fewer: who takes all 16 for it sees it black."""
+    """Whether it has 16 bits a colour and uses fewer: who takes all 16 for it sees it black."""
+    if image.info.get(_DEEP):
+        return any(white < 255 for white in _white_of_high_bytes(image))
     return image.mode.startswith("I;16") and _black_and_white(_plain(image)) != (0, _SHORT)
 
 
@@ -228,6 +249,27 @@ def _scaled(image: Image, black: float, white: float) -> Image:
     factor = 255 / (white - black) if white > black else 0
     # Pillow evaluates the function once, on a symbol: only a * x + b is possible.
     return image.point(lambda value: value * factor + -black * factor).convert("L")
+
+
+def _white_of_high_bytes(image: Image) -> list[int]:
+    """By band, the high byte of what counts as white: all colours alike, and alpha by itself.
+
+    Raises Unreadable where only the low bytes hold anything, which Pillow does not read.
+    """
+    highest = [cast("tuple[int, int]", band.getextrema())[1] for band in image.split()]
+    colours = len(highest) - ("A" in image.getbands())
+    if not any(highest[:colours]):
+        raise Unreadable(
+            "it has 16 bits a colour and uses the lowest 8 at most; save it with 8 bits a colour",
+            failure=FailureClass.UNSUPPORTED,
+        )
+    together = [max(highest[:colours])] * colours + highest[colours:]
+    return [next(white for white in (3, 15, 63, 255) if high <= white) for high in together]
+
+
+def _brightened(image: Image) -> Image:
+    whites = _white_of_high_bytes(image)
+    return image.point([min(255, v * 255 // white) for white in whites for v in range(256)])
 
 
 def _on_white(image: Image) -> Image:

@@ -49,7 +49,7 @@ def prepare(data: bytes, accepts: Accepts) -> Document:
 
 def _is_black_to_others(data: bytes, facts: HeaderFacts, accepts: Accepts) -> bool:
     """Float and 32-bit pages, and those of 16 bits that use fewer."""
-    if not facts.mode.startswith("I;16"):
+    if ";16" not in facts.mode:
         return facts.mode in {"F", "I"}
     for picture in pillow.open_pages(data, facts.format, accepts.limits):
         with pillow.decoding(facts.format):

@@ -22,8 +22,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ocrlabel.characters import writable
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow, read_labels
 from ocrlabel.errors import DatasetError
+from ocrlabel.export.icdar2015 import as_of_2015
 from ocrlabel.labels import Polygon, Word
 
 _DO_NOT_CARE = "###"
@@ -167,7 +169,7 @@ def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             raise DatasetError(f"{where} cannot be read: {error}") from error
         if not isinstance(line, dict):
             raise DatasetError(f"{where} is not a JSON object")
-        yield where, line
+        yield where, writable(line)
 
 
 def _number(line: dict[str, Any], where: str) -> int:
@@ -179,7 +181,7 @@ def _number(line: dict[str, Any], where: str) -> int:
 
 def _page(line: dict[str, Any], level: Level | None, page: int) -> TruthPage:
     words = tuple(
-        TruthWord(str(word["text"]), _polygon(word["polygon"]), bool(word.get("ignore", False)))
+        TruthWord(_text(word["text"]), _polygon(word["polygon"]), bool(word.get("ignore", False)))
         for word in line["words"]
     )
     regions = tuple(
@@ -199,6 +201,10 @@ def _page(line: dict[str, Any], level: Level | None, page: int) -> TruthPage:
             if key not in _OWN and isinstance(value, _SCALAR)
         },
     )
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def _polygon(points: Any) -> Polygon:
@@ -226,7 +232,7 @@ def read_funsd(folder: Path, level: Level = Level.WORD) -> Iterator[TruthPage]:
 
 def _funsd_word(item: Any) -> TruthWord:
     left, top, right, bottom = (float(edge) for edge in item["box"])
-    text = str(item["text"]).strip()
+    text = _text(item["text"]).strip()
     polygon = ((left, top), (right, top), (right, bottom), (left, bottom))
     return TruthWord(text, polygon, ignore=not text)
 
@@ -241,7 +247,8 @@ def read_icdar(folder: Path, level: Level = Level.WORD) -> Iterator[TruthPage]:
     """
     for file in sorted(folder.glob("gt_*.txt")):
         name = file.stem.removeprefix("gt_")
-        words = tuple(_icdar_word(text, where) for where, text in _lines(file))
+        where, found = zip(*_lines(file), strict=True) if file.stat().st_size else ((), ())
+        words = tuple(map(_icdar_word, as_of_2015(found), where))
         yield TruthPage(PageName(name, name, "", 1), 0, 0, level, words)
 
 

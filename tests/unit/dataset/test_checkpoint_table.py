@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -95,6 +96,20 @@ def test_every_outcome_comes_back_as_it_was(rows):
     found, meta = decode_checkpoint(encode_checkpoint(rows, {"run_id": "r"}), where="x")
     assert found == rows
     assert meta["run_id"] == "r"
+
+
+def test_half_of_an_emoji_anywhere_in_a_row_is_a_question_mark():
+    half = "x\ud83d"
+    attempt = Attempt(1, "key", 0.0, 1.0, AttemptResult.ANSWERED, message=half)
+    page = Page(1, 10, 10, (Word(half, ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0)), 0.5),), 0.5)
+    outcome = Labelled(0, half, "k", "s", (page,), "e", half, 0.0, (attempt,))
+    row = Settled(ImageRef(0, half, half, input_row=half), outcome)
+    data = encode_checkpoint([row], {"model_versions": [half]})
+    (found,), meta = decode_checkpoint(data, where="x")
+    assert (found.ref.id, found.ref.path, found.ref.input_row) == ("x?",) * 3
+    assert found.outcome.pages[0].words[0] == replace(page.words[0], text="x?")
+    assert (found.outcome.model_version, found.outcome.attempts[0].message) == ("x?", "x?")
+    assert meta["model_versions"] == ["x?"]
 
 
 def test_progress_is_told_from_the_footer_alone():

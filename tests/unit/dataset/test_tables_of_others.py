@@ -340,6 +340,13 @@ def test_the_first_object_of_a_jsonl_may_lack_what_others_have(pictures):
         assert read(dataset, 1) == ONE
 
 
+def test_half_of_an_emoji_in_a_jsonl_is_a_question_mark(pictures):
+    (pictures / "t.jsonl").write_text('{"image_path":"a.png","note\\ud83d":"x\\ud83d"}\n')
+    with opened("t.jsonl", pictures) as dataset:
+        (ref,) = all_refs(dataset)
+        assert ref.input_row == '{"note?":"x?"}'
+
+
 def test_in_a_table_of_one_column_a_comma_is_part_of_the_path(tmp_path):
     (tmp_path / "t.csv").write_text('image_path\nb, copy.png\n"c; d.png"\n', "utf-8")
     with opened("t.csv", tmp_path) as dataset:

@@ -7,6 +7,8 @@ import io
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pypdfium2
@@ -202,3 +204,40 @@ def test_a_scan_of_more_than_eight_bits_is_exported_as_a_picture_that_every_read
     picture = Image.open(io.BytesIO(found.data))
     assert (picture.mode, picture.size, found.suffix) == ("RGB", (40, 20), ".png")
     assert picture.convert("L").getextrema() == (0, 255)
+
+
+def exported(tmp_path, data, size=(40, 20)):
+    (tmp_path / "page").write_bytes(data)
+    labelled = row("page", width_px=size[0], height_px=size[1], image_path="page",
+                   image_sha256=hashlib.sha256(data).hexdigest())  # fmt: skip
+    return LabelledImages(image_sources([tmp_path])).file(labelled)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L"])
+def test_what_is_transparent_is_exported_on_white_as_it_was_read(tmp_path, mode):
+    """OpenCV, and so PaddleOCR and Ultralytics, drops the alpha: black on black."""
+    if mode in {"P", "L"}:
+        page, more = Image.new(mode, (40, 20), 0), {"transparency": 0}
+        page.paste(1, (5, 5, 35, 15))
+    else:
+        page, more = Image.new(mode, (40, 20), (0,) * len(mode)), {}
+        page.paste((0,) * (len(mode) - 1) + (255,), (5, 5, 35, 15))
+    page.save(tmp_path / "t.png", **more)
+    found = exported(tmp_path, (tmp_path / "t.png").read_bytes())
+    pixels = cv2.imdecode(np.frombuffer(found.data, np.uint8), cv2.IMREAD_COLOR)
+    assert (pixels.max(), found.suffix) == (255, ".png")
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    assert pixels[10, 20].max() < 2
+
+
+def test_of_an_animation_the_frame_that_was_read_is_exported(tmp_path):
+    frames = [Image.new("RGB", (40, 20), colour) for colour in ("white", "black")]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    found = exported(tmp_path, (tmp_path / "a.png").read_bytes())
+    assert not getattr(Image.open(io.BytesIO(found.data)), "is_animated", False)
+
+
+def test_colours_of_twelve_bits_are_exported_as_a_picture_that_every_reader_sees(tmp_path):
+    pixels = np.full((20, 40, 3), 4095, np.uint16)
+    found = exported(tmp_path, cv2.imencode(".png", pixels)[1].tobytes())
+    assert cv2.imdecode(np.frombuffer(found.data, np.uint8), cv2.IMREAD_UNCHANGED).min() == 255

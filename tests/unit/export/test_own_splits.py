@@ -81,6 +81,8 @@ def test_a_text_tables_splits_are_kept_too(tmp_path):
         ("Test/a.png", "Test"),
         ("val2017/a.png", "val"),
         ("validation/x/a.png", "validation"),
+        ("eval/a.png", "eval"),
+        ("x/evaluation/a.png", "evaluation"),
         ("train\\a.png", "train"),
         ("training_day/a.png", ""),
         ("train.png", ""),
@@ -157,13 +159,39 @@ def test_a_share_of_nothing_may_be_empty(tmp_path):
     assert yolo(iter(TABLE), None, tmp_path, options).splits == {"train": 6}
 
 
-@pytest.mark.parametrize("name", ["val", "valid", "validation", "dev", "Val", "val2017"])
+@pytest.mark.parametrize(
+    "name",
+    ["val", "valid", "validation", "dev", "Val", "val2017", "val_unseen", "eval2", "evaluation"],
+)
 def test_yolo_validates_on_the_split_that_is_for_it(tmp_path, name):
     rows = [row("a.png", [word()], input_split="train"), row("b.png", [word()], input_split=name)]
     told = yolo(iter(rows), None, tmp_path, ExportOptions())
     data = yaml.safe_load((tmp_path / "data.yaml").read_text())
     assert (data["train"], data["val"]) == (["images/train"], [f"images/{name}"])
     assert not told.warnings
+
+
+@pytest.mark.parametrize(
+    "name", ["test", "Testing", "test-clean", "test_seen", "test2", "test_x.y"]
+)
+def test_yolo_never_trains_on_a_split_that_is_called_a_test(tmp_path, name):
+    table = [row(f"{split}.jpg", [word()], input_split=split) for split in ("train", "val", name)]
+    export_of("yolo")(iter(table), Pictures(), tmp_path, ExportOptions())
+    data = yaml.safe_load((tmp_path / "data.yaml").read_text())
+    assert data["train"] == ["images/train"]
+    assert data["test"] == [f"images/{name}"]
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_splits_that_differ_in_case_alone_are_one_and_that_is_told(tmp_path, name):
+    table = [
+        row(f"{n}.jpg", [word()], input_split=s) for n, s in enumerate(["Train", "train", "val"])
+    ]
+    told = export_of(name)(iter(table), Pictures(), tmp_path, ExportOptions())
+    assert told.splits == {"Train": 2, "val": 1}
+    assert any("the splits Train and train are one" in warning for warning in told.warnings)
+    made = [path.name for path in tmp_path.rglob("*")]
+    assert not any("train" in one and one.replace("train", "Train") in made for one in made)
 
 
 def test_yolo_never_validates_on_its_training_data_without_a_word(tmp_path):

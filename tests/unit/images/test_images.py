@@ -8,6 +8,8 @@ import sys
 import zlib
 from io import BytesIO
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
@@ -472,6 +474,46 @@ def test_a_scan_of_twelve_bits_is_sent_so_that_anybody_sees_it(format_):
     assert greys(Image.open(BytesIO(document.data)).convert("RGB")) == [0, 255]
     whole = saved(ramp(0, 65_535), format_)
     assert prepare(whole, UPSTAGE).data == whole
+
+
+def deep_colours(bits: int, format_: str, mode: str) -> bytes:
+    """Black above white, with 16 bits a colour of which the lowest are used."""
+    values = np.array([[0], [2**bits - 1]], np.uint16)
+    bands = {"LA": 2, "RGB": 3, "RGBA": 4}[mode]
+    pixels = np.repeat(values[..., None], bands, axis=2)
+    if mode != "RGB":
+        pixels[..., -1] = 2**bits - 1  # all there, by the same bits
+    if mode != "LA":
+        return cv2.imencode(f".{format_.lower()}", pixels)[1].tobytes()
+    raw = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 2, 16, 4, 0, 0, 0)),
+        (b"IDAT", zlib.compress(raw)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+
+
+DEEP = [("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "LA"), ("TIFF", "RGB"), ("TIFF", "RGBA")]
+
+
+@pytest.mark.parametrize(("format_", "mode"), DEEP)
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_colours_are_scaled_by_the_bits_that_they_use(bits, format_, mode):
+    data = deep_colours(bits, format_, mode)
+    assert greys(first_page(data)) == [0, 255]
+    sent = prepare(data, UPSTAGE)
+    assert (sent.data == data) == (bits == 16)
+    assert greys(pillow.to_rgb(Image.open(BytesIO(sent.data)))) == [0, 255]
+
+
+@pytest.mark.parametrize(("format_", "mode"), DEEP)
+def test_colours_of_which_nothing_can_be_read_are_refused_with_the_remedy(format_, mode):
+    with pytest.raises(Unreadable, match="save it with 8 bits a colour"):
+        first_page(deep_colours(8, format_, mode))
 
 
 def test_every_page_of_twelve_bits_is_sent_so():

@@ -110,6 +110,31 @@ def test_only_a_line_feed_ends_a_line_of_icdar(tmp_path):
     assert [w.text for w in next(iter(read_truth(tmp_path))).words] == ["a\u2028b\x85c"]
 
 
+def test_of_icdars_multi_lingual_sets_the_script_is_no_part_of_the_text(tmp_path):
+    corners = "0,0,10,0,10,10,0,10"
+    (tmp_path / "gt_a.txt").write_text(f"{corners},Korean,가,게\n{corners},None,###\n")
+    (tmp_path / "gt_b.txt").write_text(f"{corners},Korean,가\n{corners},1,000\n")  # is none
+    (tmp_path / "gt_c.txt").write_text("")
+    found = [[(w.text, w.ignore) for w in page.words] for page in read_truth(tmp_path)]
+    assert found == [[("가,게", False), ("", True)], [("Korean,가", False), ("1,000", False)], []]
+
+
+def test_a_word_without_a_text_has_none_and_is_no_none(tmp_path):
+    box = [[0, 0], [9, 0], [9, 9], [0, 9]]
+    line = {"image": "a.png", "words": [{"text": None, "polygon": box}]}
+    (tmp_path / "t.jsonl").write_text(json.dumps(line))
+    (page,) = read_truth(tmp_path / "t.jsonl")
+    assert page.words[0].text == ""
+
+
+def test_half_of_an_emoji_in_the_truth_is_a_question_mark(tmp_path):
+    box = [[0, 0], [9, 0], [9, 9], [0, 9]]
+    line = {"image": "a\ud83d.png", "words": [{"text": "x\ud83d", "polygon": box}]}
+    (tmp_path / "t.jsonl").write_text(json.dumps(line))
+    (page,) = read_truth(tmp_path / "t.jsonl")
+    assert (page.name.path, page.words[0].text) == ("a?.png", "x?")
+
+
 FORM = {
     "form": [
         {

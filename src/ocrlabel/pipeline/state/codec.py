@@ -62,7 +62,7 @@ class Codec(Generic[T]):
 
     def encode(self, value: T) -> bytes:
         """The bytes of an object that holds this value."""
-        return json.dumps(self.to_json(value), **self._style).encode()
+        return json.dumps(self.to_json(value), **self._style).encode("utf-8", "replace")
 
     def from_json(self, found: object, *, where: str) -> T:
         """The value in plain values. Raises RunMismatch."""
