@@ -18,7 +18,6 @@ from datetime import datetime
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeAlias
 
 import pyarrow as pa
@@ -226,7 +225,6 @@ class _Writer:
         described = {"table": kind, "schema_version": SCHEMA_VERSION, **info}
         self._path = path
         self._schema = schema.with_metadata({_PREFIX + key: described[key] for key in described})
-        self._open = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
@@ -234,20 +232,12 @@ class _Writer:
             self._parquet = opening.enter_context(
                 pq.ParquetWriter(file, self._schema, compression="zstd")
             )
+            opening.push(lambda kind, *_: None if kind else self._flush())
             self._open = opening.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            self._open.__exit__(kind, error, traceback)
-            return
-        with self._open:
-            self._flush()
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
 
     def _write(self, batch: pa.RecordBatch) -> None:
         self._parquet.write_batch(batch.replace_schema_metadata(self._schema.metadata))

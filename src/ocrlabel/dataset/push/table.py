@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ocrlabel.dataset.labels_table import PREDECESSOR_VERSION
-from ocrlabel.dataset.parquet_io import open_parquet
+from ocrlabel.dataset.parquet_io import Cursor, open_parquet
 from ocrlabel.dataset.push.extra_columns import IMAGE, ORIGINAL_PATH, ExtraColumns, pushed_schema
 from ocrlabel.dataset.push.target import image_key
 from ocrlabel.dataset.push.upload import ImageInventory
@@ -299,21 +299,11 @@ def difference(store: ObjectStore, key: str, rows: PushRows) -> str:
 
 def images_in(table: BinaryIO, wanted: Sequence[int]) -> Iterator[tuple[int, bytes | None]]:
     """The embedded bytes of these rows of a table, in ascending order. Blocks."""
-    file = open_parquet(table)
-    rows = iter(wanted)
-    row, first = next(rows, None), 0
-    for group in range(file.num_row_groups):
-        count = file.metadata.row_group(group).num_rows
-        if row is not None and row < first + count:
-            at = first
-            for batch in file.iter_batches(1, row_groups=[group], columns=[_BYTES_IN_IMAGE]):
-                if row == at:
-                    yield row, batch.column(0)[0].as_py()["bytes"]
-                    row = next(rows, None)
-                at += 1
-                if row is None or row >= first + count:
-                    break
-        first += count
+    cursor = Cursor(open_parquet(table), [_BYTES_IN_IMAGE], 1)
+    for row in wanted:
+        if row < cursor.rows:
+            first, batch = cursor.around(row)
+            yield row, batch.column(0)[row - first].as_py()["bytes"]
 
 
 def _open(file: BinaryIO, store: ObjectStore, key: str) -> pq.ParquetFile:
