@@ -18,6 +18,7 @@ from datetime import datetime
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
+from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeAlias
 
 import pyarrow as pa
@@ -236,8 +237,13 @@ class _Writer:
             self._open = opening.pop_all()
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self._open.__exit__(*error)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, traceback)
 
     def _write(self, batch: pa.RecordBatch) -> None:
         self._parquet.write_batch(batch.replace_schema_metadata(self._schema.metadata))
@@ -598,7 +604,8 @@ def _unnested(column: Any) -> tuple[list[int], Any]:
     """The ends of each list, from 0, and the values between them."""
     ends: list[int] = column.offsets.to_pylist() or [0]
     start = ends[0]
-    return [end - start for end in ends], column.values.slice(start, ends[-1] - start)
+    inside = column.values.slice(start, ends[-1] - start)
+    return [end - start for end in ends] if start else ends, inside
 
 
 def _floats(column: Any) -> list[float]:

@@ -105,9 +105,9 @@ def _on_page(polygon: Polygon, row: LabelRow) -> Polygon | str:
     Clockwise, from its first point on: people draw either way round, and text is never mirrored.
     """
     covered = signed_area(polygon)
-    if covered < 0:
-        polygon = (polygon[0], *polygon[:0:-1])
-    covered = abs(covered) or area(polygon)
+    if covered <= 0:
+        polygon = (polygon[0], *polygon[:0:-1]) if covered else polygon
+        covered = area(polygon)
     if not 0 < covered < math.inf:
         return NO_AREA
     around = box(polygon)
@@ -116,14 +116,15 @@ def _on_page(polygon: Polygon, row: LabelRow) -> Polygon | str:
         if not (covered := area(polygon)):
             return OUTSIDE
         around = box(polygon)
-    return polygon if covered >= math.hypot(around[2], around[3]) else TOO_THIN
+    _, _, width, height = around
+    return polygon if covered * covered >= width * width + height * height else TOO_THIN
 
 
 def _fits(around: tuple[float, float, float, float], row: LabelRow) -> bool:
     left, top, width, height = around
-    if row.width_px <= 0 or row.height_px <= 0:
+    if left >= 0 and top >= 0 and left + width <= row.width_px and top + height <= row.height_px:
         return True
-    return left >= 0 and top >= 0 and left + width <= row.width_px and top + height <= row.height_px
+    return row.width_px <= 0 or row.height_px <= 0
 
 
 def _corners(polygon: Polygon, row: LabelRow) -> Polygon:
