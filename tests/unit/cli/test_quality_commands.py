@@ -206,6 +206,18 @@ def reviewed(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def test_calibrate_says_which_engine_gives_lines(reviewed):
+    for name in ("labels", "home"):
+        with LabelsWriter(Path(f"{name}_of_lines.parquet")) as table:
+            for page in read_labels(Path(f"{name}.parquet")):
+                of_lines = [replace(one, text=f"{one.text} day") for one in page.words]
+                table.add(replace(page, words=tuple(of_lines)))
+    told = said("calibrate", "labels_of_lines.parquet", "--truth", "home_of_lines.parquet")
+    assert "e gives lines, not words: what is learned, kept and cut is lines" in told
+    told = said("calibrate", "labels.parquet", "--truth", "home.parquet")
+    assert "gives lines" not in told
+
+
 def test_calibrate_then_filter_keeps_what_is_right_and_reports_go_by_it(reviewed):
     told = said("calibrate", "labels.parquet", "--truth", "home.parquet", "-o", "cal.json")
     assert "cal.json: 1,500 words of 30 documents" in told
