@@ -358,6 +358,33 @@ def test_the_power_may_go_at_every_write_of_the_succession_and_after(before, whe
     assert cut_at > 40
 
 
+def test_an_image_that_changed_behind_its_name_and_size_is_seen_and_asked_for():
+    store, engine = DictStore(), BillingEngine()
+    other = folder(
+        *range(25), **{"007.png": b"IMAGE 7", "008.png": b"image 9", "009.png": b"image 8"}
+    )
+
+    async def story():
+        await go(store, folder(*range(25)), engine, TENS)
+        await correct(store, ["008.png", "011.png"])
+        same = await go(store, folder(*range(25)), engine, GROW, worker="w2")
+        grown = await go(store, other, engine, GROW, worker="w3")
+        again = await go(store, other, engine, GROW, worker="w4")
+        rows = {row.id: (row.words[0].text, row.source) for row in await labels(store)}
+        return same, grown, again, rows
+
+    same, grown, again, rows = run_virtual(story())
+    assert other.fingerprint == folder(*range(25)).fingerprint
+    assert (same.already, again.already) == (True, True)
+    assert engine.asked == Counter([*(f"image {n}" for n in range(25)), "IMAGE 7"])
+    assert (grown.record.growth["changed"], grown.record.growth["corrected"]) == (3, 2)
+    assert rows["007.png"][0] == "IMAGE 7"
+    assert {name for name, (_, source) in rows.items() if source == "coco"} == {
+        "009.png",
+        "011.png",
+    }
+
+
 def test_rows_that_are_gone_need_a_word_of_their_own_and_their_answers_come_back_for_nothing():
     store, engine = DictStore(), BillingEngine()
 

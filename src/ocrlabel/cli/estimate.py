@@ -18,11 +18,11 @@ from ocrlabel.errors import ImageError
 from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 from ocrlabel.labels import FailureClass, ImageRef, Labelled, Outcome
 from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
-from ocrlabel.pipeline.growth import InputChange, look_at_input, refuse_other_run
+from ocrlabel.pipeline.growth import InputChange, has_changed, look_at_input, refuse_other_run
 from ocrlabel.pipeline.join_plan import binds_nobody
 from ocrlabel.pipeline.merge.ownership import own_results
 from ocrlabel.pipeline.outcome import image_key
-from ocrlabel.pipeline.plan import Plan, has_grown
+from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.preflight import refuse_without_images
 from ocrlabel.pipeline.progress import read_progress
 from ocrlabel.pipeline.replacement import find_run
@@ -158,7 +158,7 @@ async def _done_before(
     )
     if await binds_nobody(run, replace(run, plan=here, options=options)):
         return _Before()
-    if options.grow and has_grown(plan, here):
+    if options.grow and await has_changed(run, here, dataset):
         change, spent = await look_at_input(run, dataset), (await read_progress(run)).account
         return _Before(limits=await limits_of(run), spent_pages=spent.spent_pages, grown=change)
     await refuse_other_run(run, here, dataset, where=place.shown(place.layout.labels_key))

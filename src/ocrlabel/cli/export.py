@@ -166,7 +166,7 @@ def import_(
     from ocrlabel.dataset.labels_table import read_labels, write_changed
     from ocrlabel.export.corrections import Merge, by_person, exported_pages
     from ocrlabel.export.formats import import_of
-    from ocrlabel.export.output_folder import rule_of
+    from ocrlabel.export.output_folder import export_root, rule_of
 
     folder, onto, target = (Path(one).expanduser() for one in (folder, onto, output))
     if not folder.exists():
@@ -176,6 +176,11 @@ def import_(
         at = datetime.fromtimestamp(wall_s(), tz=UTC)
         corrections = by_person(corrections, reviewed_by, at)
     known = Path(exported).expanduser() if exported else folder
+    if exported and not (known.exists() and export_root(known)):
+        raise ConfigError(
+            f"--exported {exported} is no folder that ocrlabel exported\n"
+            "  name the one that the tool was opened on, or leave --exported out"
+        )
     merge = Merge(lambda: read_labels(onto), corrections, exported_pages(known), rule_of(known))
     if merge.unmatched and not skip_unmatched:
         shown = "\n  ".join(merge.unmatched[:_SHOWN])

@@ -102,12 +102,15 @@ def corrections(folder: Path) -> Iterator[Correction]:
             raise DatasetError(f"{path} is not in AI Stages' format: it has no images")
         for name, image in content["images"].items():
             found: list[tuple[Word, str]] = []
-            for key, item in image.get("words", {}).items():
-                try:
+            where = f"{path}, {name}"
+            try:
+                size_px = number(image.get("img_w") or 0), number(image.get("img_h") or 0)
+                for key, item in (image.get("words") or {}).items():
+                    where = f"{path}, {name}, word {key}"
                     found.append(_decode_word(item))
-                except (ValueError, KeyError, TypeError) as error:
-                    raise DatasetError(f"{path}, {name}, word {key}: {error}") from error
-            yield Correction(name, *words_and_classes(found), "aistages")
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DatasetError(f"{where}: {error!r}") from error
+            yield Correction(name, *words_and_classes(found), "aistages", size_px=size_px)
 
 
 def _decode_word(item: dict[str, Any]) -> tuple[Word, str]:

@@ -161,6 +161,7 @@ class _Page:
     def __init__(self, image: dict[str, Any]) -> None:
         self._file, self._id = str(image["file_name"]), str(image.get("ocrlabel_id") or "")
         self._page = int(image.get("page") or 1)
+        self._size_px = number(image.get("width") or 0), number(image.get("height") or 0)
         self._words: list[tuple[Word, str]] = []
         self._passed_over: list[str] = []
         self._without_text: set[int] = set()
@@ -185,6 +186,7 @@ class _Page:
             source="coco",
             id=self._id,
             page=self._page,
+            size_px=self._size_px,
             passed_over=tuple(self._passed_over),
             without_text=frozenset(self._without_text),
             masks=frozenset(self._masks),

@@ -34,7 +34,7 @@ from ocrlabel.dataset.labels_table import IGNORE, UNCERTAIN, WORD_CLASS, LabelRo
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportWord, export_words
 from ocrlabel.export.formats import MASK, Correction, ExportOptions
-from ocrlabel.export.geometry import box, is_region, upright
+from ocrlabel.export.geometry import box, is_region, scale, upright
 from ocrlabel.export.icdar2015 import DO_NOT_CARE, one_line
 from ocrlabel.export.import_files import words_and_classes
 from ocrlabel.export.output_folder import export_root, file_name, last_part, stems
@@ -146,7 +146,10 @@ class Merge:
         for row in self._read_rows() if wanted else ():
             for at in wanted.get((row.id, row.page), ()):
                 changes: Counter[str] = Counter()
-                apply_correction(row, unclear[at][0], self._rule, changes)
+                try:
+                    apply_correction(row, unclear[at][0], self._rule, changes)
+                except DatasetError:
+                    continue  # a page of another shape
                 new = changes.total() - changes[REMOVED] - changes[REVIEWED]
                 kept[at][row.id, row.page] = len(unclear[at][0].words) - new
         for (correction, found), words in zip(unclear, kept, strict=True):
@@ -251,8 +254,10 @@ def apply_correction(
 ) -> LabelRow:
     """Return the corrected page, or `row` itself where nothing was changed or reviewed.
 
-    Every word that is not as it was is counted in changes, once, by what was done to it.
+    Every word that is not as it was is counted in changes, once, by what was done to it. Raises
+    DatasetError where the corrected picture has another shape than the page.
     """
+    correction = _in_pixels_of(row, correction)
     missing = ("",) * (len(row.words) - len(row.classes))
     classes = [label or WORD_CLASS for label in (*row.classes, *missing)]
     sent = {each.number: each for each in export_words(row, correction.rule or rule, Counter())}
@@ -295,6 +300,26 @@ def apply_correction(
         reviewed_at=correction.reviewed_at or row.reviewed_at,
         p_correct=(),  # it was of the words as the engine gave them
     )
+
+
+def _in_pixels_of(row: LabelRow, correction: Correction) -> Correction:
+    """Return it in the page's pixels: tools show and give back smaller pictures."""
+    factors = scale(correction.size_px, (row.width_px, row.height_px))
+    if factors is None:
+        width, height = correction.size_px
+        raise DatasetError(
+            f"{correction.file}: it says {width:g}x{height:g} px of the picture, the table"
+            f" {row.width_px}x{row.height_px}: it was turned or cut\n"
+            "  leave the page out of the file, or correct it on the picture as it was labelled"
+        )
+    if factors == (1.0, 1.0):
+        return correction
+    x, y = factors
+    words = tuple(
+        replace(word, polygon=tuple((px * x, py * y) for px, py in word.polygon))
+        for word in correction.words
+    )
+    return replace(correction, words=words)
 
 
 def _settled(

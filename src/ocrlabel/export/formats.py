@@ -146,7 +146,8 @@ class Correction:
     """The words of one page as corrected.
 
     file: the page as the format names it. id and page: what it stands for, where the format says
-    so itself. classes: one a word, IGNORE for do-not-care, "" where the format does not say.
+    so itself. size_px: width and height of the picture whose pixels the places are in, (0, 0) where
+    nothing says it. classes: one a word, IGNORE for do-not-care, "" where the format does not say.
     source: what the labels table will say of it, such as "labelstudio:kim@example.com".
     reviewed_at: when a person was done with the page, even if nothing was changed; None where
     nothing says that one was. passed_over: shapes that are no word, by their kinds.
@@ -163,6 +164,7 @@ class Correction:
     source: str
     id: str = ""
     page: int = 1
+    size_px: tuple[float, float] = (0, 0)
     reviewed_at: datetime | None = None
     passed_over: tuple[str, ...] = ()
     without_text: frozenset[int] = frozenset()

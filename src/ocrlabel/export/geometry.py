@@ -29,6 +29,21 @@ def signed_area(polygon: Sequence[Point]) -> float:
     return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in ends) / 2
 
 
+def scale(size_px: tuple[float, float], to_px: tuple[float, float]) -> tuple[float, float] | None:
+    """How the pixels of one picture of a page become those of another: factors for x and y.
+
+    1 where a size is unknown (0); None where the shapes differ by more than 2 % and 2 px, which
+    means that one of the two was turned or cut.
+    """
+    (width, height), (to_width, to_height) = size_px, to_px
+    if not (width and height and to_width and to_height) or size_px == to_px:
+        return 1.0, 1.0
+    x, y = to_width / width, to_height / height
+    if abs(x - y) > 0.02 * max(x, y) and abs(height * x - to_height) > 2:
+        return None
+    return x, y
+
+
 def box(polygon: Polygon) -> tuple[float, float, float, float]:
     """Left, top, width and height in px of the upright box around the polygon."""
     # a plain loop: this runs for every word of an export, and min and max take four times as long

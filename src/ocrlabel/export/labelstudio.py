@@ -191,10 +191,16 @@ def _correction(task: dict[str, Any], saved: datetime) -> Correction | None:
         source=_source(newest.get("completed_by")),
         id=str(data.get("ocrlabel_id", "")),
         page=int(data.get("ocrlabel_page", 1)),
+        size_px=_size_px(newest["result"]),
         reviewed_at=_done_at(newest, saved),
         passed_over=passed_over,
         rule=ExportOptions(**rule) if rule else None,
     )
+
+
+def _size_px(results: list[dict[str, Any]]) -> tuple[float, float]:
+    shown = next((one for one in results if one.get("original_width")), {})
+    return number(shown.get("original_width", 0)), number(shown.get("original_height", 0))
 
 
 def _done_at(annotation: dict[str, Any], otherwise: datetime) -> datetime:

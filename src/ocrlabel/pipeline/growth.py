@@ -13,13 +13,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ocrlabel.dataset.checkpoint_table import check_whole
-from ocrlabel.labels import Failed, Labelled, Outcome
+from ocrlabel.errors import ImageError
+from ocrlabel.labels import Failed, ImageRef, Labelled, Outcome
 from ocrlabel.pipeline.budget.account import Account, of_outcomes
 from ocrlabel.pipeline.budget.attempts import KnownAttempts
+from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.merge.merge import merged_rounds
-from ocrlabel.pipeline.merge.run_record import read_record
+from ocrlabel.pipeline.merge.run_record import is_complete, read_record
 from ocrlabel.pipeline.merge.usage import unattributed_usage
-from ocrlabel.pipeline.plan import GROWN_FORMAT, Grown, Plan, has_grown, refuse_other
+from ocrlabel.pipeline.plan import (
+    GROWN_FORMAT,
+    Grown,
+    Plan,
+    differences,
+    has_grown,
+    refuse_other,
+)
 from ocrlabel.pipeline.retry_rounds import rounds_begun
 from ocrlabel.pipeline.run_context import Round, Run, RunInput
 from ocrlabel.pipeline.state.carried import (
@@ -41,6 +50,7 @@ from ocrlabel.wording import counted
 
 _NAMED = 5
 _READ_ROWS = 500
+_READ_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +130,37 @@ async def look_at_input(there: Run, dataset: RunInput) -> InputChange:
     unread = there.plan.rows - len(before)
     unnamed, words = max(0, unread - len(new)), " or not reached before" if unread > 0 else ""
     return InputChange(before, frozenset(answered), ids, new, gone, unnamed, words)
+
+
+async def has_changed(there: Run, wanted: Plan, dataset: RunInput) -> bool:
+    """Whether an input is not what a run has of it.
+
+    Where a finished run has the same names and sizes, every image is read until one has other
+    bytes: a scanner's are all of one size.
+    """
+    if has_grown(there.plan, wanted):
+        return True
+    if differences(there.plan, wanted) or not await is_complete(there):
+        return False
+    text = "names and sizes are as they were: reading the images to see whether one has changed"
+    there.runtime.emit(Notice("grow", text))
+    before = (await look_at_input(there, dataset)).before
+    for at in range(0, dataset.rows, _READ_AT_ONCE):
+        refs = await asyncio.to_thread(dataset.refs, at, at + _READ_AT_ONCE)
+        if any(await asyncio.gather(*(_is_other(ref, before, dataset) for ref in refs))):
+            return True
+    return False
+
+
+async def _is_other(ref: ImageRef, before: Mapping[str, str], dataset: RunInput) -> bool:
+    known = before.get(ref.id)
+    if not known:
+        return False
+    try:
+        data = await dataset.read(ref)
+    except ImageError:
+        return True
+    return not hashlib.sha256(data).hexdigest().startswith(known)
 
 
 async def refuse_other_run(there: Run, wanted: Plan, dataset: RunInput, *, where: str) -> None:

@@ -17,12 +17,13 @@ from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.growth import (
     carry_over,
     grown_out_of,
+    has_changed,
     look_at_input,
     refuse_other_run,
 )
 from ocrlabel.pipeline.merge.ownership import delete_results_of_replaced, own_results
 from ocrlabel.pipeline.merge.run_record import is_complete
-from ocrlabel.pipeline.plan import differences, encode_plan, has_grown, refuse_other
+from ocrlabel.pipeline.plan import differences, encode_plan, refuse_other
 from ocrlabel.pipeline.progress import read_progress
 from ocrlabel.pipeline.replacement import (
     Replaced,
@@ -87,7 +88,8 @@ async def _replaced(there: Run, wanted: Run, dataset: RunInput, *, same_job: boo
         wanted.runtime.emit(Notice("replaced", text))
         return await put_in_place_of(there, wanted)
     grown_already = same_job and there.plan.grown  # by another child of the array
-    if wanted.options.grow and not grown_already and has_grown(there.plan, wanted.plan):
+    may_grow = wanted.options.grow and not grown_already
+    if may_grow and await has_changed(there, wanted.plan, dataset):
         return await _grow(there, wanted, dataset)
     return there
 

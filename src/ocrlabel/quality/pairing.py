@@ -21,6 +21,7 @@ from typing import Self
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import DatasetError
+from ocrlabel.export.geometry import scale
 from ocrlabel.quality.truth import PageName, TruthPage, TruthWord, name_of
 
 _NAMED = 5
@@ -113,16 +114,12 @@ def _as_file_of_its_own(name: PageName) -> PageName:
 def in_pixels_of(row: LabelRow, page: TruthPage) -> TruthPage | None:
     """The truth scaled to the row's page (a PDF may have been drawn at another size).
 
-    As it is where a size is unknown; None where the shapes differ by more than 2 % and 2 px,
-    which means that one of the two was turned or cut.
+    As it is where a size is unknown; None where the shapes differ (`geometry.scale`).
     """
-    if not (row.width_px and row.height_px and page.width_px and page.height_px):
-        return page
-    if (row.width_px, row.height_px) == (page.width_px, page.height_px):
-        return page
-    x, y = row.width_px / page.width_px, row.height_px / page.height_px
-    if abs(x - y) > 0.02 * max(x, y) and abs(page.height_px * x - row.height_px) > 2:
-        return None
+    found = scale((page.width_px, page.height_px), (row.width_px, row.height_px))
+    if found is None or found == (1.0, 1.0):
+        return page if found else None
+    x, y = found
     words = tuple(
         TruthWord(word.text, tuple((px * x, py * y) for px, py in word.polygon), word.ignore)
         for word in page.words

@@ -264,6 +264,60 @@ def test_a_shape_that_is_no_word_is_passed_over_and_counted(shape, kind, tmp_pat
     assert (back, merge.passed_over, merge.words) == (table, {kind: 1}, {})
 
 
+def coco_at(content, factor):
+    for image in content["images"]:
+        image.update(width=image["width"] * factor, height=image["height"] * factor)
+    for annotation in content["annotations"]:
+        annotation["segmentation"] = [[v * factor for v in annotation["segmentation"][0]]]
+        annotation["bbox"] = [v * factor for v in annotation["bbox"]]
+
+
+def stages_at(content, factor):
+    for image in content["images"].values():
+        image.update(img_w=image["img_w"] * factor, img_h=image["img_h"] * factor)
+        for each in image["words"].values():
+            each["points"] = [[x * factor, y * factor] for x, y in each["points"]]
+
+
+def studio_at(content, factor):  # its places are in per cent
+    for task in content:
+        for result in task["annotations"][0]["result"]:
+            result.update(
+                original_width=result["original_width"] * factor,
+                original_height=result["original_height"] * factor,
+            )
+
+
+OF_SIZES = {
+    "coco": ("annotations/instances_pseudo.json", coco_at),
+    "aistages": ("jsons/pseudo.json", stages_at),
+    "labelstudio": ("tasks.json", studio_at),
+}
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.6, 3])
+@pytest.mark.parametrize("name", OF_SIZES)
+def test_places_on_a_picture_of_another_size_are_those_on_the_page(name, factor, tmp_path):
+    table = [two_words()]
+    file, resize = OF_SIZES[name]
+    sent(table, name, tmp_path / "x")
+    path = submitted(tmp_path / "x") if name == "labelstudio" else tmp_path / "x" / file
+    json_of(path, lambda content: resize(content, factor))
+    merge, (page,) = home(table, name, path, exported=tmp_path / "x")
+    assert (page.words, page.classes) == (table[0].words, table[0].classes)
+    assert merge.words.total() == 0
+
+
+@pytest.mark.parametrize("name", OF_SIZES)
+def test_a_picture_of_another_shape_is_refused_by_its_name(name, tmp_path):
+    table = [two_words(width_px=100, height_px=200)]
+    file, _ = OF_SIZES[name]
+    sent([two_words()], name, tmp_path / "x")
+    path = submitted(tmp_path / "x") if name == "labelstudio" else tmp_path / "x" / file
+    with pytest.raises(DatasetError, match=r"200x100 px of the picture, the table 100x200: it was"):
+        home(table, name, path, exported=tmp_path / "x")
+
+
 RLE = {"segmentation": {"counts": [1000, 50, 18950], "size": [100, 200]}, "bbox": [3, 90, 9, 9]}
 
 
