@@ -37,13 +37,7 @@ MODELS: Mapping[str, tuple[str, str, str]] = {
     "tiny": ("PP-OCRv6_det_tiny", "ch_ppocr_mobile_v2.0_cls_mobile", "PP-OCRv6_rec_tiny"),
 }
 """Detector, classifier and recogniser, by what --model calls them; the wheel has the small ones."""
-RUNTIMES: Mapping[tuple[str, str], str] = {
-    ("Linux", "x86_64"): "openvino",
-    ("Darwin", "arm64"): "openvino",
-}
-"""What computes the models, by system and processor: OpenVINO where it has a wheel, elsewhere
-onnxruntime. pyproject.toml says the same to pip. The plan of a run holds for all that join it."""
-LINES = "one by one, in 40 widths to 2048 px"
+LINES = "one by one, at 0.85 of their width, in 40 widths to 2048 px"
 TEXT_SCORE = 0.0
 """Every line is kept with its confidence, where rapidocr drops those below 0.5."""
 
@@ -69,7 +63,7 @@ def rapid_ocr(
     parallel: processes, by default one a core. The cores are shared out among them: with one
     thread each, all cores together read more images than one process with as many threads.
     """
-    runtime = RUNTIMES.get((platform.system(), platform.machine()), "onnxruntime")
+    runtime = runtime_for(platform.system(), platform.machine(), _processor())
     if model not in MODELS:
         raise ConfigError(f"--model {model}: rapidocr has {' and '.join(MODELS)}")
     processes = parallel_or_cores(parallel)
@@ -88,6 +82,25 @@ def rapid_ocr(
         page_timeout_s=page_timeout_s,
         notice="" if "ko" in languages else KOREAN_NOTICE,
     )
+
+
+def runtime_for(system: str, machine: str, processor: str) -> str:
+    """What computes the models. The plan of a run holds for all that join it.
+
+    OpenVINO where it has a wheel and is quicker; onnxruntime elsewhere, which on processors with
+    AVX2 only is as quick, prepares nothing for each new size, and takes less memory. pyproject.toml
+    says to pip which may be needed. processor: its flags, as Linux tells them.
+    """
+    wide = (system, machine) == ("Linux", "x86_64") and "avx512f" in processor.split()
+    return "openvino" if wide or (system, machine) == ("Darwin", "arm64") else "onnxruntime"
+
+
+def _processor() -> str:
+    """The first processor's flags, "" where the system does not tell them."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        return found[1] if found else ""
+    return ""
 
 
 def _hangul_reader(cache: Path) -> str:

@@ -276,7 +276,7 @@ def korean(request, tmp_path) -> RapidReader:
 
 
 def test_lines_that_are_not_surely_latin_go_to_the_korean_recogniser(korean):
-    page = drawn("All of it", "12 34", "paid in cash", height=260)
+    page = drawn("All of it", "12  34", "paid in cash", height=260)
     ink = np.argwhere(np.asarray(page.convert("L"))[84:148] < 128)[:, 1]
     words = korean(page)
     assert [word.text for word in words if not word.text.startswith(SYLLABLE)] == [
