@@ -124,7 +124,9 @@ def test_a_folder_that_has_grown_goes_on_in_its_place_and_pays_for_what_is_new()
         "kept": 25, "new": 1, "changed": 0, "gone": 0, "corrected": 0, "corrections_left": 0,
         "billed_pages_before": 25,
     }  # fmt: skip
-    assert (grown.record.account.billed_pages, grown.record.account.stored_pages) == (26, 26)
+    account = grown.record.account
+    assert (account.billed_pages, account.stored_pages) == (26, 26)
+    assert account.model_versions == {"billing-1": 26}
     other, whole = DictStore(), BillingEngine()
     run_virtual(go(other, folder(*range(26)), whole, TENS))
     assert timeless(run_virtual(labels(store))) == timeless(run_virtual(labels(other)))

@@ -346,9 +346,10 @@ def download(
     found = [path for path in (labels, *others) if path]
     if labels is None:
         raise ConfigError(
-            f"s3://{bucket}/data/processed/{dataset}{LABELS} is not there: the run has not ended\n"
-            "  `ocrlabel aws status` says how far it is; `ocrlabel merge --partial` makes a table "
-            "of what is done"
+            f"s3://{bucket}/{table}{LABELS} is not there: the run has not ended, or not begun\n"
+            f"  `ocrlabel aws status {dataset}` says how far it is; of what is done"
+            f" `ocrlabel merge s3://{bucket}/{table}.parquet --output s3://{bucket}/{table}{LABELS}"
+            " --partial` makes a table"
         )
     return found
 

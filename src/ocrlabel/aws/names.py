@@ -153,7 +153,10 @@ def parse_config(text: str, source: str) -> AwsConfig:
         match = _CONFIG_LINE.match(line)
         if match is None:
             raise ConfigError(f"{source}:{number}: this is no `export NAME=value`: {line[:60]}")
-        found[match[1]] = "".join(shlex.split(match[2])[:1])
+        try:
+            found[match[1]] = "".join(shlex.split(match[2])[:1])
+        except ValueError as error:
+            raise ConfigError(f"{source}:{number}: {error}: {line[:60]}") from error
     return config_of_variables(found, source)
 
 

@@ -56,7 +56,11 @@ class Shell:
         from ocrlabel.aws.names import ON_GITHUB, REWRITE, config_of_variables, parse_config
 
         if self.config_file.is_file():
-            return parse_config(self.config_file.read_text(encoding="utf-8"), str(self.config_file))
+            data = self.config_file.read_bytes()
+            try:
+                return parse_config(data.decode("utf-8-sig"), str(self.config_file))
+            except UnicodeDecodeError:
+                raise ConfigError(f"{self.config_file} is not UTF-8; save it as UTF-8") from None
         remedy = ON_GITHUB if variable("GITHUB_ACTIONS") == "true" else REWRITE
         source = f"the environment (no {self.config_file} here)"
         return config_of_variables(os.environ, source, remedy)

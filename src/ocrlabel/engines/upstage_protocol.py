@@ -92,6 +92,7 @@ RETRY_AFTER_MOST_S: Final = 3600.0
 """What asks for a longer wait is asked again after this."""
 _HINTS: Final = tuple(f"x-upstage-ratelimit-retry-after-{unit}" for unit in ("requests", "pages"))
 """Nothing documents them: heard on a 429 that says nothing else."""
+_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST"})
 _TAG: Final = re.compile(r"<[^>]*>?")
 _EPOCH_S: Final = 1e9
 """No wait is so long: it is a time of day, in seconds since 1970."""
@@ -103,7 +104,9 @@ def of_transport(error: Exception, url: str) -> Unavailable:
     if isinstance(error, _NOT_CONNECTED):
         hopeless = any(map(_is_hopeless, _causes(error)))
         remedy = "is UPSTAGE_BASE_URL right, and the network up?"
-        if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+        if any(getattr(cause, "reason", "") in _NO_TLS for cause in _causes(error)):
+            remedy += " What answers there speaks no TLS: write http:// if that is meant"
+        elif any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
             remedy += " A proxy or an own authority's certificate: name it in SSL_CERT_FILE"
         return Unavailable(
             f"cannot connect to {url} ({what}): {remedy}", ends=ConfigError if hopeless else None
@@ -120,10 +123,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _is_hopeless(error: BaseException) -> bool:
-    """It will not pass by itself: a certificate that is not trusted, a host that does not exist."""
+    """It will not pass by itself: no trust in a certificate, no such host, no TLS."""
     if isinstance(error, socket.gaierror):
         return error.errno in {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None)}
-    return isinstance(error, ssl.SSLCertVerificationError)
+    no_tls = getattr(error, "reason", "") in _NO_TLS
+    return no_tls or isinstance(error, ssl.SSLCertVerificationError)
 
 
 def of_answer(

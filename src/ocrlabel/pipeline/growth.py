@@ -204,7 +204,8 @@ async def carry_over(there: Run, grown: Run, change: InputChange) -> Run:
     with contextlib.suppress(NotStored):
         data = await store.get(there.keys.corrected)
         await store.put_if_absent(grown.keys.corrected, data)
-    of = replace(grown.plan.grown or Grown(()), paid=paid)
+    # which model read them, the answers tell by themselves
+    of = replace(grown.plan.grown or Grown(()), paid=replace(paid, model_versions={}))
     return replace(grown, plan=replace(grown.plan, grown=of))
 
 

@@ -76,6 +76,8 @@ def test_a_missing_value_is_named():
 def test_a_line_that_is_none_is_named():
     with pytest.raises(ConfigError, match=r"config.env:2: this is no"):
         parse_config("# x\nrm -rf /\n", "config.env")
+    with pytest.raises(ConfigError, match=r"config\.env:2: No closing quotation: export"):
+        parse_config('# x\nexport S3_BUCKET="b1\n', "config.env")
 
 
 EIGHT = ("AWS_REGION", "S3_BUCKET", "ECR_URI", "JOB_ROLE_ARN", "EXEC_ROLE_ARN", "SECRET_ARN")

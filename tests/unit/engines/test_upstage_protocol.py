@@ -53,6 +53,18 @@ def test_every_exception_of_the_http_client_is_translated(cls):
     assert cls.__name__ in error.message
 
 
+def no_tls():
+    """What Python raises where plain HTTP answers a handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        there, _ = server.accept()
+        there.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        there.shutdown(socket.SHUT_WR)
+        with there, client, pytest.raises(ssl.SSLError) as raised:
+            ssl.create_default_context().wrap_socket(client, server_hostname="localhost")
+    return raised.value
+
+
 def caused_by(cause):
     error = httpx2.ConnectError(str(cause))
     error.__cause__ = cause
@@ -71,6 +83,13 @@ def caused_by(cause):
 )
 def test_a_certificate_and_a_host_that_does_not_exist_do_not_pass_by_themselves(cause, ends):
     assert caused_by(cause).ends is ends
+
+
+def test_a_port_that_speaks_no_tls_does_not_pass_by_itself_and_is_told():
+    error = caused_by(no_tls())
+    assert error.ends is ConfigError
+    assert "speaks no TLS: write http://" in error.message
+    assert "SSL_CERT_FILE" not in error.message
 
 
 def test_a_certificate_that_is_not_trusted_names_the_variable_for_an_own_authority():
