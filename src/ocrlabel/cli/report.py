@@ -179,8 +179,8 @@ def tell_missing(images: LabelledImages | None) -> None:
     """Say how many pages have no picture, if any."""
     if images and images.missing:
         pages, first = counted(images.missing.total(), "page"), next(iter(images.missing))
-        told = f"careful: {pages} without a picture: {first}; name its folder with --images"
-        typer.echo(told, err=True)
+        remedy = "; name its folder with --images" if first.endswith("was not found") else ""
+        typer.echo(f"careful: {pages} without a picture: {first}{remedy}", err=True)
 
 
 def finder(images: Images, labels: Path) -> LabelledImages:

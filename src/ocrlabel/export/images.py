@@ -16,7 +16,7 @@ import io
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
@@ -58,21 +58,26 @@ class LabelledImages:
 
     def file(self, row: LabelRow) -> ImageFile:
         """Return the upright page as a file, byte for byte where it is that. Raises NoImage."""
-        return self._document(row).file(row)
+        with self._told():
+            return self._document(row).file(row)
 
     def pixels(self, row: LabelRow) -> Image:
         """Return the upright page in RGB. Raises NoImage."""
-        return self._document(row).pixels(row)
+        with self._told():
+            return self._document(row).pixels(row)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except NoImage as error:
+            self.missing[str(error) if len(self.missing) < _REASONS else "others"] += 1
+            raise
 
     def _document(self, row: LabelRow) -> OpenDocument:
         key = (row.id, row.image_path, row.image_sha256)
         if self._last is None or self._last[0] != key:
-            try:
-                self._last = (key, OpenDocument(self._found(row)))
-            except NoImage as error:
-                told = str(error) if len(self.missing) < _REASONS else "others"
-                self.missing[told] += 1
-                raise
+            self._last = (key, OpenDocument(self._found(row)))
         return self._last[1]
 
     def _found(self, row: LabelRow) -> bytes:

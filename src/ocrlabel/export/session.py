@@ -88,6 +88,11 @@ def exporter(format_name: str, *, training: str) -> Callable[[WritePages], Expor
             if empty:
                 session.folder.remove()
                 raise ConfigError(empty)
+            there = session.counts.splits
+            lost = [name for name, share in options.splits.shares if share and not there[name]]
+            if lost and there:
+                why = "of its pages no image was found, or no word fits"
+                session.counts.warnings += (f"--splits: {', '.join(lost)} came out empty: {why}",)
             text = session.card_head + card(session.counts, options, training)
             session.folder.path(CARD_FILE).write_text(text, encoding="utf-8", newline="\n")
             session.folder.finish()

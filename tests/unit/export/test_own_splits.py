@@ -182,6 +182,18 @@ def test_yolo_never_trains_on_a_split_that_is_called_a_test(tmp_path, name):
     assert data["test"] == [f"images/{name}"]
 
 
+def test_a_share_that_loses_its_last_page_on_the_way_is_told(tmp_path):
+    table = [row("a.jpg", [word()]), row("b.jpg", [word()], classes=("ignore",))]
+    plan = next(
+        plan
+        for plan in (parse_shares("train=.5,val=.5", seed=str(n)) for n in range(50))
+        if [split_of(one, plan) for one in table] == ["train", "val"]
+    )
+    told = export_of("lmdb")(iter(table), Pictures(), tmp_path / "x", ExportOptions(splits=plan))
+    assert told.splits == {"train": 1}
+    assert told.warnings[-1].startswith("--splits: val came out empty: of its pages no image")
+
+
 @pytest.mark.parametrize("name", EXPORTS)
 def test_splits_that_differ_in_case_alone_are_one_and_that_is_told(tmp_path, name):
     table = [

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from ocrlabel.cli.main import app
@@ -194,6 +195,20 @@ def test_a_path_of_the_run_is_taken_from_where_it_leads_on_also_from_another_fol
     monkeypatch.chdir("out")
     run("report", "t.parquet")
     assert images_in(pictured / "out/t_report.html") == 2
+
+
+@pytest.mark.parametrize("data", [b"junk", b"\xff\xd8\xff\xe0 cut", None])
+def test_a_picture_that_is_there_and_cannot_be_shown_is_told_with_its_reason(tmp_path, data):
+    if data is None:
+        Image.new("RGB", (77, 33)).save(tmp_path / "a.jpg")
+    else:
+        (tmp_path / "a.jpg").write_bytes(data)
+    with LabelsWriter(tmp_path / "train.parquet") as table:
+        table.add(row("a.jpg", [word()], image_path="a.jpg", image_sha256=""))
+    done = run("report", tmp_path / "train.parquet", "--images", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "careful: 1 page without a picture: a.jpg" in done.output
+    assert "name its folder" not in done.output
 
 
 def test_images_that_are_named_are_the_only_ones_that_are_looked_for(pictured):
