@@ -6,7 +6,9 @@ import asyncio
 import json
 import shlex
 import signal
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
@@ -15,22 +17,29 @@ from ocrlabel.dataset.labels_table import read_labels
 from ocrlabel.engine import Lane
 from ocrlabel.errors import (
     BudgetReached,
+    ConfigError,
     EngineUnusable,
     Interrupted,
     KeyRefused,
     OcrLabelError,
+    Rejected,
     Unavailable,
 )
 from ocrlabel.options import Options
-from ocrlabel.pipeline.merge.partial import HandedOver
+from ocrlabel.pipeline.merge.partial import HandedOver, write_partial
+from ocrlabel.pipeline.replacement import find_run
+from ocrlabel.pipeline.retry_rounds import rows_to_retry
 from ocrlabel.pipeline.runtime import Stop
+from ocrlabel.pipeline.status import read_status
 from tests.support.clock import clock, run_virtual, sleep
+from tests.support.faults import DiesAfter, PowerCut
 from tests.support.process import Machine, ended, until
-from tests.support.runs import LAYOUT, BillingEngine, go, labels, made
+from tests.support.runs import LAYOUT, BillingEngine, go, labels, made, runtime
 from tests.support.stores import DictStore
 
 TENS = Options(batch_size=10)
 SLOW = (Lane("key", 1.0),)
+SIX = {f"image {n}" for n in range(7, 13)}
 
 
 def the_cap(store):
@@ -91,6 +100,67 @@ def test_partial_tables_hold_all_that_was_answered(ends):
     run_virtual(go(store, made(50), BillingEngine(), replace(TENS, max_cost=1.0), worker="w2"))
     assert len(run_virtual(labels(store))) == 50
     assert not [key for key in store.objects if "_partial" in key]
+
+
+def again(store, engine, worker, **more):
+    """A run of 20 rows that is to end with 14 of them, and the other six tried again."""
+    return go(store, made(20), engine, replace(TENS, **more), worker=worker)
+
+
+def to_its_cap(store, engine):
+    return again(store, engine, "w2", retry_failed=(), max_cost=0.024), BudgetReached
+
+
+def to_a_kill(store, engine):
+    engine.lanes = SLOW
+    return again(DiesAfter(store, 18), engine, "w2", retry_failed=()), PowerCut
+
+
+@pytest.mark.parametrize("ends", [to_its_cap, to_a_kill])
+def test_what_a_retry_round_paid_for_before_it_was_ended_is_told_and_handed_over(ends):
+    store, told = DictStore(), {}
+    engine = BillingEngine(trouble=lambda image, _: Rejected("no") if image in SIX else None)
+
+    async def story():
+        await again(store, engine, "w1")
+        engine.trouble = lambda *_: None
+        running, error = ends(store, engine)
+        with pytest.raises(error) as caught:
+            await running
+        told["handed"] = getattr(caught.value, "handed_over", None)
+        told["status"] = await read_status(runtime(store, "w3"), LAYOUT, watch_s=2.0)
+        told["plain"] = await again(store, engine, "w4")
+        with pytest.raises(ConfigError, match="no such class"):
+            await again(store, engine, "w5", retry_failed=("foo",))
+        run = await find_run(runtime(store, "w6"), LAYOUT)
+        told["left"] = await rows_to_retry(run, ())
+        with tempfile.TemporaryDirectory() as scratch:
+            told["merged"] = await write_partial(run, made(20), Path(scratch))
+        told["partial"] = await labels(store, LAYOUT.partial_labels_key)
+        last = await again(store, engine, "w7", retry_failed=(), max_cost=1.0)
+        told["last"] = await read_status(runtime(store, "w8"), LAYOUT, watch_s=2.0)
+        return last
+
+    last = run_virtual(story())
+    paid = len(told["partial"])
+    assert 14 < paid < 20
+    status, plain = told["status"], told["plain"]
+    assert not status.complete
+    assert (status.tally.labelled, status.tally.failed) == (14, 6)
+    assert status.account.billed_pages == plain.record.account.billed_pages == paid
+    assert status.retry == plain.retry
+    assert status.retry.startswith(f"{paid - 14} of 6 rows tried again, {paid - 14} labelled: not")
+    assert status.left == len(told["left"]) == 20 - paid
+    assert told["left"].isdisjoint(int(row.id[2:]) for row in told["partial"])
+    assert status.stopped_at_cap is (ends is to_its_cap)
+    assert (plain.already, plain.record.labelled) == (True, 14)
+    assert told["merged"].labelled == paid
+    if ends is to_its_cap:
+        assert told["handed"].record.labelled == paid
+    assert len(run_virtual(labels(store))) == last.record.labelled == 20
+    assert last.record.account.billed_pages == 20
+    assert told["last"].complete
+    assert not told["last"].retry
 
 
 class Slow(DictStore):

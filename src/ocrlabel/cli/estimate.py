@@ -27,6 +27,7 @@ from ocrlabel.pipeline.preflight import refuse_without_images
 from ocrlabel.pipeline.progress import read_progress
 from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.requests.image_reader import Reuse
+from ocrlabel.pipeline.retry_rounds import checked_classes, rows_to_retry
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.selection import select
 from ocrlabel.pipeline.state.carried import Listing
@@ -47,6 +48,7 @@ _ENOUGH_PAGES = 5
 
 async def tell_estimate(source: str, place: wiring.Place, options: Options, keys: Keys) -> None:
     """Print the estimate. Raises ConfigError where the run would before its first request."""
+    checked_classes(options.retry_failed or ())
     chosen = _chosen(options, keys)
     print(chosen.why)
     dataset = await wiring.open_source(source, options, keys)
@@ -175,6 +177,8 @@ async def _done_before(
             journal = await read_journal(run.round(), batch)
             done.update(journal.outcomes)
             pace = pace.and_of(journal.outcomes.values())
+    if options.retry_failed is not None:
+        done -= await rows_to_retry(run, options.retry_failed)
     found = await read_progress(run)
     limits = await limits_of(run)
     return _Before(frozenset(done), pace, limits, found.account.spent_pages)

@@ -261,6 +261,8 @@ def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]
     rows.append(("labelled", f"{record['labelled']:,} of {images}"))
     if record["failed"]:
         rows.append(("failed", f"{record['failed']:,} ({_classes(record['failures'])})"))
+    if done.result.retry:
+        rows.append(("retry", done.result.retry))
     if record["not_reached"]:
         rows.append(("not reached", f"{record['not_reached']:,}"))
     rows += _growth_rows(record["growth"]) if "growth" in record else []

@@ -82,6 +82,8 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
         ("failed", f"{tally.failed:,}{_listed(tally.failures)}"),
         ("left", f"{tally.not_reached:,}"),
     ]
+    if found.retry:
+        rows.append(("retry", found.retry))
     if found.images_per_s is not None:
         allowed = _allowed(_standing(found, "working"))
         rows.append(("rate", f"{found.images_per_s:.2f} images/s{allowed}"))
@@ -123,6 +125,7 @@ def told(found: Status, price_per_page_usd: float) -> dict[str, Any]:
         "complete": found.complete,
         **asdict(found.tally),
         "not_reached": found.tally.not_reached,
+        "retried": None if found.retried is None else asdict(found.retried),
         "active_s": round(found.active_s, 3),
         "images_per_s": found.images_per_s,
         "left_s": found.left_s,

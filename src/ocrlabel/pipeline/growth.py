@@ -18,9 +18,8 @@ from ocrlabel.labels import Failed, ImageRef, Labelled, Outcome
 from ocrlabel.pipeline.budget.account import Account, of_outcomes
 from ocrlabel.pipeline.budget.attempts import KnownAttempts
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.merge.merge import merged_rounds
 from ocrlabel.pipeline.merge.run_record import is_complete, read_record
-from ocrlabel.pipeline.merge.usage import unattributed_usage
+from ocrlabel.pipeline.merge.usage import merged_rounds, unattributed_usage
 from ocrlabel.pipeline.plan import (
     GROWN_FORMAT,
     Grown,

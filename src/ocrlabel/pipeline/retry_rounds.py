@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Failed, FailureClass
 from ocrlabel.pipeline.merge.result_tables import finished_rows
+from ocrlabel.pipeline.merge.run_record import read_record
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.selection import Selection
 from ocrlabel.pipeline.state.checkpoint import checkpoint_metas
 from ocrlabel.pipeline.state.codec import Codec, read_or_tell
+from ocrlabel.pipeline.state.journal import read_journal
 from ocrlabel.pipeline.state.layout import newest_number
 
 
@@ -44,16 +46,19 @@ class RetryRound:
         return {plan.batch_of(ordinal) for ordinal in self.failed_before}
 
 
-async def retry_round(run: Run, classes: Collection[str], *, merged: int) -> RetryRound | None:
+async def retry_round(
+    run: Run, classes: Collection[str], *, merged: int, begin: bool = True
+) -> RetryRound | None:
     """The unfinished retry round, else a new one; None when nothing failed in these classes.
 
     No class means every failure that is not in quarantine. merged: the last round that is part
-    of the tables; a later one is unfinished even when all its batches are done.
+    of the tables; a later one is unfinished even when all its batches are done. begin: else a new
+    round is not written down.
     """
-    wanted = _checked(classes)
+    wanted = checked_classes(classes)
     places = set(await checkpoint_metas(run))
     begun = await rounds_begun(run)
-    latest = await _read(run, begun)
+    latest = await read_retry(run, begun)
     if latest is not None:
         missing = {(batch, latest.number) for batch in latest.batches(run.plan)} - places
         if missing or latest.number > merged:
@@ -69,18 +74,37 @@ async def retry_round(run: Run, classes: Collection[str], *, merged: int) -> Ret
     if not failed and not again:
         return None
     number = begun if again else begun + 1
-    before = await _read(run, number - 1)
+    before = await read_retry(run, number - 1)
     earlier = before.failed_before if before is not None else {}
     chosen = RetryRound(number, {ordinal: earlier.get(ordinal, 0) + 1 for ordinal in failed})
+    if not begin:
+        return chosen
     key, body = run.keys.retry(number), _ROWS.encode(RetriedRows(chosen.failed_before))
     if again:
         await run.runtime.store.put(key, body)
     elif not await run.runtime.store.put_if_absent(key, body):
-        return await _read(run, number)
+        return await read_retry(run, number)
     return chosen
 
 
-def _checked(classes: Collection[str]) -> frozenset[str]:
+async def rows_to_retry(run: Run, classes: Collection[str]) -> set[int]:
+    """The rows of a finished run that another start would ask for once more."""
+    record = await read_record(run)
+    if record is None or not record.complete:
+        return set()
+    again = await retry_round(run, classes, merged=record.retries, begin=False)
+    if again is None:
+        return set()
+    settled: set[int] = set()
+    metas = await checkpoint_metas(run)
+    for batch in again.batches(run.plan):
+        settled |= (await read_journal(run.round(again.number), batch)).outcomes.keys()
+        settled.update(run.plan.batch_range(batch) if (batch, again.number) in metas else ())
+    return again.failed_before.keys() - settled
+
+
+def checked_classes(classes: Collection[str]) -> frozenset[str]:
+    """The classes of failures that are tried again. Raises ConfigError for one that is none."""
     known = {one.value for one in FailureClass}
     for name in classes:
         if name not in known:
@@ -96,7 +120,7 @@ async def rounds_begun(run: Run) -> int:
     return await newest_number(run.runtime, run.keys.retries)
 
 
-async def _read(run: Run, number: int) -> RetryRound | None:
+async def read_retry(run: Run, number: int) -> RetryRound | None:
     """A round that was begun; None where there is none, or it cannot be read."""
     if not number:
         return None

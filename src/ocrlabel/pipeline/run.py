@@ -26,7 +26,7 @@ from pathlib import Path
 from ocrlabel.dataset.checkpoint_table import Settled
 from ocrlabel.engine import Engine
 from ocrlabel.errors import Interrupted, OcrLabelError, RunMismatch, StoreUnavailable
-from ocrlabel.labels import ImageRef
+from ocrlabel.labels import ImageRef, Tally
 from ocrlabel.options import BATCH_ROWS, Options
 from ocrlabel.pipeline.budget.attempts import AttemptClaimer
 from ocrlabel.pipeline.budget.budget import BudgetClient, cap_pages
@@ -42,12 +42,12 @@ from ocrlabel.pipeline.merge.ownership import (
     hold_results,
     own_results,
 )
-from ocrlabel.pipeline.merge.partial import hand_over, write_partial
+from ocrlabel.pipeline.merge.partial import hand_over, record_so_far, write_partial
 from ocrlabel.pipeline.merge.run_record import RunRecord, read_record
 from ocrlabel.pipeline.merge.settle_dead import settling_for_dead_workers
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.preflight import refuse_without_images
-from ocrlabel.pipeline.progress import RunProgress, read_progress
+from ocrlabel.pipeline.progress import RunProgress, read_progress, told_of_retry
 from ocrlabel.pipeline.rate.breaker import Breaker
 from ocrlabel.pipeline.rate.limiter import RatePool
 from ocrlabel.pipeline.replacement import Replaced, refuse_if_replaced, watch_for_replacement
@@ -55,7 +55,7 @@ from ocrlabel.pipeline.requests.image_reader import Reuse, RowReader
 from ocrlabel.pipeline.requests.refusals import Refusals
 from ocrlabel.pipeline.requests.request import Exchange, PaidRequests, ReadyQueue
 from ocrlabel.pipeline.requests.task_pool import TaskPool
-from ocrlabel.pipeline.retry_rounds import retry_round
+from ocrlabel.pipeline.retry_rounds import checked_classes, retry_round, rounds_begun
 from ocrlabel.pipeline.run_context import Round, Run, RunInput
 from ocrlabel.pipeline.runtime import AT_ONCE, CLEARING_UP_S, SAVING_S, Draining, Runtime, Stop
 from ocrlabel.pipeline.selection import Selection, select
@@ -79,7 +79,8 @@ _LAST_S = SAVING_S + 5.0
 class Result:
     """How a run ended. already: done before. partial: rows were left out; early: unasked.
 
-    labels_key and failures_key name the tables that were written, partial ones included.
+    labels_key and failures_key name the tables that were written, partial ones included. retry: of
+    a retry round that is in no table yet, in words.
     """
 
     record: RunRecord
@@ -88,6 +89,7 @@ class Result:
     already: bool = False
     partial: bool = False
     early: bool = False
+    retry: str = ""
 
 
 async def run(
@@ -106,6 +108,7 @@ async def run(
     Returns when every selected row is settled and the tables are written. Raises what stopped it
     earlier; everything that was answered is saved by then, and the same call goes on.
     """
+    checked_classes(options.retry_failed or ())  # before a round is paid for
     counters = Counters(runtime.emit, stop, engine.price_per_page_usd)
     runtime = replace(runtime, emit=counters, store=RunStore(runtime.store, stop))
     plan = _wanted_plan(runtime, layout, dataset, engine, options)
@@ -135,7 +138,13 @@ async def _run(
             async with stop.ending():
                 before = await publish(run.round(before.retries), scratch)
         if run.options.retry_failed is None:
-            return _result(run, before, already=already)
+            result = _result(run, before, already=already)
+            async with stop.ending():
+                if before.has_merged(await rounds_begun(run)):
+                    return result
+                record = await record_so_far(run, before.reason)
+                retry = told_of_retry((await read_progress(run)).retried)
+            return replace(result, record=record, retry=retry)
     async with stop.ending(AT_ONCE):
         worker = replace(worker, known_limits=await say_limits(run, given))
         _tell_limits(run, given)
@@ -201,7 +210,9 @@ async def _retry(worker: Worker, found: RunProgress, before: RunRecord, scratch:
     metas = await checkpoint_metas(run)
     batches = sorted(b for b in again.batches(run.plan) if (b, again.number) not in metas)
     selection = again.selection(run.plan)
-    run.runtime.emit(replace(_started(worker, found, selection), done=0, failed=0))
+    done = found.retried if again.number == found.round_number else Tally()
+    started = _started(worker, found, selection)
+    run.runtime.emit(replace(started, done=done.labelled + done.failed, failed=done.failed))
     await _read_all(worker, run.round(again.number), selection, batches, scratch)
     return await finish(run.round(again.number), scratch, worker.stop)
 

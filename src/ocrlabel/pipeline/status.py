@@ -16,11 +16,12 @@ from ocrlabel.pipeline.budget.budget import CAP_REACHED
 from ocrlabel.pipeline.merge.partial import A_PART
 from ocrlabel.pipeline.merge.run_record import RunRecord, read_record
 from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.progress import RunProgress, read_progress
+from ocrlabel.pipeline.progress import RunProgress, read_progress, told_of_retry
 from ocrlabel.pipeline.replacement import find_run
+from ocrlabel.pipeline.retry_rounds import rounds_begun
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.runtime import Runtime
-from ocrlabel.pipeline.state.checkpoint import Checkpoints
+from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
 from ocrlabel.pipeline.state.layout import Layout
 from ocrlabel.pipeline.state.rescue import find_rescued
 from ocrlabel.pipeline.workers.heartbeat import (
@@ -77,6 +78,7 @@ class Status:
     account: requests of lost workers are in it. active_s: seconds in which a worker was at it.
     images_per_s: of the workers at it; None where there is none. steady: enough was seen to judge
     by how long the rest takes. rescued: what lies in rescue files of this machine, in words.
+    retried: of a retry round that is in no table yet; the tally is that of the tables then.
     """
 
     plan: Plan
@@ -89,11 +91,22 @@ class Status:
     steady: bool = False
     limits: RunLimits = field(default_factory=RunLimits)
     rescued: tuple[str, ...] = ()
+    retried: Tally | None = None
 
     @property
     def complete(self) -> bool:
-        """Merged, every row in one of the two tables."""
-        return self.record is not None and self.record.complete
+        """Merged, every row in one of the two tables, and none of them is being tried again."""
+        return self.record is not None and self.record.complete and self.retried is None
+
+    @property
+    def retry(self) -> str:
+        """Of that retry round, in words."""
+        return "" if self.retried is None else told_of_retry(self.retried)
+
+    @property
+    def left(self) -> int:
+        """Rows that are still to be done, of the retry round where there is one."""
+        return (self.retried or self.tally).not_reached
 
     @property
     def a_part_was_asked_for(self) -> bool:
@@ -107,12 +120,12 @@ class Status:
         """Seconds that the rest takes at the present rate."""
         if self.complete or not self.images_per_s or not self.steady:
             return None
-        return min(self.tally.not_reached, self._rows_in_cap) / self.images_per_s
+        return min(self.left, self._rows_in_cap) / self.images_per_s
 
     @property
     def cap_comes_first(self) -> bool:
         """Whether the cap will be reached before the last row."""
-        return self._rows_in_cap < self.tally.not_reached
+        return self._rows_in_cap < self.left
 
     @property
     def stopped_at_cap(self) -> bool:
@@ -146,7 +159,8 @@ async def read_status(runtime: Runtime, layout: Layout, *, watch_s: float) -> St
             "  name the labels table that a run was given as --output: ocrlabel status TABLE"
         )
     found = await _read_status(run, watch_s=watch_s)
-    merged_round = found.record.retries if found.record is not None and found.complete else -1
+    record = found.record
+    merged_round = record.retries if record is not None and record.complete else -1
     files = await find_rescued(run, merged_round=merged_round)
     left = "not in the store yet: the next start on this machine takes it in"
     rescued = tuple(one.note or f"{one.answers} in {one.path}, {left}" for one in files)
@@ -160,7 +174,12 @@ async def _read_status(run: Run, *, watch_s: float) -> Status:
     def workers(perhaps: Mapping[str, int]) -> Workers:
         return tuple(_worker(beat, heartbeats, runtime, perhaps) for beat in beats)
 
-    if (record := await read_record(run)) is not None and record.complete:
+    async def finished() -> RunRecord | None:
+        record = await read_record(run)
+        merged = record is not None and record.has_merged(await rounds_begun(run))
+        return record if merged else None
+
+    if record := await finished():
         beats = await heartbeats.look()
         return _finished(run.plan, record, workers({}))
     beats = await look_until_sure(runtime, heartbeats)
@@ -169,35 +188,34 @@ async def _read_status(run: Run, *, watch_s: float) -> Status:
     if not any(one.presence is Presence.WORKING for one in there):
         found, perhaps = await progress_with_lost(run, lost)
         # again: journals that were cleared meanwhile are counted in it
-        if (record := await read_record(run)) is not None and record.complete:
+        if record := await finished():
             return _finished(run.plan, record, there)
-        since_s = _active_s(beats)
-        return Status(run.plan, found.tally, found.account, workers(perhaps), record, since_s)
+        return await _unfinished(run, found, workers(perhaps), _active_s(beats))
     first = await read_progress(run)
     began_s = runtime.clock()
     await runtime.sleep(watch_s)
     found, perhaps = await progress_with_lost(run, lost)
-    done = found.tally.labelled + found.tally.failed - first.tally.labelled - first.tally.failed
+    done = found.settled - first.settled
     watched_s = max(runtime.clock() - began_s, 1e-3)
     beats = await heartbeats.look()
     there = workers(perhaps)
-    if (record := await read_record(run)) is not None and record.complete:
+    if record := await finished():
         return _finished(run.plan, record, there)
     if done < _ENOUGH_ROWS:
         # too few to judge by: what the workers at it did since they began tells more
         working = {one.worker for one in there if one.presence is Presence.WORKING}
         living = [beat for beat in beats if beat.owner.worker in working]
         done, watched_s = max((done, watched_s), _since_they_began(living))
-    return Status(
-        run.plan,
-        found.tally,
-        found.account,
-        there,
-        record,
-        _active_s(beats),
-        images_per_s=done / watched_s,
-        steady=done >= _ENOUGH_ROWS,
-    )
+    status = await _unfinished(run, found, there, _active_s(beats))
+    return replace(status, images_per_s=done / watched_s, steady=done >= _ENOUGH_ROWS)
+
+
+async def _unfinished(run: Run, found: RunProgress, workers: Workers, worked_s: float) -> Status:
+    record = await read_record(run)
+    status = Status(run.plan, found.tally, found.account, workers, record, worked_s)
+    if record is None or not record.complete:
+        return status
+    return replace(status, tally=record.tally, retried=found.retried)
 
 
 def _finished(plan: Plan, record: RunRecord, workers: Workers) -> Status:
@@ -236,7 +254,8 @@ async def progress_with_lost(
     order in which things move on: a claim gets an attempt in a journal, a journal becomes a
     checkpoint.
     """
-    reader = AttemptReader(run.round())
+    newest = run.round(await rounds_begun(run))
+    reader = AttemptReader(newest)
     listed = await reader.listed() if lost else []
     if not listed:  # nobody is lost, or the engine costs nothing
         return await read_progress(run), {}
@@ -253,8 +272,8 @@ async def progress_with_lost(
                 pages[one.worker] += pages_at_risk(one)
 
     found = await read_progress(run, saw=saw)
-    for batch in sorted(set(range(run.plan.batches)) - set(found.open_batches)):
-        for key, attempts in await Checkpoints(run.round()).attempts(batch):
+    for batch in [batch for batch, of in await checkpoint_metas(run) if of == newest.number]:
+        for key, attempts in await Checkpoints(newest).attempts(batch):
             saw(key, attempts)
     unanswered = reader.unanswered(listed, ended)
     of_lost = [one async for one in unanswered if one.worker in lost]

@@ -131,6 +131,22 @@ def test_what_an_earlier_table_answers_and_what_is_there_twice_is_not_priced(tmp
     assert "cap" not in told
 
 
+def test_a_dry_run_with_retry_failed_counts_the_rows_that_it_would_try_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images_in(tmp_path / "images", "red")
+    (tmp_path / "in.csv").write_text("image\nimages/0.png\nimages/late.png\n")
+    run = ("run", "in.csv", "--engine", "scripted")
+    assert ocrlabel(*run).status == 6
+    Image.new("RGB", (40, 30), "green").save(tmp_path / "images" / "late.png")
+    assert rows_of(ocrlabel(*run, "--dry-run").out)["left"] == "nothing"
+    again = (*run, "--retry-failed", "all")
+    assert rows_of(ocrlabel(*again, "--dry-run").out)["images"] == "1 readable, 1 page"
+    wrong = ocrlabel(*run, "--retry-failed", "foo", "--dry-run")
+    assert (wrong.status, "there is no such class" in wrong.err) == (2, True)
+    assert ocrlabel(*again).status == 0
+    assert rows_of(ocrlabel(*again, "--dry-run").out)["left"] == "nothing"
+
+
 def test_a_run_with_failures_does_not_just_say_that_it_is_done(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images_in(tmp_path / "images", "red")

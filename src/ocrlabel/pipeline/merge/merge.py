@@ -35,14 +35,18 @@ from ocrlabel.pipeline.merge.run_record import (
     run_record,
     tables_are_there,
 )
-from ocrlabel.pipeline.merge.usage import UnattributedUsage, unattributed_usage
+from ocrlabel.pipeline.merge.usage import (
+    MERGED,
+    UnattributedUsage,
+    merged_rounds,
+    merged_usage,
+    unattributed_usage,
+)
 from ocrlabel.pipeline.replacement import Replaced, newest, refuse_if_replaced
 from ocrlabel.pipeline.requests.outage import Outage
 from ocrlabel.pipeline.run_context import Round, Run
 from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.state.checkpoint import CheckpointMeta, checkpoint_metas, delete_below
-from ocrlabel.pipeline.state.codec import Codec, read_or_tell
-from ocrlabel.pipeline.state.layout import number_of, stored_under
 from ocrlabel.pipeline.workers.heartbeat import read_sessions
 from ocrlabel.pipeline.workers.limits import limits_of
 from ocrlabel.storage.base import NotStored
@@ -54,8 +58,6 @@ MERGE = "merge"
 """The name of the lease under which tables and run.json are written."""
 _LOOK_S = 0.5
 _STORE_PAUSE_S = 5.0
-_MERGED = Codec(UnattributedUsage)
-_UNCOUNTED = "requests of that round which nobody answered are missing in the account"
 
 
 async def finish(round_: Round, scratch: Path, stop: Stop) -> RunRecord:
@@ -105,7 +107,7 @@ async def _found_or_merged(round_: Round, leases: Leases, scratch: Path) -> RunR
 async def _merged(round_: Round) -> RunRecord | None:
     """What is written of a run whose round was merged; None when something of it is gone."""
     found = await read_record(round_.run)
-    if found is None or not found.complete or found.retries < round_.number:
+    if found is None or not found.has_merged(round_.number):
         return None
     return found if await tables_are_there(round_.run) else None
 
@@ -173,19 +175,6 @@ async def _make_good(run: Run, scratch: Path) -> None:
         return
     layout = run.layout
     await run.runtime.store.delete([layout.run_key, layout.labels_key, layout.failures_key])
-
-
-async def merged_rounds(run: Run) -> dict[int, UnattributedUsage]:
-    """What every round that is merged asked for beyond its checkpoints, by round."""
-    rounds = {}
-    for number in [number_of(one.key) async for one in stored_under(run.runtime, run.keys.merged)]:
-        with contextlib.suppress(NotStored):  # the run was replaced and cleared meanwhile
-            rounds[number] = await _merged_usage(run, number) or UnattributedUsage()
-    return rounds
-
-
-async def _merged_usage(run: Run, number: int) -> UnattributedUsage | None:
-    return await read_or_tell(run.runtime, run.keys.merged_round(number), _MERGED, _UNCOUNTED)
 
 
 async def _publish(
@@ -268,10 +257,10 @@ async def _mark_as_merged(
         batch: meta.journal_objects for (batch, of), meta in metas.items() if of == number
     }
     found = await unattributed_usage(round_, in_checkpoints, known)
-    key, data = round_.run.keys.merged_round(number), _MERGED.encode(found)
+    key, data = round_.run.keys.merged_round(number), MERGED.encode(found)
     if await round_.runtime.store.put_if_absent(key, data):
         return found
-    return await _merged_usage(round_.run, number) or found
+    return await merged_usage(round_.run, number) or found
 
 
 async def _changed(

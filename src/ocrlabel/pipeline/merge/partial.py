@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ocrlabel.dataset.checkpoint_table import Settled
 from ocrlabel.errors import OcrLabelError, StoreUnavailable
+from ocrlabel.labels import Tally
 from ocrlabel.pipeline.leases.leases import Closed, Free, LeaseMark, Leases
 from ocrlabel.pipeline.merge.merge import MERGE, record_now, table_info, write_over_own
-from ocrlabel.pipeline.merge.result_tables import write_tables
-from ocrlabel.pipeline.merge.run_record import RUN_RECORD, RunRecord, is_complete, read_record
+from ocrlabel.pipeline.merge.result_tables import (
+    overlaid,
+    rounds_by_batch,
+    saved_rows,
+    write_tables,
+)
+from ocrlabel.pipeline.merge.run_record import RUN_RECORD, RunRecord, read_record
 from ocrlabel.pipeline.progress import read_progress
-from ocrlabel.pipeline.run_context import Run, RunInput
+from ocrlabel.pipeline.retry_rounds import rounds_begun
+from ocrlabel.pipeline.run_context import Round, Run, RunInput
 from ocrlabel.pipeline.runtime import Stop
-from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
-from ocrlabel.pipeline.state.journal import read_journal
+from ocrlabel.pipeline.state.checkpoint import checkpoint_metas
+from ocrlabel.pipeline.state.journal import journal_objects, read_journal
 from ocrlabel.pipeline.workers.heartbeat import Heartbeats
 
 T = TypeVar("T")
@@ -39,7 +46,7 @@ _LONGEST_S = 600.0
 class HandedOver:
     """What there is of a run that ended early. until_s: how long its process may take (clock).
 
-    record: its run.json, where the partial tables are written; None where no time was left for it.
+    record: of the partial tables, where they are written; None where no time was left for it.
     """
 
     record: RunRecord | None
@@ -72,16 +79,22 @@ async def hand_over(
             return
         error.handed_over = HandedOver(None, ends_s)
         goes_away = bool(run.options.job) and until_s is not None
-        if not goes_away and await _in_time(
-            _write_tables(run, dataset, scratch), stop, ends_s, clock
-        ):
-            error.handed_over = HandedOver(record, ends_s)
+        if goes_away:
+            return
+        writing = _write_tables(run, dataset, scratch)
+        if (tally := await _in_time(writing, stop, ends_s, clock)) is not None:
+            error.handed_over = HandedOver(record.showing(tally), ends_s)
 
 
 async def _to_hand_over(run: Run) -> RunRecord | None:
-    """run.json of a run that has something, and nobody else who is at it."""
+    """run.json of a run that has something its tables lack, and nobody else who is at it."""
     record = await read_record(run)
-    if record is None or record.complete or not record.labelled + record.failed:
+    if record is None or not record.labelled + record.failed:
+        return None
+    if record.complete and (
+        record.has_merged((found := await read_progress(run)).round_number)
+        or not found.retried.labelled
+    ):
         return None
     others = await Heartbeats(run, duration_s=run.options.lease_s).others_alive()
     return None if others else record
@@ -107,62 +120,75 @@ async def _in_time(
 async def record_unfinished(run: Run, reason: str) -> None:
     """Write run.json of an unfinished run, if there is time for it."""
     with contextlib.suppress(OcrLabelError, TimeoutError):  # what ended the run is told anyway
-        await asyncio.wait_for(_record_so_far(run, reason), _LAST_WORDS_S)
+        await asyncio.wait_for(record_so_far(run, reason), _LAST_WORDS_S)
 
 
 async def write_partial(
     run: Run, dataset: RunInput, scratch: Path, *, reason: str = A_PART
 ) -> RunRecord:
     """Write what there is so far under the partial tables' names, marked incomplete."""
-    await _write_tables(run, dataset, scratch)
-    return await _record_so_far(run, reason)
+    tally = await _write_tables(run, dataset, scratch)
+    return (await record_so_far(run, reason)).showing(tally)
 
 
-async def _write_tables(run: Run, dataset: RunInput, scratch: Path) -> bool:
+async def _write_tables(run: Run, dataset: RunInput, scratch: Path) -> Tally:
     info = table_info(run) | {"complete": "false"}
     labels_path, failures_path = scratch / "labels.parquet", scratch / "failures.parquet"
-    await write_tables(
+    tally = await write_tables(
         _rows_so_far(run, dataset), info, labels_path=labels_path, failures_path=failures_path
     )
     layout = run.layout
     tables = {layout.partial_labels_key: labels_path, layout.partial_failures_key: failures_path}
     await write_over_own(run, tables)
-    return True
+    return tally
 
 
-async def _record_so_far(run: Run, reason: str) -> RunRecord:
+async def record_so_far(run: Run, reason: str) -> RunRecord:
     """run.json of an unfinished run, written; of a finished one it stays as it is.
 
+    Of one whose retry round is not merged it goes on to tell of the tables, but for the account.
     It is written under the merge's lease: nobody merges between the look and the writing, so it
     can never take the place of a finished run's.
     """
     record: RunRecord | None = None
-    leases = Leases(run.round(), duration_s=_LEASE_S)
+    newest = run.round(await rounds_begun(run))
+    leases = Leases(newest, duration_s=_LEASE_S)
     while True:
         there = await read_record(run)
-        if there is not None and there.complete:
+        if there is not None and there.has_merged(newest.number):
             return there
         if record is None:
             found = await read_progress(run)
+            whole = there if there is not None and there.complete else None
+            tally, retries = (whole.tally, whole.retries) if whole else (found.tally, 0)
             record = await record_now(
-                run, found.tally, found.account, complete=False, reason=reason
+                run,
+                tally,
+                found.account,
+                complete=whole is not None,
+                reason=reason,
+                retries=retries,
             )
+            record = replace(record, growth=whole.growth) if whole else record
+            if whole and (whole.account, whole.reason) == (record.account, reason):
+                return whole
         match await leases.look(MERGE):
             case Closed():
                 return record  # it was merged once: whoever comes next merges it again
             case Free() as free:
-                if await _put_under_lease(run, leases, free, record):
+                if await _put_under_lease(newest, leases, free, record):
                     return record
             case _:
                 await run.runtime.sleep(_LOOK_S)
 
 
-async def _put_under_lease(run: Run, leases: Leases, free: Free, record: RunRecord) -> bool:
-    """False when somebody else was first, or has finished the run meanwhile."""
-    lease = await leases.claim(MERGE, free)
+async def _put_under_lease(round_: Round, leases: Leases, free: Free, record: RunRecord) -> bool:
+    """False when somebody else was first, or has merged the round meanwhile."""
+    run, lease = round_.run, await leases.claim(MERGE, free)
     if lease is None:
         return False
-    unfinished = not await is_complete(run)
+    there = await read_record(run)
+    unfinished = there is None or not there.has_merged(round_.number)
     if written := unfinished and lease.valid(run.runtime.clock()):
         await run.runtime.store.put(run.layout.run_key, RUN_RECORD.encode(record))
     await leases.give_back(lease, LeaseMark.RELEASED)
@@ -170,13 +196,16 @@ async def _put_under_lease(run: Run, leases: Leases, free: Free, record: RunReco
 
 
 async def _rows_so_far(run: Run, dataset: RunInput) -> AsyncIterator[Sequence[Settled]]:
-    metas = await checkpoint_metas(run)
+    newest = run.round(await rounds_begun(run))
+    rounds_of = rounds_by_batch(await checkpoint_metas(run))
+    started = await journal_objects(newest)
     for batch in range(run.plan.batches):
-        if (batch, 0) in metas:
-            yield await Checkpoints(run.round()).read(batch)
-            continue
-        settled = (await read_journal(run.round(), batch)).settled()
-        if settled:
+        rows = await saved_rows(run, batch, rounds_of[batch])
+        if batch in started and newest.number not in rounds_of[batch]:
+            settled = (await read_journal(newest, batch)).settled()
             whole = run.plan.batch_range(batch)
             refs = await asyncio.to_thread(dataset.refs, whole.start, whole.stop)
-            yield [Settled(ref, settled[ref.ordinal]) for ref in refs if ref.ordinal in settled]
+            again = [Settled(ref, settled[ref.ordinal]) for ref in refs if ref.ordinal in settled]
+            rows = overlaid(rows, again) if newest.number else again
+        if rows:
+            yield rows

@@ -57,21 +57,35 @@ async def finished_rows(
     places: (batch, round) of every checkpoint. Raises RunMismatch when a checkpoint is gone or
     does not hold exactly the rows of its batch.
     """
-    rounds_of: dict[int, list[int]] = defaultdict(list)
-    for batch, number in sorted(places):
-        rounds_of[batch].append(number)
+    rounds_of = rounds_by_batch(places)
     for batch in range(run.plan.batches):
         if 0 not in rounds_of[batch]:
             raise _wrong(batch, "is gone")
-        rows: list[Settled] = []
-        for number in rounds_of[batch]:
-            read = await Checkpoints(run.round(number)).read(batch)
-            if saw is not None:
-                saw(number, read)
-            rows = overlaid(rows, read) if number else read
+        rows = await saved_rows(run, batch, rounds_of[batch], saw)
         if [row.ref.ordinal for row in rows] != list(run.plan.batch_range(batch)):
             raise _wrong(batch, "does not hold the rows of that batch")
         yield rows
+
+
+def rounds_by_batch(places: Iterable[tuple[int, int]]) -> defaultdict[int, list[int]]:
+    """The rounds that have a checkpoint of a batch, in order, by batch."""
+    rounds_of = defaultdict(list)
+    for batch, number in sorted(places):
+        rounds_of[batch].append(number)
+    return rounds_of
+
+
+async def saved_rows(
+    run: Run, batch: int, rounds: Iterable[int], saw: Saw | None = None
+) -> list[Settled]:
+    """The rows of one batch, as its checkpoints of these rounds have them."""
+    rows: list[Settled] = []
+    for number in rounds:
+        read = await Checkpoints(run.round(number)).read(batch)
+        if saw is not None:
+            saw(number, read)
+        rows = overlaid(rows, read) if number else read
+    return rows
 
 
 def overlaid(base: Sequence[Settled], again: Sequence[Settled]) -> list[Settled]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,6 +67,16 @@ class RunRecord:
     def tally(self) -> Tally:
         """Rows, pages and words, counted."""
         return Tally(*(getattr(self, one.name) for one in fields(Tally)))
+
+    def has_merged(self, round_number: int) -> bool:
+        """Whether a round of it is part of the tables, and all before it."""
+        return self.complete and self.retries >= round_number
+
+    def showing(self, tally: Tally) -> RunRecord:
+        """The record of partial tables that come to this tally."""
+        counts = {one.name: getattr(tally, one.name) for one in fields(Tally)} | {"rows": self.rows}
+        not_reached = self.rows - tally.labelled - tally.failed
+        return replace(self, complete=False, not_reached=not_reached, **counts)
 
     def as_json(self) -> dict[str, Any]:
         """As run.json has it."""

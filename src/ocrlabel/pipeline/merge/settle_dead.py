@@ -14,7 +14,7 @@ from ocrlabel.labels import Attempt
 from ocrlabel.pipeline.budget.account import pages_spent
 from ocrlabel.pipeline.budget.attempts import UNREADABLE, AttemptReader, KnownAttempts
 from ocrlabel.pipeline.budget.budget import BudgetClient, BudgetEntry
-from ocrlabel.pipeline.merge.merge import merged_rounds
+from ocrlabel.pipeline.merge.usage import merged_rounds
 from ocrlabel.pipeline.rate.fleet import MARGIN
 from ocrlabel.pipeline.retry_rounds import rounds_begun
 from ocrlabel.pipeline.run_context import Round, Run

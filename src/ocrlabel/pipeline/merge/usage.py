@@ -6,6 +6,7 @@ claims, which tell of it, are deleted then.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,11 @@ from dataclasses import dataclass, field
 from ocrlabel.labels import Attempt
 from ocrlabel.pipeline.budget.account import Account, of_attempts, pages_spent
 from ocrlabel.pipeline.budget.attempts import AttemptReader, KnownAttempts
-from ocrlabel.pipeline.run_context import Round
+from ocrlabel.pipeline.run_context import Round, Run
+from ocrlabel.pipeline.state.codec import Codec, read_or_tell
 from ocrlabel.pipeline.state.journal import journal_objects, read_journal
+from ocrlabel.pipeline.state.layout import number_of, stored_under
+from ocrlabel.storage.base import NotStored
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,24 @@ class UnattributedUsage:
         """Both together."""
         pages = Counter(self.pages_by_worker) + Counter(other.pages_by_worker)
         return UnattributedUsage(self.account + other.account, dict(pages))
+
+
+MERGED = Codec(UnattributedUsage)
+_UNCOUNTED = "requests of that round which nobody answered are missing in the account"
+
+
+async def merged_rounds(run: Run) -> dict[int, UnattributedUsage]:
+    """What every round that is merged asked for beyond its checkpoints, by round."""
+    rounds = {}
+    for number in [number_of(one.key) async for one in stored_under(run.runtime, run.keys.merged)]:
+        with contextlib.suppress(NotStored):  # the run was replaced and cleared meanwhile
+            rounds[number] = await merged_usage(run, number) or UnattributedUsage()
+    return rounds
+
+
+async def merged_usage(run: Run, number: int) -> UnattributedUsage | None:
+    """The same of one round; None, told, where it cannot be read. Raises NotStored."""
+    return await read_or_tell(run.runtime, run.keys.merged_round(number), MERGED, _UNCOUNTED)
 
 
 async def unattributed_usage(
