@@ -257,8 +257,6 @@ class ChildDied(Exception):
 
     def __init__(self, status: int, last_words: str) -> None:
         super().__init__(f"{exit_reason(status)}{': ' if last_words else ''}{last_words}")
-        self.status = status
-        self.last_words = last_words
 
 
 class ChildHung(Exception):

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from operator import itemgetter
 from typing import Any
 
 import cv2
@@ -104,7 +105,7 @@ class WordReader:
                 if chance > _TURNED_ABOVE:
                     # the classifier is wrong in most of the few lines of a page that lies upright
                     turned = self._read_turned(found[number][0])
-                    found[number] = max(found[number], turned, key=_confidence)
+                    found[number] = max(found[number], turned, key=itemgetter(2))
         else:
             # The classifier knows too little of Hangul: where it has most lines of a page lie
             # upside down, they do if the reader of Hangul sees more of it so.
@@ -263,10 +264,6 @@ def _on_the_page(line: Line, pieces: Sequence[Piece]) -> Sequence[ReadWord]:
     ]
     texts, confidences = [piece[0] for piece in pieces], [piece[1] for piece in pieces]
     return tuple(zip(texts, confidences, polygons_of(line, boxes), strict=True))
-
-
-def _confidence(reading: Reading) -> float:
-    return reading[2]
 
 
 def _hangul_seen(found: Sequence[Reading]) -> float:
