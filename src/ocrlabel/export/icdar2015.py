@@ -8,7 +8,8 @@ becomes its smallest rotated rectangle; line breaks in a text become spaces (cou
 the text of do-not-care words, confidences, word classes. A word that really reads `###` becomes
 do-not-care: the format cannot tell.
 Comes back: every gt_*.txt; corners that are the table's own, rounded or cut to whole pixels, count
-as the table's. Files of the MLT sets are read too, without their scripts.
+as the table's, and spaces at the ends of a text count for nothing. Files of the MLT sets are read
+too, without their scripts.
 Source: the task description of the ICDAR 2015 Robust Reading Competition, challenge 4.
 """
 

@@ -63,7 +63,7 @@ def carried(name: str, each: ExportWord) -> tuple[Word, str]:
         text, confidence, label = ("" if ignored else text), None, (IGNORE if ignored else "")
     if name == "icdar2015":
         polygon = tuple((float(round(x)), float(round(y))) for x, y in each.corners)
-        text = one_line(text)
+        text = one_line(text).strip(" ")  # files of others have a space before the text
     if name == "aistages":
         label = IGNORE if ignored else ""
     if name == "labelstudio":
