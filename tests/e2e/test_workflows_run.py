@@ -372,7 +372,7 @@ def test_a_cap_below_the_estimate_is_announced_and_what_was_paid_is_handed_over(
     assert ran.jobs == {"label": "failure"}
     said = "after about 3 of 8 pages"
     assert said in ran.summary.split("Submitted job")[0]
-    assert "::warning::The cap of 0.0045 USD is below the estimate" in ran.log
+    assert "::warning::--max-cost 0.0045 USD is less than the estimate" in ran.log
     assert "the cap on money was reached" in ran.summary
     labels = pq.read_table(handed_over(ran)["capped_pseudo_labels_partial.parquet"])
     assert labels.num_rows == place.billed() - before == 3

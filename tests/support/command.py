@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from typer.main import get_command
+
+from ocrlabel.cli import aws
 from ocrlabel.cli.exit_codes import exit_with_a_sentence
 from ocrlabel.cli.main import app
+
+
+def commands() -> dict[tuple[str, ...], Any]:
+    """Every command there is, by the words after `ocrlabel`."""
+    return dict([*_walk(get_command(app)), *_walk(get_command(aws.app), ("aws",))])
+
+
+def _walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if hasattr(command, "commands"):
+        for name, below in command.commands.items():
+            yield from _walk(below, (*path, name))
+    else:
+        yield path, command
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ import ocrlabel
 from ocrlabel.aws.job_definition import COMMAND
 from ocrlabel.aws.jobs import command
 from ocrlabel.aws.workflow import run_inputs
-from ocrlabel.cli.main import app
 from ocrlabel.cli.run import bucket_run
 from ocrlabel.errors import ConfigError
 from ocrlabel.keywords import Keywords
 from ocrlabel.options import Front, Options, argv, described, options_of
 from scripts import render
+from tests.support.command import commands
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = yaml.safe_load((ROOT / render.WORKFLOW).read_text(encoding="utf-8"))
@@ -86,8 +86,8 @@ EXCEPTIONS = {
     Front.PYTHON: IN_A_BUCKET | {"resume", "log"},
 }
 
-MAIN = get_command(app)
-RUN, SUBMIT = MAIN.commands["run"], MAIN.commands["aws"].commands["submit"]
+COMMANDS = commands()
+RUN, SUBMIT = COMMANDS["run",], COMMANDS["aws", "submit"]
 _alone = typer.Typer(add_completion=False)
 _alone.command()(bucket_run)
 RUNNER = get_command(_alone)

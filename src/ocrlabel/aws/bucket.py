@@ -8,15 +8,13 @@ A bucket that is there keeps what it has: other rules, other policy statements, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from ocrlabel.aws.names import TAGS, AwsLocation
 from ocrlabel.aws.plan import Call, Change, Kind
-from ocrlabel.aws.session import AwsRefused, code, translated
+from ocrlabel.aws.session import code, if_there, translated
 from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -143,32 +141,32 @@ def _lacking(present: BucketState, name: str, location: AwsLocation) -> dict[str
 
 def look_bucket(s3: S3Client, name: str, region: str) -> BucketState | None:
     """The bucket as it is; None where nobody has it. Raises ConfigError where it is not ours."""
-    try:
-        found = s3.head_bucket(Bucket=name)
-    except ClientError as error:
-        if code(error) in {"404", "NoSuchBucket"}:
-            return None
-        if code(error) in {"403", "301"}:
-            raise ConfigError(
-                f"the bucket {name} is not within reach: it is another account's, in another "
-                "region than "
-                f"{region}, or these credentials may not see it\n"
-                "  export S3_BUCKET=another-name, or set AWS_REGION to the bucket's region"
-            ) from error
-        raise AwsRefused(f"AWS refused to look at bucket {name}: {error}") from error
+    with translated(f"look at bucket {name}"):
+        try:
+            found = s3.head_bucket(Bucket=name)
+        except s3.exceptions.ClientError as error:
+            if code(error) in {"404", "NoSuchBucket"}:
+                return None
+            if code(error) in {"403", "301"}:
+                raise ConfigError(
+                    f"the bucket {name} is not within reach: it is another account's, in another "
+                    f"region than {region}, or these credentials may not see it\n"
+                    "  export S3_BUCKET=another-name, or set AWS_REGION to the bucket's region"
+                ) from error
+            raise
     there = str(found.get("BucketRegion") or region)
     if there != region:
         raise ConfigError(
             f"the bucket {name} is in {there}, not in {region}: jobs would pay for every byte\n"
             f"  export AWS_REGION={there}, or export S3_BUCKET=another-name"
         )
-    with translated(f"read the settings of bucket {name}"):
-        return _settings(s3, name)
+    return _settings(s3, name)
 
 
 def _settings(s3: S3Client, name: str) -> BucketState:
     def ask(method: str) -> dict[str, Any]:
-        return _or_empty(lambda: getattr(s3, method)(Bucket=name))
+        doing = f"read the settings of bucket {name}"
+        return if_there(doing, lambda: getattr(s3, method)(Bucket=name), *_NOT_SET) or {}
 
     policy = ask("get_bucket_policy").get("Policy")
     owner = ask("get_bucket_ownership_controls").get("OwnershipControls", {}).get("Rules", [])
@@ -181,12 +179,3 @@ def _settings(s3: S3Client, name: str) -> BucketState:
         lifecycle=ask("get_bucket_lifecycle_configuration").get("Rules", []),
         tags={tag["Key"]: tag["Value"] for tag in ask("get_bucket_tagging").get("TagSet", [])},
     )
-
-
-def _or_empty(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return ask()
-    except ClientError as error:
-        if code(error) in _NOT_SET:
-            return {}
-        raise

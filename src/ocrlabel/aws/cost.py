@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from ocrlabel.aws.jobs import Job
 from ocrlabel.aws.session import Aws, AwsRefused, translated
-from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
+from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE
 from ocrlabel.wording import percent, usd
 
 # Per image, at most: one read of the image; an ask before and a journal after each answer.
@@ -266,15 +266,17 @@ def ocr(pages: int, prices: Prices, page_usd: float | None = None) -> CostLine:
     return _line("OCR", pages, price)
 
 
-def cap_notice(options: Options, rows: int, bill: CostLine) -> str:
+def cap_notice(cap_usd: float | None, rows: int, page_usd: float) -> str:
     """That the cap on money ends the run before its last page; "" where it does not."""
-    cap, asked = options.max_cost, min(rows, options.limit or rows, options.sample or rows)
-    if cap is None or not bill.usd or cap >= bill.usd * asked / rows:
+    estimate_usd = rows * page_usd
+    if cap_usd is None or cap_usd >= estimate_usd:
         return ""
-    pages = math.floor(cap * rows / bill.usd + 1e-9)
+    pages = math.floor(cap_usd / page_usd + 1e-9)
     return (
-        f"The cap of {usd(cap)} is below the estimate: the run ends early (exit status 5), after"
-        f" about {pages:,} of {asked:,} pages, and hands over what was paid for."
+        f"--max-cost {usd(cap_usd)} is less than the estimate for OCR, {usd(estimate_usd)}: about"
+        f" {pages:,} of {rows:,} pages will be labelled, then the job stops with exit status 5."
+        " Nothing that was paid for is lost: partial tables are written, and the same dataset with"
+        " --resume and a higher --max-cost goes on from there."
     )
 
 

@@ -19,8 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from ocrlabel.aws import names
 from ocrlabel.aws.bucket import look_bucket, plan_bucket
 from ocrlabel.aws.job_definition import (
@@ -32,7 +30,7 @@ from ocrlabel.aws.job_definition import (
 from ocrlabel.aws.names import GITHUB_ISSUER, LOG_GROUP, AwsConfig, AwsLocation
 from ocrlabel.aws.plan import Call, Change, Hidden, Kind, carry_out
 from ocrlabel.aws.secret import look_secret, plan_secret
-from ocrlabel.aws.session import Aws, AwsRefused, code, translated
+from ocrlabel.aws.session import Aws, AwsRefused, if_there, translated
 from ocrlabel.aws.stack import (
     StackPlan,
     StackState,
@@ -245,14 +243,12 @@ def _parameters(
 def _provider_exists(iam: Any, location: AwsLocation) -> bool:
     """Whether the account already trusts GitHub: there can be only one such provider."""
     arn = location.global_arn("iam", f"oidc-provider/{GITHUB_ISSUER}")
-    with translated("look for GitHub's OIDC provider"):
-        try:
-            iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)
-        except ClientError as error:
-            if code(error) in {"NoSuchEntity", "NoSuchEntityException"}:
-                return False
-            raise
-    return True
+    found = if_there(
+        "look for GitHub's OIDC provider",
+        lambda: iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn),
+        *("NoSuchEntity", "NoSuchEntityException"),
+    )
+    return found is not None
 
 
 @dataclass(frozen=True, slots=True)

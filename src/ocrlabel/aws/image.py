@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ocrlabel.aws.session import AwsRefused, CommandFailed, Run, translated
+from ocrlabel.aws.session import AwsRefused, CommandFailed, Run, if_there, translated
 from ocrlabel.errors import ConfigError, OcrLabelError
 
 if TYPE_CHECKING:
@@ -142,14 +142,16 @@ def push(
 def pinned(ecr: ECRClient, uri: str, tag: str) -> str:
     """`uri@sha256:...` of a tag in ECR. Raises ConfigError where there is no such image."""
     repository = uri.split("/", 1)[1]
-    with translated(f"look for {repository}:{tag} in ECR"):
-        try:
-            found = ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
-        except ecr.exceptions.ImageNotFoundException as error:
-            raise ConfigError(
-                f"ECR has no image {repository}:{tag} yet: `ocrlabel aws push-image` builds and "
-                "pushes it"
-            ) from error
+    found = if_there(
+        f"look for {repository}:{tag} in ECR",
+        lambda: ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}]),
+        "ImageNotFoundException",
+    )
+    if found is None:
+        raise ConfigError(
+            f"ECR has no image {repository}:{tag} yet: `ocrlabel aws push-image` builds and pushes "
+            "it"
+        )
     return f"{uri}@{found['imageDetails'][0]['imageDigest']}"
 
 

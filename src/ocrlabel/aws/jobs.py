@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
-
 from ocrlabel.aws.job_definition import COMMAND, deadline
 from ocrlabel.aws.names import DEFINITION, QUEUE, TAGS, checked_dataset, ec2_name
-from ocrlabel.aws.session import Aws, AwsRefused, code, pauses_s, reason, translated
+from ocrlabel.aws.session import Aws, AwsRefused, if_there, pauses_s, reason, translated
 from ocrlabel.errors import ConfigError
 from ocrlabel.options import SLICE_ROWS, argv
 
@@ -225,7 +223,7 @@ def jobs_in(aws: Aws, queue: str, statuses: Iterable[str]) -> list[Job]:
         with translated(f"list the jobs of {queue}"):
             try:
                 listed = list(_listed(aws, jobQueue=queue, jobStatus=status))
-            except ClientError as error:
+            except aws.client("batch").exceptions.ClientError as error:
                 if "does not exist" in reason(error) or "not found" in reason(error).lower():
                     return []
                 raise
@@ -356,11 +354,9 @@ def download(
 
 def _fetch(aws: Aws, bucket: str, key: str, folder: Path) -> Path | None:
     path = folder / key.rsplit("/", 1)[-1]
-    with translated(f"download s3://{bucket}/{key}"):
-        try:
-            aws.client("s3").download_file(bucket, key, str(path))
-        except ClientError as error:
-            if code(error) in {"404", "NoSuchKey"}:
-                return None
-            raise
-    return path
+
+    def fetch() -> Path:
+        aws.client("s3").download_file(bucket, key, str(path))
+        return path
+
+    return if_there(f"download s3://{bucket}/{key}", fetch, "404", "NoSuchKey")

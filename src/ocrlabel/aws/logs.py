@@ -10,11 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
-
 from ocrlabel.aws.jobs import Job, children, describe
 from ocrlabel.aws.names import LOG_GROUP
-from ocrlabel.aws.session import Aws, AwsRefused, code, pauses_s, translated
+from ocrlabel.aws.session import Aws, AwsRefused, if_there, pauses_s
 
 METRICS: Final = '"_aws":'  # of a line in CloudWatch's embedded metric format
 
@@ -97,10 +95,8 @@ class _Streams:
 
 def _page(logs: Any, stream: str, **how: Any) -> dict[str, Any] | None:
     """One page of a stream; None where the container has not written its first line."""
-    with translated(f"read log stream {stream}"):
-        try:
-            return dict(logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream, **how))
-        except ClientError as error:
-            if code(error) == "ResourceNotFoundException":
-                return None
-            raise
+    return if_there(
+        f"read log stream {stream}",
+        lambda: dict(logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream, **how)),
+        "ResourceNotFoundException",
+    )

@@ -11,15 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
-
 from ocrlabel.aws.deploy import look_log_group
 from ocrlabel.aws.image import PLATFORMS, Contents, contents
 from ocrlabel.aws.job_definition import look_definition
 from ocrlabel.aws.jobs import LOCAL_MEMORY_MIB, LOCAL_VCPUS
 from ocrlabel.aws.names import DEFINITION, LOG_GROUP, QUEUE, STACK, AwsConfig, ec2_name
 from ocrlabel.aws.secret import look_secret
-from ocrlabel.aws.session import Aws, AwsRefused, code, translated
+from ocrlabel.aws.session import Aws, AwsRefused, if_there, translated
 from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.errors import ConfigError, OcrLabelError
 
@@ -170,13 +168,13 @@ def check_image(
     repository, _, tag = repository.partition(":")
     which: Any = {"imageDigest": digest} if at else {"imageTag": tag or "latest"}
     ecr = aws.client("ecr")
-    with translated(f"look for {rest} in ECR"):
-        try:
-            answer = ecr.describe_images(repositoryName=repository, imageIds=[which])
-        except ClientError as error:
-            if code(error) not in {"ImageNotFoundException", "RepositoryNotFoundException"}:
-                raise
-            return wrong("image", f"{rest} is not in ECR", PUSH)
+    answer = if_there(
+        f"look for {rest} in ECR",
+        lambda: ecr.describe_images(repositoryName=repository, imageIds=[which]),
+        *("ImageNotFoundException", "RepositoryNotFoundException"),
+    )
+    if answer is None:
+        return wrong("image", f"{rest} is not in ECR", PUSH)
     digest = str(answer["imageDetails"][0]["imageDigest"])
     held = contents(ecr, repository, digest, fetch)
     processor = (container.get("runtimePlatform") or {}).get("cpuArchitecture", "X86_64")
@@ -259,13 +257,14 @@ def check_network(
     if not subnets:
         return well("network", "the queue's compute names no subnets")
     ec2 = aws.client("ec2")
+    found = if_there(
+        "look at the subnets",
+        lambda: ec2.describe_subnets(SubnetIds=subnets)["Subnets"],
+        "InvalidSubnetID.NotFound",
+    )
+    if found is None:
+        return wrong("network", f"a subnet of {', '.join(subnets)} is not there")
     with translated("look at the subnets"):
-        try:
-            found = ec2.describe_subnets(SubnetIds=subnets)["Subnets"]
-        except ClientError as error:
-            if code(error) != "InvalidSubnetID.NotFound":
-                raise
-            return wrong("network", f"a subnet of {', '.join(subnets)} is not there")
         vpcs = sorted({str(subnet["VpcId"]) for subnet in found})
         filters = [{"Name": "vpc-id", "Values": vpcs}]
         tables = ec2.describe_route_tables(Filters=filters)["RouteTables"]

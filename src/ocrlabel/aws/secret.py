@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from ocrlabel.aws.names import TAGS
 from ocrlabel.aws.plan import Call, Change, Hidden, Kind
-from ocrlabel.aws.session import code, translated
+from ocrlabel.aws.session import if_there
 from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,19 +65,13 @@ def plan_secret(present: SecretState | None, name: str, value: Hidden | None) ->
 
 def look_secret(client: SecretsManagerClient, name: str) -> SecretState | None:
     """The secret as it is; None where there is none."""
-    with translated(f"look at secret {name}"):
-        try:
-            found = client.describe_secret(SecretId=name)
-        except ClientError as error:
-            if code(error) == "ResourceNotFoundException":
-                return None
-            raise
-        if dict(found).get("DeletedDate"):
-            return SecretState(found["ARN"], None, being_deleted=True)
-        try:
-            value = client.get_secret_value(SecretId=name).get("SecretString")
-        except ClientError as error:
-            if code(error) != "ResourceNotFoundException":
-                raise
-            value = None
-    return SecretState(found["ARN"], Hidden(value) if value else None)
+    doing, absent = f"look at secret {name}", "ResourceNotFoundException"
+    found = if_there(doing, lambda: dict(client.describe_secret(SecretId=name)), absent)
+    if found is None:
+        return None
+    arn = str(found["ARN"])
+    if found.get("DeletedDate"):
+        return SecretState(arn, None, being_deleted=True)
+    held = if_there(doing, lambda: client.get_secret_value(SecretId=name), absent)
+    value = held.get("SecretString") if held else None
+    return SecretState(arn, Hidden(value) if value else None)

@@ -11,21 +11,13 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
-
-import boto3
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
-from botocore.parsers import ResponseParserError
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ocrlabel.aws.names import AwsLocation
 from ocrlabel.errors import ConfigError, OcrLabelError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 RETRIES = 8
 HTTP_FAULT = 500
@@ -123,6 +115,10 @@ def connect(
     tell: is told of every call that AWS does not answer, and that is tried again. Raises
     ConfigError; NotSignedIn without a region. Credentials are looked for by the first call.
     """
+    import boto3  # noqa: PLC0415 - slow to import, and an extra
+    from botocore.config import Config  # noqa: PLC0415
+    from botocore.exceptions import ProfileNotFound  # noqa: PLC0415
+
     try:
         session = boto3.Session(region_name=region, profile_name=profile)
     except ProfileNotFound as error:
@@ -168,14 +164,17 @@ def reason(error: ClientError) -> str:
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
     """AWS's exceptions as ours, saying what was being done and what to do now."""
+    from botocore import exceptions  # noqa: PLC0415 - as in `connect`
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415
+
     try:
         yield
-    except (NoCredentialsError, PartialCredentialsError) as error:
+    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
         raise NotSignedIn(
             "no AWS credentials were found: run `aws configure`, or export AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY"
         ) from error
-    except ClientError as error:
+    except exceptions.ClientError as error:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         if status >= HTTP_FAULT:
             raise AwsRefused(f"{_fault(doing, status)}: {code(error)}: {reason(error)}") from error
@@ -185,11 +184,24 @@ def translated(doing: str) -> Iterator[None]:
     except ResponseParserError as error:
         # botocore reads no body that is not the service's, and keeps no status of it
         raise AwsRefused(f"{_fault(doing, None)}: {error}") from error
-    except BotoCoreError as error:
+    except exceptions.BotoCoreError as error:
         raise AwsRefused(
             f"AWS could not be reached to {doing}: {error}\n"
             "  check the network and the region (AWS_REGION), then run it again"
         ) from error
+
+
+def if_there(doing: str, ask: Callable[[], T], *absent: str) -> T | None:
+    """What AWS answers; None where it refuses with one of these codes: the thing is not there."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - as in `connect`
+
+    with translated(doing):
+        try:
+            return ask()
+        except ClientError as error:
+            if code(error) in absent:
+                return None
+            raise
 
 
 def _fault(doing: str, status: int | None) -> str:

@@ -16,8 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from ocrlabel.aws.names import STACK, TAGS
 from ocrlabel.aws.plan import Change, Kind
 from ocrlabel.aws.session import Aws, AwsRefused, reason, translated, until
@@ -89,7 +87,7 @@ def look_stack(
     with translated(f"look at stack {name}"):
         try:
             stack = client.describe_stacks(StackName=name)["Stacks"][0]
-        except ClientError as error:
+        except client.exceptions.ClientError as error:
             if "does not exist" in reason(error):
                 return None
             raise

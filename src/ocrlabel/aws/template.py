@@ -25,92 +25,70 @@ from ocrlabel.aws.names import GITHUB_ISSUER, QUEUE, REPOSITORY, STACK, TAGS, Aw
 HERE = AwsLocation("${AWS::AccountId}", "${AWS::Region}", "${AWS::Partition}")
 """Account and region of the deployment, as references that CloudFormation fills in."""
 NO_VALUE = {"Ref": "AWS::NoValue"}
-_YES_NO = ["true", "false"]
+
+
+def _text(description: str, default: str | None = "", **rules: Any) -> dict[str, Any]:
+    given = {} if default is None else {"Default": default}
+    return {"Type": "String", "Description": description, **given, **rules}
+
+
+def _number(description: str, default: int, least: int) -> dict[str, Any]:
+    return {
+        "Type": "Number",
+        "Description": description,
+        "Default": default,
+        "MinValue": least,
+    }
+
+
+def _switch(description: str, default: str) -> dict[str, Any]:
+    return _text(description, default, AllowedValues=["true", "false"])
+
+
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "BucketName": {
-        "Type": "String",
-        "Description": "The bucket with datasets and results; made outside this stack",
-        "AllowedPattern": "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
-    },
-    "SecretName": {
-        "Type": "String",
-        "Description": "The secret with the Upstage key; made outside this stack",
-        "Default": names.SECRET,
-    },
-    "CpuArchitecture": {
-        "Type": "String",
-        "Description": "Of the image and of the EC2 machines",
-        "Default": "X86_64",
-        "AllowedValues": ["X86_64", "ARM64"],
-    },
-    "MaxVcpusFargate": {
-        "Type": "Number",
-        "Description": "The most vCPUs of Fargate Spot, and again of Fargate on demand",
-        "Default": 64,
-        "MinValue": 1,
-    },
-    "WithEc2": {
-        "Type": "String",
-        "Description": "Also an EC2 Spot queue, for the local engine",
-        "Default": "false",
-        "AllowedValues": _YES_NO,
-    },
-    "MaxVcpusEc2": {
-        "Type": "Number",
-        "Description": "The most vCPUs of EC2 Spot",
-        "Default": 128,
-        "MinValue": 1,
-    },
-    "VpcId": {
-        "Type": "String",
-        "Description": "An existing VPC; empty for one of its own with an S3 gateway endpoint",
-        "Default": "",
-    },
+    "BucketName": _text(
+        "The bucket with datasets and results; made outside this stack",
+        None,
+        AllowedPattern="^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+    ),
+    "SecretName": _text("The secret with the Upstage key; made outside this stack", names.SECRET),
+    "CpuArchitecture": _text(
+        "Of the image and of the EC2 machines", "X86_64", AllowedValues=["X86_64", "ARM64"]
+    ),
+    "MaxVcpusFargate": _number(
+        "The most vCPUs of Fargate Spot, and again of Fargate on demand", 64, 1
+    ),
+    "WithEc2": _switch("Also an EC2 Spot queue, for the local engine", "false"),
+    "MaxVcpusEc2": _number("The most vCPUs of EC2 Spot", 128, 1),
+    "VpcId": _text("An existing VPC; empty for one of its own with an S3 gateway endpoint"),
     "SubnetIds": {
         "Type": "CommaDelimitedList",
         "Description": "Subnets of that VPC with a way to the internet; empty with an own VPC",
         "Default": "",
     },
-    "ServiceRoleArn": {
-        "Type": "String",
-        "Description": "Empty for Batch's service-linked role (updates in place need that one)",
-        "Default": "",
-    },
-    "NotifyEmail": {
-        "Type": "String",
-        "Description": "Who hears of failed jobs and of the budget; empty for nobody",
-        "Default": "",
-    },
-    "MonthlyBudgetUsd": {
-        "Type": "Number",
-        "Description": "Alarms: at 80 % of it a month, and when OCR of one day costs it; 0: none",
-        "Default": 0,
-        "MinValue": 0,
-    },
-    "GitHubRepository": {
-        "Type": "String",
-        "Description": "owner/name that may push and run through OIDC; empty for none",
-        "Default": "",
-        "AllowedPattern": "^$|^[A-Za-z0-9._-]+(@[0-9]+)?/[A-Za-z0-9._-]+(@[0-9]+)?$",
-    },
-    "GitHubRepositoryWithIds": {
-        "Type": "String",
-        "Description": "The same as owner@id/name@id, of immutable subjects; empty where unknown",
-        "Default": "",
-        "AllowedPattern": "^$|^[A-Za-z0-9._-]+@[0-9]+/[A-Za-z0-9._-]+@[0-9]+$",
-    },
-    "GitHubEnvironment": {
-        "Type": "String",
-        "Description": "The GitHub environment whose jobs are trusted beside main",
-        "Default": "aws",
-        "AllowedPattern": "^[A-Za-z0-9._-]+$",
-    },
-    "CreateGitHubProvider": {
-        "Type": "String",
-        "Description": "false where the account already has GitHub's OIDC provider",
-        "Default": "true",
-        "AllowedValues": _YES_NO,
-    },
+    "ServiceRoleArn": _text(
+        "Empty for Batch's service-linked role (updates in place need that one)"
+    ),
+    "NotifyEmail": _text("Who hears of failed jobs and of the budget; empty for nobody"),
+    "MonthlyBudgetUsd": _number(
+        "Alarms: at 80 % of it a month, and when OCR of one day costs it; 0: none", 0, 0
+    ),
+    "GitHubRepository": _text(
+        "owner/name that may push and run through OIDC; empty for none",
+        AllowedPattern="^$|^[A-Za-z0-9._-]+(@[0-9]+)?/[A-Za-z0-9._-]+(@[0-9]+)?$",
+    ),
+    "GitHubRepositoryWithIds": _text(
+        "The same as owner@id/name@id, of immutable subjects; empty where unknown",
+        AllowedPattern="^$|^[A-Za-z0-9._-]+@[0-9]+/[A-Za-z0-9._-]+@[0-9]+$",
+    ),
+    "GitHubEnvironment": _text(
+        "The GitHub environment whose jobs are trusted beside main",
+        "aws",
+        AllowedPattern="^[A-Za-z0-9._-]+$",
+    ),
+    "CreateGitHubProvider": _switch(
+        "false where the account already has GitHub's OIDC provider", "true"
+    ),
 }
 
 
@@ -132,10 +110,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "HasGitHub": _is_not("GitHubRepository", ""),
     "HasGitHubIds": _is_not("GitHubRepositoryWithIds", ""),
     "MakeGitHubProvider": {
-        "Fn::And": [
-            _is_not("GitHubRepository", ""),
-            _is("CreateGitHubProvider", "true"),
-        ]
+        "Fn::And": [_is_not("GitHubRepository", ""), _is("CreateGitHubProvider", "true")]
     },
 }
 
@@ -153,17 +128,17 @@ def template() -> dict[str, Any]:
 
 
 def _outputs() -> dict[str, Any]:
+    values = {
+        "RepositoryUri": _attribute("Repository", "RepositoryUri"),
+        "JobRoleArn": _attribute("JobRole", "Arn"),
+        "ExecutionRoleArn": _attribute("ExecutionRole", "Arn"),
+        "ComputeEnvironment": _ref("FargateSpot"),
+        "JobQueue": _ref("Queue"),
+        "NoticesTopicArn": _ref("Notices"),
+    }
     return {
-        "RepositoryUri": {"Value": _attribute("Repository", "RepositoryUri")},
-        "JobRoleArn": {"Value": _attribute("JobRole", "Arn")},
-        "ExecutionRoleArn": {"Value": _attribute("ExecutionRole", "Arn")},
-        "ComputeEnvironment": {"Value": _ref("FargateSpot")},
-        "JobQueue": {"Value": _ref("Queue")},
-        "NoticesTopicArn": {"Value": _ref("Notices")},
-        "GitHubRoleArn": {
-            "Condition": "HasGitHub",
-            "Value": _attribute("GitHubRole", "Arn"),
-        },
+        **{name: {"Value": value} for name, value in values.items()},
+        "GitHubRoleArn": {"Condition": "HasGitHub", "Value": _attribute("GitHubRole", "Arn")},
     }
 
 
@@ -185,105 +160,87 @@ def made_by(value: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str
     }
 
 
-def _holds(value: Mapping[str, Any], condition: str, given: Mapping[str, str]) -> bool:
-    """Whether a condition of the template holds for these parameter values."""
-    return _true(value, value["Conditions"][condition], given)
-
-
-def _true(value: Mapping[str, Any], rule: Mapping[str, Any], given: Mapping[str, str]) -> bool:
-    ((function, arguments),) = rule.items()
-    match function:
-        case "Condition":
-            return _holds(value, arguments, given)
-        case "Fn::Not":
-            return not _true(value, arguments[0], given)
-        case "Fn::And":
-            return all(_true(value, part, given) for part in arguments)
-        case "Fn::Equals":
-            left, right = (
-                given[side["Ref"]] if isinstance(side, dict) else str(side) for side in arguments
-            )
-            return left == right
+def _holds(value: Mapping[str, Any], rule: Any, given: Mapping[str, str]) -> bool:
+    """Whether a condition, by its name or written out, holds for these parameter values."""
+    match rule:
+        case str():
+            return _holds(value, value["Conditions"][rule], given)
+        case {"Fn::Not": [part]}:
+            return not _holds(value, part, given)
+        case {"Fn::And": parts}:
+            return all(_holds(value, part, given) for part in parts)
+        case {"Fn::Equals": [{"Ref": name}, wanted]}:
+            return bool(given[name] == wanted)
         case _:
-            raise ValueError(f"the template uses {function}, which is not evaluated here")
+            raise ValueError(f"the template has {rule}, which is not evaluated here")
 
 
 # Tags move (the guide pushes :latest again and again), job definitions are pinned by digest.
 # Untagged images expire long after any job that was registered with them. Each deployment from
 # GitHub leaves one with its commit's tag: of those the newest stay, and with them the one in use.
+def _expiry(priority: int, description: str, **selection: Any) -> dict[str, Any]:
+    return {
+        "rulePriority": priority,
+        "description": description,
+        "selection": selection,
+        "action": {"type": "expire"},
+    }
+
+
 _EXPIRY = {
     "rules": [
-        {
-            "rulePriority": 1,
-            "description": "untagged images go after 90 days",
-            "selection": {
-                "tagStatus": "untagged",
-                "countType": "sinceImagePushed",
-                "countUnit": "days",
-                "countNumber": 90,
-            },
-            "action": {"type": "expire"},
-        },
-        {
-            "rulePriority": 2,
-            "description": "of tagged images the newest 30 stay",
-            "selection": {
-                "tagStatus": "tagged",
-                "tagPatternList": ["*"],
-                "countType": "imageCountMoreThan",
-                "countNumber": 30,
-            },
-            "action": {"type": "expire"},
-        },
+        _expiry(
+            1,
+            "untagged images go after 90 days",
+            tagStatus="untagged",
+            countType="sinceImagePushed",
+            countUnit="days",
+            countNumber=90,
+        ),
+        _expiry(
+            2,
+            "of tagged images the newest 30 stay",
+            tagStatus="tagged",
+            tagPatternList=["*"],
+            countType="imageCountMoreThan",
+            countNumber=30,
+        ),
     ]
 }
 
 
 def _registry() -> dict[str, Any]:
     """One mutable repository, scanned on push; it goes with the stack, images and all."""
-    return {
-        "Repository": {
-            "Type": "AWS::ECR::Repository",
-            "DeletionPolicy": "Delete",
-            "UpdateReplacePolicy": "Delete",
-            "Properties": {
-                "RepositoryName": REPOSITORY,
-                "ImageTagMutability": "MUTABLE",
-                "ImageScanningConfiguration": {"ScanOnPush": True},
-                "EmptyOnDelete": True,
-                "LifecyclePolicy": {"LifecyclePolicyText": json.dumps(_EXPIRY)},
-            },
-        }
-    }
+    repository = _made(
+        "AWS::ECR::Repository",
+        policy="Delete",
+        RepositoryName=REPOSITORY,
+        ImageTagMutability="MUTABLE",
+        ImageScanningConfiguration={"ScanOnPush": True},
+        EmptyOnDelete=True,
+        LifecyclePolicy={"LifecyclePolicyText": json.dumps(_EXPIRY)},
+    )
+    return {"Repository": repository}
 
 
 def _roles() -> dict[str, Any]:
     """The job's and the execution role; with conditions the instance's and GitHub's."""
     bucket, secret = "${BucketName}", "${SecretName}"
-    tasks = iam.trust(iam.TASKS, HERE.account)
+    tasks, machines = iam.trust(iam.TASKS, HERE.account), iam.trust("ec2.amazonaws.com")
     return {
         "JobRole": _role(tasks, "data", iam.job(HERE, bucket)),
         "ExecutionRole": _role(tasks, "start", iam.execution(HERE, secret)),
-        "InstanceRole": {
-            "Condition": "Ec2Wanted",
-            **_role(iam.trust("ec2.amazonaws.com"), "agent", iam.instance(HERE)),
-        },
-        "InstanceProfile": {
-            "Type": "AWS::IAM::InstanceProfile",
-            "Condition": "Ec2Wanted",
-            "Properties": {"Roles": [_ref("InstanceRole")]},
-        },
-        "GitHubProvider": {
-            "Type": "AWS::IAM::OIDCProvider",
-            "Condition": "MakeGitHubProvider",
-            # one an account, shared by every repository: not this stack's to delete
-            "DeletionPolicy": "Retain",
-            "UpdateReplacePolicy": "Retain",
-            "Properties": {
-                "Url": f"https://{GITHUB_ISSUER}",
-                "ClientIdList": ["sts.amazonaws.com"],
-            },
-        },
+        "InstanceRole": _role(machines, "agent", iam.instance(HERE), "Ec2Wanted"),
+        "InstanceProfile": _made(
+            "AWS::IAM::InstanceProfile", "Ec2Wanted", Roles=[_ref("InstanceRole")]
+        ),
+        "GitHubProvider": _made(
+            "AWS::IAM::OIDCProvider",
+            "MakeGitHubProvider",
+            policy="Retain",  # one an account, shared by every repository: not ours to delete
+            Url=f"https://{GITHUB_ISSUER}",
+            ClientIdList=["sts.amazonaws.com"],
+        ),
         "GitHubRole": _github_role(bucket),
     }
 
@@ -293,28 +250,24 @@ def _github_role(bucket: str) -> dict[str, Any]:
         iam.trust_github(HERE, "${GitHubRepository}", "${GitHubEnvironment}", with_ids)
         for with_ids in ("", "${GitHubRepositoryWithIds}")
     )
-    role = _role(by_name, "push-and-run", iam.github(HERE, bucket))
+    role = _role(by_name, "push-and-run", iam.github(HERE, bucket), "HasGitHub")
     role["Properties"]["AssumeRolePolicyDocument"] = _either(
         "HasGitHubIds", filled(by_ids_too), filled(by_name)
     )
     # a run that is followed for hours outlives the default session of one hour
     role["Properties"]["MaxSessionDuration"] = 6 * 3600
-    return {"Condition": "HasGitHub", **role}
+    return role
 
 
-def _role(trust: dict[str, Any], policy: str, statements: list[iam.Statement]) -> dict[str, Any]:
-    return {
-        "Type": "AWS::IAM::Role",
-        "Properties": {
-            "AssumeRolePolicyDocument": filled(trust),
-            "Policies": [
-                {
-                    "PolicyName": policy,
-                    "PolicyDocument": filled(iam.document(statements)),
-                }
-            ],
-        },
-    }
+def _role(
+    trust: dict[str, Any], policy: str, statements: list[iam.Statement], condition: str = ""
+) -> dict[str, Any]:
+    return _made(
+        "AWS::IAM::Role",
+        condition,
+        AssumeRolePolicyDocument=filled(trust),
+        Policies=[{"PolicyName": policy, "PolicyDocument": filled(document(statements))}],
+    )
 
 
 _ZONES = {"SubnetA": (0, "10.42.0.0/20"), "SubnetB": (1, "10.42.16.0/20")}
@@ -325,78 +278,70 @@ def _network() -> dict[str, Any]:
 
     The S3 gateway endpoint is free, and keeps images and checkpoints off the internet.
     """
-    own = {
-        "Vpc": {
-            "Type": "AWS::EC2::VPC",
-            "Properties": {
-                "CidrBlock": "10.42.0.0/16",
-                "EnableDnsHostnames": True,
-                "EnableDnsSupport": True,
-            },
-        },
-        "InternetGateway": {"Type": "AWS::EC2::InternetGateway", "Properties": {}},
-        "GatewayAttachment": {
-            "Type": "AWS::EC2::VPCGatewayAttachment",
-            "Properties": {"VpcId": _ref("Vpc"), "InternetGatewayId": _ref("InternetGateway")},
-        },
-        "RouteTable": {"Type": "AWS::EC2::RouteTable", "Properties": {"VpcId": _ref("Vpc")}},
-        "DefaultRoute": {
-            "Type": "AWS::EC2::Route",
-            "DependsOn": "GatewayAttachment",
-            "Properties": {
-                "RouteTableId": _ref("RouteTable"),
-                "DestinationCidrBlock": "0.0.0.0/0",
-                "GatewayId": _ref("InternetGateway"),
-            },
-        },
-        "S3Endpoint": {
-            "Type": "AWS::EC2::VPCEndpoint",
-            "Properties": {
-                "VpcId": _ref("Vpc"),
-                "VpcEndpointType": "Gateway",
-                "ServiceName": {"Fn::Sub": "com.amazonaws.${AWS::Region}.s3"},
-                "RouteTableIds": [_ref("RouteTable")],
-            },
-        },
-        **_subnets(),
+    vpc, gateway, table = _ref("Vpc"), _ref("InternetGateway"), _ref("RouteTable")
+    route = _made(
+        "AWS::EC2::Route",
+        "OwnNetwork",
+        RouteTableId=table,
+        DestinationCidrBlock="0.0.0.0/0",
+        GatewayId=gateway,
+    )
+    https = {
+        "Description": "HTTPS to ECR, S3, Secrets Manager, CloudWatch and the OCR",
+        "IpProtocol": "tcp",
+        "FromPort": 443,
+        "ToPort": 443,
+        "CidrIp": "0.0.0.0/0",
     }
     return {
-        **{name: {**body, "Condition": "OwnNetwork"} for name, body in own.items()},
-        "JobSecurityGroup": {
-            "Type": "AWS::EC2::SecurityGroup",
-            "Properties": {
-                "GroupDescription": "OCR jobs: HTTPS out, nothing in",
-                "VpcId": _either("OwnNetwork", _ref("Vpc"), _ref("VpcId")),
-                "SecurityGroupEgress": [
-                    {
-                        "Description": "HTTPS to ECR, S3, Secrets Manager, CloudWatch and the OCR",
-                        "IpProtocol": "tcp",
-                        "FromPort": 443,
-                        "ToPort": 443,
-                        "CidrIp": "0.0.0.0/0",
-                    }
-                ],
-            },
-        },
+        "Vpc": _made(
+            "AWS::EC2::VPC",
+            "OwnNetwork",
+            CidrBlock="10.42.0.0/16",
+            EnableDnsHostnames=True,
+            EnableDnsSupport=True,
+        ),
+        "InternetGateway": _made("AWS::EC2::InternetGateway", "OwnNetwork"),
+        "GatewayAttachment": _made(
+            "AWS::EC2::VPCGatewayAttachment", "OwnNetwork", VpcId=vpc, InternetGatewayId=gateway
+        ),
+        "RouteTable": _made("AWS::EC2::RouteTable", "OwnNetwork", VpcId=vpc),
+        "DefaultRoute": {"DependsOn": "GatewayAttachment", **route},
+        "S3Endpoint": _made(
+            "AWS::EC2::VPCEndpoint",
+            "OwnNetwork",
+            VpcId=vpc,
+            VpcEndpointType="Gateway",
+            ServiceName={"Fn::Sub": "com.amazonaws.${AWS::Region}.s3"},
+            RouteTableIds=[table],
+        ),
+        **_subnets(),
+        "JobSecurityGroup": _made(
+            "AWS::EC2::SecurityGroup",
+            GroupDescription="OCR jobs: HTTPS out, nothing in",
+            VpcId=_either("OwnNetwork", vpc, _ref("VpcId")),
+            SecurityGroupEgress=[https],
+        ),
     }
 
 
 def _subnets() -> dict[str, Any]:
     made: dict[str, Any] = {}
     for name, (zone, cidr) in _ZONES.items():
-        made[name] = {
-            "Type": "AWS::EC2::Subnet",
-            "Properties": {
-                "VpcId": _ref("Vpc"),
-                "CidrBlock": cidr,
-                "AvailabilityZone": {"Fn::Select": [zone, {"Fn::GetAZs": ""}]},
-                "MapPublicIpOnLaunch": True,
-            },
-        }
-        made[f"{name}Route"] = {
-            "Type": "AWS::EC2::SubnetRouteTableAssociation",
-            "Properties": {"SubnetId": _ref(name), "RouteTableId": _ref("RouteTable")},
-        }
+        made[name] = _made(
+            "AWS::EC2::Subnet",
+            "OwnNetwork",
+            VpcId=_ref("Vpc"),
+            CidrBlock=cidr,
+            AvailabilityZone={"Fn::Select": [zone, {"Fn::GetAZs": ""}]},
+            MapPublicIpOnLaunch=True,
+        )
+        made[f"{name}Route"] = _made(
+            "AWS::EC2::SubnetRouteTableAssociation",
+            "OwnNetwork",
+            SubnetId=_ref(name),
+            RouteTableId=_ref("RouteTable"),
+        )
     return made
 
 
@@ -434,186 +379,144 @@ _STUCK = [
 
 def _compute() -> dict[str, Any]:
     """Names are left to CloudFormation where a change may mean a replacement."""
+    fargate = {"MaxvCpus": _ref("MaxVcpusFargate")}
+    template = {
+        # A stolen address of a page gets no token (IMDSv2). It does not keep our containers from
+        # the machine's role: Batch runs them in the host's network (documented: "Networking modes
+        # for AWS Batch jobs", read 2026-11-28), so that role may only what the ECS agent must, and
+        # nothing of data (iam.instance).
+        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+        "UserData": {"Fn::Base64": _USER_DATA},
+    }
     return {
-        "FargateSpot": _fargate("FARGATE_SPOT"),
-        "Fargate": _fargate("FARGATE"),
-        "Queue": _queue(names.QUEUE, ["FargateSpot", "Fargate"]),
-        "Ec2LaunchTemplate": {
-            "Type": "AWS::EC2::LaunchTemplate",
-            "Condition": "Ec2Wanted",
-            "Properties": {
-                "LaunchTemplateData": {
-                    # A stolen address of a page gets no token (IMDSv2). It does not keep our
-                    # containers from the machine's role: Batch runs them in the host's network
-                    # (documented: "Networking modes for AWS Batch jobs", read 2026-11-28), so that
-                    # role may only what the ECS agent must, and nothing of data (iam.instance).
-                    "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
-                    "UserData": {"Fn::Base64": _USER_DATA},
-                }
-            },
-        },
+        "FargateSpot": _environment({"Type": "FARGATE_SPOT", **fargate}),
+        "Fargate": _environment({"Type": "FARGATE", **fargate}),
+        "Queue": _queue(QUEUE, ["FargateSpot", "Fargate"]),
+        "Ec2LaunchTemplate": _made(
+            "AWS::EC2::LaunchTemplate", "Ec2Wanted", LaunchTemplateData=template
+        ),
         "Ec2Spot": _ec2_spot(),
-        "QueueEc2": {
-            "Condition": "Ec2Wanted",
-            **_queue(names.ec2_name(names.QUEUE), ["Ec2Spot"]),
-        },
+        "QueueEc2": _queue(names.ec2_name(QUEUE), ["Ec2Spot"], "Ec2Wanted"),
     }
 
 
-def _environment(resources: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "Type": "AWS::Batch::ComputeEnvironment",
-        "Properties": {
-            "Type": "MANAGED",
-            "State": "ENABLED",
-            "ServiceRole": _either("HasServiceRole", _ref("ServiceRoleArn"), NO_VALUE),
-            # change in place: a replacement would stop what runs
-            "ReplaceComputeEnvironment": False,
-            "ComputeResources": {
-                **resources,
-                "Subnets": _either(
-                    "OwnNetwork", [_ref("SubnetA"), _ref("SubnetB")], _ref("SubnetIds")
-                ),
-                "SecurityGroupIds": [_attribute("JobSecurityGroup", "GroupId")],
-            },
-            "Tags": names.TAGS,
+def _environment(
+    resources: dict[str, Any], condition: str = "", **properties: Any
+) -> dict[str, Any]:
+    subnets = _either("OwnNetwork", [_ref("SubnetA"), _ref("SubnetB")], _ref("SubnetIds"))
+    return _made(
+        "AWS::Batch::ComputeEnvironment",
+        condition,
+        Type="MANAGED",
+        State="ENABLED",
+        ServiceRole=_either("HasServiceRole", _ref("ServiceRoleArn"), NO_VALUE),
+        ReplaceComputeEnvironment=False,  # change in place: a replacement would stop what runs
+        ComputeResources={
+            **resources,
+            "Subnets": subnets,
+            "SecurityGroupIds": [_attribute("JobSecurityGroup", "GroupId")],
         },
-    }
-
-
-def _fargate(kind: str) -> dict[str, Any]:
-    return _environment({"Type": kind, "MaxvCpus": _ref("MaxVcpusFargate")})
+        Tags=TAGS,
+        **properties,
+    )
 
 
 def _ec2_spot() -> dict[str, Any]:
-    environment = _environment(
-        {
-            "Type": "SPOT",
-            "AllocationStrategy": "SPOT_PRICE_CAPACITY_OPTIMIZED",
-            "MinvCpus": 0,
-            "MaxvCpus": _ref("MaxVcpusEc2"),
-            "InstanceRole": _attribute("InstanceProfile", "Arn"),
-            "InstanceTypes": _either("IsArm", _FAMILIES_ARM, _FAMILIES_X86),
-            "Ec2Configuration": [{"ImageType": "ECS_AL2023"}],
-            "LaunchTemplate": {
-                "LaunchTemplateId": _ref("Ec2LaunchTemplate"),
-                "Version": _attribute("Ec2LaunchTemplate", "LatestVersionNumber"),
-            },
-            "Tags": names.TAGS,
-        }
-    )
-    environment["Properties"]["UpdatePolicy"] = {
-        "TerminateJobsOnUpdate": False,
-        "JobExecutionTimeoutMinutes": 60,
-    }
-    return {"Condition": "Ec2Wanted", **environment}
-
-
-def _queue(name: str, environments: list[str]) -> dict[str, Any]:
-    return {
-        "Type": "AWS::Batch::JobQueue",
-        "Properties": {
-            "JobQueueName": name,
-            "Priority": 1,
-            "State": "ENABLED",
-            "ComputeEnvironmentOrder": [
-                {"Order": order, "ComputeEnvironment": _ref(environment)}
-                for order, environment in enumerate(environments, start=1)
-            ],
-            "JobStateTimeLimitActions": _STUCK,
-            "Tags": names.TAGS,
+    resources = {
+        "Type": "SPOT",
+        "AllocationStrategy": "SPOT_PRICE_CAPACITY_OPTIMIZED",
+        "MinvCpus": 0,
+        "MaxvCpus": _ref("MaxVcpusEc2"),
+        "InstanceRole": _attribute("InstanceProfile", "Arn"),
+        "InstanceTypes": _either("IsArm", _FAMILIES_ARM, _FAMILIES_X86),
+        "Ec2Configuration": [{"ImageType": "ECS_AL2023"}],
+        "LaunchTemplate": {
+            "LaunchTemplateId": _ref("Ec2LaunchTemplate"),
+            "Version": _attribute("Ec2LaunchTemplate", "LatestVersionNumber"),
         },
+        "Tags": TAGS,
     }
+    update = {"TerminateJobsOnUpdate": False, "JobExecutionTimeoutMinutes": 60}
+    return _environment(resources, "Ec2Wanted", UpdatePolicy=update)
+
+
+def _queue(name: str, environments: list[str], condition: str = "") -> dict[str, Any]:
+    return _made(
+        "AWS::Batch::JobQueue",
+        condition,
+        JobQueueName=name,
+        Priority=1,
+        State="ENABLED",
+        ComputeEnvironmentOrder=[
+            {"Order": order, "ComputeEnvironment": _ref(environment)}
+            for order, environment in enumerate(environments, start=1)
+        ],
+        JobStateTimeLimitActions=_STUCK,
+        Tags=TAGS,
+    )
 
 
 def _alarms() -> dict[str, Any]:
     """A topic, a rule on failed jobs of our queues, and a monthly budget by choice."""
+    notices = _ref("Notices")
+    publishers = [f"{service}.amazonaws.com" for service in ("events", "budgets", "cloudwatch")]
+    our_queues = {"prefix": filled(HERE.arn("batch", f"job-queue/{QUEUE}"))}
+    near = {"NotificationType": "ACTUAL", "ComparisonOperator": "GREATER_THAN", "Threshold": 80}
+    told = [{"SubscriptionType": "SNS", "Address": notices}]
     return {
-        "Notices": {
-            "Type": "AWS::SNS::Topic",
-            "Properties": {"TopicName": f"{STACK}-notices"},
-        },
-        "NoticesPolicy": {
-            "Type": "AWS::SNS::TopicPolicy",
-            "Properties": {
-                "Topics": [_ref("Notices")],
-                "PolicyDocument": document(
-                    [
-                        _may_publish(f"{service}.amazonaws.com")
-                        for service in ("events", "budgets", "cloudwatch")
-                    ]
-                ),
+        "Notices": _made("AWS::SNS::Topic", TopicName=f"{STACK}-notices"),
+        "NoticesPolicy": _made(
+            "AWS::SNS::TopicPolicy",
+            Topics=[notices],
+            PolicyDocument=document([_may_publish(service) for service in publishers]),
+        ),
+        "NoticesEmail": _made(
+            "AWS::SNS::Subscription",
+            "HasEmail",
+            TopicArn=notices,
+            Protocol="email",
+            Endpoint=_ref("NotifyEmail"),
+        ),
+        "FailedJobs": _made(
+            "AWS::Events::Rule",
+            Name=f"{STACK}-failed-jobs",
+            Description="A job of our queues failed for good",
+            State="ENABLED",
+            EventPattern={
+                "source": ["aws.batch"],
+                "detail-type": ["Batch Job State Change"],
+                "detail": {"status": ["FAILED"], "jobQueue": [our_queues]},
             },
-        },
-        "NoticesEmail": {
-            "Type": "AWS::SNS::Subscription",
-            "Condition": "HasEmail",
-            "Properties": {
-                "TopicArn": _ref("Notices"),
-                "Protocol": "email",
-                "Endpoint": _ref("NotifyEmail"),
-            },
-        },
-        "FailedJobs": {
-            "Type": "AWS::Events::Rule",
-            "Properties": {
-                "Name": f"{STACK}-failed-jobs",
-                "Description": "A job of our queues failed for good",
-                "State": "ENABLED",
-                "EventPattern": {
-                    "source": ["aws.batch"],
-                    "detail-type": ["Batch Job State Change"],
-                    "detail": {
-                        "status": ["FAILED"],
-                        "jobQueue": [
-                            {"prefix": filled(HERE.arn("batch", f"job-queue/{QUEUE}"))},
-                        ],
-                    },
-                },
-                "Targets": [{"Id": "notices", "Arn": _ref("Notices")}],
-            },
-        },
+            Targets=[{"Id": "notices", "Arn": notices}],
+        ),
         # AWS's budget sees AWS's bill, not the OCR's: that one is what the workers say they spent
-        "OcrBill": {
-            "Type": "AWS::CloudWatch::Alarm",
-            "Condition": "HasBudget",
-            "Properties": {
-                "AlarmName": f"{STACK}-ocr-bill",
-                "AlarmDescription": "OCR of one day cost more than the monthly budget",
-                "Namespace": "ocrlabel",
-                "MetricName": "SpentUSD",
-                "Statistic": "Sum",
-                "Period": 24 * 3600,
-                "EvaluationPeriods": 1,
-                "Threshold": _ref("MonthlyBudgetUsd"),
-                "ComparisonOperator": "GreaterThanThreshold",
-                "TreatMissingData": "notBreaching",
-                "AlarmActions": [_ref("Notices")],
+        "OcrBill": _made(
+            "AWS::CloudWatch::Alarm",
+            "HasBudget",
+            AlarmName=f"{STACK}-ocr-bill",
+            AlarmDescription="OCR of one day cost more than the monthly budget",
+            Namespace="ocrlabel",
+            MetricName="SpentUSD",
+            Statistic="Sum",
+            Period=24 * 3600,
+            EvaluationPeriods=1,
+            Threshold=_ref("MonthlyBudgetUsd"),
+            ComparisonOperator="GreaterThanThreshold",
+            TreatMissingData="notBreaching",
+            AlarmActions=[notices],
+        ),
+        "Budget": _made(
+            "AWS::Budgets::Budget",
+            "HasBudget",
+            Budget={
+                "BudgetName": f"{STACK}-monthly",
+                "BudgetType": "COST",
+                "TimeUnit": "MONTHLY",
+                "BudgetLimit": {"Amount": _ref("MonthlyBudgetUsd"), "Unit": "USD"},
+                "CostFilters": {"TagKeyValue": [f"user:Project${TAGS['Project']}"]},
             },
-        },
-        "Budget": {
-            "Type": "AWS::Budgets::Budget",
-            "Condition": "HasBudget",
-            "Properties": {
-                "Budget": {
-                    "BudgetName": f"{STACK}-monthly",
-                    "BudgetType": "COST",
-                    "TimeUnit": "MONTHLY",
-                    "BudgetLimit": {"Amount": _ref("MonthlyBudgetUsd"), "Unit": "USD"},
-                    "CostFilters": {"TagKeyValue": [f"user:Project${TAGS['Project']}"]},
-                },
-                "NotificationsWithSubscribers": [
-                    {
-                        "Notification": {
-                            "NotificationType": "ACTUAL",
-                            "ComparisonOperator": "GREATER_THAN",
-                            "Threshold": 80,
-                        },
-                        "Subscribers": [{"SubscriptionType": "SNS", "Address": _ref("Notices")}],
-                    }
-                ],
-            },
-        },
+            NotificationsWithSubscribers=[{"Notification": near, "Subscribers": told}],
+        ),
     }
 
 
@@ -624,6 +527,16 @@ def _may_publish(service: str) -> dict[str, Any]:
         "Action": "sns:Publish",
         "Resource": _ref("Notices"),
         "Condition": {"StringEquals": {"aws:SourceAccount": _ref("AWS::AccountId")}},
+    }
+
+
+def _made(kind: str, condition: str = "", *, policy: str = "", **properties: Any) -> dict[str, Any]:
+    """A resource. policy: what becomes of it when it leaves the stack, where that is said."""
+    return {
+        "Type": kind,
+        **({"Condition": condition} if condition else {}),
+        **({"DeletionPolicy": policy, "UpdateReplacePolicy": policy} if policy else {}),
+        "Properties": properties,
     }
 
 

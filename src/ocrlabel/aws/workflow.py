@@ -15,11 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from botocore.exceptions import ClientError
-
 from ocrlabel.aws.jobs import MAX_ARRAY, PARTIAL, TABLES, Job, job_name
 from ocrlabel.aws.names import QUEUE, checked_dataset
-from ocrlabel.aws.session import Aws, code, translated
+from ocrlabel.aws.session import Aws, if_there, translated
 from ocrlabel.errors import ConfigError
 from ocrlabel.options import DATASET, Described, Front, Options, described, from_words, options_of
 
@@ -202,15 +200,12 @@ def results_of(aws: Aws, bucket: str, dataset: str, job: Job) -> tuple[str, ...]
 
 
 def _wrote(aws: Aws, bucket: str, key: str, job: Job) -> bool:
-    with translated(f"look for s3://{bucket}/{key}"):
-        try:
-            written = aws.client("s3").head_object(Bucket=bucket, Key=key)["LastModified"]
-        except ClientError as error:
-            if code(error) in {"404", "403", "NoSuchKey"}:
-                return False
-            raise
-    if job.status == "SUCCEEDED":
-        return True
+    def look() -> Any:
+        return aws.client("s3").head_object(Bucket=bucket, Key=key)["LastModified"]
+
+    written = if_there(f"look for s3://{bucket}/{key}", look, "404", "403", "NoSuchKey")
+    if written is None or job.status == "SUCCEEDED":
+        return written is not None
     # S3 gives whole seconds
     return job.created_s is not None and written.timestamp() >= int(job.created_s)
 

@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
+from ocrlabel.aws import github_secrets as secrets
+from ocrlabel.aws import iam
+from ocrlabel.aws.iam_deployer import deployer
+from ocrlabel.aws.names import SECRET, STACK, AwsLocation
+from ocrlabel.aws.plan import Hidden
+from ocrlabel.aws.session import run
 from ocrlabel.cli import aws_jobs, aws_stack, aws_workflow
 from ocrlabel.cli.aws_wiring import Shell, variable, with_boto3
 from ocrlabel.cli.settings import everywhere
@@ -32,13 +38,7 @@ class GlobalOptions(TyperGroup):
         return super().parse_args(ctx, global_options_first(own, args))
 
 
-app = typer.Typer(
-    name="aws",
-    cls=GlobalOptions,
-    help="Label datasets with AWS Batch: deploy, push-image, submit, logs, destroy."
-    " The options here may also stand after a command's name.",
-    no_args_is_help=True,
-)
+app = typer.Typer(name="aws", cls=GlobalOptions, no_args_is_help=True, rich_markup_mode="markdown")
 
 
 @app.callback()
@@ -99,16 +99,13 @@ def policy(
 
         ocrlabel aws policy github > github-policy.json
     """
-    from ocrlabel.aws import iam, names
-    from ocrlabel.aws.iam_deployer import deployer
-
     shell: Shell = context.obj
-    location = names.AwsLocation(
+    location = AwsLocation(
         account or variable("AWS_ACCOUNT_ID") or "<AWS_ACCOUNT_ID>",
         shell.region or variable("AWS_REGION") or "<AWS_REGION>",
     )
     in_bucket = bucket or variable("S3_BUCKET") or location.default_bucket
-    named = secret or variable("SECRET_NAME") or names.SECRET
+    named = secret or variable("SECRET_NAME") or SECRET
     of_deployer = deployer(location, in_bucket, named)
     statements = {
         **of_deployer,
@@ -119,7 +116,7 @@ def policy(
     }
     if role == "deployer":
         listed = [
-            {"PolicyName": f"{names.STACK}-{name}", "PolicyDocument": iam.document(own)}
+            {"PolicyName": f"{STACK}-{name}", "PolicyDocument": iam.document(own)}
             for name, own in of_deployer.items()
         ]
         typer.echo(json.dumps(listed, indent=2))
@@ -145,10 +142,6 @@ def github_secrets(
 
         ocrlabel aws github-secrets --set --repo me/my-labels
     """
-    from ocrlabel.aws import github_secrets as secrets
-    from ocrlabel.aws.plan import Hidden
-    from ocrlabel.aws.session import run
-
     shell: Shell = context.obj
     keys = {name: Hidden(value) for name in secrets.KEYS if (value := variable(name))}
     values = secrets.secrets(shell.config(), keys)

@@ -4,40 +4,39 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from ocrlabel.aws import cost as money
+from ocrlabel.aws import jobs
+from ocrlabel.aws.cost import LISTED_REGION, UNKNOWN, Compute, CostLine, Prices
+from ocrlabel.aws.doctor import InputTable, check_images, read_table, table_key
+from ocrlabel.aws.explain import Explanation, explained
+from ocrlabel.aws.jobs import LOCAL_MEMORY_MIB, LOCAL_SECONDS_PER_IMAGE, LOCAL_VCPUS, Job, Sizing
+from ocrlabel.aws.logs import LogLine, read
+from ocrlabel.aws.names import QUEUES, AwsConfig
+from ocrlabel.aws.ready import Check, Planned, faults, refuse, well
+from ocrlabel.aws.session import Aws
+from ocrlabel.aws.stack import look_stack
 from ocrlabel.cli.aws_wiring import (
     Processor,
     Shell,
     connected,
     fetch_signed,
+    in_bucket,
     offering,
-    open_in_bucket,
     stamp,
     tell,
 )
 from ocrlabel.cli.exit_codes import run_async
-from ocrlabel.cli.settings import Offline, option, taking
+from ocrlabel.cli.settings import Offline, open_store, option, taking
 from ocrlabel.errors import ConfigError, OcrLabelError
-from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Front, JobEngine
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ocrlabel.aws.cost import Compute, CostLine, Prices
-    from ocrlabel.aws.doctor import InputTable
-    from ocrlabel.aws.explain import Explanation
-    from ocrlabel.aws.jobs import Job, Sizing
-    from ocrlabel.aws.logs import LogLine
-    from ocrlabel.aws.names import AwsConfig
-    from ocrlabel.aws.ready import Planned
-    from ocrlabel.aws.session import Aws
-    from ocrlabel.options import Options
+from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Front, JobEngine, Options
+from ocrlabel.storage.base import NotStored
 
 Watch = Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")]
 Folder = Annotated[
@@ -78,18 +77,13 @@ def submit(
         ocrlabel aws submit big --engine rapidocr --ec2 --workers 40
     """
     aws, config = connected(context)
-    from ocrlabel.aws import cost as cost_of
-    from ocrlabel.aws import jobs
-    from ocrlabel.aws.ready import Planned
-    from ocrlabel.options import Options
-
     options = Options.of({}, front=Front.SUBMIT, **given)
     engine = given.get("engine") or "upstage"
     rows = look_before_paying(aws, config, dataset, options, Planned(engine, ec2))
     sizing = sizing_of(aws, rows, engine, options.rps, workers)
     tell(f"{sizing.workers} worker(s), about {_minutes(sizing.seconds)}: {sizing.why}")
     page_usd = options.price_per_page if engine == "upstage" else 0.0
-    if notice := cost_of.cap_notice(options, rows, cost_of.ocr(rows, cost_of.Prices(), page_usd)):
+    if notice := money.cap_notice(options.max_cost, rows, page_usd):
         tell(notice)
     job_id = jobs.submit(aws, jobs.request(dataset, given, sizing, stamp=stamp(), on_ec2=ec2))
     typer.echo(job_id)
@@ -114,13 +108,10 @@ def status(
         ocrlabel aws status baseline_train --job 1b6a... --watch
     """
     aws, config = connected(context)
-    from ocrlabel.aws import jobs, names
-
     if job and watch:
         _watch(aws, config, job, dataset)
         return
-    queues = (names.QUEUE, names.ec2_name(names.QUEUE))
-    found = [each for queue in queues for each in jobs.jobs_in(aws, queue, jobs.ACTIVE)]
+    found = [each for queue in QUEUES for each in jobs.jobs_in(aws, queue, jobs.ACTIVE)]
     for each in jobs.describe(aws, [job] if job else [other.id for other in found]):
         typer.echo(f"{each.id}  {each.name}  {jobs.line_of(each, '')}")
     if not found and not job:
@@ -141,10 +132,7 @@ def logs(
 
         ocrlabel aws logs 1b6a... --follow
     """
-    shell: Shell = context.obj
-    from ocrlabel.aws.logs import read
-
-    read(shell.aws(), job, _print_line, follow=follow)
+    read(context.obj.aws(), job, _print_line, follow=follow)
 
 
 def explain(context: typer.Context, job: JobId) -> None:
@@ -154,8 +142,7 @@ def explain(context: typer.Context, job: JobId) -> None:
 
         ocrlabel aws explain 1b6a...
     """
-    shell: Shell = context.obj
-    _explain(shell.aws(), job)
+    _explain(context.obj.aws(), job)
 
 
 def cancel(
@@ -169,10 +156,7 @@ def cancel(
 
         ocrlabel aws cancel 1b6a...
     """
-    shell: Shell = context.obj
-    from ocrlabel.aws.jobs import cancel as stop
-
-    stop(shell.aws(), job, reason)
+    jobs.cancel(context.obj.aws(), job, reason)
     typer.echo(f"{job} is being stopped; `ocrlabel aws submit DATASET --resume` goes on later")
 
 
@@ -187,10 +171,8 @@ def download(
 
         ocrlabel aws download baseline_train -o results/
     """
-    shell: Shell = context.obj
-    from ocrlabel.aws.jobs import download as fetch
-
-    for path in fetch(shell.aws(), shell.config().s3_bucket, dataset, Path(to)):
+    aws, config = connected(context)
+    for path in jobs.download(aws, config.s3_bucket, dataset, Path(to)):
         typer.echo(str(path))
 
 
@@ -228,10 +210,6 @@ def cost(
 
         ocrlabel aws cost --job 1b6a... --dataset baseline_train
     """
-    from ocrlabel.aws import cost as money
-    from ocrlabel.aws.jobs import children, describe
-    from ocrlabel.options import Options
-
     shell: Shell = context.obj
     if dataset:
         images, pages = _record_counts(shell, dataset)
@@ -239,10 +217,7 @@ def cost(
         raise ConfigError("say how many images: --image-count 3272, or after a run --dataset NAME")
     if job:
         aws = shell.aws()
-        found = describe(aws, [job])
-        if not found:
-            raise ConfigError(f"AWS Batch knows no job {job}: it forgets them after 7 days")
-        used = money.Compute.used(children(aws, found[0]), aws.now_s())
+        used = Compute.used(jobs.children(aws, jobs.known(aws, job)), aws.now_s())
     else:
         todo = images if engine == "upstage" else pages or images
         per_s = Options.of({}, rps=rps).rps or DOCUMENTED_REQUESTS_PER_S
@@ -258,18 +233,19 @@ def cost(
     for row in (("machines", "USD", "saving", "price from"), *money.comparison(used, prices)):
         typer.echo("{:<19}{:<10}{:<12}{}".format(*row))
     if engine != "upstage" and not job:
-        typer.echo(_rule(engine))
+        typer.echo(
+            f"Machine time is a rule of thumb: {LOCAL_SECONDS_PER_IMAGE[engine]:g} s a page on"
+            f" {LOCAL_VCPUS} vCPUs, measured on 2026-11-23; big and dense pages take longer."
+        )
     if offline:
-        typer.echo(f"Prices are those of {money.LISTED_REGION}: no others are stored here.")
+        typer.echo(f"Prices are those of {LISTED_REGION}: no others are stored here.")
     for name, whole in money.in_all(choices, [bill, *rest]).items():
         typer.echo(f"In all, on {name}: {whole}")
 
 
 def _watch(aws: Aws, config: AwsConfig, job_id: str, dataset: str) -> None:
-    from ocrlabel.aws.jobs import watch
-
     progress = progress_of(config, dataset) if dataset else str
-    job = watch(aws, job_id, progress, tell)
+    job = jobs.watch(aws, job_id, progress, tell)
     if job.status != "SUCCEEDED":
         _explain(aws, job_id)
         raise JobFailed(f"job {job_id} failed: see above")
@@ -279,10 +255,7 @@ def _watch(aws: Aws, config: AwsConfig, job_id: str, dataset: str) -> None:
 
 
 def _explain(aws: Aws, job_id: str) -> None:
-    from ocrlabel.aws.explain import explained
-    from ocrlabel.aws.jobs import known
-
-    job = known(aws, job_id)
+    job = jobs.known(aws, job_id)
     show_explanation(job, explained(aws, job))
 
 
@@ -297,26 +270,30 @@ def show_explanation(job: Job, explanation: Explanation) -> None:
 
 def rows_of(config: AwsConfig, dataset: str, options: Options) -> int:
     """The rows that are asked for. Raises ConfigError where there is no such table."""
-    rows = table_of(config, dataset).rows
-    return min(each for each in (rows, options.limit, options.sample) if each is not None)
+    return _asked(table_of(config, dataset), options)
+
+
+def _asked(table: InputTable, options: Options) -> int:
+    return min(each for each in (table.rows, options.limit, options.sample) if each is not None)
 
 
 def table_of(config: AwsConfig, dataset: str) -> InputTable:
     """A dataset's table in the bucket. Raises ConfigError where there is none."""
-    from ocrlabel.aws.doctor import read_table, table_key
-
-    object_key = table_key(dataset)
-    with open_in_bucket(config.s3_bucket, object_key, config.aws_region) as source:
-        return read_table(source, f"s3://{config.s3_bucket}/{object_key}")
+    key = table_key(dataset)
+    address = f"s3://{config.s3_bucket}/{key}"
+    try:
+        with open_store(f"s3://{config.s3_bucket}", in_bucket(config)).open(key) as source:
+            return read_table(source, address)
+    except NotStored as error:
+        raise ConfigError(
+            f"{address} is not there\n  upload it with `ocrlabel push`, or with `aws s3 cp`"
+        ) from error
 
 
 def look_before_paying(
     aws: Aws, config: AwsConfig, dataset: str, options: Options, planned: Planned
 ) -> int:
     """The rows that are asked for. Raises ConfigError with all that the job would fail of."""
-    from ocrlabel.aws.doctor import check_images
-    from ocrlabel.aws.ready import Check, faults, refuse, well
-
     table = table_of(config, dataset)
 
     def images() -> Check:
@@ -325,14 +302,11 @@ def look_before_paying(
         return check_images(aws, config.s3_bucket, dataset, table)
 
     refuse(faults(aws, config, planned, fetch_signed, images, tell))
-    return min(each for each in (table.rows, options.limit, options.sample) if each is not None)
+    return _asked(table, options)
 
 
 def sizing_of(aws: Aws, rows: int, engine: str, rps: float | None, workers: int | None) -> Sizing:
     """How many workers for how long."""
-    from ocrlabel.aws import jobs
-    from ocrlabel.aws.stack import look_stack
-
     if engine == "upstage":
         rate = rps or DOCUMENTED_REQUESTS_PER_S
         return jobs.for_service(rows, requests_per_s=rate, workers=workers)
@@ -353,13 +327,11 @@ def _print_line(line: LogLine) -> None:
 
 def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
     """A function that looks into the bucket each time it is called; "" before a run began."""
-    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.status import lines
     from ocrlabel.cli.wiring import make_runtime, place_of_output
-    from ocrlabel.options import Options
     from ocrlabel.pipeline.status import read_status
 
-    keys = from_environment()
+    keys = in_bucket(config)
     options = Options.of(keys.variables)
     labels = f"s3://{config.s3_bucket}/data/processed/{dataset}_pseudo_labels.parquet"
     place = place_of_output(labels, options, keys)
@@ -385,34 +357,20 @@ def _planned(
     memory_mib: int | None,
 ) -> Compute:
     """Machine time before a run: of a service its rate decides, of a local engine its cores."""
-    from ocrlabel.aws import jobs
-    from ocrlabel.aws.cost import Compute
-
     if engine == "upstage":
         return Compute.planned(todo / rps / workers, workers, vcpu or 1, memory_mib or 2048)
-    vcpu = vcpu or jobs.LOCAL_VCPUS
+    vcpu = vcpu or LOCAL_VCPUS
     seconds = jobs.local_seconds(todo, engine, vcpu=vcpu) / workers
-    return Compute.planned(seconds, workers, vcpu, memory_mib or jobs.LOCAL_MEMORY_MIB)
-
-
-def _rule(engine: JobEngine) -> str:
-    from ocrlabel.aws.jobs import LOCAL_SECONDS_PER_IMAGE, LOCAL_VCPUS
-
-    return (
-        f"Machine time is a rule of thumb: {LOCAL_SECONDS_PER_IMAGE[engine]:g} s a page on"
-        f" {LOCAL_VCPUS} vCPUs, measured on 2026-11-23; big and dense pages take longer."
-    )
+    return Compute.planned(seconds, workers, vcpu, memory_mib or LOCAL_MEMORY_MIB)
 
 
 def _prices(shell: Shell, architecture: Processor, *, offline: bool) -> Prices:
-    from ocrlabel.aws.cost import LISTED_REGION, listed, live
-
     if not offline:
         with offering(WITHOUT_AN_ACCOUNT):
-            return live(shell.aws(), architecture)
+            return money.live(shell.aws(), architecture)
     region = shell.known_region()
     if region in {None, LISTED_REGION}:
-        return listed(architecture)
+        return money.listed(architecture)
     raise ConfigError(
         f"prices of {region} are not stored here, only those of {LISTED_REGION}\n"
         f"  without --offline AWS is asked; AWS_REGION={LISTED_REGION} gives that region's"
@@ -421,20 +379,17 @@ def _prices(shell: Shell, architecture: Processor, *, offline: bool) -> Prices:
 
 def _record_counts(shell: Shell, dataset: str) -> tuple[int, int]:
     """Images and billed pages of a run, from its run.json in the bucket."""
-    from ocrlabel.aws.jobs import download
     from ocrlabel.storage.folder import temporary_folder
 
     with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as folder:
-        found = download(shell.aws(), shell.config().s3_bucket, dataset, Path(folder))
+        found = jobs.download(shell.aws(), shell.config().s3_bucket, dataset, Path(folder))
         path = next(each for each in found if each.name.endswith("_run.json"))
         record = json.loads(path.read_bytes())
     return int(record["rows"]), int(record["account"]["billed_pages"])
 
 
 def _print_costs(lines: Sequence[CostLine], title: str) -> None:
-    from ocrlabel.aws.cost import UNKNOWN, total
-
-    typer.echo(f"{title}: {total(lines)}")
+    typer.echo(f"{title}: {money.total(lines)}")
     for line in lines:
         amount = UNKNOWN if line.usd is None else f"${line.usd:.4f}"
         typer.echo(f"  {'<=' if line.bound else '  '} {amount:<7}  {line.item}: {line.how}")

@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from ocrlabel.aws import image as containers
+from ocrlabel.aws.deploy import (
+    Wanted,
+    discard,
+    first_choices,
+    first_deployment,
+    look_choices,
+    make,
+    propose,
+)
+from ocrlabel.aws.destroy import propose_removal, remove
+from ocrlabel.aws.doctor import Outside, check_images, examine
+from ocrlabel.aws.github_subject import GitHubRepository, with_ids
+from ocrlabel.aws.job_definition import (
+    GUIDES_DEFINITION,
+    file_text,
+    look_definition,
+    plan_definition,
+    values_of,
+    wanted_definitions,
+)
+from ocrlabel.aws.names import (
+    QUEUE,
+    REPOSITORY,
+    SECRET,
+    AwsConfig,
+    AwsLocation,
+    checked_bucket,
+    checked_secret,
+    config_text,
+)
+from ocrlabel.aws.plan import Hidden, carry_out, loses_something
+from ocrlabel.aws.ready import Check
+from ocrlabel.aws.session import Aws, run
+from ocrlabel.aws.stack import look_stack
 from ocrlabel.cli.aws_jobs import table_of
 from ocrlabel.cli.aws_wiring import (
     Processor,
     Shell,
     agreed,
+    connected,
     fetch_signed,
     key,
     offering,
@@ -24,13 +61,6 @@ from ocrlabel.cli.aws_wiring import (
 from ocrlabel.cli.settings import DryRun, Offline, Yes
 from ocrlabel.errors import ConfigError
 from ocrlabel.options import PRICE_PER_PAGE_USD
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from ocrlabel.aws.names import AwsConfig
-    from ocrlabel.aws.ready import Check
-    from ocrlabel.aws.session import Aws
 
 WITHOUT_AN_ACCOUNT = "without an account, `ocrlabel aws deploy --dry-run --offline` lists it all"
 Vcpu = Annotated[float, typer.Option(help="vCPUs of a worker.")]
@@ -105,8 +135,6 @@ def deploy(
         GitHubEnvironment=github_environment,
     )
     named = [subnet for subnet in subnets.split(",") if subnet]
-    from ocrlabel.aws.github_subject import GitHubRepository, with_ids
-
     repository = None if github is None else GitHubRepository.of(github)
     given |= repository.parameters if repository else {}
     if offline:
@@ -117,26 +145,18 @@ def deploy(
     with offering(WITHOUT_AN_ACCOUNT):
         aws = shell.aws()
         location = aws.location()
-    from ocrlabel.aws import names
-    from ocrlabel.aws.deploy import Wanted, discard, look_choices, make, propose
-    from ocrlabel.aws.job_definition import GUIDES_DEFINITION, file_text
-    from ocrlabel.aws.names import config_text
-    from ocrlabel.aws.plan import loses_something
-    from ocrlabel.aws.session import run
-    from ocrlabel.aws.stack import look_stack
-
     stack = look_stack(aws.client("cloudformation"))
     if repository and repository.names and not repository.with_ids:
         before = stack.parameters if stack else {}
         given |= with_ids(run, repository, before, tell).parameters
     settled = {
         "BucketName": location.default_bucket,
-        "SecretName": names.SECRET,
+        "SecretName": SECRET,
         **(stack.parameters if stack else {}),
         **given,
     }
-    in_bucket = names.checked_bucket(settled["BucketName"])
-    secret = names.checked_secret(settled["SecretName"])
+    in_bucket = checked_bucket(settled["BucketName"])
+    secret = checked_secret(settled["SecretName"])
     given |= {"BucketName": in_bucket, "SecretName": secret}
     parameters = look_choices(aws, location, stack, given, network=network, subnets=named)
     wanted = Wanted(location, in_bucket, secret, value, parameters)
@@ -157,13 +177,9 @@ def _show_first(
     shell: Shell, given: Mapping[str, str], network: str | None, subnets: Sequence[str]
 ) -> None:
     """What the first deployment adds to an empty account, whoever's it is."""
-    from ocrlabel.aws import names
-    from ocrlabel.aws.deploy import Wanted, first_choices, first_deployment
-    from ocrlabel.aws.plan import Hidden
-
-    location = names.AwsLocation("ACCOUNT", shell.known_region() or "REGION")
+    location = AwsLocation("ACCOUNT", shell.known_region() or "REGION")
     bucket = given.get("BucketName", location.default_bucket)
-    secret = given.get("SecretName", names.SECRET)
+    secret = given.get("SecretName", SECRET)
     parameters = first_choices(given, network=network, subnets=subnets)
     # nothing is carried out, so the key's place may be empty
     show(
@@ -208,14 +224,11 @@ def destroy(
     """
     shell: Shell = context.obj
     aws = shell.aws()
-    from ocrlabel.aws import names
-    from ocrlabel.aws.destroy import propose_removal, remove
-
     location = aws.location()
     removal = propose_removal(
         aws,
         bucket=variable("S3_BUCKET") or _known_bucket(shell) or location.default_bucket,
-        secret=variable("SECRET_NAME") or names.SECRET,
+        secret=variable("SECRET_NAME") or SECRET,
         delete_data=delete_data,
         delete_secret=delete_secret,
     )
@@ -251,11 +264,7 @@ def doctor(
 
         ocrlabel aws doctor baseline_train --call
     """
-    shell: Shell = context.obj
-    aws = shell.aws()
-    config = shell.config()
-    from ocrlabel.aws.doctor import Outside, check_images, examine
-
+    aws, config = connected(context)
     outside = Outside(
         fetch=fetch_signed,
         dataset=(
@@ -321,36 +330,33 @@ def push_image(
 
         ocrlabel aws push-image --no-push
     """
-    from ocrlabel.aws import image
-    from ocrlabel.aws.names import REPOSITORY
-    from ocrlabel.aws.session import run
-
     dockerfile = root / "scripts" / "cloud" / "Dockerfile.batch"
     if not dockerfile.is_file():
         raise ConfigError(
             f"{dockerfile} is not there: the image is built from a clone of ocrlabel's repository\n"
             "  run this in the clone's folder, or give --root CLONE"
         )
-    program = image.container_program(shutil.which, run)
+    program = containers.container_program(shutil.which, run)
     name = f"{REPOSITORY}:latest"
-    wanted = image.Build(str(root), str(dockerfile), name, architecture, target, base_image)
+    wanted = containers.Build(str(root), str(dockerfile), name, architecture, target, base_image)
     if not push_it:
         tell(f"building {name} with {program}")
-        image.build(run, program, wanted)
+        containers.build(run, program, wanted)
         typer.echo(name)
         return
-    shell: Shell = context.obj
-    aws, config = shell.aws(), shell.config()
-    image.log_in(run, program, aws.client("ecr"), config.ecr_uri)
-    if cache and image.can_cache(run, program):
+    aws, config = connected(context)
+    containers.log_in(run, program, aws.client("ecr"), config.ecr_uri)
+    if cache and containers.can_cache(run, program):
         wanted = replace(wanted, cache=f"{config.ecr_uri}:{CACHE_TAG}")
     elif cache:
         tell(f"{program} has no buildx builder that can keep layers in ECR: built without")
     tell(f"building {name} with {program}")
-    image.build(run, program, wanted)
+    containers.build(run, program, wanted)
     tags = tag or ["latest"]
     tell(f"pushing to {config.ecr_uri}: {', '.join(tags)}")
-    pinned = image.push(run, program, aws.client("ecr"), name=name, uri=config.ecr_uri, tags=tags)
+    pinned = containers.push(
+        run, program, aws.client("ecr"), name=name, uri=config.ecr_uri, tags=tags
+    )
     typer.echo(pinned)
     if register_it:
         _register(aws, config, pinned, architecture, vcpu, memory_mib)
@@ -372,27 +378,14 @@ def register(
 
         ocrlabel aws register --memory-mib 4096
     """
-    shell: Shell = context.obj
-    aws, config = shell.aws(), shell.config()
-    from ocrlabel.aws.image import pinned
-
-    uri = image or pinned(aws.client("ecr"), config.ecr_uri, tag)
+    aws, config = connected(context)
+    uri = image or containers.pinned(aws.client("ecr"), config.ecr_uri, tag)
     _register(aws, config, uri, architecture, vcpu, memory_mib)
 
 
 def _register(
     aws: Aws, config: AwsConfig, image: str, architecture: str, vcpu: float, memory_mib: int
 ) -> None:
-    from ocrlabel.aws import names
-    from ocrlabel.aws.job_definition import (
-        look_definition,
-        plan_definition,
-        values_of,
-        wanted_definitions,
-    )
-    from ocrlabel.aws.plan import carry_out
-    from ocrlabel.aws.stack import look_stack
-
     stack = look_stack(aws.client("cloudformation"))
     values = values_of(
         config, image, architecture=architecture, vcpu=f"{vcpu:g}", memory_mib=str(memory_mib)
@@ -404,4 +397,4 @@ def _register(
         carry_out(aws, changes, tell)
         if not changes:
             tell(f"{wanted['jobDefinitionName']}: revision {(present or {})['revision']} is it")
-    tell(f"submit with: ocrlabel aws submit DATASET, to {names.QUEUE}")
+    tell(f"submit with: ocrlabel aws submit DATASET, to {QUEUE}")

@@ -14,16 +14,16 @@ from datetime import UTC, datetime
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, ParamSpec
+from typing import Literal, ParamSpec
 
 import typer
 
+from ocrlabel.aws.names import ON_GITHUB, REWRITE, AwsConfig, config_of_variables, parse_config
+from ocrlabel.aws.plan import Change, Hidden
+from ocrlabel.aws.session import Aws, NotSignedIn, connect
+from ocrlabel.cli.settings import Keys
+from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.errors import ConfigError, OcrLabelError
-
-if TYPE_CHECKING:
-    from ocrlabel.aws.names import AwsConfig
-    from ocrlabel.aws.plan import Change, Hidden
-    from ocrlabel.aws.session import Aws
 
 P = ParamSpec("P")
 KEY = "UPSTAGE_API_KEY"
@@ -41,8 +41,6 @@ class Shell:
 
     def aws(self) -> Aws:
         """Clients with the credentials that the AWS command line would use."""
-        from ocrlabel.aws.session import connect
-
         return connect(
             region=self.known_region(),
             profile=self.profile,
@@ -53,8 +51,6 @@ class Shell:
 
     def config(self) -> AwsConfig:
         """aws/config.env; without it the same variables of the environment."""
-        from ocrlabel.aws.names import ON_GITHUB, REWRITE, config_of_variables, parse_config
-
         if self.config_file.is_file():
             data = self.config_file.read_bytes()
             try:
@@ -95,8 +91,6 @@ def with_boto3(command: Callable[P, None]) -> Callable[P, None]:
 @contextmanager
 def offering(without_an_account: str) -> Iterator[None]:
     """Add to the error of missing credentials what can be had without them."""
-    from ocrlabel.aws.session import NotSignedIn
-
     try:
         yield
     except NotSignedIn as error:
@@ -121,9 +115,6 @@ def key() -> Hidden | None:
 
     Raises ConfigError for what is none: it would be found out by the first job.
     """
-    from ocrlabel.aws.plan import Hidden
-    from ocrlabel.engines.upstage_keys import keys_of_secret
-
     value = os.environ.get(KEY, "")
     if not value:
         return None
@@ -162,21 +153,6 @@ def fetch_signed(url: str) -> bytes:
         raise OcrLabelError(f"ECR's own download did not answer: {error}") from error
 
 
-def open_in_bucket(bucket: str, object_key: str, region: str) -> BinaryIO:
-    """A seekable reader of one object. Raises ConfigError where it is not there."""
-    from ocrlabel.storage.base import NotStored
-    from ocrlabel.storage.opening import open_store
-
-    store = open_store(
-        f"s3://{bucket}",
-        region=region,
-        endpoint_url=variable("AWS_ENDPOINT_URL") or None,
-        ca_bundle=variable("AWS_CA_BUNDLE") or None,
-    )
-    try:
-        return store.open(object_key)
-    except NotStored as error:
-        raise ConfigError(
-            f"s3://{bucket}/{object_key} is not there\n"
-            "  upload it with `ocrlabel push`, or with `aws s3 cp`"
-        ) from error
+def in_bucket(config: AwsConfig) -> Keys:
+    """The environment, with the region of the configured bucket."""
+    return Keys({**os.environ, "AWS_REGION": config.aws_region})

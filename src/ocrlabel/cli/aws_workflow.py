@@ -7,11 +7,33 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from ocrlabel.aws import cost, jobs, workflow_summary
+from ocrlabel.aws.cost import CostLine
+from ocrlabel.aws.explain import explained
+from ocrlabel.aws.image import pinned
+from ocrlabel.aws.job_definition import PLACEHOLDERS, look_definition
+from ocrlabel.aws.jobs import Job, Sizing, line_of
+from ocrlabel.aws.names import DEFINITION
+from ocrlabel.aws.ready import Planned
+from ocrlabel.aws.session import Aws
+from ocrlabel.aws.workflow import (
+    OnCancel,
+    RunInputs,
+    StepFiles,
+    checked_job,
+    duration_s,
+    find,
+    results_of,
+    run_inputs,
+    run_stamp,
+)
+from ocrlabel.aws.workflow_summary import Console, Followed, Repository
 from ocrlabel.cli.aws_jobs import (
     Folder,
     JobFailed,
@@ -21,18 +43,9 @@ from ocrlabel.cli.aws_jobs import (
     show_explanation,
     sizing_of,
 )
-from ocrlabel.cli.aws_wiring import Shell, connected, tell, variable, with_boto3
+from ocrlabel.cli.aws_wiring import connected, tell, variable, with_boto3
 from ocrlabel.cli.settings import everywhere
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ocrlabel.aws.cost import CostLine
-    from ocrlabel.aws.jobs import Job, Sizing
-    from ocrlabel.aws.names import AwsConfig
-    from ocrlabel.aws.session import Aws
-    from ocrlabel.aws.workflow import RunInputs, StepFiles
-    from ocrlabel.aws.workflow_summary import Followed
+from ocrlabel.errors import ConfigError
 
 app = typer.Typer(
     name="workflow",
@@ -51,25 +64,19 @@ def check(context: typer.Context) -> None:
 
         INPUT_DATASET=baseline_train ocrlabel aws workflow check
     """
-    inputs = _inputs()
+    inputs, options = _inputs(), _inputs().options
     aws, config = connected(context)
-    if not inputs.pick_up:
-        from ocrlabel.aws.ready import Planned
-
-        planned = Planned(inputs.engine, by_workflow=True)
-        look_before_paying(aws, config, inputs.dataset, inputs.options, planned)
-    sizing, rows = _size(aws, config, inputs)
     if inputs.pick_up:
-        from ocrlabel.aws.jobs import known
-
-        job = known(aws, inputs.pick_up)
+        rows = rows_of(config, inputs.dataset, options)
+        job = jobs.known(aws, inputs.pick_up)
         typer.echo(f"{inputs.dataset}: {rows:,} rows; job {job.id} is {job.status}")
         return
-    from ocrlabel.aws import workflow_summary
-    from ocrlabel.aws.cost import cap_notice
-
+    planned = Planned(inputs.engine, by_workflow=True)
+    rows = look_before_paying(aws, config, inputs.dataset, options, planned)
+    sizing = sizing_of(aws, rows, inputs.engine, options.rps, inputs.workers)
+    page_usd = options.price_per_page if inputs.engine == "upstage" else 0.0
+    notice = cost.cap_notice(options.max_cost, rows, page_usd)
     bills = _bills(aws, inputs, rows, sizing)
-    notice = cap_notice(inputs.options, rows, next(iter(bills.values()))[0])
     text = workflow_summary.estimate(inputs, rows, sizing, bills)
     _files().summarise(f"{text}\n\n**{notice}**" if notice else text)
     typer.echo(f"{text}\n::warning::{notice}" if notice else text)
@@ -84,12 +91,10 @@ def submit(context: typer.Context) -> None:
     """
     inputs = _inputs()
     aws, config = connected(context)
-    from ocrlabel.aws import jobs, workflow_summary
-    from ocrlabel.aws.workflow import run_stamp
-
     job_id = inputs.pick_up
     if not job_id:
-        sizing, _ = _size(aws, config, inputs)
+        rows = rows_of(config, inputs.dataset, inputs.options)
+        sizing = sizing_of(aws, rows, inputs.engine, inputs.options.rps, inputs.workers)
         stamp = run_stamp(os.environ)
         request = jobs.request(inputs.dataset, inputs.given, sizing, stamp=stamp, on_ec2=False)
         job_id = jobs.submit(aws, request)
@@ -117,17 +122,12 @@ def follow(
 
         JOB_ID=1b6a... INPUT_DATASET=baseline_train ocrlabel aws workflow follow
     """
-    from ocrlabel.aws import workflow_summary
-    from ocrlabel.aws.explain import explained
-    from ocrlabel.aws.jobs import line_of, watch
-    from ocrlabel.aws.workflow import checked_job, duration_s
-
     inputs, files = _inputs(), _files()
     limit_s = duration_s(hand_over_after)
     aws, config = connected(context)
     progress = progress_of(config, inputs.dataset)
     until_s = aws.now_s() + limit_s
-    seen = watch(aws, checked_job(job), progress, tell, until_s=until_s)
+    seen = jobs.watch(aws, checked_job(job), progress, tell, until_s=until_s)
     place = _followed(inputs.dataset, seen.id)
     if not seen.ended:
         files.put("outcome", "handed-over")
@@ -155,20 +155,14 @@ def stop(
 
         INPUT_DATASET=d INPUT_ON_CANCEL=stop ocrlabel aws workflow stop --job 1b6a...
     """
-    from ocrlabel.aws import workflow_summary
-    from ocrlabel.aws.jobs import cancel
-    from ocrlabel.aws.workflow import OnCancel, checked_job, find, run_stamp
-
-    inputs = _inputs()
-    shell: Shell = context.obj
-    aws = shell.aws()
+    inputs, aws = _inputs(), context.obj.aws()
     if job:
         job_id = checked_job(job)
     else:
         job_id = inputs.pick_up or find(aws, inputs.dataset, run_stamp(os.environ))
     stopped = bool(job_id) and inputs.on_cancel is OnCancel.STOP
     if stopped:
-        cancel(aws, job_id, "the workflow was cancelled")
+        jobs.cancel(aws, job_id, "the workflow was cancelled")
     text = workflow_summary.cancelled(inputs.dataset, job_id, stopped=stopped)
     _files().summarise(text)
     typer.echo(text)
@@ -188,13 +182,9 @@ def results(
 
         JOB_ID=1b6a... INPUT_DATASET=d ocrlabel aws workflow results --to out/
     """
-    from ocrlabel.aws import workflow_summary
-    from ocrlabel.aws.jobs import download, known
-    from ocrlabel.aws.workflow import checked_job, results_of
-
     inputs, files = _inputs(), _files()
     aws, config = connected(context)
-    done = known(aws, checked_job(job))
+    done = jobs.known(aws, checked_job(job))
     endings = results_of(aws, config.s3_bucket, inputs.dataset, done)
     if not endings:
         files.put("found", "false")
@@ -203,7 +193,7 @@ def results(
         typer.echo(text)
         return
     folder = Path(to)
-    found = download(aws, config.s3_bucket, inputs.dataset, folder, endings)
+    found = jobs.download(aws, config.s3_bucket, inputs.dataset, folder, endings)
     record = json.loads((folder / f"{inputs.dataset}_run.json").read_bytes())
     tables = [folder / f"{inputs.dataset}{each}" for each in endings]
     found.append(_report_of_numbers(tables, record))
@@ -223,19 +213,13 @@ def deployed(
 
         GITHUB_SHA=4f2c... ocrlabel aws workflow deployed
     """
-    from ocrlabel.aws import names, workflow_summary
-    from ocrlabel.aws.image import pinned
-    from ocrlabel.aws.job_definition import look_definition
-    from ocrlabel.aws.workflow_summary import Console, Repository
-    from ocrlabel.errors import ConfigError
-
     aws, config = connected(context)
     image = pinned(aws.client("ecr"), config.ecr_uri, commit)
-    definition = look_definition(aws.client("batch"), names.DEFINITION)
+    definition = look_definition(aws.client("batch"), DEFINITION)
     registered = (definition or {}).get("containerProperties", {}).get("image")
     if definition is None or registered != image:
         raise ConfigError(
-            f"job definition {names.DEFINITION} does not use {image}, but {registered}\n"
+            f"job definition {DEFINITION} does not use {image}, but {registered}\n"
             "  `ocrlabel aws register` makes it do so"
         )
     here = Repository(
@@ -252,15 +236,7 @@ for _step in (check, submit, follow, results, stop, deployed):
     app.command()(everywhere(with_boto3(_step)))
 
 
-def _size(aws: Aws, config: AwsConfig, inputs: RunInputs) -> tuple[Sizing, int]:
-    rows = rows_of(config, inputs.dataset, inputs.options)
-    return sizing_of(aws, rows, inputs.engine, inputs.options.rps, inputs.workers), rows
-
-
 def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, Sequence[CostLine]]:
-    from ocrlabel.aws import cost
-    from ocrlabel.aws.job_definition import PLACEHOLDERS
-
     worker = PLACEHOLDERS
     known = cost.live(aws, worker.architecture)
     planned = cost.Compute.planned(
@@ -281,11 +257,7 @@ def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, 
 
 
 def _machines(aws: Aws, job: Job) -> tuple[float, Sequence[CostLine]]:
-    from ocrlabel.aws import cost
-    from ocrlabel.aws.job_definition import PLACEHOLDERS
-    from ocrlabel.aws.jobs import children
-
-    used = cost.Compute.used(children(aws, job), aws.now_s())
+    used = cost.Compute.used(jobs.children(aws, job), aws.now_s())
     known = cost.live(aws, PLACEHOLDERS.architecture)
     return used.hours, cost.compute_choices(used, known)[cost.ON_DEMAND]
 
@@ -300,18 +272,12 @@ def _report_of_numbers(results: Sequence[Path], record: dict[str, Any]) -> Path:
 
 
 def _inputs() -> RunInputs:
-    from ocrlabel.aws.workflow import run_inputs
-
     return run_inputs(os.environ)
 
 
 def _files() -> StepFiles:
-    from ocrlabel.aws.workflow import StepFiles
-
     return StepFiles.of(os.environ)
 
 
 def _followed(dataset: str, job_id: str) -> Followed:
-    from ocrlabel.aws.workflow_summary import Console, Followed
-
     return Followed(dataset, job_id, Console(variable("LINK_REGION")))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ocrlabel.cli import (
-    aws,
     demo,
     engines,
     export,
@@ -22,6 +22,9 @@ from ocrlabel.cli import (
 )
 from ocrlabel.cli.exit_codes import end_process_with
 from ocrlabel.cli.settings import Command, everywhere, telling
+
+if TYPE_CHECKING:
+    from typer._click import Context
 
 app = typer.Typer(
     name="ocrlabel",
@@ -80,11 +83,33 @@ def _options(
 ) -> None: ...
 
 
+class _Aws(TyperGroup):
+    """`ocrlabel aws`, whose commands are imported when one is called: the others do not wait."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Context | None = None, **extra: Any
+    ) -> Context:
+        """The group's own, in the place of this one's."""
+        from ocrlabel.cli.aws import app as commands
+
+        group = typer.main.get_command(commands)
+        group.help = self.help
+        return group.make_context(info_name, args, parent, **extra)
+
+
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands.items():
         app.command(_name, rich_help_panel=_panel)(everywhere(_command))
 app.add_typer(models.app, name="models", rich_help_panel="Label")
-app.add_typer(aws.app, name="aws", rich_help_panel=_CLOUD)
+app.add_typer(
+    typer.Typer(
+        cls=_Aws,
+        help="Label datasets with AWS Batch: deploy, push-image, submit, logs, destroy."
+        " The options here may also stand after a command's name.",
+    ),
+    name="aws",
+    rich_help_panel=_CLOUD,
+)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from ocrlabel.aws.cost import (
     total,
 )
 from ocrlabel.aws.jobs import Job, JobAttempt, local_seconds
-from ocrlabel.options import Options
+from ocrlabel.options import PRICE_PER_PAGE_USD
 
 GUIDE = 3272
 PAGE = (Path(__file__).parents[3] / "docs" / "aws.md").read_text(encoding="utf-8")
@@ -123,26 +123,26 @@ def test_the_whole_is_the_sum_of_the_parts_that_are_known_for_each_choice_of_mac
     ("given", "told"),
     [
         (
-            {"max_cost": 4.90},
-            "The cap of 4.9000 USD is below the estimate: .* about 3,266 of 3,272 pages",
+            (4.90, GUIDE),
+            "than the estimate for OCR, 4.9080 USD: about 3,266 of 3,272 pages will be labelled",
         ),
-        ({"max_cost": 0.0045}, "The cap of 0.0045 USD .* about 3 of 3,272 pages"),
-        ({"max_cost": 1.0, "limit": 1000}, "about 666 of 1,000 pages"),
-        ({"max_cost": 1.0, "sample": 700}, "about 666 of 700 pages"),
-        ({"max_cost": 1.0, "limit": 600}, ""),
-        ({"max_cost": 4.908}, ""),
-        ({"max_cost": 100}, ""),
-        ({}, ""),
+        ((0.0045, GUIDE), "--max-cost 0.0045 USD .* about 3 of 3,272 pages"),
+        ((1.0, 1000), "about 666 of 1,000 pages"),
+        ((1.0, 1000), "--resume and a higher --max-cost goes on"),
+        ((1.0, 600), ""),
+        ((4.908, GUIDE), ""),
+        ((100, GUIDE), ""),
+        ((None, GUIDE), ""),
     ],
     ids=str,
 )
 def test_a_cap_below_the_estimate_is_announced(given, told):
-    notice = cap_notice(Options(**given), GUIDE, ocr(GUIDE, listed("X86_64")))
+    notice = cap_notice(*given, PRICE_PER_PAGE_USD)
     assert re.search(told, notice) if told else notice == ""
 
 
 def test_a_cap_does_not_end_what_costs_nothing():
-    assert cap_notice(Options(max_cost=0.01), GUIDE, ocr(GUIDE, listed("X86_64"), 0.0)) == ""
+    assert cap_notice(0.01, GUIDE, 0.0) == ""
 
 
 def test_arm_is_cheaper():

@@ -9,26 +9,15 @@ import sys
 from importlib.metadata import version
 
 import pytest
-from typer.main import get_command
 
-from ocrlabel.cli.main import app
-from tests.support.command import ocrlabel
+from tests.support.command import commands, ocrlabel
 
 LARGE = {"pydantic", "pyarrow", "numpy", "PIL", "boto3", "botocore", "httpx2", "obstore"}
 LARGE |= {"rich.progress"}
 _EXAMPLE = re.compile(r"(?:\w+=\S+ )?(?:ocrlabel|python|curl) ")
 
 
-def walk(command, path=()):
-    """(words after `ocrlabel`, help text) of every command there is."""
-    if hasattr(command, "commands"):
-        for name, below in command.commands.items():
-            yield from walk(below, (*path, name))
-    else:
-        yield path, inspect.cleandoc(command.help or "")
-
-
-COMMANDS = dict(walk(get_command(app)))
+COMMANDS = {path: inspect.cleandoc(one.help or "") for path, one in commands().items()}
 
 
 def examples(text):

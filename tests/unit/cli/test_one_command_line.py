@@ -11,30 +11,19 @@ from typing import Literal, get_args, get_origin
 
 import pytest
 import typer
-from typer.main import get_command
 
 from ocrlabel.cli.export import ExportFormat, ImportFormat, Vertical
-from ocrlabel.cli.main import app
 from ocrlabel.cli.settings import everywhere
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import EXPORTS, IMPORTS
 from ocrlabel.export.recognition import VERTICAL
-from tests.support.command import ocrlabel
+from tests.support.command import commands, ocrlabel
 from tests.support.s3 import REGION, make_bucket
 
 OCRLABEL = Path(sys.executable).with_name("ocrlabel")
 
 
-def walk(command, path=()):
-    """(words after `ocrlabel`, command) of every command there is."""
-    if hasattr(command, "commands"):
-        for name, below in command.commands.items():
-            yield from walk(below, (*path, name))
-    else:
-        yield path, command
-
-
-COMMANDS = dict(walk(get_command(app)))
+COMMANDS = commands()
 every = pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 
 
