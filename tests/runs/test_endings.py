@@ -10,7 +10,8 @@ from dataclasses import asdict
 import pytest
 
 from ocrlabel.engine import Lane
-from ocrlabel.errors import Interrupted, RunMismatch, StoreUnavailable
+from ocrlabel.errors import Interrupted, RunMismatch, StoreUnavailable, Unreadable
+from ocrlabel.labels import FailureClass
 from ocrlabel.options import Options
 from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.status import read_status
@@ -232,6 +233,24 @@ def test_a_lost_request_is_told_once_also_when_the_merger_dies_before_it_has_cle
     assert died
     assert told["account"]["at_risk_pages"] == {"unknown": 1}
     assert not [key for key in shared.objects if "/asks/" in key]
+
+
+@pytest.mark.parametrize(
+    ("failure", "ended"),
+    [("timed_out", "unavailable"), ("crashed", "unavailable"), ("corrupt", "rejected")],
+)
+@pytest.mark.parametrize("price_usd", [0.0, 0.0015])
+def test_only_what_an_engine_refused_is_counted_as_rejected(failure, ended, price_usd):
+    def trouble(image, attempt):
+        return Unreadable("no", failure=FailureClass(failure)) if image == "image 3" else None
+
+    store = DictStore()
+    engine = BillingEngine(price_per_page_usd=price_usd, trouble=trouble)
+    run_virtual(go(store, made(5), engine, Options(batch_size=5)))
+    account = json.loads(store.objects[LAYOUT.run_key])["account"]
+    assert account["requests"] == {"answered": 4, ended: 1}
+    perhaps = {"unavailable": 1} if price_usd and ended == "unavailable" else {}
+    assert account["at_risk_pages"] == perhaps
 
 
 def test_a_checkpoint_that_is_gone_is_named_with_the_ways_on():

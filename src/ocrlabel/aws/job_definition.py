@@ -1,16 +1,15 @@
 """The job definition of AWS Batch: the worker's command, resources, time-out and retries.
 
 `fargate` is the guide's definition and `ec2` the same for the EC2 Spot queue. `plan_definition`
-registers a new revision where the newest one differs; `checked` refuses beforehand what AWS would
-refuse later, which cfn-lint does not look at. `file_text` is aws/batch-job-definition.json, with
-the guide's placeholders; deploy writes it, so that filling it in changes no file of the project.
+registers a new revision where the newest one differs; `checked` refuses a size that AWS would
+refuse later. `file_text` is aws/batch-job-definition.json, with the guide's placeholders; deploy
+writes it, so that filling it in changes no file of the project.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,23 +39,17 @@ RETRY_RULES: Final = (
     {"onStatusReason": "Host EC2*", "action": "RETRY"},
     {"onReason": "*", "action": "EXIT"},
 )
-MAX_ATTEMPTS: Final = 10
-MAX_RULES: Final = 5
-MIN_TIMEOUT_S: Final = 60
-EPHEMERAL_GIB: Final = (21, 200)
-ARCHITECTURES: Final = ("X86_64", "ARM64")
-# vCPU -> memory in MiB: (least, most, step), and what 0.25 vCPU takes.
-_QUARTER: Final = (512, 1024, 2048)
-_MEMORY: Final = {
-    "0.5": (1024, 4096, 1024),
-    "1": (2048, 8192, 1024),
-    "2": (4096, 16384, 1024),
-    "4": (8192, 30720, 1024),
-    "8": (16384, 61440, 4096),
-    "16": (32768, 122880, 8192),
+# Fargate's sizes: vCPUs, and the MiB that go with them
+_FARGATE_MIB: Final[Mapping[str, Sequence[int]]] = {
+    "0.25": (512, 1024, 2048),
+    "0.5": range(1024, 4096 + 1, 1024),
+    "1": range(2048, 8192 + 1, 1024),
+    "2": range(4096, 16384 + 1, 1024),
+    "4": range(8192, 30720 + 1, 1024),
+    "8": range(16384, 61440 + 1, 4096),
+    "16": range(32768, 122880 + 1, 8192),
 }
-_GLOB = re.compile(r"[^*?]*\*?\Z")
-_EXIT_GLOB = re.compile(r"[0-9]*\*?\Z")
+_FARGATE_VCPUS: Final = ", ".join(_FARGATE_MIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +81,15 @@ def values_of(
 ) -> JobValues:
     """The values of a deployed stack; image is pinned by its digest."""
     return JobValues(
-        image=image,
-        job_role_arn=config.job_role_arn,
-        execution_role_arn=config.exec_role_arn,
-        secret_arn=config.secret_arn,
-        bucket=config.s3_bucket,
-        architecture=architecture,
-        vcpu=vcpu,
-        memory_mib=memory_mib,
-        region=config.aws_region,
+        image,
+        config.job_role_arn,
+        config.exec_role_arn,
+        config.secret_arn,
+        config.s3_bucket,
+        architecture,
+        vcpu,
+        memory_mib,
+        config.aws_region,
     )
 
 
@@ -247,70 +240,13 @@ def _as_given(value: Any, key: str) -> Any:
 
 
 def checked(definition: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same definition. Raises ConfigError with everything that is wrong with it."""
-    if found := list(faults(definition)):
-        raise ConfigError("AWS Batch would not take this job definition: " + "; ".join(found))
+    """The same definition. Raises ConfigError for a size that Fargate does not have."""
+    if definition["platformCapabilities"] == ["FARGATE"]:
+        listed = definition["containerProperties"]["resourceRequirements"]
+        needs = {need["type"]: need["value"] for need in listed}
+        vcpu, memory_mib = needs["VCPU"], int(needs["MEMORY"])
+        sizes = _FARGATE_MIB.get(vcpu, ())
+        if memory_mib not in sizes:
+            there = f"{', '.join(map(str, sizes))} MiB" if sizes else f"vCPUs: {_FARGATE_VCPUS}"
+            raise ConfigError(f"Fargate has no {vcpu} vCPU with {memory_mib} MiB ({there})")
     return definition
-
-
-def faults(definition: Mapping[str, Any]) -> Iterator[str]:
-    """Everything that is wrong with it, in sentences."""
-    yield from _retries(definition.get("retryStrategy", {}))
-    timeout_s = definition.get("timeout", {}).get("attemptDurationSeconds", MIN_TIMEOUT_S)
-    if timeout_s < MIN_TIMEOUT_S:
-        yield f"a time-out of {timeout_s} s is below {MIN_TIMEOUT_S}"
-    container = definition["containerProperties"]
-    gib = container.get("ephemeralStorage", {}).get("sizeInGiB", EPHEMERAL_GIB[0])
-    if not EPHEMERAL_GIB[0] <= gib <= EPHEMERAL_GIB[1]:
-        yield f"{gib} GiB of storage are not within 21 to 200"
-    platform = container.get("runtimePlatform", {}).get("cpuArchitecture", ARCHITECTURES[0])
-    if platform not in ARCHITECTURES:
-        yield f"there is no processor {platform}: X86_64 or ARM64"
-    volumes = {volume["name"] for volume in container.get("volumes", ())}
-    for mount in container.get("mountPoints", ()):
-        if mount["sourceVolume"] not in volumes:
-            yield f"{mount['containerPath']} is on a volume {mount['sourceVolume']!r} not defined"
-    if definition.get("platformCapabilities") == ["FARGATE"]:
-        yield from _fargate(container)
-
-
-def _retries(strategy: Mapping[str, Any]) -> Iterator[str]:
-    attempts = strategy.get("attempts", 1)
-    if not 1 <= attempts <= MAX_ATTEMPTS:
-        yield f"{attempts} attempts are not within 1 to {MAX_ATTEMPTS}"
-    rules = strategy.get("evaluateOnExit", ())
-    if len(rules) > MAX_RULES:
-        yield f"{len(rules)} retry rules are more than {MAX_RULES}"
-    for rule in rules:
-        for field, value in rule.items():
-            pattern = _EXIT_GLOB if field == "onExitCode" else _GLOB
-            if field != "action" and not pattern.match(value):
-                yield f"the retry rule {value!r} may have one *, at its end"
-
-
-def _fargate(container: Mapping[str, Any]) -> Iterator[str]:
-    if not container.get("executionRoleArn"):
-        yield "Fargate needs an execution role"
-    for volume in container.get("volumes", ()):
-        if "host" in volume:
-            yield f"Fargate has no host, and volume {volume['name']!r} names one"
-    needs = {need["type"]: str(need["value"]) for need in container["resourceRequirements"]}
-    vcpu, memory = needs["VCPU"], int(needs["MEMORY"])
-    if not _fits(vcpu, memory):
-        yield f"Fargate has no {vcpu} vCPU with {memory} MiB ({_choices(vcpu)})"
-
-
-def _fits(vcpu: str, memory: int) -> bool:
-    if vcpu == "0.25":
-        return memory in _QUARTER
-    if vcpu not in _MEMORY:
-        return False
-    least, most, step = _MEMORY[vcpu]
-    return least <= memory <= most and memory % step == 0
-
-
-def _choices(vcpu: str) -> str:
-    if vcpu not in _MEMORY:
-        return "vCPUs: 0.25, 0.5, 1, 2, 4, 8, 16"
-    least, most, step = _MEMORY[vcpu]
-    return f"{least} to {most} MiB in steps of {step}"

@@ -75,6 +75,11 @@ class Change:
         detail = f" ({self.detail})" if self.detail else ""
         return f"{SIGNS[self.kind]} {self.kind.value:7} {self.thing} {self.name}{detail}"
 
+    @property
+    def done(self) -> str:
+        """The same once it is made, in the columns of CloudFormation's events."""
+        return f"{self.kind.value.removesuffix('e')}ed".ljust(24) + f" {self.thing} {self.name}"
+
 
 def loses_something(changes: Iterable[Change]) -> list[Change]:
     """The changes that must be asked about first."""
@@ -82,12 +87,12 @@ def loses_something(changes: Iterable[Change]) -> list[Change]:
 
 
 def carry_out(aws: Aws, changes: Sequence[Change], tell: Callable[[str], None]) -> None:
-    """Make the changes in order. Raises AwsRefused at the first that AWS does not take."""
+    """Make the changes in order, and tell of each; AwsRefused at the first that AWS refuses."""
     for change in changes:
-        tell(change.line)
         for call in change.calls:
             with translated(f"{call.method.replace('_', ' ')} for {change.thing} {change.name}"):
                 getattr(aws.client(call.service), call.method)(**_revealed(call.parameters))
+        tell(change.done)
 
 
 def _revealed(value: Any) -> Any:

@@ -35,6 +35,7 @@ from ocrlabel.aws.names import (
     QUEUE,
     REPOSITORY,
     SECRET,
+    STACK,
     AwsConfig,
     AwsLocation,
     checked_bucket,
@@ -42,8 +43,8 @@ from ocrlabel.aws.names import (
     config_text,
 )
 from ocrlabel.aws.plan import Hidden, carry_out, loses_something
-from ocrlabel.aws.ready import Check
-from ocrlabel.aws.session import Aws, run
+from ocrlabel.aws.ready import NEW_KEY, Check
+from ocrlabel.aws.session import Aws, AwsRefused, run
 from ocrlabel.aws.stack import look_stack
 from ocrlabel.cli.aws_jobs import table_of
 from ocrlabel.cli.aws_wiring import (
@@ -264,7 +265,9 @@ def doctor(
 
         ocrlabel aws doctor baseline_train --call
     """
-    aws, config = connected(context)
+    aws = context.obj.aws()
+    _refuse_before_a_deploy(aws)
+    config = context.obj.config()
     outside = Outside(
         fetch=fetch_signed,
         dataset=(
@@ -281,6 +284,17 @@ def doctor(
         typer.echo(f"{'ok    ' if check.ok else 'NOT OK'}  {check.name}: {check.why}{mend}")
     if failed:
         raise ConfigError(f"{failed} checks failed: see above for what mends each")
+
+
+def _refuse_before_a_deploy(aws: Aws) -> None:
+    try:
+        if look_stack(aws.client("cloudformation")) is not None:
+            return
+    except AwsRefused:
+        return  # the checks tell what these credentials may not see
+    raise ConfigError(
+        f"nothing is deployed yet in {aws.region}: there is no stack {STACK}\n  {NEW_KEY}"
+    )
 
 
 def _known_bucket(shell: Shell) -> str:
@@ -394,7 +408,9 @@ def _register(
     for wanted in wanted_definitions(values, with_ec2=with_ec2):
         present = look_definition(aws.client("batch"), wanted["jobDefinitionName"])
         changes = plan_definition(present, wanted)
-        carry_out(aws, changes, tell)
+        for change in changes:
+            tell(change.line)
+        carry_out(aws, changes, lambda _: None)
         if not changes:
             tell(f"{wanted['jobDefinitionName']}: revision {(present or {})['revision']} is it")
     tell(f"submit with: ocrlabel aws submit DATASET, to {QUEUE}")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from ocrlabel.aws.job_definition import file_text
+from ocrlabel.aws.names import config_text
 from ocrlabel.errors import ConfigError
-from tests.support.aws import ACCOUNT
+from tests.support.aws import ACCOUNT, CONFIG
 from tests.support.aws_user import DEPLOY, KEY
 
 # moto says so of every resource that it does not make
@@ -163,6 +164,26 @@ def test_the_doctor_names_what_is_missing_and_what_mends_it(user):
     assert "ok      dataset: train: 3 rows; 3 sampled images are there" in lines
     assert "NOT OK  image: no job definition pseudo-label-processor is registered" in lines
     assert "mend it: ocrlabel aws push-image" in lines
+
+
+@pytest.mark.parametrize("file", ["", config_text(CONFIG)], ids=["no file", "of a stack gone"])
+def test_the_doctor_says_that_nothing_is_deployed_and_what_to_type(user, file):
+    Path("aws").mkdir()
+    if file:
+        Path("aws/config.env").write_text(file)
+    with pytest.raises(ConfigError) as said:
+        user.types("doctor")
+    first, command = str(said.value).splitlines()
+    assert first == "nothing is deployed yet in us-east-1: there is no stack ocrlabel"
+    assert command.strip() == "UPSTAGE_API_KEY=up_... ocrlabel aws deploy"
+    assert "NOT OK" not in user.printed
+
+
+def test_a_deployment_lists_each_change_once(user):
+    user.types(DEPLOY)
+    planned = [line for line in user.printed.splitlines() if line.startswith("+ add")]
+    assert len(planned) > 20
+    assert len(planned) == len(set(planned))
 
 
 def test_status_says_that_nothing_runs_and_that_nothing_is_saved(deployed):

@@ -112,13 +112,15 @@ def test_a_dry_run_of_an_update_leaves_no_change_set(world):
     assert world.cloudformation.change_sets == {}
 
 
-def test_the_list_that_a_dry_run_shows_is_the_list_that_is_carried_out(world):
+def test_the_list_that_a_dry_run_shows_is_carried_out_and_not_told_again(world):
     shown = propose(world.aws, world.wanted())
     made = propose(world.aws, world.wanted())
     assert shown == made
     make(world.aws, world.wanted(), made, world.told.append)
     for change in shown.around:
-        assert change.line in world.told
+        assert world.told.count(change.done) == 1
+        assert change.line not in world.told
+    assert "added                    bucket labels" in world.told
 
 
 def test_an_update_keeps_what_was_chosen_before(world):

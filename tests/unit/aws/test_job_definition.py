@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import copy
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +10,9 @@ import pytest
 from ocrlabel.aws.job_definition import (
     PLACEHOLDERS,
     JobValues,
-    checked,
     covers,
     ec2,
     fargate,
-    faults,
     file_text,
     plan_definition,
     values_of,
@@ -24,6 +22,7 @@ from tests.support.aws import CONFIG
 
 ROOT = Path(__file__).parents[3]
 VALUES = values_of(CONFIG, "uri@sha256:1", architecture="X86_64", vcpu="1", memory_mib="2048")
+PATTERNS = ("onExitCode", "onReason", "onStatusReason")
 
 
 def test_the_file_keeps_the_guides_five_placeholders():
@@ -120,79 +119,33 @@ def test_what_aws_adds_by_itself_is_no_difference():
     assert not covers(None, {"a": 1})
 
 
-def test_both_definitions_have_no_fault():
-    assert list(faults(fargate(PLACEHOLDERS))) == []
-    assert list(faults(ec2(PLACEHOLDERS))) == []
-
-
-def attempts(definition):
-    definition["retryStrategy"]["attempts"] = 50
-
-
-def rules(definition):
-    definition["retryStrategy"]["evaluateOnExit"] *= 2
-
-
-def timeout(definition):
-    definition["timeout"]["attemptDurationSeconds"] = 5
-
-
-def storage(definition):
-    definition["containerProperties"]["ephemeralStorage"] = {"sizeInGiB": 300}
-
-
-def memory(definition):
-    definition["containerProperties"]["resourceRequirements"][1]["value"] = "9000"
-
-
-def vcpu(definition):
-    definition["containerProperties"]["resourceRequirements"][0]["value"] = "3"
-
-
-def host(definition):
-    definition["containerProperties"]["volumes"][0]["host"] = {"sourcePath": "/srv"}
-
-
-def no_volume(definition):
-    definition["containerProperties"]["volumes"] = []
-
-
-def no_execution_role(definition):
-    del definition["containerProperties"]["executionRoleArn"]
-
-
-def processor(definition):
-    definition["containerProperties"]["runtimePlatform"]["cpuArchitecture"] = "X64"
-
-
-def glob(definition):
-    definition["retryStrategy"]["evaluateOnExit"][1]["onStatusReason"] = "Your*interrupted"
+def test_the_retry_rules_keep_to_what_aws_batch_takes():
+    for definition in (fargate(PLACEHOLDERS), ec2(PLACEHOLDERS)):
+        strategy = definition["retryStrategy"]
+        assert 1 <= strategy["attempts"] <= 10
+        assert 1 <= len(strategy["evaluateOnExit"]) <= 5
+        patterns = [rule.get(name) for rule in strategy["evaluateOnExit"] for name in PATTERNS]
+        assert all("*" not in each[:-1] and "?" not in each for each in patterns if each)
+        assert definition["timeout"]["attemptDurationSeconds"] >= 60
 
 
 @pytest.mark.parametrize(
-    ("mutate", "fault"),
+    ("vcpu", "memory_mib", "said"),
     [
-        (attempts, "50 attempts are not within 1 to 10"),
-        (rules, "8 retry rules are more than 5"),
-        (timeout, "a time-out of 5 s is below 60"),
-        (storage, "300 GiB of storage are not within 21 to 200"),
-        (memory, "Fargate has no 1 vCPU with 9000 MiB (2048 to 8192 MiB in steps of 1024)"),
-        (vcpu, "Fargate has no 3 vCPU with 2048 MiB (vCPUs: 0.25, 0.5, 1, 2, 4, 8, 16)"),
-        (host, "Fargate has no host, and volume 'tmp' names one"),
-        (no_volume, "/tmp is on a volume 'tmp' not defined"),
-        (no_execution_role, "Fargate needs an execution role"),
-        (processor, "there is no processor X64: X86_64 or ARM64"),
-        (glob, "the retry rule 'Your*interrupted' may have one *, at its end"),
+        ("1", "9000", "2048, 3072, 4096, 5120, 6144, 7168, 8192 MiB"),
+        ("0.25", "1536", "512, 1024, 2048 MiB"),
+        ("3", "2048", "vCPUs: 0.25, 0.5, 1, 2, 4, 8, 16"),
     ],
 )
-def test_a_fault_that_cfn_lint_misses_is_found(mutate, fault):
-    mutated = copy.deepcopy(fargate(PLACEHOLDERS))
-    mutate(mutated)
-    assert list(faults(mutated)) == [fault]
+def test_a_size_that_fargate_lacks_is_refused_before_aws_sees_it(vcpu, memory_mib, said):
+    wanted = replace(VALUES, vcpu=vcpu, memory_mib=memory_mib)
+    with pytest.raises(ConfigError, match=rf"no {vcpu} vCPU with {memory_mib} MiB \({said}\)"):
+        plan_definition(None, fargate(wanted))
+    assert plan_definition(None, ec2(wanted))
 
 
-def test_a_faulty_definition_is_refused_before_aws_sees_it():
-    mutated = copy.deepcopy(fargate(PLACEHOLDERS))
-    memory(mutated)
-    with pytest.raises(ConfigError, match="2048 to 8192 MiB"):
-        checked(mutated)
+@pytest.mark.parametrize(
+    ("vcpu", "memory_mib"), [("0.25", "2048"), ("1", "8192"), ("2", "5120"), ("16", "122880")]
+)
+def test_a_size_that_fargate_has_is_registered(vcpu, memory_mib):
+    assert plan_definition(None, fargate(replace(VALUES, vcpu=vcpu, memory_mib=memory_mib)))

@@ -61,6 +61,13 @@ _SILENT_S = 12.0
 _REFUSED_S = 4.0
 _BAD_ANSWERS_PAID = 2
 """The service says that it charged for each: a third one would hardly be better."""
+_ENDED = {
+    FailureClass.BAD_ANSWER: AttemptResult.BAD_ANSWER,  # answered, by an engine that broke
+    # no engine refused it: there was no answer
+    FailureClass.TIMED_OUT: AttemptResult.UNAVAILABLE,
+    FailureClass.CRASHED: AttemptResult.UNAVAILABLE,
+}
+"""How a request ended whose image failed for good, where it was not refused."""
 _CLAIM_S = 0.25
 _FEWEST_TICKETS = 2
 _MOST_TICKETS = 1000
@@ -193,9 +200,11 @@ class Exchange:
         except ImageError as error:
             self.pool.failed(slot)
             self._alive()
-            bad = error.failure is FailureClass.BAD_ANSWER  # answered, by an engine that broke
+            result = _ENDED.get(error.failure, AttemptResult.REJECTED)
+            if result is AttemptResult.UNAVAILABLE and not self.engine.price_per_page_usd:
+                sent.pages = 0
             attempt = sent.ended(
-                AttemptResult.BAD_ANSWER if bad else AttemptResult.REJECTED,
+                result,
                 status=error.status,
                 message=error.message,
                 billed_pages=error.billed_pages,
