@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ocrlabel.aws import names
 from ocrlabel.aws.bucket import look_bucket, plan_bucket
@@ -32,13 +32,13 @@ from ocrlabel.aws.plan import Call, Change, Hidden, Kind, carry_out
 from ocrlabel.aws.secret import look_secret, plan_secret
 from ocrlabel.aws.session import Aws, AwsRefused, if_there, translated
 from ocrlabel.aws.stack import (
-    StackPlan,
     StackState,
     create_stack,
     delete_stack,
+    differs,
     discard_update,
     look_stack,
-    plan_stack,
+    made_anew,
     propose_update,
     update_stack,
 )
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
 RETENTION_DAYS = 30
+Parameters: TypeAlias = Mapping[str, str]
+"""The template's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +67,23 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The changes, and what CloudFormation keeps for them until they are made or discarded."""
+    """The changes in and around the stack. change_set: an update that waits at CloudFormation."""
 
-    changes: tuple[Change, ...]
-    around: tuple[Change, ...]
     stack: StackState | None
-    stack_plan: StackPlan
+    in_stack: tuple[Change, ...]
+    around: tuple[Change, ...]
     change_set: str = ""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All of them."""
+        return (*self.in_stack, *self.around)
 
 
 def first_deployment(wanted: Wanted) -> tuple[Change, ...]:
     """What the first deployment into an empty account adds. Asks AWS nothing."""
     return (
-        *plan_stack(None, template(), wanted.parameters).changes,
+        *(made_anew(None, template(), wanted.parameters) or ()),
         *plan_bucket(None, wanted.bucket, wanted.location),
         *plan_secret(None, wanted.secret, wanted.key),
         *plan_log_group(None),
@@ -87,8 +93,8 @@ def first_deployment(wanted: Wanted) -> tuple[Change, ...]:
 def propose(aws: Aws, wanted: Wanted) -> Proposal:
     """What has to change. Describes only; an update also makes a change set."""
     present = look_stack(aws.client("cloudformation"), with_template=True)
-    plan = plan_stack(present, template(), wanted.parameters)
-    around = [
+    in_stack = made_anew(present, template(), wanted.parameters)
+    around = (
         *plan_bucket(
             look_bucket(aws.client("s3"), wanted.bucket, wanted.location.region),
             wanted.bucket,
@@ -99,18 +105,12 @@ def propose(aws: Aws, wanted: Wanted) -> Proposal:
         ),
         *plan_log_group(look_log_group(aws.client("logs"))),
         *_definitions(aws, wanted, present),
-    ]
-    stack_changes, made = plan.changes, None
-    if plan.update and present is not None:
-        made = propose_update(aws, present, template(), wanted.parameters)
-        stack_changes = made.changes if made else ()
-    return Proposal(
-        changes=(*stack_changes, *around),
-        around=tuple(around),
-        stack=present,
-        stack_plan=plan,
-        change_set=made.id if made else "",
     )
+    if in_stack is None and present and differs(present, template(), wanted.parameters):
+        made = propose_update(aws, present, template(), wanted.parameters)
+        if made is not None:
+            return Proposal(present, made.changes, around, made.id)
+    return Proposal(present, tuple(in_stack or ()), around)
 
 
 def discard(aws: Aws, proposal: Proposal) -> None:
@@ -121,12 +121,13 @@ def discard(aws: Aws, proposal: Proposal) -> None:
 
 def make(aws: Aws, wanted: Wanted, proposal: Proposal, tell: Callable[[str], None]) -> AwsConfig:
     """Carry it out, telling each step. Raises AwsRefused with the reason and the remedy."""
-    if proposal.stack_plan.first_delete and proposal.stack:
-        delete_stack(aws, proposal.stack, tell, doing="cleared away")
-    if proposal.stack_plan.create:
+    stack = proposal.stack
+    if stack and proposal.change_set:
+        update_stack(aws, stack, proposal.change_set, tell)
+    elif proposal.in_stack:
+        if stack:
+            delete_stack(aws, stack, tell, doing="cleared away")
         create_stack(aws, template(), wanted.parameters, tell)
-    elif proposal.change_set and proposal.stack:
-        update_stack(aws, proposal.stack, proposal.change_set, tell)
     carry_out(aws, proposal.around, tell)
     return _deployed(aws, wanted.location, wanted.bucket, wanted.secret)
 
@@ -218,14 +219,14 @@ def first_choices(
     given: Mapping[str, str], *, network: str | None, subnets: Sequence[str] = ()
 ) -> dict[str, str]:
     """The same for an empty account that has its default VPC. Asks AWS nothing."""
-    picked = OWN if network == "own" else Network("the default VPC", tuple(subnets) or ("all",))
+    picked = OWN if network == "own" else _network("the default VPC", subnets or ["all"])
     return _parameters(given, {}, picked, provider_exists=False)
 
 
 def _parameters(
-    given: Mapping[str, str],
-    before: Mapping[str, str],
-    network: Network | None,
+    given: Parameters,
+    before: Parameters,
+    network: Parameters | None,
     *,
     provider_exists: bool,
 ) -> dict[str, str]:
@@ -237,7 +238,7 @@ def _parameters(
     usual = {name: str(spec.get("Default", "")) for name, spec in PARAMETERS.items()}
     usual["CreateGitHubProvider"] = "false" if provider_exists else "true"
     known = {name: value for name, value in before.items() if name in PARAMETERS}
-    return {**usual, **known, **(network.parameters if network else {}), **given}
+    return {**usual, **known, **(network or {}), **given}
 
 
 def _provider_exists(iam: Any, location: AwsLocation) -> bool:
@@ -251,23 +252,14 @@ def _provider_exists(iam: Any, location: AwsLocation) -> bool:
     return found is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A VPC and its subnets; both empty for one that the stack makes."""
-
-    vpc: str = ""
-    subnets: tuple[str, ...] = ()
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """As the template takes it."""
-        return {"VpcId": self.vpc, "SubnetIds": ",".join(self.subnets)}
+def _network(vpc: str, subnets: Sequence[str]) -> Parameters:
+    return {"VpcId": vpc, "SubnetIds": ",".join(subnets)}
 
 
-OWN = Network()
+OWN: Final = _network("", ())
 
 
-def _chosen_network(ec2: EC2Client, choice: str, subnets: Sequence[str]) -> Network:
+def _chosen_network(ec2: EC2Client, choice: str, subnets: Sequence[str]) -> Parameters:
     """By name: `default`, `own`, `auto` (default where there is one), or the subnets."""
     if subnets:
         return _named_network(ec2, subnets)
@@ -279,7 +271,7 @@ def _chosen_network(ec2: EC2Client, choice: str, subnets: Sequence[str]) -> Netw
     return found or OWN
 
 
-def _default_network(ec2: EC2Client) -> Network | None:
+def _default_network(ec2: EC2Client) -> Parameters | None:
     """The account's default VPC; None where it was deleted."""
     with translated("look for the default VPC"):
         found = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
@@ -292,11 +284,11 @@ def _default_network(ec2: EC2Client) -> Network | None:
                 {"Name": "default-for-az", "Values": ["true"]},
             ]
         )
-    subnets = tuple(sorted(str(subnet.get("SubnetId")) for subnet in answer["Subnets"]))
-    return Network(vpc, subnets) if subnets else None
+    subnets = sorted(str(subnet.get("SubnetId")) for subnet in answer["Subnets"])
+    return _network(vpc, subnets) if subnets else None
 
 
-def _named_network(ec2: EC2Client, subnets: Sequence[str]) -> Network:
+def _named_network(ec2: EC2Client, subnets: Sequence[str]) -> Parameters:
     """The VPC of these subnets. Raises ConfigError where they are of several."""
     with translated(f"look at subnets {', '.join(subnets)}"):
         answer = ec2.describe_subnets(SubnetIds=list(subnets))
@@ -305,17 +297,10 @@ def _named_network(ec2: EC2Client, subnets: Sequence[str]) -> Network:
         raise ConfigError(
             f"the subnets {', '.join(subnets)} are in {len(vpcs)} VPCs: name subnets of one"
         )
-    return Network(vpcs.pop(), tuple(subnets))
+    return _network(vpcs.pop(), subnets)
 
 
-@dataclass(frozen=True, slots=True)
-class LogGroupState:
-    """A log group as it is; no retention means that it keeps logs for ever."""
-
-    retention_days: int | None
-
-
-def plan_log_group(present: LogGroupState | None) -> list[Change]:
+def plan_log_group(present: Mapping[str, Any] | None) -> list[Change]:
     """Retention is set only where there is none: another number is somebody's choice."""
     keep = Call(
         "logs",
@@ -326,19 +311,15 @@ def plan_log_group(present: LogGroupState | None) -> list[Change]:
         create = Call("logs", "create_log_group", {"logGroupName": LOG_GROUP})
         detail = f"logs kept {RETENTION_DAYS} days"
         return [Change(Kind.ADD, "log group", LOG_GROUP, detail, (create, keep))]
-    if present.retention_days is None:
+    if "retentionInDays" not in present:
         detail = f"logs kept {RETENTION_DAYS} days instead of for ever"
         return [Change(Kind.CHANGE, "log group", LOG_GROUP, detail, (keep,))]
     return []
 
 
-def look_log_group(logs: CloudWatchLogsClient) -> LogGroupState | None:
-    """The group as it is; None where there is none."""
+def look_log_group(logs: CloudWatchLogsClient) -> Mapping[str, Any] | None:
+    """The group as AWS describes it; None where there is none."""
     with translated(f"look at log group {LOG_GROUP}"):
-        for page in logs.get_paginator("describe_log_groups").paginate(
-            logGroupNamePrefix=LOG_GROUP
-        ):
-            for group in page["logGroups"]:
-                if group.get("logGroupName") == LOG_GROUP:
-                    return LogGroupState(group.get("retentionInDays"))
-    return None
+        pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=LOG_GROUP)
+        groups = (dict(group) for page in pages for group in page["logGroups"])
+        return next((group for group in groups if group["logGroupName"] == LOG_GROUP), None)

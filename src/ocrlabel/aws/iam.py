@@ -30,29 +30,21 @@ def document(statements: Sequence[Statement]) -> dict[str, Any]:
 
 
 def allow(
-    actions: Sequence[str],
-    resources: str | Sequence[str],
-    condition: Mapping[str, Any] | None = None,
+    actions: str, resources: str | Sequence[str], condition: Mapping[str, Any] | None = None
 ) -> Statement:
-    """One Allow statement."""
+    """One Allow statement. actions: `s3:GetObject PutObject`, the service where it changes."""
+    named: list[str] = []
+    for action in actions.split():
+        service = "" if ":" in action else named[-1].partition(":")[0] + ":"
+        named.append(f"{service}{action}")
     statement: Statement = {
         "Effect": "Allow",
-        "Action": list(actions),
+        "Action": named,
         "Resource": [resources] if isinstance(resources, str) else list(resources),
     }
     if condition:
         statement["Condition"] = dict(condition)
     return statement
-
-
-def rights(
-    service: str,
-    names: str,
-    resources: str | Sequence[str],
-    condition: Mapping[str, Any] | None = None,
-) -> Statement:
-    """The same for several actions of one service, by their names in one text."""
-    return allow([f"{service}:{name}" for name in names.split()], resources, condition)
 
 
 def job(location: AwsLocation, bucket: str) -> list[Statement]:
@@ -62,29 +54,29 @@ def job(location: AwsLocation, bucket: str) -> list[Statement]:
     for a key that is not there, and "nothing saved yet" would look like "not allowed".
     """
     return [
-        allow(["s3:ListBucket"], location.bucket_arn(bucket)),
-        allow(["s3:GetObject"], location.bucket_arn(bucket, "*")),
+        allow("s3:ListBucket", location.bucket_arn(bucket)),
+        allow("s3:GetObject", location.bucket_arn(bucket, "*")),
         allow(
-            ["s3:PutObject", "s3:AbortMultipartUpload"],
+            "s3:PutObject AbortMultipartUpload",
             [
                 location.bucket_arn(bucket, "data/processed/*"),
                 location.bucket_arn(bucket, "checkpoints/*"),
             ],
         ),
-        allow(["s3:DeleteObject"], location.bucket_arn(bucket, "checkpoints/*")),
+        allow("s3:DeleteObject", location.bucket_arn(bucket, "checkpoints/*")),
     ]
 
 
 def execution(location: AwsLocation, secret: str) -> list[Statement]:
     """What ECS does before and around the worker: pull the image, inject the key, write logs."""
     return [
-        allow(["ecr:GetAuthorizationToken"], "*"),
+        allow("ecr:GetAuthorizationToken", "*"),
         allow(
-            ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            "ecr:BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer",
             _repository(location),
         ),
-        allow(["secretsmanager:GetSecretValue"], secret_arn_pattern(location, secret)),
-        allow(["logs:CreateLogStream", "logs:PutLogEvents"], _log_group(location)),
+        allow("secretsmanager:GetSecretValue", secret_arn_pattern(location, secret)),
+        allow("logs:CreateLogStream PutLogEvents", _log_group(location)),
     ]
 
 
@@ -94,16 +86,15 @@ def instance(location: AwsLocation) -> list[Statement]:
     Images are pulled and logs are written with the execution role, also on EC2.
     """
     return [
-        allow(["ecs:DiscoverPollEndpoint"], "*"),
-        rights(
-            "ecs",
-            """DeregisterContainerInstance Poll RegisterContainerInstance StartTelemetrySession
+        allow("ecs:DiscoverPollEndpoint", "*"),
+        allow(
+            """ecs:DeregisterContainerInstance Poll RegisterContainerInstance StartTelemetrySession
             SubmitAttachmentStateChanges SubmitContainerStateChange SubmitTaskStateChange
             UpdateContainerInstancesState""",
             [location.arn("ecs", "cluster/*"), location.arn("ecs", "container-instance/*")],
         ),
         allow(
-            ["ecs:TagResource"],
+            "ecs:TagResource",
             location.arn("ecs", "container-instance/*"),
             {"StringEquals": {"ecs:CreateAction": "RegisterContainerInstance"}},
         ),
@@ -117,24 +108,22 @@ def github(location: AwsLocation, bucket: str) -> list[Statement]:
         location.arn("batch", f"job-queue/{QUEUE}*"),
     ]
     return [
-        allow(["ecr:GetAuthorizationToken"], "*"),
-        rights(
-            "ecr",
-            """BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload DescribeImages
+        allow("ecr:GetAuthorizationToken", "*"),
+        allow(
+            """ecr:BatchCheckLayerAvailability BatchGetImage CompleteLayerUpload DescribeImages
             GetDownloadUrlForLayer InitiateLayerUpload PutImage UploadLayerPart""",
             _repository(location),
         ),
-        allow(["batch:RegisterJobDefinition", "batch:SubmitJob"], definitions),
-        allow(["batch:TagResource"], [*definitions, location.arn("batch", "job/*")]),
-        allow(["batch:CancelJob", "batch:TerminateJob"], location.arn("batch", "job/*")),
-        rights(
-            "batch",
-            """DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues
+        allow("batch:RegisterJobDefinition SubmitJob", definitions),
+        allow("batch:TagResource", [*definitions, location.arn("batch", "job/*")]),
+        allow("batch:CancelJob TerminateJob", location.arn("batch", "job/*")),
+        allow(
+            """batch:DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues
             DescribeJobs ListJobs""",
             "*",
         ),
         allow(
-            ["iam:PassRole"],
+            "iam:PassRole",
             [
                 location.global_arn("iam", f"role/{STACK}-JobRole-*"),
                 location.global_arn("iam", f"role/{STACK}-ExecutionRole-*"),
@@ -142,28 +131,21 @@ def github(location: AwsLocation, bucket: str) -> list[Statement]:
             {"StringEquals": {"iam:PassedToService": TASKS}},
         ),
         allow(
-            ["logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"],
+            "logs:DescribeLogStreams FilterLogEvents GetLogEvents",
             [location.arn("logs", f"log-group:{LOG_GROUP}"), _log_group(location)],
         ),
-        allow(["s3:ListBucket"], location.bucket_arn(bucket)),
+        allow("s3:ListBucket", location.bucket_arn(bucket)),
         allow(
-            ["s3:GetObject"],
+            "s3:GetObject",
             [
                 location.bucket_arn(bucket, "data/processed/*"),
                 location.bucket_arn(bucket, "checkpoints/*"),
             ],
         ),
-        allow(
-            ["cloudformation:DescribeStacks"], location.arn("cloudformation", f"stack/{STACK}/*")
-        ),
+        allow("cloudformation:DescribeStacks", location.arn("cloudformation", f"stack/{STACK}/*")),
         # what the estimate and the look before a job ask; none can be bound to a resource
         allow(
-            [
-                "ec2:DescribeRouteTables",
-                "ec2:DescribeSpotPriceHistory",
-                "ec2:DescribeSubnets",
-                "pricing:GetProducts",
-            ],
+            "ec2:DescribeRouteTables DescribeSpotPriceHistory DescribeSubnets pricing:GetProducts",
             "*",
         ),
     ]

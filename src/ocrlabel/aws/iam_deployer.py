@@ -8,7 +8,7 @@ it (tests/unit/aws/test_handler_rights.py). All of it is too long for one manage
 
 from __future__ import annotations
 
-from ocrlabel.aws.iam import TASKS, Statement, allow, rights, secret_arn_pattern
+from ocrlabel.aws.iam import TASKS, Statement, allow, secret_arn_pattern
 from ocrlabel.aws.names import GITHUB_ISSUER, LOG_GROUP, REPOSITORY, STACK, AwsLocation
 
 
@@ -32,9 +32,8 @@ def deployer(location: AwsLocation, bucket: str, secret: str) -> dict[str, list[
 
 def _data(location: AwsLocation, bucket: str, secret: str) -> list[Statement]:
     return [
-        rights(
-            "s3",
-            """CreateBucket DeleteBucket GetBucketOwnershipControls GetBucketPolicy
+        allow(
+            """s3:CreateBucket DeleteBucket GetBucketOwnershipControls GetBucketPolicy
             GetBucketPublicAccessBlock GetBucketTagging GetBucketVersioning
             GetEncryptionConfiguration GetLifecycleConfiguration ListBucket
             ListBucketVersions PutBucketOwnershipControls PutBucketPolicy
@@ -42,20 +41,17 @@ def _data(location: AwsLocation, bucket: str, secret: str) -> list[Statement]:
             PutEncryptionConfiguration PutLifecycleConfiguration""",
             location.bucket_arn(bucket),
         ),
-        rights(
-            "s3",
-            "AbortMultipartUpload DeleteObject DeleteObjectVersion GetObject PutObject",
+        allow(
+            "s3:AbortMultipartUpload DeleteObject DeleteObjectVersion GetObject PutObject",
             location.bucket_arn(bucket, "*"),
         ),
-        rights(
-            "secretsmanager",
-            """CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue
+        allow(
+            """secretsmanager:CreateSecret DeleteSecret DescribeSecret GetSecretValue PutSecretValue
             RestoreSecret TagResource""",
             secret_arn_pattern(location, secret),
         ),
-        rights(
-            "logs",
-            """CreateLogGroup DescribeLogStreams FilterLogEvents GetLogEvents
+        allow(
+            """logs:CreateLogGroup DescribeLogStreams FilterLogEvents GetLogEvents
             PutRetentionPolicy TagResource""",
             [
                 location.arn("logs", f"log-group:{LOG_GROUP}"),
@@ -68,12 +64,8 @@ def _data(location: AwsLocation, bucket: str, secret: str) -> list[Statement]:
 def _prices_and_limits() -> list[Statement]:
     return [
         allow(
-            [
-                "ec2:DescribeSpotPriceHistory",
-                "logs:DescribeLogGroups",
-                "pricing:GetProducts",
-                "servicequotas:GetServiceQuota",
-            ],
+            """ec2:DescribeSpotPriceHistory logs:DescribeLogGroups pricing:GetProducts
+            servicequotas:GetServiceQuota""",
             "*",
         ),
     ]
@@ -81,22 +73,20 @@ def _prices_and_limits() -> list[Statement]:
 
 def _stack(location: AwsLocation) -> list[Statement]:
     return [
-        rights(
-            "cloudformation",
-            """CreateChangeSet CreateStack DeleteChangeSet DeleteStack DescribeChangeSet
-            DescribeStackEvents DescribeStackResourceDrifts DescribeStacks DetectStackDrift
-            ExecuteChangeSet GetTemplate ListStackResources TagResource""",
+        allow(
+            """cloudformation:CreateChangeSet CreateStack DeleteChangeSet DeleteStack
+            DescribeChangeSet DescribeStackEvents DescribeStackResourceDrifts DescribeStacks
+            DetectStackDrift ExecuteChangeSet GetTemplate ListStackResources TagResource""",
             location.arn("cloudformation", f"stack/{STACK}/*"),
         ),
-        allow(["cloudformation:DescribeStackDriftDetectionStatus"], "*"),
+        allow("cloudformation:DescribeStackDriftDetectionStatus", "*"),
     ]
 
 
 def _registry(location: AwsLocation) -> list[Statement]:
     return [
-        rights(
-            "ecr",
-            """BatchCheckLayerAvailability BatchDeleteImage BatchGetImage CompleteLayerUpload
+        allow(
+            """ecr:BatchCheckLayerAvailability BatchDeleteImage BatchGetImage CompleteLayerUpload
             CreateRepository DeleteLifecyclePolicy DeleteRepository DeleteRepositoryPolicy
             DescribeImages DescribeRepositories GetDownloadUrlForLayer GetLifecyclePolicy
             GetRepositoryPolicy InitiateLayerUpload ListImages ListTagsForResource PutImage
@@ -104,39 +94,35 @@ def _registry(location: AwsLocation) -> list[Statement]:
             SetRepositoryPolicy TagResource UntagResource UploadLayerPart""",
             location.arn("ecr", f"repository/{REPOSITORY}"),
         ),
-        allow(["ecr:GetAuthorizationToken"], "*"),
+        allow("ecr:GetAuthorizationToken", "*"),
     ]
 
 
 def _alarms(location: AwsLocation) -> list[Statement]:
     return [
-        rights(
-            "events",
-            """DeleteRule DescribeRule ListTagsForResource ListTargetsByRule PutRule PutTargets
-            RemoveTargets TagResource UntagResource""",
+        allow(
+            """events:DeleteRule DescribeRule ListTagsForResource ListTargetsByRule PutRule
+            PutTargets RemoveTargets TagResource UntagResource""",
             location.arn("events", f"rule/{STACK}-*"),
         ),
-        rights(
-            "sns",
-            """CreateTopic DeleteTopic GetDataProtectionPolicy GetSubscriptionAttributes
+        allow(
+            """sns:CreateTopic DeleteTopic GetDataProtectionPolicy GetSubscriptionAttributes
             GetTopicAttributes ListSubscriptionsByTopic ListTagsForResource
             PutDataProtectionPolicy SetSubscriptionAttributes SetTopicAttributes Subscribe
             TagResource Unsubscribe UntagResource""",
             location.arn("sns", f"{STACK}-*"),
         ),
-        rights(
-            "budgets",
-            "ListTagsForResource ModifyBudget TagResource UntagResource ViewBudget",
+        allow(
+            "budgets:ListTagsForResource ModifyBudget TagResource UntagResource ViewBudget",
             location.global_arn("budgets", f"budget/{STACK}-*"),
         ),
         # the budget is of the account's own bill, which is the only view there is here
-        allow(["billing:GetBillingViewData"], location.global_arn("billing", "billingview/*")),
-        rights(
-            "cloudwatch",
-            "DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource",
+        allow("billing:GetBillingViewData", location.global_arn("billing", "billingview/*")),
+        allow(
+            "cloudwatch:DeleteAlarms ListTagsForResource PutMetricAlarm TagResource UntagResource",
             location.arn("cloudwatch", f"alarm:{STACK}-*"),
         ),
-        allow(["cloudwatch:DescribeAlarms"], "*"),
+        allow("cloudwatch:DescribeAlarms", "*"),
     ]
 
 
@@ -144,26 +130,24 @@ def _roles(location: AwsLocation) -> list[Statement]:
     ours = location.global_arn("iam", f"role/{STACK}-*")
     profile = location.global_arn("iam", f"instance-profile/{STACK}-*")
     return [
-        rights(
-            "iam",
-            """CreateRole DeleteRole DeleteRolePolicy GetRole GetRolePolicy
+        allow(
+            """iam:CreateRole DeleteRole DeleteRolePolicy GetRole GetRolePolicy
             ListAttachedRolePolicies ListRolePolicies PutRolePolicy TagRole UntagRole
             UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription""",
             ours,
         ),
-        rights(
-            "iam",
-            """AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile
+        allow(
+            """iam:AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile
             GetInstanceProfile RemoveRoleFromInstanceProfile""",
             profile,
         ),
         allow(
-            ["iam:PassRole"],
+            "iam:PassRole",
             ours,
             {"StringEquals": {"iam:PassedToService": [TASKS, "ec2.amazonaws.com"]}},
         ),
         allow(
-            ["iam:CreateServiceLinkedRole"],
+            "iam:CreateServiceLinkedRole",
             location.global_arn("iam", "role/aws-service-role/*"),
             {
                 "StringEquals": {
@@ -176,11 +160,7 @@ def _roles(location: AwsLocation) -> list[Statement]:
             },
         ),
         allow(
-            [
-                "iam:CreateOpenIDConnectProvider",
-                "iam:GetOpenIDConnectProvider",
-                "iam:TagOpenIDConnectProvider",
-            ],
+            "iam:CreateOpenIDConnectProvider GetOpenIDConnectProvider TagOpenIDConnectProvider",
             location.global_arn("iam", f"oidc-provider/{GITHUB_ISSUER}"),
         ),
     ]
@@ -189,9 +169,8 @@ def _roles(location: AwsLocation) -> list[Statement]:
 def _network(location: AwsLocation) -> list[Statement]:
     # ids are made by AWS, so these cannot be bound by name: bound to the region instead
     return [
-        rights(
-            "ec2",
-            """AssociateRouteTable AttachInternetGateway
+        allow(
+            """ec2:AssociateRouteTable AttachInternetGateway
             AuthorizeSecurityGroupEgress CreateInternetGateway CreateLaunchTemplate
             CreateLaunchTemplateVersion CreateRoute CreateRouteTable
             CreateSecurityGroup CreateSubnet CreateTags CreateVpc CreateVpcEndpoint
@@ -214,17 +193,15 @@ def _network(location: AwsLocation) -> list[Statement]:
 
 def _jobs(location: AwsLocation) -> list[Statement]:
     return [
-        rights(
-            "batch",
-            """CancelJob CreateComputeEnvironment CreateJobQueue DeleteComputeEnvironment
+        allow(
+            """batch:CancelJob CreateComputeEnvironment CreateJobQueue DeleteComputeEnvironment
             DeleteJobQueue DeregisterJobDefinition RegisterJobDefinition SubmitJob
             SetCapacityTags TagResource TerminateJob UntagResource UpdateComputeEnvironment
             UpdateJobQueue""",
             location.arn("batch", "*"),
         ),
-        rights(
-            "batch",
-            """DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues
+        allow(
+            """batch:DescribeComputeEnvironments DescribeJobDefinitions DescribeJobQueues
             DescribeJobs ListJobs ListTagsForResource""",
             "*",
         ),

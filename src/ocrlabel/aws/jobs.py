@@ -195,11 +195,16 @@ def known(aws: Aws, job_id: str) -> Job:
     """This job. Raises ConfigError where Batch knows none of that id."""
     found = describe(aws, [job_id])
     if not found:
-        raise ConfigError(
-            f"AWS Batch knows no job {job_id}: it forgets jobs 7 days after their end; "
-            "`ocrlabel aws status` lists those it knows"
-        )
+        raise ConfigError(unknown(job_id))
     return found[0]
+
+
+def unknown(job_id: str) -> str:
+    """The sentence on a job that Batch does not know."""
+    return (
+        f"AWS Batch knows no job {job_id}: it forgets jobs 7 days after their end\n"
+        "  `ocrlabel aws status` lists those it knows"
+    )
 
 
 def children(aws: Aws, job: Job, only: Iterable[str] = ()) -> list[Job]:
@@ -300,10 +305,7 @@ def watch(
         seen = describe(aws, [job_id])
         job = seen[0] if seen else job
         if job is None and aws.now_s() - since_s > UNSEEN_S:
-            raise AwsRefused(
-                f"AWS Batch knows no job {job_id}: it forgets jobs 7 days after their end\n"
-                "  `ocrlabel aws status` lists those it knows"
-            )
+            raise AwsRefused(unknown(job_id))
         line = line_of(job, progress()) if job else "submitted, not listed yet"
         if line != last:
             tell(line)

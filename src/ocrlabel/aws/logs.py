@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ocrlabel.aws.jobs import Job, children, describe
+from ocrlabel.aws.jobs import Job, children, describe, unknown
 from ocrlabel.aws.names import LOG_GROUP
 from ocrlabel.aws.session import Aws, AwsRefused, if_there, pauses_s
 
@@ -33,9 +33,7 @@ def read(aws: Aws, job_id: str, tell: Callable[[LogLine], None], *, follow: bool
     for pause_s in pauses_s(1.0, 5.0):
         found = describe(aws, [job_id])
         if not found and not follow:
-            raise AwsRefused(
-                f"AWS Batch knows no job {job_id}: `ocrlabel aws status` lists those it knows"
-            )
+            raise AwsRefused(unknown(job_id))
         job = found[0] if found else None
         lines = [
             line

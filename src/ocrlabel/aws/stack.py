@@ -1,7 +1,7 @@
 """The CloudFormation stack: what it is now, what would change, and changing it to the end.
 
     look_stack                                as it is, None where there is none
-    plan_stack                                create, update or leave: a function of values
+    made_anew, differs                        create, update or leave: functions of values
     propose_update, discard_update            CloudFormation's own list of changes (a change set)
     create_stack, update_stack, delete_stack  carry it out, telling its events as they come
 
@@ -113,32 +113,21 @@ def look_stack(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class StackPlan:
-    """What has to happen to the stack, before AWS is asked for details.
-
-    first_delete: an empty leftover of a failed creation goes first. update: a change set must
-    be made to see what would change.
-    """
-
-    changes: tuple[Change, ...] = ()
-    first_delete: bool = False
-    create: bool = False
-    update: bool = False
-
-
-def plan_stack(
+def made_anew(
     present: StackState | None, template: Mapping[str, Any], parameters: Mapping[str, str]
-) -> StackPlan:
-    """Create it, update it, or leave it. Raises AwsRefused where it is in no state for either."""
-    if present is None or present.status in EMPTY:
-        leftover = present is not None
-        made = made_by(template, parameters)
-        changes = [Change(Kind.ADD, kind, name) for name, kind in made.items()]
-        if present is not None:
-            gone = Change(Kind.REMOVE, "stack", STACK, f"empty, {present.status}")
-            changes.insert(0, gone)
-        return StackPlan(tuple(changes), first_delete=leftover, create=True)
+) -> list[Change] | None:
+    """What its creation adds, after an empty leftover is gone; None where there is a stack."""
+    if present is not None and present.status not in EMPTY:
+        return None
+    left = [Change(Kind.REMOVE, "stack", STACK, f"empty, {present.status}")] if present else []
+    made = made_by(template, parameters)
+    return [*left, *(Change(Kind.ADD, kind, name) for name, kind in made.items())]
+
+
+def differs(
+    present: StackState, template: Mapping[str, Any], parameters: Mapping[str, str]
+) -> bool:
+    """Whether it is to be updated. Raises AwsRefused where it is in no state for that."""
     if present.status.endswith("_IN_PROGRESS"):
         raise AwsRefused(
             f"the stack {STACK} is {present.status}: another deploy or destroy is going on\n"
@@ -151,7 +140,7 @@ def plan_stack(
             "UPDATE_ROLLBACK_FAILED, else `ocrlabel aws destroy` and deploy again"
         )
     same = json.loads(body(present.template)) == json.loads(body(template))
-    return StackPlan(update=not (same and parameters.items() <= present.parameters.items()))
+    return not (same and parameters.items() <= present.parameters.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,22 +60,6 @@ class Console:
 
 
 @dataclass(frozen=True, slots=True)
-class Repository:
-    """Where this workflow runs, from GITHUB_SERVER_URL and GITHUB_REPOSITORY."""
-
-    server: str
-    name: str
-
-    def workflow(self, file: str) -> str:
-        """A workflow's page, with its button."""
-        return f"{self.server}/{self.name}/actions/workflows/{file}"
-
-    def commit(self, sha: str) -> str:
-        """A commit's page."""
-        return f"{self.server}/{self.name}/commit/{sha}"
-
-
-@dataclass(frozen=True, slots=True)
 class Followed:
     """The job and where to look at it."""
 
@@ -212,20 +196,20 @@ def no_tables(bucket: str, dataset: str) -> str:
 
 
 def deployed(
-    image: str, definition: Mapping[str, Any], commit: str, console: Console, here: Repository
+    image: str, definition: Mapping[str, Any], commit: str, console: Console, here: str
 ) -> str:
-    """The image, the revision that uses it, and where to go from here."""
+    """The image, the revision that uses it, and where to go from here: the repository's page."""
     uri, _, digest = image.partition("@")
     host, _, name = uri.partition("/")
     revision = f"{definition['jobDefinitionName']}:{definition['revision']}"
     account = host.split(".", 1)[0]
     rows = [
-        ("commit", link(commit[:12], here.commit(commit))),
+        ("commit", link(commit[:12], f"{here}/commit/{commit}")),
         ("image", f"{code_span(digest)} in {link(name, console.repository(account, name))}"),
         ("job definition", link(revision, console.definition(definition["jobDefinitionArn"]))),
         ("queue", link("its jobs", console.queue())),
     ]
-    start = link("Run Batch Processing Job", here.workflow("run-batch-job.yml"))
+    start = link("Run Batch Processing Job", f"{here}/actions/workflows/run-batch-job.yml")
     return "\n\n".join(
         ["## The batch processor is deployed", table(("", ""), rows), f"Start a run: {start}"]
     )

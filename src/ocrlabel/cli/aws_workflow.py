@@ -33,7 +33,7 @@ from ocrlabel.aws.workflow import (
     run_inputs,
     run_stamp,
 )
-from ocrlabel.aws.workflow_summary import Console, Followed, Repository
+from ocrlabel.aws.workflow_summary import Console, Followed
 from ocrlabel.cli.aws_jobs import (
     Folder,
     JobFailed,
@@ -222,9 +222,8 @@ def deployed(
             f"job definition {DEFINITION} does not use {image}, but {registered}\n"
             "  `ocrlabel aws register` makes it do so"
         )
-    here = Repository(
-        variable("GITHUB_SERVER_URL") or "https://github.com", variable("GITHUB_REPOSITORY")
-    )
+    server = variable("GITHUB_SERVER_URL") or "https://github.com"
+    here = f"{server}/{variable('GITHUB_REPOSITORY')}"
     text = workflow_summary.deployed(
         image, definition, commit, Console(variable("LINK_REGION")), here
     )

@@ -62,9 +62,8 @@ def display_for(
         case "quiet":
             return Display()
         case _:
-            bar = style == "bar"
-            shown = ProgressBar(clock, stream) if bar else ProgressLines(clock, stream)
-            return WithFailures(shown) if verbose else shown
+            kind = ProgressBar if style == "bar" else ProgressLines
+            return kind(clock, stream, verbose=verbose)
 
 
 class Display:
@@ -82,16 +81,47 @@ class Display:
         """Print a line between the displays of progress."""
 
 
-class ProgressBar(Display):
+class _ForPeople(Display):
+    """Prints what is to be known, and shows the progress in its own way."""
+
+    def __init__(
+        self, clock: Callable[[], float], stream: TextIO, *, verbose: bool = False
+    ) -> None:
+        self._progress = ProgressStatistics(clock)
+        self._clock = clock
+        self._stream = stream
+        self._verbose = verbose
+
+    def __call__(self, event: Event) -> None:
+        """Take in one event."""
+        self._progress.take(event)
+        match event:
+            case Notice(message=message):
+                self.say(message)
+            case RowDone(outcome=Failed() as failed) if self._verbose:
+                self.say(f"{failed.id}: {failed.failure.value}: {failed.message}")
+            case Asked(attempt=attempt) if self._verbose and _went_wrong(attempt):
+                status = f" {attempt.status}" if attempt.status else ""
+                self.say(f"a request was not answered: {attempt.result}{status} {attempt.message}")
+            case _:
+                pass
+        self._show(event)
+
+    def _show(self, event: Event) -> None:
+        """Show how far it is after this event."""
+
+
+class ProgressBar(_ForPeople):
     """A live bar: done, failed, images/s, time left, spent."""
 
-    def __init__(self, clock: Callable[[], float], stream: TextIO) -> None:
+    def __init__(
+        self, clock: Callable[[], float], stream: TextIO, *, verbose: bool = False
+    ) -> None:
         from rich.console import Console
         from rich.progress import Progress, TextColumn
         from rich.table import Column
 
-        self._progress = ProgressStatistics(clock)
-        self._stream = stream
+        super().__init__(clock, stream, verbose=verbose)
         self._bar = Progress(
             TextColumn("{task.fields[line]}", table_column=Column(overflow="fold")),
             console=Console(file=stream),
@@ -106,11 +136,8 @@ class ProgressBar(Display):
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def __call__(self, event: Event) -> None:
-        """Take in one event."""
-        self._progress.take(event)
-        if isinstance(event, Notice):
-            self.say(event.message)
+    def _show(self, event: Event) -> None:
+        del event
         self._bar.update(self._task, line=self._line(self._bar.console.width))
 
     def _line(self, columns: int) -> str:
@@ -158,33 +185,22 @@ class ProgressBar(Display):
         self._bar.console.print(Text(for_screen(text, self._stream)), soft_wrap=True)
 
 
-class ProgressLines(Display):
+class ProgressLines(_ForPeople):
     """A plain line every ten seconds, and one for every notice."""
 
-    def __init__(self, clock: Callable[[], float], stream: TextIO) -> None:
-        self._progress = ProgressStatistics(clock)
-        self._clock = clock
-        self._stream = stream
-        self._next_s = 0.0
-        self._last_done = 0
+    _next_s = 0.0
+    _last_done = 0
 
     def __exit__(self, *error: object) -> None:
         if self._is_news:
             self._print_progress()
 
-    def __call__(self, event: Event) -> None:
-        """Take in one event."""
-        self._progress.take(event)
+    def _show(self, event: Event) -> None:
         now_s = self._clock()
         match event:
             case Started(done=done) if done:
-                self.say(
-                    f"going on: {done:,} of {counted(event.rows, 'row')} were done before"
-                    if done > 1
-                    else f"going on: 1 of {counted(event.rows, 'row')} was done before"
-                )
-            case Notice(message=message):
-                self.say(message)
+                were = "were" if done > 1 else "was"
+                self.say(f"going on: {done:,} of {counted(event.rows, 'row')} {were} done before")
             case RowDone() | Fleet() if now_s >= self._next_s and self._is_news:
                 self._next_s = now_s + _LINE_EVERY_S
                 self._print_progress()
@@ -202,36 +218,6 @@ class ProgressLines(Display):
     def say(self, text: str) -> None:
         """Print a line."""
         print(text, file=self._stream, flush=True)
-
-
-class WithFailures(Display):
-    """A display that also tells what failed, as it fails."""
-
-    def __init__(self, shown: Display) -> None:
-        self._shown = shown
-
-    def __enter__(self) -> Self:
-        self._shown.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._shown.__exit__(*error)
-
-    def __call__(self, event: Event) -> None:
-        """Take in one event."""
-        self._shown(event)
-        match event:
-            case RowDone(outcome=Failed() as failed):
-                self.say(f"{failed.id}: {failed.failure.value}: {failed.message}")
-            case Asked(attempt=attempt) if _went_wrong(attempt):
-                status = f" {attempt.status}" if attempt.status else ""
-                self.say(f"a request was not answered: {attempt.result}{status} {attempt.message}")
-            case _:
-                pass
-
-    def say(self, text: str) -> None:
-        """Print a line."""
-        self._shown.say(text)
 
 
 def _went_wrong(attempt: Attempt) -> bool:

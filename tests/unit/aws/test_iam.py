@@ -151,4 +151,4 @@ def test_the_evaluator_refuses_what_it_does_not_know():
     with pytest.raises(ValueError, match="not evaluated"):
         allowed([{"Effect": "Allow", "NotAction": "x", "Action": "*", "Resource": "*"}], "a", "b")
     with pytest.raises(ValueError, match="not evaluated"):
-        allowed([iam.allow(["a"], "*", {"IpAddress": {"aws:SourceIp": "1"}})], "a", "b")
+        allowed([iam.allow("a:b", "*", {"IpAddress": {"aws:SourceIp": "1"}})], "a:b", "b")

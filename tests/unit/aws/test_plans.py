@@ -5,12 +5,12 @@ import json
 import pytest
 
 from ocrlabel.aws.bucket import LIFECYCLE, NOTHING_PUBLIC, BucketState, plan_bucket, tls_only
-from ocrlabel.aws.deploy import LogGroupState, plan_log_group
-from ocrlabel.aws.names import TAGS, AwsLocation
+from ocrlabel.aws.deploy import plan_log_group
+from ocrlabel.aws.names import LOG_GROUP, TAGS, AwsLocation
 from ocrlabel.aws.plan import Change, Hidden, Kind, loses_something
 from ocrlabel.aws.secret import SecretState, plan_secret
 from ocrlabel.aws.session import AwsRefused
-from ocrlabel.aws.stack import StackState, plan_stack, to_change
+from ocrlabel.aws.stack import StackState, differs, made_anew, to_change
 from ocrlabel.aws.template import template
 from ocrlabel.errors import ConfigError
 
@@ -115,10 +115,10 @@ def test_retention_is_set_only_where_there_is_none():
         "create_log_group",
         "put_retention_policy",
     ]
-    assert [c.method for c in calls(plan_log_group(LogGroupState(None)))] == [
+    assert [c.method for c in calls(plan_log_group({"logGroupName": LOG_GROUP}))] == [
         "put_retention_policy"
     ]
-    assert plan_log_group(LogGroupState(365)) == []
+    assert plan_log_group({"retentionInDays": 365}) == []
 
 
 PARAMETERS = {"BucketName": "labels"}
@@ -126,31 +126,31 @@ PARAMETERS = {"BucketName": "labels"}
 
 def test_a_stack_that_is_as_wanted_needs_no_change_set():
     present = StackState("id", "CREATE_COMPLETE", {**PARAMETERS, "X": "1"}, {}, template())
-    assert not plan_stack(present, template(), PARAMETERS).update
+    assert made_anew(present, template(), PARAMETERS) is None
+    assert not differs(present, template(), PARAMETERS)
 
 
 def test_another_parameter_or_template_needs_one():
     present = StackState("id", "UPDATE_COMPLETE", PARAMETERS, {}, template())
-    assert plan_stack(present, template(), {"BucketName": "other"}).update
-    assert plan_stack(present, {**template(), "Description": "new"}, PARAMETERS).update
+    assert differs(present, template(), {"BucketName": "other"})
+    assert differs(present, {**template(), "Description": "new"}, PARAMETERS)
 
 
 @pytest.mark.parametrize("status", ["REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "CREATE_FAILED"])
 def test_an_empty_leftover_goes_before_the_stack_is_made(status):
-    plan = plan_stack(StackState("id", status), template(), PARAMETERS)
-    assert plan.first_delete
-    assert plan.create
-    assert plan.changes[0].line == f"- remove  stack ocrlabel (empty, {status})"
+    gone, *added = made_anew(StackState("id", status), template(), PARAMETERS) or ()
+    assert {change.kind for change in added} == {Kind.ADD}
+    assert gone.line == f"- remove  stack ocrlabel (empty, {status})"
 
 
 def test_a_stack_that_is_being_changed_is_left_alone():
     with pytest.raises(AwsRefused, match="another deploy or destroy is going on"):
-        plan_stack(StackState("id", "UPDATE_IN_PROGRESS"), template(), PARAMETERS)
+        differs(StackState("id", "UPDATE_IN_PROGRESS"), template(), PARAMETERS)
 
 
 def test_a_stack_that_is_stuck_says_how_to_free_it():
     with pytest.raises(AwsRefused, match="continue-update-rollback"):
-        plan_stack(StackState("id", "UPDATE_ROLLBACK_FAILED"), template(), PARAMETERS)
+        differs(StackState("id", "UPDATE_ROLLBACK_FAILED"), template(), PARAMETERS)
 
 
 def change_of(action, replacement=None, name="MaxvCpus"):

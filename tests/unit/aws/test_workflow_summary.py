@@ -11,7 +11,7 @@ from ocrlabel.aws.cost import CostLine
 from ocrlabel.aws.explain import Explanation
 from ocrlabel.aws.jobs import for_service
 from ocrlabel.aws.workflow import RunInputs, StepFiles
-from ocrlabel.aws.workflow_summary import Console, Repository, code_span, fenced, plain, table
+from ocrlabel.aws.workflow_summary import Console, code_span, fenced, plain, table
 from ocrlabel.errors import ConfigError
 
 JOB = workflow_summary.Followed("baseline_train", "1b6a", Console("ap-northeast-2"))
@@ -99,7 +99,7 @@ def test_a_deployment_links_commit_image_and_revision():
         "jobDefinitionArn": "arn:aws:batch:r:1:j/p:7",
     }
     text = workflow_summary.deployed(
-        image, definition, "4f2c1e0d9b8a7f", Console(), Repository("https://github.com", "me/it")
+        image, definition, "4f2c1e0d9b8a7f", Console(), "https://github.com/me/it"
     )
     assert "https://github.com/me/it/commit/4f2c1e0d9b8a7f" in text
     assert "ecr/repositories/private/123456789012/batch-processor)" in text
