@@ -37,6 +37,7 @@ from ocrlabel.cli.settings import Offline, open_store, option, taking
 from ocrlabel.errors import ConfigError, OcrLabelError
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Front, JobEngine, Options
 from ocrlabel.storage.base import NotStored
+from ocrlabel.storage.folder import temporary_folder
 
 Watch = Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")]
 Folder = Annotated[
@@ -379,8 +380,6 @@ def _prices(shell: Shell, architecture: Processor, *, offline: bool) -> Prices:
 
 def _record_counts(shell: Shell, dataset: str) -> tuple[int, int]:
     """Images and billed pages of a run, from its run.json in the bucket."""
-    from ocrlabel.storage.folder import temporary_folder
-
     with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as folder:
         found = jobs.download(shell.aws(), shell.config().s3_bucket, dataset, Path(folder))
         path = next(each for each in found if each.name.endswith("_run.json"))

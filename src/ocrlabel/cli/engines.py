@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ocrlabel.cli.settings import Json, option
+from ocrlabel.options import Options
 
 _TITLES = {"tried": "ever run"}
 
@@ -32,7 +33,6 @@ def engines(
         ocrlabel engines rapidocr
     """
     from ocrlabel.engines.plugins import OURS, about, listed, load
-    from ocrlabel.options import Options
 
     known = [one for one in listed() if name in {None, one.name}]
     if name is not None and name not in {one.name for one in OURS}:

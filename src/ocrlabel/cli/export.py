@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ocrlabel.cli.clocks import wall_s
 from ocrlabel.cli.settings import ImagesOption, Labels, Seed, named, output_option
 from ocrlabel.errors import ConfigError, DatasetError, Incomplete
 from ocrlabel.wording import counted
@@ -161,7 +162,6 @@ def import_(
 
         ocrlabel import c/ --format coco --exported e/ --onto a.parquet -o b.parquet
     """
-    from ocrlabel.cli.clocks import wall_s
     from ocrlabel.cli.tables import refuse_to_replace
     from ocrlabel.dataset.labels_table import read_labels, write_changed
     from ocrlabel.export.corrections import Merge, by_person, exported_pages

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ocrlabel.cli.settings import Seed
+from ocrlabel.engines.upstage_keys import DOCUMENTED_PAGES_PER_MINUTE, parse_keys
 from ocrlabel.errors import ConfigError
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S
 from ocrlabel.wording import counted, percent
@@ -131,7 +132,6 @@ def fake_upstage(
         raise ConfigError(
             f"fake-upstage needs {' and '.join(missing)}: in the clone, pip install '.[fake]'"
         )
-    from ocrlabel.engines.upstage_keys import parse_keys
     from ocrlabel.fake import settings
 
     per_s = _requests_per_s(rps)
@@ -167,7 +167,6 @@ def _requests_per_s(text: str) -> float:
 
 
 def _pages_per_minute(rps: float) -> float:
-    from ocrlabel.engines.upstage_keys import DOCUMENTED_PAGES_PER_MINUTE
 
     return DOCUMENTED_PAGES_PER_MINUTE * max(1.0, rps / DOCUMENTED_REQUESTS_PER_S)
 

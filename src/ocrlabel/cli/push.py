@@ -13,9 +13,12 @@ from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ocrlabel.cli import clocks
 from ocrlabel.cli.exit_codes import run_async
-from ocrlabel.cli.settings import option
+from ocrlabel.cli.settings import from_environment, open_store, option
 from ocrlabel.errors import Interrupted
+from ocrlabel.options import Options
+from ocrlabel.storage.folder import temporary_folder
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from ocrlabel.dataset.push.push import Pushed, PushOptions
     from ocrlabel.dataset.push.target import PushTarget
     from ocrlabel.dataset.push.upload import Step
-    from ocrlabel.options import Options
 
 _LINE_EVERY_S = 10.0
 
@@ -88,11 +90,8 @@ def push(
 
         ocrlabel run s3://bucket/data/processed/receipts.parquet
     """
-    from ocrlabel.cli import clocks
-    from ocrlabel.cli.settings import from_environment
     from ocrlabel.dataset.push.push import PushOptions
     from ocrlabel.dataset.push.target import target_of
-    from ocrlabel.options import Options
 
     keys = from_environment()
     reading = Options.of(
@@ -120,11 +119,9 @@ async def _push(
     keys: Keys,
     on_step: Callable[[Step], None],
 ) -> Pushed:
-    from ocrlabel.cli.settings import open_store
     from ocrlabel.cli.wiring import open_source
     from ocrlabel.dataset.push.extra_columns import open_extra_columns
     from ocrlabel.dataset.push.push import push as push_dataset
-    from ocrlabel.storage.folder import temporary_folder
 
     this = asyncio.current_task()
     if this is not None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrlabel.cli.exit_codes import run_async
-from ocrlabel.cli.settings import option, taking
-from ocrlabel.options import WHAT, Front
+from ocrlabel.cli.settings import from_environment, option, taking
+from ocrlabel.options import WHAT, Front, Options
 
 if TYPE_CHECKING:
     from ocrlabel.pipeline.merge.merge import Change
@@ -40,9 +40,7 @@ def merge(
 
         ocrlabel merge images/ --output labels.parquet --partial
     """
-    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.wiring import merge_place, place_of
-    from ocrlabel.options import Options
 
     keys = from_environment()
     options = Options.of(keys.variables, **given)
@@ -69,10 +67,8 @@ def reparse(
 
         ocrlabel reparse receipts/ --output labels.parquet
     """
-    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.wiring import merge_place, place_of
     from ocrlabel.engines.plugins import parser_of
-    from ocrlabel.options import Options
     from ocrlabel.pipeline.merge.merge import reparsed
 
     keys = from_environment()

@@ -14,6 +14,8 @@ import typer
 
 from ocrlabel.cli.settings import Images, ImagesOption, Labels, Seed, named, output_option
 from ocrlabel.errors import ConfigError, RunMismatch
+from ocrlabel.labels import Labelled
+from ocrlabel.pipeline.state.layout import beside
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
@@ -151,8 +153,6 @@ def _from_checkpoints(
     """Every request for each image, and its answer; nothing where the checkpoints are gone."""
     from ocrlabel.dataset.checkpoint_table import decode_checkpoint
     from ocrlabel.dataset.labels_table import holds_failures_too
-    from ocrlabel.labels import Labelled
-    from ocrlabel.pipeline.state.layout import beside
 
     layout = beside(f"{_stem(labels)}.parquet")
     found = [(0, 0, labels)] if holds_failures_too(labels) else []

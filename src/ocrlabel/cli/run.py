@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ocrlabel.cli import clocks
 from ocrlabel.cli.exit_codes import end_within, run_async
-from ocrlabel.cli.settings import DryRun, Verbose, Yes, taking
+from ocrlabel.cli.settings import DryRun, Verbose, Yes, from_environment, open_store, taking
 from ocrlabel.errors import ConfigError, Incomplete, OcrLabelError
-from ocrlabel.options import Front
+from ocrlabel.options import Front, Options
+from ocrlabel.pipeline.state.layout import of_dataset
+from ocrlabel.storage.folder import temporary_folder
 from ocrlabel.wording import counted, duration, grown, percent, usd
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from ocrlabel.cli.settings import Keys
     from ocrlabel.cli.wiring import Labelling, Place
     from ocrlabel.export.formats import ImageFinder
-    from ocrlabel.options import Options
 
 _PAUSE_S = 10.0
 
@@ -70,9 +72,7 @@ def run(
         ocrlabel run s3://bucket/data/processed/baseline_train.parquet
     """
     from ocrlabel.cli.estimate import tell_estimate
-    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.wiring import place_of
-    from ocrlabel.options import Options
 
     keys = from_environment()
     options = Options.of(keys.variables, **given)
@@ -105,10 +105,7 @@ def bucket_run(**given: Any) -> None:
 
         python -m runners.batch_pseudo_labels_aws --dataset-name train --resume
     """
-    from ocrlabel.cli.settings import from_environment, open_store
     from ocrlabel.cli.wiring import Place
-    from ocrlabel.options import Options
-    from ocrlabel.pipeline.state.layout import of_dataset
 
     keys = from_environment()
     # "id" of "id:index": a retry and an array's children share it
@@ -135,7 +132,6 @@ def bucket_run(**given: Any) -> None:
 def _label(
     source: str, place: Place, options: Options, keys: Keys, *, verbose: bool = False
 ) -> None:
-    from ocrlabel.cli import clocks
     from ocrlabel.cli.progress import display_for
     from ocrlabel.cli.wiring import label_dataset
 
@@ -157,7 +153,6 @@ def _tell_what_there_is(
     error: OcrLabelError, source: str, place: Place, options: Options, display: Display
 ) -> None:
     """Add to the last words where the partial tables are, or the command that makes them."""
-    from ocrlabel.cli import clocks
     from ocrlabel.cli.wiring import Labelling
     from ocrlabel.pipeline.merge.partial import HandedOver
     from ocrlabel.pipeline.run import Result
@@ -182,8 +177,6 @@ def _tell_what_there_is(
 
 def merge_command(source: str, place: Place, options: Options) -> str:
     """The command that makes tables of what there is so far."""
-    from ocrlabel.options import Options
-
     words = ["ocrlabel", "merge", source, "--output", place.shown(place.layout.labels_key)]
     for root in options.image_root:
         words += ["--image-root", root]
@@ -231,7 +224,6 @@ def _beside_the_table(source: str, done: Labelling, options: Options) -> str:
 
 async def _into_the_bucket(done: Labelling) -> str:
     from ocrlabel.report.write import write_report
-    from ocrlabel.storage.folder import temporary_folder
 
     store = done.place.store
     with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as folder:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrlabel.cli.exit_codes import run_async
-from ocrlabel.cli.settings import Json, option
+from ocrlabel.cli.settings import Json, from_environment, option
 from ocrlabel.errors import ConfigError
+from ocrlabel.options import Options
 from ocrlabel.wording import counted, duration, usd
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ def status(
 
         ocrlabel status s3://bucket/data/processed/train_pseudo_labels.parquet
     """
-    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.wiring import make_runtime, place_of_output, rescue_folders
-    from ocrlabel.options import Options
     from ocrlabel.pipeline.status import read_status
 
     keys = from_environment()
@@ -60,9 +59,6 @@ def status(
 
 def tell_status(found: Status, *, as_json: Json = False) -> None:
     """The status as a short table, or as JSON."""
-    from ocrlabel.cli.settings import from_environment
-    from ocrlabel.options import Options
-
     price_usd = Options.of(from_environment().variables).price_per_page
     if as_json:
         print(json.dumps(told(found, price_usd), ensure_ascii=False, indent=1))
@@ -291,9 +287,7 @@ def set_live(
 
         ocrlabel set s3://bucket/labels/train.parquet --rps 10 --max-cost 20
     """
-    from ocrlabel.cli.settings import from_environment
     from ocrlabel.cli.wiring import make_runtime, place_of_output
-    from ocrlabel.options import Options
     from ocrlabel.pipeline.merge.run_record import is_complete
     from ocrlabel.pipeline.replacement import find_run
     from ocrlabel.pipeline.workers.heartbeat import working

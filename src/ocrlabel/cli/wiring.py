@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, get_args
 from ocrlabel.cli import clocks
 from ocrlabel.cli.settings import Keys, open_store
 from ocrlabel.engine import Engine
+from ocrlabel.engines.upstage_keys import keys_of_secret, parse_keys
 from ocrlabel.errors import ConfigError, Interrupted
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, EngineName, Options
 from ocrlabel.pipeline.events import Event, Started
@@ -209,8 +210,6 @@ def choose_engine(options: Options, keys: Keys) -> Chosen:
 
 def upstage_keys(keys: Keys) -> tuple[Key, ...]:
     """The API keys, from the first place that has any. Raises ConfigError when none has."""
-    from ocrlabel.engines.upstage_keys import keys_of_secret, parse_keys
-
     if text := keys.get("UPSTAGE_API_KEYS"):
         return parse_keys(text, DOCUMENTED_REQUESTS_PER_S)
     if text := keys.get("UPSTAGE_API_KEY"):
