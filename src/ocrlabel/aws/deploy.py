@@ -25,6 +25,7 @@ from ocrlabel.aws.job_definition import (
     JobValues,
     look_definition,
     plan_definition,
+    size_of,
     wanted_definitions,
 )
 from ocrlabel.aws.names import GITHUB_ISSUER, LOG_GROUP, AwsConfig, AwsLocation
@@ -171,6 +172,7 @@ def _definitions(aws: Aws, wanted: Wanted, stack: StackState | None) -> list[Cha
     secret = look_secret(aws.client("secretsmanager"), wanted.secret)
     if present is None or stack is None or secret is None or "JobRoleArn" not in stack.outputs:
         return []  # push-image registers the first one: there is nothing to run before it
+    vcpu, memory_mib = size_of(present)
     values = JobValues(
         image=present["containerProperties"]["image"],
         job_role_arn=stack.outputs["JobRoleArn"],
@@ -178,6 +180,8 @@ def _definitions(aws: Aws, wanted: Wanted, stack: StackState | None) -> list[Cha
         secret_arn=secret.arn,
         bucket=wanted.bucket,
         architecture=wanted.parameters.get("CpuArchitecture", "X86_64"),
+        vcpu=vcpu,
+        memory_mib=memory_mib,
         region=wanted.location.region,
     )
     with_ec2 = wanted.parameters.get("WithEc2") == "true"

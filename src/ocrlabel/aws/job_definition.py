@@ -239,14 +239,19 @@ def _as_given(value: Any, key: str) -> Any:
     return value.lower() if key == "action" and isinstance(value, str) else value
 
 
+def size_of(definition: Mapping[str, Any]) -> tuple[str, str]:
+    """A worker's vCPUs and MiB of memory."""
+    listed = definition["containerProperties"]["resourceRequirements"]
+    needs = {need["type"]: str(need["value"]) for need in listed}
+    return needs["VCPU"], needs["MEMORY"]
+
+
 def checked(definition: Mapping[str, Any]) -> Mapping[str, Any]:
     """The same definition. Raises ConfigError for a size that Fargate does not have."""
     if definition["platformCapabilities"] == ["FARGATE"]:
-        listed = definition["containerProperties"]["resourceRequirements"]
-        needs = {need["type"]: need["value"] for need in listed}
-        vcpu, memory_mib = needs["VCPU"], int(needs["MEMORY"])
+        vcpu, memory_mib = size_of(definition)
         sizes = _FARGATE_MIB.get(vcpu, ())
-        if memory_mib not in sizes:
+        if int(memory_mib) not in sizes:
             there = f"{', '.join(map(str, sizes))} MiB" if sizes else f"vCPUs: {_FARGATE_VCPUS}"
             raise ConfigError(f"Fargate has no {vcpu} vCPU with {memory_mib} MiB ({there})")
     return definition

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ocrlabel.aws.deploy import look_log_group
 from ocrlabel.aws.image import PLATFORMS, Contents, contents
-from ocrlabel.aws.job_definition import look_definition
+from ocrlabel.aws.job_definition import look_definition, size_of
 from ocrlabel.aws.jobs import LOCAL_MEMORY_MIB, LOCAL_VCPUS
 from ocrlabel.aws.names import DEFINITION, LOG_GROUP, QUEUE, STACK, AwsConfig, ec2_name
 from ocrlabel.aws.secret import look_secret
@@ -201,9 +201,7 @@ def check_size(
     definition: Mapping[str, Any], environments: Sequence[Mapping[str, Any]], engine: str
 ) -> Check:
     """Whether a worker has the memory that its engine needs, and some compute has its vCPUs."""
-    listed = definition["containerProperties"]["resourceRequirements"]
-    needs = {each["type"]: float(each["value"]) for each in listed}
-    vcpu, memory_mib = needs.get("VCPU", 0.0), needs.get("MEMORY", 0.0)
+    vcpu, memory_mib = map(float, size_of(definition))
     said = f"a worker has {vcpu:g} vCPU and {memory_mib:g} MiB"
     if engine != "upstage" and memory_mib < LOCAL_MEMORY_MIB:
         why = f"{said}, and {engine} needs {LOCAL_MEMORY_MIB} MiB"

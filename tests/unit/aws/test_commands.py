@@ -75,6 +75,11 @@ def test_an_image_is_registered_once(deployed, image):
     assert definition["containerProperties"]["image"] == image
 
 
+def test_deploying_again_keeps_the_size_that_was_registered(deployed, image):
+    deployed.types(f"register --image {image} --vcpu 2 --memory-mib 4096")
+    assert "nothing to change" in deployed.types("deploy")
+
+
 def test_a_dataset_is_submitted_watched_and_listed(deployed, image):
     deployed.types(f"register --image {image}")
     deployed.put_dataset("baseline_train", 100)
