@@ -15,9 +15,16 @@ from ocrlabel.cli.exit_codes import exit_with_a_sentence
 from ocrlabel.cli.main import app
 
 
+def command_line() -> Any:
+    """The group of all commands, with those of `aws` in it."""
+    tree: Any = get_command(app)
+    tree.commands["aws"] = get_command(aws.app)
+    return tree
+
+
 def commands() -> dict[tuple[str, ...], Any]:
     """Every command there is, by the words after `ocrlabel`."""
-    return dict([*_walk(get_command(app)), *_walk(get_command(aws.app), ("aws",))])
+    return dict(_walk(command_line()))
 
 
 def _walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import botocore.session
 import pytest
-import typer
 import yaml
 from botocore import xform_name
 
 from ocrlabel.aws.explain import EXIT_STATUSES
-from ocrlabel.cli.main import app
+from tests.support.command import command_line
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -67,7 +66,7 @@ def named() -> list[tuple[str, str]]:
     ]
 
 
-COMMAND = typer.main.get_command(app)
+COMMAND = command_line()
 
 
 def what_is_wrong(call: str) -> str:
