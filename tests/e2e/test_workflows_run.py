@@ -370,7 +370,7 @@ def test_a_cap_below_the_estimate_is_announced_and_what_was_paid_is_handed_over(
     before = place.billed()
     ran = place.label(dataset="capped", max_cost="0.0045", concurrency="1")
     assert ran.jobs == {"label": "failure"}
-    said = "after about 3 of 8 pages"
+    said = "about 3 of 8 pages will be labelled"
     assert said in ran.summary.split("Submitted job")[0]
     assert "::warning::--max-cost 0.0045 USD is less than the estimate" in ran.log
     assert "the cap on money was reached" in ran.summary
