@@ -62,7 +62,7 @@ def learnable(text: str) -> tuple[str, tuple[str, ...]]:
 
 def has_no_meaning(text: str) -> bool:
     """Whether a character is in it that means nothing outside its font, or stands for none."""
-    return any(c == "\ufffd" or unicodedata.category(c) in {"Co", "Cn"} for c in text)
+    return any(c in "\ufffc\ufffd" or unicodedata.category(c) in {"Co", "Cn"} for c in text)
 
 
 def writable(value: Any) -> Any:

@@ -71,7 +71,7 @@ def test_what_is_learnable_is_left_as_it_is(text):
     assert found == "" or found.strip()
 
 
-@pytest.mark.parametrize("text", ["\ue000pua", "\ufffd", "a\U0010fffe", "\ufdd0"])
+@pytest.mark.parametrize("text", ["\ue000pua", "\ufffc", "\ufffd", "a\U0010fffe", "\ufdd0"])
 def test_a_character_without_a_meaning_of_its_own_is_found(text):
     assert has_no_meaning(text)
     assert not has_no_meaning("영수증 1,200 é 🧾")

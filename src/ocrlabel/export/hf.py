@@ -168,26 +168,29 @@ def corrections(folder: Path) -> Iterator[Correction]:
 
 
 def _correction(path: Path, record: dict[str, Any]) -> Correction:
-    if len(record["labels"]) != len(record["texts"]):
-        raise DatasetError(f"{path}, id {record['id']}: labels and texts differ in number")
+    source = record.get("source") or FROM_ENGINE
     try:
-        confidences = record.get("confidences") or [None] * len(record["texts"])
+        texts, labels = record["texts"] or [], record["labels"] or []
+        confidences = record.get("confidences") or [None] * len(texts)
         # pandas has a number that is none for None
         confidences = [None if each is None or math.isnan(each) else each for each in confidences]
-        words = tuple(
-            Word(text, tuple((number(x), number(y)) for x, y in polygon), confidence)
-            for text, polygon, confidence in zip(
-                record["texts"], record["polygons"], confidences, strict=True
+        words = [
+            Word(text or "", tuple((number(x), number(y)) for x, y in polygon), confidence)
+            for text, polygon, confidence, _ in zip(
+                texts, record["polygons"] or [], confidences, labels, strict=True
             )
+        ]
+        return Correction(
+            file=str(record["id"]),
+            words=tuple(words),
+            classes=tuple(label or "" for label in labels),
+            source="hf" if source == FROM_ENGINE else source,
+            id=str(record["id"]),
+            page=int(record["page"]),
+            without_text=frozenset(n for n, text in enumerate(texts) if text is None),
         )
     except (ValueError, TypeError) as error:
-        raise DatasetError(f"{path}, id {record['id']}: {error}") from error
-    source = record.get("source") or FROM_ENGINE
-    return Correction(
-        file=str(record["id"]),
-        words=words,
-        classes=tuple(record["labels"]),
-        source="hf" if source == FROM_ENGINE else source,
-        id=str(record["id"]),
-        page=int(record["page"]),
-    )
+        raise DatasetError(
+            f"{path}, id {record['id']}: {error}\n"
+            "  a page needs its number, and a text, a polygon and a label for each word"
+        ) from error

@@ -264,6 +264,26 @@ def test_a_shape_that_is_no_word_is_passed_over_and_counted(shape, kind, tmp_pat
     assert (back, merge.passed_over, merge.words) == (table, {kind: 1}, {})
 
 
+@pytest.mark.parametrize("column", ["texts", "polygons", "labels", "page"])
+def test_a_row_of_hf_that_lacks_what_it_needs_is_named(column, tmp_path):
+    table = [two_words()]
+    (path,) = sent(table, "hf", tmp_path / "x").rglob("*.parquet")
+    rows = pq.read_table(path)
+    nothing = pa.nulls(len(rows), rows.schema.field(column).type)
+    pq.write_table(rows.set_column(rows.schema.names.index(column), column, nothing), path)
+    with pytest.raises(DatasetError, match=r"parquet, id a\.jpg: .*\n  a page needs its number"):
+        home(table, "hf", tmp_path / "x")
+
+
+def test_a_text_of_hf_that_is_null_is_as_it_was(tmp_path):
+    table = [two_words()]
+    (path,) = sent(table, "hf", tmp_path / "x").rglob("*.parquet")
+    rows = pq.read_table(path)
+    nulls = pa.array([[None, "smudge"]], rows.schema.field("texts").type)
+    pq.write_table(rows.set_column(rows.schema.names.index("texts"), "texts", nulls), path)
+    assert home(table, "hf", tmp_path / "x")[1] == table
+
+
 def coco_at(content, factor):
     for image in content["images"]:
         image.update(width=image["width"] * factor, height=image["height"] * factor)
