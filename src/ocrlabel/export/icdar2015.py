@@ -15,7 +15,7 @@ Source: the task description of the ICDAR 2015 Robust Reading Competition, chall
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
@@ -75,11 +75,13 @@ def _line(word: ExportWord) -> str:
 
 def corrections(folder: Path) -> Iterator[Correction]:
     """Read every gt_*.txt. Raises DatasetError that names file and line."""
-    root = export_root(folder) or (folder if folder.is_dir() else folder.parent)
+    ours = export_root(folder)
+    root = ours or (folder if folder.is_dir() else folder.parent)
     for path in files(folder, "gt_*.txt"):
         found: list[tuple[Word, str]] = []
         numbered = list(lines(path))
-        of_2015 = as_of_2015([line for _, line in numbered])
+        of_2015 = [line for _, line in numbered]
+        of_2015 = of_2015 if ours else as_of_2015(of_2015)
         for (at, _), line in zip(numbered, of_2015, strict=True):
             try:
                 found.append(_word(line))
@@ -91,7 +93,7 @@ def corrections(folder: Path) -> Iterator[Correction]:
         yield Correction(name, *words_and_classes(found), "icdar2015")
 
 
-def as_of_2015(lines: Sequence[str]) -> Sequence[str]:
+def as_of_2015(lines: list[str]) -> list[str]:
     """Return the lines of ICDAR's MLT sets without the script that stands before each text.
 
     Source: https://rrc.cvc.uab.es/?ch=15&com=tasks

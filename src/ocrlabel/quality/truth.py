@@ -247,8 +247,9 @@ def read_icdar(folder: Path, level: Level = Level.WORD) -> Iterator[TruthPage]:
     """
     for file in sorted(folder.glob("gt_*.txt")):
         name = file.stem.removeprefix("gt_")
-        where, found = zip(*_lines(file), strict=True) if file.stat().st_size else ((), ())
-        words = tuple(map(_icdar_word, as_of_2015(found), where))
+        found = list(_lines(file))
+        texts = as_of_2015([text for _, text in found])
+        words = tuple(map(_icdar_word, texts, (where for where, _ in found)))
         yield TruthPage(PageName(name, name, "", 1), 0, 0, level, words)
 
 

@@ -114,7 +114,7 @@ def test_of_icdars_multi_lingual_sets_the_script_is_no_part_of_the_text(tmp_path
     corners = "0,0,10,0,10,10,0,10"
     (tmp_path / "gt_a.txt").write_text(f"{corners},Korean,가,게\n{corners},None,###\n")
     (tmp_path / "gt_b.txt").write_text(f"{corners},Korean,가\n{corners},1,000\n")  # is none
-    (tmp_path / "gt_c.txt").write_text("")
+    (tmp_path / "gt_c.txt").write_text("\n\n")
     found = [[(w.text, w.ignore) for w in page.words] for page in read_truth(tmp_path)]
     assert found == [[("가,게", False), ("", True)], [("Korean,가", False), ("1,000", False)], []]
 
