@@ -33,15 +33,15 @@ KEYS = parse_keys("up_first@1000", pages_per_minute=None)
 FAULTS = (
     "302-html", "400", "400-html", "401-html", "403-html", "404-html", "407", "407-html", "408",
     "408-html", "409", "409-html", "413-html", "421", "425", "429", "429-html", "499", "499-html",
-    "500", "500-html", "500-html-after", "502", "502-after", "502-html", "502-html-after", "503",
+    "500", "500-html", "500-html-after", "501", "502", "502-after", "502-html", "502-html-after", "503",
     "503-html", "503-html-after", "504-after", "511", "511-html", "520-html-after", "html",
     "drop-before", "drop-after", "cut-json", "401", "403",
 )  # fmt: skip
 PERHAPS = {
-    "500-html", "500-html-after", "502", "502-after", "502-html", "502-html-after", "503-html",
+    "500-html", "500-html-after", "501", "502", "502-after", "502-html", "502-html-after", "503-html",
     "503-html-after", "504-after", "520-html-after", "drop-before", "drop-after", "cut-json",
 }  # fmt: skip
-"""A gateway's words with 5xx, an own 502 or 504, a cut, half an answer."""
+"""A gateway's words with 5xx, an own one but 500 and 503, a cut, half an answer."""
 
 
 async def attempts_by_image(store: DictStore) -> dict[str, tuple]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from ocrlabel.labels import Attempt, AttemptResult, Failed, Labelled, Outcome, Tally
 
-_GATEWAY_LOST_IT = frozenset({502, 504})
+_NOT_BILLED = frozenset({500, 503})
+"""The service's own: it failed, or was busy, before it read a page."""
 
 
 def pages_charged(attempt: Attempt) -> int:
@@ -28,8 +29,8 @@ def pages_at_risk(attempt: Attempt) -> int:
         case AttemptResult.UNKNOWN | AttemptResult.BAD_ANSWER:
             return attempt.pages
         case AttemptResult.UNAVAILABLE:
-            lost = attempt.status is None or attempt.status in _GATEWAY_LOST_IT
-            return attempt.pages if lost else 0
+            known = attempt.status is not None and attempt.status < 500
+            return 0 if known or attempt.status in _NOT_BILLED else attempt.pages
         case _:
             return 0
 
