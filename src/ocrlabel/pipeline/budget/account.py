@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from ocrlabel.labels import Attempt, AttemptResult, Failed, Labelled, Outcome, Tally
 
-_NOT_BILLED = frozenset({500, 503})
-"""The service's own: it failed, or was busy, before it read a page."""
+_NOT_BILLED = frozenset({500, 503, 511})
+"""It failed, or was busy, before it read a page; or a network in front of it wants a login."""
 
 
 def pages_charged(attempt: Attempt) -> int:

@@ -74,6 +74,7 @@ def failure(*attempts: Attempt, copied: bool = False) -> Failed:
         (UNAVAILABLE, 502, 7),
         (UNAVAILABLE, 504, 7),
         (UNAVAILABLE, 501, 7),
+        (UNAVAILABLE, 511, 0),
         (UNAVAILABLE, 520, 7),
         (UNAVAILABLE, 599, 7),
         (UNAVAILABLE, 499, 0),
