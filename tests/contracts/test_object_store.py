@@ -498,9 +498,24 @@ async def test_a_bucket_that_does_not_exist_is_named(s3_url: str, tmp_path: Path
         region=REGION,
         credentials=CREDENTIALS,
     )
-    for call in CALLS[:5]:
+    for call in (*CALLS[:6], lambda store, _: store.open("a")):
         with pytest.raises(ConfigError, match="s3://not-made-yet/labels: there is no such bucket"):
             await call(store, tmp_path)  # type: ignore[misc]  # a coroutine of any result
+
+
+@pytest.mark.parametrize("page", [b"<html>login</html>", b"<html><p>login</html>", b"login"])
+async def test_a_login_page_is_not_an_empty_bucket(
+    flaky: ObjectStore, proxy: Proxy, page: bytes
+) -> None:
+    assert not await keys(flaky, "run/")
+    await flaky.put_if_absent("run/plan.json", b"1")
+    proxy.login_page = page
+    with pytest.raises(StoreUnavailable, match="no listing of a bucket: is a login page"):
+        await keys(flaky, "run/leases/")
+    proxy.login_page = b""
+    assert not await keys(flaky, "run/leases/")
+    await flaky.delete(["run/plan.json"])
+    assert not await keys(flaky, "run/")
 
 
 @pytest.mark.parametrize(

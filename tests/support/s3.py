@@ -101,12 +101,14 @@ class Proxy:
 
     always: what every request meets, of any method, for as long as it stands here.
     took_place: called with method and path once the server has answered, before the client hears.
+    login_page: what every listing is answered with, as a portal does that wants a password first.
     """
 
     url: str
     took_place: Callable[[str, str], None] = lambda method, path: None
     faults: list[Fault] = field(default_factory=list)
     always: Fault | None = None
+    login_page: bytes = b""
     seen: list[str] = field(default_factory=list)
     signatures: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -140,7 +142,9 @@ def flaky_proxy(endpoint_url: str) -> Iterator[Proxy]:
             if fault is None or fault.forward or fault.cut_at is not None:
                 status, headers, answer = self._forward(body)
                 proxy.took_place(self.command, self.path)
-            if fault is None:
+            if proxy.login_page and "list-type=2" in self.path:
+                self._answer(200, [("Content-Type", "text/html")], proxy.login_page)
+            elif fault is None:
                 self._answer(status, headers, answer)
             elif fault.cut_at is not None:
                 self._answer(status, headers, answer, fault.cut_at)

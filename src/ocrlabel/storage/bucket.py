@@ -29,7 +29,7 @@ from ocrlabel.errors import ConfigError, StoreUnavailable
 from ocrlabel.storage.base import NotStored, RetryLimits, Stored, checked, folder_of
 from ocrlabel.storage.credentials import Credentials, found_by_boto3
 from ocrlabel.storage.ranges import PART_BYTES, range_reader
-from ocrlabel.storage.refusals import OtherRegion, missing_keys, reason, refusal
+from ocrlabel.storage.refusals import OtherRegion, missing_keys, no_listing, reason, refusal
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
@@ -39,6 +39,7 @@ _HOUR = timedelta(hours=1)
 _PAGE_KEYS = 1000
 _MOST_PARTS = 10_000  # of one object, by S3's rules
 _CA_VARIABLE = "SSL_CERT_FILE"
+_BELIEVED_S = 5.0  # an empty listing, once one was seen to tell of an object
 _UPLOADS_AT_ONCE = 4  # parts of PART_BYTES each: what a large upload holds in memory
 
 
@@ -162,6 +163,14 @@ class _Sleep(Protocol):
     def __call__(self, seconds: float, /) -> Awaitable[None]: ...
 
 
+@dataclass(slots=True)
+class _Listings:
+    """key: an object that was there. believed_s: until when a listing may be empty (clock)."""
+
+    key: str = ""
+    believed_s: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteStore:
     """Objects of one native obstore store.
@@ -178,6 +187,7 @@ class RemoteStore:
     sleep: _Sleep = asyncio.sleep
     uniform: Callable[[float, float], float] = SystemRandom().uniform
     region_of: Callable[[], str] = str
+    _listings: _Listings = field(default_factory=_Listings)
 
     async def get(self, key: str) -> bytes:
         """The whole object. Raises NotStored."""
@@ -190,6 +200,7 @@ class RemoteStore:
             await obstore.put_async(self.native, checked(key), data, use_multipart=False)
 
         await self._trying(key, "written", attempt, size_bytes=len(data))
+        self._listings.key = self._listings.key or key
 
     async def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write unless the key exists; True when the object there is `data`.
@@ -209,7 +220,9 @@ class RemoteStore:
                     raise _StillUndecided from error
             return True
 
-        return await self._trying(key, "written", attempt, size_bytes=len(data))
+        written = await self._trying(key, "written", attempt, size_bytes=len(data))
+        self._listings.key = self._listings.key or key
+        return written
 
     async def list(self, prefix: str) -> AsyncIterator[Stored]:
         """Every object whose key starts with prefix; a page of keys in memory at a time."""
@@ -294,10 +307,17 @@ class RemoteStore:
         async with asyncio.timeout(
             self.retry_limits.attempt_s + self.retry_limits.extra_s(size_bytes)
         ):
-            return bytes(await result.bytes_async())
+            data = bytes(await result.bytes_async())
+        self._listings.key = self._listings.key or key
+        return data
 
     async def _head(self, key: str) -> _Head:
-        meta = await obstore.head_async(self.native, key)
+        try:
+            meta = await obstore.head_async(self.native, key)
+        except (
+            FileNotFoundError
+        ):  # no reason is given with HEAD, such as a bucket that is not there
+            meta = (await obstore.get_async(self.native, key)).meta
         return _Head(meta["size"], meta["e_tag"])
 
     async def _is_object(self, key: str) -> bool:
@@ -313,7 +333,26 @@ class RemoteStore:
         stream = obstore.list(self.native, folder, offset=after, chunk_size=_PAGE_KEYS)
         async for chunk in stream:
             return [Stored(found["path"], found["size"]) for found in chunk]
+        await self._refuse_what_is_no_listing()
         return []
+
+    async def _refuse_what_is_no_listing(self) -> None:
+        """Raise StoreUnavailable where an object that is there is not listed either.
+
+        obstore takes every document of XML for a listing; that of a login page has no objects.
+        """
+        key = self._listings.key
+        if not key or self.clock() < self._listings.believed_s:
+            return
+        stream = obstore.list(self.native, folder_of(key) or None, offset=_just_before(key))
+        if not [chunk async for chunk in stream]:
+            try:
+                await obstore.head_async(self.native, key)
+            except FileNotFoundError:
+                self._listings.key = ""
+                return
+            raise no_listing(self.url)
+        self._listings.believed_s = self.clock() + _BELIEVED_S
 
     async def _trying(
         self, key: str, done: str, attempt: Callable[[], Awaitable[T]], *, size_bytes: int = 0

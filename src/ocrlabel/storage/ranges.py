@@ -36,7 +36,10 @@ class _RangeReader(io.RawIOBase):
         super().__init__()
         self._native, self._key, self._url, self._region_of = native, key, url, region_of
         try:
-            meta = obstore.head(native, key)
+            try:
+                meta = obstore.head(native, key)
+            except FileNotFoundError:  # no reason is given with HEAD, such as a missing bucket
+                meta = obstore.get(native, key).meta
         except (BaseError, OSError) as error:
             raise self._translated(error) from error
         self._size_bytes: int = meta["size"]

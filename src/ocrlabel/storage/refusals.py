@@ -13,6 +13,7 @@ from ocrlabel.errors import ConfigError, StoreUnavailable
 from ocrlabel.storage.base import NotStored
 from ocrlabel.storage.credentials import no_keys
 
+_LACKING = 501
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>([\w.]+)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
@@ -41,6 +42,7 @@ _ABOUT_KEYS = (
     "169.254.170.23",
     "fd00:ec2::254",
 )
+_NOT_IMPLEMENTED = "NotImplemented"
 _EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
 _HELP = {
     "RequestTimeTooSkewed": "the clock of this machine is wrong by more than 15 minutes: set it",
@@ -48,6 +50,8 @@ _HELP = {
     "InvalidAccessKeyId": "AWS does not know the access key: it was deleted, was switched off, or"
     " is another server's or partition's; use another one",
     "InvalidObjectState": "the object is in an archive (Glacier): restore it first",
+    _NOT_IMPLEMENTED: "this S3 server lacks what ocrlabel is built on, conditional writes"
+    " (If-None-Match): take a newer version of it, or another",
     "KMS.DisabledException": "switch the bucket's KMS key on again",
     "KMS.NotFoundException": "the KMS key is gone, or AWS_SSE_KMS_KEY_ID names another one",
 }
@@ -86,6 +90,8 @@ def refusal(error: Exception, key: str, url: str) -> Exception | None:
     text = str(error)
     if isinstance(error, PreconditionError):
         return StoreUnavailable(f"{url}: {key!r} was replaced while it was read; run it again")
+    if "invalid list response" in text:
+        return no_listing(url)
     if _first(_CODE, text) == "NoSuchBucket":
         return ConfigError(f"{url}: there is no such bucket; make it first or mend its name")
     if isinstance(error, FileNotFoundError) and _first(_CODE, text) not in _PASSING:
@@ -95,13 +101,21 @@ def refusal(error: Exception, key: str, url: str) -> Exception | None:
     return _to_mend(error, text, key, url)
 
 
+def no_listing(url: str) -> StoreUnavailable:
+    """What to raise where something else answers in the store's place."""
+    return StoreUnavailable(
+        f"{url}: what answered is no listing of a bucket: is a login page or a proxy in between?"
+        " What was saved stays saved: run the same command again to go on"
+    )
+
+
 def _may_pass(text: str) -> bool:
     if _OTHER_REGION in text or _BAD_NAME in text:
         return False
     if _first(_CODE, text) in _PASSING or _about_keys(text):
         return True  # who hands out keys may only be busy; else `missing_keys` says it
     status = int(_first(_STATUS, text) or 0)
-    return status in {0, 429} or status >= 500  # 0: the connection failed
+    return status in {0, 429} or (status >= 500 and status != _LACKING)  # 0: the connection failed
 
 
 def _to_mend(error: Exception, text: str, key: str, url: str) -> ConfigError | StoreUnavailable:
@@ -113,6 +127,8 @@ def _to_mend(error: Exception, text: str, key: str, url: str) -> ConfigError | S
             f"{url}: {reason(error)}; get new AWS keys: a run that goes on takes them up where"
             " they are kept, else run the same command again"
         )
+    if f"status code: {_LACKING}" in text:
+        code = _NOT_IMPLEMENTED
     if isinstance(error, PermissionDeniedError | UnauthenticatedError) or code in _HELP:
         return ConfigError(f"{url}: {reason(error)}; {_HELP.get(code) or _denied(code, text)}")
     if _BAD_NAME in text:

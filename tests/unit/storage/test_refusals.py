@@ -70,6 +70,8 @@ def test_what_passes_is_tried_again(error: Exception) -> None:
             denied("not authorized to perform: s3:PutObject with an explicit deny in a policy"),
             "AWS_SERVER_SIDE_ENCRYPTION",
         ),
+        (s3_error(GenericError, "501 Not Implemented", "NotImplemented"), "lacks.*conditional wr"),
+        (GenericError("non-2xx status code: 501 Not Implemented: "), "lacks.*conditional writes"),
         (denied("Access Denied"), "AWS_REQUEST_PAYER=true"),
         (
             s3_error(
