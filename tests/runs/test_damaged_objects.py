@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import re
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from ocrlabel.errors import OcrLabelError, Rejected
+from ocrlabel.errors import OcrLabelError, Rejected, RunMismatch
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.status import read_status
@@ -101,6 +103,22 @@ async def read_status_or_sentence(store, kind):
 FOREIGN = (".DS_Store", "Thumbs.db", "desktop.ini", "{name}~", ".{name}.swp", "#{name}#", "+1.json",
            "{stem} (conflicted copy).json", "{stem}.sync-conflict-20261128.json", "{stem} 2.json",
            "1_0.json", "{name}.bak", "Icon\r")  # fmt: skip
+
+
+def test_a_replacement_that_names_its_own_run_is_told_and_nobody_looks_for_ever():
+    async def story():
+        store = DictStore()
+        await go(store, ROWS, BillingEngine(), OPTIONS)
+        plan = store.objects[LAYOUT.plan_key]
+        await store.put(LAYOUT.successor_key(json.loads(plan)["run_id"]), plan)
+        for looks in (
+            go(store, ROWS, BillingEngine(), OPTIONS, worker="w2"),
+            read_status(runtime(store, "w3"), LAYOUT, watch_s=1.0),
+        ):
+            with pytest.raises(RunMismatch, match=r"(?s)replaced/.*names run .* move it away"):
+                await asyncio.wait_for(looks, 60.0)
+
+    run_virtual(story())
 
 
 def test_names_that_are_not_ours_are_passed_over_and_told_once():

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
-from ocrlabel.errors import OcrLabelError
+from ocrlabel.errors import ConfigError, OcrLabelError
 from ocrlabel.wording import wrapped
 
 if TYPE_CHECKING:
@@ -132,7 +132,11 @@ class _Lasting(io.FileIO):
 def exit_with_a_sentence(command: Callable[[], object]) -> None:
     """Run a command; print what stopped it on standard error and exit with its status."""
     try:
-        command()
+        try:
+            command()
+        except FileNotFoundError as error:
+            _refuse_without_a_folder(error)
+            raise
     except OcrLabelError as error:
         words = [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
         print(for_screen("\n".join(words), sys.stderr), file=sys.stderr)
@@ -144,6 +148,17 @@ def exit_with_a_sentence(command: Callable[[], object]) -> None:
         if ended.code == _INTERRUPTED:
             _stopped()
         raise
+
+
+def _refuse_without_a_folder(error: FileNotFoundError) -> None:
+    """Raise ConfigError where the folder that the command was started in is not there any more."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        gone = (
+            "the folder that you are in was deleted\n  change to another one (cd), and start again"
+        )
+        raise ConfigError(gone) from error
 
 
 def for_screen(text: str, stream: TextIO) -> str:

@@ -186,10 +186,11 @@ class ProgressBar(_ForPeople):
 
 
 class ProgressLines(_ForPeople):
-    """A plain line every ten seconds, and one for every notice."""
+    """A plain line every ten seconds in which something happened, and one for every notice."""
 
     _next_s = 0.0
     _last_done = 0
+    _went_wrong: tuple[Attempt, ...] = ()
 
     def __exit__(self, *error: object) -> None:
         if self._is_news:
@@ -199,21 +200,29 @@ class ProgressLines(_ForPeople):
         now_s = self._clock()
         match event:
             case Started(done=done) if done:
+                self._last_done = done
                 were = "were" if done > 1 else "was"
                 self.say(f"going on: {done:,} of {counted(event.rows, 'row')} {were} done before")
-            case RowDone() | Fleet() if now_s >= self._next_s and self._is_news:
-                self._next_s = now_s + _LINE_EVERY_S
-                self._print_progress()
+            case Asked(attempt=attempt) if _went_wrong(attempt) and not _throttled(attempt):
+                self._went_wrong += (attempt,)
             case _:
                 pass
+        if isinstance(event, RowDone | Fleet) and now_s >= self._next_s and self._is_news:
+            self._next_s = now_s + _LINE_EVERY_S
+            self._print_progress()
 
     @property
     def _is_news(self) -> bool:
-        return self._progress.images_per_s > 0 and self._last_done != self._progress.done
+        return bool(self._went_wrong) or self._last_done != self._progress.done
 
     def _print_progress(self) -> None:
-        self._last_done = self._progress.done
-        self.say(progress_line(self._progress))
+        self._last_done, bad = self._progress.done, self._went_wrong
+        self._went_wrong = ()
+        line = progress_line(self._progress)
+        if bad:
+            why = (bad[-1].message or bad[-1].result).splitlines()[0]
+            line += f"; {counted(len(bad), 'request')} went wrong since, the last: {why}"
+        self.say(line)
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -222,6 +231,10 @@ class ProgressLines(_ForPeople):
 
 def _went_wrong(attempt: Attempt) -> bool:
     return attempt.result not in {AttemptResult.ANSWERED, AttemptResult.UNSENT}
+
+
+def _throttled(attempt: Attempt) -> bool:
+    return attempt.result is AttemptResult.THROTTLED
 
 
 class JsonLines(Display):
@@ -344,7 +357,8 @@ def progress_line(progress: ProgressStatistics) -> str:
     parts = [f"{progress.done:,} of {progress.rows:,} done"]
     if progress.failed:
         parts.append(f"{progress.failed:,} failed")
-    parts.append(f"{progress.images_per_s:.2f} images/s")
+    if progress.images_per_s:
+        parts.append(f"{progress.images_per_s:.2f} images/s")
     if progress.left_s is not None:
         parts.append(time_left(progress, progress.left_s))
     if progress.price_per_page_usd:
@@ -391,7 +405,7 @@ class ProgressStatistics:
                 self._count_recent(1)
             case Asked(attempt=attempt):
                 self.spent_here += pages_spent(attempt)
-                self.throttled += attempt.result.value == "throttled"
+                self.throttled += _throttled(attempt)
             case Fleet():
                 before, self.others = self.others, event
                 self._count_recent(_rows(event) - _rows(before))

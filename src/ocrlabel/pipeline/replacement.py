@@ -31,7 +31,14 @@ async def find_run(runtime: Runtime, layout: Layout) -> Run | None:
 
 async def newest(run: Run) -> Run:
     """The last replacement of a run; the run itself when nothing has replaced it."""
-    while later := await _plan_at(run.runtime, run.layout.successor_key(run.plan.run_id)):
+    seen = {run.plan.run_id}
+    while later := await _plan_at(run.runtime, key := run.layout.successor_key(run.plan.run_id)):
+        if later.run_id in seen:
+            raise RunMismatch(
+                f"{run.runtime.where(key)} names run {later.run_id}, which it is said to replace\n"
+                "  bring it back from a backup, or move it away if nothing was begun anew here"
+            )
+        seen.add(later.run_id)
         run = replace(run, plan=later)
     return run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,12 +28,13 @@ end_process_with(command)
 """
 
 
-def ended(body: str) -> tuple[int, str, str]:
+def ended(body: str, cwd: Path | None = None) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(body=body)],
         capture_output=True,
         text=True,
         check=False,
+        cwd=cwd,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -45,11 +47,12 @@ def ended(body: str) -> tuple[int, str, str]:
         ("sys.exit(3)", 3),
         ("raise ConfigError('no such table')", 2),
         ("raise KeyboardInterrupt", 75),
+        ("os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); os.getcwd()", 2),
         ("sys.exit('a sentence')", 1),
     ],
 )
-def test_the_status_is_the_commands_and_all_that_was_printed_arrives(body, status):
-    code, out, err = ended(body)
+def test_the_status_is_the_commands_and_all_that_was_printed_arrives(body, status, tmp_path):
+    code, out, err = ended(body, tmp_path)
     assert (code, out) == (status, "said without a flush")
     assert "[at exit]" in err
 

@@ -96,6 +96,19 @@ def test_the_last_rows_are_printed_also_when_no_line_was_due():
     assert [line.split(",")[0] for line in printed] == ["1 of 3 done", "3 of 3 done"]
 
 
+def test_a_long_tail_of_bad_answers_is_told_and_no_row_waits_for_the_next_to_be_told():
+    message = "the answer has 0 of 1 pages"
+    attempt = Attempt(1, "w", 0.0, 1.0, AttemptResult.BAD_ANSWER, message=message)
+    done = printed_lines(started(rows=5), *[LABELLED] * 3, *[Fleet(0)] * 9, seconds=4.0)
+    assert [line.split(",")[0] for line in done] == ["1 of 5 done", "3 of 5 done"]
+    tail = [Asked(attempt, 1.0), Asked(attempt, 1.0), Fleet(0)]
+    told = printed_lines(started(rows=5), LABELLED, *tail * 4, seconds=4.0)
+    assert len(told) == 5
+    assert told[1].endswith(f"; 2 requests went wrong since, the last: {message}")
+    limited = replace(attempt, result=AttemptResult.THROTTLED)
+    assert len(printed_lines(started(rows=5), *[Asked(limited, 1.0), Fleet(0)] * 4, seconds=9)) == 0
+
+
 def test_a_worker_that_only_waits_for_the_others_shows_how_far_they_are():
     printed = printed_lines(started(rows=9), Fleet(1, 3), Fleet(1, 8), seconds=11.0)
     assert [line.split(",")[0] for line in printed] == ["3 of 9 done", "8 of 9 done"]

@@ -194,7 +194,7 @@ class PeerMonitor:
     _told: Fleet = field(default_factory=lambda: Fleet(0))
 
     def seen(self, beats: Iterable[Beat]) -> Iterator[Event]:
-        """What is new in the newest heartbeats of all others."""
+        """What the newest heartbeats of all others tell; with every beat, new or not."""
         done = dict.fromkeys(_COUNTS, 0)
         alive = []
         for beat in beats:
@@ -206,9 +206,8 @@ class PeerMonitor:
         fleet = Fleet(len(alive), **done)
         if fleet.workers > self._told.workers:
             yield Notice("fleet", _sentence(alive))
-        if fleet != self._told:
-            yield fleet
         self._told = fleet
+        yield fleet
 
 
 def _sentence(alive: list[str]) -> str:
