@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from ocrlabel.labels import Attempt, AttemptResult, Failed, Labelled, Outcome, Tally
 
-_NOT_BILLED = frozenset({500, 503, 511})
-"""It failed, or was busy, before it read a page; or a network in front of it wants a login."""
+_NOT_BILLED = frozenset({503, 511})
+"""The service was busy; or a network in front of it wants a login."""
 
 
 def pages_charged(attempt: Attempt) -> int:
@@ -29,8 +29,9 @@ def pages_at_risk(attempt: Attempt) -> int:
         case AttemptResult.UNKNOWN | AttemptResult.BAD_ANSWER:
             return attempt.pages
         case AttemptResult.UNAVAILABLE:
-            known = attempt.status is not None and attempt.status < 500
-            return 0 if known or attempt.status in _NOT_BILLED else attempt.pages
+            # its own 500: it failed before it read a page
+            refused = attempt.status is not None and attempt.status <= 500
+            return 0 if refused or attempt.status in _NOT_BILLED else attempt.pages
         case _:
             return 0
 
