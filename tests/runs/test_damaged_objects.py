@@ -121,6 +121,19 @@ def test_a_replacement_that_names_its_own_run_is_told_and_nobody_looks_for_ever(
     run_virtual(story())
 
 
+@pytest.mark.parametrize("log", ["settings", "budget"])
+def test_a_log_that_lacks_an_entry_is_named(log):
+    async def story():
+        store = DictStore()
+        await half_done(store)
+        (first,) = [key for key in store.objects if key.endswith(f"/{log}/000001.json")]
+        await store.put(first.replace("000001", "999999999999"), b"{}")
+        with pytest.raises(OcrLabelError, match=f"/{log}/"):
+            await go(store, ROWS, BillingEngine(), OPTIONS, worker="w2")
+
+    run_virtual(story())
+
+
 def test_names_that_are_not_ours_are_passed_over_and_told_once():
     async def story():
         store, told, clean = DictStore(), Told(), DictStore()

@@ -19,6 +19,7 @@ from ocrlabel.options import Options
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.state.codec import Codec, Damaged
 from ocrlabel.pipeline.state.layout import newest_number
+from ocrlabel.storage.base import NotStored
 
 NAMES = {"rps": "rps", "max_cost_usd": "max_cost"}
 """What an entry of the log calls an option."""
@@ -171,6 +172,11 @@ async def _change(run: Run, number: int) -> LimitsChange:
     key = run.keys.limit(number)
     try:
         entry = _ENTRY.read(await run.runtime.store.get(key))
+    except NotStored:
+        raise RunMismatch(
+            f"{run.runtime.where(key)} is gone, and what was said after it is there\n"
+            "  bring it back from a backup, or move away those of higher numbers beside it"
+        ) from None
     except Damaged as error:
         return LimitsChange(unreadable=f"{run.runtime.where(key)} cannot be read ({error})")
     named = {name: getattr(entry, name) for name in NAMES}
