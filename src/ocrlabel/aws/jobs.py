@@ -236,6 +236,14 @@ def jobs_in(aws: Aws, queue: str, statuses: Iterable[str]) -> list[Job]:
     return found
 
 
+def last_ended(aws: Aws, queues: Iterable[str], dataset: str) -> Job | None:
+    """The newest job of a dataset that has ended; Batch knows it for a week."""
+    name = re.compile(re.escape(job_name(dataset, "")) + r"\d{8}-\d{6}")
+    found = [each for queue in queues for each in jobs_in(aws, queue, ENDED)]
+    ended = [each for each in found if name.fullmatch(each.name)]
+    return max(ended, key=lambda each: each.name, default=None)
+
+
 def _listed(aws: Aws, **wanted: Any) -> Iterator[Mapping[str, Any]]:
     for page in aws.client("batch").get_paginator("list_jobs").paginate(**wanted):
         yield from page["jobSummaryList"]

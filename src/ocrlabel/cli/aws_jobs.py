@@ -34,7 +34,7 @@ from ocrlabel.cli.aws_wiring import (
 )
 from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.settings import Offline, open_store, option, taking
-from ocrlabel.errors import ConfigError, OcrLabelError
+from ocrlabel.errors import ConfigError, OcrLabelError, RunMismatch
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Front, JobEngine, Options
 from ocrlabel.storage.base import NotStored
 from ocrlabel.storage.folder import temporary_folder
@@ -117,6 +117,9 @@ def status(
         typer.echo(f"{each.id}  {each.name}  {jobs.line_of(each, '')}")
     if not found and not job:
         typer.echo("no job is waiting or running")
+        if dataset and (last := jobs.last_ended(aws, QUEUES, dataset)):
+            why = f"; `ocrlabel aws explain {last.id}` says why" if last.status == "FAILED" else ""
+            typer.echo(f"the last was {last.id}  {last.name}  {jobs.line_of(last, '')}{why}")
     if dataset:
         line = progress_of(config, dataset)()
         typer.echo(f"{dataset}: {line or 'nothing saved yet'}")
@@ -133,7 +136,15 @@ def logs(
 
         ocrlabel aws logs 1b6a... --follow
     """
-    read(context.obj.aws(), job, _print_line, follow=follow)
+    printed: list[LogLine] = []
+
+    def print_line(line: LogLine) -> None:
+        printed.append(line)
+        _print_line(line)
+
+    found = read(context.obj.aws(), job, print_line, follow=follow)
+    if not printed:
+        tell(f"{job} is {found.status}, and has written no log; `ocrlabel aws explain {job}`")
 
 
 def explain(context: typer.Context, job: JobId) -> None:
@@ -157,7 +168,11 @@ def cancel(
 
         ocrlabel aws cancel 1b6a...
     """
-    jobs.cancel(context.obj.aws(), job, reason)
+    aws = context.obj.aws()
+    if (found := jobs.known(aws, job)).ended:
+        typer.echo(f"{job} has ended already: {jobs.line_of(found, '')}")
+        return
+    jobs.cancel(aws, job, reason)
     typer.echo(f"{job} is being stopped; `ocrlabel aws submit DATASET --resume` goes on later")
 
 
@@ -173,6 +188,7 @@ def download(
         ocrlabel aws download baseline_train -o results/
     """
     aws, config = connected(context)
+    _refuse_over_changed(Path(to) / f"{dataset}{jobs.LABELS}")
     for path in jobs.download(aws, config.s3_bucket, dataset, Path(to)):
         typer.echo(str(path))
 
@@ -318,6 +334,19 @@ def sizing_of(aws: Aws, rows: int, engine: str, rps: float | None, workers: int 
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
+
+
+def _refuse_over_changed(table: Path) -> None:
+    """Refuse to write over a table that was corrected or filtered since, or that is another's."""
+    from ocrlabel.cli.tables import refuse_to_replace
+    from ocrlabel.dataset.labels_table import table_info
+
+    refuse_to_replace(table)
+    if table.exists() and (changed_by := table_info(table).get("changed_by")):
+        raise RunMismatch(
+            f"{table} is there, and was changed since ({changed_by})\n"
+            "  fetch into another folder with -o, or move that one away"
+        )
 
 
 def _print_line(line: LogLine) -> None:

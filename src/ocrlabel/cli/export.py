@@ -212,6 +212,8 @@ def _what_came(merge: Merge, output: str) -> Iterator[str]:
     )
     if not pages["corrected"] + pages["unchanged"]:
         yield "careful: no page came back; did a person submit or save one?"
+    elif not merge.reviewed:
+        yield "nothing says who saw these pages: --reviewed-by NAME makes them reviewed, and truth"
     if merge.words:
         yield f"{counted(merge.words.total(), 'word')} changed: {_listed(merge.words)}"
     if merge.passed_over:

@@ -268,9 +268,10 @@ def calibrate(
     """Learn from reviewed pages how often a word of some confidence is right.
 
     By engine and script, each document with the same weight, from the pages that a person reviewed
-    (all of them, where the truth does not say so). `ocrlabel filter` lays what was learned on as
-    p_correct, the probability that a word is right; filter, agree, evaluate, report and view go by
-    it wherever a table has it. There is none to start with: what is right depends on your images.
+    (else corrected; all of a truth that no engine wrote). `ocrlabel filter` lays what was learned
+    on as p_correct, the probability that a word is right; filter, agree, evaluate, report and view
+    go by it wherever a table has it. There is none to start with: what is right depends on your
+    images.
 
     For example:
 
@@ -344,7 +345,10 @@ def _cut_sentence(cut: Cut) -> str:
 def _missing(documents: int | None) -> str:
     if documents is None:
         return "no cut is that right, and more pages like these would not change it: ask for less"
-    return f"about {counted(documents, 'reviewed document')} missing before a cut has a name"
+    number = "more than 10,000" if documents > 10_000 else f"about {documents:,}"
+    return (
+        f"{number} reviewed document{'' if documents == 1 else 's'} missing before a cut has a name"
+    )
 
 
 def filter_(
@@ -485,7 +489,9 @@ def tell_filtered(done: Filtered, *, review: str, drop: bool, as_json: Json = Fa
     if done.threshold is not None:
         typer.echo(f"  below {done.threshold:g}, by {done.score}")
     if done.unknown:
-        typer.echo(f"  {done.unknown:,} words have no p_correct: none of their script was reviewed")
+        words = counted(done.unknown, "word")
+        why = "nobody reviewed their engine or script, or a person wrote them"
+        typer.echo(f"  without p_correct: {words}; {why}")
     for line in _unpaired_lines(done.unpaired):
         typer.echo(f"  {line}: all of its words are doubtful")
     if review:

@@ -63,7 +63,8 @@ class Merge:
     unmatched: what fits no page, one sentence each, and words_left_out its words; ask before
     `rows`. Complete once `rows` is exhausted: counts, pages corrected, unchanged (they came back as
     they were) and untouched (no correction); words, by what was done to them; passed_over, shapes
-    that are no word, by kind; emptied, pages that came back without a word, with those they had.
+    that are no word, by kind; emptied, pages that came back without a word, with those they had;
+    reviewed, pages of which the file or --reviewed-by says that a person was done with them.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Merge:
         self.words: Counter[str] = Counter()
         self.passed_over: Counter[str] = Counter()
         self.emptied: list[tuple[str, int]] = []
+        self.reviewed = 0
         self._waiting = sqlite3.connect("")
         self._waiting.execute(
             "CREATE TABLE waiting (id TEXT, page INT, correction BLOB, PRIMARY KEY (id, page))"
@@ -107,6 +109,7 @@ class Merge:
             changes: Counter[str] = Counter()
             merged = apply_correction(row, correction, self._rule, changes)
             self.passed_over += Counter({kind: changes.pop(kind, 0) for kind in _FOREIGN})
+            self.reviewed += correction.reviewed_at is not None
             self.counts[CORRECTED if changes.keys() - {REVIEWED} else UNCHANGED] += 1
             self.words += changes
             if changes[REMOVED] and not correction.words:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrlabel.characters import writable
-from ocrlabel.dataset.labels_table import IGNORE, LabelRow, read_labels
+from ocrlabel.dataset.labels_table import FROM_ENGINE, IGNORE, LabelRow, read_labels
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.icdar2015 import as_of_2015
 from ocrlabel.labels import Polygon, Word
@@ -105,13 +105,27 @@ def read_truth(path: Path, *, level: Level | None = None) -> Iterator[TruthPage]
 
 
 def read_reviewed(path: Path, *, level: Level | None = None) -> Iterator[TruthPage]:
-    """The truth, without the pages of a labels table that nobody saw, where a person saw some.
+    """The truth, of a labels table only the pages that a person saw: reviewed, else corrected.
 
-    What an engine said is no truth. Raises DatasetError as `read_truth` does.
+    What an engine said is no truth. Raises DatasetError where nobody saw any, and as `read_truth`.
     """
-    if path.suffix != ".parquet" or not any(row.reviewed_at for row in read_labels(path)):
+    if path.suffix != ".parquet":
         return read_truth(path, level=level)
-    rows = (row for row in read_labels(path) if row.reviewed_at)
+    reviewed = corrected = of_engine = False
+    for row in read_labels(path):
+        reviewed = reviewed or row.reviewed_at is not None
+        corrected = corrected or row.source != FROM_ENGINE
+        of_engine = of_engine or any(word.confidence is not None for word in row.words)
+    if of_engine and not (reviewed or corrected):
+        raise DatasetError(
+            f"{path}: no page of it was reviewed, and what an engine said is no truth\n"
+            "  bring the corrected pages home with: ocrlabel import ... --reviewed-by NAME"
+        )
+    rows = read_labels(path)
+    if reviewed:
+        rows = (row for row in rows if row.reviewed_at)
+    elif corrected:
+        rows = (row for row in rows if row.source != FROM_ENGINE)
     return (as_truth(row, level or Level.WORD) for row in rows)
 
 

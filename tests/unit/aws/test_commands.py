@@ -10,9 +10,11 @@ import pytest
 
 from ocrlabel.aws.job_definition import file_text
 from ocrlabel.aws.names import config_text
-from ocrlabel.errors import ConfigError
+from ocrlabel.dataset.labels_table import LabelsWriter, write_changed
+from ocrlabel.errors import ConfigError, RunMismatch
 from tests.support.aws import ACCOUNT, CONFIG
 from tests.support.aws_user import DEPLOY, KEY
+from tests.support.labelled import row, word
 
 # moto says so of every resource that it does not make
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")
@@ -139,6 +141,38 @@ def test_a_part_of_the_rows_is_sized_as_that_part(deployed, image):
         deployed.printed = ""
         deployed.types(f"submit big --rps 1 {part}")
         assert "about 5 min" in deployed.printed
+
+
+def test_of_a_job_that_has_ended_every_command_says_so(deployed, image):
+    deployed.types(f"register --image {image}")
+    deployed.put_dataset("over", 2)
+    job = deployed.types("submit over --rps 1").split()[-1]
+    deployed.aws.client("batch").terminate_job(jobId=job, reason="no machine came")
+    said = deployed.types("status over")
+    assert f"the last was {job}  pseudo-label-over-" in said
+    assert "· no machine came" in said
+    assert f"{job} has ended already: " in deployed.types(f"cancel {job}")
+    deployed.printed = ""
+    deployed.types(f"logs {job}")
+    assert f"has written no log; `ocrlabel aws explain {job}`" in deployed.printed
+
+
+def test_a_table_that_was_corrected_since_it_was_fetched_is_not_replaced(deployed, tmp_path):
+    deployed.put_dataset("mine", 1)
+    table, corrected = tmp_path / "t.parquet", tmp_path / "mine_pseudo_labels.parquet"
+    with LabelsWriter(table) as writer:
+        writer.add(row("a.jpg", [word()]))
+    bucket, key = f"ocrlabel-{ACCOUNT}-us-east-1", f"data/processed/{corrected.name}"
+    deployed.aws.client("s3").upload_file(str(table), bucket, key)
+    deployed.types(f"download mine -o {tmp_path}")
+    deployed.types(f"download mine -o {tmp_path}")  # what was fetched is fetched anew
+    write_changed(
+        corrected, [row("a.jpg", [word("by hand")])], source=table, changed_by="import coco"
+    )
+    before = corrected.read_bytes()
+    with pytest.raises(RunMismatch, match=r"was changed since \(import coco\)"):
+        deployed.types(f"download mine -o {tmp_path}")
+    assert corrected.read_bytes() == before
 
 
 def test_results_are_downloaded_and_missing_ones_explained(deployed):

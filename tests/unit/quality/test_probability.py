@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ocrlabel.dataset.labels_table import LabelsWriter, read_labels, score_of
-from ocrlabel.errors import ConfigError
+from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.quality.probability import (
     Calibration,
     Cut,
@@ -241,5 +241,10 @@ def test_of_a_table_that_came_home_only_what_a_person_saw_is_truth(write_table, 
     unseen = row([word("abc")], key="unseen")
     home = write_table("home.parquet", [seen, unseen])
     assert [page.name.id for page in read_reviewed(home)] == ["seen"]
-    by_hand = write_table("by_hand.parquet", [unseen])
-    assert [page.name.id for page in read_reviewed(by_hand)] == ["unseen"]
+    corrected = replace(row([word("abd")], key="corrected"), source="coco")
+    sent_back = write_table("sent_back.parquet", [corrected, unseen])  # nobody said who saw it
+    assert [page.name.id for page in read_reviewed(sent_back)] == ["corrected"]
+    with pytest.raises(DatasetError, match=r"no page of it was reviewed.*\n.*--reviewed-by"):
+        read_reviewed(write_table("unseen.parquet", [unseen]))
+    by_hand = write_table("by_hand.parquet", [row([word("abc", conf=None)], key="by hand")])
+    assert [page.name.id for page in read_reviewed(by_hand)] == ["by hand"]
