@@ -69,7 +69,8 @@ def without_keys(text: str, keys: Iterable[Key]) -> str:
     in JSON, HTML or an address, or in base64 or hex. Before the text is cut, or a part is left.
     """
     for key in keys:
-        text = text.replace(key.secret, f"[{key.name}]")
+        alone = r"(?<![^\W_]){}(?![^\W_])" if len(key.secret) < _SHORT else "{}"  # "any" in "many"
+        text = re.sub(alone.format(re.escape(key.secret)), f"[{key.name}]", text)
         letters, spans = _letters(text)
         marked = bytearray(len(letters))
         for form in _forms(key.secret):

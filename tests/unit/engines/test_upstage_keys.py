@@ -162,3 +162,9 @@ def test_no_part_of_a_key_stands_in_a_text_that_repeats_it(echo, before):
 def test_what_is_no_part_of_a_key_stays_as_it_is():
     text = 'HTTP 401 %41 \\n \\u0041 &#65; {"error": "Invalid API key up_... provided"} 한글 \udcff'
     assert without_keys(text, parse_keys(SECRET)) == text
+
+
+def test_a_key_of_a_few_letters_is_hidden_as_a_word_and_leaves_words_as_they_are():
+    (key,) = parse_keys("any")
+    said = without_keys('too many requests for key "any", any_more, Anywhere', [key])
+    assert said == f'too many requests for key "[{key.name}]", [{key.name}]_more, Anywhere'
