@@ -115,7 +115,8 @@ def with_one_more(run, ws, folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["folder_retry", "folder_two_workers", "bucket_batch", "bucket_retry", *FINISHED]
+    "name",
+    ["folder_retry", "folder_two_workers", "bucket_batch", "bucket_retry", "finished_bucket"],
 )
 def test_its_input_may_have_grown_meanwhile(name, left, tmp_path):
     run, ws, fake = left(name)

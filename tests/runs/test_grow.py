@@ -356,7 +356,7 @@ def test_the_power_may_go_at_every_write_of_the_succession_and_after(before, whe
     # a sample takes other writes in each case
     cut_at = 1 if FULL else 1 + 2 * BEFORE.index(before) + (when == "after")
     while not run_virtual(story(cut_at)):
-        cut_at += 1 if FULL else 11
+        cut_at += 1 if FULL else 17
     assert cut_at > 40
 
 
