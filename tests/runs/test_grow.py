@@ -279,6 +279,7 @@ EDITED = ("add", "remove", "change", "rename", "swap")
 EDITS = st.fixed_dictionaries(dict.fromkeys((*EDITED, "correct"), NUMBERS))
 
 
+@pytest.mark.timeout(3000 if FULL else 300)
 @settings(max_examples=400 if FULL else 20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(EDITS, CUTS), min_size=1, max_size=6))
 def test_however_it_grows_it_ends_as_one_run_over_the_last_state_with_the_corrections(steps):
