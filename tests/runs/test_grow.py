@@ -388,6 +388,21 @@ def test_an_image_that_changed_behind_its_name_and_size_is_seen_and_asked_for():
     }
 
 
+def test_an_image_that_cannot_be_read_now_has_not_changed_and_takes_no_label_away():
+    class Unmounted(Folder):
+        async def read(self, ref):
+            raise Unreadable("no such file", failure=FailureClass.NOT_FOUND)
+
+    async def story():
+        store = DictStore()
+        await go(store, folder(*range(12)), BillingEngine(), TENS)
+        away = Unmounted(folder(*range(12)).files)
+        ended = await go(store, away, BillingEngine(), GROW, worker="w2")
+        return ended.already, len(await labels(store))
+
+    assert run_virtual(story()) == (True, 12)
+
+
 def test_rows_that_are_gone_need_a_word_of_their_own_and_their_answers_come_back_for_nothing():
     store, engine = DictStore(), BillingEngine()
 

@@ -146,6 +146,7 @@ def test_a_value_that_the_command_refuses_is_refused_here_too(tables, name, keyw
     ):
         getattr(ocrlabel, name)(*args, **more, **keywords)
     assert getattr(ocrlabel, name).__name__ == name
+    assert getattr(ocrlabel, name) is getattr(ocrlabel, name)
 
 
 @pytest.mark.parametrize("images", ["images", Path("images"), ["images"], (Path("images"),)])

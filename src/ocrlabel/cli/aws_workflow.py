@@ -64,7 +64,8 @@ def check(context: typer.Context) -> None:
 
         INPUT_DATASET=baseline_train ocrlabel aws workflow check
     """
-    inputs, options = _inputs(), _inputs().options
+    inputs = _inputs()
+    options = inputs.options
     aws, config = connected(context)
     if inputs.pick_up:
         rows = rows_of(config, inputs.dataset, options)

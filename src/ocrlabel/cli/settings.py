@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stderr
 from copy import copy
 from dataclasses import dataclass
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from traceback import format_exception
 from types import FunctionType, NoneType
@@ -261,13 +261,12 @@ def _typed(annotation: Any) -> Any:
     return Annotated[kind | None if NoneType in kinds else kind, info]
 
 
+@cache
 def as_function(command: Callable[..., T], name: str) -> Callable[..., T]:
     """A command as a function of Python, which keeps the bounds of its options as typer does."""
     taken = FunctionType(command.__code__, command.__globals__)
-    taken.__annotations__ = {
-        **command.__annotations__,
-        "return": None,
-    }  # what it gives is not there
+    # what it gives may be imported for mypy alone
+    taken.__annotations__ = {**command.__annotations__, "return": None}
     bounds = {
         parameter: (option.min, option.max)
         for parameter, hint in get_type_hints(taken, include_extras=True).items()

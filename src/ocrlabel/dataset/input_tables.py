@@ -147,7 +147,7 @@ class ParquetRows(_TableRows):
             image_column=image_column,
             id_column=id_column,
             of_bytes=image_columns(schema),
-            of_nothing=[field.name for field in schema if pa.types.is_null(_inner(field.type))],
+            of_nothing=empty_columns(schema),
         )
         self.count = self._table.metadata.num_rows
         self._refuse_other_types(schema.field(self._columns.image))
@@ -329,6 +329,11 @@ def image_columns(schema: pa.Schema) -> list[str]:
     """The columns that hold images, those with one a row before lists."""
     found = [field for field in schema if holds_bytes(field.type)]
     return [field.name for field in sorted(found, key=lambda field: _is_list(field.type))]
+
+
+def empty_columns(schema: pa.Schema) -> list[str]:
+    """The columns whose type says that they hold nothing."""
+    return [field.name for field in schema if pa.types.is_null(_inner(field.type))]
 
 
 def holds_bytes(kind: pa.DataType) -> bool:

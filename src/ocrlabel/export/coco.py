@@ -9,7 +9,8 @@ Comes back: every JSON with images and annotations, as CVAT and other editors wr
 class is the category's name, or else `attributes.label`; what an editor has no field for stays as
 the table has it (text, confidence, do-not-care where the whole file has none, order). A rectangle
 without a segmentation, and a shape of several parts, is its box. Masks, skeletons and shapes
-without a place are passed over and counted, unless they have a text. A file is in memory while it
+without a place are passed over and counted, unless they have a text, or lie where a do-not-care
+word was sent. A file is in memory while it
 is read.
 Source: cocodataset.org's data format, pycocotools/coco.py.
 """

@@ -87,7 +87,7 @@ def export_words(
         corners, on_page, was_cut = polygon, 1.0, False
         if polygon is not whole:
             was_cut = not _fits(box(whole), row)
-            on_page = area(polygon) / area(whole)
+            on_page = area(polygon) / area(whole) if was_cut else 1.0
             round_ = (CLOCKWISE,) if signed_area(whole) < 0 else ()
             changed = (*changed, *round_, *((CUT,) if was_cut else ()))
         if was_cut or len(polygon) != 4:

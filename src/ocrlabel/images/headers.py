@@ -29,7 +29,7 @@ class HeaderFacts:
     page_sizes_px: (width, height) of each page when upright; empty where it depends on who draws
     it (PDF) or is known only after decoding (HEIC). orientation: of the first page, as EXIF
     counts. turned: some page is not stored upright. mode: as `pillow.mode_of`, "" for PDF and HEIC.
-    transparent: the first page is not all there.
+    transparent: the first page has an alpha channel, or a colour that is seen through.
     """
 
     format: str

@@ -158,7 +158,7 @@ async def _is_other(ref: ImageRef, before: Mapping[str, str], dataset: RunInput)
     try:
         data = await dataset.read(ref)
     except ImageError:
-        return True
+        return False  # of a disk that is not there nothing is known
     return not hashlib.sha256(data).hexdigest().startswith(known)
 
 

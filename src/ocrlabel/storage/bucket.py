@@ -314,9 +314,7 @@ class RemoteStore:
     async def _head(self, key: str) -> _Head:
         try:
             meta = await obstore.head_async(self.native, key)
-        except (
-            FileNotFoundError
-        ):  # no reason is given with HEAD, such as a bucket that is not there
+        except FileNotFoundError:  # no reason is given with HEAD, such as a missing bucket
             meta = (await obstore.get_async(self.native, key)).meta
         return _Head(meta["size"], meta["e_tag"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -71,6 +72,15 @@ COUNTERCLOCKWISE = [
     Word("turned", ((60.0, 70.0), (30.0, 70.0), (30.0, 95.0), (60.0, 95.0)), None),
     Word("over", ((150.0, 20.0), (150.0, 50.0), (230.0, 50.0), (230.0, 20.0)), 0.9),
 ]
+
+
+def test_a_word_of_many_corners_that_was_drawn_the_other_way_round_is_whole():
+    for n in (5, 6, 7, 11):
+        turns = [2 * math.pi * k / n for k in range(n)]
+        drawn = tuple((60 + 20.7 * math.cos(t), 50 - 9.3 * math.sin(t)) for t in turns)
+        (found,) = export_words(row("a.jpg", [Word("w", drawn, 0.9)]), ExportOptions(), Counter())
+        assert (found.on_page, found.changed) == (1.0, ("made_clockwise",))
+        assert found.polygon == (drawn[0], *drawn[:0:-1])
 
 
 @pytest.mark.parametrize("name", EXPORTS)

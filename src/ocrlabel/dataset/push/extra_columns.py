@@ -20,6 +20,7 @@ from ocrlabel.dataset.input_tables import (
     Row,
     TextTableReader,
     as_utf8,
+    empty_columns,
     holds_paths,
     image_columns,
 )
@@ -104,7 +105,11 @@ class ParquetExtraColumns(ExtraColumns):
         schema = table.schema_arrow
         images = image_columns(schema)
         image = choose_columns(
-            schema.names, where, image_column=image_column, of_bytes=images
+            schema.names,
+            where,
+            image_column=image_column,
+            of_bytes=images,
+            of_nothing=empty_columns(schema),
         ).image
         types = {
             column.name: kept_type(column.name, column.type)

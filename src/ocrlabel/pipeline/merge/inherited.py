@@ -21,7 +21,6 @@ from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.merge.ownership import IMPORTED
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.state.carried import Listing, known_at, read_listing
-from ocrlabel.pipeline.state.checkpoint import checkpoint_metas
 from ocrlabel.storage.base import NotStored
 from ocrlabel.wording import counted
 
@@ -101,8 +100,11 @@ class Inherited:
         return [id_ for id_, page in self._pages if (id_, page) not in self._laid_on]
 
 
-async def inherited_by(run: Run, scratch: Path) -> Inherited:
-    """What a run inherits, corrections that were made while it ran among it."""
+async def inherited_by(run: Run, places: Iterable[tuple[int, int]], scratch: Path) -> Inherited:
+    """What a run inherits, corrections that were made while it ran among it.
+
+    places: its checkpoints, by batch and round.
+    """
     if run.plan.grown is None:
         return Inherited()
     store, path = run.runtime.store, scratch / "corrected.parquet"
@@ -122,16 +124,17 @@ async def inherited_by(run: Run, scratch: Path) -> Inherited:
     except NotStored:
         return Inherited(listing)
     rows = await asyncio.to_thread(lambda: list(filter(_is_corrected, read_labels(path))))
-    here = await _sha256_now(run, {row.id for row in rows})
+    here = await _sha256_now(run, places, {row.id for row in rows})
     return Inherited(listing, rows, _by(table_info(path)), here=here)
 
 
-async def _sha256_now(run: Run, ids: Collection[str]) -> dict[str, str]:
+async def _sha256_now(
+    run: Run, places: Iterable[tuple[int, int]], ids: Collection[str]
+) -> dict[str, str]:
     found: dict[str, str] = {}
-    if ids:
-        for place in await checkpoint_metas(run):
-            known = await known_at(run, run.layout.checkpoint_key(*place))
-            found |= {one.id: one.sha256 for one in known if one.id in ids}
+    for place in places if ids else ():
+        known = await known_at(run, run.layout.checkpoint_key(*place))
+        found |= {one.id: one.sha256 for one in known if one.id in ids}
     return found
 
 

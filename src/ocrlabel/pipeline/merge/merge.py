@@ -193,7 +193,7 @@ async def _publish(
                 known.add(row.outcome.key, row.outcome.attempts)
 
     labels_path, failures_path = scratch / "labels.parquet", scratch / "failures.parquet"
-    inherited = await inherited_by(run, scratch)
+    inherited = await inherited_by(run, metas, scratch)
     tally = await write_tables(
         _changed(finished_rows(run, metas, saw), change, inherited),
         {**table_info(run), **inherited.info},
