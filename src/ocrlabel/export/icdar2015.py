@@ -30,7 +30,8 @@ from ocrlabel.labels import Word
 
 DO_NOT_CARE = "###"
 _MLT_SCRIPTS = frozenset({
-    "Arabic", "Latin", "Chinese", "Japanese", "Korean", "Bangla", "Hindi", "Symbols", "Mixed", "None",
+    "Arabic", "Latin", "Chinese", "Japanese", "Korean",
+    "Bangla", "Hindi", "Symbols", "Mixed", "None",
 })  # fmt: skip
 _TO_SPACE = str.maketrans(dict.fromkeys(LINE_BREAKS, " "))
 
