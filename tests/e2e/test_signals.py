@@ -60,9 +60,11 @@ def test_what_is_not_answered_within_the_grace_is_written_down_as_unknown(tmp_pa
     with service(tmp_path, latency_s=4.0) as (fake, machine):
         process = machine.start(*COMMAND, OCRLABEL_GRACE_S="0.3")
         until(lambda: fake.stats()["in_flight"] >= 6)
-        assert signalled(process, signal.SIGTERM).status == 75
+        ran = signalled(process, signal.SIGTERM)
+        assert ran.status == 75
         given_up = fake.stats()["in_flight"]
         assert given_up > 0
+        assert f"{given_up} requests without an answer, " in ran.err
         fake.control({"latency": "0.1"})
         judge_resumed(machine, inputs, fake)
         account = written(tmp_path).account
@@ -81,8 +83,13 @@ def test_a_second_ctrl_c_ends_it_at_once_and_what_was_answered_stays_saved(tmp_p
             process.send_signal(signal.SIGINT)
             until(lambda: "Ctrl-C again" in (tmp_path / "err.txt").read_text())
             process.send_signal(signal.SIGINT)
+            given_up = fake.stats()["in_flight"]
             assert process.wait(10) == 75
-            assert "stopped at once by Ctrl-C" in (tmp_path / "err.txt").read_text()
+            said = (tmp_path / "err.txt").read_text()
+            assert "stopped at once by Ctrl-C" in said
+            cut = f"{given_up} requests without an answer, "
+            assert cut in said.rpartition("stopped at once")[2]
+            assert cut in machine.run("status", "labels.parquet").out
         fake.control({"latency": "0.1"})
         judge_resumed(machine, inputs, fake)
         billed = times_billed(fake.entries[: len(answered)])

@@ -14,8 +14,10 @@ from ocrlabel.errors import BudgetReached, ConfigError, EngineUnusable, Interrup
 from ocrlabel.fake.answers import FromBytes
 from ocrlabel.fake.settings import FakeSettings, Latency, Refusal, parse_faults
 from ocrlabel.options import Options
+from ocrlabel.pipeline.events import Notice
+from ocrlabel.wording import counted
 from tests.support.clock import clock, run_virtual, sleep
-from tests.support.runs import go
+from tests.support.runs import BillingEngine, Told, go, made
 from tests.support.stores import DictStore
 from tests.support.virtual_upstage import Upstage, images, stored, told
 
@@ -144,6 +146,88 @@ def test_an_outage_longer_than_allowed_ends_with_everything_saved():
     assert first["labelled"] >= 30
     assert stored(store).told["labelled"] == 100
     assert upstage.billed_pages == 100
+
+
+def ended_in_an_outage(fault, give_up_after_s, *, request_timeout_s=420.0, asleep_s=0.0):
+    """The words of a run whose service fails so from 10 s on, how long after that it ended, its
+    run.json, and what it told.
+
+    asleep_s: how long the machine sleeps 5 s later.
+    """
+    settings = FakeSettings(latency=Latency(1.0))
+    upstage = Upstage(settings, keys="up_one@5", request_timeout_s=request_timeout_s)
+    store, heard, options = DictStore(), Told(), replace(BATCHES, give_up_after=give_up_after_s)
+
+    async def story():
+        async def outage():
+            await sleep(10)
+            upstage.service.control({"outage": fault})
+            await sleep(5)
+            asyncio.get_running_loop().jump(asleep_s)
+
+        trouble = asyncio.ensure_future(outage())
+        began_s = clock()
+        with pytest.raises(Interrupted) as ended:
+            await go(store, images(200), upstage.engine(), options, told=heard)
+        await trouble
+        notes = getattr(ended.value, "__notes__", ())
+        return "\n".join((str(ended.value), *notes)), clock() - began_s - 10
+
+    said, took_s = run_virtual(story())
+    return said, took_s, told(store), heard
+
+
+@pytest.mark.parametrize("fault", ["hang", "429", "503", "drop-after"])
+@pytest.mark.parametrize("give_up_after_s", [15.0, 100.0])
+def test_an_outage_of_any_kind_ends_the_run_as_soon_as_it_lasted_too_long(fault, give_up_after_s):
+    said, took_s, record, _ = ended_in_an_outage(fault, give_up_after_s)
+    assert give_up_after_s - 2 <= took_s <= give_up_after_s + 4
+    assert "give-up-after" in said
+    assert record["labelled"] >= 30
+    assert record["failed"] == 0
+    assert ("without an answer" in said) == ("unknown" in record["account"]["at_risk_pages"])
+
+
+@pytest.mark.parametrize("request_timeout_s", [60.0, 420.0])
+def test_requests_that_were_never_answered_are_cut_by_giving_up_and_perhaps_billed(
+    request_timeout_s,
+):
+    said, took_s, record, _ = ended_in_an_outage("hang", 200.0, request_timeout_s=request_timeout_s)
+    assert 198 <= took_s <= 204
+    at_risk = record["account"]["at_risk_pages"]
+    assert at_risk["unknown"] > 0
+    assert "no request for 3 minutes" in said
+    under_way = counted(at_risk["unknown"], "request")
+    assert f"{under_way} under way" in said
+    assert f"{under_way} without an answer, {counted(at_risk['unknown'], 'page')} perhaps" in said
+
+
+def test_a_run_that_ends_for_another_reason_waits_no_longer_for_an_answer_either():
+    class Hanging(BillingEngine):
+        async def recognise(self, document, lane):
+            if document.data == b"image 3":
+                raise ConfigError("the address is wrong")
+            await sleep(1e6)
+
+    options = replace(BATCHES, give_up_after=20.0)
+
+    async def story():
+        with pytest.raises(ConfigError, match="address"):
+            await go(DictStore(), made(20), Hanging(request_timeout_s=400.0), options)
+        return clock()
+
+    assert 1018 <= run_virtual(story(), start_s=1000.0) <= 1026
+
+
+def test_a_machine_that_slept_has_not_waited_for_an_answer():
+    _, took_s, _, _ = ended_in_an_outage("hang", 100.0, asleep_s=8 * 3600.0)
+    assert 8 * 3600 + 100 <= took_s <= 8 * 3600 + 110
+
+
+def test_a_pause_of_our_own_is_not_told_as_the_services_wish():
+    *_, heard = ended_in_an_outage("429", 100.0)
+    said = [one.message for one in heard.events if isinstance(one, Notice)]
+    assert not any("asked to wait" in one for one in said)
 
 
 def test_a_server_that_hangs_costs_a_time_out_and_counts_as_perhaps_billed():

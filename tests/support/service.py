@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ocrlabel.pipeline.rate.breaker import Breaker, GiveUp, Go, Probe
+from ocrlabel.pipeline.rate.breaker import Breaker, Go, Probe
 from ocrlabel.pipeline.rate.limiter import RatePool, Slot
 from tests.support.clock import clock, sleep
 
@@ -181,8 +181,6 @@ async def read_all(
             tasks = {task for task in tasks if not task.done()}
             continue
         match gate.gate(clock()):
-            case GiveUp():
-                break
             case Go() | Probe():
                 slot = await pool.acquire()
                 left -= 1

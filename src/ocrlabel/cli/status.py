@@ -244,15 +244,14 @@ def _why(worker: WorkerStatus) -> str:
 
 
 def _cost(account: Account, price_usd: float) -> str:
+    from ocrlabel.pipeline.budget.account import unanswered
+
     # a connection that was cut, and an answer that is none, may have been billed as well
     pages = sum(account.at_risk_pages.values())
     requests = sum(account.requests.get(result, 0) for result in account.at_risk_pages)
     if not requests:
         return "no request is known to be without an answer"
-    unanswered = f"{counted(requests, 'request')} without an answer"
-    if not price_usd or not pages:
-        return f"{unanswered}, nothing to pay for"
-    return f"{unanswered}, {counted(pages, 'page')} perhaps billed: {usd(pages * price_usd)}"
+    return unanswered(requests, pages, price_usd)
 
 
 def _named(workers: Sequence[WorkerStatus]) -> str:

@@ -457,7 +457,7 @@ def _signals(
 
     def drain(name: str) -> None:
         stop.drain(f"stopped by {name}", grace_s=grace_s)
-        again = f"{name} again stops at once; nothing is lost"
+        again = f"{name} again stops at once, and what is under way is perhaps billed"
         display.say(f"{name}: saving what ends within {grace_s:.0f} s ({again})")
 
     before = {number: signal.getsignal(number) for number in _ENDING_SIGNALS}

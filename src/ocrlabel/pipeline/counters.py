@@ -6,8 +6,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ocrlabel.labels import Labelled
-from ocrlabel.pipeline.budget.account import pages_spent
+from ocrlabel.errors import OcrLabelError
+from ocrlabel.labels import AttemptResult, Labelled
+from ocrlabel.pipeline.budget.account import pages_at_risk, pages_spent, unanswered
 from ocrlabel.pipeline.events import Asked, Event, RowDone
 from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.workers.heartbeat import RecentRequests, WorkerReport
@@ -19,7 +20,8 @@ _LATELY_S = 60.0
 class Counters:
     """Passes every event on, and counts it. stop: tells why the worker ends early.
 
-    began_at_s: when the worker set to work (Unix s).
+    began_at_s: when the worker set to work (Unix s). cut_pages: perhaps billed for requests that
+    were stopped under way.
     """
 
     emit: Callable[[Event], None]
@@ -31,6 +33,7 @@ class Counters:
     pages: int = 0
     words: int = 0
     spent_pages: int = 0
+    cut_pages: int = 0
     rate_per_s: float | None = None
     requests: Counter[str] = field(default_factory=Counter)
     _ends_s: deque[float] = field(default_factory=deque)
@@ -54,12 +57,21 @@ class Counters:
         attempt = event.attempt
         self.requests[attempt.result.value] += 1
         self.spent_pages += pages_spent(attempt)
+        self.cut_pages += attempt.result is AttemptResult.UNKNOWN and pages_at_risk(attempt)
         self.rate_per_s = event.rate_per_s
         # not the first to end: requests that are given up end in no order
         self._first_sent_s = min(self._first_sent_s or attempt.sent_at_s, attempt.sent_at_s)
         self._ends_s.append(attempt.sent_at_s + attempt.latency_s)
         while self._ends_s[0] < self._ends_s[-1] - _LATELY_S:
             self._ends_s.popleft()
+
+    def tell_of_cut(self, error: OcrLabelError) -> OcrLabelError:
+        """The error that ended the worker, with what may have been paid for nothing."""
+        if self.cut_pages and self.price_per_page_usd:
+            requests = self.requests[AttemptResult.UNKNOWN.value]
+            cost = unanswered(requests, self.cut_pages, self.price_per_page_usd)
+            error.add_note(f"  {cost}")
+        return error
 
     def report(self) -> WorkerReport:
         """For a heartbeat. lately: requests that ended, and since when they did."""

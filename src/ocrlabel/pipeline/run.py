@@ -116,7 +116,10 @@ async def run(
     try:
         return await _run(wanted, dataset, engine, stop, counters, scratch, reuse)
     except Draining:
-        raise _stopped(stop) from None
+        raise counters.tell_of_cut(_stopped(stop)) from None
+    except OcrLabelError as error:
+        counters.tell_of_cut(error)
+        raise
 
 
 async def _run(
@@ -348,10 +351,7 @@ def _worker(
             concurrency=options.concurrency or engine.parallel,
             wall=runtime.wall,
         ),
-        breaker=Breaker(
-            give_up_after_s=options.give_up_after,
-            probe_timeout_s=engine.request_timeout_s + 30.0,
-        ),
+        breaker=Breaker(probe_timeout_s=engine.request_timeout_s + 30.0),
         budget=budget,
         counters=counters,
         reuse=reuse,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ocrlabel.labels import Attempt, AttemptResult, Failed, Labelled, Outcome, Tally
+from ocrlabel.wording import counted, usd
 
 _NOT_BILLED = frozenset({503, 511})
 """The service was busy; or a network in front of it wants a login."""
@@ -85,6 +86,14 @@ class Account:
             last_sent_s=max(_known(self.last_sent_s, other.last_sent_s), default=None),
             model_versions=_added(self.model_versions, other.model_versions),
         )
+
+
+def unanswered(requests: int, pages: int, price_usd: float) -> str:
+    """What requests that nothing came of may have cost, in words."""
+    without = f"{counted(requests, 'request')} without an answer"
+    if not price_usd or not pages:
+        return f"{without}, nothing to pay for"
+    return f"{without}, {counted(pages, 'page')} perhaps billed: {usd(pages * price_usd)}"
 
 
 def of_outcomes(outcomes: Iterable[Outcome]) -> Account:

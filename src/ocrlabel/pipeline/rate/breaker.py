@@ -2,18 +2,14 @@
 
 closed --many failures in a row, or a few and no success for long--> open
 open   --wait, one probe, a longer wait, one probe, ...--> closed at the first success
-open   --no success for give_up_after_s, nor to a probe after that--> GiveUp: the run ends with
-       exit 75 and everything saved
 
-The time that counts begins with the opening, and a last probe follows it: a laptop that slept in
-an outage, or right after a failure, has not waited for the service.
+How long that may last is the task pool's business, which also sees what is never answered.
 
 It has no clock: every call is told the time (seconds on a clock that never goes back).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -39,21 +35,13 @@ class Wait:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Stop the run; message is for people."""
-
-    message: str
-
-
-Gate: TypeAlias = Go | Probe | Wait | GiveUp
+Gate: TypeAlias = Go | Probe | Wait
 
 
 @dataclass(slots=True, kw_only=True)
 class Breaker:
     """Counts failures that are nobody's fault: 429, 5xx, connections. See the module's drawing."""
 
-    give_up_after_s: float = 900.0
     failures_in_a_row: int = 10
     few_failures: int = 3
     silence_s: float = 30.0
@@ -71,8 +59,6 @@ class Breaker:
     _wait_s: float = 0.0
     _probe_at: float = 0.0
     _probing_since: float | None = None
-    _failed_probe_at: float = -math.inf
-    """When the last probe that failed, or was lost, was sent."""
 
     @property
     def is_open(self) -> bool:
@@ -91,12 +77,14 @@ class Breaker:
         now: float,
         kind: str,
         *,
+        sent_at: float | None = None,
         retry_after_s: float | None = None,
         message: str = "",
         refused: str = "",
     ) -> None:
         """A request failed in a way that may pass. kind is a word to count by, "429" say.
 
+        sent_at: when it was sent, or the last success, if that was later.
         message: what happened, and where, in a sentence; the last one is told when giving up.
         refused: the image, where something answered; one that is always refused is no outage.
         """
@@ -104,7 +92,7 @@ class Breaker:
         self._refused |= {refused} if refused else set()
         self._last = message or self._last
         if self._no_success_since is None:
-            self._no_success_since = now
+            self._no_success_since = now if sent_at is None else sent_at
         kinds = self._kinds = self._kinds or {}
         kinds[kind] = kinds.get(kind, 0) + 1
         if self._opened_at is None:
@@ -113,7 +101,7 @@ class Breaker:
                 self._wait_s = self.first_wait_s
                 self._probe_at = now + max(self._wait_s, retry_after_s or 0.0)
         elif self._probing_since is not None:
-            self._failed_probe_at, self._probing_since = self._probing_since, None
+            self._probing_since = None
             self._wait_s = min(2 * self._wait_s, self.longest_wait_s)
             self._probe_at = now + max(self._wait_s, retry_after_s or 0.0)
 
@@ -133,21 +121,21 @@ class Breaker:
         since = self._no_success_since
         return None if since is None else (since, sum((self._kinds or {}).values()), self._last)
 
+    @property
+    def silent_since(self) -> float | None:
+        """Since when nothing was answered; None while it may be the bad luck of single images."""
+        return self._no_success_since if self.is_open or self._some_failed else None
+
     def gate(self, now: float) -> Gate:
         """What the next worker that wants to send has to do."""
         if self._opened_at is None:
             return Go()
-        give_up_at = self._opened_at + self.give_up_after_s
         if self._probing_since is not None:
             lost_at = self._probing_since + self.probe_timeout_s
             if now < lost_at:
                 # a closed breaker is noticed within a second
                 return Wait(min(now + 1.0, lost_at))
-            self._failed_probe_at, self._probing_since = self._probing_since, None
-        last_probe_failed = self._failed_probe_at >= give_up_at
-        longer_asked_for = self._probe_at - now > self.longest_wait_s  # by the service itself
-        if now >= give_up_at and (last_probe_failed or longer_asked_for):
-            return GiveUp(self._sentence(now))
+            self._probing_since = None
         if now < self._probe_at:
             return Wait(min(now + 1.0, self._probe_at))
         self._probing_since = now
@@ -157,13 +145,17 @@ class Breaker:
         if self._failures >= self.failures_in_a_row:
             return True
         silent_s = now - (now if self._no_success_since is None else self._no_success_since)
-        few = self._failures - len(self._refused) >= self.few_failures
-        return few and silent_s >= self.silence_s
+        return self._some_failed and silent_s >= self.silence_s
 
-    def _sentence(self, now: float) -> str:
-        silent_s = now - (now if self._no_success_since is None else self._no_success_since)
+    @property
+    def _some_failed(self) -> bool:
+        return self._failures - len(self._refused) >= self.few_failures
+
+    def sentence(self, silent_s: float, under_way: str) -> str:
+        """Why the run gives up. under_way: requests that wait for an answer still, in words."""
         kinds = sorted((self._kinds or {}).items(), key=lambda kind: (-kind[1], kind[0]))
-        seen = ", ".join(f"{count} x {kind}" for kind, count in kinds)
+        counts = (f"{count} x {kind}" for kind, count in kinds)
+        seen = ", ".join(filter(None, (*counts, under_way)))
         return (
             f"the service has answered no request for {_shown(silent_s)}"
             + (f" ({seen})\n" if seen else "\n")

@@ -145,6 +145,10 @@ class RatePool:
         """Until when each of them is paused; in the past where it is not."""
         return {name: self._rates[name].paused_until for name in self.remaining()}
 
+    def asked_to_wait(self) -> Mapping[str, float]:
+        """Of these pauses what the service asked for itself; in the past where it did not."""
+        return {name: self._rates[name].asked_until for name in self.remaining()}
+
     def rate_now(self) -> float:
         """Requests/s that this worker may send at now, all lanes; inf without a limit."""
         return sum(self._rates[name].rate_rps * self._share.fraction for name in self.remaining())
@@ -225,7 +229,8 @@ class LaneRate:
     """When one key may send next. Mutable, but it never waits and reads no clock.
 
     aimd: None without a limit on requests. pages_per_s: inf without a limit on pages.
-    pages_follow: pages_per_s goes with documented_rps; beyond it both rise together.
+    pages_follow: pages_per_s goes with documented_rps; beyond it both rise together. asked_until:
+    what of paused_until the service asked for.
     """
 
     aimd: Aimd | None
@@ -236,6 +241,7 @@ class LaneRate:
     requests_full_at: float = -math.inf
     pages_full_at: float = -math.inf
     paused_until: float = -math.inf
+    asked_until: float = -math.inf
     last_at: float = -math.inf
     storm_s: float = STORM_S
 
@@ -301,7 +307,8 @@ class LaneRate:
     def throttled(self, now: float, sent_at: float, retry_after_s: float | None) -> None:
         """A request got a 429."""
         if retry_after_s is not None:
-            self.pause_until(now + retry_after_s)
+            self.asked_until = max(self.asked_until, now + retry_after_s)
+            self.pause_until(self.asked_until)
         if self.aimd is None:
             return
         if sent_at >= self.aimd.fell_at and not self.aimd.answered_since_storm:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from ocrlabel.errors import ImageError, Interrupted
+from ocrlabel.errors import ImageError
 from ocrlabel.labels import Failed, Labelled, Outcome, Page
 from ocrlabel.pipeline.outcome import ImageState, Row, copy, failed, image_key, reused
-from ocrlabel.pipeline.rate.breaker import GiveUp, Probe, Wait
+from ocrlabel.pipeline.rate.breaker import Probe, Wait
 from ocrlabel.pipeline.requests.request import Exchange, NotNow, PaidRequests
 from ocrlabel.pipeline.run_context import RunInput
 from ocrlabel.pipeline.state.carried import CarriedAnswers
@@ -117,8 +117,6 @@ class RowReader:
                 case Wait(until):
                     nap_s = max(0.05, until - runtime.clock())
                     await self.exchange.stop.nap(runtime.sleep, nap_s)
-                case GiveUp(message):
-                    raise Interrupted(message)
                 case gate:
                     return isinstance(gate, Probe)
 

@@ -23,6 +23,7 @@ from ocrlabel.errors import (
     ConfigError,
     EngineUnusable,
     ImageError,
+    Interrupted,
     KeyRefused,
     Throttled,
     Unavailable,
@@ -250,7 +251,9 @@ class Exchange:
     ) -> None:
         self.pool.throttled(slot, error.retry_after_s)
         now_s = self.run.runtime.clock()
-        self.breaker.on_failure(now_s, "429", message=error.message)  # the key waits, not all keys
+        sent_s = max(sent.began_s, self._answered_s)
+        # the key waits, not all keys
+        self.breaker.on_failure(now_s, "429", sent_at=sent_s, message=error.message)
         result = AttemptResult.THROTTLED
         self._tried(state, sent.ended(result, status=error.status, message=error.message))
 
@@ -265,6 +268,7 @@ class Exchange:
             self.breaker.on_failure(
                 now_s,
                 str(error.status or "no answer"),
+                sent_at=max(sent.began_s, self._answered_s),
                 retry_after_s=error.retry_after_s,
                 message=error.message,
                 refused=state.key if error.status is not None and error.status < 500 else "",
@@ -317,18 +321,39 @@ class Exchange:
     def trouble(self) -> str:
         """What does not work now, and since when; "" where all is well."""
         now_s = self.run.runtime.clock()
-        paused = {lane: at for lane, at in self.pool.pauses().items() if at > now_s + _SAID_S}
-        if paused:
-            until = ", ".join(f"{lane} until {self._at(at)}" for lane, at in paused.items())
-            return f"the service asked to wait: {until}"
+        for pauses, whose in (
+            (self.pool.asked_to_wait(), "the service asked to wait"),
+            (self.pool.pauses(), "a pause of our own, for the service refuses every request"),
+        ):
+            paused = {lane: at for lane, at in pauses.items() if at > now_s + _SAID_S}
+            if paused:
+                until = ", ".join(f"{lane} until {self._at(at)}" for lane, at in paused.items())
+                return f"{whose}: {until}"
         since_s, failures, last = self.breaker.failing or (now_s, 0, "")
         if now_s - since_s > (_SAID_S if failures >= _FEW else 2 * _SAID_S):
             return f"no request was answered since {self._at(since_s)}: {last or 'none was sent'}"
-        since_s = max(min(self._under_way_s.values(), default=now_s), self._answered_s)
-        if self.run.price_per_page_usd and now_s - since_s > _SILENT_S:
-            under_way = counted(len(self._under_way_s), "request")
-            return f"no answer since {self._at(since_s)} ({under_way} under way)"
+        since_s = self._unanswered_since(now_s)
+        if now_s - since_s > _SILENT_S:
+            return f"no answer since {self._at(since_s)} ({self._under_way()})"
         return ""
+
+    def silent_since(self, now_s: float) -> float:
+        """Since when nothing was answered, in an outage or to what is under way; else now_s."""
+        since_s = self.breaker.silent_since
+        return min(self._unanswered_since(now_s), now_s if since_s is None else since_s)
+
+    def gave_up(self, silent_s: float) -> Interrupted:
+        """How the run ends that has waited so long for an answer."""
+        return Interrupted(self.breaker.sentence(silent_s, self._under_way()))
+
+    def _unanswered_since(self, now_s: float) -> float:
+        if not self.run.price_per_page_usd:  # an engine of this machine may take its time
+            return now_s
+        return max(min(self._under_way_s.values(), default=now_s), self._answered_s)
+
+    def _under_way(self) -> str:
+        requests = len(self._under_way_s)
+        return f"{counted(requests, 'request')} under way" if requests else ""
 
     def _at(self, at_s: float) -> str:
         """A time on our clock, as a time of day."""

@@ -23,6 +23,8 @@ _LOOK_S = 0.25
 _STORE_PAUSE_S = 2.0
 _ADDED_AT_ONCE = 8
 _IDLE_AFTER_S = 1.5
+_ASLEEP_S = 10.0
+"""Between two looks: the machine slept, and has not waited for the service."""
 _SPARE_TASKS = 2
 """Tasks that open and prepare the next images while the others' requests are under way."""
 
@@ -43,9 +45,12 @@ class TaskPool:
     _no_claims: Outage = field(default_factory=Outage)
     _no_outcomes: Outage = field(default_factory=Outage)
     _had_rows_at_s: float = field(init=False)
+    _looked_at_s: float = field(init=False)
+    _awake_since_s: float = field(init=False)
+    _gave_up: bool = False
 
     def __post_init__(self) -> None:
-        self._had_rows_at_s = self.run.runtime.clock()
+        self._had_rows_at_s = self._looked_at_s = self._awake_since_s = self.run.runtime.clock()
         refusals = self.reader.exchange.refusals
         refusals.nothing_else = lambda: len(self._tasks) - self._looking <= refusals.waiting
 
@@ -86,6 +91,20 @@ class TaskPool:
                 self._stop_for(error)  # a bug: it must be seen, but the others may end first
             elif error is not None:
                 raise error
+        if not self.stop.draining or self._fatal is not None:  # a signal has a grace of its own
+            self._give_up_on_silence()
+
+    def _give_up_on_silence(self) -> None:
+        """End the run, and what is under way, when nothing was answered for `--give-up-after`."""
+        now_s, exchange = self.run.runtime.clock(), self.reader.exchange
+        if now_s > self._looked_at_s + _ASLEEP_S:
+            self._awake_since_s = now_s
+        self._looked_at_s = now_s
+        silent_s = now_s - max(exchange.silent_since(now_s), self._awake_since_s)
+        if silent_s >= self.run.options.give_up_after and self._looking < len(self._tasks):
+            self._gave_up = True
+            if self._fatal is None:
+                self._stop_for(exchange.gave_up(silent_s))
 
     @property
     def _wanted(self) -> int:
@@ -106,7 +125,7 @@ class TaskPool:
             left_s = _LOOK_S
             if self.stop.draining:
                 left_s = self.stop.grace_ends_s - self.run.runtime.clock()
-                if left_s <= 0:
+                if left_s <= 0 or self._gave_up:
                     return
             await self._until_some_end(min(left_s, _LOOK_S))
 

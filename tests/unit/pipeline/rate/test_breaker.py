@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ocrlabel.pipeline.rate.breaker import Breaker, GiveUp, Go, Probe, Wait
+from ocrlabel.pipeline.rate.breaker import Breaker, Go, Probe, Wait
 
 
 def opened(at: float = 100.0) -> Breaker:
@@ -62,29 +62,33 @@ def test_a_probe_whose_worker_died_is_replaced():
     assert breaker.gate(101.0 + 330) == Probe()
 
 
-def test_it_gives_up_with_a_sentence_that_says_what_and_what_next():
+def test_it_says_what_was_seen_and_what_to_do_where_the_run_gives_up():
     breaker = opened(100.0)
     breaker.on_failure(150.0, "503", message="HTTP 503 from https://ocr.test/v1: it failed")
     breaker.on_failure(151.0, "not sent")
-    assert breaker.gate(1000.0) == Probe()
-    breaker.on_failure(1001.0, "503")
-    gate = breaker.gate(1001.0)
-    assert isinstance(gate, GiveUp)
-    assert "answered no request for 15 minutes (10 x 429, 2 x 503, 1 x not sent)" in gate.message
-    assert "the last: HTTP 503 from https://ocr.test/v1: it failed" in gate.message
-    assert "run the same command again" in gate.message
+    said = breaker.sentence(901.0, "2 requests under way")
+    seen = "10 x 429, 1 x 503, 1 x not sent, 2 requests under way"
+    assert f"answered no request for 15 minutes ({seen})" in said
+    assert "the last: HTTP 503 from https://ocr.test/v1: it failed" in said
+    assert "run the same command again" in said
 
 
-def test_a_service_that_asked_to_wait_for_too_long_is_given_up_with_just_that():
-    breaker = Breaker(give_up_after_s=20.0)
+def test_a_service_that_asked_to_wait_is_said_to_be_silent_for_just_that():
+    breaker = Breaker()
     breaker.pause(100.0, until=3700.0)
-    gate = breaker.gate(125.0)
-    assert isinstance(gate, GiveUp)
+    assert breaker.failing == (100.0, 0, "it asked to wait longer than that")
     said = "the service has answered no request for 25 s\n  the last: it asked to wait longer"
-    assert gate.message.startswith(said)
+    assert breaker.sentence(25.0, "").startswith(said)
 
 
-def test_a_laptop_that_slept_after_a_failure_has_not_waited_for_the_service():
+def test_an_outage_began_when_the_first_request_was_sent_that_came_to_nothing():
+    breaker = Breaker()
+    breaker.on_failure(420.0, "no answer", sent_at=10.0)
+    breaker.on_failure(421.0, "no answer", sent_at=20.0)
+    assert breaker.failing[:2] == (10.0, 2)
+
+
+def test_a_laptop_that_slept_after_a_failure_asks_again():
     breaker = Breaker()
     for second in (0, 0.1, 0.2):
         breaker.on_failure(second, "connection")
@@ -92,31 +96,3 @@ def test_a_laptop_that_slept_after_a_failure_has_not_waited_for_the_service():
     breaker.on_failure(woken, "connection")
     assert isinstance(breaker.gate(woken), Wait)
     assert breaker.gate(woken + 1) == Probe()
-    breaker.on_failure(woken + 1, "connection")
-    assert not isinstance(breaker.gate(woken + 800), GiveUp)
-
-
-def test_one_that_slept_in_an_outage_asks_once_more_before_it_gives_up():
-    breaker = opened(100.0)
-    assert breaker.gate(101.0) == Probe()
-    woken = 8 * 3600
-    breaker.on_failure(woken, "connection")  # what was under way as it fell asleep
-    assert isinstance(breaker.gate(woken), Wait)
-    assert breaker.gate(woken + 2) == Probe()
-    breaker.on_failure(woken + 3, "connection")
-    assert isinstance(breaker.gate(woken + 3), GiveUp)
-
-
-def test_a_last_probe_that_is_never_answered_does_not_keep_it_waiting():
-    breaker = opened(100.0)
-    assert breaker.gate(1000.0) == Probe()
-    assert isinstance(breaker.gate(1329.0), Wait)
-    assert isinstance(breaker.gate(1330.0), GiveUp)
-
-
-def test_it_gives_up_where_the_service_asks_for_more_time_than_there_is():
-    breaker = opened(100.0)
-    assert breaker.gate(990.0) == Probe()
-    breaker.on_failure(995.0, "503", retry_after_s=3600)
-    assert isinstance(breaker.gate(999.0), Wait)
-    assert isinstance(breaker.gate(1000.0), GiveUp)
