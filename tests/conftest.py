@@ -61,7 +61,7 @@ def no_settings_of_this_machine(pytestconfig: pytest.Config) -> Iterator[None]:
         return
     with pytest.MonkeyPatch.context() as patch:
         for name in tuple(os.environ):  # noqa: TID251 -- the tests' own shell
-            if name.startswith(("AWS_", "OCRLABEL_", "UPSTAGE_")) and name != "OCRLABEL_CAMPAIGN":
+            if name.startswith(("AWS_", "OCRLABEL_", "UPSTAGE_")):
                 patch.delenv(name)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_CONFIG_FILE", os.devnull)

@@ -40,6 +40,7 @@ SLICE_ROWS: Final = 25  # the unit that workers claim: more workers than slices 
 DOCUMENTED_REQUESTS_PER_S: Final = 3.0
 """Document OCR's rate on the newest page of its documentation (2026-09-30 or later)."""
 DATASET: Final = "baseline_train"  # the guide's
+_VARIABLE: Final = "OCRLABEL_"
 
 LANGUAGES: Final = ("en", "zh", "ko")
 EngineName = Literal["auto", "upstage", "rapidocr", "tesseract", "scripted"]
@@ -477,7 +478,10 @@ class Options:
         chosen |= {n: value for n, value in given.items() if value is not None and n not in blank}
         if front in described()["resume"].option.lacks:
             chosen["resume"] = True
-        if unknown := [name for name in chosen if name not in described()]:
+        known_names = {*described(), *(one.variable for one in described().values())}
+        # a cap in a variable that nobody reads would be kept by nobody
+        ours = [name for name in environment if name.startswith(_VARIABLE)]
+        if unknown := [name for name in (*chosen, *ours) if name not in known_names]:
             raise ConfigError("\n".join(_unknown(name, described()) for name in unknown))
         from pydantic import ValidationError  # noqa: PLC0415 - slow to import
 
@@ -509,7 +513,7 @@ class Described:
     @property
     def variable(self) -> str:
         """As in the environment."""
-        return f"OCRLABEL_{self.name.upper()}"
+        return f"{_VARIABLE}{self.name.upper()}"
 
     @property
     def repeatable(self) -> bool:
@@ -609,8 +613,12 @@ def _sentences(error: "ValidationError") -> str:
     return "\n".join(lines)
 
 
-def _unknown(name: str, known: Mapping[str, Any]) -> str:
+def _unknown(name: str, known: Mapping[str, Described]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - not for --help
 
-    near = get_close_matches(name, known, 1)
-    return f"there is no option {name!r}{f': did you mean {near[0]}?' if near else ' here'}"
+    prefix = _VARIABLE if name.startswith(_VARIABLE) else ""
+    near = get_close_matches(name.removeprefix(prefix).lower(), known, 1)
+    if not near:
+        return f"there is no option {name!r} here"
+    meant = known[near[0]].variable if prefix else near[0]
+    return f"there is no option {name!r}: did you mean {meant}?"

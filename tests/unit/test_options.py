@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -279,6 +280,27 @@ def test_what_is_no_number_is_refused(name, text):
 def test_a_typo_of_a_keyword_is_refused_with_what_was_meant():
     with pytest.raises(ConfigError, match="no option 'max_costs': did you mean max_cost"):
         Options.of({}, max_costs=5)
+
+
+@pytest.mark.parametrize("front", [Front.RUN, Front.RUNNER, Front.PYTHON])
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("OCRLABEL_MAX_COTS", "did you mean OCRLABEL_MAX_COST?"),
+        ("OCRLABEL_RSP", "did you mean OCRLABEL_RPS?"),
+        ("OCRLABEL_max_cost", "did you mean OCRLABEL_MAX_COST?"),
+        ("OCRLABEL_BUDGET", "here"),
+        ("OCRLABEL_JOB", "here"),  # a field that is no option
+    ],
+)
+def test_a_typo_of_a_variable_is_refused_as_a_cap_that_is_not_kept_is_money(front, variable, hint):
+    with pytest.raises(ConfigError, match=rf"no option '{variable}':? {re.escape(hint)}"):
+        Options.of({variable: "5", "OCRLABEL_LIMIT": "7"}, front=front)
+
+
+def test_variables_of_others_are_theirs():
+    variables = {"MAX_COST": "5", "_OCRLABEL_COMPLETE": "source_bash", "OCRLABELS": "x"}
+    assert Options.of(variables) == Options.of({})
 
 
 @pytest.mark.parametrize("name", render.files())
