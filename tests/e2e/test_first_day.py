@@ -180,6 +180,13 @@ def test_the_first_labels_are_those_of_the_images(day):
     assert (day.newcomer.here / "first_report.html").stat().st_size > 0
 
 
+def test_submitted_again_it_is_done_and_no_job_is_started(day):
+    again = day.newcomer.types("ocrlabel aws submit first --max-cost 1 --watch")
+    assert "was done before; nothing was sent" in again
+    assert "no job was started; the labels: ocrlabel aws download first" in again
+    assert "SUCCEEDED" not in again
+
+
 def test_no_tracked_file_of_the_clone_is_changed_and_no_key_was_printed(day):
     assert day.newcomer.types("git status --porcelain --untracked-files=no") == ""
     assert KEY not in "".join(printed for _, _, printed in day.blocks)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,6 +38,9 @@ from ocrlabel.errors import ConfigError, OcrLabelError, RunMismatch
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Front, JobEngine, Options
 from ocrlabel.storage.base import NotStored
 from ocrlabel.storage.folder import temporary_folder
+
+if TYPE_CHECKING:
+    from ocrlabel.cli.wiring import Labelling
 
 Watch = Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")]
 Folder = Annotated[
@@ -78,9 +81,13 @@ def submit(
         ocrlabel aws submit big --engine rapidocr --ec2 --workers 40
     """
     aws, config = connected(context)
-    options = Options.of({}, front=Front.SUBMIT, **given)
+    options = Options.of({}, front=Front.SUBMIT, defaults={"resume": False}, **given)
     engine = given.get("engine") or "upstage"
-    rows = look_before_paying(aws, config, dataset, options, Planned(engine, ec2))
+    table = table_of(config, dataset)
+    if done := done_before(aws, config, dataset, options, engine=engine, rows=table.rows):
+        _tell_done(done, dataset, options)
+        return
+    rows = look_before_paying(aws, config, dataset, options, Planned(engine, ec2), table)
     sizing = sizing_of(aws, rows, engine, options.rps, workers)
     tell(f"{sizing.workers} worker(s), about {_minutes(sizing.seconds)}: {sizing.why}")
     page_usd = options.price_per_page if engine == "upstage" else 0.0
@@ -307,11 +314,39 @@ def table_of(config: AwsConfig, dataset: str) -> InputTable:
         ) from error
 
 
+def done_before(
+    aws: Aws, config: AwsConfig, dataset: str, options: Options, *, engine: str, rows: int
+) -> Labelling | None:
+    """The finished run of a dataset where a worker would have nothing to do, else None.
+
+    Raises RunMismatch where a worker would.
+    """
+    from ocrlabel.cli import aws_join
+
+    return aws_join.done_before(aws, config, dataset, options, engine=engine, rows=rows, tell=tell)
+
+
+def _tell_done(done: Labelling, dataset: str, options: Options) -> None:
+    """The lines that a run ends with, and its exit status: as if a job had come to them."""
+    from ocrlabel.cli.run import raise_if_incomplete, result_rows
+
+    for name, value in result_rows(done, None):
+        tell(f"{name:<18}{value}")
+    tell(f"no job was started; the labels: ocrlabel aws download {dataset}")
+    if done.result.record.failed:
+        tell("  --retry-failed all asks again for the rows that failed")
+    raise_if_incomplete(f"{dataset}.parquet", done, options.max_failures)
+
+
 def look_before_paying(
-    aws: Aws, config: AwsConfig, dataset: str, options: Options, planned: Planned
+    aws: Aws,
+    config: AwsConfig,
+    dataset: str,
+    options: Options,
+    planned: Planned,
+    table: InputTable,
 ) -> int:
     """The rows that are asked for. Raises ConfigError with all that the job would fail of."""
-    table = table_of(config, dataset)
 
     def images() -> Check:
         if options.image_root:
@@ -357,14 +392,13 @@ def _print_line(line: LogLine) -> None:
 
 def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
     """A function that looks into the bucket each time it is called; "" before a run began."""
+    from ocrlabel.cli.aws_join import place_of_dataset
     from ocrlabel.cli.status import lines
-    from ocrlabel.cli.wiring import make_runtime, place_of_output
+    from ocrlabel.cli.wiring import make_runtime
     from ocrlabel.pipeline.status import read_status
 
-    keys = in_bucket(config)
-    options = Options.of(keys.variables)
-    labels = f"s3://{config.s3_bucket}/data/processed/{dataset}_pseudo_labels.parquet"
-    place = place_of_output(labels, options, keys)
+    options = Options.of(in_bucket(config).variables)
+    place = place_of_dataset(config, dataset, options)
     runtime = make_runtime(place.store, lambda _: None)
 
     def look() -> str:

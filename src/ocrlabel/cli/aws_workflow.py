@@ -37,11 +37,13 @@ from ocrlabel.aws.workflow_summary import Console, Followed
 from ocrlabel.cli.aws_jobs import (
     Folder,
     JobFailed,
+    done_before,
     look_before_paying,
     progress_of,
     rows_of,
     show_explanation,
     sizing_of,
+    table_of,
 )
 from ocrlabel.cli.aws_wiring import connected, tell, variable, with_boto3
 from ocrlabel.cli.settings import everywhere
@@ -72,11 +74,14 @@ def check(context: typer.Context) -> None:
         job = jobs.known(aws, inputs.pick_up)
         typer.echo(f"{inputs.dataset}: {rows:,} rows; job {job.id} is {job.status}")
         return
-    planned = Planned(inputs.engine, by_workflow=True)
-    rows = look_before_paying(aws, config, inputs.dataset, options, planned)
+    planned, table = Planned(inputs.engine, by_workflow=True), table_of(config, inputs.dataset)
+    done = done_before(aws, config, inputs.dataset, options, engine=inputs.engine, rows=table.rows)
+    rows = look_before_paying(aws, config, inputs.dataset, options, planned, table)
     sizing = sizing_of(aws, rows, inputs.engine, options.rps, inputs.workers)
     page_usd = options.price_per_page if inputs.engine == "upstage" else 0.0
     notice = cost.cap_notice(options.max_cost, rows, page_usd)
+    if done:
+        notice = "this dataset is done: the job will send nothing, and hands over what there is"
     bills = _bills(aws, inputs, rows, sizing)
     text = workflow_summary.estimate(inputs, rows, sizing, bills)
     _files().summarise(f"{text}\n\n**{notice}**" if notice else text)

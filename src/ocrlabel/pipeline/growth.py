@@ -90,11 +90,16 @@ class InputChange:
     @property
     def way(self) -> str:
         """How to go on with it, for a reader."""
-        flags, leaves = "--grow", ""
-        if self.gone_rows:
-            flags, leaves = "--grow --drop-gone", "; rows that are gone leave the tables"
-        new = "only images that are new or changed are asked for"
-        return f"  add {flags} to go on here: what was answered is kept, {new}{leaves}\n"
+        return way_on(gone=self.gone_rows > 0)
+
+
+def way_on(*, gone: bool = False) -> str:
+    """How to go on with an input that has grown, for a reader. gone: rows of it are."""
+    flags, leaves = "--grow", ""
+    if gone:
+        flags, leaves = "--grow --drop-gone", "; rows that are gone leave the tables"
+    new = "only images that are new or changed are asked for"
+    return f"  add {flags} to go on here: what was answered is kept, {new}{leaves}\n"
 
 
 def _names(ids: Sequence[str]) -> str:

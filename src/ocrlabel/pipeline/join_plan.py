@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from typing import NoReturn
 
 from ocrlabel.engine import Engine
 from ocrlabel.errors import ConfigError, RunMismatch
@@ -68,15 +69,20 @@ async def join_plan(wanted: Run, engine: Engine, dataset: RunInput) -> Run:
         join(there.plan.options)
     may_join = options.resume or options.fresh or options.grow or same_job
     if not may_join and not await is_complete(there):
-        raise RunMismatch(
-            f"{where} holds an unfinished run that another job began\n"
-            "  add --resume to go on with it and pay only for what is left,"
-            f" or --fresh to pay for {counted(there.plan.rows, 'row')} again"
-        )
+        refuse_unfinished(there)
     if options.batch_size not in {None, there.plan.batch_rows}:
         batches = f"batches of {counted(there.plan.batch_rows, 'row')}"
         runtime.emit(Notice("batch_size", f"this run was planned with {batches}; it keeps them"))
     return there
+
+
+def refuse_unfinished(there: Run) -> NoReturn:
+    """Raise RunMismatch: nobody said that a run of another job is to be gone on with."""
+    raise RunMismatch(
+        f"{there.runtime.where(there.layout.root)} holds an unfinished run that another job began\n"
+        "  add --resume to go on with it and pay only for what is left,"
+        f" or --fresh to pay for {counted(there.plan.rows, 'row')} again"
+    )
 
 
 async def _replaced(there: Run, wanted: Run, dataset: RunInput, *, same_job: bool) -> Run:
