@@ -199,13 +199,10 @@ def test_github_needs_no_more_of_config_env_than_is_in_it(day):
 
 def test_undone_nothing_is_left_but_the_logs(day):
     moto = day.newcomer.environment["AWS_ENDPOINT_URL"]
-    ecr = client("ecr", moto)  # the stack empties its repository; moto knows no EmptyOnDelete
-    ecr.delete_repository(repositoryName="batch-processor", force=True)
-    ecr.create_repository(repositoryName="batch-processor")
     undone = Day(day.newcomer)
     undone.goes_through("undo")
     ((_, shown, printed),) = undone.blocks
     assert is_shown(shown, printed), printed
     assert client("s3", moto).list_buckets()["Buckets"] == []
     assert client("secretsmanager", moto).list_secrets()["SecretList"] == []
-    assert ecr.describe_repositories()["repositories"] == []
+    assert client("ecr", moto).describe_repositories()["repositories"] == []

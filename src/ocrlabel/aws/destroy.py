@@ -15,11 +15,15 @@ from ocrlabel.aws.job_definition import active_revisions
 from ocrlabel.aws.jobs import ACTIVE, jobs_in
 from ocrlabel.aws.plan import Call, Change, Kind, carry_out
 from ocrlabel.aws.secret import look_secret
-from ocrlabel.aws.session import Aws, translated
+from ocrlabel.aws.session import Aws, if_there, translated
 from ocrlabel.aws.stack import StackState, delete_stack, look_stack
 from ocrlabel.errors import ConfigError
+from ocrlabel.wording import counted
 
 DELETE_AT_ONCE = 1000  # the most that DeleteObjects takes
+IMAGES_AT_ONCE = 100  # and BatchDeleteImage
+MANIFEST_DEPTH = 3
+_REGISTRY = "AWS::ECR::Repository"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,39 @@ def remove(aws: Aws, removal: Removal, typed: str, tell: Callable[[str], None]) 
             f"nothing was deleted: to delete the data, type the bucket's name, {removal.data}"
         )
     if removal.stack is not None:
+        if any(change.thing == _REGISTRY for change in removal.in_stack):
+            empty_repository(aws, tell)
         delete_stack(aws, removal.stack, tell)
     if removal.data:
         empty_bucket(aws, removal.data, tell)
     carry_out(aws, removal.around, tell)
+
+
+def empty_repository(aws: Aws, tell: Callable[[str], None]) -> None:
+    """Delete every image, so that the repository cannot stop the deletion half way.
+
+    AWS does it too (EmptyOnDelete), for a stack that says so and for what is left here.
+    """
+    ecr, where = aws.client("ecr"), {"repositoryName": names.REPOSITORY}
+    doing = f"empty the repository {names.REPOSITORY}"
+
+    def listed() -> set[str]:
+        pages = ecr.get_paginator("list_images").paginate(**where)
+        return {str(each["imageDigest"]) for page in pages for each in page["imageIds"]}
+
+    def look() -> set[str]:
+        return if_there(doing, listed, "RepositoryNotFoundException") or set()
+
+    found = left = look()
+    for _ in range(MANIFEST_DEPTH):  # an image of several processors goes before its parts
+        digests = [{"imageDigest": digest} for digest in sorted(left)]
+        for start in range(0, len(digests), IMAGES_AT_ONCE):
+            with translated(doing):
+                some = digests[start : start + IMAGES_AT_ONCE]
+                ecr.batch_delete_image(**where, imageIds=some)
+        left = look() if left else left
+    if found:
+        tell(f"{counted(len(found - left), 'image')} deleted from {names.REPOSITORY}")
 
 
 def empty_bucket(aws: Aws, bucket: str, tell: Callable[[str], None]) -> None:
@@ -150,9 +183,10 @@ def _resources(aws: Aws, stack: StackState | None) -> list[Change]:
             Kind.REMOVE,
             each["ResourceType"],
             each["LogicalResourceId"],
-            "with every image in it" if each["ResourceType"] == "AWS::ECR::Repository" else "",
+            "with every image in it" if each["ResourceType"] == _REGISTRY else "",
         )
         for each in found
         if each["LogicalResourceId"] not in kept
+        and each["ResourceType"]  # moto lists by no name what it does not make
         and not each["ResourceStatus"].startswith("DELETE_COMPLETE")
     ]

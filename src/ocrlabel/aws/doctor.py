@@ -25,6 +25,7 @@ from ocrlabel.aws.ready import (
     check_network,
     check_secret,
     enabled,
+    said,
     well,
     wrong,
 )
@@ -79,7 +80,8 @@ def examine(aws: Aws, config: AwsConfig, outside: Outside) -> Iterator[Check]:
         try:
             yield check()
         except OcrLabelError as error:
-            yield Check(name, ok=False, why=str(error).splitlines()[0], mend=mend)
+            why, remedy = said(error)
+            yield Check(name, ok=False, why=why, mend=remedy or mend)
 
 
 def _credentials(aws: Aws, config: AwsConfig) -> Check:

@@ -110,7 +110,7 @@ def faults(
         except AwsRefused as error:
             tell(f"not looked at: {name} ({str(error).splitlines()[0]})")
         except OcrLabelError as error:
-            found.append(wrong(name, *_said(error)))
+            found.append(wrong(name, *said(error)))
     return [check for check in found if not check.ok]
 
 
@@ -125,7 +125,8 @@ def refuse(found: Sequence[Check]) -> None:
         raise ConfigError(f"nothing was submitted, and nothing paid: the job would fail{listed}")
 
 
-def _said(error: OcrLabelError) -> tuple[str, str]:
+def said(error: OcrLabelError) -> tuple[str, str]:
+    """What an error says, and the remedy that it names, "" where it names none."""
     first, *rest = str(error).splitlines()
     return first, " ".join(line.strip() for line in rest)
 

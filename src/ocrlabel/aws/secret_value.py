@@ -5,13 +5,15 @@ Apart from secret.py because the run calls it where boto3 may not be installed, 
 
 from __future__ import annotations
 
-from ocrlabel.errors import ConfigError
+from ocrlabel.aws.session import HTTP_FAULT, fault
+from ocrlabel.errors import ConfigError, Interrupted
 
 
 def fetch_secret(arn: str, *, endpoint_url: str | None = None, region: str | None = None) -> str:
     """The secret's text. An ARN without its six-character suffix works too.
 
-    Raises ConfigError that says what to do; never with any part of the value.
+    Raises ConfigError that says what to do, Interrupted for a fault of AWS's; never with any part
+    of the value.
     """
     try:
         import boto3  # noqa: PLC0415 - an extra, and slow to import
@@ -24,10 +26,15 @@ def fetch_secret(arn: str, *, endpoint_url: str | None = None, region: str | Non
     where = parts[3] if arn.startswith("arn:") and len(parts) > 3 else None
     try:
         client = boto3.client(
-            "secretsmanager", region_name=region or where, endpoint_url=endpoint_url
+            "secretsmanager", region_name=where or region, endpoint_url=endpoint_url
         )
         value = client.get_secret_value(SecretId=arn).get("SecretString")
     except (ClientError, BotoCoreError) as error:
+        response = error.response if isinstance(error, ClientError) else {}
+        status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if status >= HTTP_FAULT:  # it passes: a job is tried again
+            doing = f"read the secret {arn}"
+            raise Interrupted(fault(doing, f"HTTP {status} ({error})")) from error
         raise ConfigError(
             f"the secret {arn} cannot be read: {error}\n"
             "  the role needs secretsmanager:GetSecretValue on it, and the region must be its own"

@@ -46,7 +46,13 @@ _REMEDIES = (
         "these credentials may not do that: `ocrlabel aws policy deployer` prints what they need",
     ),
     (
-        ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"),
+        (
+            "ThrottlingException",
+            "Throttling",
+            "TooManyRequestsException",
+            "RequestLimitExceeded",  # EC2's, with 503
+            "SlowDown",  # S3's, with 503
+        ),
         "AWS is limiting the calls: try again in a minute",
     ),
     (
@@ -96,7 +102,7 @@ class Aws:
 
     def location(self) -> AwsLocation:
         """Account, region and partition of these credentials (sts:GetCallerIdentity)."""
-        with translated("who am I"):
+        with translated("say whose keys these are"):
             identity = self.client("sts").get_caller_identity()
         partition = str(identity["Arn"]).split(":")[1]
         return AwsLocation(str(identity["Account"]), self.region, partition)
@@ -176,18 +182,26 @@ def translated(doing: str) -> Iterator[None]:
         ) from error
     except exceptions.ClientError as error:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if status >= HTTP_FAULT:
-            raise AwsRefused(f"{_fault(doing, status)}: {code(error)}: {reason(error)}") from error
+        said = f"{code(error)}: {reason(error)}"
         remedy = next((text for codes, text in _REMEDIES if code(error) in codes), "")
-        message = f"AWS refused to {doing}: {code(error)}: {reason(error)}"
+        if status >= HTTP_FAULT and not remedy:
+            raise AwsRefused(fault(doing, f"HTTP {status} ({said})")) from error
+        message = f"AWS refused to {doing}: {said}"
         raise AwsRefused(f"{message}\n  {remedy}" if remedy else message) from error
     except ResponseParserError as error:
         # botocore reads no body that is not the service's, and keeps no status of it
-        raise AwsRefused(f"{_fault(doing, None)}: {error}") from error
-    except exceptions.BotoCoreError as error:
+        said = " ".join(str(error).split())
+        raise AwsRefused(fault(doing, f"what is no answer of its service ({said})")) from error
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         raise AwsRefused(
             f"AWS could not be reached to {doing}: {error}\n"
             "  check the network and the region (AWS_REGION), then run it again"
+        ) from error
+    except exceptions.BotoCoreError as error:
+        # of what is left most is about getting credentials: SSO, a login, a program, a role
+        raise NotSignedIn(
+            f"AWS was not asked to {doing}: {error}\n"
+            "  sign in again (`aws sso login`), or look at the profile (`aws configure list`)"
         ) from error
 
 
@@ -204,12 +218,12 @@ def if_there(doing: str, ask: Callable[[], T], *absent: str) -> T | None:
             raise
 
 
-def _fault(doing: str, status: int | None) -> str:
-    answered = f"HTTP {status}" if status else "what is no answer of its service"
+def fault(doing: str, answered: str) -> str:
+    """The sentence on a fault of AWS's own, which is neither the network's nor a right's."""
     return (
         f"AWS had a fault of its own, not you: asked to {doing}, it answered {answered}\n"
         "  run it again in some minutes; if it stays, look at https://health.aws.amazon.com and at "
-        "what stands in between (a proxy, AWS_ENDPOINT_URL). It said"
+        "what stands in between (a proxy, AWS_ENDPOINT_URL)"
     )
 
 

@@ -72,7 +72,7 @@ async def look(
     """The same of any place. written_at_s: when the input was, in Unix s by the store's clock."""
     classes = checked_classes(options.retry_failed or ())
     there = await _joined(place, options, engine, rows)
-    record = there and await read_record(there)
+    record = await read_record(there) if there else None
     if there is None or record is None or not record.complete:
         return None
     merged = record.has_merged(await rounds_begun(there))

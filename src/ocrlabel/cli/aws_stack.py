@@ -32,6 +32,7 @@ from ocrlabel.aws.job_definition import (
     wanted_definitions,
 )
 from ocrlabel.aws.names import (
+    LOG_GROUP,
     QUEUE,
     REPOSITORY,
     SECRET,
@@ -226,14 +227,18 @@ def destroy(
     shell: Shell = context.obj
     aws = shell.aws()
     location = aws.location()
+    bucket = variable("S3_BUCKET") or _known_bucket(shell) or location.default_bucket
+    secret = variable("SECRET_NAME") or SECRET
     removal = propose_removal(
-        aws,
-        bucket=variable("S3_BUCKET") or _known_bucket(shell) or location.default_bucket,
-        secret=variable("SECRET_NAME") or SECRET,
-        delete_data=delete_data,
-        delete_secret=delete_secret,
+        aws, bucket=bucket, secret=secret, delete_data=delete_data, delete_secret=delete_secret
     )
     show(removal.changes, "nothing to remove")
+    kept = [
+        *([] if delete_data else [f"bucket {bucket} (--delete-data)"]),
+        *([] if delete_secret else [f"secret {secret} (--delete-secret)"]),
+        f"log group {LOG_GROUP}",
+    ]
+    typer.echo(f"what stays: {', '.join(kept)}")
     if dry_run or not removal.changes:
         return
     typed = type_bucket

@@ -13,7 +13,7 @@ from ocrlabel.aws.names import config_text
 from ocrlabel.dataset.labels_table import LabelsWriter, write_changed
 from ocrlabel.errors import ConfigError, RunMismatch
 from tests.support.aws import ACCOUNT, CONFIG
-from tests.support.aws_user import DEPLOY, KEY
+from tests.support.aws_user import DEPLOY, KEY, MANIFEST
 from tests.support.labelled import row, word
 
 # moto says so of every resource that it does not make
@@ -223,6 +223,25 @@ def test_a_deployment_lists_each_change_once(user):
     planned = [line for line in user.printed.splitlines() if line.startswith("+ add")]
     assert len(planned) > 20
     assert len(planned) == len(set(planned))
+
+
+def test_destroy_lists_by_name_what_goes_and_stays_and_takes_the_images_with_it(user):
+    user.types(DEPLOY.removesuffix(" --network own"))
+    ecr, where = user.aws.client("ecr"), {"repositoryName": "batch-processor"}
+    for number in range(101):  # more than ECR deletes at once; the last has two tags
+        layers = [{"digest": f"sha256:{number:064}", "size": 1}]
+        manifest = json.dumps({**json.loads(MANIFEST), "layers": layers})
+        ecr.put_image(**where, imageManifest=manifest, imageTag=f"v{number}")
+    ecr.put_image(**where, imageManifest=manifest, imageTag="latest")
+    printed = user.types("destroy --yes").splitlines()
+    going = [line.split() for line in printed if line.startswith("- remove")]
+    assert all(len(line) >= 4 for line in going), printed
+    assert ["-", "remove", "AWS::Batch::JobQueue", "Queue"] in going
+    bucket = f"bucket ocrlabel-{ACCOUNT}-us-east-1 (--delete-data)"
+    secret = "secret upstage-api-key (--delete-secret)"
+    assert f"what stays: {bucket}, {secret}, log group /aws/batch/job" in printed
+    assert "101 images deleted from batch-processor" in user.printed
+    assert ecr.describe_repositories()["repositories"] == []
 
 
 def test_status_says_that_nothing_runs_and_that_nothing_is_saved(deployed):
