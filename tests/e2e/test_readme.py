@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
+from tests.support.aws import ACCOUNT, client, moto_process
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -59,27 +60,35 @@ def test_every_command_of_the_readme_works_in_the_order_in_which_it_stands(here)
     assert (here / "paddle").is_dir()
 
 
-def test_the_rehearsals_of_readme_and_docs_work_as_they_stand(here, moto_url, monkeypatch):
+def test_the_rehearsals_of_readme_and_docs_work_as_they_stand(here, monkeypatch):
     """Against servers that are there already: on the ports of the pages others may listen."""
     shown = dict(
-        re.findall(r"^```sh (rehearsal|bucket)\n(.*?)^```", README + AWS, re.DOTALL | re.MULTILINE)
+        re.findall(
+            r"^```sh (rehearsal|bucket|stack)\n(.*?)^```", README + AWS, re.DOTALL | re.MULTILINE
+        )
     )
-    assert shown.keys() == {"rehearsal", "bucket"}
+    assert list(shown) == ["rehearsal", "bucket", "stack"]
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # typed in the clone, where runners/ lies
-    with running(FakeSettings(latency=Latency(0.01, 0.01))) as service:
-        for block in shown.values():
-            typed = block.replace("http://127.0.0.1:8080/v1", service.base_url)
-            typed = typed.replace("http://127.0.0.1:5000", moto_url)
+    with running(FakeSettings(latency=Latency(0.01, 0.01))) as service, moto_process() as moto:
+        # in one terminal, as the page says; the bucket's name is typed where it is asked for
+        for blocks in (["rehearsal"], ["bucket", "stack"]):
+            typed = "".join(shown[block] for block in blocks)
+            typed = typed.replace("http://127.0.0.1:8080/v1", service.base_url)
+            typed = typed.replace("http://127.0.0.1:5000", moto)
             ran = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", typed],
+                input=f"ocrlabel-{ACCOUNT}-us-east-1\n",
                 capture_output=True,
                 text=True,
                 check=False,
             )
-            assert ran.returncode == 0, ran.stderr
-    assert len(service.entries) == 6
+            assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert [each["Name"] for each in client("s3", moto).list_buckets()["Buckets"]] == [
+            "rehearsal"
+        ]
+    assert len(service.entries) == 9
     assert (here / "rehearsed.parquet").is_file()
-    assert (here / "first").is_dir()
+    assert (here / "first" / "first_pseudo_labels.parquet").is_file()
 
 
 def test_the_python_of_the_readme_works(here):
