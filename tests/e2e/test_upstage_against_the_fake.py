@@ -396,6 +396,68 @@ def test_a_variable_that_no_connection_can_be_made_with_is_named(monkeypatch, va
     assert "pw-secret" not in str(caught.value)
 
 
+@pytest.fixture
+def no_proxy_of_this_machine(monkeypatch):
+    for name in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+def unreachable(monkeypatch, base_url, **environment):
+    """What is said of a service that cannot be reached with these variables set."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises((Unavailable, ConfigError)) as caught:
+        recognised(base_url, environment=environment)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["http://me:pw-secret@127.0.0.1:9", "http://no-such-proxy.test"])
+@pytest.mark.parametrize(
+    ("variable", "base_url"),
+    [
+        ("HTTPS_PROXY", "https://ocr.test/v1"), ("https_proxy", "https://ocr.test/v1"),
+        ("ALL_PROXY", "https://ocr.test/v1"), ("HTTP_PROXY", "http://ocr.test/v1"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("no_proxy_of_this_machine")
+def test_a_proxy_that_does_not_answer_is_named_with_its_variable(
+    monkeypatch, variable, base_url, proxy
+):
+    said = unreachable(monkeypatch, base_url, **{variable: proxy})
+    assert f"{variable}={proxy.replace('me:pw-secret@', '')} (" in said
+    assert "NO_PROXY" in said
+    assert "pw-secret" not in said
+    assert "is UPSTAGE_BASE_URL right" not in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "base_url"),
+    [("HTTPS_PROXY", "https://ocr.test/v1"), ("HTTP_PROXY", "http://ocr.test/v1")],
+)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 403 Forbidden\r\ncontent-length: 9\r\n\r\n<p>no</p>",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+    ],
+)
+@pytest.mark.usefixtures("no_proxy_of_this_machine")
+def test_a_proxy_that_refuses_or_is_none_is_named_with_its_variable(
+    monkeypatch, variable, base_url, answer
+):
+    with a_server_that_says(answer) as there:
+        proxy = there.removesuffix("/v1")
+        assert f" {variable}={proxy}" in unreachable(monkeypatch, base_url, **{variable: proxy})
+
+
+@pytest.mark.usefixtures("no_proxy_of_this_machine")
+def test_a_proxy_that_is_not_on_the_way_is_not_named(monkeypatch):
+    dead = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "ocr.test"}
+    assert "PROXY" not in unreachable(monkeypatch, "https://ocr.test/v1", **dead)
+    assert "PROXY" not in unreachable(monkeypatch, "https://127.0.0.1:1/v1", **dead)
+
+
 @contextmanager
 def a_server_that_says(*parts: bytes, wait_s=0.0):
     """Answers every request with these bytes, `wait_s` apart, and closes."""
@@ -409,7 +471,7 @@ def a_server_that_says(*parts: bytes, wait_s=0.0):
             with connection:
                 connection.settimeout(5)
                 got = b""
-                while b"--\r\n" not in got[-8:]:
+                while b"--\r\n" not in got[-8:] and not got.startswith(b"CONNECT "):
                     got += connection.recv(65536)
                 try:
                     for part in parts:

@@ -15,6 +15,7 @@ import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from types import MappingProxyType
 from typing import Final, Protocol, cast
@@ -29,6 +30,7 @@ from ocrlabel.errors import BadAnswer, ConfigError, ImageError, KeyRefused, Unav
 from ocrlabel.images.limits import Accepts
 from ocrlabel.labels import Document, FailureClass
 from ocrlabel.options import PRICE_PER_PAGE_USD
+from ocrlabel.proxies import through_proxy
 
 BASE_URL: Final = "https://api.upstage.ai/v1"
 MODEL: Final = "ocr"
@@ -156,6 +158,8 @@ class UpstageClient:
         self._max_body_bytes = max_body_bytes
         self._transport = transport
         self._environment = environment
+        self._is_near = is_loopback(self._base_url)
+        self._through = "" if self._is_near else through_proxy(self._url, environment)
         self._http: httpx2.AsyncClient | None = None
         self._found = False  # a good answer came from this address
 
@@ -199,7 +203,7 @@ class UpstageClient:
                 keepalive_expiry=20.0,  # well before a load balancer closes (60 s as a rule)
             ),
             follow_redirects=False,
-            trust_env=not is_loopback(self._base_url),  # HTTPS_PROXY, SSL_CERT_FILE
+            trust_env=not self._is_near,  # HTTPS_PROXY, SSL_CERT_FILE
             transport=self._transport,
         )
 
@@ -239,7 +243,7 @@ class UpstageClient:
                 failure=FailureClass.TIMED_OUT,
             ) from error
         except upstage_protocol.TRANSLATED as error:
-            raise upstage_protocol.of_transport(error, self._url) from error
+            raise upstage_protocol.of_transport(error, self._url, self._through) from error
         refusal = self._refusal(status, headers, body)
         if refusal is not None:
             raise refusal
@@ -292,13 +296,15 @@ class UpstageClient:
         self, status: int, headers: Mapping[str, str], body: bytes
     ) -> ImageError | KeyRefused | None:
         """What an answer refuses. A service may repeat a key; a message of ours never does."""
-        now_s, url = self._wall(), self._url
-        refusal = upstage_protocol.of_answer(status, headers, body, now_s=now_s, url=url)
+        judged = partial(
+            upstage_protocol.of_answer, now_s=self._wall(), url=self._url, through=self._through
+        )
+        refusal = judged(status, headers, body)
         if refusal is None:
             return None
         # before it is cut to a message: what is left of a key that was cut is no key any more
         told = {name.lower(): self._shown_text(value) for name, value in headers.items()}
-        again = upstage_protocol.of_answer(status, told, self._shown(body), now_s=now_s, url=url)
+        again = judged(status, told, self._shown(body))
         return again if type(again) is type(refusal) else self._without_keys(refusal)
 
     def _bad_answer(

@@ -50,6 +50,7 @@ from ocrlabel.errors import (
     Unavailable,
 )
 from ocrlabel.labels import FailureClass
+from ocrlabel.proxies import WITHOUT
 
 _NOT_CONNECTED: Final = (
     httpx2.ConnectError,
@@ -98,12 +99,15 @@ _EPOCH_S: Final = 1e9
 """No wait is so long: it is a time of day, in seconds since 1970."""
 
 
-def of_transport(error: Exception, url: str) -> Unavailable:
-    """What a failed exchange means. url is for the message; it holds no secret."""
+def of_transport(error: Exception, url: str, through: str = "") -> Unavailable:
+    """What a failed exchange means. url and the proxy's words are for the message: no secrets."""
+    url = f"{url} {through}".rstrip()
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, _NOT_CONNECTED):
         hopeless = any(map(_is_hopeless, _causes(error)))
         remedy = "is UPSTAGE_BASE_URL right, and the network up?"
+        if through:
+            remedy = f"does the proxy run, and is its address right? ({WITHOUT})"
         if any(getattr(cause, "reason", "") in _NO_TLS for cause in _causes(error)):
             remedy += " What answers there speaks no TLS: write http:// if that is meant"
         elif any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
@@ -131,11 +135,17 @@ def _is_hopeless(error: BaseException) -> bool:
 
 
 def of_answer(
-    status: int, headers: Mapping[str, str], body: bytes, *, now_s: float, url: str
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now_s: float,
+    url: str,
+    through: str = "",
 ) -> ImageError | KeyRefused | None:
     """What an answer other than a good one means; None for a 2xx that complains of nothing.
 
-    now_s is Unix time, for a wait that is given as a date.
+    now_s is Unix time, for a wait that is given as a date. through: a proxy, in words.
     """
     complaint = complaint_of(body)
     wait_s = retry_after_s(headers.get("retry-after"), now_s)
@@ -148,7 +158,7 @@ def of_answer(
     if 200 <= status < 300 and not is_page:
         return None
     if complaint is None or not complaint.own:
-        error = _of_another(status, headers, body, url)
+        error = _of_another(status, headers, body, f"{url} {through}".rstrip())
         # what is in front of the service has not handed it on
         unsent = (is_page and status < 500) or status in _IN_FRONT or 300 <= status < 400
         error.sent, error.retry_after_s = not unsent, wait_s

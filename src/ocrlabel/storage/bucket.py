@@ -26,10 +26,18 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import MemoryStore, S3Store
 
 from ocrlabel.errors import ConfigError, StoreUnavailable
+from ocrlabel.proxies import through_proxy
 from ocrlabel.storage.base import NotStored, RetryLimits, Stored, checked, folder_of
 from ocrlabel.storage.credentials import Credentials, found_by_boto3
 from ocrlabel.storage.ranges import PART_BYTES, range_reader
-from ocrlabel.storage.refusals import OtherRegion, missing_keys, no_listing, reason, refusal
+from ocrlabel.storage.refusals import (
+    OtherRegion,
+    missing_keys,
+    naming_proxy,
+    no_listing,
+    reason,
+    refusal,
+)
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
@@ -90,11 +98,13 @@ def open_bucket(
     with _trusting(ca_bundle):
         single = native(_HOUR, {"max_retries": 0})
         bulk = native(timedelta(seconds=part_s), _retry(retry_limits))
+    server = endpoint_url or f"https://s3.{region or 'us-east-1'}.amazonaws.com"
     return RemoteStore(
         single,
         bulk,
         url,
         retry_limits,
+        through=through_proxy(server, os.environ),  # noqa: TID251 -- where obstore finds it, too
         region_of=partial(_region_of, endpoint_url or "https://s3.amazonaws.com", bucket),
     )
 
@@ -177,6 +187,7 @@ class RemoteStore:
 
     native: without retries of its own. bulk: the same store with retries, for uploads in parts
     and for `open`, where a whole operation would be too much to repeat. region_of: blocks.
+    through: the proxy on the way, in words.
     """
 
     native: S3Store | MemoryStore
@@ -187,6 +198,7 @@ class RemoteStore:
     sleep: _Sleep = asyncio.sleep
     uniform: Callable[[float, float], float] = SystemRandom().uniform
     region_of: Callable[[], str] = str
+    through: str = ""
     _listings: _Listings = field(default_factory=_Listings)
 
     async def get(self, key: str) -> bytes:
@@ -292,7 +304,7 @@ class RemoteStore:
 
     def open(self, key: str) -> BinaryIO:
         """A seekable reader that fetches ranges as they are read. Raises NotStored."""
-        return range_reader(self.bulk, checked(key), self.url, self.region_of)
+        return range_reader(self.bulk, checked(key), self.url, self.region_of, self.through)
 
     async def _get(
         self, key: str, span: tuple[int, int] | None = None, e_tag: str | None = None
@@ -368,10 +380,11 @@ class RemoteStore:
                 if isinstance(refused, OtherRegion):
                     refused = refused.at(await asyncio.to_thread(self.region_of))
                 if refused is not None:
-                    raise refused from error
+                    raise naming_proxy(refused, error, self.through) from error
                 wait_s = self.uniform(0.0, longest_wait_s)
                 if self.clock() + wait_s >= end:
-                    raise self._gave_up(error, key, done, extra_s) from error
+                    gave_up = self._gave_up(error, key, done, extra_s)
+                    raise naming_proxy(gave_up, error, self.through) from error
             await self.sleep(wait_s)
         raise AssertionError("waits never end")
 

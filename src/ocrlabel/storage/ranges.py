@@ -11,30 +11,40 @@ from obstore.exceptions import BaseError
 from obstore.store import MemoryStore, S3Store
 
 from ocrlabel.errors import StoreUnavailable
-from ocrlabel.storage.refusals import OtherRegion, missing_keys, reason, refusal
+from ocrlabel.storage.refusals import OtherRegion, missing_keys, naming_proxy, reason, refusal
 
 PART_BYTES = 8 * 1024 * 1024
 _BUFFER_BYTES = 1024 * 1024  # one request for many small reads: a round trip costs more
 
 
 def range_reader(
-    native: S3Store | MemoryStore, key: str, url: str, region_of: Callable[[], str] = str
+    native: S3Store | MemoryStore,
+    key: str,
+    url: str,
+    region_of: Callable[[], str] = str,
+    through: str = "",
 ) -> BinaryIO:
     """Open an object for reading; what is read is of one version of it. Raises NotStored.
 
     native: a store that retries by itself, since these calls block. Raises StoreUnavailable once
     its retries are used up, and when the object is replaced while it is read.
     """
-    raw = _RangeReader(native, key, url, region_of)
+    raw = _RangeReader(native, key, url, region_of, through)
     return cast("BinaryIO", io.BufferedReader(raw, _BUFFER_BYTES))
 
 
 class _RangeReader(io.RawIOBase):
     def __init__(
-        self, native: S3Store | MemoryStore, key: str, url: str, region_of: Callable[[], str]
+        self,
+        native: S3Store | MemoryStore,
+        key: str,
+        url: str,
+        region_of: Callable[[], str],
+        through: str,
     ) -> None:
         super().__init__()
         self._native, self._key, self._url, self._region_of = native, key, url, region_of
+        self._through = through
         try:
             try:
                 meta = obstore.head(native, key)
@@ -91,7 +101,7 @@ class _RangeReader(io.RawIOBase):
         refused = refusal(error, self._key, self._url)
         if isinstance(refused, OtherRegion):
             return refused.at(self._region_of())
-        return (
+        told = (
             refused
             or missing_keys(error, self._url)
             or StoreUnavailable(
@@ -99,3 +109,4 @@ class _RangeReader(io.RawIOBase):
                 f"run the same command again to go on"
             )
         )
+        return naming_proxy(told, error, self._through)

@@ -9,7 +9,8 @@ import re
 
 from obstore.exceptions import PermissionDeniedError, PreconditionError, UnauthenticatedError
 
-from ocrlabel.errors import ConfigError, StoreUnavailable
+from ocrlabel.errors import ConfigError, OcrLabelError, StoreUnavailable
+from ocrlabel.proxies import WITHOUT
 from ocrlabel.storage.base import NotStored
 from ocrlabel.storage.credentials import no_keys
 
@@ -99,6 +100,13 @@ def refusal(error: Exception, key: str, url: str) -> Exception | None:
     if _may_pass(text):
         return None
     return _to_mend(error, text, key, url)
+
+
+def naming_proxy(told: Exception, error: Exception, through: str) -> Exception:
+    """What is told of an error, and the way it came where the store has not said it itself."""
+    if through and isinstance(told, OcrLabelError) and not _first(_CODE, str(error)):
+        told.args = (f"{told}; asked {through} ({WITHOUT})",)
+    return told
 
 
 def no_listing(url: str) -> StoreUnavailable:

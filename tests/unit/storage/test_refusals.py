@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, UnauthenticatedError
 
 from ocrlabel.errors import ConfigError, StoreUnavailable
-from ocrlabel.storage.base import NotStored
-from ocrlabel.storage.refusals import missing_keys, reason, refusal
+from ocrlabel.storage.base import NotStored, RetryLimits
+from ocrlabel.storage.opening import open_store
+from ocrlabel.storage.refusals import missing_keys, naming_proxy, reason, refusal
+from tests.support.s3 import CREDENTIALS
 
 
 def s3_error(kind: type[Exception], status: str, code: str, more: str = "") -> Exception:
@@ -120,3 +124,39 @@ def test_keys_that_ran_out_may_be_renewed_while_a_run_waits_for_the_store(code: 
     refused = refusal(error, "a", "s3://bkt")
     assert isinstance(refused, StoreUnavailable)
     assert "get new AWS keys" in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("variable", "endpoint_url"),
+    [
+        ("HTTPS_PROXY", None),
+        ("https_proxy", "https://s3.test"),
+        ("ALL_PROXY", None),
+        ("HTTP_PROXY", "http://minio.test:9000"),
+    ],
+)
+@pytest.mark.anyio
+async def test_a_proxy_that_does_not_answer_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, endpoint_url: str | None
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv(variable, "http://me:pw-secret@127.0.0.1:9")
+    limits = RetryLimits(limit_s=1.0, attempt_s=1.0)
+    store = open_store(
+        "s3://bkt", endpoint_url=endpoint_url, credentials=CREDENTIALS, retry_limits=limits
+    )
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.get("a")
+    assert f"asked through the proxy {variable}=http://127.0.0.1:9 (" in str(caught.value)
+    with pytest.raises(StoreUnavailable, match=f"proxy {variable}="):
+        await asyncio.to_thread(store.open, "a")
+
+
+def test_a_refusal_that_the_store_itself_gave_names_no_proxy() -> None:
+    for error, named in (
+        (s3_error(PermissionDeniedError, "403 Forbidden", "AccessDenied"), False),
+        (PermissionDeniedError("Server returned non-2xx status code: 403: <p>no</p>"), True),
+    ):
+        told = refusal(error, "a", "s3://bkt")
+        assert isinstance(told, ConfigError)
+        assert ("the proxy P" in str(naming_proxy(told, error, "through the proxy P"))) is named
