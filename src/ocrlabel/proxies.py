@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-
 WITHOUT = "hosts in NO_PROXY are reached without it"
 
 
