@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ocrlabel.cli import wiring
@@ -21,6 +21,7 @@ from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Optio
 from ocrlabel.pipeline.growth import InputChange, has_changed, look_at_input, refuse_other_run
 from ocrlabel.pipeline.join_plan import binds_nobody
 from ocrlabel.pipeline.merge.ownership import own_results
+from ocrlabel.pipeline.merge.run_record import is_complete
 from ocrlabel.pipeline.outcome import image_key
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.preflight import refuse_without_images
@@ -29,8 +30,14 @@ from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.requests.image_reader import Reuse
 from ocrlabel.pipeline.retry_rounds import checked_classes, rows_to_retry
 from ocrlabel.pipeline.run_context import Run
-from ocrlabel.pipeline.selection import select
-from ocrlabel.pipeline.state.carried import Listing
+from ocrlabel.pipeline.selection import Selection, select
+from ocrlabel.pipeline.state.carried import (
+    Listing,
+    add_answered,
+    carried_keys,
+    known_at,
+    known_of,
+)
 from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
 from ocrlabel.pipeline.state.journal import read_journal
 from ocrlabel.pipeline.workers.limits import RunLimits, limits_of
@@ -54,16 +61,19 @@ async def tell_estimate(source: str, place: wiring.Place, options: Options, keys
     dataset = await wiring.open_source(source, options, keys)
     try:
         print(f"input             {wiring.input_line(dataset)}")
-        before = _Before() if options.fresh else await _done_before(place, dataset, chosen, options)
+        selection = select(
+            dataset.rows, limit=options.limit, sample=options.sample, seed=options.seed
+        )
+        before = _Before()
+        if not options.fresh:
+            before = await _done_before(place, dataset, chosen, options, selection)
         if chosen.notice and not before.rows:
             print(f"note              {chosen.notice}")
         if done := before.rows:
             again = "it is not done again" if len(done) == 1 else "they are not done again"
             print(f"done before       {counted(len(done), 'row')}; {again}")
-        selected = select(
-            dataset.rows, limit=options.limit, sample=options.sample, seed=options.seed
-        )
-        ordinals = [row for row in selected.within(range(dataset.rows)) if row not in done]
+        selected = {*selection.within(range(dataset.rows))}
+        ordinals = sorted(before.again | selected - done)
         if not ordinals:
             print("left              nothing")
             return
@@ -74,7 +84,7 @@ async def tell_estimate(source: str, place: wiring.Place, options: Options, keys
         inspector = image_inspector(limits, parallel=options.processes or usable_cores())
         try:
             listing = before.grown.listing if before.grown else Listing()
-            known = _Answered(chosen.engine, reuse, before.grown, listing)
+            known = _Answered(chosen.engine, reuse, before.answered, listing)
             seen = await _look_through(dataset, ordinals, known, inspector)
         finally:
             await inspector.close()
@@ -98,6 +108,9 @@ def _chosen(options: Options, keys: Keys) -> wiring.Chosen:
 
 def _images_rows(seen: _Seen, options: Options) -> Iterator[tuple[str, str]]:
     yield "images", f"{seen.readable:,} readable, {counted(seen.pages, 'page')}"
+    if seen.answered:
+        again = "it is" if seen.answered == 1 else "they are"
+        yield "answered", f"{counted(seen.answered, 'image')}; {again} not asked for again"
     if seen.reused:
         yield "reused", f"{counted(seen.reused, 'image')}, from {options.reuse_from}"
     if seen.copies:
@@ -110,8 +123,6 @@ def _images_rows(seen: _Seen, options: Options) -> Iterator[tuple[str, str]]:
 def _growth_rows(seen: _Seen, options: Options, change: InputChange) -> Iterator[tuple[str, str]]:
     gone = change.gone_rows
     yield "grown", grown({**seen.rows, "gone": gone})
-    if seen.carried:
-        yield "answered", f"{counted(seen.carried, 'image')}; they are not asked for again"
     if gone and not options.drop_gone:
         yield "note", f"rows are gone ({', '.join(change.gone[:3])}): the run needs --drop-gone"
 
@@ -140,7 +151,11 @@ def _cost_rows(
 
 
 async def _done_before(
-    place: wiring.Place, dataset: ImageDataset, chosen: wiring.Chosen, options: Options
+    place: wiring.Place,
+    dataset: ImageDataset,
+    chosen: wiring.Chosen,
+    options: Options,
+    selection: Selection,
 ) -> _Before:
     """What is there of this run. Raises RunMismatch where `run` would."""
     runtime = wiring.make_runtime(place.store, lambda _: None)
@@ -160,28 +175,57 @@ async def _done_before(
     )
     if await binds_nobody(run, replace(run, plan=here, options=options)):
         return _Before()
+    # after a part nothing is tried again
+    retries = options.retry_failed if selection.everything(dataset.rows) else None
+    classes = frozenset[str]() if retries is None else checked_classes(retries)
     if options.grow and await has_changed(run, here, dataset):
         change, spent = await look_at_input(run, dataset), (await read_progress(run)).account
-        return _Before(limits=await limits_of(run), spent_pages=spent.spent_pages, grown=change)
+        return _Before(
+            limits=await limits_of(run),
+            spent_pages=spent.spent_pages,
+            grown=change,
+            answered=_but_failed(change.answered, classes),
+        )
     await refuse_other_run(run, here, dataset, where=place.shown(place.layout.labels_key))
-    metas = await checkpoint_metas(run)
-    done: set[int] = set()
+    complete, metas = await is_complete(run), await checkpoint_metas(run)
+    done, again, answered = set[int](), set[int](), dict[str, str]()
+    if not complete and plan.grown:
+        answered |= await carried_keys(run)
     pace = Pace()
     for batch in range(plan.batches):
+        whole = plan.batch_range(batch)
         if (batch, 0) in metas:
-            done.update(plan.batch_range(batch))
             if not pace.pages:
-                settled = await Checkpoints(run.round()).read(batch)
-                pace = pace.and_of(row.outcome for row in settled)
+                rows = await Checkpoints(run.round()).read(batch)
+                pace = pace.and_of(row.outcome for row in rows)
+            if complete:
+                done.update(whole)
+                continue
+            known = await known_at(run, run.layout.checkpoint_key(batch, 0))
+            settled = dict(zip(whole, known, strict=True))
         else:
-            journal = await read_journal(run.round(), batch)
-            done.update(journal.outcomes)
-            pace = pace.and_of(journal.outcomes.values())
-    if options.retry_failed is not None:
-        done -= await rows_to_retry(run, options.retry_failed)
-    found = await read_progress(run)
-    limits = await limits_of(run)
-    return _Before(frozenset(done), pace, limits, found.account.spent_pages)
+            outcomes = (await read_journal(run.round(), batch)).outcomes
+            settled = {ordinal: known_of(one) for ordinal, one in outcomes.items()}
+            pace = pace.and_of(outcomes.values())
+        done |= settled.keys()
+        again |= {ordinal for ordinal, one in settled.items() if one.failure in classes}
+        # in the run itself, a failure that may pass is copied as well
+        add_answered(answered, (replace(one, answered=bool(one.key)) for one in settled.values()))
+    if complete and options.retry_failed is not None:
+        again = await rows_to_retry(run, options.retry_failed)
+    return _Before(
+        frozenset(done - again),
+        pace,
+        await limits_of(run),
+        (await read_progress(run)).account.spent_pages,
+        again=frozenset(again),
+        answered=_but_failed(answered, classes),
+    )
+
+
+def _but_failed(answered: Mapping[str, str], classes: Collection[str]) -> frozenset[str]:
+    """The image keys with an answer, but for those whose failure will be tried again."""
+    return frozenset(key for key, failure in answered.items() if failure not in classes)
 
 
 @dataclass(slots=True)
@@ -192,7 +236,7 @@ class _Seen:
     pages: int = 0
     to_send: int = 0
     new_pages: int = 0
-    carried: int = 0
+    answered: int = 0
     reused: int = 0
     copies: int = 0
     rows: Counter[str] = field(default_factory=Counter)
@@ -201,20 +245,20 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
-    """What answers an image without a request: an earlier table, or the run before.
+    """What answers an image without a request: an earlier table, or this run as it is by now.
 
-    listing: what the rows of an input that has grown were.
+    keys: of the images that it has answers for. listing: what the rows of an input that has grown
+    were.
     """
 
     engine: Engine
     reuse: Reuse | None
-    grown: InputChange | None
+    keys: frozenset[str]
     listing: Listing
 
-    def carried(self, sha256: str) -> bool:
-        """Whether the run before has the answer."""
-        key = image_key(sha256, self.engine.name, self.engine.options)
-        return self.grown is not None and key in self.grown.answered
+    def by_run(self, sha256: str) -> bool:
+        """Whether the run has the answer."""
+        return image_key(sha256, self.engine.name, self.engine.options) in self.keys
 
 
 async def _look_through(
@@ -240,8 +284,8 @@ async def _look_through(
                 seen.readable += 1
                 seen.pages += pages
                 seen.rows[answered.listing.said_of(ref.id, digest.hex())] += 1
-                if answered.carried(digest.hex()):
-                    seen.carried += 1
+                if answered.by_run(digest.hex()):
+                    seen.answered += 1
                 elif answered.reuse is not None and answered.reuse(digest.hex()) is not None:
                     seen.reused += 1
                 elif digest in known:
@@ -283,13 +327,18 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What an earlier part of this run settled, took and spent, and what holds for the rest."""
+    """What an earlier part of this run settled, took and spent, and what holds for the rest.
+
+    again: rows that failed and will be tried once more. answered: keys of images that will not.
+    """
 
     rows: frozenset[int] = frozenset()
     pace: Pace = field(default_factory=Pace)
     limits: RunLimits = field(default_factory=RunLimits)
     spent_pages: int = 0
     grown: InputChange | None = None
+    again: frozenset[int] = frozenset()
+    answered: frozenset[str] = frozenset()
 
 
 def time_line(engine: Engine, pages: int, earlier: Pace) -> str:

@@ -157,18 +157,22 @@ def read_meta(file: BinaryIO, *, where: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A row without its pages. answered: it has a label, or a failure that is for good."""
+    """A row without its pages. answered: it has a label, or a failure that is for good.
+
+    failure: its class, "" for a label.
+    """
 
     id: str
     key: str
     sha256: str
     answered: bool
+    failure: str
 
 
 def read_known(file: BinaryIO, *, where: str) -> list[Known]:
     """What a checkpoint knows of its rows, from the few columns that say it: not checked."""
     with _readable(where):
-        columns = ["id", "key", "image_sha256", "outcome", "retryable"]
+        columns = ["id", "key", "image_sha256", "outcome", "retryable", "failure_class"]
         rows = pq.ParquetFile(file).read(columns).to_pylist()
         return [
             Known(
@@ -176,6 +180,7 @@ def read_known(file: BinaryIO, *, where: str) -> list[Known]:
                 row["key"],
                 row["image_sha256"],
                 bool(row["key"]) and (row["outcome"] == "labelled" or row["retryable"] is False),
+                row["failure_class"] or "",
             )
             for row in rows
         ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from ocrlabel.dataset.checkpoint_table import check_whole
 from ocrlabel.errors import ImageError
-from ocrlabel.labels import Failed, ImageRef, Labelled, Outcome
+from ocrlabel.labels import ImageRef, Labelled, Outcome
 from ocrlabel.pipeline.budget.account import Account, of_outcomes
 from ocrlabel.pipeline.budget.attempts import KnownAttempts
 from ocrlabel.pipeline.events import Notice
@@ -34,10 +34,13 @@ from ocrlabel.pipeline.state.carried import (
     LISTING,
     SHA256_DIGITS,
     Listing,
+    add_answered,
+    carried_keys,
     carried_objects,
     carry,
     carry_outcomes,
     known_at,
+    known_of,
     read_listing,
 )
 from ocrlabel.pipeline.state.checkpoint import CheckpointMeta, Checkpoints, checkpoint_metas
@@ -57,11 +60,12 @@ class InputChange:
     """How an input differs from that of the run before, by the ids of its rows.
 
     before: the first digits of the sha256 of its rows, "" where nobody knows them; answered: its
-    image keys with an answer. unnamed: rows that are gone, and were never reached.
+    image keys with an answer, each with the class of a failure, "" for a label. unnamed: rows that
+    are gone, and were never reached.
     """
 
     before: dict[str, str]
-    answered: frozenset[str]
+    answered: dict[str, str]
     ids: list[str]
     new: list[str]
     gone: list[str]
@@ -110,21 +114,20 @@ def _names(ids: Sequence[str]) -> str:
 async def look_at_input(there: Run, dataset: RunInput) -> InputChange:
     """How the input differs from what a run has of it."""
     before: dict[str, str] = {}
-    answered: set[str] = set()
+    answered: dict[str, str] = {}
     if there.plan.grown:
         before = {id_: sha256 or "" for id_, sha256 in (await read_listing(there)).rows.items()}
-        async for _, known in carried_objects(there):
-            answered |= {one.key for one in known if one.answered}
+        answered |= await carried_keys(there)
     metas = await checkpoint_metas(there)
     for place in sorted(metas):
         known = await known_at(there, there.layout.checkpoint_key(*place))
         before |= {one.id: one.sha256[:SHA256_DIGITS] for one in known}
-        answered |= {one.key for one in known if one.answered}
+        add_answered(answered, known)
     for batch in range(there.plan.batches):
         if (batch, 0) not in metas:
             for one in (await read_journal(there.round(), batch)).outcomes.values():
                 before[one.id] = one.sha256[:SHA256_DIGITS]
-                answered |= {one.key} if _answered(one) else set()
+                add_answered(answered, [known_of(one)])
     ids: list[str] = []
     for at in range(0, dataset.rows, _READ_ROWS):
         ids += [ref.id for ref in await asyncio.to_thread(dataset.refs, at, at + _READ_ROWS)]
@@ -133,7 +136,7 @@ async def look_at_input(there: Run, dataset: RunInput) -> InputChange:
     gone = [id_ for id_ in before if id_ not in here]
     unread = there.plan.rows - len(before)
     unnamed, words = max(0, unread - len(new)), " or not reached before" if unread > 0 else ""
-    return InputChange(before, frozenset(answered), ids, new, gone, unnamed, words)
+    return InputChange(before, answered, ids, new, gone, unnamed, words)
 
 
 async def has_changed(there: Run, wanted: Plan, dataset: RunInput) -> bool:
@@ -271,4 +274,4 @@ def _original(outcome: Outcome) -> bool:
 
 
 def _answered(outcome: Outcome) -> bool:
-    return bool(outcome.key) and not (isinstance(outcome, Failed) and outcome.retryable)
+    return known_of(outcome).answered

@@ -9,6 +9,8 @@ from ocrlabel.cli.estimate import Pace, time_line
 from ocrlabel.cli.wiring import input_line
 from ocrlabel.engines.children import usable_cores
 from ocrlabel.engines.scripted import Scripted
+from ocrlabel.fake.server import running
+from ocrlabel.fake.settings import FakeSettings, Latency, parse_faults
 from ocrlabel.labels import Labelled, Page
 from tests.support.command import ocrlabel
 
@@ -145,6 +147,54 @@ def test_a_dry_run_with_retry_failed_counts_the_rows_that_it_would_try_again(tmp
     assert (wrong.status, "there is no such class" in wrong.err) == (2, True)
     assert ocrlabel(*again).status == 0
     assert rows_of(ocrlabel(*again, "--dry-run").out)["left"] == "nothing"
+
+
+GROWN = "grown"  # images come in before the next command
+PART, ALL, AGAIN = ("--limit", "6"), (), ("--retry-failed", "all")
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        (PART, ALL),
+        (PART, AGAIN),
+        (PART, ("--limit", "8", *AGAIN)),
+        (PART, AGAIN, AGAIN),
+        (PART, ("--sample", "9"), ALL),
+        (ALL, ("--limit", "1", *AGAIN)),
+        (ALL, ("--retry-failed", "rejected")),
+        (PART, GROWN, ("--grow",)),
+        (ALL, GROWN, ("--grow", *AGAIN)),
+        (PART, GROWN, ("--grow", *PART), AGAIN),
+        (ALL, GROWN, ("--grow", "--limit", "1"), ALL),
+    ],
+)
+def test_what_a_dry_run_prices_is_what_the_run_then_asks_for(tmp_path, monkeypatch, commands):
+    monkeypatch.chdir(tmp_path)
+    colours = [(10 * n, n, 3) for n in range(8)]
+    images_in(tmp_path / "images", *colours, colours[0], colours[7], "red", "red")
+    paid = ("run", "images/", "--engine", "upstage", "--attempts", "1", "--max-failures", "100%")
+    settings = FakeSettings(
+        latency=Latency(0.01, 0.1), faults=parse_faults("500:0.3,415:0.3"), seed=2
+    )
+    with running(settings) as fake:
+        monkeypatch.setenv("UPSTAGE_API_KEY", "up_any")
+        monkeypatch.setenv("UPSTAGE_BASE_URL", fake.base_url)
+        monkeypatch.setenv("OCRLABEL_BATCH_SIZE", "4")  # one is done, one begun
+        assert ocrlabel(*paid, *commands[0]).status == 0
+        for more in commands[1:]:
+            fake.control({"fail": ""})
+            if more == GROWN:
+                for name in ("x", "y"):
+                    Image.new("RGB", (50, 30), "white" if name == "x" else "blue").save(
+                        f"images/{name}.png"
+                    )
+                continue
+            told = rows_of(ocrlabel(*paid, *more, "--dry-run").out)
+            before = fake.stats()["requests"]
+            assert ocrlabel(*paid, *more).status == 0
+            priced = round(float(told["price"].split()[0]) / 0.0015) if "price" in told else 0
+            assert priced == fake.stats()["requests"] - before, (more, told)
 
 
 def test_a_run_with_failures_does_not_just_say_that_it_is_done(tmp_path, monkeypatch):

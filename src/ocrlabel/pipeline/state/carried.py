@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -20,7 +20,7 @@ from ocrlabel.dataset.checkpoint_table import (
     encode_checkpoint,
     read_known,
 )
-from ocrlabel.labels import ImageRef, Outcome
+from ocrlabel.labels import Failed, ImageRef, Outcome
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.state.codec import Codec
 from ocrlabel.pipeline.state.journal import better
@@ -81,11 +81,34 @@ async def known_at(run: Run, key: str) -> list[Known]:
     return await asyncio.to_thread(read)
 
 
+def known_of(outcome: Outcome) -> Known:
+    """The same of an outcome that is in no checkpoint."""
+    failure, for_good = "", True
+    if isinstance(outcome, Failed):
+        failure, for_good = outcome.failure.value, not outcome.retryable
+    return Known(outcome.id, outcome.key, outcome.sha256, bool(outcome.key) and for_good, failure)
+
+
 async def carried_objects(run: Run) -> AsyncIterator[tuple[str, list[Known]]]:
     """Every object with answers that a run carries, and what it knows."""
     keys = [stored.key async for stored in stored_under(run.runtime, run.keys.carried)]
     for key in sorted(keys):
         yield key, await known_at(run, key)
+
+
+def add_answered(answered: dict[str, str], known: Iterable[Known]) -> None:
+    """Add image keys with an answer, each with the class of a failure, "" for a label."""
+    for one in known:
+        if one.answered:  # of one image, a label counts
+            answered[one.key] = min(one.failure, answered.get(one.key, one.failure))
+
+
+async def carried_keys(run: Run) -> dict[str, str]:
+    """The image keys with an answer that a run carries, as above."""
+    answered: dict[str, str] = {}
+    async for _, known in carried_objects(run):
+        add_answered(answered, known)
+    return answered
 
 
 class CarriedAnswers:
