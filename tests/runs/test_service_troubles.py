@@ -228,6 +228,7 @@ def test_a_pause_of_our_own_is_not_told_as_the_services_wish():
     *_, heard = ended_in_an_outage("429", 100.0)
     said = [one.message for one in heard.events if isinstance(one, Notice)]
     assert not any("asked to wait" in one for one in said)
+    assert any("a pause of our own" in one for one in said)
 
 
 def test_a_server_that_hangs_costs_a_time_out_and_counts_as_perhaps_billed():
