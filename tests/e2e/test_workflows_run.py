@@ -312,6 +312,8 @@ def test_a_finished_run_is_picked_up_with_a_role_and_pays_nothing(place, labelle
     )
     assert ran.jobs == {"label": "success"}, ran.log
     assert place.billed() == before
+    said = "this dataset is done: the job will send nothing"
+    assert said in ran.summary.split("Submitted job")[0]
     assert place.actions.assumed[-1]["role-duration-seconds"] == "21600"
     assert ran.steps["label", "Credentials by the keys"] == "skipped"
     assert "results" in ran.artifacts

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from ocrlabel.aws import names
 from ocrlabel.aws.github_subject import SINCE
@@ -18,31 +18,29 @@ from ocrlabel.aws.ready import (
     DEPLOY,
     NEW_KEY,
     PUSH,
+    QUOTAS,
     Check,
     check_compute,
+    check_credentials,
     check_image,
     check_logs,
     check_network,
     check_secret,
     enabled,
+    look_quota,
+    more_of,
+    readable_secret,
     said,
     well,
     wrong,
 )
 from ocrlabel.aws.secret import look_secret
+from ocrlabel.aws.secret_value import parts_of, text_in
 from ocrlabel.aws.session import Aws, translated
 from ocrlabel.aws.stack import look_stack
-from ocrlabel.dataset.parquet_io import open_parquet
-from ocrlabel.errors import ConfigError, OcrLabelError
+from ocrlabel.dataset.roots import keys_in
+from ocrlabel.errors import ConfigError, DatasetError, OcrLabelError
 
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
-
-# Service Quotas' codes of vCPUs that may run at once.
-QUOTAS: Final = (
-    ("Fargate Spot", "fargate", "L-36FBB829"),
-    ("Fargate", "fargate", "L-3032A538"),
-)
 SAMPLE: Final = 20
 TABLES: Final = "data/processed"
 
@@ -59,10 +57,10 @@ class Outside:
 def examine(aws: Aws, config: AwsConfig, outside: Outside) -> Iterator[Check]:
     """Every check in the order of the guide; one that cannot be made is one that failed."""
     checks: list[tuple[str, str, Callable[[], Check]]] = [
-        ("credentials", "aws configure", lambda: _credentials(aws, config)),
-        *((f"quota {quota[0]}", "", lambda q=quota: _quota(aws, *q)) for quota in QUOTAS),
+        ("credentials", "aws configure", lambda: check_credentials(aws, config)),
+        *((f"quota {quota[0]}", "", lambda q=quota: _quota(aws, *q)) for quota in QUOTAS.items()),
         ("bucket", DEPLOY, lambda: _bucket(aws, config)),
-        ("secret", NEW_KEY, lambda: check_secret(aws, config.secret_arn)),
+        ("secret", NEW_KEY, lambda: check_secret(aws, config.secret_arn, readable_secret(aws))),
         ("logs", DEPLOY, lambda: check_logs(aws)),
         ("queue", DEPLOY, lambda: _queue(aws, config)),
         ("compute", DEPLOY, lambda: check_compute(aws, config.batch_job_queue)[0]),
@@ -84,29 +82,12 @@ def examine(aws: Aws, config: AwsConfig, outside: Outside) -> Iterator[Check]:
             yield Check(name, ok=False, why=why, mend=remedy or mend)
 
 
-def _credentials(aws: Aws, config: AwsConfig) -> Check:
-    location = aws.location()
-    if location.account != config.aws_account_id:
-        why = f"these are account {location.account}'s, config.env is {config.aws_account_id}'s"
-        return Check("credentials", ok=False, why=why, mend=f"aws configure, or {DEPLOY}")
-    if location.region != config.aws_region:
-        why = f"the region is {location.region}, config.env says {config.aws_region}"
-        return Check("credentials", ok=False, why=why, mend="source aws/config.env")
-    return Check("credentials", ok=True, why=f"account {location.account}, {location.region}")
-
-
-def _quota(aws: Aws, name: str, service: str, quota: str) -> Check:
-    with translated("read a quota"):
-        answer = aws.client("service-quotas").get_service_quota(
-            ServiceCode=service, QuotaCode=quota
-        )
-    vcpus = float(answer["Quota"]["Value"])
-    mend = (
-        f"aws service-quotas request-service-quota-increase --service-code {service} "
-        f"--quota-code {quota} --desired-value 16"
-    )
-    why = f"{vcpus:g} vCPUs may run at once"
-    return Check(f"quota {name}", ok=vcpus >= 1, why=why, mend="" if vcpus >= 1 else mend)
+def _quota(aws: Aws, name: str, code: str) -> Check:
+    vcpus = look_quota(aws, code)
+    if vcpus is None:
+        return wrong(f"quota {name}", "AWS tells no such quota in this region", "")
+    mend = "" if vcpus >= 1 else more_of(code)
+    return Check(f"quota {name}", ok=vcpus >= 1, why=f"{vcpus:g} vCPUs may run at once", mend=mend)
 
 
 def _bucket(aws: Aws, config: AwsConfig) -> Check:
@@ -177,10 +158,11 @@ def _drift(aws: Aws) -> Check:
 
 
 def _call(aws: Aws, config: AwsConfig, call: Callable[[str], Check]) -> Check:
-    found = look_secret(aws.client("secretsmanager"), config.secret_arn)
+    secret, json_key = parts_of(config.secret_arn)
+    found = look_secret(aws.client("secretsmanager"), secret)
     if found is None or found.value is None:
         raise ConfigError(f"{config.secret_arn} holds no key")
-    return call(found.value.reveal())
+    return call(text_in(found.value.reveal(), json_key, where=config.secret_arn))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,35 +179,24 @@ def table_key(dataset: str) -> str:
     return f"{TABLES}/{checked_dataset(dataset)}.parquet"
 
 
-def read_table(source: BinaryIO, name: str) -> InputTable:
-    """From the table's foot and its first rows. Raises ConfigError where it is no such table."""
-    import pyarrow as pa  # noqa: PLC0415 -- slow to import, and only these commands read tables
+def read_table(
+    source: BinaryIO, name: str, *, image_column: str | None = None, id_column: str | None = None
+) -> InputTable:
+    """From the table's foot and its first rows, as the worker reads them. Raises DatasetError."""
+    from ocrlabel.dataset.input_tables import ParquetRows  # noqa: PLC0415 -- slow to import
 
-    try:
-        table = open_parquet(source)
-    except pa.ArrowInvalid as error:
-        raise ConfigError(f"{name} is no parquet table: {error}") from error
-    columns = set(table.schema_arrow.names)
-    packed = "image" in columns
-    if not packed and "image_path" not in columns:
-        raise ConfigError(
-            f"{name} has neither `image_path` nor `image` among its columns: "
-            f"{', '.join(sorted(columns))}"
-        )
-    paths = () if packed else tuple(_paths(table))
-    return InputTable(table.metadata.num_rows, packed, paths)
-
-
-def _paths(table: pq.ParquetFile) -> Iterator[str]:
-    for batch in table.iter_batches(batch_size=SAMPLE, columns=["image_path"]):
-        yield from (str(path) for path in batch.column(0).to_pylist() if path)
-        return
+    rows = ParquetRows(source, name, image_column, id_column, fingerprint="not asked for")
+    if not rows.count:
+        raise DatasetError(f"{name} has no rows")
+    first = rows.refs(0, SAMPLE)
+    packed = all(ref.embedded for ref in first)
+    return InputTable(rows.count, packed, () if packed else tuple(ref.path for ref in first))
 
 
 def check_images(aws: Aws, bucket: str, dataset: str, table: InputTable) -> Check:
     """The line on a dataset: a sample of its images is looked for in the bucket.
 
-    As the worker looks: from the bucket's root, then beside the table.
+    Where the worker looks: from the bucket's root, then beside the table.
     """
     rows = f"{table.rows:,} rows"
     if table.packed:
@@ -235,7 +206,7 @@ def check_images(aws: Aws, bucket: str, dataset: str, table: InputTable) -> Chec
         key = table_key(dataset)
         why = (
             f"{dataset}: {rows}; {len(missing)} of {len(table.paths)} sampled images are not in "
-            f"s3://{bucket}, the first is {missing[0]}"
+            f"s3://{bucket}, the first is {missing[0] or 'a row without a path'}"
         )
         return wrong("dataset", why, f"ocrlabel push {key} s3://{bucket}/{key} --pack")
     return well("dataset", f"{dataset}: {rows}; {len(table.paths)} sampled images are there")
@@ -243,16 +214,11 @@ def check_images(aws: Aws, bucket: str, dataset: str, table: InputTable) -> Chec
 
 def _there(aws: Aws, bucket: str, path: str) -> bool:
     """Whether the object is there, by listing: a workflow may list, and may not read images."""
-    where, keys = bucket, [path.removeprefix("./").lstrip("/")]
-    if path.startswith("s3://"):
-        where, _, key = path.removeprefix("s3://").partition("/")
-        keys = [key]
-    elif not path.startswith("/"):
-        keys.append(f"{TABLES}/{keys[0]}")
+    keys = [key for prefix in ("", TABLES) for key in keys_in(bucket, prefix, path) if path]
     with translated(f"look for {path}"):
         s3 = aws.client("s3")
-        answers = [s3.list_objects_v2(Bucket=where, Prefix=key, MaxKeys=1) for key in keys]
-    return any(
-        found.get("Contents", [{}])[0].get("Key") == key
-        for found, key in zip(answers, keys, strict=True)
-    )
+        answers = (s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1) for key in keys)
+        return any(
+            found.get("Contents", [{}])[0].get("Key") == key
+            for key, found in zip(keys, answers, strict=True)
+        )

@@ -24,7 +24,7 @@ EXIT_STATUSES = {
     ),
     3: (
         "the checkpoints there are another run's",
-        "submit with --resume to go on with them, or with --fresh to start (and pay) anew",
+        "submit with --resume to go on (--grow if the input has grown), or --fresh to pay anew",
     ),
     4: (
         "the OCR service refuses the key, or its credit is used up",
@@ -36,7 +36,7 @@ EXIT_STATUSES = {
     ),
     6: (
         "all rows were reached, and more of them failed than allowed",
-        "look at the failures table: ocrlabel aws download DATASET; then submit with --resume",
+        "look at the failures (ocrlabel aws download DATASET), then submit with --retry-failed all",
     ),
     75: (
         "the worker stopped early (signal, outage or deadline), and all it had is saved",

@@ -193,5 +193,5 @@ def _derived(values: Mapping[str, str]) -> dict[str, str]:
         derived |= {"AWS_ACCOUNT_ID": host.split(".")[0], "ECR_REPOSITORY": repository}
     if ":secret:" in (arn := values.get("SECRET_ARN", "")):
         # as it stands: whether its last six characters are AWS's own, nobody can tell
-        derived["SECRET_NAME"] = arn.split(":secret:", 1)[1]
+        derived["SECRET_NAME"] = arn.split(":secret:", 1)[1].partition(":")[0]
     return derived

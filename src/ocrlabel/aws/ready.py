@@ -7,6 +7,7 @@ may not look at is told and left to the doctor, who asks with the deployer's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,7 +18,9 @@ from ocrlabel.aws.job_definition import look_definition, size_of
 from ocrlabel.aws.jobs import LOCAL_MEMORY_MIB, LOCAL_VCPUS
 from ocrlabel.aws.names import DEFINITION, LOG_GROUP, QUEUE, STACK, AwsConfig, ec2_name
 from ocrlabel.aws.secret import look_secret
+from ocrlabel.aws.secret_value import parts_of, text_in
 from ocrlabel.aws.session import Aws, AwsRefused, if_there, translated
+from ocrlabel.aws.stack import look_stack
 from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.errors import ConfigError, OcrLabelError
 
@@ -25,6 +28,9 @@ DEPLOY: Final = "ocrlabel aws deploy"
 PUSH: Final = "ocrlabel aws push-image"
 PUSH_LOCAL: Final = f"{PUSH} --target local --vcpu {LOCAL_VCPUS} --memory-mib {LOCAL_MEMORY_MIB}"
 NEW_KEY: Final = f"UPSTAGE_API_KEY=up_... {DEPLOY}"
+FARGATE: Final = "fargate"
+QUOTAS: Final = {"Fargate Spot": "L-36FBB829", "Fargate": "L-3032A538"}
+"""Service Quotas' codes of vCPUs that may run at once."""
 Fetch = Callable[[str], bytes]
 
 
@@ -91,20 +97,43 @@ def faults(
         check, environments = check_compute(aws, planned.queue)
         return check
 
+    found = _failed([("job definition", defined), ("compute", queued)], tell)
+    if definition is not None:
+        found += _failed(_of_workers(aws, config, planned, fetch, definition, environments), tell)
+    return found + _failed([("dataset", dataset)], tell)
+
+
+def _of_workers(
+    aws: Aws,
+    config: AwsConfig,
+    planned: Planned,
+    fetch: Fetch,
+    definition: Mapping[str, Any],
+    environments: Sequence[Mapping[str, Any]],
+) -> list[tuple[str, Callable[[], Check]]]:
+    """What the definition's workers need, by name. A workflow may not look at all of it."""
+    engine = planned.engine
     checks: list[tuple[str, Callable[[], Check]]] = [
-        ("job definition", defined),
-        ("compute", queued),
-        ("image", lambda: check_image(aws, config, definition or {}, fetch, planned.engine)),
-        ("size", lambda: check_size(definition or {}, environments, planned.engine)),
-        ("network", lambda: check_network(aws, definition or {}, environments)),
-        ("dataset", dataset),
+        ("image", lambda: check_image(aws, config, definition, fetch, engine)),
+        ("size", lambda: check_size(definition, environments, engine)),
+        ("network", lambda: check_network(aws, definition, environments)),
     ]
-    if planned.engine == "upstage" and not planned.by_workflow:
-        checks.append(("secret", lambda: check_secret(aws, secret_of(definition or {}) or "")))
+    if planned.by_workflow:
+        return checks
+    if not planned.on_ec2:
+        checks.append(("quota", lambda: check_quotas(aws, definition)))
+    if engine == "upstage":
+        secret = secret_of(definition) or ""
+        checks.append(("secret", lambda: check_secret(aws, secret, readable_secret(aws))))
+    return [*checks, ("logs", lambda: check_logs(aws))]
+
+
+def _failed(
+    checks: Sequence[tuple[str, Callable[[], Check]]], tell: Callable[[str], None]
+) -> list[Check]:
+    """Those that failed; what may not be looked at is told."""
     found: list[Check] = []
     for name, check in checks:
-        if definition is None and name in {"image", "size", "network", "secret"}:
-            continue  # said already
         try:
             found.append(check())
         except AwsRefused as error:
@@ -146,13 +175,19 @@ def secret_of(definition: Mapping[str, Any]) -> str | None:
 def check_definition(definition: Mapping[str, Any], config: AwsConfig) -> Check:
     """Whether it is filled in, and for this bucket."""
     name = f"{definition['jobDefinitionName']}:{definition.get('revision', '')}"
+    container = definition["containerProperties"]
     bucket = variable_of(definition, "S3_BUCKET")
-    texts = (str(definition["containerProperties"]["image"]), secret_of(definition), bucket)
+    roles = [str(container.get(role, "")) for role in ("jobRoleArn", "executionRoleArn")]
+    texts = (str(container["image"]), secret_of(definition), bucket, *roles)
     if left := [text for text in texts if text and text.startswith("<")]:
         return wrong("job definition", f"{name} still has {left[0]} in it", "ocrlabel aws register")
     if bucket != config.s3_bucket:
         why = f"{name} is for the bucket {bucket}, config.env names {config.s3_bucket}"
         return wrong("job definition", why, "ocrlabel aws register")
+    for there, ours in zip(roles, (config.job_role_arn, config.exec_role_arn), strict=True):
+        if there != ours:
+            why = f"{name} puts on the role {there or 'of nobody'}, config.env names {ours}"
+            return wrong("job definition", why, "ocrlabel aws register")
     return well("job definition", f"{name} is filled in")
 
 
@@ -322,11 +357,67 @@ def check_logs(aws: Aws) -> Check:
     return well("logs", f"{LOG_GROUP} is there")
 
 
-def check_secret(aws: Aws, arn: str) -> Check:
+def look_quota(aws: Aws, code: str) -> float | None:
+    """How many vCPUs of Fargate may run at once; None where AWS tells none."""
+    answer = if_there(
+        "read a quota",
+        lambda: aws.client("service-quotas").get_service_quota(ServiceCode=FARGATE, QuotaCode=code),
+        "NoSuchResourceException",
+    )
+    return None if answer is None else float(answer["Quota"]["Value"])
+
+
+def more_of(code: str) -> str:
+    """The command that asks for more."""
+    return (
+        f"aws service-quotas request-service-quota-increase --service-code {FARGATE} "
+        f"--quota-code {code} --desired-value 16"
+    )
+
+
+def check_quotas(aws: Aws, definition: Mapping[str, Any]) -> Check:
+    """Whether a worker fits into what of Fargate may run at once, by Spot or on demand."""
+    known = {code: look_quota(aws, code) for code in QUOTAS.values()}
+    most = max((vcpus for vcpus in known.values() if vcpus is not None), default=None)
+    vcpu = float(size_of(definition)[0])
+    if most is not None and None not in known.values() and most < vcpu:
+        why = f"{most:g} vCPUs of Fargate may run at once in this account, a worker has {vcpu:g}"
+        return wrong("quota", why, more_of(QUOTAS["Fargate Spot"]))
+    return well("quota", "a worker fits")
+
+
+def check_credentials(aws: Aws, config: AwsConfig) -> Check:
+    """Whether these keys and this region are those of the deployment."""
+    location = aws.location()
+    if location.account != config.aws_account_id:
+        why = f"these are account {location.account}'s, config.env is {config.aws_account_id}'s"
+        return wrong("credentials", why, f"aws configure, or {DEPLOY}")
+    if location.region != config.aws_region:
+        why = f"the region is {location.region}, config.env says {config.aws_region}"
+        return wrong("credentials", why, "source aws/config.env")
+    return well("credentials", f"account {location.account}, {location.region}")
+
+
+def readable_secret(aws: Aws) -> str:
+    """The secret that the stack's execution role may read; "" where there is no stack."""
+    stack = look_stack(aws.client("cloudformation"))
+    return stack.parameters.get("SecretName", "") if stack else ""
+
+
+def check_secret(aws: Aws, reference: str, readable: str = "") -> Check:
     """Whether the secret is there and holds a key, not a placeholder. Never repeats the value.
 
     By the ARN as given, with or without AWS's six characters, which no name can tell from ours.
+    readable: the one that the execution role may read, where it is known.
     """
+    arn, json_key = parts_of(reference)
+    name = arn.partition(":secret:")[2]
+    if not name:
+        why = f"{reference!r} is no ARN of a secret, and ECS takes it for a parameter of SSM"
+        return wrong("secret", why, f"{DEPLOY}, then ocrlabel aws register")
+    if readable and name != readable and not re.fullmatch(rf"{re.escape(readable)}-.{{6}}", name):
+        why = f"{arn} is not {readable}, the one that the jobs' execution role may read"
+        return wrong("secret", why, f"SECRET_NAME=... {DEPLOY}, then ocrlabel aws register")
     found = look_secret(aws.client("secretsmanager"), arn)
     if found is None:
         why = f"{arn} is not there"
@@ -336,7 +427,7 @@ def check_secret(aws: Aws, arn: str) -> Check:
     if found.value is None:
         why = f"{arn} {'is being deleted' if found.being_deleted else 'holds no text'}"
         return wrong("secret", why, NEW_KEY)
-    fault = key_fault(found.value.reveal())
+    fault = key_fault(text_in(found.value.reveal(), json_key, where=arn))
     if fault:
         return wrong("secret", f"{arn}: {fault}", NEW_KEY)
     return well("secret", f"{arn} holds a key (not shown)")

@@ -19,7 +19,7 @@ from ocrlabel.aws.explain import Explanation, explained
 from ocrlabel.aws.jobs import LOCAL_MEMORY_MIB, LOCAL_SECONDS_PER_IMAGE, LOCAL_VCPUS, Job, Sizing
 from ocrlabel.aws.logs import LogLine, read
 from ocrlabel.aws.names import QUEUES, AwsConfig
-from ocrlabel.aws.ready import Check, Planned, faults, refuse, well
+from ocrlabel.aws.ready import Check, Planned, check_credentials, faults, refuse, well
 from ocrlabel.aws.session import Aws
 from ocrlabel.aws.stack import look_stack
 from ocrlabel.cli.aws_wiring import (
@@ -83,7 +83,8 @@ def submit(
     aws, config = connected(context)
     options = Options.of({}, front=Front.SUBMIT, defaults={"resume": False}, **given)
     engine = given.get("engine") or "upstage"
-    table = table_of(config, dataset)
+    refuse_elsewhere(aws, config)
+    table = table_of(config, dataset, options)
     if done := done_before(aws, config, dataset, options, engine=engine, rows=table.rows):
         _tell_done(done, dataset, options)
         return
@@ -294,24 +295,31 @@ def show_explanation(job: Job, explanation: Explanation) -> None:
 
 def rows_of(config: AwsConfig, dataset: str, options: Options) -> int:
     """The rows that are asked for. Raises ConfigError where there is no such table."""
-    return _asked(table_of(config, dataset), options)
+    return _asked(table_of(config, dataset, options), options)
 
 
 def _asked(table: InputTable, options: Options) -> int:
     return min(each for each in (table.rows, options.limit, options.sample) if each is not None)
 
 
-def table_of(config: AwsConfig, dataset: str) -> InputTable:
+def table_of(config: AwsConfig, dataset: str, options: Options | None = None) -> InputTable:
     """A dataset's table in the bucket. Raises ConfigError where there is none."""
-    key = table_key(dataset)
+    key, how = table_key(dataset), options or Options()
     address = f"s3://{config.s3_bucket}/{key}"
     try:
         with open_store(f"s3://{config.s3_bucket}", in_bucket(config)).open(key) as source:
-            return read_table(source, address)
+            columns = {"image_column": how.image_column, "id_column": how.id_column}
+            return read_table(source, address, **columns)
     except NotStored as error:
         raise ConfigError(
             f"{address} is not there\n  upload it with `ocrlabel push`, or with `aws s3 cp`"
         ) from error
+
+
+def refuse_elsewhere(aws: Aws, config: AwsConfig) -> None:
+    """Raise ConfigError for keys or a region that are not the deployment's: nothing fits there."""
+    check = check_credentials(aws, config)
+    refuse([] if check.ok else [check])
 
 
 def done_before(

@@ -40,6 +40,7 @@ from ocrlabel.cli.aws_jobs import (
     done_before,
     look_before_paying,
     progress_of,
+    refuse_elsewhere,
     rows_of,
     show_explanation,
     sizing_of,
@@ -74,7 +75,9 @@ def check(context: typer.Context) -> None:
         job = jobs.known(aws, inputs.pick_up)
         typer.echo(f"{inputs.dataset}: {rows:,} rows; job {job.id} is {job.status}")
         return
-    planned, table = Planned(inputs.engine, by_workflow=True), table_of(config, inputs.dataset)
+    refuse_elsewhere(aws, config)
+    planned = Planned(inputs.engine, by_workflow=True)
+    table = table_of(config, inputs.dataset, options)
     done = done_before(aws, config, inputs.dataset, options, engine=inputs.engine, rows=table.rows)
     rows = look_before_paying(aws, config, inputs.dataset, options, planned, table)
     sizing = sizing_of(aws, rows, inputs.engine, options.rps, inputs.workers)

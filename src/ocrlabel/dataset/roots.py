@@ -66,18 +66,14 @@ class BucketRoot:
 
     def places(self, path: str) -> list[str]:
         """Below the prefix; an s3:// path only if it lies there."""
-        key = self._key(path)
-        return [] if key is None else [f"s3://{self.bucket}/{key}"]
+        keys = keys_in(self.bucket, self.prefix, path)
+        return [f"s3://{self.bucket}/{key}" for key in keys[:1]]
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """The object. Its size is asked for before it is read."""
-        key = self._key(path)
-        if key is None:
-            return None
-        parts = [(part, *_forms(part)) for part in key.split("/")]
-        for names in dict.fromkeys(product(*parts)):
+        for key in keys_in(self.bucket, self.prefix, path):
             try:
-                file = self.store.open("/".join(names))
+                file = self.store.open(key)
             except (NotStored, ConfigError):  # ConfigError: no object can have this name
                 continue
             with file:
@@ -86,14 +82,23 @@ class BucketRoot:
                 return file.read()
         return None
 
-    def _key(self, path: str) -> str | None:
-        whole = f"s3://{self.bucket}/"
-        if path.startswith(whole):
-            key = path.removeprefix(whole)
-            return key if not self.prefix or key.startswith(f"{self.prefix}/") else None
-        if "://" in path or path.startswith("/"):
-            return None
-        return str(PurePosixPath(self.prefix, path))
+
+def keys_in(bucket: str, prefix: str, path: str) -> list[str]:
+    """Under which keys a path of a table is looked for below a prefix; [] where it leads outside.
+
+    The first is the path's own; the others spell its Hangul otherwise.
+    """
+    whole = f"s3://{bucket}/"
+    if path.startswith(whole):
+        key = path.removeprefix(whole)
+        if prefix and not key.startswith(f"{prefix}/"):
+            return []
+    elif "://" in path or path.startswith("/"):
+        return []
+    else:
+        key = str(PurePosixPath(prefix, path))
+    parts = [(part, *_forms(part)) for part in key.split("/")]
+    return list(dict.fromkeys("/".join(names) for names in product(*parts)))
 
 
 Root: TypeAlias = FolderRoot | BucketRoot

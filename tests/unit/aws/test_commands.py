@@ -132,6 +132,23 @@ def test_a_job_that_would_fail_is_refused_with_every_reason_and_none_is_made(dep
     assert after["jobSummaryList"] == before["jobSummaryList"]
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "export AWS_ACCOUNT_ID=111122223333",
+            f"these are account {ACCOUNT}'s, config.env is 1111",
+        ),
+        ("export AWS_REGION=eu-west-1", "the region is us-east-1, config.env says eu-west-1"),
+    ],
+)
+def test_keys_or_a_region_of_another_deployment_are_said_first(deployed, tmp_path, line, said):
+    other = tmp_path / "config.env"
+    other.write_text(f"{Path('aws/config.env').read_text()}{line}\n")
+    with pytest.raises(ConfigError, match=said):
+        deployed.types(f"submit train --config {other}")
+
+
 def test_a_part_of_the_rows_is_sized_as_that_part(deployed, image):
     deployed.types(f"register --image {image}")
     deployed.put_dataset("big", 1000)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -13,10 +14,18 @@ import pytest
 
 from ocrlabel.aws.doctor import check_images, read_table
 from ocrlabel.aws.job_definition import RETRY_RULES, fargate, values_of
-from ocrlabel.aws.ready import Check, Planned, check_definition, faults, refuse
+from ocrlabel.aws.ready import (
+    Check,
+    Planned,
+    check_definition,
+    check_quotas,
+    check_secret,
+    faults,
+    refuse,
+)
 from ocrlabel.aws.session import Aws
 from ocrlabel.errors import ConfigError
-from tests.support.aws import ACCOUNT, CONFIG, REGION, FakeTime, aws_at, client
+from tests.support.aws import ACCOUNT, CONFIG, REGION, FakeTime, aws_at, client, serving
 from tests.support.aws_user import newcomer
 from tests.support.s3 import moto_server
 
@@ -49,6 +58,7 @@ class Account:
             "config": {"Labels": {"ocrlabel.engines": "upstage"}},
         }
         self.told: list[str] = []
+        self.columns: dict[str, str] = {}
 
         def make(service: str) -> Any:
             made = client(service, url)
@@ -60,6 +70,7 @@ class Account:
         self.of("s3").create_bucket(Bucket=CONFIG.s3_bucket)
         self.put_table(["images/1.png"])
         self.of("s3").put_object(Bucket=CONFIG.s3_bucket, Key="images/1.png", Body=b"png")
+        self.of("logs").create_log_group(logGroupName="/aws/batch/job")
         self.of("ecr").create_repository(repositoryName=CONFIG.ecr_repository)
         self.digest = self.push("1")
         self.network()
@@ -123,18 +134,21 @@ class Account:
         container = definition["containerProperties"]
         container["secrets"][0]["valueFrom"] = changed.get("secret", self.secret)
         container["environment"][0]["value"] = changed.get("bucket", CONFIG.s3_bucket)
+        container["jobRoleArn"] = changed.get("role", CONFIG.job_role_arn)
         if changed.get("address"):
             container["networkConfiguration"]["assignPublicIp"] = changed["address"]
         self.of("batch").register_job_definition(**definition)
 
-    def put_table(self, paths: list[str]) -> None:
+    def put_table(self, paths: Sequence[object], column: str = "image_path") -> None:
         held = io.BytesIO()
-        pq.write_table(pa.table({"id": paths, "image_path": paths}), held)
+        ids = [f"row {number}" for number in range(len(paths))]
+        pq.write_table(pa.table({"id": ids, column: paths}), held)
         self.of("s3").put_object(Bucket=CONFIG.s3_bucket, Key=TABLE, Body=held.getvalue())
 
     def dataset(self) -> Check:
         body = self.of("s3").get_object(Bucket=CONFIG.s3_bucket, Key=TABLE)["Body"].read()
-        return check_images(self.aws, CONFIG.s3_bucket, "train", read_table(io.BytesIO(body), "t"))
+        table = read_table(io.BytesIO(body), "t", **self.columns)
+        return check_images(self.aws, CONFIG.s3_bucket, "train", table)
 
     def faults(self, engine: str = "upstage") -> list[Check]:
         return faults(
@@ -224,6 +238,55 @@ def another_bucket(account: Account) -> None:
     account.register(bucket="of-somebody-else")
 
 
+def in_another_bucket(account: Account) -> None:
+    account.of("s3").create_bucket(Bucket="of-others")
+    account.of("s3").put_object(Bucket="of-others", Key="1.png", Body=b"png")
+    account.put_table(["s3://of-others/1.png"])
+
+
+def at_an_absolute_path(account: Account) -> None:
+    account.put_table(["/images/1.png"])  # of another machine, though the bucket has images/1.png
+
+
+def no_paths(account: Account) -> None:
+    account.put_table([None, ""])
+
+
+def no_rows(account: Account) -> None:
+    account.put_table(pa.array([], pa.string()))
+
+
+def no_images(account: Account) -> None:
+    account.put_table([1, 2], column="pages")
+
+
+def results_of_a_run(account: Account) -> None:
+    account.put_table(["x"], column="failure_class")
+
+
+def no_log_group(account: Account) -> None:
+    account.of("logs").delete_log_group(logGroupName="/aws/batch/job")
+
+
+def role_of_an_earlier_stack(account: Account) -> None:
+    account.register(role=f"arn:aws:iam::{ACCOUNT}:role/ocrlabel-JobRole-0")
+
+
+def name_of_a_secret(account: Account) -> None:
+    account.register(secret="key")
+
+
+def parameter_of_ssm(account: Account) -> None:
+    account.register(secret=f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/key")
+
+
+def no_such_key_in_the_json(account: Account) -> None:
+    account.of("secretsmanager").put_secret_value(
+        SecretId=account.secret, SecretString='{"api_key": "up_a_key"}'
+    )
+    account.register(secret=f"{account.secret}:upstage::")
+
+
 def unfilled(account: Account) -> None:
     account.register(secret="<SECRET_ARN>")
 
@@ -245,6 +308,17 @@ SEEDED: list[tuple[Callable[[Account], None], str, str, str, str]] = [
     (images_left_behind, "upstage", "dataset", "2 of 2 sampled images are not in", PUSH_TABLE),
     (another_bucket, "upstage", "job definition", "of-somebody-else", "ocrlabel aws register"),
     (unfilled, "upstage", "job definition", "<SECRET_ARN>", "ocrlabel aws register"),
+    (in_another_bucket, "upstage", "dataset", "the first is s3://of-others/1.png", PUSH_TABLE),
+    (at_an_absolute_path, "upstage", "dataset", "the first is /images/1.png", PUSH_TABLE),
+    (no_paths, "upstage", "dataset", "the first is a row without a path", PUSH_TABLE),
+    (no_rows, "upstage", "dataset", "t has no rows", ""),
+    (no_images, "upstage", "dataset", "name yours with --image-column", ""),
+    (results_of_a_run, "upstage", "dataset", "no column with images", ""),
+    (no_log_group, "upstage", "logs", "/aws/batch/job is not there", "ocrlabel aws deploy"),
+    (role_of_an_earlier_stack, "upstage", "job definition", "JobRole-0", "ocrlabel aws register"),
+    (name_of_a_secret, "upstage", "secret", "takes it for a parameter of SSM", "register"),
+    (parameter_of_ssm, "upstage", "secret", "is no ARN of a secret", "ocrlabel aws register"),
+    (no_such_key_in_the_json, "upstage", "secret", "no JSON with a key upstage", ""),
 ]
 
 
@@ -260,14 +334,15 @@ def test_a_seeded_fault_is_named_with_what_mends_it(account, seed, engine, name,
     with pytest.raises(ConfigError) as caught:
         refuse(found)
     assert "nothing was submitted, and nothing paid" in str(caught.value)
-    assert f"mend it: {found[0].mend}" in str(caught.value)
+    assert found[0].why in str(caught.value)
+    assert found[0].mend in str(caught.value)
 
 
 def test_several_faults_are_named_at_once(account):
     for seed in (no_image, placeholder, no_way_out, images_left_behind):
         seed(account)
     names = [check.name for check in account.faults()]
-    assert names == ["image", "network", "dataset", "secret"]
+    assert names == ["image", "network", "secret", "dataset"]
 
 
 def test_a_local_engine_needs_no_key(account):
@@ -287,6 +362,70 @@ def test_images_beside_the_table_are_found(account):
     key = "data/processed/beside.png"
     account.of("s3").put_object(Bucket=CONFIG.s3_bucket, Key=key, Body=b"png")
     assert account.faults() == []
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("./images/1.png", "images/1.png"),
+        ("s3://labels/images/1.png", "images/1.png"),
+        ("images/한.png", unicodedata.normalize("NFD", "images/한.png")),
+    ],
+)
+def test_images_are_found_under_every_name_under_which_a_worker_does(account, written, stored):
+    account.of("s3").put_object(Bucket=CONFIG.s3_bucket, Key=stored, Body=b"png")
+    account.put_table([written])
+    assert account.faults() == []
+
+
+@pytest.mark.parametrize("column", ["path", "file_name", "image", "scan"])
+def test_a_table_is_read_by_the_columns_that_a_worker_takes(account, column):
+    account.put_table(["images/1.png", "images/gone.png"], column=column)
+    account.columns = {"image_column": column} if column == "scan" else {}
+    (check,) = account.faults()
+    assert "1 of 2 sampled images are not in" in check.why
+
+
+def test_a_table_with_images_in_it_is_whole(account):
+    account.put_table([b"png", b"png"], column="scan")
+    assert account.faults() == []
+
+
+def test_a_secret_may_be_named_with_a_key_of_its_json_as_ecs_takes_it(account):
+    account.of("secretsmanager").put_secret_value(
+        SecretId=account.secret, SecretString='{"upstage": "up_a_key", "other": "x"}'
+    )
+    account.register(secret=f"{account.secret}:upstage::")
+    assert account.faults() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "ok"),
+    [("ocr", True), ("ocr-AbCdEf", True), ("ocr-2-AbCdEf", False), ("of-others-AbCdEf", False)],
+)
+def test_a_secret_that_the_execution_role_may_not_read_is_named(account, name, ok):
+    account.of("secretsmanager").create_secret(Name=name, SecretString=KEY)
+    arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}"
+    check = check_secret(account.aws, arn, readable="ocr")
+    assert check.ok is ok
+    assert ok or "is not ocr, the one that the jobs' execution role may read" in check.why
+    assert ok or "SECRET_NAME=... ocrlabel aws deploy" in check.mend
+
+
+@pytest.mark.parametrize(("spot", "demand", "ok"), [(0, 0, False), (0, 6, True), (0.5, 0.5, False)])
+def test_a_worker_that_no_quota_of_the_account_allows_is_named(spot, demand, ok):
+    values = {"L-36FBB829": spot, "L-3032A538": demand}
+    with serving("application/x-amz-json-1.1") as server:
+        server.handle = lambda _path, _target, body: (
+            200,
+            json.dumps({"Quota": {"Value": values[json.loads(body)["QuotaCode"]]}}),
+        )
+        definition = fargate(
+            values_of(CONFIG, "i", architecture="X86_64", vcpu="1", memory_mib="2048")
+        )
+        check = check_quotas(aws_at({"service-quotas": server.url}), definition)
+    assert check.ok is ok
+    assert ok or check.mend.startswith("aws service-quotas request-service-quota-increase")
 
 
 def test_what_may_not_be_looked_at_is_told_and_not_held_against_the_job(account, monkeypatch):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import boto3
 import pytest
 
 from ocrlabel.aws.ready import check_secret
 from ocrlabel.aws.secret_value import fetch_secret
+from ocrlabel.errors import ConfigError
 from tests.support.aws import ACCOUNT, REGION, aws_at, reset
 
 NAMES = ["upstage-api-key", "upstage-secret", "ocr-apikey", "keys/ocr"]
@@ -36,6 +38,22 @@ def test_the_doctor_finds_it_by_either_arn(aws, name):
 def test_a_worker_reads_it_by_either_arn(aws, moto, name):
     for arn in arns(aws, name):
         assert fetch_secret(arn, endpoint_url=moto, region=REGION) == "up_good"
+
+
+def test_a_worker_takes_the_key_of_its_json_that_the_reference_names(aws, moto):
+    client = aws.client("secretsmanager")
+    arn = client.create_secret(Name="json", SecretString='{"ocr": "up_good", "n": 1}')["ARN"]
+    for end, read in (("", '{"ocr": "up_good", "n": 1}'), (":ocr::", "up_good"), (":n", "1")):
+        assert fetch_secret(f"{arn}{end}", endpoint_url=moto, region=REGION) == read
+    with pytest.raises(ConfigError, match="no JSON with a key other") as said:
+        fetch_secret(f"{arn}:other::AWSCURRENT", endpoint_url=moto)
+    assert "up_good" not in str(said.value)
+
+
+def test_a_secrets_own_region_is_the_one_that_is_asked(aws, moto):
+    far = boto3.client("secretsmanager", region_name="eu-west-1", endpoint_url=moto)
+    arn = far.create_secret(Name="far", SecretString="up_far")["ARN"]
+    assert fetch_secret(arn, endpoint_url=moto, region=REGION) == "up_far"
 
 
 def test_where_aws_takes_a_names_end_for_its_own_that_is_said(aws):
