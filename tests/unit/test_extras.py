@@ -30,6 +30,12 @@ def test_no_page_and_no_message_names_an_extra_that_there_is_not():
     assert {path: names - set(EXTRAS) for path, names in found.items() if names - set(EXTRAS)} == {}
 
 
+def test_nothing_tells_to_install_it_from_an_index_on_which_it_is_not():
+    by_name = re.compile(r"pip install[^\n]*['\" ]ocrlabel\b")
+    assert by_name.search("pip install 'ocrlabel[export]'")
+    assert [path for path in PLACES if by_name.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_the_readme_lists_every_extra():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     sentence = readme[readme.index("The extras: ") :].split(" of them.")[0]

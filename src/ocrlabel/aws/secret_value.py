@@ -17,8 +17,9 @@ _ARN_PARTS: Final = 7
 def parts_of(reference: str) -> tuple[str, str]:
     """The secret, and the key within its JSON that is meant, "" for all of its text.
 
-    ECS takes `arn:...:secret:NAME:json-key:version-stage:version-id` (documented: its guide, "Pass
-    Secrets Manager secrets", read 2026-11-30); Secrets Manager itself knows only the ARN in it.
+    A job definition takes `arn:...:secret:NAME:json-key:version-stage:version-id` (documented:
+    Batch's guide, "Specify sensitive data with Secrets Manager", read 2026-11-30); Secrets Manager
+    itself knows only the ARN in it.
     """
     parts = reference.split(":")
     return ":".join(parts[:_ARN_PARTS]), "".join(parts[_ARN_PARTS : _ARN_PARTS + 1])

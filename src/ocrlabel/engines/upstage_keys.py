@@ -19,7 +19,8 @@ from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S
 
 # What guides and examples have in a key's place, and a variable that no shell filled in.
 _PLACEHOLDER = re.compile(
-    r"<.*>|\$.*|up_[.x*]*|[.x*]{3,}|(up[-_])?your[-_].*|(change|replace)[-_]?(me|this)|placeholder"
+    r"<.*>|\$.*|%.*%|up_[.x*]*|([a-z]{2,4}[-_])?[.x*]{3,}|(change|replace)[-_]?(me|this)|placeholder"
+    r"|(up[-_])?(insert[-_]|enter[-_]|paste[-_]|put[-_]|add[-_])?your[-_].*"
     r"|(upstage[-_])?api[-_]key([-_]here)?|todo|none|null",
     re.IGNORECASE,
 )
@@ -219,6 +220,8 @@ def _key(secret: str, rps: float | None, place: str) -> Key:
     # anything else cannot stand in a header, and most often means a copied quote or line break
     if not all("!" <= character <= "~" for character in secret):
         raise ConfigError(f"{place} has a space or another character that no API key has")
+    if secret.strip("'\"") != secret:
+        raise ConfigError(f"{place} has quotes around it: give it without them")
     if _PLACEHOLDER.fullmatch(secret):
         raise ConfigError(f"{place} is a placeholder, no key: put the key from console.upstage.ai")
     # Named by its hash: the same key has the same name in every worker, wherever it stands.

@@ -29,7 +29,7 @@ def near_duplicates(rows: Iterable[LabelRow], images: ImageFinder) -> dict[str, 
         from imagehash import phash  # noqa: PLC0415 -- from an extra, slow
     except ModuleNotFoundError as error:
         raise ConfigError(
-            "--near-duplicates-together needs ImageHash\n  pip install 'ocrlabel[export]'"
+            "--near-duplicates-together needs ImageHash\n  in the clone, pip install '.[export]'"
         ) from error
     documents: list[str] = []
     hashes: list[bytes] = []

@@ -103,6 +103,7 @@ def test_pages_that_nobody_gave_go_with_the_requests_and_given_ones_do_not():
         "your-api-key-here", "YOUR_API_KEY", "your_upstage_api_key", "up_your_key", "up_...", "up_", "up_xxxxxxxx", "<your key>",
         "<UPSTAGE_API_KEY>", "${UPSTAGE_API_KEY}", "$UPSTAGE_API_KEY", "changeme", "change-me", "replace_me", "xxx", "***", "...",
         "placeholder", "UPSTAGE_API_KEY", "api-key-here", "TODO", '{"UPSTAGE_API_KEY": "your-api-key-here"}', "up_good,up_...", "up_...@3",
+        "sk-xxxxxxxx", "insert-your-key-here", "%UPSTAGE_API_KEY%", "up_enter_your_key",
     ],
 )  # fmt: skip
 def test_a_placeholder_is_no_key(text):
@@ -168,3 +169,10 @@ def test_a_key_of_a_few_letters_is_hidden_as_a_word_and_leaves_words_as_they_are
     (key,) = parse_keys("any")
     said = without_keys('too many requests for key "any", any_more, Anywhere', [key])
     assert said == f'too many requests for key "[{key.name}]", [{key.name}]_more, Anywhere'
+
+
+@pytest.mark.parametrize("text", ["'up_key'", "'up_key", 'up_key"', "''", "[\"'up_key'\"]"])
+def test_quotes_that_a_shell_left_are_no_part_of_a_key(text):
+    with pytest.raises(ConfigError, match="has quotes around it") as said:
+        keys_of_secret(text)
+    assert "up_key" not in str(said.value)
