@@ -32,8 +32,17 @@ async def refuse_without_images(dataset: RunInput) -> None:
         f" the first is {ref.path[:_SHOWN]!r} (row {ref.ordinal}, id {ref.id[:_SHOWN]})"
         + (f"\n  looked for at:{places}" if places else f"\n  {message}")
         + "\n  name the folder that the paths start from with --image-root,"
-        " or put table and images together with: ocrlabel push"
+        f" or put table and images together with: {_push(dataset.describe())}"
     )
+
+
+def _push(described: str) -> str:
+    """The command; for a table that was copied into a bucket all of it, as it is typed at home."""
+    address, _, _ = described.partition(" (ids: ")
+    if not (address.startswith("s3://") and address.endswith(".parquet")):
+        return "ocrlabel push"
+    key = address.removeprefix("s3://").partition("/")[2]
+    return f"ocrlabel push {key} {address} --pack"
 
 
 def _spread(rows: int) -> list[int]:
