@@ -16,6 +16,7 @@ from ocrlabel.aws.session import Aws, translated
 from ocrlabel.cli.aws_wiring import in_bucket
 from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.wiring import Labelling, Place, make_runtime, place_of_output
+from ocrlabel.errors import RunMismatch
 from ocrlabel.options import Options
 from ocrlabel.pipeline.growth import way_on
 from ocrlabel.pipeline.join_plan import binds_nobody, refuse_unfinished
@@ -95,13 +96,16 @@ async def _joined(place: Place, options: Options, engine: str, rows: int) -> Run
     there = await find_run(make_runtime(place.store, lambda _: None), place.layout)
     if there is None or options.fresh:
         return None
-    here = replace(there.plan, engine=engine, rows=rows, job=_OF_A_NEW_JOB)
-    if await binds_nobody(there, replace(there, plan=here, options=options)):
-        return None
     change = way_on() if rows != there.plan.rows else ""
-    if change and options.grow:
-        here = replace(here, rows=there.plan.rows)
-    refuse_other(there.plan, here, where=place.shown(place.layout.root), change=change)
-    if not (options.resume or options.grow or await is_complete(there)):
-        refuse_unfinished(there)
+    here = replace(there.plan, engine=engine, rows=rows, job=_OF_A_NEW_JOB)
+    as_may_be = replace(here, rows=there.plan.rows) if options.grow else here
+    try:
+        refuse_other(there.plan, as_may_be, where=place.shown(place.layout.root), change=change)
+        if not (options.resume or options.grow or await is_complete(there)):
+            refuse_unfinished(there)
+    except RunMismatch:
+        # last, for it reads all that is saved
+        if await binds_nobody(there, replace(there, plan=here, options=options)):
+            return None
+        raise
     return there
