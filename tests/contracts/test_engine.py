@@ -166,6 +166,8 @@ def refusal(status: int, **headers: str) -> HttpReply:
 def test_the_kit_for_engines_of_others_holds_for_ours():
     check(Scripted, TEXT)
     check(lambda: rapid_ocr(parallel=1), TEXT)
+    if shutil.which("tesseract"):
+        check(lambda: tesseract(parallel=1), TEXT)
     with HttpService(HttpReply(body=json.dumps(ANSWER).encode())) as service:
         check(lambda: upstage_at(service), TEXT)
 
