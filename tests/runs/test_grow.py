@@ -24,6 +24,7 @@ from ocrlabel.errors import BudgetReached, Rejected, RunMismatch, Unavailable, U
 from ocrlabel.labels import FailureClass, ImageRef, Labelled, Page, Word
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice
+from ocrlabel.pipeline.merge.inherited import ids_before
 from ocrlabel.pipeline.outcome import image_key
 from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.state.journal import decode_records
@@ -174,6 +175,11 @@ class AsksOnce(BillingEngine):
     async def recognise(self, document, lane):
         assert document.data.decode() not in self.answered
         return await super().recognise(document, lane)
+
+
+def rows(images):
+    """Rows that are called by their numbers, of images with one letter each."""
+    return {f"row-{number}": image for number, image in enumerate(images)}
 
 
 def laid_on(corrections, files):
@@ -589,6 +595,42 @@ def test_corrections_of_rows_that_are_called_by_their_numbers_go_with_the_images
     assert (grown["corrected"], grown["corrections_left"]) == (1, 0)
     assert (fewer["corrected"], fewer["corrections_left"]) == (1, 0)
     assert set(engine.asked.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ({"a": "A"}, {"a": "A", "b": "A"}, {"a": "a"}),
+        ({"a": "A", "b": "B"}, {"a": "B", "b": "A"}, {"a": "b", "b": "a"}),
+        ({"a": "A", "b": "A"}, {"b": "A", "c": "A"}, {"b": "b", "c": "a"}),
+        ({"a": "A"}, {"a": "B"}, {}),
+        (rows("AAB"), rows("CAAB"), {"row-1": "row-0", "row-2": "row-1", "row-3": "row-2"}),
+        (rows("AAB"), rows("AABA"), {"row-0": "row-0", "row-1": "row-1", "row-2": "row-2"}),
+        (rows("AA"), rows("CAAA"), {}),
+        (rows("AAB"), rows("AB"), {"row-1": "row-2"}),
+    ],
+)
+def test_a_row_is_known_again_by_its_bytes_and_among_equal_ones_by_its_id_or_its_order(
+    before, now, expected
+):
+    assert ids_before(before, now) == expected
+
+
+def test_two_corrected_rows_of_one_image_each_keep_their_own_correction():
+    def csv(images):
+        return Folder({id_: f"image {image}".encode() for id_, image in rows(images).items()})
+
+    async def story():
+        store, engine = DictStore(), BillingEngine()
+        await go(store, csv("ABBC"), engine, TENS)
+        await correct(store, ["row-2"])
+        one = await go(store, csv("DABBC"), engine, GROW, worker="w2")
+        moved = {row.id for row in await labels(store) if row.source == "coco"}
+        return moved, one.record.growth
+
+    moved, growth = run_virtual(story())
+    assert moved == {"row-3"}
+    assert (growth["corrected"], growth["corrections_left"]) == (1, 0)
 
 
 def test_corrections_made_while_the_new_run_is_at_it_are_carried_too():

@@ -152,7 +152,8 @@ def import_(
 
     Page by page the correction wins; its `source` says where it came from, and `reviewed_at` when
     a person was done with it. Words and pages that were not changed stay as they were, with their
-    confidences; the others are counted, by what was done to them.
+    confidences; the others are counted, by what was done to them. With the table itself as the
+    output, `ocrlabel run --grow` carries the corrections on.
 
     For example:
 

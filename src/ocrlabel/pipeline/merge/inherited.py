@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -27,14 +28,14 @@ from ocrlabel.wording import counted
 CORRECTED_BY = "corrected_by"
 """A table's word that its run laid corrections on, and how they had been imported."""
 _NAMED = 5
+_NUMBERED = re.compile(r"row-[0-9]+")
 
 
 class Inherited:
     """Corrections that are laid on page by page, and rows counted, as they are written.
 
-    corrected: the pages that a person corrected or saw; by: how they were imported. here: the
-    sha256 that their ids have now. Where it is not what it was, the page is the one with the same
-    bytes: its file was renamed, or rows were put before it.
+    corrected: the pages that a person corrected or saw; by: how they were imported. was: the id
+    that a row of now had then, of `ids_before`.
     """
 
     def __init__(
@@ -43,17 +44,12 @@ class Inherited:
         corrected: Iterable[LabelRow] = (),
         by: str = "",
         *,
-        here: Mapping[str, str] = MappingProxyType({}),
+        was: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._listing, self._by = listing, by
+        self._listing, self._by, self._was = listing, by, was
         self._rows: Counter[str] = Counter()
         self._laid_on: set[tuple[str, int]] = set()
         self._pages = {(row.id, row.page): row for row in corrected}
-        self._moved = {
-            (row.image_sha256, row.page): row
-            for row in self._pages.values()
-            if here.get(row.id) != row.image_sha256
-        }
 
     @property
     def info(self) -> Mapping[str, str]:
@@ -77,10 +73,8 @@ class Inherited:
 
     def onto(self, row: LabelRow) -> LabelRow:
         """The page, corrected where it was and its bytes are the same."""
-        found = self._pages.get((row.id, row.page))
+        found = self._pages.get((self._was.get(row.id, ""), row.page))
         if found is None or found.image_sha256 != row.image_sha256:
-            found = self._moved.get((row.image_sha256, row.page))
-        if found is None:
             return row
         self._laid_on.add((found.id, found.page))
         words, classes, source = found.words, found.classes, found.source
@@ -92,7 +86,7 @@ class Inherited:
         """Name the corrections that fit no page."""
         if left := self._left():
             pages, shown = counted(len(left), "page"), ", ".join(left[:_NAMED])
-            why = "their images are not as they were, or gone"
+            why = "their images are not as they were, or gone, or other rows share them now"
             text = f"corrections of {pages} are left out, {why}: {shown}"
             run.runtime.emit(Notice("corrections", text))
 
@@ -124,17 +118,54 @@ async def inherited_by(run: Run, places: Iterable[tuple[int, int]], scratch: Pat
     except NotStored:
         return Inherited(listing)
     rows = await asyncio.to_thread(lambda: list(filter(_is_corrected, read_labels(path))))
-    here = await _sha256_now(run, places, {row.id for row in rows})
-    return Inherited(listing, rows, _by(table_info(path)), here=here)
+    images = {row.image_sha256 for row in rows}
+
+    def of_before() -> dict[str, str]:
+        return {row.id: row.image_sha256 for row in read_labels(path) if row.image_sha256 in images}
+
+    before = await asyncio.to_thread(of_before)
+    now = await _of_images(run, places, images)
+    return Inherited(listing, rows, _by(table_info(path)), was=ids_before(before, now))
 
 
-async def _sha256_now(
-    run: Run, places: Iterable[tuple[int, int]], ids: Collection[str]
+def ids_before(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """The ids that rows had before, by the ids that they have now.
+
+    before, now: sha256 by id, in the order of the input. A row with the same id and bytes is the
+    same; the other rows of the same bytes are so in their order: files were renamed, or rows were
+    put before them. Where rows are called by their numbers, an id that is there again may be
+    another row's: all that share an image count in their order, unless some of them are gone or
+    were put between, for then nothing tells which.
+    """
+    found: dict[str, str] = {}
+    ids_now = _by_image(now)
+    for image, old in _by_image(before).items():
+        new = ids_now.get(image, [])
+        if len(old) > 1 and all(map(_NUMBERED.fullmatch, old)):
+            if len(old) == len(new) or old == new[: len(old)]:
+                found |= dict(zip(new, old, strict=False))
+            continue
+        stayed = set(old) & set(new)
+        found |= {id_: id_ for id_ in stayed}
+        moved = [id_ for id_ in old if id_ not in stayed]
+        found |= dict(zip((id_ for id_ in new if id_ not in stayed), moved, strict=False))
+    return found
+
+
+def _by_image(rows: Mapping[str, str]) -> dict[str, list[str]]:
+    ids: dict[str, list[str]] = {}
+    for id_, image in rows.items():
+        ids.setdefault(image, []).append(id_)
+    return ids
+
+
+async def _of_images(
+    run: Run, places: Iterable[tuple[int, int]], images: Collection[str]
 ) -> dict[str, str]:
     found: dict[str, str] = {}
-    for place in places if ids else ():
+    for place in sorted(places) if images else ():
         known = await known_at(run, run.layout.checkpoint_key(*place))
-        found |= {one.id: one.sha256 for one in known if one.id in ids}
+        found |= {one.id: one.sha256 for one in known if one.sha256 in images}
     return found
 
 
