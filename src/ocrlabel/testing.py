@@ -61,6 +61,7 @@ FAULTS: Final[Mapping[str, tuple[HttpReply, type[Exception]]]] = {
         Unavailable,
     ),
     "a login page with 200": (HttpReply(200, _HTML, {"Content-Type": "text/html"}), Unavailable),
+    "302 to itself": (HttpReply(302, _HTML, {"Location": "/"}), Unavailable),
     "200 with nothing": (HttpReply(200), Unavailable),
     "200 with half an answer": (HttpReply(200, b'{"pages": [{"wor'), Unavailable),
     "a connection that is cut": (HttpReply(200, b'{"pages"', cut=True), Unavailable),

@@ -220,14 +220,16 @@ def test_what_the_page_says_of_tests_holds_for_its_engine():
 
 def test_the_kit_finds_an_engine_that_asks_twice_or_calls_everything_an_outage():
     names = {"GOOD": GOOD, "PNG": encoded(drawn("receipt"))}
-    twice = CODE.replace(
-        "            return urllib.request.urlopen(",
-        "            urllib.request.urlopen(self.url, data).read()\n"
-        "            return urllib.request.urlopen(",
-    ).replace("Throttled if error.code == 429 else Unavailable", "Unavailable")
+    asks = "            answer = await self.client.post(self.url, content=document.data)\n"
+    twice = (
+        CODE.replace(asks, asks + asks)
+        .replace("Throttled if status == 429 else Unavailable", "Unavailable")
+        .replace("AsyncClient(timeout=30)", "AsyncClient(timeout=30, follow_redirects=True)")
+    )
     exec(compile(twice, "docs/engines.md", "exec"), names)  # noqa: S102 -- it is our own page
     exec(compile(TESTS, "docs/engines.md", "exec"), names)  # noqa: S102 -- it is our own page
     with pytest.raises(AssertionError) as wrong:
         names["test_it_tells_what_goes_wrong"]()
     assert "a good answer: 2 requests for one question" in str(wrong.value)
+    assert "302 to itself: 21 requests for one question" in str(wrong.value)
     assert "throttled 1: Unavailable(" in str(wrong.value)
