@@ -13,7 +13,7 @@ from tests.chaos.__main__ import stores_here
 from tests.chaos.schedule import draw
 
 FULL = os.environ.get("OCRLABEL_CAMPAIGN") == "full"  # noqa: TID251 -- the tests' own shell
-SEEDS = 200 if FULL else 4
+SEEDS = 200 if FULL else 2
 """Each store has its turn."""
 
 

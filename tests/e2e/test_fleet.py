@@ -23,7 +23,7 @@ from tests.support.process import pause, until
 from tests.support.s3 import Fault, flaky_proxy
 
 FULL = os.environ.get("OCRLABEL_CAMPAIGN") == "full"  # noqa: TID251 -- the tests' own shell
-SCHEDULES = 50 if FULL else 2
+SCHEDULES = 50 if FULL else 1
 """On each of the two S3 servers."""
 LEASE_S = 2.0
 SLACK_S = 2.0
