@@ -19,9 +19,13 @@ from ocrlabel.engine import (
     ConfigError,
     Document,
     FailureClass,
+    KeyRefused,
     Lane,
+    NeverSent,
     Page,
     Rejected,
+    Throttled,
+    Unavailable,
     Unreadable,
     Word,
 )
@@ -63,6 +67,13 @@ class Own:
 
 def page_of(*words, number=1, width_px=640):
     return Answer((Page(number, width_px, 200, words),), "own 7")
+
+
+def raising(error):
+    def does():
+        raise error
+
+    return does
 
 
 def without(name):
@@ -120,6 +131,11 @@ def test_what_lacks_a_member_is_no_engine_and_the_sentence_names_it(member):
         ("lanes", ()),
         ("lanes", ("key",)),
         ("lanes", (Lane("a"), Lane("a"))),
+        ("lanes", (Lane("a", math.nan),)),
+        ("lanes", (Lane("a", "3"),)),
+        ("lanes", (Lane(7),)),
+        pytest.param("price_per_page_usd", 10**400, id="price beyond a float"),
+        ("max_pages", 10**12),
         ("parallel", 0),
         ("request_timeout_s", 0),
         ("recognise", lambda document, lane: None),
@@ -164,7 +180,22 @@ def test_numbers_of_numpy_become_plain_ones():
         (lambda: page_of(Word("a", BOX, math.nan)), "confidence of nan"),
         (lambda: Answer((Page(1, 9, 9),), "own 7", -1), "billed_pages -1"),
         (lambda: Answer((Page(1, 9, 9),), "own 7", 0, "text"), "raw as a str"),
+        (lambda: Answer((Page(1, 9, 9),), "own 7", 0, b"", "200"), "status '200'"),
+        (lambda: Answer((Page(1, 9, 9),), "own 7", 0, b"", 10**20), "status 1000"),
+        (lambda: Answer((Page(1, 9, 9),), "own 7", 10**12), "billed_pages 1000"),
+        (lambda: page_of(width_px=10**12), "x 200 px"),
         (lambda: 1 / 0, "recognise raised ZeroDivisionError"),
+        (raising(SystemExit(7)), "recognise raised SystemExit: 7"),
+        (raising(asyncio.CancelledError()), "recognise raised CancelledError, uncancelled"),
+        (raising(NeverSent()), "recognise raised NeverSent, uncancelled"),
+        (raising(Throttled("slow", retry_after_s="5")), "with retry_after_s '5'"),
+        (raising(Throttled("slow", retry_after_s=math.inf)), "with retry_after_s inf"),
+        (raising(Throttled("slow", retry_after_s=math.nan)), "with retry_after_s nan"),
+        (raising(Unavailable("slow", status="503")), "with status '503'"),
+        (raising(Rejected(b"bytes")), "with message b'bytes'"),
+        (raising(Rejected(None)), "with message None"),
+        (raising(Rejected("no", billed_pages=0.5)), "with billed_pages 0.5"),
+        (raising(KeyRefused("no", status="401")), "with status '401'"),
     ],
 )
 def test_an_answer_that_is_none_fails_its_image_with_the_engines_name(gives, said):
@@ -198,6 +229,54 @@ def test_an_image_that_it_falls_over_is_an_unreadable_image():
     engine = checked(with_(prepare=prepare))
     with pytest.raises(Unreadable, match="engine own broke its contract: prepare raised KeyError"):
         asyncio.run(engine.prepare(b""))
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (Document("text", "png", 1), "data as a str"),
+        (Document(b"", "png", "1"), "page_count '1'"),
+        (Document(b"", "png", 10**9), "page_count 1000000000, and its max_pages is 3"),
+        (Document(b"", "png", 1, ((0, 9),)), "page_sizes_px"),
+        (Document(b"", "png", 1, ((9,),)), "page_sizes_px"),
+        (Document(b"", "png", 1, None), "page_sizes_px None"),
+    ],
+)
+def test_a_document_that_is_none_is_an_unreadable_image_with_the_engines_name(document, said):
+    async def prepare(data):
+        return document
+
+    with pytest.raises(Unreadable, match="engine own broke its contract: prepare gave") as refused:
+        asyncio.run(checked(with_(prepare=prepare)).prepare(b""))
+    assert said in refused.value.message
+
+
+def test_a_cancelled_question_ends_as_cancelled():
+    async def hangs(document, lane):
+        await asyncio.sleep(60)
+
+    async def story():
+        engine = checked(with_(recognise=hangs))
+        async with asyncio.timeout(0.01):
+            await engine.recognise(Document(b"", "png", 1), "here")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(story())
+
+
+def test_a_class_is_no_engine_and_the_sentence_says_what_is():
+    with pytest.raises(ConfigError, match=r"Own is a class, no engine: give an object .* Own\(\)"):
+        checked(Own)
+
+
+def test_a_member_that_raises_is_named():
+    class Falls(Own):
+        @property
+        def name(self):
+            raise RuntimeError("boom")
+
+    with pytest.raises(ConfigError, match="name raised RuntimeError: boom"):
+        checked(Falls())
 
 
 def test_its_version_stands_in_every_images_key_beside_its_options():

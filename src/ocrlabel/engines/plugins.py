@@ -8,6 +8,7 @@ end a run by an error of its own, and an answer that is none never reaches a tab
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
 import re
@@ -30,10 +31,12 @@ from ocrlabel.engine import (
     Lane,
     Page,
     Rejected,
+    Unavailable,
     Unreadable,
     Word,
 )
 from ocrlabel.engines.upstage_answer import read_answer
+from ocrlabel.engines.upstage_protocol import RETRY_AFTER_MOST_S
 from ocrlabel.errors import EngineUnusable, OcrLabelError
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, PRICE_DATE, PRICE_PER_PAGE_USD
 
@@ -144,6 +147,9 @@ def checked(engine: object, *, version: str = "") -> Checked:
 
     version: what stands for it in every image's key, beside its own options.
     """
+    if isinstance(engine, type):
+        name = engine.__qualname__
+        raise ConfigError(f"{name} is a class, no engine: give an object of it, {name}()")
     kind = type(engine).__qualname__
     if wrong := list(_wrong(engine)):
         raise ConfigError(
@@ -181,35 +187,44 @@ class Checked:
         """As the engine does; any error of its own is this image's. Raises Unreadable."""
         try:
             document: Any = await self._engine.prepare(data)
-        except (ImageError, OcrLabelError):
+        except OcrLabelError:
             raise
-        except Exception as error:
-            said = f"{self._broke('prepare')} raised {_words(error)}"
-            raise Unreadable(said, failure=FailureClass.CORRUPT) from error
+        except (Exception, SystemExit) as error:
+            if isinstance(error, ImageError) and not _field(error):
+                raise
+            raise self._unreadable(f"raised {_words(error)}{_field(error)}") from error
         if not isinstance(document, Document):
-            said = f"{self._broke('prepare')} gave {_kind(document)}, no Document"
-            raise Unreadable(said, failure=FailureClass.CORRUPT)
+            raise self._unreadable(f"gave {_kind(document)}, no Document")
+        if wrong := _wrong_document(document, self.max_pages):
+            raise self._unreadable(f"gave a Document with {wrong}")
         return document
 
     async def recognise(self, document: Document, lane: str) -> Answer:
         """As the engine does. An error that is none of the contract may have been billed."""
         try:
             answer = await self._engine.recognise(document, lane)
-        except (ImageError, KeyRefused, OcrLabelError):
+        except OcrLabelError:
             raise
-        except Exception as error:
-            raise self._broken("recognise", f"raised {_words(error)}") from error
+        except asyncio.CancelledError as error:
+            # NeverSent is one too
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
+            raise self._broken("recognise", f"raised {_words(error)}, uncancelled") from error
+        except (Exception, SystemExit) as error:
+            if isinstance(error, ImageError | KeyRefused) and not _field(error):
+                if isinstance(error, Unavailable) and error.retry_after_s is not None:
+                    error.retry_after_s = min(float(error.retry_after_s), RETRY_AFTER_MOST_S)
+                raise
+            raise self._broken("recognise", f"raised {_words(error)}{_field(error)}") from error
         return self._whole(answer, "recognise")
 
     def parse(self, raw: bytes, document: Document) -> Answer:
         """As the engine does. Raises BadAnswer."""
         try:
             return self._whole(self._engine.parse(raw, document), "parse")
-        except BadAnswer:
-            raise
-        except Rejected as error:
-            raise BadAnswer(error.message) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if isinstance(error, BadAnswer | Rejected) and not _field(error):
+                raise error if isinstance(error, BadAnswer) else BadAnswer(error.message) from error
             raise BadAnswer(f"{self._broke('parse')} raised {_words(error)}") from error
 
     async def close(self) -> None:
@@ -234,6 +249,9 @@ class Checked:
         said = f"{self._broke(method)} {how}"
         return Rejected(said, failure=FailureClass.BAD_ANSWER, ends=EngineUnusable)
 
+    def _unreadable(self, how: str) -> Unreadable:
+        return Unreadable(f"{self._broke('prepare')} {how}", failure=FailureClass.CORRUPT)
+
     def _broke(self, method: str) -> str:
         return f"engine {self.name} broke its contract: {method}"
 
@@ -241,13 +259,45 @@ class Checked:
 def _wrong(engine: object) -> Iterator[str]:
     """What an object lacks to be an engine."""
     for name, is_good, wanted in _MEMBERS:
-        value = getattr(engine, name, _ABSENT)
-        if value is _ABSENT:
+        try:
+            value = getattr(engine, name)
+            good = is_good(value)
+        except AttributeError:
             yield f"{name} is missing: {wanted}"
-        elif not is_good(value):
-            yield f"{name} is {value!r}: {wanted}"[:300]
-    if getattr(engine, "name", "") in {*_OUR_NAMES, "auto"}:
-        yield "name is that of an engine of ocrlabel's own"
+        except Exception as error:  # noqa: BLE001 -- whatever a member does, it is told
+            yield f"{name} raised {_words(error)}: {wanted}"
+        else:
+            if not good:
+                yield f"{name} is {value!r}: {wanted}"[:300]
+            elif name == "name" and value in {*_OUR_NAMES, "auto"}:
+                yield "name is that of an engine of ocrlabel's own"
+
+
+def _field(error: BaseException) -> str:
+    """What in an error of the contract is of a wrong kind; "" where nothing is."""
+    if not isinstance(error, ImageError | KeyRefused):
+        return ""
+    for name, is_good in _OF_AN_ERROR.items():
+        if not is_good(value := getattr(error, name, None)):
+            return f" with {name} {value!r}"[:100]
+    return ""
+
+
+def _wrong_document(document: Any, max_pages: int) -> str:
+    if not isinstance(document.data, bytes) or not isinstance(document.format, str):
+        return f"data as {_kind(document.data)} and format {document.format!r}"
+    if not (document.page_count is None or _is_count(document.page_count)):
+        return f"page_count {document.page_count!r}"
+    if (document.page_count or 1) > max_pages:
+        return f"page_count {document.page_count}, and its max_pages is {max_pages}"
+    sizes = document.page_sizes_px
+    if not (isinstance(sizes, tuple) and all(map(_is_size, sizes))):
+        return f"page_sizes_px {sizes!r}"[:100]
+    return ""
+
+
+def _is_size(size: Any) -> bool:
+    return isinstance(size, tuple | list) and len(size) == 2 and all(map(_is_count, size))
 
 
 def _are_texts(value: Any) -> bool:
@@ -259,18 +309,30 @@ def _are_texts(value: Any) -> bool:
 def _are_lanes(value: Any) -> bool:
     if not isinstance(value, tuple | list) or not all(isinstance(one, Lane) for one in value):
         return False
-    return 0 < len(value) == len({one.name for one in value})
+    rates = [rate for one in value for rate in (one.requests_per_s, one.pages_per_minute)]
+    if not all(rate in {None, math.inf} or (_is_number(rate) and rate > 0) for rate in rates):
+        return False
+    names = {one.name for one in value if isinstance(one.name, str)}
+    return 0 < len(value) == len(names)
 
 
-def _is_number(value: Any, least: float = -math.inf) -> bool:
-    return isinstance(value, Real) and math.isfinite(value) and float(value) >= least
+def _is_number(value: Any, least: float = -1e300) -> bool:
+    # compared, not converted: an int may be too large for a float
+    return isinstance(value, Real) and bool(least <= cast("float", value) <= 1e300)
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and int(value) >= 1
+def _is_count(value: Any, least: int = 1) -> bool:
+    return isinstance(value, Integral) and least <= int(value) <= _MOST
 
 
-_ABSENT = object()
+_MOST = 2**31 - 1
+"""What a column of the tables holds."""
+_OF_AN_ERROR: Mapping[str, Callable[[Any], bool]] = {
+    "message": lambda value: isinstance(value, str),
+    "status": lambda value: value is None or (type(value) is int and _is_count(value)),
+    "billed_pages": lambda value: value is None or (type(value) is int and _is_count(value, 0)),
+    "retry_after_s": lambda value: value is None or _is_number(value, 0.0),
+}
 _MEMBERS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
         "name",
@@ -308,8 +370,10 @@ def _plain(answer: Any) -> Answer:
     """The same answer in plain numbers. Raises ValueError, TypeError or AttributeError."""
     if not isinstance(answer.raw, bytes):
         raise TypeError(f"raw as {_kind(answer.raw)}, not bytes")
-    if not isinstance(answer.billed_pages, Integral) or answer.billed_pages < 0:
+    if not _is_count(answer.billed_pages, 0):
         raise ValueError(f"billed_pages {answer.billed_pages!r}")
+    if not (answer.status is None or _is_count(answer.status)):
+        raise ValueError(f"status {answer.status!r}")
     if not answer.pages:
         raise ValueError("no page")
     return Answer(
@@ -317,7 +381,7 @@ def _plain(answer: Any) -> Answer:
         str(answer.model_version),
         int(answer.billed_pages),
         answer.raw,
-        answer.status,
+        None if answer.status is None else int(answer.status),
     )
 
 
@@ -355,7 +419,7 @@ def _kind(value: object) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

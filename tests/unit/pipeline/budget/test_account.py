@@ -25,6 +25,7 @@ from ocrlabel.pipeline.budget.account import (
     pages_at_risk,
     pages_charged,
     tally_of,
+    unanswered,
 )
 from ocrlabel.pipeline.state.codec import Codec
 
@@ -200,3 +201,16 @@ def test_a_tally_is_read_back_as_it_was_written():
     data = Codec(Tally).encode(TALLY)
     assert Codec(Tally).read(data) == TALLY
     assert set(json.loads(data)) == set(Tally.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("requests", "pages", "price_usd", "said"),
+    [
+        (1, 1, 0.0015, "1 request without an answer, 1 page perhaps billed: 0.0015 USD"),
+        (2, 20, 0.0015, "2 requests without an answer, 20 pages perhaps billed: 0.0300 USD"),
+        (2, 0, 0.0015, "2 requests without an answer, nothing to pay for"),
+        (2, 20, 0.0, "2 requests without an answer, nothing to pay for"),
+    ],
+)
+def test_what_requests_without_an_answer_may_have_cost_is_said(requests, pages, price_usd, said):
+    assert unanswered(requests, pages, price_usd) == said
