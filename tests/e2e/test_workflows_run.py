@@ -419,7 +419,7 @@ def test_a_cancelled_workflow_keeps_its_job(place, pushed, slow_service):
 
 
 def test_a_cancelled_workflow_stops_its_job_and_a_resumed_one_goes_on(place, pushed, slow_service):
-    place.put("stopped", pages("stopped", 24))
+    place.put("stopped", pages("stopped", 36))
     before = place.billed()
     ran = place.label(after_some_pages(place), dataset="stopped", on_cancel="stop")
     assert ran.jobs == {"label": "cancelled"}
@@ -429,14 +429,14 @@ def test_a_cancelled_workflow_stops_its_job_and_a_resumed_one_goes_on(place, pus
     assert job.reason == "the workflow was cancelled"
     assert job.attempts[-1]["container"]["exitCode"] == 75, "it saved what it had"
     paid = place.billed() - before
-    assert 2 <= paid < 24
+    assert 2 <= paid < 36
     place.fake.control({"rps": 50, "latency": "0.05,0"})
 
     again = place.label(dataset="stopped", resume="true")
 
     assert again.jobs == {"label": "success"}, again.log
-    assert "| labelled | 24 |" in again.summary
-    assert place.billed() - before == 24, "what was paid before is not paid again"
+    assert "| labelled | 36 |" in again.summary
+    assert place.billed() - before == 36, "what was paid before is not paid again"
 
 
 def test_a_run_that_is_too_long_is_handed_over_and_picked_up(place, pushed, slow_service):

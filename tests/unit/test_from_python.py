@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -133,6 +134,10 @@ def test_filter_gives_the_counts_that_the_command_prints(tables, capsys):
     [
         ("filter_labels", {"min_confidence": 95}),
         ("filter_labels", {"min_confidence": -0.1}),
+        ("filter_labels", {"min_confidence": math.nan}),
+        ("filter_labels", {"min_confidence": "0.5"}),
+        ("filter_labels", {"precision": math.nan}),
+        ("export_labels", {"ignore_below": math.nan}),
         ("export_labels", {"ignore_below": 7}),
         ("report_labels", {"pages": 1001}),
     ],
@@ -142,7 +147,7 @@ def test_a_value_that_the_command_refuses_is_refused_here_too(tables, name, keyw
     args = ("labels.parquet", "out") if name == "export_labels" else ("labels.parquet",)
     more = {"format": "coco"} if name == "export_labels" else {}
     with pytest.raises(
-        ocrlabel.ConfigError, match=f"{name}: {keyword}={value} is out of bounds: at"
+        ocrlabel.ConfigError, match=f"{name}: {keyword}={value!r} is out of bounds: at"
     ):
         getattr(ocrlabel, name)(*args, **more, **keywords)
     assert getattr(ocrlabel, name).__name__ == name

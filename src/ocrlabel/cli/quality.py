@@ -70,7 +70,7 @@ def evaluate(
         typer.Option(help="What the truth's boxes hold, where it does not say."),
     ] = None,
     precision: Annotated[
-        float, typer.Option(help="The share of right labels that a cut has to reach.", max=1)
+        float, typer.Option(help="The share of right labels that a cut has to reach.", min=0, max=1)
     ] = 0.95,
     unicode_form: UnicodeForm = "NFC",
     case: Case = False,

@@ -9,6 +9,7 @@ from contextlib import ExitStack, redirect_stderr
 from copy import copy
 from dataclasses import dataclass
 from functools import cache, wraps
+from numbers import Real
 from pathlib import Path
 from traceback import format_exception
 from types import FunctionType, NoneType
@@ -279,10 +280,14 @@ def as_function(command: Callable[..., T], name: str) -> Callable[..., T]:
     def call(*args: Any, **named: Any) -> T:
         given = inspect.signature(command).bind(*args, **named).arguments
         for parameter, (least, most) in bounds.items():
-            value = given.get(parameter)
+            value: Any = given.get(parameter)
             if value is None:
                 continue
-            if (least is not None and value < least) or (most is not None and value > most):
+            # not turned round: nothing is above or below what is no number
+            is_number = isinstance(value, Real)
+            if not is_number or not (
+                (least is None or value >= least) and (most is None or value <= most)
+            ):
                 raise ConfigError(
                     f"{name}: {parameter}={value!r} is out of bounds: "
                     f"{'' if least is None else f'at least {least:g}'}"

@@ -53,6 +53,7 @@ from ocrlabel.labels import ImageRef
 from ocrlabel.options import SLICE_ROWS
 
 Row: TypeAlias = Mapping[str, object]
+csv.field_size_limit(2**30)  # on its own it refuses a cell of 131,072 characters
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t|"
 _NAMES_FROM_ROWS = 100
@@ -156,6 +157,7 @@ class ParquetRows(_TableRows):
             self._columns, embedded=self._blocks is not None, first_row=first_row, split=split
         )
         small = self._small_columns(schema)
+        self._refuse_other_ids(schema, small, id_column)
         self._rows = self._cursor(small, _ROWS_PER_READ)
         self.fingerprint = fingerprint or hash_of(file)
 
@@ -199,6 +201,17 @@ class ParquetRows(_TableRows):
                 f"{self._where}: column {image.name!r} holds {image.type}, which is neither a path"
                 " nor the bytes of an image file; name another column with --image-column"
             )
+
+    def _refuse_other_ids(self, schema: pa.Schema, small: list[str], asked: str | None) -> None:
+        name = self._columns.id
+        if name in {None, self._columns.image, *small}:
+            return
+        if asked:
+            raise DatasetError(
+                f"{self._where}: column {asked!r} holds {schema.field(asked).type}, and ids are"
+                " texts or numbers; name another column with --id-column, or leave it out"
+            )
+        self._columns = replace(self._columns, id=None)
 
     def _small_columns(self, fields: Iterable[pa.Field[Any]]) -> list[str]:
         """The small columns: text, numbers, dates, an image's path, the predecessor's source."""
@@ -453,10 +466,13 @@ class CsvReader:
             except StopIteration:
                 return
             except csv.Error as error:
-                raise DatasetError(
-                    f"{self._lines.name(place)}: {error}; a quote that begins a cell must end it,"
-                    ' and inside it a quote is written twice ("")'
-                ) from error
+                remedy = (
+                    "put quotes around a cell that holds a line break"
+                    if "new-line" in str(error)
+                    else "a quote that begins a cell must end it, and inside it a quote is written"
+                    ' twice ("")'
+                )
+                raise DatasetError(f"{self._lines.name(place)}: {error}; {remedy}") from error
             if cells:
                 yield place, cells
             place = self._lines.at

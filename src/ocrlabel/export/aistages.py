@@ -25,7 +25,7 @@ from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
 from ocrlabel.export.formats import Correction
-from ocrlabel.export.import_files import files, number, read_json, words_and_classes
+from ocrlabel.export.import_files import files, number, read_json, share, words_and_classes
 from ocrlabel.export.output_folder import JsonFile, OutputFolder
 from ocrlabel.export.recognition import stands_upright
 from ocrlabel.export.session import ExportSession, exporter, labels_name
@@ -119,6 +119,6 @@ def _decode_word(item: dict[str, Any]) -> tuple[Word, str]:
     word = Word(
         "" if text is None else str(text),
         polygon,
-        None if confidence is None else number(confidence),
+        None if confidence is None else share(confidence),
     )
     return word, IGNORE if item.get("illegibility") else ""

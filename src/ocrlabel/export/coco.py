@@ -28,7 +28,7 @@ from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage, ExportWord
 from ocrlabel.export.formats import MASK, Correction
 from ocrlabel.export.geometry import area, box, turned, upright
-from ocrlabel.export.import_files import files, number, read_json, words_and_classes
+from ocrlabel.export.import_files import files, number, read_json, share, words_and_classes
 from ocrlabel.export.output_folder import JsonFile, dumps
 from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Polygon, Word
@@ -223,7 +223,7 @@ def _word(
     else:
         return "shape without a place"
     # nothing is known of a confidence that an editor made a text of
-    known = number(confidence) if isinstance(confidence, int | float) else None
+    known = share(confidence) if isinstance(confidence, int | float) else None
     return Word("" if text is None else str(text), polygon, known), (
         IGNORE if is_ignored else str(label)
     )

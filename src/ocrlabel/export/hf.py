@@ -27,7 +27,7 @@ from ocrlabel.dataset.parquet_io import open_parquet
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportPage
 from ocrlabel.export.formats import Correction, ImageFile
-from ocrlabel.export.import_files import files, number
+from ocrlabel.export.import_files import files, number, share
 from ocrlabel.export.session import ExportSession, exporter, referred
 from ocrlabel.labels import Word
 
@@ -173,7 +173,9 @@ def _correction(path: Path, record: dict[str, Any]) -> Correction:
         texts, labels = record["texts"] or [], record["labels"] or []
         confidences = record.get("confidences") or [None] * len(texts)
         # pandas has a number that is none for None
-        confidences = [None if each is None or math.isnan(each) else each for each in confidences]
+        confidences = [
+            None if each is None or math.isnan(each) else share(each) for each in confidences
+        ]
         words = [
             Word(text or "", tuple((number(x), number(y)) for x, y in polygon), confidence)
             for text, polygon, confidence, _ in zip(

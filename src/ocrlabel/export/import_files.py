@@ -73,3 +73,10 @@ def number(value: object) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{value!r} is not finite")
     return float(value)
+
+
+def share(value: object) -> float:
+    """Return a confidence. Raises TypeError or ValueError for what is none."""
+    if not 0 <= (confidence := number(value)) <= 1:
+        raise ValueError(f"{value!r} is no confidence, which is from 0 to 1")
+    return confidence

@@ -208,6 +208,21 @@ def test_naming_the_column_that_is_taken_anyway_makes_no_other_input(tmp_path):
         assert other.fingerprint != one.fingerprint
 
 
+def test_ids_of_a_type_that_is_not_read_are_refused_where_they_were_asked_for(tmp_path):
+    table = tmp_path / "pages.parquet"
+    pq.write_table(pa.table({"id": [b"a", b"b"], "image_path": ["a.png", "b.png"]}), table)
+    said = complaint(table, tmp_path, id_column="id")
+    assert "column 'id' holds binary, and ids are texts or numbers" in said
+    assert "name another column with --id-column" in said
+    with opened(table, tmp_path) as dataset:
+        assert ids(dataset) == ["a.png", "b.png"]
+
+
+def test_a_cell_of_many_characters_is_read(tmp_path):
+    with opened(csv(tmp_path, f'image_path,note\na.png,"{"x" * 200_000}"\n'), tmp_path) as dataset:
+        assert ids(dataset) == ["a.png"]
+
+
 def test_a_folder_has_no_column_of_ids(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.png").write_bytes(b"x")

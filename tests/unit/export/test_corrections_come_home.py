@@ -51,6 +51,19 @@ def json_of(path: Path, change) -> Path:
     return path
 
 
+@pytest.mark.parametrize("value", [5, -1, 98.0])
+@pytest.mark.parametrize("name", ["coco", "aistages"])
+def test_a_confidence_in_per_cent_is_refused_with_its_file(tmp_path, name, value):
+    folder = sent([two_words()], name, tmp_path)
+    (path,) = (folder / {"coco": "annotations", "aistages": "jsons"}[name]).glob("*.json")
+    text = path.read_text()
+    assert "0.9" in text
+    path.write_text(text.replace("0.9", str(value), 1))
+    with pytest.raises(DatasetError, match="is no confidence, which is from 0 to 1") as refused:
+        home([two_words()], name, folder)
+    assert path.name in str(refused.value)
+
+
 # --- from where a tool was opened
 
 
