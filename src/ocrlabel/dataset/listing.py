@@ -37,6 +37,7 @@ _OTHER_ENDINGS = frozenset(
 )  # fmt: skip
 _WILD = frozenset("*?[")
 HIDDEN, NO_ENDING = "hidden", "without an ending"
+LINKED = "linked folder (not followed)"
 
 
 def images_below(folder: Path, skipped: Counter[str]) -> Iterator[tuple[str, int]]:
@@ -59,7 +60,7 @@ def images_below(folder: Path, skipped: Counter[str]) -> Iterator[tuple[str, int
                 elif is_row(folder / name):
                     yield name, size_of(folder / name)
                 else:
-                    skipped[_ending(entry.name)] += 1
+                    skipped[LINKED if entry.is_dir() else _ending(entry.name)] += 1
 
 
 def images_matching(

@@ -223,6 +223,15 @@ def test_a_cell_of_many_characters_is_read(tmp_path):
         assert ids(dataset) == ["a.png"]
 
 
+def test_a_linked_folder_is_not_followed_and_called_so(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"x")
+    (tmp_path / "in" / "more").symlink_to(tmp_path, target_is_directory=True)
+    with opened(tmp_path / "in", tmp_path) as dataset:
+        assert ids(dataset) == ["a.png"]
+        assert dataset.skipped == {"linked folder (not followed)": 1}
+
+
 def test_a_folder_has_no_column_of_ids(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.png").write_bytes(b"x")
