@@ -196,6 +196,11 @@ def test_numbers_of_numpy_become_plain_ones():
         (raising(Rejected(None)), "with message None"),
         (raising(Rejected("no", billed_pages=0.5)), "with billed_pages 0.5"),
         (raising(KeyRefused("no", status="401")), "with status '401'"),
+        (raising(Rejected("no", failure="nope")), "with failure 'nope'"),
+        (raising(Rejected("no", ends=ValueError)), "with ends <class 'ValueError'>"),
+        (raising(Unavailable("no", sent=0)), "with sent 0"),
+        (lambda: page_of(Word("a", ((0, 0), (1, 0), (1, 10**400)), 0.5)), "too large"),
+        (lambda: Answer(map(raising(KeyError("x")), [1]), "own 7"), "an Answer with"),
     ],
 )
 def test_an_answer_that_is_none_fails_its_image_with_the_engines_name(gives, said):

@@ -241,7 +241,7 @@ class Checked:
             raise self._broken(method, f"gave {_kind(answer)}, no Answer")
         try:
             return _plain(answer)
-        except (TypeError, ValueError, AttributeError) as error:
+        except Exception as error:
             raise self._broken(method, f"gave an Answer with {error}") from error
 
     def _broken(self, method: str, how: str) -> ImageError:
@@ -332,6 +332,11 @@ _OF_AN_ERROR: Mapping[str, Callable[[Any], bool]] = {
     "status": lambda value: value is None or (type(value) is int and _is_count(value)),
     "billed_pages": lambda value: value is None or (type(value) is int and _is_count(value, 0)),
     "retry_after_s": lambda value: value is None or _is_number(value, 0.0),
+    "failure": lambda value: value is None or isinstance(value, FailureClass),
+    "ends": lambda value: (
+        value is None or (isinstance(value, type) and issubclass(value, OcrLabelError))
+    ),
+    "sent": lambda value: value is None or isinstance(value, bool),
 }
 _MEMBERS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
