@@ -598,22 +598,24 @@ def test_corrections_of_rows_that_are_called_by_their_numbers_go_with_the_images
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "expected"),
+    ("before", "now", "corrected", "expected"),
     [
-        ({"a": "A"}, {"a": "A", "b": "A"}, {"a": "a"}),
-        ({"a": "A", "b": "B"}, {"a": "B", "b": "A"}, {"a": "b", "b": "a"}),
-        ({"a": "A", "b": "A"}, {"b": "A", "c": "A"}, {"b": "b", "c": "a"}),
-        ({"a": "A"}, {"a": "B"}, {}),
-        (rows("AAB"), rows("CAAB"), {"row-1": "row-0", "row-2": "row-1", "row-3": "row-2"}),
-        (rows("AAB"), rows("AABA"), {"row-0": "row-0", "row-1": "row-1", "row-2": "row-2"}),
-        (rows("AA"), rows("CAAA"), {}),
-        (rows("AAB"), rows("AB"), {"row-1": "row-2"}),
+        ({"a": "A"}, {"a": "A", "b": "A"}, "a", {"a": "a"}),
+        ({"a": "A", "b": "B"}, {"a": "B", "b": "A"}, "ab", {"a": "b", "b": "a"}),
+        ({"a": "A", "b": "A"}, {"b": "A", "c": "A"}, "ab", {"b": "b", "c": "a"}),
+        ({"a": "A", "b": "A"}, {"b": "A", "c": "A"}, "a", {"b": "a", "c": "a"}),
+        ({"a": "A", "b": "A"}, {"c": "A"}, "b", {"c": "b"}),
+        ({"a": "A"}, {"a": "B"}, "a", {}),
+        (rows("AAB"), rows("CAAB"), ("row-1",), {"row-1": "row-0", "row-2": "row-1"}),
+        (rows("AAB"), rows("AABA"), ("row-1",), {"row-0": "row-0", "row-1": "row-1"}),
+        (rows("AA"), rows("CAAA"), ("row-0", "row-1"), {}),
+        (rows("AAB"), rows("AB"), ("row-0", "row-2"), {"row-1": "row-2"}),
     ],
 )
 def test_a_row_is_known_again_by_its_bytes_and_among_equal_ones_by_its_id_or_its_order(
-    before, now, expected
+    before, now, corrected, expected
 ):
-    assert ids_before(before, now) == expected
+    assert ids_before(before, now, corrected) == expected
 
 
 def test_two_corrected_rows_of_one_image_each_keep_their_own_correction():

@@ -125,17 +125,20 @@ async def inherited_by(run: Run, places: Iterable[tuple[int, int]], scratch: Pat
 
     before = await asyncio.to_thread(of_before)
     now = await _of_images(run, places, images)
-    return Inherited(listing, rows, _by(table_info(path)), was=ids_before(before, now))
+    was = ids_before(before, now, {row.id for row in rows})
+    return Inherited(listing, rows, _by(table_info(path)), was=was)
 
 
-def ids_before(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """The ids that rows had before, by the ids that they have now.
+def ids_before(
+    before: Mapping[str, str], now: Mapping[str, str], corrected: Collection[str]
+) -> dict[str, str]:
+    """The ids of rows before, whose corrections are theirs, by the ids that rows have now.
 
-    before, now: sha256 by id, in the order of the input. A row with the same id and bytes is the
-    same; the other rows of the same bytes are so in their order: files were renamed, or rows were
-    put before them. Where rows are called by their numbers, an id that is there again may be
-    another row's: all that share an image count in their order, unless some of them are gone or
-    were put between, for then nothing tells which.
+    before, now: sha256 by id, in the order of the input. A corrected row with the same id and
+    bytes is the same. One that is not there any more was renamed: its bytes' other rows have its
+    corrections, in their order. Where rows are called by their numbers, an id that is there again
+    may be another row's: all that share an image count in their order, unless some of them are
+    gone or were put between, for then nothing tells which.
     """
     found: dict[str, str] = {}
     ids_now = _by_image(now)
@@ -145,10 +148,11 @@ def ids_before(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, s
             if len(old) == len(new) or old == new[: len(old)]:
                 found |= dict(zip(new, old, strict=False))
             continue
-        stayed = set(old) & set(new)
+        stayed = {id_ for id_ in old if id_ in corrected and id_ in new}
+        moved = [id_ for id_ in old if id_ in corrected and id_ not in stayed]
+        others = [id_ for id_ in new if id_ not in stayed]
         found |= {id_: id_ for id_ in stayed}
-        moved = [id_ for id_ in old if id_ not in stayed]
-        found |= dict(zip((id_ for id_ in new if id_ not in stayed), moved, strict=False))
+        found |= {id_: moved[min(n, len(moved) - 1)] for n, id_ in enumerate(others) if moved}
     return found
 
 
