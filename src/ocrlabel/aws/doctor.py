@@ -214,11 +214,11 @@ def check_images(aws: Aws, bucket: str, dataset: str, table: InputTable) -> Chec
 
 def _there(aws: Aws, bucket: str, path: str) -> bool:
     """Whether the object is there, by listing: a workflow may list, and may not read images."""
-    keys = [key for prefix in ("", TABLES) for key in keys_in(bucket, prefix, path) if path]
+    keys = (key for prefix in ("", TABLES) for key in keys_in(bucket, prefix, path) if path)
     with translated(f"look for {path}"):
         s3 = aws.client("s3")
-        answers = (s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1) for key in keys)
-        return any(
-            found.get("Contents", [{}])[0].get("Key") == key
-            for key, found in zip(keys, answers, strict=True)
-        )
+        for key in keys:
+            found = s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+            if found.get("Contents", [{}])[0].get("Key") == key:
+                return True
+    return False

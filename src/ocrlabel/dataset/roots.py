@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
@@ -67,7 +67,7 @@ class BucketRoot:
     def places(self, path: str) -> list[str]:
         """Below the prefix; an s3:// path only if it lies there."""
         keys = keys_in(self.bucket, self.prefix, path)
-        return [f"s3://{self.bucket}/{key}" for key in keys[:1]]
+        return [f"s3://{self.bucket}/{key}" for key in islice(keys, 1)]
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """The object. Its size is asked for before it is read."""
@@ -83,8 +83,8 @@ class BucketRoot:
         return None
 
 
-def keys_in(bucket: str, prefix: str, path: str) -> list[str]:
-    """Under which keys a path of a table is looked for below a prefix; [] where it leads outside.
+def keys_in(bucket: str, prefix: str, path: str) -> Iterator[str]:
+    """Under which keys a path of a table is looked for below a prefix; none where it leads outside.
 
     The first is the path's own; the others spell its Hangul otherwise.
     """
@@ -92,13 +92,14 @@ def keys_in(bucket: str, prefix: str, path: str) -> list[str]:
     if path.startswith(whole):
         key = path.removeprefix(whole)
         if prefix and not key.startswith(f"{prefix}/"):
-            return []
+            return
     elif "://" in path or path.startswith("/"):
-        return []
+        return
     else:
         key = str(PurePosixPath(prefix, path))
-    parts = [(part, *_forms(part)) for part in key.split("/")]
-    return list(dict.fromkeys("/".join(names) for names in product(*parts)))
+    # one at a time: a deep path of Hangul has thousands
+    parts = [dict.fromkeys((part, *_forms(part))) for part in key.split("/")]
+    yield from map("/".join, product(*parts))
 
 
 Root: TypeAlias = FolderRoot | BucketRoot

@@ -174,8 +174,10 @@ def split_named(input_row: str, path: str) -> str:
     cells = {name.lower(): value for name, value in row.items()} if isinstance(row, dict) else {}
     for name in SPLIT_COLUMNS:
         value = cells.get(name)
-        if isinstance(value, str | int) and str(value).strip():
-            return str(value).strip()
+        # pandas has 0.0 for 0 where another row has none
+        named = f"{value:g}" if isinstance(value, float) and math.isfinite(value) else value
+        if isinstance(named, str | int) and str(named).strip():
+            return str(named).strip()
     if path.startswith("/") or "://" in path:
         return ""  # what lies above the dataset says nothing about it
     folders = map(_SPLIT_FOLDER.fullmatch, re.split(r"[/\\]", path)[:-1])

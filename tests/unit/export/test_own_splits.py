@@ -55,6 +55,8 @@ def dictionary(names):
         ("Split", pa.array(["train", " val ", None]), ["train", "val", ""]),
         ("subset", pa.array(["Train", "Val", "Test"]), ["Train", "Val", "Test"]),
         ("split", pa.array([0, 1, 2]), ["0", "1", "2"]),
+        ("split", pa.array([0.0, 1.0, None]), ["0", "1", ""]),
+        ("split", pa.array([0.5, float("nan"), 1.0]), ["0.5", "", "1"]),
         ("fold", pa.array(["train", "val", "test"]), ["", "", ""]),
     ],
 )
