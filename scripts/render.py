@@ -1,8 +1,7 @@
 """Write the files that follow from one source; a test refuses any difference.
 
-aws/stack-template.json from the template; from the options of a run the keywords of
-`ocrlabel.label`, the fields of the workflow's form, and docs/options.md. `make render`
-runs it.
+stack-template.json, which is sent, from stack-template.yaml; from the options of a run the keywords
+of `ocrlabel.label`, the fields of the workflow's form, and docs/options.md. `make render` runs it.
 """
 
 from __future__ import annotations
@@ -11,12 +10,14 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
-from ocrlabel.aws.template import template
+import yaml
+
 from ocrlabel.options import Described, Front, described, options_of
 
 ROOT = Path(__file__).parents[1]
+STACK: Final = "src/ocrlabel/aws/stack-template"
 WORKFLOW: Final = ".github/workflows/run-batch-job.yml"
 PAGE: Final = "docs/options.md"
 
@@ -57,11 +58,33 @@ def main() -> None:
 def files() -> dict[str, str]:
     """Every file that is written, by its path in the project."""
     return {
-        "aws/stack-template.json": json.dumps(template(), indent=2) + "\n",
+        f"{STACK}.json": stack((ROOT / f"{STACK}.yaml").read_text(encoding="utf-8")),
         "src/ocrlabel/keywords.py": keywords(),
         PAGE: page((ROOT / PAGE).read_text(encoding="utf-8")),
         WORKFLOW: workflow((ROOT / WORKFLOW).read_text(encoding="utf-8")),
     }
+
+
+class _CloudFormation(yaml.SafeLoader):
+    """YAML in CloudFormation's short form: `!Sub text` is {"Fn::Sub": "text"}."""
+
+
+def _function(loader: _CloudFormation, name: str, node: yaml.Node) -> dict[str, Any]:
+    make = {
+        yaml.ScalarNode: loader.construct_scalar,
+        yaml.SequenceNode: lambda node: loader.construct_sequence(node, deep=True),
+    }
+    value = make[type(node)](node)
+    value = value.split(".") if name == "GetAtt" else value
+    return {name if name == "Ref" else f"Fn::{name}": value}
+
+
+_CloudFormation.add_multi_constructor("!", _function)
+
+
+def stack(text: str) -> str:
+    """The template as JSON: the package reads no YAML."""
+    return json.dumps(yaml.load(text, _CloudFormation), indent=2) + "\n"  # noqa: S506 -- a safe one
 
 
 def keywords() -> str:

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from ocrlabel.aws.names import AwsLocation
+from ocrlabel.aws.template import filled, template
+
 
 def allowed(
     statements: Sequence[Mapping[str, Any]],
@@ -25,6 +28,24 @@ def allowed(
         if _applies(statement, action, resource, context or {})
     }
     return "Allow" in effects and "Deny" not in effects
+
+
+def trust_github(
+    place: AwsLocation, repository: str, environment: str, with_ids: str = ""
+) -> dict[str, Any]:
+    """Who may take the role for workflows, as a stack with these parameters says it."""
+    role = template()["Resources"]["GitHubRole"]["Properties"]
+    condition, by_ids_too, by_name = role["AssumeRolePolicyDocument"]["Fn::If"]
+    assert condition == "HasGitHubIds"
+    names = {
+        "AWS::Partition": place.partition,
+        "AWS::AccountId": place.account,
+        "GitHubRepository": repository,
+        "GitHubRepositoryWithIds": with_ids,
+        "GitHubEnvironment": environment,
+    }
+    document: dict[str, Any] = filled(by_ids_too if with_ids else by_name, names)
+    return document
 
 
 def _applies(

@@ -43,7 +43,7 @@ from ocrlabel.aws.stack import (
     propose_update,
     update_stack,
 )
-from ocrlabel.aws.template import PARAMETERS, template
+from ocrlabel.aws.template import template
 from ocrlabel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -239,9 +239,10 @@ def _parameters(
     given: by option. before: the present stack's. network: None keeps the one of before.
     provider_exists: the account has GitHub's OIDC provider, and this stack did not make it.
     """
-    usual = {name: str(spec.get("Default", "")) for name, spec in PARAMETERS.items()}
+    there = template()["Parameters"]
+    usual = {name: str(spec.get("Default", "")) for name, spec in there.items()}
     usual["CreateGitHubProvider"] = "false" if provider_exists else "true"
-    known = {name: value for name, value in before.items() if name in PARAMETERS}
+    known = {name: value for name, value in before.items() if name in there}
     return {**usual, **known, **(network or {}), **given}
 
 

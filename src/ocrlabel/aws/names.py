@@ -42,15 +42,11 @@ DEFINITIONS: Final = (DEFINITION, ec2_name(DEFINITION))
 
 @dataclass(frozen=True, slots=True)
 class AwsLocation:
-    """An account in a region. In the template the three are CloudFormation's own references."""
+    """An account in a region."""
 
     account: str
     region: str
     partition: str = "aws"
-
-    def arn(self, service: str, resource: str) -> str:
-        """The ARN of something that belongs to this account and region."""
-        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
     def global_arn(self, service: str, resource: str) -> str:
         """The ARN of something that belongs to this account in every region (IAM)."""

@@ -15,8 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from ocrlabel.aws import github_secrets as secrets
-from ocrlabel.aws import iam
-from ocrlabel.aws.iam_deployer import deployer
+from ocrlabel.aws.iam import DEPLOYER, document, policies
 from ocrlabel.aws.names import SECRET, STACK, AwsLocation
 from ocrlabel.aws.plan import Hidden
 from ocrlabel.aws.session import run
@@ -106,24 +105,17 @@ def policy(
     )
     in_bucket = bucket or variable("S3_BUCKET") or location.default_bucket
     named = secret or variable("SECRET_NAME") or SECRET
-    of_deployer = deployer(location, in_bucket, named)
-    statements = {
-        **of_deployer,
-        "github": iam.github(location, in_bucket),
-        "job": iam.job(location, in_bucket),
-        "execution": iam.execution(location, named),
-        "instance": iam.instance(location),
-    }
+    statements = policies(location, in_bucket, named)
     if role == "deployer":
         listed = [
-            {"PolicyName": f"{STACK}-{name}", "PolicyDocument": iam.document(own)}
-            for name, own in of_deployer.items()
+            {"PolicyName": f"{STACK}-{name}", "PolicyDocument": document(statements[name])}
+            for name in DEPLOYER
         ]
         typer.echo(json.dumps(listed, indent=2))
         return
     if role not in statements:
         raise ConfigError(f"there is no role {role!r}: one of deployer, {', '.join(statements)}")
-    typer.echo(json.dumps(iam.document(statements[role]), indent=2))
+    typer.echo(json.dumps(document(statements[role]), indent=2))
 
 
 @app.command("github-secrets")

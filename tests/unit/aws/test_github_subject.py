@@ -17,15 +17,15 @@ from typing import Any
 
 import pytest
 
-from ocrlabel.aws import doctor, iam
+from ocrlabel.aws import doctor
 from ocrlabel.aws.github_subject import GitHubRepository, with_ids
 from ocrlabel.aws.names import AwsLocation
 from ocrlabel.aws.session import run
-from ocrlabel.aws.template import PARAMETERS
+from ocrlabel.aws.template import template
 from ocrlabel.errors import ConfigError
 from tests.support.aws import ACCOUNT, REGION, moto_process
 from tests.support.aws_user import DEPLOY, User, newcomer
-from tests.support.iam import allowed
+from tests.support.iam import allowed, trust_github
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")
 
@@ -121,7 +121,7 @@ def test_another_branch_a_pull_request_and_another_audience_are_not_let_in(trust
 def test_the_trust_policy_fits_a_role_also_with_the_longest_names():
     # 2,048 characters without white space: documented, "IAM and AWS STS quotas" (2026-11-28)
     names = ("o" * 39 + "/" + "n" * 100, "o" * 39 + "@1234567890/" + "n" * 100 + "@1234567890")
-    document = iam.trust_github(PLACE, names[0], "e" * 100, names[1])
+    document = trust_github(PLACE, names[0], "e" * 100, names[1])
     assert len(re.sub(r"\s", "", json.dumps(document))) <= 2048
 
 
@@ -141,7 +141,7 @@ def test_a_later_deploy_keeps_the_ids(granted, tmp_path, monkeypatch):
 )
 def test_the_trust_policy_lets_in_exactly_the_forms_that_are_known(given, forms):
     one = GitHubRepository.of(given)
-    assert let_in(iam.trust_github(PLACE, one.names, "aws", one.with_ids)) == forms
+    assert let_in(trust_github(PLACE, one.names, "aws", one.with_ids)) == forms
 
 
 def look_up(folder: Path, patch, text: str, **before: str) -> tuple[GitHubRepository, str]:
@@ -186,10 +186,11 @@ def test_what_is_no_repository_is_refused(wrong):
 
 
 def test_the_templates_own_parameters_take_either_form():
-    pattern = re.compile(PARAMETERS["GitHubRepository"]["AllowedPattern"])
+    parameters = template()["Parameters"]
+    pattern = re.compile(parameters["GitHubRepository"]["AllowedPattern"])
     assert pattern.fullmatch("me/labels")
     assert pattern.fullmatch(IDS)
     assert not pattern.fullmatch("me@x/labels")
-    ids = re.compile(PARAMETERS["GitHubRepositoryWithIds"]["AllowedPattern"])
+    ids = re.compile(parameters["GitHubRepositoryWithIds"]["AllowedPattern"])
     assert ids.fullmatch(IDS)
     assert not ids.fullmatch("me/labels")

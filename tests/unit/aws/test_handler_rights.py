@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from ocrlabel.aws.iam import document, execution, github, instance, job
-from ocrlabel.aws.iam_deployer import deployer
+from ocrlabel.aws.iam import DEPLOYER, document, policies
 from ocrlabel.aws.names import AwsLocation
 from ocrlabel.aws.template import template
 from tests.support.aws import ACCOUNT, REGION
@@ -22,9 +21,10 @@ from tests.support.aws_user import User
 
 HANDLERS = json.loads((Path(__file__).parent / "handler_permissions.json").read_text())["types"]
 PLACE = AwsLocation(ACCOUNT, REGION)
-STACK = deployer(PLACE, "labels", "upstage-api-key")
+LONGEST = AwsLocation(ACCOUNT, "ap-southeast-99", "aws-us-gov")
+POLICIES = policies(PLACE, "labels", "upstage-api-key")
 GRANTED = {
-    action.lower() for own in STACK.values() for statement in own for action in statement["Action"]
+    action.lower() for name in DEPLOYER for own in POLICIES[name] for action in own["Action"]
 }
 NOT_CALLED = {
     "eks:.*": "a compute environment of ours is on no EKS cluster",
@@ -76,16 +76,14 @@ def test_what_is_never_called_is_named_by_some_handler_and_not_granted(pattern):
 
 @pytest.mark.parametrize("name", ["deployer-jobs", "deployer-stack", "github"])
 def test_what_a_person_or_a_user_gets_fits_a_managed_policy_with_the_longest_names(name):
-    place = AwsLocation(ACCOUNT, "ap-southeast-99", "aws-us-gov")
-    policies = {**deployer(place, "b" * 63, "s" * 200), "github": github(place, "b" * 63)}
-    assert size(document(policies[name])) <= LIMITS["managed policy"]
+    longest = policies(LONGEST, "b" * 63, "s" * 200)
+    assert size(document(longest[name])) <= LIMITS["managed policy"]
 
 
-def test_what_the_roles_of_the_stack_get_fits_inline():
-    place = AwsLocation(ACCOUNT, "ap-southeast-99", "aws-us-gov")
-    for own in (job(place, "b" * 63), execution(place, "s" * 200), instance(place)):
-        assert size(document(own)) <= LIMITS["inline in a role"]
-    assert size(document(github(place, "b" * 63))) <= LIMITS["inline in a role"]
+@pytest.mark.parametrize("role", ["job", "execution", "instance", "github"])
+def test_what_the_roles_of_the_stack_get_fits_inline(role):
+    longest = policies(LONGEST, "b" * 63, "s" * 200)
+    assert size(document(longest[role])) <= LIMITS["inline in a role"]
 
 
 def test_what_deployer_prints_are_policies_that_can_be_made_as_they_are(tmp_path, monkeypatch):

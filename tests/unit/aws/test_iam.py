@@ -10,24 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.aws import iam
-from ocrlabel.aws.iam_deployer import deployer
+from ocrlabel.aws.iam import DEPLOYER, policies
 from ocrlabel.aws.names import AwsLocation
-from ocrlabel.aws.template import filled
-from tests.support.iam import allowed
+from ocrlabel.aws.template import template
+from tests.support.iam import allowed, trust_github
 
 TABLE = Path(__file__).parents[3] / "docs" / "aws-roles.md"
 PLACE = AwsLocation("123456789012", "us-east-1")
+_POLICIES = policies(PLACE, "labels", "upstage-api-key")
 ROLES = {
-    "job": iam.job(PLACE, "labels"),
-    "execution": iam.execution(PLACE, "upstage-api-key"),
-    "instance": iam.instance(PLACE),
-    "github": iam.github(PLACE, "labels"),
-    "deployer": [
-        statement
-        for policy in deployer(PLACE, "labels", "upstage-api-key").values()
-        for statement in policy
-    ],
+    **{role: own for role, own in _POLICIES.items() if role not in DEPLOYER},
+    "deployer": [statement for name in DEPLOYER for statement in _POLICIES[name]],
 }
 
 
@@ -131,7 +124,7 @@ def test_listing_has_no_prefix_condition_so_that_a_missing_key_is_404():
 
 
 def test_github_is_trusted_for_main_and_one_environment_of_one_repository():
-    document = iam.trust_github(PLACE, "me/labels", "aws")
+    document = trust_github(PLACE, "me/labels", "aws")
     condition = document["Statement"][0]["Condition"]["StringEquals"]
     assert condition["token.actions.githubusercontent.com:sub"] == [
         "repo:me/labels:ref:refs/heads/main",
@@ -141,8 +134,8 @@ def test_github_is_trusted_for_main_and_one_environment_of_one_repository():
 
 
 def test_in_the_template_the_same_statements_name_the_place_by_reference():
-    here = AwsLocation("${AWS::AccountId}", "${AWS::Region}", "${AWS::Partition}")
-    text = json.dumps(filled(iam.document(iam.job(here, "${BucketName}"))))
+    (policy,) = template()["Resources"]["JobRole"]["Properties"]["Policies"]
+    text = json.dumps(policy)
     assert '{"Fn::Sub": "arn:${AWS::Partition}:s3:::${BucketName}"}' in text
     assert text.count("${") == text.count("Fn::Sub") * 2
 
@@ -150,5 +143,7 @@ def test_in_the_template_the_same_statements_name_the_place_by_reference():
 def test_the_evaluator_refuses_what_it_does_not_know():
     with pytest.raises(ValueError, match="not evaluated"):
         allowed([{"Effect": "Allow", "NotAction": "x", "Action": "*", "Resource": "*"}], "a", "b")
+    condition = {"IpAddress": {"aws:SourceIp": "1"}}
+    statement = {"Effect": "Allow", "Action": "a:b", "Resource": "*", "Condition": condition}
     with pytest.raises(ValueError, match="not evaluated"):
-        allowed([iam.allow("a:b", "*", {"IpAddress": {"aws:SourceIp": "1"}})], "a:b", "b")
+        allowed([statement], "a:b", "b")

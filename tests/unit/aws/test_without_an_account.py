@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from ocrlabel.aws.image import PLATFORMS
-from ocrlabel.aws.template import PARAMETERS
+from ocrlabel.aws.template import template
 from ocrlabel.cli.aws_wiring import Processor
 from tests.support.command import Ran, ocrlabel
 
@@ -135,7 +135,7 @@ def test_a_word_that_no_option_knows_is_refused_with_those_that_it_does(types, l
 
 def test_the_words_of_the_options_are_those_of_what_they_choose():
     assert set(get_args(Processor)) == set(PLATFORMS)
-    assert list(get_args(Processor)) == PARAMETERS["CpuArchitecture"]["AllowedValues"]
+    assert list(get_args(Processor)) == template()["Parameters"]["CpuArchitecture"]["AllowedValues"]
 
 
 @pytest.mark.parametrize(

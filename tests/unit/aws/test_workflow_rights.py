@@ -13,7 +13,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from ocrlabel.aws import iam, image
+from ocrlabel.aws import image
+from ocrlabel.aws.iam import policies
 from ocrlabel.aws.names import AwsConfig, AwsLocation
 from ocrlabel.aws.session import Aws
 from ocrlabel.cli import aws_jobs
@@ -95,7 +96,7 @@ def test_every_call_of_the_two_workflows_is_one_that_their_role_may_make(
 
     may = {
         action
-        for statement in iam.github(AwsLocation(ACCOUNT, REGION), config.s3_bucket)
+        for statement in policies(AwsLocation(ACCOUNT, REGION), config.s3_bucket, "key")["github"]
         for action in statement["Action"]
     }
     assert watched.asked - NAMES_NO_RIGHT <= may
