@@ -38,7 +38,7 @@ _MOST_WRONG = 10
 
 
 UnicodeForm = Annotated[
-    Literal["NFC", "NFKC"], typer.Option("--unicode", help="NFKC also ignores full and half width.")
+    Literal["NFC", "NFKC"], typer.Option(help="NFKC also ignores full and half width.")
 ]
 Case = Annotated[bool, typer.Option("--case", help="Upper and lower case differ.")]
 Spaces = Annotated[bool, typer.Option("--spaces", help="Spaces count.")]
@@ -72,7 +72,7 @@ def evaluate(
     precision: Annotated[
         float, typer.Option(help="The share of right labels that a cut has to reach.", min=0, max=1)
     ] = 0.95,
-    unicode_form: UnicodeForm = "NFC",
+    unicode: UnicodeForm = "NFC",
     case: Case = False,
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
@@ -112,9 +112,7 @@ def evaluate(
     from ocrlabel.quality.truth import Level, read_truth
 
     labels, truth = need_file(labels), Path(truth).expanduser()
-    if level not in {None, *Level}:
-        raise ConfigError(f"--level {level!r}: give word or line")
-    rules = Normalisation(unicode_form, case, spaces, punctuation=not no_punctuation)
+    rules = Normalisation(unicode, case, spaces, punctuation=not no_punctuation)
     unpaired = Unpaired()
     pages = read_truth(truth, level=Level(level) if level else None)
     with PageStore(pages, str(truth)) as store:
@@ -167,7 +165,7 @@ def agree(
         str | Path | None,
         typer.Option(help="Write each page's agreement and each word's partner (JSON Lines)."),
     ] = None,
-    unicode_form: UnicodeForm = "NFC",
+    unicode: UnicodeForm = "NFC",
     case: Case = False,
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
@@ -204,7 +202,7 @@ def agree(
 
     labels, other = need_file(labels), need_file(other)
     truth = Path(truth).expanduser() if truth is not None else None
-    rules = Normalisation(unicode_form, case, spaces, punctuation=not no_punctuation)
+    rules = Normalisation(unicode, case, spaces, punctuation=not no_punctuation)
     unpaired = Unpaired()
     found: Signals | None = None
     with ExitStack() as stores:
@@ -259,7 +257,7 @@ def calibrate(
     output: Annotated[
         str | Path | None, output_option("The file to write; by default LABELS_calibration.json.")
     ] = None,
-    unicode_form: UnicodeForm = "NFC",
+    unicode: UnicodeForm = "NFC",
     case: Case = False,
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
@@ -291,7 +289,7 @@ def calibrate(
     refuse_to_replace(target)
     if truth.exists() and labels.samefile(truth):
         raise ConfigError(f"{labels} is both the labels and the truth: give what was reviewed")
-    rules = Normalisation(unicode_form, case, spaces, punctuation=not no_punctuation)
+    rules = Normalisation(unicode, case, spaces, punctuation=not no_punctuation)
     unpaired = Unpaired()
     with PageStore(read_reviewed(truth), str(truth)) as store:
         words = judged(pair(read_labels(labels), store, unpaired), rules)
@@ -383,7 +381,7 @@ def filter_(
         bool,
         typer.Option("--drop/--mark", help="Remove doubtful words, or mark them as do-not-care."),
     ] = False,
-    unicode_form: UnicodeForm = "NFC",
+    unicode: UnicodeForm = "NFC",
     case: Case = False,
     spaces: Spaces = False,
     no_punctuation: NoPunctuation = False,
@@ -443,7 +441,7 @@ def filter_(
         labels,
         target,
         Rule(min_confidence, agreed=agreed_with is not None),
-        normalise=Normalisation(unicode_form, case, spaces, punctuation=not no_punctuation),
+        normalise=Normalisation(unicode, case, spaces, punctuation=not no_punctuation),
         other=agreed_with,
         review=review,
         drop=drop,

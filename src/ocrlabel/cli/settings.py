@@ -9,10 +9,10 @@ from contextlib import ExitStack, redirect_stderr
 from copy import copy
 from dataclasses import dataclass
 from functools import cache, wraps
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from traceback import format_exception
-from types import FunctionType, NoneType
+from types import FunctionType, NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -20,6 +20,7 @@ from typing import (
     Literal,
     TypeAlias,
     TypeVar,
+    Union,
     get_args,
     get_origin,
     get_type_hints,
@@ -264,37 +265,58 @@ def _typed(annotation: Any) -> Any:
 
 @cache
 def as_function(command: Callable[..., T], name: str) -> Callable[..., T]:
-    """A command as a function of Python, which keeps the bounds of its options as typer does."""
+    """A command as a function of Python, which refuses what its option does not take."""
     taken = FunctionType(command.__code__, command.__globals__)
     # what it gives may be imported for mypy alone
     taken.__annotations__ = {**command.__annotations__, "return": None}
-    bounds = {
-        parameter: (option.min, option.max)
-        for parameter, hint in get_type_hints(taken, include_extras=True).items()
-        for option in getattr(hint, "__metadata__", ())
-        if isinstance(option, typer.models.ParameterInfo)
-        and (option.min, option.max) != (None, None)
-    }
+    hints = get_type_hints(taken, include_extras=True)
 
     @wraps(command)
     def call(*args: Any, **named: Any) -> T:
         given = inspect.signature(command).bind(*args, **named).arguments
-        for parameter, (least, most) in bounds.items():
-            value: Any = given.get(parameter)
-            if value is None:
-                continue
-            # not turned round: nothing is above or below what is no number
-            is_number = isinstance(value, Real)
-            if not is_number or not (
-                (least is None or value >= least) and (most is None or value <= most)
-            ):
-                raise ConfigError(
-                    f"{name}: {parameter}={value!r} is out of bounds: "
-                    f"{'' if least is None else f'at least {least:g}'}"
-                    f"{'' if None in (least, most) else ', '}"
-                    f"{'' if most is None else f'at most {most:g}'}"
-                )
+        for parameter, value in given.items():
+            if wrong := _refused(value, hints[parameter]):
+                raise ConfigError(f"{name}: {parameter}={value!r} is {wrong}")
         return command(*args, **named)
 
     call.__name__ = call.__qualname__ = name
     return call
+
+
+def _refused(value: Any, hint: Any) -> str:
+    """Why a value is none of an option's type or out of its bounds; "" for one that is right."""
+    kind, *declared = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if not _is_a(kind, value):
+        kinds = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+        return f"refused: it takes {' or '.join(map(_called, kinds))}"
+    for one in declared if isinstance(value, Real) else ():
+        least, most = getattr(one, "min", None), getattr(one, "max", None)
+        # not turned round: nothing is above or below what is no number
+        if not ((least is None or value >= least) and (most is None or value <= most)):
+            bounds = {"at least": least, "at most": most}
+            told = ", ".join(f"{word} {at:g}" for word, at in bounds.items() if at is not None)
+            return f"out of bounds: {told}"
+    return ""
+
+
+def _is_a(kind: Any, value: Any) -> bool:
+    parts = get_args(kind)
+    match get_origin(kind):
+        case None:
+            # a bool is no number, and numpy has numbers of its own
+            kind = {int: Integral, float: Real, Path: os.PathLike}.get(kind, kind)
+            return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+        case origin if origin is Literal:
+            return value in parts
+        case origin if origin is Sequence:
+            is_several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+            return is_several and all(_is_a(parts[0], one) for one in value)
+    return any(_is_a(one, value) for one in parts)
+
+
+def _called(kind: Any) -> str:
+    """How a type is called in a message."""
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    words = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+    return words.get(kind) or {NoneType: "None", Path: "a path"}.get(kind, "a list of them")

@@ -9,7 +9,7 @@ its name in `EXPORTS`, and in `IMPORTS` where it can come back.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from ocrlabel.dataset.labels_table import LabelRow
-from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Word
 
 if TYPE_CHECKING:
@@ -40,21 +39,13 @@ IMPORTS = ("labelstudio", "paddleocr", "icdar2015", "coco", "hf", "aistages")
 
 
 def export_of(name: str) -> Export:
-    """Return the format's `export`. Raises ConfigError for a name that is no format."""
-    if name not in EXPORTS:
-        raise _unknown(name, EXPORTS)
+    """Return the format's `export`."""
     return cast("Export", import_module(f"ocrlabel.export.{EXPORTS[name]}").export)
 
 
 def import_of(name: str) -> Import:
-    """Return the format's `corrections`. Raises ConfigError for one that cannot come back."""
-    if name not in IMPORTS:
-        raise _unknown(name, IMPORTS)
+    """Return the format's `corrections`."""
     return cast("Import", import_module(f"ocrlabel.export.{name}").corrections)
-
-
-def _unknown(name: str, known: Iterable[str]) -> ConfigError:
-    return ConfigError(f"--format {name} is not known here\n  one of: {', '.join(known)}")
 
 
 Export: TypeAlias = (

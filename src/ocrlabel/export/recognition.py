@@ -31,8 +31,6 @@ IGNORED = "do_not_care"
 _JPEG_QUALITY = 95
 LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 """All that some reader takes for the end of a line (`str.splitlines`)."""
-VERTICAL = ("turn", "keep", "leave-out")
-"""What becomes of a column of characters: turned on its side, as recognisers read it, or not."""
 NO_TEXT = "no_text"
 TOO_SMALL = "too_small"
 UPRIGHT = "vertical"
@@ -63,7 +61,6 @@ def export_samples(
     Raises ConfigError without images.
     """
     images = session.required_images()
-    check_vertical(session.options.vertical)
     seen: set[str] = set(session.options.charset or ())
     sets_of = session.by_split(lambda split: open_set(session.folder, split))
     for page in session.pages(rows):
@@ -198,12 +195,6 @@ def _jpeg(image: Image.Image) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=_JPEG_QUALITY)
     return out.getvalue()
-
-
-def check_vertical(policy: str) -> None:
-    """Raise ConfigError for a word that is no policy."""
-    if policy not in VERTICAL:
-        raise ConfigError(f"--vertical {policy} is none of: {', '.join(VERTICAL)}")
 
 
 def read_charset(path: Path) -> frozenset[str]:

@@ -12,11 +12,10 @@ from typing import Literal, get_args, get_origin
 import pytest
 import typer
 
-from ocrlabel.cli.export import ExportFormat, ImportFormat, Vertical
+from ocrlabel.cli.export import ExportFormat, ImportFormat
 from ocrlabel.cli.settings import everywhere
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import EXPORTS, IMPORTS
-from ocrlabel.export.recognition import VERTICAL
 from tests.support.command import commands, ocrlabel
 from tests.support.s3 import REGION, make_bucket
 
@@ -104,7 +103,6 @@ def test_a_job_has_other_switches_by_default_and_none_is_claimed():
 def test_the_formats_that_are_offered_are_those_that_there_are():
     assert get_args(ExportFormat) == (*EXPORTS,)
     assert get_args(ImportFormat) == IMPORTS
-    assert get_args(Vertical) == VERTICAL
 
 
 def trouble(*, progress: bool = True) -> None:

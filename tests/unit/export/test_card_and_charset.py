@@ -64,8 +64,3 @@ def test_a_charset_that_cannot_be_read_is_refused(data, tmp_path):
 @pytest.mark.parametrize("text", ["a\tb", "a\nb", "a\x85", "\u2028"])
 def test_a_text_with_any_kind_of_line_break_fits_no_line(text):
     assert why_unfit(text, ExportOptions()) == "line_break_or_tab"
-
-
-def test_an_unknown_format_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="aistages"):
-        export_of("voc")

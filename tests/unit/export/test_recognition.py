@@ -8,11 +8,10 @@ from collections import Counter
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
-from ocrlabel.errors import ConfigError
 from ocrlabel.export.export_pages import ExportPage, export_words
 from ocrlabel.export.formats import ExportOptions
 from ocrlabel.export.paddleocr_rec import export
-from ocrlabel.export.recognition import check_vertical, crop, stands_upright
+from ocrlabel.export.recognition import crop, stands_upright
 from ocrlabel.labels import Word
 from tests.support.labelled import NoPictures, Pictures, row, word
 
@@ -131,11 +130,6 @@ def test_a_column_is_told_by_script_number_of_characters_and_the_pages_line_heig
 def test_columns_are_told_on_a_page_of_columns_too():
     words = [word("세로글자", (30 * n, 20), size=(20, 90)) for n in range(1, 9)]
     assert len(standing(*words)) == 8
-
-
-def test_another_policy_is_refused():
-    with pytest.raises(ConfigError, match="turn, keep, leave-out"):
-        check_vertical("rotate")
 
 
 def test_a_polygon_larger_than_its_page_makes_no_crop(tmp_path):
