@@ -5,11 +5,14 @@ Values only: nothing here reads a disk, a clock or a network.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 Point: TypeAlias = tuple[float, float]
 Polygon: TypeAlias = tuple[Point, ...]
 """Corners in px of the upright image, clockwise from the text's own top left; engines give 4."""
@@ -57,7 +60,23 @@ class ImageRef:
     @property
     def filename(self) -> str:
         """The last part of the path, or of the id where there is no path."""
-        return (self.path or self.id).replace("\\", "/").rsplit("/", 1)[-1]
+        return readable(self.path or self.id).replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def as_stored(name: str) -> bytes:
+    r"""A file's name in the bytes that it has; those that are no UTF-8 are written \xNN."""
+    return _ESCAPED.sub(lambda hit: bytes.fromhex(hit[1].decode()), os.fsencode(name))
+
+
+def readable(path: str) -> str:
+    r"""A path for people: parts with \xNN as Korean Windows wrote them (CP949), if it did."""
+    if "\\x" not in path:
+        return path
+    try:
+        parts = [as_stored(p).decode("cp949") if "\\x" in p else p for p in path.split("/")]
+    except UnicodeError:
+        return path
+    return "/".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, TextIO
 
 from ocrlabel.cli.exit_codes import for_screen, lasting
-from ocrlabel.labels import Attempt, AttemptResult, Failed
+from ocrlabel.labels import Attempt, AttemptResult, Failed, readable
 from ocrlabel.options import LogStyle
 from ocrlabel.pipeline.budget.account import cost_pages, pages_spent
 from ocrlabel.pipeline.events import (
@@ -99,7 +99,7 @@ class _ForPeople(Display):
             case Notice(message=message):
                 self.say(message)
             case RowDone(outcome=Failed() as failed) if self._verbose:
-                self.say(f"{failed.id}: {failed.failure.value}: {failed.message}")
+                self.say(f"{readable(failed.id)}: {failed.failure.value}: {failed.message}")
             case Asked(attempt=attempt) if self._verbose and _went_wrong(attempt):
                 status = f" {attempt.status}" if attempt.status else ""
                 self.say(f"a request was not answered: {attempt.result}{status} {attempt.message}")

@@ -14,7 +14,7 @@ import typer
 
 from ocrlabel.cli.settings import Images, ImagesOption, Labels, Seed, named, output_option
 from ocrlabel.errors import ConfigError, RunMismatch
-from ocrlabel.labels import Labelled
+from ocrlabel.labels import Labelled, readable
 from ocrlabel.pipeline.state.layout import beside
 from ocrlabel.wording import counted
 
@@ -120,10 +120,10 @@ def view(
     rows = of(image_ids)
     if absent := [one for one in rows if not rows[one] and one not in failed]:
         known = [*(row.id for row in read_labels(labels)), *failed]
-        other_form = {unicodedata.normalize("NFC", one): one for one in known}
+        other_form = {unicodedata.normalize("NFC", readable(one)): one for one in known}
         found_as = {one: other_form.get(unicodedata.normalize("NFC", one)) for one in absent}
         if lost := next((one for one in absent if not found_as[one]), None):
-            near = near_ids(lost, known)
+            near = near_ids(lost, map(readable, known))
             raise ConfigError(
                 f"{labels} has no image with the id {lost!r}"
                 + ("\n  the nearest: " + "\n               ".join(near) if near else "")

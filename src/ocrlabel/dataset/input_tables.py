@@ -40,11 +40,13 @@ from ocrlabel.dataset.parquet_io import (
     readable,
 )
 from ocrlabel.dataset.rows import (
+    SPLIT_COLUMNS,
     Columns,
     OurResult,
     Rows,
     choose_columns,
     hash_of,
+    no_split,
     split_named,
     the_one,
 )
@@ -158,6 +160,9 @@ class ParquetRows(_TableRows):
         )
         small = self._small_columns(schema)
         self._refuse_other_ids(schema, small, id_column)
+        for field in schema:
+            if _is_split(field.name) and field.name not in {self._columns.image, *small}:
+                raise no_split(where, field.name, field.type)
         self._rows = self._cursor(small, _ROWS_PER_READ)
         self.fingerprint = fingerprint or hash_of(file)
 
@@ -401,6 +406,10 @@ def bytes_in(cell: object) -> bytes | None:
     return data if isinstance(data, bytes) else None
 
 
+def _is_split(name: str) -> bool:
+    return name.lower() in SPLIT_COLUMNS
+
+
 def _refuse_ours(schema: pa.Schema, where: str) -> None:
     for key in schema.metadata or {}:
         if key.startswith(_OUR_METADATA):
@@ -566,6 +575,9 @@ class JsonlReader:
             raise DatasetError(f"{self._lines.name(place)} cannot be read: {error}") from error
         if not isinstance(row, dict):
             raise DatasetError(f"{self._lines.name(place)} is not a JSON object")
+        for name, cell in row.items():
+            if isinstance(cell, dict | list) and _is_split(name):
+                raise no_split(self._lines.name(place), name, json.dumps(cell)[:80])
         return writable(row) if "\\u" in line else row
 
 

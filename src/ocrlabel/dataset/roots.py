@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -21,14 +20,13 @@ from typing import TypeAlias
 
 from ocrlabel.errors import ConfigError, DatasetError, StoreUnavailable, Unreadable
 from ocrlabel.images.limits import check_bytes
-from ocrlabel.labels import FailureClass
+from ocrlabel.labels import FailureClass, as_stored
 from ocrlabel.storage.base import MAY_PASS, NotStored, ObjectStore
 
 StoreOpener: TypeAlias = Callable[[str], ObjectStore]
 """From "s3://bucket" to the store of the whole bucket."""
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL})
-_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 _LINKED = frozenset({errno.ELOOP, errno.EMLINK})
 
 
@@ -154,8 +152,7 @@ def _in_bytes(part: str) -> Iterator[str]:
             yield os.fsdecode(unicodedata.normalize("NFC", part).encode("cp949"))
     with suppress(UnicodeError):  # half a surrogate pair
         if "\\x" in part:
-            shown = os.fsencode(part)
-            yield os.fsdecode(_ESCAPED.sub(lambda hit: bytes.fromhex(hit[1].decode()), shown))
+            yield os.fsdecode(as_stored(part))
 
 
 def read_inside(path: Path, roots: Sequence[Path], max_bytes: int) -> bytes | None:

@@ -184,6 +184,14 @@ def split_named(input_row: str, path: str) -> str:
     return next((found[1] for found in folders if found), "")
 
 
+def no_split(where: str, name: str, held: object) -> DatasetError:
+    """What is raised for a column that is called as a split and holds what can be none."""
+    return DatasetError(
+        f"{where}: column {name!r} holds {held}, and a split is a text or a number;"
+        " write it as one, or call the column otherwise"
+    )
+
+
 def hash_of(file: BinaryIO) -> str:
     """sha256 in hex of all its bytes, a few MB in memory at a time."""
     digest = hashlib.sha256()

@@ -35,6 +35,7 @@ from ocrlabel.images.identify import sniff
 from ocrlabel.images.limits import ImageLimits
 from ocrlabel.images.pdf import DPI
 from ocrlabel.images.prepare import upright_pages
+from ocrlabel.labels import readable
 
 _ROWS_PER_READ = 64
 _REASONS = 100
@@ -92,10 +93,8 @@ class LabelledImages:
             if moved is not None:
                 return moved
         if others:
-            raise NoImage(
-                f"{row.image_path or row.id} is there, but it was changed since labelling"
-            )
-        raise NoImage(f"{row.image_path or row.id} was not found")
+            raise NoImage(f"{_called(row)} is there, but it was changed since labelling")
+        raise NoImage(f"{_called(row)} was not found")
 
 
 def image_sources(paths: Sequence[Path]) -> list[ImageSource]:
@@ -253,7 +252,7 @@ class OpenDocument:
         if sniff(self._data) == "pdf" and _is_same_shape(page, row):
             return self._redrawn(page, row)
         raise NoImage(
-            f"{row.image_path or row.id} is {page.width}x{page.height} px,"
+            f"{_called(row)} is {page.width}x{page.height} px,"
             f" the labels are for {row.width_px}x{row.height_px}"
         )
 
@@ -262,7 +261,7 @@ class OpenDocument:
         try:
             facts = inspect(self._data, _LIMITS)
         except Unreadable as error:
-            raise NoImage(f"{row.image_path or row.id}: {error}") from error
+            raise NoImage(f"{_called(row)}: {error}") from error
         fits = row.width_px <= 0 or (row.width_px, row.height_px) in facts.page_sizes_px
         as_it_is = fits and not facts.turned and facts.page_count == row.page == 1
         # not every reader scales 16 bits, lays what is transparent on white, or takes one frame
@@ -287,12 +286,16 @@ class OpenDocument:
                 if self._next == row.page + 1:
                     return page
         except Unreadable as error:
-            raise NoImage(f"{row.image_path or row.id}: {error}") from error
-        raise NoImage(f"{row.image_path or row.id} has no page {row.page}")
+            raise NoImage(f"{_called(row)}: {error}") from error
+        raise NoImage(f"{_called(row)} has no page {row.page}")
 
     def _rewind(self) -> None:
         self._next = 1
         self._pages: Iterator[Image] = upright_pages(self._data, _LIMITS, dpi=self._dpi)
+
+
+def _called(row: LabelRow) -> str:
+    return readable(row.image_path or row.id)
 
 
 def _is_same_shape(page: Image, row: LabelRow) -> bool:

@@ -20,6 +20,7 @@ from typing import TextIO
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import ExportOptions
+from ocrlabel.labels import readable
 
 MARKER = ".ocrlabel-export.json"
 # Not allowed in a file name on Windows, or a separator in one of the formats.
@@ -186,7 +187,7 @@ def suffix(row: LabelRow) -> str:
 
 def file_name(row: LabelRow) -> str:
     """The name of the image's file, or the last part of the id where it has none."""
-    return last_part(row.image_filename or row.image_path or row.id)
+    return last_part(readable(row.image_filename or row.image_path or row.id))
 
 
 def last_part(path: str) -> str:

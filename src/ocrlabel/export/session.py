@@ -27,6 +27,7 @@ from ocrlabel.export.export_pages import (
 )
 from ocrlabel.export.formats import Export, ExportOptions, ImageFile, ImageFinder, NoImage, Summary
 from ocrlabel.export.output_folder import OutputFolder, PageNames, suffix
+from ocrlabel.labels import readable
 
 PAGES_FILE = "ocrlabel_pages.jsonl"
 """One line a page: the file as the format names it, and the id and page that it stands for."""
@@ -207,7 +208,7 @@ class ExportSession:
         """Count a page whose image cannot be had."""
         self.counts.missing += 1
         if len(self.counts.examples) < _EXAMPLES:
-            self.counts.examples += (f"{page.row.id}: {why}",)
+            self.counts.examples += (f"{readable(page.row.id)}: {why}",)
 
     def listed(
         self,

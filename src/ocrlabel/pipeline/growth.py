@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from ocrlabel.dataset.checkpoint_table import check_whole
 from ocrlabel.errors import ImageError
-from ocrlabel.labels import ImageRef, Labelled, Outcome
+from ocrlabel.labels import ImageRef, Labelled, Outcome, readable
 from ocrlabel.pipeline.budget.account import Account, of_outcomes
 from ocrlabel.pipeline.budget.attempts import KnownAttempts
 from ocrlabel.pipeline.events import Notice
@@ -108,7 +108,7 @@ def way_on(*, gone: bool = False) -> str:
 
 def _names(ids: Sequence[str]) -> str:
     more = ", ..." if len(ids) > _NAMED else ""
-    return f": {', '.join(ids[:_NAMED])}{more}" if ids else ""
+    return f": {', '.join(map(readable, ids[:_NAMED]))}{more}" if ids else ""
 
 
 async def look_at_input(there: Run, dataset: RunInput) -> InputChange:

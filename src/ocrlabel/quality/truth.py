@@ -26,7 +26,7 @@ from ocrlabel.characters import writable
 from ocrlabel.dataset.labels_table import FROM_ENGINE, IGNORE, LabelRow, read_labels
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.icdar2015 import as_of_2015
-from ocrlabel.labels import Polygon, Word
+from ocrlabel.labels import Polygon, Word, readable
 
 _DO_NOT_CARE = "###"
 _OWN = frozenset({"image", "width", "height", "words", "ignore", "page", "level", "id", "sha256"})
@@ -56,7 +56,7 @@ class PageName:
         return self.sha256 or self.id or self.path
 
     def __str__(self) -> str:
-        return f"{self.id or self.path} page {self.page}"
+        return f"{readable(self.id or self.path)} page {self.page}"
 
 
 @dataclass(frozen=True, slots=True)

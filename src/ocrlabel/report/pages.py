@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 from PIL.Image import Image, Resampling
 
 from ocrlabel.dataset.labels_table import WORD_CLASS, FailureRow, LabelRow
-from ocrlabel.labels import FailureClass, Polygon
+from ocrlabel.labels import FailureClass, Polygon, readable
 from ocrlabel.report.charts import band
 from ocrlabel.report.facts import engine_name, page_confidence, visible
 from ocrlabel.wording import rounded
@@ -115,9 +115,9 @@ def page_view(sampled: Sampled) -> dict[str, Any]:
         "kind": "page",
         "number": sampled.number + 1,
         "unsure": sampled.unsure,
-        "id": visible(row.id, _NAME),
-        "path": visible(row.image_path, _NAME),
-        "title": visible(row.image_filename or row.image_path or row.id, _NAME),
+        "id": _named(row.id),
+        "path": _named(row.image_path),
+        "title": _named(row.image_filename or row.image_path or row.id),
         "page": row.page,
         "pages": row.page_count,
         "width": width_px,
@@ -168,7 +168,7 @@ def _size(row: LabelRow) -> tuple[int, int]:
 def _facts(row: LabelRow) -> list[list[str]]:
     at = row.labelled_at
     return _filled(
-        ("path", visible(row.image_path, _NAME)),
+        ("path", _named(row.image_path)),
         ("size", f"{row.width_px} × {row.height_px} px" if row.width_px > 0 else ""),
         ("engine", visible(engine_name(row.engine, row.model_version), _NAME)),
         ("words from", visible(row.source, _NAME)),
@@ -232,14 +232,18 @@ def group_failures(rows: Iterable[FailureRow]) -> list[FailureGroup]:
     ]
 
 
+def _named(path: str) -> str:
+    return visible(readable(path), _NAME)
+
+
 def failure_view(row: FailureRow) -> dict[str, Any]:
     """One failed input row, in the same list as the pages."""
     return {
         "kind": "failure",
         "number": row.ordinal + 1,
-        "id": visible(row.id, _NAME),
-        "path": visible(row.image_path, _NAME),
-        "title": visible(row.image_path.replace("\\", "/").rsplit("/", 1)[-1] or row.id, _NAME),
+        "id": _named(row.id),
+        "path": _named(row.image_path),
+        "title": _named(readable(row.image_path).replace("\\", "/").rsplit("/", 1)[-1] or row.id),
         "page": 1,
         "pages": 1,
         "failure": visible(row.failure_class, 60),
@@ -249,7 +253,7 @@ def failure_view(row: FailureRow) -> dict[str, Any]:
         "words": [],
         "count": 0,
         "facts": _filled(
-            ("path", visible(row.image_path, _NAME)),
+            ("path", _named(row.image_path)),
             ("attempts", f"{row.attempts}"),
             ("worth another try", "yes" if row.retryable else "no"),
             ("failed at", row.failed_at.isoformat(" ", "seconds") if row.failed_at else ""),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ocrlabel.dataset.labels_table import FailureRow, LabelRow
 from ocrlabel.export.formats import ImageFinder
-from ocrlabel.labels import Attempt
+from ocrlabel.labels import Attempt, readable
 from ocrlabel.report.facts import engine_name, moment, visible
 from ocrlabel.report.pages import Sampled, failure_view, group_failures, page_view, word_classes
 from ocrlabel.report.write import Report, Table, need_jinja, write_page
@@ -64,7 +64,7 @@ def report_on(document: DocumentDetails) -> Report:
     engines = {engine_name(row.engine, row.model_version) for _, row in document.pages}
     raw, raw_note = _shown_raw(document.raw)
     return Report(
-        title=visible(document.id, 200),
+        title=visible(readable(document.id), 200),
         subtitle=tuple(visible(engine, 200) for engine in sorted(filter(None, engines))),
         pages=[*views, *failures],
         pages_title="Failed" if failures else "What was read",

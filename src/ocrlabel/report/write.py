@@ -23,6 +23,7 @@ from ocrlabel.dataset.labels_table import LabelRow, read_failures, read_labels, 
 from ocrlabel.dataset.parquet_io import whole_file
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import ImageFinder, NoImage
+from ocrlabel.labels import readable
 from ocrlabel.report import facts
 from ocrlabel.report.charts import (
     BANDS,
@@ -316,7 +317,9 @@ def _line(group: FailureGroup, failed: int) -> FailureLine:
         share=round(100 * group.count / failed, 2),
         retryable=f"{group.retryable:,} worth another try" if group.retryable else "",
         examples=tuple(
-            FailureExample(facts.visible(row.image_path or row.id, 200), facts.visible(row.message))
+            FailureExample(
+                facts.visible(readable(row.image_path or row.id), 200), facts.visible(row.message)
+            )
             for row in group.examples
         ),
         all_count=f"{group.count:,}" if group.count > len(group.examples) else "",

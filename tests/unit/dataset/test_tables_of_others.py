@@ -119,6 +119,29 @@ def test_a_column_of_another_type_is_refused_by_its_name_and_type(tmp_path, valu
     assert "--image-column" in told
 
 
+@pytest.mark.parametrize("column", ["split", "Subset", "input_split"])
+@pytest.mark.parametrize(
+    "values", [pa.array([["train"]]), pa.array([{"name": "train"}]), pa.array([b"train"])]
+)
+def test_a_split_that_is_no_text_is_refused_and_not_lost(pictures, values, column):
+    told = complaint(
+        parquet(pictures / "t.parquet", {"image_path": ["a.png"], column: values}), pictures
+    )
+    assert f"t.parquet: column {column!r} holds {values.type}".replace("item", "element") in told
+    assert "call the column otherwise" in told
+
+
+@pytest.mark.parametrize("cell", ['["train"]', '{"name": "train"}'])
+def test_a_split_that_is_no_text_is_refused_by_its_line(pictures, cell):
+    lines = '{"image_path": "a.png"}\n{"image_path": "b.png", "split": %s}\n'
+    (pictures / "t.jsonl").write_text(lines % cell)
+    told = complaint("t.jsonl", pictures)
+    assert f"t.jsonl, line 2: column 'split' holds {cell}" in told
+    (pictures / "t.jsonl").write_text((lines % cell).replace("split", "tags"))
+    with opened("t.jsonl", pictures) as dataset:
+        assert dataset.rows == 2
+
+
 def test_text_that_is_no_path_is_told_by_its_beginning(tmp_path):
     table = parquet(tmp_path / "t.parquet", {"image": ["iVBORw0KGgo" * 1000]})
     with opened(table, tmp_path) as dataset:

@@ -17,7 +17,8 @@ from ocrlabel.dataset.labels_table import LabelRow, LabelsWriter, label_rows
 from ocrlabel.errors import Incomplete
 from ocrlabel.export.formats import NoImage
 from ocrlabel.export.images import LabelledImages, image_sources
-from ocrlabel.labels import Labelled, Page
+from ocrlabel.export.output_folder import stems
+from ocrlabel.labels import Labelled, Page, readable
 from tests.support.labelled import row, word
 from tests.unit.dataset.made import corners, saved
 from tests.unit.dataset.opened import all_refs, opened, parquet, read
@@ -101,6 +102,23 @@ def test_a_name_in_bytes_that_a_folder_was_listed_with_is_found_by_every_command
     for wanted in rows_of("in", tmp_path):
         assert "\\x" in wanted.image_path
         assert hashlib.sha256(by_path(tmp_path / "in", wanted)).hexdigest() == wanted.image_sha256
+
+
+def test_a_name_in_bytes_is_told_as_people_write_it(tmp_path):
+    put(tmp_path, "in", bytes_name("영수증"), bytes_name("한글.png"))
+    put(tmp_path, "in", bytes_name("가나.png"), data=OTHER)
+    put(tmp_path, "in", os.fsdecode("café.png".encode("latin-1")), data=DATA[:-1])
+    rows = {one.image_filename: one for one in rows_of("in", tmp_path)}
+    assert set(rows) == {"가나.png", "xe9.png", "한글.png"}  # a Latin name is as it is stored
+    with pytest.raises(NoImage, match=r"^영수증/한글\.png was not found"):
+        found(tmp_path / "in" / "..", replace(rows["한글.png"], image_sha256="0"))
+    names = sorted(stems(row)[0] for row in rows.values())
+    assert names == ["xe9", "가나", "한글"]
+
+
+@pytest.mark.parametrize("path", ["scans\\xab\\p.png", "a\\xff.png", "가\\x41.png", "\ud800\\xb0"])
+def test_a_path_that_was_not_written_by_korean_windows_is_left_alone(path):
+    assert readable(path) == path
 
 
 def test_a_moved_or_renamed_image_is_found_by_its_bytes(tmp_path):
