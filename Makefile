@@ -11,6 +11,10 @@ IN_VENV := --python $(BIN)/python --quiet
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(LOCK_FLAGS)
 
+# Bytecode is kept, whatever the environment says: the tests start thousands of processes, and each
+# would compile every module anew (half of its time).
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test mutants chaos million check cloud render cover format bench dist lock clean
