@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,11 +32,22 @@ from ocrlabel.engine import (
     Word,
 )
 from ocrlabel.engines.plugins import checked
-from ocrlabel.errors import EngineUnusable
+from ocrlabel.errors import BudgetReached, EngineUnusable, StoreUnavailable
 from tests.support.drawn import drawn, encoded
 
 IMAGE = encoded(drawn("by somebody else"))
 BOX = ((0, 0), (9, 0), (9, 5), (0, 5))
+
+
+class Panic(BaseException):
+    """As the one of a Rust library."""
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError
+
+    __repr__ = __str__
 
 
 class Own:
@@ -63,6 +76,13 @@ class Own:
         return page_of(Word(raw.decode(), BOX, 0.5))
 
     async def close(self): ...
+
+    async def no_close(self):
+        raise RuntimeError("stuck")
+
+    async def cancels(self, document, lane):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
 
 
 def page_of(*words, number=1, width_px=640):
@@ -185,9 +205,13 @@ def test_numbers_of_numpy_become_plain_ones():
         (lambda: Answer((Page(1, 9, 9),), "own 7", 10**12), "billed_pages 1000"),
         (lambda: page_of(width_px=10**12), "x 200 px"),
         (lambda: 1 / 0, "recognise raised ZeroDivisionError"),
+        (raising(BudgetReached("mine")), "recognise raised BudgetReached: mine"),
+        (raising(StoreUnavailable("mine")), "recognise raised StoreUnavailable: mine"),
+        (raising(Panic("rust")), "recognise raised Panic: rust"),
+        (raising(Mute()), "recognise raised Mute"),
         (raising(SystemExit(7)), "recognise raised SystemExit: 7"),
-        (raising(asyncio.CancelledError()), "recognise raised CancelledError, uncancelled"),
-        (raising(NeverSent()), "recognise raised NeverSent, uncancelled"),
+        (raising(asyncio.CancelledError()), "raised CancelledError that nobody asked for"),
+        (raising(NeverSent()), "raised NeverSent that nobody asked for"),
         (raising(Throttled("slow", retry_after_s="5")), "with retry_after_s '5'"),
         (raising(Throttled("slow", retry_after_s=math.inf)), "with retry_after_s inf"),
         (raising(Throttled("slow", retry_after_s=math.nan)), "with retry_after_s nan"),
@@ -274,14 +298,57 @@ def test_a_class_is_no_engine_and_the_sentence_says_what_is():
         checked(Own)
 
 
-def test_a_member_that_raises_is_named():
-    class Falls(Own):
-        @property
-        def name(self):
-            raise RuntimeError("boom")
+@pytest.mark.parametrize("member", ["name", "lanes", "notice", "version", "tried"])
+def test_a_member_that_raises_is_named(member):
+    class Falls(Own): ...
 
-    with pytest.raises(ConfigError, match="name raised RuntimeError: boom"):
+    setattr(Falls, member, property(lambda self: raising(RuntimeError("boom"))()))
+    with pytest.raises(ConfigError, match=f"{member} raised RuntimeError: boom"):
         checked(Falls())
+
+
+def test_members_are_read_once_so_that_what_changes_changes_nothing():
+    prices = iter([0.01, 0.02, 0.03])
+
+    class Changes(Own):
+        price_per_page_usd = property(lambda self: next(prices))
+
+    engine = checked(Changes())
+    assert (engine.price_per_page_usd, next(prices)) == (0.01, 0.02)
+
+
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError("mine"), SystemExit("mine"), Panic("mine")]
+)
+def test_what_no_engine_may_raise_becomes_a_sentence_with_its_name(error):
+    async def falls(*_given):
+        raise error
+
+    engine = checked(
+        with_(start=falls, prepare=falls, close=falls, parse=lambda raw, document: raising(error)())
+    )
+    document = Document(b"", "png", 1)
+    for kind, method, ends in (
+        (ConfigError, lambda: asyncio.run(engine.start()), "does not start"),
+        (
+            Unreadable,
+            lambda: asyncio.run(engine.prepare(b"")),
+            "broke its contract: prepare raised",
+        ),
+        (BadAnswer, lambda: engine.parse(b"", document), "broke its contract: parse raised"),
+        (ConfigError, lambda: asyncio.run(engine.close()), "does not close"),
+    ):
+        with pytest.raises(kind, match=f"^engine own {ends}.*{type(error).__name__}.*: mine"):
+            method()
+
+
+def test_an_answer_after_its_request_timeout_is_none():
+    async def late(document, lane):
+        await asyncio.sleep(5)
+
+    engine = checked(with_(recognise=late, request_timeout_s=0.01))
+    with pytest.raises(Unavailable, match="recognise gave no answer within its request_timeout_s"):
+        asyncio.run(engine.recognise(Document(b"", "png", 1), "here"))
 
 
 def test_its_version_stands_in_every_images_key_beside_its_options():
@@ -301,7 +368,8 @@ def images(tmp_path):
 
 def label(images, engine, **more):
     output = images.parent / "labels.parquet"
-    return ocrlabel.label(images, engine=engine, output=output, progress=False, **more)
+    more = {"progress": False} | more
+    return ocrlabel.label(images, engine=engine, output=output, **more)
 
 
 def test_an_object_labels_from_python(images):
@@ -321,6 +389,41 @@ def test_one_page_that_breaks_it_fails_with_its_name_and_the_run_goes_on(images)
 def test_where_it_never_answers_the_run_ends_with_its_name(images):
     with pytest.raises(EngineUnusable, match="engine own broke its contract"):
         label(images, Own(lambda: 1 / 0))
+
+
+@pytest.mark.parametrize("more", [{}, {"does": lambda: 1 / 0}])
+def test_one_that_does_not_close_changes_nothing_of_what_the_run_came_to(images, more):
+    engine = Own(**more)
+    engine.close = engine.no_close
+    if more:
+        with pytest.raises(EngineUnusable, match="recognise raised ZeroDivisionError"):
+            label(images, engine)
+    else:
+        assert label(images, engine).complete
+
+
+def test_one_that_cancels_the_task_that_asks_it_ends_the_run_with_its_name(images):
+    engine = Own()
+    engine.recognise = engine.cancels
+    with pytest.raises(EngineUnusable, match="engine own cancelled the task that asked it"):
+        label(images, engine)
+
+
+def test_what_is_billed_above_the_stated_most_is_counted_and_set_aside_from_then_on(images, capfd):
+    class Dear(Own):
+        price_per_page_usd, max_pages, lanes = 0.01, 1, (Lane("key", 5),)
+
+        def parse(self, raw, document):
+            return replace(page_of(Word(raw.decode(), BOX, 0.5)), billed_pages=4)
+
+    for number in range(4, 12):
+        (images / f"{number}.png").write_bytes(encoded(drawn(f"page {number}")))
+    with pytest.raises(BudgetReached):
+        label(images, Dear(), max_cost=0.22, progress=True)
+    said = capfd.readouterr().err
+    assert "engine own broke its contract: 4 pages for a request that can cost 1" in said
+    record = json.loads((images.parent / "labels_run.json").read_text())
+    assert record["account"]["billed_pages"] <= 22
 
 
 def test_what_is_no_engine_is_refused_before_anything_is_written(images):

@@ -9,10 +9,11 @@ end a run by an error of its own, and an answer that is none never reaches a tab
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from numbers import Integral, Real
@@ -24,7 +25,6 @@ from ocrlabel.engine import (
     BadAnswer,
     ConfigError,
     Document,
-    Engine,
     FailureClass,
     ImageError,
     KeyRefused,
@@ -42,6 +42,8 @@ from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, PRICE_DATE, PRICE_PER_PA
 
 GROUP = "ocrlabel.engines"
 _FACTS = ("languages", "needs", "tried")
+_CLOSE_S = 30.0
+_TEXTS = ("notice", "version", *_FACTS)
 _METHODS = ("start", "prepare", "recognise", "close")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _TOLD_BY_ITSELF = "ocrlabel engines NAME asks it"
@@ -119,19 +121,17 @@ def load(name: str, given: Mapping[str, str]) -> Checked:
         both = " and ".join(sorted({_package(one) for one in found}))
         raise ConfigError(f"--engine {name}: {both} both bring it; uninstall one of them")
     point, who = found[0], f"engine {name} of {_package(found[0])}"
+    factory, said = None, "cannot be imported"
     try:
         factory = point.load()
-    except Exception as error:
-        raise ConfigError(f"{who} cannot be imported: {_words(error)}") from error
-    try:
-        made = factory(**given)
-    except OcrLabelError:
-        raise
-    except TypeError as error:
-        raise ConfigError(f"{who} does not take {_taken(factory, given)}: {error}") from error
-    except Exception as error:
-        raise ConfigError(f"{who} cannot be made: {_words(error)}") from error
-    engine = checked(made, version=_package(point))
+        said = "cannot be made"
+        engine = checked(factory(**given), version=_package(point))
+    except BaseException as error:
+        if _passes(error):
+            raise
+        if factory is not None and isinstance(error, TypeError):
+            said = f"does not take {_taken(factory, given)}"
+        raise ConfigError(f"{who} {said}: {_words(error)}") from error
     if engine.name != name:
         raise ConfigError(f"{who} calls itself {engine.name!r}: the two names must be the same")
     return engine
@@ -150,47 +150,47 @@ def checked(engine: object, *, version: str = "") -> Checked:
     if isinstance(engine, type):
         name = engine.__qualname__
         raise ConfigError(f"{name} is a class, no engine: give an object of it, {name}()")
-    kind = type(engine).__qualname__
-    if wrong := list(_wrong(engine)):
+    members, wrong = _members(engine)
+    if wrong:
+        kind = type(engine).__qualname__
         raise ConfigError(
             f"{kind} is no engine (ocrlabel.engine, version {VERSION}):\n  " + "\n  ".join(wrong)
         )
-    return Checked(cast("Engine", engine), version or str(getattr(engine, "version", "")))
+    return Checked(members, version or members["version"])
 
 
 class Checked:
-    """An engine of others: whatever it does, the run sees an answer or an error of the contract."""
+    """An engine of others: whatever it does, the run sees an answer or an error of the contract.
 
-    def __init__(self, engine: Engine, version: str) -> None:
-        self._engine = engine
-        self.name = engine.name
-        own = dict(engine.options)
+    members: each was read once, so that what changes later changes nothing.
+    """
+
+    def __init__(self, members: Mapping[str, Any], version: str) -> None:
+        self._does = members
+        self.name: str = members["name"]
+        own = dict(members["options"])
         self.options: Mapping[str, str] = own | ({"engine_version": version} if version else {})
-        self.price_per_page_usd = float(engine.price_per_page_usd)
-        self.max_pages = engine.max_pages
-        self.lanes = tuple(engine.lanes)
-        self.parallel = engine.parallel
-        self.request_timeout_s = float(engine.request_timeout_s)
-        self.notice = str(getattr(engine, "notice", ""))
-        self.facts = {one: str(getattr(engine, one, "")) for one in _FACTS}
+        self.price_per_page_usd = float(members["price_per_page_usd"])
+        self.max_pages = int(members["max_pages"])
+        self.lanes: tuple[Lane, ...] = tuple(members["lanes"])
+        self.parallel: int | None = members["parallel"]
+        self.request_timeout_s = float(members["request_timeout_s"])
+        self.notice: str = members["notice"]
+        self.facts: Mapping[str, str] = {one: members[one] for one in _FACTS}
 
     async def start(self) -> None:
         """As the engine does. Raises ConfigError."""
         try:
-            await self._engine.start()
-        except OcrLabelError:
-            raise
-        except Exception as error:
-            raise ConfigError(f"engine {self.name} does not start: {_words(error)}") from error
+            await self._does["start"]()
+        except BaseException as error:
+            raise self._unusable("start", error) from error
 
     async def prepare(self, data: bytes) -> Document:
         """As the engine does; any error of its own is this image's. Raises Unreadable."""
         try:
-            document: Any = await self._engine.prepare(data)
-        except OcrLabelError:
-            raise
-        except (Exception, SystemExit) as error:
-            if isinstance(error, ImageError) and not _field(error):
+            document: Any = await self._does["prepare"](data)
+        except BaseException as error:
+            if _passes(error, ImageError):
                 raise
             raise self._unreadable(f"raised {_words(error)}{_field(error)}") from error
         if not isinstance(document, Document):
@@ -201,40 +201,40 @@ class Checked:
 
     async def recognise(self, document: Document, lane: str) -> Answer:
         """As the engine does. An error that is none of the contract may have been billed."""
+        limit = asyncio.timeout(self.request_timeout_s)  # then others may ask for the same image
         try:
-            answer = await self._engine.recognise(document, lane)
-        except OcrLabelError:
+            async with limit:
+                answer = await self._does["recognise"](document, lane)
+            return self._whole(answer, "recognise")
+        except BaseException as error:
+            if limit.expired() and isinstance(error, TimeoutError):
+                said = f"gave no answer within its request_timeout_s, {self.request_timeout_s:g} s"
+                raise Unavailable(f"{self._broke('recognise')} {said}") from error
+            if not _passes(error, ImageError, KeyRefused):
+                said = f"raised {_words(error)}{_field(error)}"
+                raise self._broken("recognise", said) from error
+            if isinstance(error, Unavailable) and error.retry_after_s is not None:
+                error.retry_after_s = min(float(error.retry_after_s), RETRY_AFTER_MOST_S)
             raise
-        except asyncio.CancelledError as error:
-            # NeverSent is one too
-            if (task := asyncio.current_task()) and task.cancelling():
-                raise
-            raise self._broken("recognise", f"raised {_words(error)}, uncancelled") from error
-        except (Exception, SystemExit) as error:
-            if isinstance(error, ImageError | KeyRefused) and not _field(error):
-                if isinstance(error, Unavailable) and error.retry_after_s is not None:
-                    error.retry_after_s = min(float(error.retry_after_s), RETRY_AFTER_MOST_S)
-                raise
-            raise self._broken("recognise", f"raised {_words(error)}{_field(error)}") from error
-        return self._whole(answer, "recognise")
 
     def parse(self, raw: bytes, document: Document) -> Answer:
         """As the engine does. Raises BadAnswer."""
         try:
-            return self._whole(self._engine.parse(raw, document), "parse")
-        except (Exception, SystemExit) as error:
-            if isinstance(error, BadAnswer | Rejected) and not _field(error):
-                raise error if isinstance(error, BadAnswer) else BadAnswer(error.message) from error
-            raise BadAnswer(f"{self._broke('parse')} raised {_words(error)}") from error
+            return self._whole(self._does["parse"](raw, document), "parse")
+        except BaseException as error:
+            if not _passes(error, BadAnswer, Rejected) or isinstance(error, ConfigError):
+                raise BadAnswer(f"{self._broke('parse')} raised {_words(error)}") from error
+            if isinstance(error, Rejected):
+                raise BadAnswer(error.message) from error
+            raise
 
     async def close(self) -> None:
         """As the engine does. Raises ConfigError."""
         try:
-            await self._engine.close()
-        except OcrLabelError:
-            raise
-        except Exception as error:
-            raise ConfigError(f"engine {self.name} does not close: {_words(error)}") from error
+            async with asyncio.timeout(_CLOSE_S):
+                await self._does["close"]()
+        except BaseException as error:
+            raise self._unusable("close", error) from error
 
     def _whole(self, answer: Any, method: str) -> Answer:
         if not isinstance(answer, Answer):
@@ -242,7 +242,11 @@ class Checked:
         try:
             return _plain(answer)
         except Exception as error:
-            raise self._broken(method, f"gave an Answer with {error}") from error
+            raise self._broken(method, f"gave an Answer with {_said(error)}") from error
+
+    def _unusable(self, method: str, error: BaseException) -> BaseException:
+        said = f"engine {self.name} does not {method}: {_words(error)}"
+        return error if _passes(error) else ConfigError(said)
 
     def _broken(self, method: str, how: str) -> ImageError:
         """To be asked once more would cost as much, and bring the same; it may have been billed."""
@@ -256,21 +260,36 @@ class Checked:
         return f"engine {self.name} broke its contract: {method}"
 
 
-def _wrong(engine: object) -> Iterator[str]:
-    """What an object lacks to be an engine."""
+def _members(engine: object) -> tuple[dict[str, Any], list[str]]:
+    """What an object has of an engine, each read once, and what it lacks to be one."""
+    found: dict[str, Any] = {}
+    wrong: list[str] = []
     for name, is_good, wanted in _MEMBERS:
         try:
-            value = getattr(engine, name)
-            good = is_good(value)
+            text = name in _TEXTS
+            value = str(getattr(engine, name, "")) if text else getattr(engine, name)
+            found[name] = value
+            fault = "" if is_good(value) else f"{name} is {_shown(value)}: {wanted}"
+            if name == "name" and not fault and value in {*_OUR_NAMES, "auto"}:
+                fault = "name is that of an engine of ocrlabel's own"
         except AttributeError:
-            yield f"{name} is missing: {wanted}"
-        except Exception as error:  # noqa: BLE001 -- whatever a member does, it is told
-            yield f"{name} raised {_words(error)}: {wanted}"
-        else:
-            if not good:
-                yield f"{name} is {value!r}: {wanted}"[:300]
-            elif name == "name" and value in {*_OUR_NAMES, "auto"}:
-                yield "name is that of an engine of ocrlabel's own"
+            fault = f"{name} is missing: {wanted}"
+        except BaseException as error:
+            if _passes(error):
+                raise
+            fault = f"{name} raised {_words(error)}: {wanted}"
+        wrong += [fault] if fault else []
+    return found, wrong
+
+
+def _passes(error: BaseException, *kinds: type[BaseException]) -> bool:
+    """Whether an engine may raise it: of these kinds, and whole; or it is not the engine's own."""
+    if isinstance(error, asyncio.CancelledError):  # NeverSent is one
+        with contextlib.suppress(RuntimeError):  # no loop runs
+            return (task := asyncio.current_task()) is not None and task.cancelling() > 0
+        return False
+    whole = isinstance(error, kinds) and not _field(error)
+    return whole or isinstance(error, (ConfigError, KeyboardInterrupt, GeneratorExit))
 
 
 def _field(error: BaseException) -> str:
@@ -279,20 +298,20 @@ def _field(error: BaseException) -> str:
         return ""
     for name, is_good in _OF_AN_ERROR.items():
         if not is_good(value := getattr(error, name, None)):
-            return f" with {name} {value!r}"[:100]
+            return f" with {name} {_shown(value)}"
     return ""
 
 
 def _wrong_document(document: Any, max_pages: int) -> str:
     if not isinstance(document.data, bytes) or not isinstance(document.format, str):
-        return f"data as {_kind(document.data)} and format {document.format!r}"
+        return f"data as {_kind(document.data)} and format {_shown(document.format)}"
     if not (document.page_count is None or _is_count(document.page_count)):
-        return f"page_count {document.page_count!r}"
+        return f"page_count {_shown(document.page_count)}"
     if (document.page_count or 1) > max_pages:
         return f"page_count {document.page_count}, and its max_pages is {max_pages}"
     sizes = document.page_sizes_px
     if not (isinstance(sizes, tuple) and all(map(_is_size, sizes))):
-        return f"page_sizes_px {sizes!r}"[:100]
+        return f"page_sizes_px {_shown(sizes)}"
     return ""
 
 
@@ -368,6 +387,10 @@ _MEMBERS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         lambda value: callable(value) and not inspect.iscoroutinefunction(value),
         "a plain `def`",
     ),
+    *(
+        (name, lambda value: isinstance(value, str), "a text, where there is one")
+        for name in _TEXTS
+    ),
 )
 
 
@@ -424,8 +447,21 @@ def _kind(value: object) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
+def _said(value: object, text: Callable[[object], str] = str) -> str:
+    """A text of it that is not too long; "" where it cannot say one."""
+    try:
+        return text(value)[:300]
+    except Exception:  # noqa: BLE001 -- it is of others, and is told of whatever it does
+        return ""
+
+
+def _shown(value: object) -> str:
+    return _said(value, repr) or _kind(value)
+
+
 def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    unasked = " that nobody asked for" * isinstance(error, asyncio.CancelledError)
+    return ": ".join(filter(None, (type(error).__name__ + unasked, _said(error))))
 
 
 def _taken(factory: Any, given: Mapping[str, str]) -> str:

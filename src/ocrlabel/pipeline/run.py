@@ -25,7 +25,7 @@ from pathlib import Path
 
 from ocrlabel.dataset.checkpoint_table import Settled
 from ocrlabel.engine import Engine
-from ocrlabel.errors import Interrupted, OcrLabelError, RunMismatch, StoreUnavailable
+from ocrlabel.errors import ConfigError, Interrupted, OcrLabelError, RunMismatch, StoreUnavailable
 from ocrlabel.labels import ImageRef, Tally
 from ocrlabel.options import BATCH_ROWS, Options
 from ocrlabel.pipeline.budget.attempts import AttemptClaimer
@@ -178,9 +178,17 @@ async def _run(
                 before = await _retry(worker, found, before, scratch)
             return _result(run, before)
     finally:
-        with contextlib.suppress(TimeoutError):  # its processes end with this one
-            async with asyncio.timeout(CLEARING_UP_S if stop.draining else None):
-                await engine.close()
+        await _close(engine, run.runtime, CLEARING_UP_S if stop.draining else None)
+
+
+async def _close(engine: Engine, runtime: Runtime, within_s: float | None) -> None:
+    try:
+        async with asyncio.timeout(within_s):
+            await engine.close()
+    except TimeoutError:
+        pass  # its processes end with this one
+    except ConfigError as error:  # an engine of others: what the run came to is what counts
+        runtime.emit(Notice("engine", str(error)))
 
 
 async def _joined(

@@ -414,11 +414,14 @@ class PaidRequests:
     budget: BudgetClient
     queue: ReadyQueue
     take_in: Callable[[], Coroutine[Any, Any, None]]
+    _above: int = 0
+    """Pages billed above the most that the engine states for a request: set aside as well."""
 
     async def ask(
         self, state: ImageState, valid: Callable[[], bool], *, pages: int, probing: bool
     ) -> Outcome | NotNow | None:
         """One request, or what came of somebody else's; None when it must be asked for again."""
+        pages += self._above
         ticket = await self.exchange.stop.or_drain(self.queue.enter())
         try:
             try:
@@ -466,7 +469,19 @@ class PaidRequests:
             cost = cost_pages(ended[before:])
         finally:
             self.budget.pay(pages, cost)
+            self._look_at_cost(state, cost)
         return outcome
+
+    def _look_at_cost(self, state: ImageState, cost: int) -> None:
+        engine = self.exchange.engine
+        stated = state.document.page_count or engine.max_pages
+        if cost > stated + self._above:
+            self._above = cost - stated
+            said = f"{counted(cost, 'page')} for a request that can cost {stated} as it states"
+            then = "it is counted as billed, and as much is set aside for each from now on"
+            self.exchange.run.runtime.emit(
+                Notice("billed", f"engine {engine.name} broke its contract: {said}; {then}")
+            )
 
     async def _claim(self, state: ImageState, pages: int) -> OwnClaim | None:
         return await self.claimer.claim(state.key, state.number, batch=state.row.batch, pages=pages)

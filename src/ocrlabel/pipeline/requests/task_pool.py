@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ocrlabel.errors import BudgetReached, OcrLabelError, StoreUnavailable
+from ocrlabel.errors import BudgetReached, EngineUnusable, OcrLabelError, StoreUnavailable
 from ocrlabel.pipeline.events import Notice, RowDone
 from ocrlabel.pipeline.leases.scheduler import Scheduler, WorkItem
 from ocrlabel.pipeline.requests.image_reader import RowReader
@@ -84,9 +84,10 @@ class TaskPool:
         done, _ = await asyncio.wait(
             self._tasks, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED
         )
+        said = f"engine {self.reader.exchange.engine.name} cancelled the task that asked it"
         for task in done:
             self._tasks.remove(task)
-            error = task.exception()
+            error = EngineUnusable(said) if task.cancelled() else task.exception()
             if isinstance(error, Exception):
                 self._stop_for(error)  # a bug: it must be seen, but the others may end first
             elif error is not None:
