@@ -421,7 +421,7 @@ class PaidRequests:
         self, state: ImageState, valid: Callable[[], bool], *, pages: int, probing: bool
     ) -> Outcome | NotNow | None:
         """One request, or what came of somebody else's; None when it must be asked for again."""
-        pages += self._above
+        pages = min(pages + self._above, 2**31 - 1)  # what a table holds
         ticket = await self.exchange.stop.or_drain(self.queue.enter())
         try:
             try:

@@ -84,10 +84,26 @@ def decode_records(data: bytes, *, where: str) -> list[Record]:
 
 
 def _attempts_from(found: list[list[Any]]) -> tuple[Attempt, ...]:
-    return tuple(
-        Attempt(number, lane, sent_at_s, latency_s, AttemptResult(result), *rest)
-        for number, lane, sent_at_s, latency_s, result, *rest in found
+    return tuple(map(_attempt_from, found))
+
+
+def _attempt_from(values: list[Any]) -> Attempt:
+    one = Attempt(*values)
+    return replace(
+        one,
+        result=AttemptResult(one.result),
+        status=_held(one.status),
+        message=str(one.message),
+        billed_pages=_held(one.billed_pages),
     )
+
+
+def _held(value: Any) -> int | None:
+    """A number as a table holds it: earlier versions kept whatever an engine of others said."""
+    try:
+        return None if value is None else min(int(value), 2**31 - 1)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _pages_to(pages: tuple[Page, ...]) -> list[list[Any]]:
@@ -101,8 +117,8 @@ def _pages_from(found: list[list[Any]]) -> tuple[Page, ...]:
     return tuple(
         Page(
             number,
-            width_px,
-            height_px,
+            _held(width_px) or 1,
+            _held(height_px) or 1,
             tuple(Word(text, tuple(map(tuple, corners)), sure) for text, sure, corners in words),
             confidence,
         )
@@ -139,7 +155,7 @@ _EVERY = Form(
 )
 _FAILED = Form(
     {"failure": "failure", "message": "message", "retryable": "retryable"},
-    {"failure": (str, FailureClass)},
+    {"failure": (str, FailureClass), "message": (str, str)},
 )
 _LABELLED = Form(
     {
@@ -149,7 +165,11 @@ _LABELLED = Form(
         "billed": "billed_pages",
         "raw": "raw",
     },
-    {"pages": (_pages_to, _pages_from), "raw": (_raw_to, _raw_from)},
+    {
+        "pages": (_pages_to, _pages_from),
+        "billed_pages": (int, lambda billed: _held(billed) or 0),
+        "raw": (_raw_to, _raw_from),
+    },
 )
 
 

@@ -10,12 +10,14 @@ from dataclasses import replace
 
 import pytest
 
+from ocrlabel.dataset.checkpoint_table import Settled, decode_checkpoint, encode_checkpoint
 from ocrlabel.errors import ConfigError, Interrupted, RunMismatch, StoreUnavailable
 from ocrlabel.labels import (
     Attempt,
     AttemptResult,
     Failed,
     FailureClass,
+    ImageRef,
     Labelled,
     Page,
     Word,
@@ -149,6 +151,30 @@ EVERYTHING = [
 
 def test_every_field_of_a_record_is_read_back_as_it_was_written():
     assert decode_records(encode_records(EVERYTHING), where="x") == EVERYTHING
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [("200", 200), (10**20, 2**31 - 1), ([1], None), (float("inf"), None)]
+)
+def test_numbers_that_no_table_holds_are_read_so_that_the_answer_is_kept(said, kept):
+    """Earlier versions wrote down whatever an engine of others said."""
+    poisoned = replace(attempt(1), status=said, message=None, billed_pages=said)
+    read = decode_records(
+        encode_records(
+            [
+                replace(answer(poisoned), pages=(Page(1, said, said),)),
+                replace(failure(poisoned), message=None),
+            ]
+        ),
+        where="here",
+    )
+    (found,) = read[0].attempts
+    assert (found.status, found.billed_pages) == (kept, kept)
+    assert (read[0].pages[0].width_px, read[0].pages[0].height_px) == (kept or 1, kept or 1)
+    rows = [Settled(ImageRef(3, "id", "a.png"), one) for one in read]
+    assert [
+        row.outcome for row in decode_checkpoint(encode_checkpoint(rows, {}), where="")[0]
+    ] == read
 
 
 def test_equal_records_are_equal_bytes_so_that_a_journal_object_is_named_by_its_content():
