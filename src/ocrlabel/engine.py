@@ -1,7 +1,8 @@
 """The door for engines: what an engine is, what it is given, what it answers and may raise.
 
-An engine is any object with the members of `Engine`; it need not inherit from it. It is used by
-`ocrlabel.label(engine=MyEngine())`, or, from a package of its own, by its name:
+An engine is any object with the members of `Engine`; one that inherits from it may leave out those
+that have a default. It is used by `ocrlabel.label(engine=MyEngine())`, or, from a package of its
+own, by its name:
 
     [project.entry-points."ocrlabel.engines"]
     mine = "my_package:MyEngine"
@@ -23,6 +24,7 @@ from typing import Final, Protocol
 from ocrlabel.errors import (
     BadAnswer,
     ConfigError,
+    EngineUnusable,
     ImageError,
     KeyRefused,
     Rejected,
@@ -52,6 +54,7 @@ __all__ = [
     "Unavailable",
     "Unreadable",
     "Word",
+    "http_refusal",
 ]
 
 VERSION: Final = 1
@@ -99,9 +102,9 @@ class Engine(Protocol):
     def options(self) -> Mapping[str, str]:
         """What changes its answers, its version too; part of the plan and of every image's key.
 
-        No secrets: it is stored.
+        No secrets: it is stored. By default there are none.
         """
-        ...
+        return {}
 
     @property
     def price_per_page_usd(self) -> float:
@@ -110,8 +113,8 @@ class Engine(Protocol):
 
     @property
     def max_pages(self) -> int:
-        """The most pages that one request can be billed for."""
-        ...
+        """The most pages that one request can be billed for; 1 by default."""
+        return 1
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -120,8 +123,8 @@ class Engine(Protocol):
 
     @property
     def parallel(self) -> int | None:
-        """How many images it can read at once; None where only the rate limits it."""
-        ...
+        """How many images it can read at once; None, by default, where only the rate limits it."""
+        return None
 
     @property
     def request_timeout_s(self) -> float:
@@ -132,9 +135,13 @@ class Engine(Protocol):
         """Get ready (load models, open connections). Raises ConfigError when it cannot."""
         ...
 
-    async def prepare(self, data: bytes) -> Document:
-        """Look at an image and make it fit; raises Unreadable. Nothing is sent."""
-        ...
+    async def prepare(self, data: bytes) -> Document:  # noqa: ARG002 -- this one is never called
+        """Look at an image and make it fit; raises Unreadable. Nothing is sent.
+
+        By default a process of ocrlabel's own does it: an upright JPEG or PNG stays as it is, any
+        other image becomes one; PDFs, and TIFFs of several pages, are Unreadable.
+        """
+        raise RuntimeError("the run does it")
 
     async def recognise(self, document: Document, lane: str) -> Answer:
         """Read one document.
@@ -152,3 +159,21 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Give everything back; child processes are gone when it returns."""
         ...
+
+
+def http_refusal(
+    status: int, message: str = "", retry_after: str | None = None
+) -> ImageError | KeyRefused:
+    """The error of a service that says by its HTTP status alone what is wrong.
+
+    401 and 403 are the key's, 429 is the rate's, 400, 413, 415 and 422 are this image's, or all
+    images' where none was ever read; whatever else may pass.
+    """
+    said = f"HTTP {status} {' '.join(message.split())[:200]}".strip()
+    wait_s = float(retry_after) if retry_after and retry_after.isdecimal() else None
+    if status in {401, 403}:
+        return KeyRefused(said, status=status)
+    if status in {400, 413, 415, 422}:
+        return Rejected(said, status=status, ends=EngineUnusable)
+    kind = Throttled if status == 429 else Unavailable
+    return kind(said, status=status, retry_after_s=wait_s)

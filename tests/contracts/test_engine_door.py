@@ -20,6 +20,7 @@ from ocrlabel.engine import (
     BadAnswer,
     ConfigError,
     Document,
+    Engine,
     FailureClass,
     KeyRefused,
     Lane,
@@ -30,6 +31,7 @@ from ocrlabel.engine import (
     Unavailable,
     Unreadable,
     Word,
+    http_refusal,
 )
 from ocrlabel.engines.plugins import checked
 from ocrlabel.errors import BudgetReached, EngineUnusable, StoreUnavailable
@@ -340,6 +342,53 @@ def test_what_no_engine_may_raise_becomes_a_sentence_with_its_name(error):
     ):
         with pytest.raises(kind, match=f"^engine own {ends}.*{type(error).__name__}.*: mine"):
             method()
+
+
+def test_one_that_inherits_may_leave_out_what_has_a_default():
+    class Short(Engine):
+        name, price_per_page_usd, lanes, request_timeout_s = "short", 0.01, (Lane("key"),), 5.0
+
+        async def recognise(self, document, lane):
+            return self.parse(b"word", document)
+
+        def parse(self, raw, document):
+            return page_of(Word(raw.decode(), BOX, 0.5))
+
+    async def story():
+        engine = checked(Short())
+        assert (dict(engine.options), engine.max_pages, engine.parallel) == ({}, 1, None)
+        await engine.start()
+        try:
+            document = await engine.prepare(IMAGE)
+            with pytest.raises(Unreadable, match="web page"):
+                await engine.prepare(b"<!doctype html>")
+        finally:
+            await engine.close()
+        return document
+
+    document = asyncio.run(story())
+    assert (document.data, document.format, document.page_count) == (IMAGE, "png", 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "ends"),
+    [
+        (401, KeyRefused, None),
+        (403, KeyRefused, None),
+        (429, Throttled, None),
+        (400, Rejected, EngineUnusable),
+        (415, Rejected, EngineUnusable),
+        (302, Unavailable, None),
+        (500, Unavailable, None),
+    ],
+)
+def test_a_status_alone_says_whose_fault_it_is(status, kind, ends):
+    error = http_refusal(status, "so  it\nis", "7")
+    assert type(error) is kind
+    assert (error.message, error.status) == (f"HTTP {status} so it is", status)
+    assert getattr(error, "ends", None) is ends
+    assert getattr(error, "retry_after_s", 7.0) == 7.0
+    assert http_refusal(429, "", "Wed, 21 Oct 2026 07:28:00 GMT").retry_after_s is None
 
 
 def test_an_answer_after_its_request_timeout_is_none():

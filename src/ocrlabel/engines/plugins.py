@@ -25,6 +25,7 @@ from ocrlabel.engine import (
     BadAnswer,
     ConfigError,
     Document,
+    Engine,
     FailureClass,
     ImageError,
     KeyRefused,
@@ -35,9 +36,11 @@ from ocrlabel.engine import (
     Unreadable,
     Word,
 )
+from ocrlabel.engines.image_workers import ImagePreparer
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_protocol import RETRY_AFTER_MOST_S
 from ocrlabel.errors import EngineUnusable, OcrLabelError
+from ocrlabel.images.limits import Accepts, ImageLimits
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, PRICE_DATE, PRICE_PER_PAGE_USD
 
 GROUP = "ocrlabel.engines"
@@ -177,6 +180,10 @@ class Checked:
         self.request_timeout_s = float(members["request_timeout_s"])
         self.notice: str = members["notice"]
         self.facts: Mapping[str, str] = {one: members[one] for one in _FACTS}
+        self._preparer: ImagePreparer | None = None
+        if getattr(members["prepare"], "__func__", None) is Engine.prepare:
+            accepts = Accepts(frozenset({"jpeg", "png"}), ImageLimits(max_pages=self.max_pages))
+            self._preparer = ImagePreparer(accepts)
 
     async def start(self) -> None:
         """As the engine does. Raises ConfigError."""
@@ -187,6 +194,8 @@ class Checked:
 
     async def prepare(self, data: bytes) -> Document:
         """As the engine does; any error of its own is this image's. Raises Unreadable."""
+        if self._preparer is not None:
+            return await self._preparer.prepare(data)
         try:
             document: Any = await self._does["prepare"](data)
         except BaseException as error:
@@ -231,6 +240,8 @@ class Checked:
     async def close(self) -> None:
         """As the engine does. Raises ConfigError."""
         try:
+            if self._preparer is not None:
+                await self._preparer.close()
             async with asyncio.timeout(_CLOSE_S):
                 await self._does["close"]()
         except BaseException as error:
