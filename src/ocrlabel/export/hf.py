@@ -6,7 +6,7 @@ labels, confidences and where they are from.
 Carries: everything of a word (do-not-care as the class `ignore`, its text kept), the page's engine,
 model, source and sha256. Loses: attempts, latency, cost, dates, the input's other columns.
 Comes back: the dataset as it was exported here, edited and saved as parquet.
-Split names are letters, digits and `_`: other characters become `_`.
+Split names are letters, digits and `_`, and none is `all`: others are changed, and it is told.
 Source: huggingface.co/docs/hub/datasets-manual-configuration; the image feature is {bytes, path}.
 """
 
@@ -55,7 +55,10 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     splits: dict[str, None] = {}
     shards_of = session.by_split(lambda split: _Shards(session, split))
     for page in session.pages(rows):
-        split = re.sub(r"\W", "_", page.split)
+        split = _allowed(page.split)
+        note = f"the split {page.split} is called {split} here: a rule of Hugging Face's"
+        if split != page.split and note not in session.counts.warnings:
+            session.counts.warnings += (note,)
         found = None if session.images is None else session.image(page)
         if session.images is not None and found is None:
             continue
@@ -64,6 +67,11 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
         session.counts.images += found is not None
         session.listed(page, referred(page.row))
     session.card_head = _card_head(splits)
+
+
+def _allowed(split: str) -> str:
+    """Return the split's name as `datasets` takes it, for which "all" is the sum of all splits."""
+    return "all_" if split == "all" else re.sub(r"\W", "_", split)
 
 
 def schema(*, images: bool = True) -> pa.Schema:

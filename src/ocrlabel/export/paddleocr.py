@@ -8,7 +8,8 @@ Carries: polygons of any number of points as they are, texts as they are, do-not
 difficult). Loses: the text of a do-not-care word, confidences, word classes, everything about the
 page. A word that really reads `###` or `*` becomes do-not-care: PaddleOCR cannot tell.
 Comes back: every Label.txt, as PPOCRLabel saves it. A word that is `###`, `*` or difficult is
-do-not-care; words that were not changed keep the class and confidence of the table. A page that
+do-not-care; words that were not changed keep the class and confidence of the table, a `key_cls` is
+their class. The text that PPOCRLabel itself gives a new box is none, and is counted. A page that
 PPOCRLabel's fileState.txt, beside it, calls confirmed was reviewed when Label.txt was saved.
 Without images the lines name the table's image_path, which then may hold no tab or line break.
 Source: ppocr/data/simple_dataset.py and imaug/label_ops.py (DetLabelEncode) of PaddleOCR.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
@@ -31,6 +33,8 @@ from ocrlabel.labels import Word
 
 DO_NOT_CARE = "###"
 _DO_NOT_CARE = {DO_NOT_CARE, "*"}
+_UNREAD = {"TEMPORARY", "待识别"}
+"""What PPOCRLabel writes for the text of a new box, in its two languages."""
 
 
 @exporter(
@@ -82,8 +86,16 @@ def corrections(folder: Path) -> Iterator[Correction]:
                 raise DatasetError(
                     f"{path}, line {at}: no line of PaddleOCR's ({error})"
                 ) from error
-            reviewed_at = saved if last_part(name) in confirmed else None
-            yield Correction(name, words, classes, "paddleocr", reviewed_at=reviewed_at)
+            unread = [n for n, word in enumerate(words) if word.text in _UNREAD]
+            yield Correction(
+                name,
+                tuple(replace(w, text="") if w.text in _UNREAD else w for w in words),
+                classes,
+                "paddleocr",
+                reviewed_at=saved if last_part(name) in confirmed else None,
+                passed_over=("placeholder text",) * len(unread),
+                without_text=frozenset(unread),
+            )
 
 
 def _confirmed(states: Path) -> set[str]:
@@ -100,4 +112,5 @@ def _word(item: dict[str, object]) -> tuple[Word, str]:
     ignored = text in _DO_NOT_CARE or bool(item.get("difficult", False))
     polygon = tuple((number(x), number(y)) for x, y in points)
     word = Word("" if text in _DO_NOT_CARE else text, polygon, None)
-    return word, IGNORE if ignored else ""
+    label = str(item.get("key_cls") or "")  # PPOCRLabel's for key information, "None" for none
+    return word, IGNORE if ignored else "" if label == "None" else label

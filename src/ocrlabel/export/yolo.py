@@ -5,7 +5,8 @@ decimals; outside the image the loader would throw the whole image away.
 
 Carries: rotated boxes, word classes. Loses: texts and confidences; a polygon of more points becomes
 its smallest rotated rectangle. YOLO knows no do-not-care: such words are left out, and what is in
-their place counts as background. Pages of unknown size are left out.
+their place counts as background; so are words of one class in one upright box, but for the first:
+the loader drops all but one of them. Pages of unknown size are refused.
 Source: docs.ultralytics.com/datasets/obb, verify_image_label in ultralytics/data/utils.py.
 """
 
@@ -13,13 +14,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.export.export_pages import ExportWord, with_size
+from ocrlabel.export.geometry import box
 from ocrlabel.export.session import ExportSession, exporter
+from ocrlabel.labels import Polygon
 
 IGNORED = "do_not_care"
+SAME_BOX = "same_box"
 # also val2017, test-clean, test_seen
 _VALIDATES = re.compile(r"(?:val|valid|validation|dev|eval|evaluation)(?![^\W\d_])", re.IGNORECASE)
 _TESTS = re.compile(r"test(?:ing)?(?![^\W\d_])", re.IGNORECASE)
@@ -39,8 +44,11 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     splits: dict[str, None] = {}
     sized = with_size(rows, "YOLO's coordinates are shares of it", ", or use --format coco")
     for page, name in session.placed(sized, "images", "{split}"):
-        kept = [word for word in page.words if not word.ignored]
-        session.counts.left_out[IGNORED] += len(page.words) - len(kept)
+        read = [word for word in page.words if not word.ignored]
+        # the first of those that the loader takes for one
+        kept = [*{(w.label, box(_shares(w, page.row))): w for w in read[::-1]}.values()][::-1]
+        ignored = len(page.words) - len(read)
+        session.counts.left_out += Counter({IGNORED: ignored, SAME_BOX: len(read) - len(kept)})
         session.made_rectangles(kept)
         lines = [_line(word, page.row, classes) for word in kept]
         path = session.folder.path("labels", page.split, f"{page.stem}.txt")
@@ -55,8 +63,13 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
 
 def _line(word: ExportWord, row: LabelRow, classes: dict[str, int]) -> str:
     number = classes.setdefault(word.label, len(classes))
-    shares = (share for x, y in word.corners for share in (x / row.width_px, y / row.height_px))
+    shares = (share for point in _shares(word, row) for share in point)
     return f"{number} {' '.join(f'{share:.6f}' for share in shares)}\n"
+
+
+def _shares(word: ExportWord, row: LabelRow) -> Polygon:
+    width, height = row.width_px, row.height_px
+    return tuple((round(x / width, 6), round(y / height, 6)) for x, y in word.corners)
 
 
 def _data_yaml(splits: tuple[str, ...], classes: tuple[str, ...]) -> str:

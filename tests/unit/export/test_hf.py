@@ -22,10 +22,18 @@ def test_datasets_loads_images_and_words_split_by_split(tmp_path, offline):
     table = [
         row("a.jpg", [word("영수증"), word("b", (10, 50), None)], split="train"),
         row("b.jpg", [word("low", confidence=0.1)], split="my-val"),
+        row("c.jpg", split="my_val"),
+        row("d.jpg", split="all"),  # the sum of all splits, for `datasets`
     ]
-    export(iter(table), Pictures(), out, ExportOptions(ignore_below=0.5))
+    summary = export(iter(table), Pictures(), out, ExportOptions(ignore_below=0.5))
     loaded = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
-    assert set(loaded) == {"train", "my_val"}
+    assert {name: len(rows) for name, rows in loaded.items()} == {
+        "train": 1,
+        "my_val": 2,
+        "all_": 1,
+    }
+    told = [" ".join(note.split()[:6]) for note in summary.warnings]
+    assert told == ["the split my-val is called my_val", "the split all is called all_"]
     page = loaded["train"][0]
     assert page["image"].size == (200, 100)
     assert page["image"].getpixel((20, 15)) == (0, 0, 0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ocrlabel.errors import ConfigError, DatasetError
+from ocrlabel.export.corrections import Merge
 from ocrlabel.export.formats import ExportOptions
 from ocrlabel.export.paddleocr import corrections, export
 from ocrlabel.export.paddleocr_rec import export as export_rec
@@ -55,6 +56,32 @@ def test_ppocrlabel_may_leave_difficult_words_with_their_text(tmp_path):
     (tmp_path / "Label.txt").write_text(f"x/a.jpg\t{json.dumps([item])}\n")
     (found,) = corrections(tmp_path)
     assert (found.words[0].text, found.classes) == ("hard", ("ignore",))
+
+
+def test_what_ppocrlabel_writes_for_key_information_is_the_class(tmp_path):
+    shape = {"points": [[0, 0], [9, 0], [9, 9], [0, 9]], "difficult": False}
+    told = [{"key_cls": "상호"}, {"key_cls": "None"}, {}, {"key_cls": "total", "difficult": True}]
+    items = [{**shape, "transcription": "x", **one} for one in told]
+    (tmp_path / "Label.txt").write_text(f"x/a.jpg\t{json.dumps(items)}\n")
+    (found,) = corrections(tmp_path)
+    assert found.classes == ("상호", "", "", "ignore")
+
+
+@pytest.mark.parametrize("text", ["TEMPORARY", "待识别"])
+def test_the_text_that_ppocrlabel_gives_a_new_box_is_none_and_is_counted(tmp_path, text):
+    table = [row("a.jpg", [word("kept"), word("TEMPORARY", (100, 10))])]
+    export(iter(table), Pictures(), tmp_path, ExportOptions())
+    path = tmp_path / "pseudo" / "Label.txt"
+    name, _, rest = path.read_text("utf-8").partition("\t")
+    items = json.loads(rest)
+    new = {"transcription": text, "points": [[20, 60], [80, 60], [80, 80], [20, 80]]}
+    items[0]["transcription"] = text  # a box that was recognised again, and not yet
+    path.write_text(f"{name}\t{json.dumps([*items, new])}\n")
+    merge = Merge(lambda: iter(table), corrections(tmp_path), (), ExportOptions())
+    (back,) = merge.rows()
+    assert [each.text for each in back.words] == ["kept", "TEMPORARY", ""]
+    assert merge.words == {"added": 1}
+    assert merge.passed_over == {"placeholder text": 3}
 
 
 @pytest.mark.parametrize(

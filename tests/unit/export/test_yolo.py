@@ -55,6 +55,22 @@ def test_a_turned_word_keeps_its_corners_and_do_not_care_is_left_out(tmp_path):
     assert dict(summary.left_out) == {"do_not_care": 1}
 
 
+def test_words_that_the_loader_takes_for_one_are_left_out_and_counted(tmp_path):
+    up = ((10.0, 10.0), (30.0, 20.0), (30.0, 30.0), (10.0, 20.0))
+    down = ((10.0, 20.0), (30.0, 10.0), (30.0, 20.0), (10.0, 30.0))  # another shape, the same box
+    words = [Word("a", up, 0.9), Word("b", down, 0.9), Word("c", up, 0.9), word("d", (50, 50))]
+    page = row("a.jpg", words, classes=("text", "text", "total", "text"))
+    summary = export(iter([page]), Pictures(), tmp_path, ExportOptions())
+    found = verified(tmp_path / "labels" / "pseudo" / "a.txt", 2)
+    corners = found[:, 1:].reshape(-1, 4, 2)
+    boxes = np.column_stack([found[:, 0], corners.min(1), corners.max(1)])
+    assert len(np.unique(boxes, axis=0)) == len(found) == summary.words == 3
+    assert dict(summary.left_out) == {"same_box": 1}
+    assert corners[0].ravel().tolist() == pytest.approx(
+        [0.05, 0.1, 0.15, 0.2, 0.15, 0.3, 0.05, 0.2]
+    )
+
+
 def test_splits_are_train_val_and_test_in_the_configuration(tmp_path):
     table = [row(f"{s}.jpg", [word()], split=s) for s in ("train", "validation", "test", "it's")]
     export(iter(table), None, tmp_path, ExportOptions())
