@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from ocrlabel.engine import (
+    Answer,
     BadAnswer,
     Engine,
     KeyRefused,
@@ -38,6 +40,7 @@ from ocrlabel.engines.plugins import Checked, checked
 __all__ = ["FAULTS", "HttpReply", "HttpService", "check", "check_faults"]
 
 _HANG_S = 1.0
+_TICK_S, _BLOCKED_S = 0.05, 1.0
 _RETRY_AFTER_S = 7
 
 
@@ -171,8 +174,11 @@ def check_faults(
 async def _checked(make: Callable[[], Engine], image: bytes) -> list[str]:
     wrong: list[str] = []
     engine, other = _of(make()), _of(make())
-    if (engine.name, dict(engine.options)) != (other.name, dict(other.options)):
-        wrong.append("two engines that are made alike differ in name or options")
+    wrong += [
+        f"two engines that are made alike differ in {name}"
+        for name in ("name", "options", "price_per_page_usd", "max_pages", "lanes")
+        if getattr(engine, name) != getattr(other, name)
+    ]
     async with _started(engine):
         for data, what in ((b"", "nothing"), (b"<!doctype html><html>", "a page of HTML")):
             try:
@@ -184,7 +190,10 @@ async def _checked(make: Callable[[], Engine], image: bytes) -> list[str]:
             else:
                 wrong.append(f"prepare of {what} raised nothing: no image would be refused")
         document = await engine.prepare(image)
-        answer = await engine.recognise(document, engine.lanes[0].name)
+        asking = asyncio.ensure_future(engine.recognise(document, engine.lanes[0].name))
+        wrong += [one async for one in _held_up(asking)]
+        answer = asking.result()
+        wrong += _far_off(answer)
         pages = document.page_count
         if pages is not None and pages != len(answer.pages):
             wrong.append(f"{len(answer.pages)} pages answered for a document of {pages}")
@@ -198,6 +207,26 @@ async def _checked(make: Callable[[], Engine], image: bytes) -> list[str]:
             engine.parse(b"\x00 no answer", document)
             wrong.append("parse takes any bytes for an answer: it raises no BadAnswer")
     return wrong
+
+
+async def _held_up(asking: asyncio.Future[Answer]) -> AsyncIterator[str]:
+    while not asking.done():
+        began_s = time.monotonic()
+        await asyncio.wait({asking}, timeout=_TICK_S)
+        if (held_s := time.monotonic() - began_s) > _BLOCKED_S:
+            yield (
+                f"recognise held the event loop for {held_s:.1f} s, and all else waited: await what"
+                " takes long, or give it to asyncio.to_thread"
+            )
+
+
+def _far_off(answer: Answer) -> Iterator[str]:
+    for page in answer.pages:
+        corners = [corner for word in page.words for corner in word.polygon]
+        if any(abs(x) > 2 * page.width_px or abs(y) > 2 * page.height_px for x, y in corners):
+            yield f"a word lies far off page {page.number}: corners are px of the upright page"
+        elif corners and max(map(max, corners)) <= 1:
+            yield f"all corners on page {page.number} are 0 to 1: they are px, and no shares"
 
 
 async def _met(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -35,6 +37,7 @@ from ocrlabel.engine import (
 )
 from ocrlabel.engines.plugins import checked
 from ocrlabel.errors import BudgetReached, EngineUnusable, StoreUnavailable
+from ocrlabel.testing import check
 from tests.support.drawn import drawn, encoded
 
 IMAGE = encoded(drawn("by somebody else"))
@@ -144,6 +147,8 @@ def test_what_lacks_a_member_is_no_engine_and_the_sentence_names_it(member):
         ("name", "With Blank"),
         ("name", 7),
         ("options", {"model": 7}),
+        ("options", {"model": "\ud800"}),
+        ("lanes", (Lane("\ud800"),)),
         ("options", None),
         ("price_per_page_usd", None),
         ("price_per_page_usd", -0.1),
@@ -389,6 +394,59 @@ def test_a_status_alone_says_whose_fault_it_is(status, kind, ends):
     assert getattr(error, "ends", None) is ends
     assert getattr(error, "retry_after_s", 7.0) == 7.0
     assert http_refusal(429, "", "Wed, 21 Oct 2026 07:28:00 GMT").retry_after_s is None
+
+
+def test_a_lane_of_infinite_rate_has_no_limit():
+    (lane,) = checked(with_(lanes=(Lane("a", math.inf, 60),))).lanes
+    assert lane == Lane("a", None, 60.0)
+
+
+class Sound(Own):
+    def parse(self, raw, document):
+        if b"\x00" in raw:
+            raise BadAnswer("no answer")
+        return super().parse(raw, document)
+
+    async def prepare(self, data):
+        if not data.startswith(b"\x89PNG"):
+            raise Unreadable("no image")
+        return await super().prepare(data)
+
+
+class Blocks(Sound):
+    async def recognise(self, document, lane):
+        until_s = time.monotonic() + 1.2
+        while time.monotonic() < until_s:
+            ...
+
+        return page_of(Word("word", BOX, 0.5))
+
+
+def of_boxes(*corners):
+    class Odd(Sound):
+        async def recognise(self, document, lane):
+            return page_of(Word("word", corners, 0.5))
+
+    return Odd
+
+
+class Dearer(Sound):
+    price_per_page_usd = property(lambda self: time.monotonic())
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        (Sound, ""),
+        (Blocks, "recognise held the event loop for 1"),
+        (of_boxes((0, 0), (9e9, 0), (9, 9)), "a word lies far off page 1"),
+        (of_boxes((0, 0), (0.1, 0), (0.1, 0.2)), "all corners on page 1 are 0 to 1"),
+        (Dearer, "two engines that are made alike differ in price_per_page_usd"),
+    ],
+)
+def test_the_kit_notices(engine, said):
+    with pytest.raises(AssertionError, match=said) if said else contextlib.nullcontext():
+        check(engine, IMAGE)
 
 
 def test_an_answer_after_its_request_timeout_is_none():

@@ -14,7 +14,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from numbers import Integral, Real
 from typing import Any, cast
@@ -175,7 +175,14 @@ class Checked:
         self.options: Mapping[str, str] = own | ({"engine_version": version} if version else {})
         self.price_per_page_usd = float(members["price_per_page_usd"])
         self.max_pages = int(members["max_pages"])
-        self.lanes: tuple[Lane, ...] = tuple(members["lanes"])
+        self.lanes: tuple[Lane, ...] = tuple(
+            replace(
+                one,
+                requests_per_s=_limit(one.requests_per_s),
+                pages_per_minute=_limit(one.pages_per_minute),
+            )
+            for one in members["lanes"]
+        )
         self.parallel: int | None = members["parallel"]
         self.request_timeout_s = float(members["request_timeout_s"])
         self.notice: str = members["notice"]
@@ -332,8 +339,12 @@ def _is_size(size: Any) -> bool:
 
 def _are_texts(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
-        isinstance(text, str) for pair in value.items() for text in pair
+        _is_text(text) for pair in value.items() for text in pair
     )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value == value.encode("utf-8", "replace").decode()
 
 
 def _are_lanes(value: Any) -> bool:
@@ -342,8 +353,12 @@ def _are_lanes(value: Any) -> bool:
     rates = [rate for one in value for rate in (one.requests_per_s, one.pages_per_minute)]
     if not all(rate in {None, math.inf} or (_is_number(rate) and rate > 0) for rate in rates):
         return False
-    names = {one.name for one in value if isinstance(one.name, str)}
+    names = {one.name for one in value if _is_text(one.name)}
     return 0 < len(value) == len(names)
+
+
+def _limit(rate: float | None) -> float | None:
+    return None if rate is None or rate == math.inf else float(rate)
 
 
 def _is_number(value: Any, least: float = -1e300) -> bool:
