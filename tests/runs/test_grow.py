@@ -756,6 +756,31 @@ def test_fresh_after_growth_pays_for_everything_again_and_leaves_nothing_of_it()
     assert not [key for key in store.objects if "/carried/" in key]
 
 
+class Listing(DictStore):
+    """Counts its lists."""
+
+    lists = 0
+
+    async def list(self, prefix):
+        self.lists += 1
+        async for stored in super().list(prefix):
+            yield stored
+
+
+def test_what_the_runs_before_left_is_listed_once_and_no_more():
+    store, lists = Listing(), []
+
+    async def story():
+        for n in range(10, 16):
+            before = store.lists
+            await go(store, folder(*range(n)), BillingEngine(), GROW, worker=f"w{n}")
+            lists.append(store.lists - before)
+
+    run_virtual(story())
+    more = [later - earlier for earlier, later in zip(lists[2:-1], lists[3:], strict=True)]
+    assert more == [1, 1, 1]
+
+
 def test_failures_for_good_are_carried_and_tried_again_when_that_is_asked_for():
     store, engine = DictStore(), BillingEngine(trouble=refuses_7)
 

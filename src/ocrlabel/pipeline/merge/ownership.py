@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
 from pathlib import Path
@@ -50,8 +51,6 @@ class Standing(Enum):
 
 Found: TypeAlias = tuple[Standing, str]
 """What there is, and why it is nothing of ours."""
-Written: TypeAlias = Mapping[str, Collection[str]]
-"""sha256 of all tables that a run put down, by its id; of those that it replaced too."""
 
 
 async def own_results(
@@ -81,19 +80,11 @@ async def own_results(
 
 
 async def _find(run: Run, keys: Collection[str]) -> dict[str, Found]:
-    layout, store = run.layout, run.runtime.store
-    written = {
-        run_id: {
-            one.key.rpartition("/")[2]
-            async for one in store.list(layout.of_run(run_id).written(""))
-        }
-        for run_id in (run.plan.run_id, *run.plan.replaces)
-    }
-    found = {key: await look(run, key, written) for key in keys or layout.results}
+    found = {key: await look(run, key, put_down=True) for key in keys or run.layout.results}
     wrecks = {key: why for key, (one, why) in found.items() if one is Standing.DESTROYED and why}
     if wrecks and not await has_written(run):  # these are somebody else's
         found |= {key: (Standing.OTHERS, why) for key, why in wrecks.items()}
-    for key in () if keys else _of_other_runs(layout):
+    for key in () if keys else _of_other_runs(run.layout):
         standing, why = await look(run, key)
         if standing is Standing.OTHERS and why.startswith(_OF_RUN):
             found[key] = standing, f"{why}, which writes a table of one of these names"
@@ -120,23 +111,38 @@ def _of_other_runs(layout: Layout) -> Iterator[str]:
             yield f"{labels.removesuffix(ending).removesuffix('_pseudo_labels')}_run.json"
 
 
-async def look(run: Run, key: str, written: Written | None = None) -> Found:
-    """What there is under one of these names. Without `written` a table's own word is believed."""
-    sizes = [one.size_bytes async for one in run.runtime.store.list(key) if one.key == key]
+async def look(run: Run, key: str, *, put_down: bool = False) -> Found:
+    """What there is under one of these names.
+
+    put_down: a table has to be one whose sha256 its run put down; else its own word is believed.
+    """
+    store = run.runtime.store
+    sizes = [one.size_bytes async for one in store.list(key) if one.key == key]
     if not sizes:
         return Standing.ABSENT, ""
     if not sizes[0]:
         return Standing.DESTROYED, ""  # there is nothing in it to lose
+    is_table = key.endswith(".parquet")
 
-    def read() -> Found:
-        with run.runtime.store.open(key) as file:
-            if key.endswith(".parquet"):
+    def run_id() -> str:
+        with store.open(key) as file, suppress(DatasetError):
+            return table_info(file).get("run_id", "")
+        return ""
+
+    def read(written: Collection[str] | None) -> Found:
+        with store.open(key) as file:
+            if is_table:
                 carried = key == run.layout.labels_key
                 return _table(run, file, written, keeps_corrections=carried)
             return _report(run, file) if key.endswith(".html") else _record(run, file)
 
     try:
-        return await asyncio.to_thread(read)
+        written = None
+        # only of the run that it is of: a dataset that has grown a hundred times has as many
+        if put_down and is_table and (of := await asyncio.to_thread(run_id)) in _own(run):
+            prefix = run.layout.of_run(of).written("")
+            written = {one.key.rpartition("/")[2] async for one in store.list(prefix)}
+        return await asyncio.to_thread(read, written)
     except NotStored:
         return Standing.ABSENT, ""
 
@@ -144,13 +150,20 @@ async def look(run: Run, key: str, written: Written | None = None) -> Found:
 _OF_RUN = "it is of run "
 
 
+def _own(run: Run) -> Collection[str]:
+    """Its id, and those of the runs that it replaced."""
+    return run.plan.run_id, *run.plan.replaces
+
+
 def _owner(run: Run, run_id: str, otherwise: str) -> Found:
-    if run_id in {run.plan.run_id, *run.plan.replaces}:
+    if run_id in _own(run):
         return Standing.OURS, ""
     return Standing.OTHERS, f"{_OF_RUN}{run_id}" if run_id else otherwise
 
 
-def _table(run: Run, file: BinaryIO, written: Written | None, *, keeps_corrections: bool) -> Found:
+def _table(
+    run: Run, file: BinaryIO, written: Collection[str] | None, *, keeps_corrections: bool
+) -> Found:
     try:
         info = table_info(file)
     except DatasetError:
@@ -165,12 +178,12 @@ def _table(run: Run, file: BinaryIO, written: Written | None, *, keeps_correctio
     if changed_by and not carried_over:
         standing = Standing.CORRECTED if by_hand else Standing.OTHERS
         return standing, f"it was changed by {changed_by}"
-    if carried_over or written is None or sha256_of(file) in written[run_id]:
+    if carried_over or written is None or sha256_of(file) in written:
         return owner
     if not is_whole(file):
         return Standing.DESTROYED, ""
     # of an earlier version, or of a replaced run that is being cleared away: nothing to hold it to
-    unproven = PUT_DOWN not in info or (run_id != run.plan.run_id and not written[run_id])
+    unproven = PUT_DOWN not in info or (run_id != run.plan.run_id and not written)
     return owner if unproven else (Standing.OTHERS, "it was changed since this run wrote it")
 
 
