@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -777,7 +778,7 @@ def test_what_the_runs_before_left_is_listed_once_and_no_more():
             lists.append(store.lists - before)
 
     run_virtual(story())
-    more = [later - earlier for earlier, later in zip(lists[2:-1], lists[3:], strict=True)]
+    more = [later - earlier for earlier, later in pairwise(lists[2:])]
     assert more == [1, 1, 1]
 
 
