@@ -40,12 +40,12 @@ from ocrlabel.dataset.parquet_io import (
     readable,
 )
 from ocrlabel.dataset.rows import (
-    SPLIT_COLUMNS,
     Columns,
     OurResult,
     Rows,
     choose_columns,
     hash_of,
+    is_split,
     no_split,
     split_named,
     the_one,
@@ -161,7 +161,7 @@ class ParquetRows(_TableRows):
         small = self._small_columns(schema)
         self._refuse_other_ids(schema, small, id_column)
         for field in schema:
-            if _is_split(field.name) and field.name not in {self._columns.image, *small}:
+            if is_split(field.name) and field.name not in {self._columns.image, *small}:
                 raise no_split(where, field.name, field.type)
         self._rows = self._cursor(small, _ROWS_PER_READ)
         self.fingerprint = fingerprint or hash_of(file)
@@ -406,10 +406,6 @@ def bytes_in(cell: object) -> bytes | None:
     return data if isinstance(data, bytes) else None
 
 
-def _is_split(name: str) -> bool:
-    return name.lower() in SPLIT_COLUMNS
-
-
 def _refuse_ours(schema: pa.Schema, where: str) -> None:
     for key in schema.metadata or {}:
         if key.startswith(_OUR_METADATA):
@@ -576,7 +572,7 @@ class JsonlReader:
         if not isinstance(row, dict):
             raise DatasetError(f"{self._lines.name(place)} is not a JSON object")
         for name, cell in row.items():
-            if isinstance(cell, dict | list) and _is_split(name):
+            if isinstance(cell, dict | list) and is_split(name):
                 raise no_split(self._lines.name(place), name, json.dumps(cell)[:80])
         return writable(row) if "\\u" in line else row
 

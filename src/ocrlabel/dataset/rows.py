@@ -124,7 +124,7 @@ class Columns:
             for name, value in row.items()
             if name != self.image and (self.numbered or name != self.id) and _short(value)
         }
-        if self.split and not any(name.lower() in SPLIT_COLUMNS for name in kept):
+        if self.split and not any(map(is_split, kept)):
             kept["split"] = self.split
         return json.dumps(kept, ensure_ascii=False, default=str, separators=(",", ":"))
 
@@ -149,7 +149,7 @@ def choose_columns(
     for asked in (image_column, id_column):
         if asked is not None and asked not in names:
             raise DatasetError(f"{where} has no column {asked!r}; it has {', '.join(names)}")
-    by_lower = {name.lower(): name for name in reversed(names)}
+    by_lower = {name.strip().lower(): name for name in reversed(names)}
     holding = [name.lower() for name in of_bytes]
     called_so = [name for name in holding if name in _BYTES_COLUMNS]
     wanted = [name for name in (*called_so, *PATH_COLUMNS, *holding) if name in by_lower]
@@ -171,7 +171,11 @@ def split_named(input_row: str, path: str) -> str:
         row = json.loads(input_row)
     except ValueError:
         row = {}
-    cells = {name.lower(): value for name, value in row.items()} if isinstance(row, dict) else {}
+    cells = (
+        {name.strip().lower(): value for name, value in row.items()}
+        if isinstance(row, dict)
+        else {}
+    )
     for name in SPLIT_COLUMNS:
         value = cells.get(name)
         # pandas has 0.0 for 0 where another row has none
@@ -182,6 +186,11 @@ def split_named(input_row: str, path: str) -> str:
         return ""  # what lies above the dataset says nothing about it
     folders = map(_SPLIT_FOLDER.fullmatch, re.split(r"[/\\]", path)[:-1])
     return next((found[1] for found in folders if found), "")
+
+
+def is_split(name: str) -> bool:
+    """Whether a column is called as a split is."""
+    return name.strip().lower() in SPLIT_COLUMNS
 
 
 def no_split(where: str, name: str, held: object) -> DatasetError:

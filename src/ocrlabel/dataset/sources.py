@@ -332,10 +332,10 @@ def _images(
         found = list(listing.images_below(folder, skipped))
         if not found and not skipped[_PARQUET]:
             tables = sorted(entry.name for entry in folder.iterdir() if is_table(entry.name))
-            raise DatasetError(
-                f"{source}: there is no image in this folder"
-                + (f"; give the table itself: {', '.join(tables[:3])}" if tables else "")
-            )
+            remedy = f"; give the table itself: {', '.join(tables[:3])}" if tables else ""
+            if skipped[".arrow"]:
+                remedy = "; .arrow files are not read: save the dataset with its to_parquet()"
+            raise DatasetError(f"{source}: there is no image in this folder{remedy}")
         return folder, found
     if path.exists() or path.is_symlink():
         if not listing.is_row(path):

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocrlabel.dataset.labels_table import FailuresWriter, LabelsWriter, label_rows
+from ocrlabel.dataset.rows import split_named
 from ocrlabel.export.formats import ExportOptions
 from ocrlabel.export.hf import export as export_hf
 from ocrlabel.labels import FailureClass, Labelled, Page
@@ -129,6 +130,22 @@ def test_a_split_that_is_no_text_is_refused_and_not_lost(pictures, values, colum
     )
     assert f"t.parquet: column {column!r} holds {values.type}".replace("item", "element") in told
     assert "call the column otherwise" in told
+
+
+def test_names_of_columns_may_have_spaces_around_them(pictures):
+    (pictures / "t.csv").write_text("id, image ,label, Split\n1, a.png,x, train\n2,b.png,y,\n")
+    (pictures / " a.png").write_bytes(ONE)
+    with opened("t.csv", pictures) as dataset:
+        refs = all_refs(dataset)
+        assert [ref.id for ref in refs] == ["1", "2"]
+        assert [split_named(ref.input_row, ref.path) for ref in refs] == ["train", ""]
+
+
+def test_a_dataset_that_was_saved_to_disk_is_refused_with_the_way_on(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "data-00000-of-00001.arrow").write_bytes(b"ARROW1")
+    (tmp_path / "in" / "state.json").write_text("{}")
+    assert "to_parquet()" in complaint("in", tmp_path)
 
 
 @pytest.mark.parametrize("cell", ['["train"]', '{"name": "train"}'])
