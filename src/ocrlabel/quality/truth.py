@@ -25,7 +25,10 @@ from typing import Any
 from ocrlabel.characters import writable
 from ocrlabel.dataset.labels_table import FROM_ENGINE, IGNORE, LabelRow, read_labels
 from ocrlabel.errors import DatasetError
+from ocrlabel.export.corrections import exported_pages
 from ocrlabel.export.icdar2015 import as_of_2015
+from ocrlabel.export.output_folder import export_root
+from ocrlabel.export.session import PAGES_FILE
 from ocrlabel.labels import Polygon, Word, readable
 
 _DO_NOT_CARE = "###"
@@ -255,16 +258,20 @@ def read_icdar(folder: Path, level: Level = Level.WORD) -> Iterator[TruthPage]:
     """ICDAR 2015: `gt_NAME.txt` for the image NAME, one word a line, in order of the names.
 
     A line is `x1,y1,x2,y2,x3,y3,x4,y4,text`, clockwise from the text's own top left; the text may
-    hold commas; `###` is do-not-care; no text at all means boxes only.
+    hold commas; `###` is do-not-care; no text at all means boxes only. In an export of ours its
+    list of pages says which page a file is about: two images may have one name.
 
     Raises DatasetError with file and line.
     """
+    root = export_root(folder, PAGES_FILE) or folder
+    ours = {root / file: (id_, page) for file, id_, page in exported_pages(folder)}
     for file in sorted(folder.glob("gt_*.txt")):
-        name = file.stem.removeprefix("gt_")
+        name, page = ours.get(file.absolute(), (file.stem.removeprefix("gt_"), 1))
         found = list(_lines(file))
-        texts = as_of_2015([text for _, text in found])
+        texts = [text for _, text in found]
+        texts = texts if ours else as_of_2015(texts)
         words = tuple(map(_icdar_word, texts, (where for where, _ in found)))
-        yield TruthPage(PageName(name, name, "", 1), 0, 0, level, words)
+        yield TruthPage(PageName(name, name, "", page), 0, 0, level, words)
 
 
 def _icdar_word(line: str, where: str) -> TruthWord:

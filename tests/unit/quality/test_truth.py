@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from ocrlabel.errors import DatasetError
+from ocrlabel.export.formats import ExportOptions
+from ocrlabel.export.icdar2015 import export
 from ocrlabel.quality.truth import Level, read_truth
+from tests.support.labelled import row as labelled
+from tests.support.labelled import word as label
 from tests.support.quality_pages import box, row, word
 
 
@@ -117,6 +121,22 @@ def test_of_icdars_multi_lingual_sets_the_script_is_no_part_of_the_text(tmp_path
     (tmp_path / "gt_c.txt").write_text("\n\n")
     found = [[(w.text, w.ignore) for w in page.words] for page in read_truth(tmp_path)]
     assert found == [[("가,게", False), ("", True)], [("Korean,가", False), ("1,000", False)], []]
+
+
+def test_an_icdar_export_is_truth_of_the_pages_that_it_was_made_of(tmp_path):
+    table = [
+        labelled("a/x.png", [label("Korean,one")], width_px=200),
+        labelled("b/x.png", [label("Korean,two")]),
+        labelled("con.tif", page=2, page_count=2),
+    ]
+    export(iter(table), None, tmp_path, ExportOptions())
+    found = {
+        (page.name.id, page.name.page): [w.text for w in page.words]
+        for page in read_truth(tmp_path / "pseudo" / "gt")
+    }
+    assert found == {
+        ("a/x.png", 1): ["Korean,one"], ("b/x.png", 1): ["Korean,two"], ("con.tif", 2): [],
+    }  # fmt: skip
 
 
 def test_a_word_without_a_text_has_none_and_is_no_none(tmp_path):
