@@ -40,10 +40,12 @@ MAX_DECODED_BYTES = 400_000_000
 
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
+_PHOTOMETRIC = 262
 _MAX_SAMPLE_VALUE = 281
 _PNG_BIT_DEPTH_AT = 24
 _COLOURS = frozenset({"RGB", "RGBA", "RGBX", "LA"})
 _DEEP = "16 bits a colour"
+_WHITE_IS_ZERO = "white is zero"
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2}  # 4 for all others
 _EXIF = b"Exif\0\0"
 _PNG_SIGNATURE_BYTES = 8
@@ -137,6 +139,9 @@ def open_picture(data: bytes, format_: str, page: int = 0) -> ImageFile:
         picture.info.setdefault("exif", _EXIF + block)
     if picture.mode.startswith("I;16"):
         picture.info["white"] = _stated_white(picture, data)
+    if isinstance(picture, TiffImagePlugin.TiffImageFile) and picture.mode[0] in "IF":
+        # of 8 bits and fewer Pillow turns it round itself
+        picture.info[_WHITE_IS_ZERO] = picture.tag_v2.get(_PHOTOMETRIC) == 0
     if picture.mode in _COLOURS:
         picture.info[_DEEP] = _bits_a_sample(picture, data, format_) == 16
     return picture
@@ -206,7 +211,9 @@ def to_rgb(image: Image) -> Image:
     """
     if image.mode.startswith("I") or image.mode == "F":
         image = _plain(image)
-        image = _scaled(image, *_black_and_white(image))
+        black, white = _black_and_white(image)
+        ends = (white, black) if image.info.get(_WHITE_IS_ZERO) else (black, white)
+        image = _scaled(image, *ends)
     if image.info.get(_DEEP):
         image = _brightened(image)
     if image.has_transparency_data:
@@ -246,7 +253,7 @@ def _black_and_white(image: Image) -> tuple[float, float]:
 
 
 def _scaled(image: Image, black: float, white: float) -> Image:
-    factor = 255 / (white - black) if white > black else 0
+    factor = 255 / (white - black) if white != black else 0
     # Pillow evaluates the function once, on a symbol: only a * x + b is possible.
     return image.point(lambda value: value * factor + -black * factor).convert("L")
 

@@ -450,6 +450,15 @@ def test_a_float_scan_of_twelve_bits_is_scaled_by_them():
     assert greys(first_page(saved(ramp(0, 4095).convert("I").convert("F"), "TIFF"))) == [0, 255]
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "I;16", "F"])
+def test_a_scan_that_writes_white_as_zero_is_not_a_negative(mode):
+    data = saved(ramp(0, 4095).convert("I").convert(mode), "TIFF")
+    told = struct.pack("<HHIHH", 262, 3, 1, 1, 0)  # PhotometricInterpretation: black is zero
+    assert data.count(told) == 1
+    turned = data.replace(told, struct.pack("<HHIHH", 262, 3, 1, 0, 0))
+    assert greys(first_page(turned)) == [255, 0]
+
+
 def test_what_the_file_says_of_its_white_counts_where_no_value_is_above_it():
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[281] = 4095
