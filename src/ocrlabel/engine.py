@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ocrlabel.errors import (
     BadAnswer,
@@ -33,6 +33,11 @@ from ocrlabel.errors import (
     Unreadable,
 )
 from ocrlabel.labels import Document, FailureClass, Page, Point, Polygon, Word
+
+if TYPE_CHECKING:
+    from builtins import property as member
+else:  # one that inherits may also set it as an attribute of its own
+    from functools import cached_property as member
 
 __all__ = [
     "VERSION",
@@ -93,12 +98,12 @@ class NeverSent(asyncio.CancelledError):
 class Engine(Protocol):
     """An OCR engine. It never sends again by itself: retries, rate and budget are the run's."""
 
-    @property
+    @member
     def name(self) -> str:
         """The engine's name on the command line and in the labels table."""
         ...
 
-    @property
+    @member
     def options(self) -> Mapping[str, str]:
         """What changes its answers, its version too; part of the plan and of every image's key.
 
@@ -106,34 +111,34 @@ class Engine(Protocol):
         """
         return {}
 
-    @property
+    @member
     def price_per_page_usd(self) -> float:
         """US dollars; 0 for engines that cost nothing: only those with a price have a budget."""
         ...
 
-    @property
+    @member
     def max_pages(self) -> int:
         """The most pages that one request can be billed for; 1 by default."""
         return 1
 
-    @property
+    @member
     def lanes(self) -> tuple[Lane, ...]:
         """The ways in, at least one."""
         ...
 
-    @property
+    @member
     def parallel(self) -> int | None:
         """How many images it can read at once; None, by default, where only the rate limits it."""
         return None
 
-    @property
+    @member
     def request_timeout_s(self) -> float:
         """After this long a request that was sent can no longer be answered."""
         ...
 
     async def start(self) -> None:
         """Get ready (load models, open connections). Raises ConfigError when it cannot."""
-        ...
+        return
 
     async def prepare(self, data: bytes) -> Document:  # noqa: ARG002 -- this one is never called
         """Look at an image and make it fit; raises Unreadable. Nothing is sent.
@@ -158,7 +163,7 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Give everything back; child processes are gone when it returns."""
-        ...
+        return
 
 
 def http_refusal(

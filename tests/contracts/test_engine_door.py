@@ -351,7 +351,10 @@ def test_what_no_engine_may_raise_becomes_a_sentence_with_its_name(error):
 
 def test_one_that_inherits_may_leave_out_what_has_a_default():
     class Short(Engine):
-        name, price_per_page_usd, lanes, request_timeout_s = "short", 0.01, (Lane("key"),), 5.0
+        name, price_per_page_usd, lanes = "short", 0.01, (Lane("key"),)
+
+        def __init__(self):
+            self.request_timeout_s = 5.0
 
         async def recognise(self, document, lane):
             return self.parse(b"word", document)

@@ -64,9 +64,7 @@ async def tell_estimate(source: str, place: wiring.Place, options: Options, keys
         selection = select(
             dataset.rows, limit=options.limit, sample=options.sample, seed=options.seed
         )
-        before = _Before()
-        if not options.fresh:
-            before = await _done_before(place, dataset, chosen, options, selection)
+        before = await _done_before(place, dataset, chosen, options, selection)
         if chosen.notice and not before.rows:
             print(f"note              {chosen.notice}")
         if done := before.rows:
@@ -160,9 +158,9 @@ async def _done_before(
     """What is there of this run. Raises RunMismatch where `run` would."""
     runtime = wiring.make_runtime(place.store, lambda _: None)
     run = await find_run(runtime, place.layout)
-    if run is None:
+    if run is None or options.fresh:
         new = Plan("dry-run", place.layout.dataset, "", "", dataset.rows, chosen.engine.name)
-        await own_results(Run(runtime, place.layout, new), replacing=True)
+        await own_results(run or Run(runtime, place.layout, new), replacing=True)
         return _Before()
     plan = run.plan
     here = replace(
@@ -275,15 +273,13 @@ async def _look_through(
         for at in range(0, len(refs), _AT_ONCE):
             some_refs = refs[at : at + _AT_ONCE]
             looks = (_look(dataset, ref, inspector) for ref in some_refs)
-            for ref, found in zip(some_refs, await asyncio.gather(*looks), strict=True):
-                if isinstance(found, FailureClass):
-                    seen.unreadable[found.value] += 1
-                    seen.rows[answered.listing.said_of(ref.id, "")] += 1
+            for ref, (digest, pages) in zip(some_refs, await asyncio.gather(*looks), strict=True):
+                seen.rows[answered.listing.said_of(ref.id, digest.hex())] += 1
+                if isinstance(pages, FailureClass):
+                    seen.unreadable[pages.value] += 1
                     continue
-                digest, pages = found
                 seen.readable += 1
                 seen.pages += pages
-                seen.rows[answered.listing.said_of(ref.id, digest.hex())] += 1
                 if answered.by_run(digest.hex()):
                     seen.answered += 1
                 elif answered.reuse is not None and answered.reuse(digest.hex()) is not None:
@@ -299,14 +295,15 @@ async def _look_through(
 
 async def _look(
     dataset: ImageDataset, ref: ImageRef, inspector: ChildPool[bytes, int]
-) -> tuple[bytes, int] | FailureClass:
-    """The sha256 of the bytes, and their pages; or why they cannot be read."""
+) -> tuple[bytes, int | FailureClass]:
+    """The sha256 of the bytes, b"" where there are none; and their pages, or why none is read."""
+    digest = b""
     try:
         data = await dataset.read(ref)
-        pages = await inspector.run(data)
+        digest = hashlib.sha256(data).digest()
+        return digest, await inspector.run(data)
     except ImageError as error:
-        return error.failure
-    return hashlib.sha256(data).digest(), pages
+        return digest, error.failure
 
 
 @dataclass(frozen=True, slots=True)

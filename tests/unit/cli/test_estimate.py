@@ -7,6 +7,7 @@ from PIL import Image
 
 from ocrlabel.cli.estimate import Pace, time_line
 from ocrlabel.cli.wiring import input_line
+from ocrlabel.dataset.labels_table import read_labels, write_changed
 from ocrlabel.engines.children import usable_cores
 from ocrlabel.engines.scripted import Scripted
 from ocrlabel.fake.server import running
@@ -195,6 +196,30 @@ def test_what_a_dry_run_prices_is_what_the_run_then_asks_for(tmp_path, monkeypat
             assert ocrlabel(*paid, *more).status == 0
             priced = round(float(told["price"].split()[0]) / 0.0015) if "price" in told else 0
             assert priced == fake.stats()["requests"] - before, (more, told)
+
+
+def test_a_dry_run_tells_an_image_that_became_unreadable_as_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images_in(tmp_path / "images", "red", "green")
+    run = ("run", "images/", "--engine", "scripted", "--max-failures", "100%")
+    assert ocrlabel(*run).status == 0
+    (tmp_path / "images" / "1.png").write_bytes(b"broken")
+    told = rows_of(ocrlabel(*run, "--grow", "--dry-run").out)["grown"]
+    assert told == "1 kept, 0 new, 1 changed, 0 gone"
+    assert rows_of(ocrlabel(*run, "--grow").out)["grown"] == told
+
+
+def test_a_dry_run_of_fresh_refuses_what_the_run_would_refuse_to_write_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images_in(tmp_path / "images", "red")
+    run = ("run", "images/", "--engine", "scripted")
+    assert ocrlabel(*run).status == 0
+    fresh = (*run, "--fresh", "--yes")
+    assert ocrlabel(*fresh, "--dry-run").status == 0
+    table = tmp_path / "labels.parquet"
+    write_changed(table, list(read_labels(table)), source=table, changed_by="import coco")
+    for refused in (ocrlabel(*fresh, "--dry-run"), ocrlabel(*fresh)):
+        assert (refused.status, "would be replaced" in refused.err) == (3, True)
 
 
 def test_a_run_with_failures_does_not_just_say_that_it_is_done(tmp_path, monkeypatch):
