@@ -198,9 +198,9 @@ def made(documents: int, chance: np.random.Generator, differ: float, outliers: f
         right = chance.random(len(odds)) < 1 / (1 + np.exp(-(odds + effect + 0.6)))
         found += zip([f"d{number}"] * len(odds), sure.tolist(), right.tolist(), strict=True)
     document, confidence, right_ones = (np.array(one) for one in zip(*found, strict=True))
-    every = np.full(len(document), "latin")
+    read_by = [np.full(len(document), one) for one in ("made", "1", "latin")]
     one_word = np.zeros(len(document), dtype=np.bool_)
-    return Words(document, np.full(len(document), "made"), every, confidence, right_ones, one_word)
+    return Words(document, *read_by, confidence, right_ones, one_word)
 
 
 if __name__ == "__main__":

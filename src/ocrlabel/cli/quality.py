@@ -468,7 +468,7 @@ def _named_cut(
         f"--precision {precision}: no cut is sure to be that right, by {reviewed} reviewed"
         f" documents; {_missing(missing)}\n"
         f"  {queue}: {counted(pages, 'page')} to review, those that teach most first"
-        " (ocrlabel export, then import)\n"
+        f"{' (ocrlabel export, then import)' if pages else ': all are reviewed, label more'}\n"
         f"  then: ocrlabel calibrate {labels} --truth REVIEWED, and filter --calibration with it"
     )
 
@@ -490,6 +490,9 @@ def tell_filtered(done: Filtered, *, review: str, drop: bool, as_json: Json = Fa
         words = counted(done.unknown, "word")
         why = "nobody reviewed their engine or script, or a person wrote them"
         typer.echo(f"  without p_correct: {words}; {why}")
+    for model, pages in done.other_models.items():
+        read = f"{counted(pages, 'page')} read by {model}, and the calibration is of other models"
+        typer.echo(f"  {read}: review some, and calibrate again")
     for line in _unpaired_lines(done.unpaired):
         typer.echo(f"  {line}: all of its words are doubtful")
     if review:

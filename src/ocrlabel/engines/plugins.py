@@ -133,7 +133,7 @@ def load(name: str, given: Mapping[str, str]) -> Checked:
         if _passes(error):
             raise
         if factory is not None and isinstance(error, TypeError):
-            said = f"does not take {_taken(factory, given)}"
+            said = _taken(factory, given)
         raise ConfigError(f"{who} {said}: {_words(error)}") from error
     if engine.name != name:
         raise ConfigError(f"{who} calls itself {engine.name!r}: the two names must be the same")
@@ -491,7 +491,8 @@ def _words(error: BaseException) -> str:
 
 
 def _taken(factory: Any, given: Mapping[str, str]) -> str:
-    said = ", ".join(f"--engine-option {name}=..." for name in given) or "no --engine-option"
+    options = ", ".join(f"--engine-option {name}=..." for name in given)
+    said = f"does not take {options}" if given else "cannot be made without --engine-option"
     try:
         return f"{said}: it takes {inspect.signature(factory)}"
     except (TypeError, ValueError):

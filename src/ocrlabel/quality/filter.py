@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
@@ -121,7 +122,8 @@ class Filtered:
     """What a filter did. doubtful: words marked or dropped, of `words` that were labels.
 
     score: what the threshold was of, "confidence" or "p_correct". unknown: words without p_correct,
-    as nobody reviewed their engine or script.
+    as nobody reviewed their engine or script. other_models: pages with p_correct, by the model that
+    read them, where the calibration was learned of others.
     """
 
     output: str = ""
@@ -133,6 +135,7 @@ class Filtered:
     unknown: int = 0
     pages_to_review: int = 0
     unpaired: Unpaired = field(default_factory=Unpaired)
+    other_models: Counter[str] = field(default_factory=Counter)
 
     def to_json(self) -> dict[str, object]:
         """The counts as a JSON object."""
@@ -170,6 +173,9 @@ def filter_table(
             row = calibration.lay_on(row) if calibration is not None else row
             doubtful = doubts(row, page, rule, normalise)
             done.unknown += row.p_correct.count(None)
+            if row.p_correct.count(None) < len(row.p_correct) and calibration is not None:
+                stale = calibration.models and row.model_version not in calibration.models
+                done.other_models += Counter([row.model_version] if stale else ())
             done.pages += 1
             done.words += len(cared(row))
             done.doubtful += len(doubtful)

@@ -32,6 +32,7 @@ from ocrlabel.quality.calibration import AT_LEAST, number_of
 from ocrlabel.quality.evaluate import EDGES, count
 from ocrlabel.quality.text import script
 from ocrlabel.quality.truth import Level, TruthPage, cared, name_of
+from ocrlabel.wording import counted
 
 LEAST_DOCUMENTS = 10
 """An engine's script in fewer has the function of all of the engine's words."""
@@ -67,13 +68,14 @@ class Rising:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Judged words in columns: the document of each, its engine and script, and what it is.
+    """Judged words in columns: the document of each, who read it, its script, and what it is.
 
-    spaced: several words are in it, as where an engine gives lines.
+    model: the engine's version. spaced: several words are in it, as where an engine gives lines.
     """
 
     document: npt.NDArray[np.str_]
     engine: npt.NDArray[np.str_]
+    model: npt.NDArray[np.str_]
     script: npt.NDArray[np.str_]
     confidence: Floats
     right: npt.NDArray[np.bool_]
@@ -137,7 +139,7 @@ def judged(pairs: Iterable[tuple[LabelRow, TruthPage]], normalise: Callable[[str
 
     What a person wrote into a table, or saw there, is not the engine's and is left out.
     """
-    found: list[tuple[str, str, str, float, bool, bool]] = []
+    found: list[tuple[str, str, str, str, float, bool, bool]] = []
     for row, truth in pairs:
         if truth.level is not Level.WORD or row.reviewed_at or row.source != FROM_ENGINE:
             continue
@@ -146,8 +148,9 @@ def judged(pairs: Iterable[tuple[LabelRow, TruthPage]], normalise: Callable[[str
             if one.word and one.right is not None and sure is not None and math.isfinite(sure):
                 text, document = one.word.text, name_of(row).document
                 spaced = len(text.split()) > 1
-                found.append((document, row.engine, script(text), sure, one.right, spaced))
-    columns = zip(*found, strict=True) if found else ((),) * 6
+                read_by = (row.engine, row.model_version)
+                found.append((document, *read_by, script(text), sure, one.right, spaced))
+    columns = zip(*found, strict=True) if found else ((),) * 7
     return Words(*map(np.array, columns))
 
 
@@ -223,7 +226,8 @@ class Calibration:
     functions: by engine and script. documents: by the names that pages of the labels table have
     too. cuts: by rising p_correct. error_before, error_after: expected calibration error of
     confidence and of p_correct. normalisation: how texts were compared. of_lines: engines most of
-    whose words hold several, so that they are lines.
+    whose words hold several, so that they are lines. models: the versions that read the pages; ()
+    where an earlier version did not say.
     """
 
     written_by: Literal["ocrlabel calibrate, version 1"] = "ocrlabel calibrate, version 1"
@@ -235,6 +239,7 @@ class Calibration:
     error_after: float
     normalisation: str
     of_lines: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
     def lay_on(self, row: LabelRow) -> LabelRow:
         """The row with p_correct: None for a word whose engine or script was not learned."""
@@ -274,7 +279,7 @@ def learn(words: Words, *, normalisation: str, seed: int) -> Calibration:
     documents = tuple(np.unique(words.document).tolist())
     if len(documents) < LEAST_DOCUMENTS:
         raise ConfigError(
-            f"{len(documents)} reviewed documents have words that can be judged; it takes"
+            f"{counted(len(documents), 'reviewed document')} with words to judge; it takes"
             f" {LEAST_DOCUMENTS} to learn from, and {least_documents(0.95)} before 95 % has a cut\n"
             "  which to review: ocrlabel filter LABELS --precision 0.95 writes a queue of them"
         )
@@ -287,6 +292,7 @@ def learn(words: Words, *, normalisation: str, seed: int) -> Calibration:
         error_before=calibration_error(words, words.confidence),
         error_after=calibration_error(words, scores),
         normalisation=normalisation,
+        models=tuple(np.unique(words.model).tolist()),
         of_lines=tuple(
             engine
             for engine in np.unique(words.engine).tolist()

@@ -235,6 +235,18 @@ def test_calibrate_then_filter_keeps_what_is_right_and_reports_go_by_it(reviewed
     assert said("calibrate", "labels.parquet", "--truth", "home.parquet", "-o", "cal.json")
 
 
+def test_pages_that_another_model_read_than_was_reviewed_are_told(reviewed):
+    said("calibrate", "labels.parquet", "--truth", "home.parquet", "-o", "cal.json")
+    filtering = ("filter", "later.parquet", "--calibration", "cal.json", "--precision", "0.95")
+    with LabelsWriter(Path("later.parquet")) as table:
+        for number, page in enumerate(read_labels(Path("labels.parquet"))):
+            table.add(replace(page, model_version="e-2") if number < 3 else page)
+    assert "3 pages read by e-2, and the calibration is of other models" in said(*filtering)
+    before = json.loads(Path("cal.json").read_text())
+    Path("cal.json").write_text(json.dumps({**before, "models": []}))  # of an earlier version
+    assert "other models" not in said(*filtering)
+
+
 def test_a_calibration_alone_is_laid_on_and_nothing_is_doubted(reviewed):
     said("calibrate", "labels.parquet", "--truth", "home.parquet", "-o", "cal.json")
     assert "0 of 2,000 words" in said("filter", "labels.parquet", "--calibration", "cal.json")

@@ -35,7 +35,7 @@ SAME = Normalisation()
 def words(*documents, engine="e", script="latin"):
     """Of each document the confidences and whether they are right."""
     found = [
-        (f"d{number}", engine, script, sure, right, False)
+        (f"d{number}", engine, "m", script, sure, right, False)
         for number, document in enumerate(documents)
         for sure, right in document
     ]
@@ -159,7 +159,7 @@ def test_an_engine_that_gives_lines_is_named():
 
 
 def test_too_few_documents_are_refused_with_how_many_it_takes():
-    with pytest.raises(ConfigError, match=r"9 reviewed documents have words.* it takes 10"):
+    with pytest.raises(ConfigError, match=r"9 reviewed documents with words.* it takes 10"):
         learn(drawn(9, 1, spread=0), normalisation="n", seed=0)
 
 
