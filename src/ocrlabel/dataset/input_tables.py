@@ -65,6 +65,8 @@ _BLOCK_BYTES = 1 << 20
 _ROWS_PER_READ = 512
 _ROWS_PER_ID_READ = 4096
 _BYTES_PER_READ = 32_000_000
+# Where the Hub says its splits, whatever they are called; our own export too.
+_HUB_SHARD = re.compile(r"(?:.*/)?data/(\w+(?:\.\w+)*)-\d{5}(?:-of-\d{5})?(?:-\w+)?\.parquet")
 _OPEN_SHARDS = 4  # each may keep 64 MB of images
 _OUR_METADATA = b"ocrlabel"
 
@@ -321,6 +323,8 @@ class ShardedRows(Rows):
         file = self._open_file(name)
         split = split_named("{}", f"{re.split('[-_.]', PurePosixPath(name).name)[0]}/")
         split = split_named("{}", name) or split
+        if hub := _HUB_SHARD.fullmatch(name):
+            split = hub[1]
         try:
             rows = ParquetRows(
                 file,

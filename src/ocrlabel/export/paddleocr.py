@@ -19,8 +19,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+
+from PIL import Image
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError, DatasetError
@@ -29,6 +32,7 @@ from ocrlabel.export.formats import Correction
 from ocrlabel.export.import_files import files, lines, number, saved_at, words_and_classes
 from ocrlabel.export.output_folder import dumps, last_part
 from ocrlabel.export.session import ExportSession, exporter
+from ocrlabel.images.pillow import upright_size
 from ocrlabel.labels import Word
 
 DO_NOT_CARE = "###"
@@ -95,7 +99,15 @@ def corrections(folder: Path) -> Iterator[Correction]:
                 reviewed_at=saved if last_part(name) in confirmed else None,
                 passed_over=("placeholder text",) * len(unread),
                 without_text=frozenset(unread),
+                size_px=_size_px(path.with_name(last_part(name))),
             )
+
+
+def _size_px(picture: Path) -> tuple[float, float]:
+    """Width and height of the picture there, which PPOCRLabel can turn and make smaller."""
+    with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(picture) as found:
+        return upright_size(found)
+    return 0, 0
 
 
 def _confirmed(states: Path) -> set[str]:

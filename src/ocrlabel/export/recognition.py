@@ -206,7 +206,8 @@ def read_charset(path: Path) -> frozenset[str]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--charset {path} cannot be read: {error}") from error
-    characters = frozenset(text) - {"\n", "\r", "\t"}
+    # as texts are: a Mac writes Hangul in its parts
+    characters = frozenset(unicodedata.normalize("NFC", text)) - {"\n", "\r", "\t"}
     if not characters:
         raise ConfigError(f"--charset {path} holds no characters\n  write one a line, in UTF-8")
     return characters | {" "}

@@ -215,6 +215,15 @@ def test_a_shards_name_says_its_split(tmp_path):
     assert found == ["test", "train", "train", "val", *["validation"] * 3]
 
 
+def test_in_the_layout_of_the_hub_a_split_may_be_called_anything(tmp_path):
+    shards(tmp_path / "hub" / "data", "ko-00000-of-00001.parquet", "my_val-00000.parquet",
+           "train_sft-00000-of-00001-0a1b2c.parquet")  # fmt: skip
+    shards(tmp_path / "hub" / "other", "part-00000-of-00001.parquet")
+    with opened("hub", tmp_path) as dataset:
+        found = [json.loads(ref.input_row).get("split") for ref in all_refs(dataset)]
+    assert found == ["ko", "my_val", "my_val", *["train_sft"] * 3, None]
+
+
 def test_the_fingerprint_of_shards_is_that_of_their_names_and_bytes(tmp_path):
     shards(tmp_path / "a", "0.parquet", "1.parquet")
     shards(tmp_path / "b", "0.parquet", "1.parquet")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from ocrlabel.errors import ConfigError
@@ -51,6 +53,8 @@ def test_a_charset_is_written_and_read_again_with_the_space(tmp_path):
     write_charset(tmp_path / "dict.txt", "나가 a")
     assert (tmp_path / "dict.txt").read_text() == "a\n가\n나\n"
     assert read_charset(tmp_path / "dict.txt") == frozenset("나가 a")
+    (tmp_path / "mac.txt").write_text(unicodedata.normalize("NFD", "a\n가\n나\n"))
+    assert read_charset(tmp_path / "mac.txt") == frozenset("나가 a")
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\xff\xfe", None])

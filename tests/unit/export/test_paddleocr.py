@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.export.corrections import Merge
@@ -82,6 +83,32 @@ def test_the_text_that_ppocrlabel_gives_a_new_box_is_none_and_is_counted(tmp_pat
     assert [each.text for each in back.words] == ["kept", "TEMPORARY", ""]
     assert merge.words == {"added": 1}
     assert merge.passed_over == {"placeholder text": 3}
+
+
+@pytest.mark.parametrize("change", ["turned", "smaller", "gone"])
+def test_a_picture_that_ppocrlabel_changed_is_not_taken_for_the_one_that_was_labelled(
+    tmp_path, change
+):
+    table = [row("a.jpg", [word("one"), word("two", (100, 50))])]
+    export(iter(table), Pictures(), tmp_path, ExportOptions())
+    label, picture = tmp_path / "pseudo" / "Label.txt", tmp_path / "pseudo" / "a.png"
+    if change == "gone":
+        picture.unlink()
+    if change == "turned":
+        Image.open(picture).transpose(Image.Transpose.ROTATE_90).save(picture)
+    if change == "smaller":
+        Image.open(picture).resize((100, 50)).save(picture)
+        name, _, rest = label.read_text().partition("\t")
+        items = json.loads(rest)
+        for item in items:
+            item["points"] = [[x / 2, y / 2] for x, y in item["points"]]
+        label.write_text(f"{name}\t{json.dumps(items)}\n")
+    merge = Merge(lambda: iter(table), corrections(tmp_path), (), ExportOptions())
+    if change == "turned":
+        with pytest.raises(DatasetError, match=r"100x200 px of the picture.*turned or cut"):
+            list(merge.rows())
+    else:
+        assert list(merge.rows()) == table
 
 
 @pytest.mark.parametrize(
