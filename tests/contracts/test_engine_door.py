@@ -159,6 +159,7 @@ def test_what_lacks_a_member_is_no_engine_and_the_sentence_names_it(member):
         ("lanes", ("key",)),
         ("lanes", (Lane("a"), Lane("a"))),
         ("lanes", (Lane("a", math.nan),)),
+        ("lanes", (Lane("a", math.inf),)),
         ("lanes", (Lane("a", "3"),)),
         ("lanes", (Lane(7),)),
         pytest.param("price_per_page_usd", 10**400, id="price beyond a float"),
@@ -397,11 +398,6 @@ def test_a_status_alone_says_whose_fault_it_is(status, kind, ends):
     assert getattr(error, "ends", None) is ends
     assert getattr(error, "retry_after_s", 7.0) == 7.0
     assert http_refusal(429, "", "Wed, 21 Oct 2026 07:28:00 GMT").retry_after_s is None
-
-
-def test_a_lane_of_infinite_rate_has_no_limit():
-    (lane,) = checked(with_(lanes=(Lane("a", math.inf, 60),))).lanes
-    assert lane == Lane("a", None, 60.0)
 
 
 class Sound(Own):

@@ -14,7 +14,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from numbers import Integral, Real
 from typing import Any, cast
@@ -175,14 +175,7 @@ class Checked:
         self.options: Mapping[str, str] = own | ({"engine_version": version} if version else {})
         self.price_per_page_usd = float(members["price_per_page_usd"])
         self.max_pages = int(members["max_pages"])
-        self.lanes: tuple[Lane, ...] = tuple(
-            replace(
-                one,
-                requests_per_s=_limit(one.requests_per_s),
-                pages_per_minute=_limit(one.pages_per_minute),
-            )
-            for one in members["lanes"]
-        )
+        self.lanes: tuple[Lane, ...] = tuple(members["lanes"])
         self.parallel: int | None = members["parallel"]
         self.request_timeout_s = float(members["request_timeout_s"])
         self.notice: str = members["notice"]
@@ -351,14 +344,10 @@ def _are_lanes(value: Any) -> bool:
     if not isinstance(value, tuple | list) or not all(isinstance(one, Lane) for one in value):
         return False
     rates = [rate for one in value for rate in (one.requests_per_s, one.pages_per_minute)]
-    if not all(rate in {None, math.inf} or (_is_number(rate) and rate > 0) for rate in rates):
+    if not all(rate is None or (_is_number(rate) and rate > 0) for rate in rates):
         return False
     names = {one.name for one in value if _is_text(one.name)}
     return 0 < len(value) == len(names)
-
-
-def _limit(rate: float | None) -> float | None:
-    return None if rate is None or rate == math.inf else float(rate)
 
 
 def _is_number(value: Any, least: float = -1e300) -> bool:
@@ -396,7 +385,11 @@ _MEMBERS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "US dollars a page, 0 where it costs nothing: no budget holds without it",
     ),
     ("max_pages", _is_count, "the most pages that one request can be billed for"),
-    ("lanes", _are_lanes, "a tuple of at least one Lane, each of its own name"),
+    (
+        "lanes",
+        _are_lanes,
+        "a tuple of at least one Lane, each of its own name, its rates above 0 or None",
+    ),
     (
         "parallel",
         lambda value: value is None or _is_count(value),

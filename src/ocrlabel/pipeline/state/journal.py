@@ -84,17 +84,9 @@ def decode_records(data: bytes, *, where: str) -> list[Record]:
 
 
 def _attempts_from(found: list[list[Any]]) -> tuple[Attempt, ...]:
-    return tuple(map(_attempt_from, found))
-
-
-def _attempt_from(values: list[Any]) -> Attempt:
-    one = Attempt(*values)
-    return replace(
-        one,
-        result=AttemptResult(one.result),
-        status=_held(one.status),
-        message=str(one.message),
-        billed_pages=_held(one.billed_pages),
+    return tuple(
+        Attempt(n, lane, at_s, took_s, AttemptResult(end), _held(status), str(said), _held(b), *by)
+        for n, lane, at_s, took_s, end, status, said, b, *by in found
     )
 
 
