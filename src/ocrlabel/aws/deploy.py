@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from ocrlabel.aws import names
 from ocrlabel.aws.bucket import look_bucket, plan_bucket
 from ocrlabel.aws.job_definition import (
-    JobValues,
     look_definition,
     plan_definition,
     size_of,
+    values_of,
     wanted_definitions,
 )
 from ocrlabel.aws.names import GITHUB_ISSUER, LOG_GROUP, AwsConfig, AwsLocation
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
 RETENTION_DAYS = 30
+_OUTPUTS: Final = ("RepositoryUri", "JobRoleArn", "ExecutionRoleArn", "ComputeEnvironment")
 Parameters: TypeAlias = Mapping[str, str]
 """The template's."""
 
@@ -130,34 +131,32 @@ def make(aws: Aws, wanted: Wanted, proposal: Proposal, tell: Callable[[str], Non
             delete_stack(aws, stack, tell, doing="cleared away")
         create_stack(aws, template(), wanted.parameters, tell)
     carry_out(aws, proposal.around, tell)
-    return _deployed(aws, wanted.location, wanted.bucket, wanted.secret)
+    return _deployed(aws, wanted)
 
 
-def _deployed(aws: Aws, location: AwsLocation, bucket: str, secret: str) -> AwsConfig:
+def _deployed(aws: Aws, wanted: Wanted) -> AwsConfig:
     """What is there now, as config.env has it. Raises AwsRefused where something is lacking."""
     stack = look_stack(aws.client("cloudformation"))
-    found = look_secret(aws.client("secretsmanager"), secret)
+    found = look_secret(aws.client("secretsmanager"), wanted.secret)
     if stack is None or found is None:
-        thing = f"stack {names.STACK}" if stack is None else f"secret {secret}"
+        thing = f"stack {names.STACK}" if stack is None else f"secret {wanted.secret}"
         raise AwsRefused(f"there is no {thing}: run `ocrlabel aws deploy`")
-    outputs = stack.outputs
-    lacking = [
-        name
-        for name in ("RepositoryUri", "JobRoleArn", "ExecutionRoleArn", "ComputeEnvironment")
-        if not outputs.get(name)
-    ]
-    if lacking:
+    if lacking := [name for name in _OUTPUTS if not stack.outputs.get(name)]:
         raise AwsRefused(
             f"the stack {names.STACK} does not say {', '.join(lacking)}: run `ocrlabel aws deploy`"
         )
+    return _config(wanted, stack.outputs, found.arn)
+
+
+def _config(wanted: Wanted, outputs: Mapping[str, str], secret_arn: str) -> AwsConfig:
     return AwsConfig(
-        aws_region=location.region,
-        aws_account_id=location.account,
-        s3_bucket=bucket,
+        aws_region=wanted.location.region,
+        aws_account_id=wanted.location.account,
+        s3_bucket=wanted.bucket,
         ecr_repository=names.REPOSITORY,
         ecr_uri=outputs["RepositoryUri"],
-        secret_name=secret,
-        secret_arn=found.arn,
+        secret_name=wanted.secret,
+        secret_arn=secret_arn,
         job_role_arn=outputs["JobRoleArn"],
         exec_role_arn=outputs["ExecutionRoleArn"],
         batch_compute_env=outputs["ComputeEnvironment"].rsplit("/", 1)[-1],
@@ -170,19 +169,16 @@ def _definitions(aws: Aws, wanted: Wanted, stack: StackState | None) -> list[Cha
     """Another revision where an image was registered and the settings have changed since."""
     present = look_definition(aws.client("batch"), names.DEFINITION)
     secret = look_secret(aws.client("secretsmanager"), wanted.secret)
-    if present is None or stack is None or secret is None or "JobRoleArn" not in stack.outputs:
+    known = stack.outputs if stack else {}
+    if present is None or secret is None or not known.keys() >= {*_OUTPUTS}:
         return []  # push-image registers the first one: there is nothing to run before it
     vcpu, memory_mib = size_of(present)
-    values = JobValues(
-        image=present["containerProperties"]["image"],
-        job_role_arn=stack.outputs["JobRoleArn"],
-        execution_role_arn=stack.outputs["ExecutionRoleArn"],
-        secret_arn=secret.arn,
-        bucket=wanted.bucket,
+    values = values_of(
+        _config(wanted, known, secret.arn),
+        present["containerProperties"]["image"],
         architecture=wanted.parameters.get("CpuArchitecture", "X86_64"),
         vcpu=vcpu,
         memory_mib=memory_mib,
-        region=wanted.location.region,
     )
     with_ec2 = wanted.parameters.get("WithEc2") == "true"
     changes: list[Change] = []

@@ -177,7 +177,9 @@ def propose_update(
         if any(text in why.lower() for text in _NO_CHANGE):
             return None
         raise AwsRefused(f"CloudFormation cannot update the stack {STACK}: {why}")
-    return ChangeSet(name, tuple(to_change(entry) for entry in _all_changes(client, name, answer)))
+    with translated(f"read the changes to stack {STACK}"):
+        pages = client.get_paginator("describe_change_set").paginate(ChangeSetName=name)
+        return ChangeSet(name, tuple(to_change(each) for page in pages for each in page["Changes"]))
 
 
 def discard_update(aws: Aws, change_set: str) -> None:
@@ -205,15 +207,6 @@ def to_change(entry: Mapping[str, Any]) -> Change:
         resource["LogicalResourceId"],
         ", ".join([*sorted(filter(None, touched)), *maybe]),
     )
-
-
-def _all_changes(client: Any, name: str, first: dict[str, Any]) -> list[dict[str, Any]]:
-    found = list(first["Changes"])
-    while token := first.get("NextToken"):
-        with translated(f"read the changes to stack {STACK}"):
-            first = client.describe_change_set(ChangeSetName=name, NextToken=token)
-        found.extend(first["Changes"])
-    return found
 
 
 def create_stack(
@@ -265,33 +258,12 @@ def _described(template: Mapping[str, Any], parameters: Mapping[str, str]) -> di
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _StackEvent:
-    """One event as CloudFormation lists it. reason is AWS's own sentence, often empty."""
-
-    id: str
-    resource: str
-    kind: str
-    status: str
-    reason: str = ""
-
-    @property
-    def line(self) -> str:
-        """As a person reads it."""
-        return f"{self.status:24} {self.resource}" + (f": {self.reason}" if self.reason else "")
-
-    @property
-    def follows_another(self) -> bool:
-        """Whether it failed only because something else did."""
-        return self.kind == "AWS::CloudFormation::Stack" or "cancelled" in self.reason.lower()
-
-
 def _follow(
     aws: Aws,
     stack: str,
     tell: Callable[[str], None],
     *,
-    before: Sequence[_StackEvent] = (),
+    before: Sequence[Mapping[str, Any]] = (),
     to: str,
     doing: str,
 ) -> None:
@@ -299,17 +271,20 @@ def _follow(
 
     Raises AwsRefused where the status is then not `to`.
     """
-    seen = {event.id for event in before}
-    failures: list[_StackEvent] = []
+    seen = {event["EventId"] for event in before}
+    failures: list[Mapping[str, Any]] = []
 
     def look() -> str | None:
-        status = _status(aws, stack)  # before the events, so that none of the last is missed
+        # before the events, so that none of the last is missed
+        there = look_stack(aws.client("cloudformation"), stack)
+        status = there.status if there else "DELETE_COMPLETE"
         for event in _events(aws, stack):
-            if event.id in seen:
+            if event["EventId"] in seen:
                 continue
-            seen.add(event.id)
-            tell(event.line)
-            if event.status.endswith("_FAILED") and not event.follows_another:
+            seen.add(event["EventId"])
+            why = f": {_reason(event)}" if _reason(event) else ""
+            tell(f"{event['ResourceStatus']:24} {event['LogicalResourceId']}{why}")
+            if event["ResourceStatus"].endswith("_FAILED") and not _follows_another(event):
                 failures.append(event)
         # just after a call the status may still be the old one: wait for a first new event
         moving = status.endswith("_IN_PROGRESS") or len(seen) == len(before)
@@ -320,37 +295,31 @@ def _follow(
         raise _refusal(status, failures, doing)
 
 
-def _events(aws: Aws, stack: str) -> list[_StackEvent]:
+def _events(aws: Aws, stack: str) -> list[Mapping[str, Any]]:
     """Every event of the stack, oldest first."""
-    found: list[_StackEvent] = []
     with translated(f"read the events of stack {STACK}"):
         pages = aws.client("cloudformation").get_paginator("describe_stack_events")
-        for page in pages.paginate(StackName=stack):
-            found.extend(
-                _StackEvent(
-                    id=event["EventId"],
-                    resource=event.get("LogicalResourceId", ""),
-                    kind=event.get("ResourceType", ""),
-                    status=event.get("ResourceStatus", ""),
-                    reason=event.get("ResourceStatusReason", ""),
-                )
-                for event in page["StackEvents"]
-            )
+        found = [each for page in pages.paginate(StackName=stack) for each in page["StackEvents"]]
     return found[::-1]
 
 
-def _status(aws: Aws, stack: str) -> str:
-    with translated(f"look at stack {STACK}"):
-        found = aws.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    return str(found[0]["StackStatus"])
+def _reason(event: Mapping[str, Any]) -> str:
+    return str(event.get("ResourceStatusReason", ""))
 
 
-def _refusal(status: str, failures: Sequence[_StackEvent], doing: str) -> AwsRefused:
+def _follows_another(event: Mapping[str, Any]) -> bool:
+    """Whether it failed only because something else did."""
+    of_all = event["ResourceType"] == "AWS::CloudFormation::Stack"
+    return of_all or "cancelled" in _reason(event).lower()
+
+
+def _refusal(status: str, failures: Sequence[Mapping[str, Any]], doing: str) -> AwsRefused:
     """The failure as a person needs it: the resource, AWS's reason, what to do."""
     lines = [f"the stack {STACK} could not be {doing}: it is now {status}"]
     for event in failures:
-        lines.append(f"  {event.resource} ({event.kind}): {event.reason or event.status}")
-        given = event.reason.lower()
+        thing = f"{event['LogicalResourceId']} ({event['ResourceType']})"
+        lines.append(f"  {thing}: {_reason(event) or event['ResourceStatus']}")
+        given = _reason(event).lower()
         remedy = next((text for words, text in _REMEDIES if any(w in given for w in words)), "")
         if remedy:
             lines.append(f"    {remedy}")

@@ -80,12 +80,14 @@ def submit(
 
         ocrlabel aws submit big --engine rapidocr --ec2 --workers 40
     """
+    from ocrlabel.cli.aws_join import done_before
+
     aws, config = connected(context)
     options = Options.of({}, front=Front.SUBMIT, defaults={"resume": False}, **given)
     engine = given.get("engine") or "upstage"
     refuse_elsewhere(aws, config)
     table = table_of(config, dataset, options)
-    if done := done_before(aws, config, dataset, options, engine=engine, rows=table.rows):
+    if done := done_before(aws, config, dataset, options, engine, table.rows):
         _tell_done(done, dataset, options)
         return
     rows = look_before_paying(aws, config, dataset, options, Planned(engine, ec2), table)
@@ -320,18 +322,6 @@ def refuse_elsewhere(aws: Aws, config: AwsConfig) -> None:
     """Raise ConfigError for keys or a region that are not the deployment's: nothing fits there."""
     check = check_credentials(aws, config)
     refuse([] if check.ok else [check])
-
-
-def done_before(
-    aws: Aws, config: AwsConfig, dataset: str, options: Options, *, engine: str, rows: int
-) -> Labelling | None:
-    """The finished run of a dataset where a worker would have nothing to do, else None.
-
-    Raises RunMismatch where a worker would.
-    """
-    from ocrlabel.cli import aws_join
-
-    return aws_join.done_before(aws, config, dataset, options, engine=engine, rows=rows, tell=tell)
 
 
 def _tell_done(done: Labelling, dataset: str, options: Options) -> None:

@@ -13,7 +13,7 @@ from ocrlabel.aws.doctor import table_key
 from ocrlabel.aws.jobs import LABELS
 from ocrlabel.aws.names import AwsConfig
 from ocrlabel.aws.session import Aws, translated
-from ocrlabel.cli.aws_wiring import in_bucket
+from ocrlabel.cli.aws_wiring import in_bucket, tell
 from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.wiring import Labelling, Place, make_runtime, place_of_output
 from ocrlabel.errors import RunMismatch
@@ -38,14 +38,7 @@ def place_of_dataset(config: AwsConfig, dataset: str, options: Options) -> Place
 
 
 def done_before(
-    aws: Aws,
-    config: AwsConfig,
-    dataset: str,
-    options: Options,
-    *,
-    engine: str,
-    rows: int,
-    tell: Callable[[str], None],
+    aws: Aws, config: AwsConfig, dataset: str, options: Options, engine: str, rows: int
 ) -> Labelling | None:
     """The finished run, where a worker would have nothing to do; None where it would work.
 

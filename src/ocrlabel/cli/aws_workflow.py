@@ -37,7 +37,6 @@ from ocrlabel.aws.workflow_summary import Console, Followed
 from ocrlabel.cli.aws_jobs import (
     Folder,
     JobFailed,
-    done_before,
     look_before_paying,
     progress_of,
     refuse_elsewhere,
@@ -67,6 +66,8 @@ def check(context: typer.Context) -> None:
 
         INPUT_DATASET=baseline_train ocrlabel aws workflow check
     """
+    from ocrlabel.cli.aws_join import done_before
+
     inputs = _inputs()
     options = inputs.options
     aws, config = connected(context)
@@ -78,7 +79,7 @@ def check(context: typer.Context) -> None:
     refuse_elsewhere(aws, config)
     planned = Planned(inputs.engine, by_workflow=True)
     table = table_of(config, inputs.dataset, options)
-    done = done_before(aws, config, inputs.dataset, options, engine=inputs.engine, rows=table.rows)
+    done = done_before(aws, config, inputs.dataset, options, inputs.engine, table.rows)
     rows = look_before_paying(aws, config, inputs.dataset, options, planned, table)
     sizing = sizing_of(aws, rows, inputs.engine, options.rps, inputs.workers)
     page_usd = options.price_per_page if inputs.engine == "upstage" else 0.0
