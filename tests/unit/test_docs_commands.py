@@ -12,7 +12,7 @@ import pytest
 import yaml
 from botocore import xform_name
 
-from ocrlabel.aws.explain import EXIT_STATUSES
+from ocrlabel.aws.session import REMEDIES
 from tests.support.command import command_line
 
 ROOT = Path(__file__).parents[2]
@@ -182,5 +182,5 @@ def test_every_symptom_has_a_command_to_look_with_and_a_remedy():
 
 def test_every_exit_status_of_a_worker_is_a_symptom():
     named = {int(number) for row in symptoms() for number in re.findall(r"status (\d+)", row[0])}
-    ours = {status for status in EXIT_STATUSES if status <= 75}
+    ours = {int(status) for status in REMEDIES["exit"] if int(status) <= 75}
     assert named >= ours

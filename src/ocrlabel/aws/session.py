@@ -2,16 +2,19 @@
 
 `connect` makes an `Aws`, which holds a client of each service, a clock and a sleep. Every call is
 made inside `translated`, so that what AWS refuses becomes an `AwsRefused` (or `NotSignedIn`) that
-says what was being done and what to do now. `until` polls until something is done. `run` starts a
-program of this machine (docker, podman, gh), whose failure is a `CommandFailed`.
+says what was being done and what to do now: remedies.toml knows that, also of the sentences that
+`remedy_of` looks for. `until` polls until something is done. `run` starts a program of this machine
+(docker, podman, gh), whose failure is a `CommandFailed`.
 """
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from ocrlabel.aws.names import AwsLocation
 from ocrlabel.errors import ConfigError, OcrLabelError
@@ -21,44 +24,8 @@ if TYPE_CHECKING:
 
 RETRIES = 8
 HTTP_FAULT = 500
-_REMEDIES = (
-    (
-        ("ExpiredToken", "ExpiredTokenException", "RequestExpired"),
-        "the session has ended: sign in again (`aws sso login`, or new keys by `aws configure`)",
-    ),
-    (
-        (
-            "InvalidClientTokenId",
-            "UnrecognizedClientException",
-            "SignatureDoesNotMatch",
-            "InvalidAccessKeyId",
-            "AuthFailure",
-        ),
-        "the access key is not valid: run `aws configure`, then `aws sts get-caller-identity`",
-    ),
-    (
-        (
-            "AccessDenied",
-            "AccessDeniedException",
-            "UnauthorizedOperation",
-            "403",
-        ),
-        "these credentials may not do that: `ocrlabel aws policy deployer` prints what they need",
-    ),
-    (
-        (
-            "ThrottlingException",
-            "Throttling",
-            "TooManyRequestsException",
-            "RequestLimitExceeded",  # EC2's, with 503
-            "SlowDown",  # S3's, with 503
-        ),
-        "AWS is limiting the calls: try again in a minute",
-    ),
-    (
-        ("OptInRequired", "SubscriptionRequiredException"),
-        "the account is not signed up for this service, or the region is not switched on",
-    ),
+REMEDIES: Final[Mapping[str, Any]] = tomllib.loads(
+    Path(__file__).with_name("remedies.toml").read_text(encoding="utf-8")
 )
 Run: TypeAlias = Callable[[Sequence[str], str | None], str]
 """argv and the text for its standard input -> what it printed."""
@@ -183,7 +150,8 @@ def translated(doing: str) -> Iterator[None]:
     except exceptions.ClientError as error:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         said = f"{code(error)}: {reason(error)}"
-        remedy = next((text for codes, text in _REMEDIES if code(error) in codes), "")
+        known = REMEDIES["code"]
+        remedy = next((each["do"] for each in known if code(error) in each["says"]), "")
         if status >= HTTP_FAULT and not remedy:
             raise AwsRefused(fault(doing, f"HTTP {status} ({said})")) from error
         message = f"AWS refused to {doing}: {said}"
@@ -203,6 +171,12 @@ def translated(doing: str) -> Iterator[None]:
             f"AWS was not asked to {doing}: {error}\n"
             "  sign in again (`aws sso login`), or look at the profile (`aws configure list`)"
         ) from error
+
+
+def remedy_of(kind: str, sentence: str) -> Mapping[str, str]:
+    """What remedies.toml says of a sentence of AWS's on a `stack` or a `job`; empty for nothing."""
+    given = sentence.lower()
+    return next((each for each in REMEDIES[kind] if any(w in given for w in each["says"])), {})
 
 
 def if_there(doing: str, ask: Callable[[], T], *absent: str) -> T | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocrlabel.aws.names import STACK, TAGS
 from ocrlabel.aws.plan import Change, Kind
-from ocrlabel.aws.session import Aws, AwsRefused, reason, translated, until
+from ocrlabel.aws.session import Aws, AwsRefused, reason, remedy_of, translated, until
 from ocrlabel.aws.template import body, made_by
 
 if TYPE_CHECKING:
@@ -36,33 +36,6 @@ UPDATABLE = {
 CHANGE_SET_TIMEOUT_S = 10 * 60
 _NO_CHANGE = ("didn't contain changes", "no updates are to be performed")
 STACK_TIMEOUT_S = 45 * 60
-# What AWS's sentences mean here. In lower case; the first that fits.
-_REMEDIES = (
-    (
-        ("not authorized to perform", "accessdenied", "access denied"),
-        "these credentials may not do that: `ocrlabel aws policy deployer` prints what they need",
-    ),
-    (
-        ("service-linked role", "servicelinkedrole"),
-        "make it once: aws iam create-service-linked-role --aws-service-name batch.amazonaws.com",
-    ),
-    (
-        ("already exist", "alreadyexists"),
-        "something of that name was made outside this stack: delete it, then deploy again",
-    ),
-    (
-        ("limit", "maximum number", "quota"),
-        "a quota is used up: ask for more in Service Quotas (--network default needs no VPC)",
-    ),
-    (
-        ("invalid email", "email"),
-        "give --notify-email an address that exists",
-    ),
-    (
-        ("subnet", "vpc"),
-        "the network does not fit: --network own makes one, --subnets names others",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,10 +292,8 @@ def _refusal(status: str, failures: Sequence[Mapping[str, Any]], doing: str) -> 
     for event in failures:
         thing = f"{event['LogicalResourceId']} ({event['ResourceType']})"
         lines.append(f"  {thing}: {_reason(event) or event['ResourceStatus']}")
-        given = _reason(event).lower()
-        remedy = next((text for words, text in _REMEDIES if any(w in given for w in words)), "")
-        if remedy:
-            lines.append(f"    {remedy}")
+        if remedy := remedy_of("stack", _reason(event)):
+            lines.append(f"    {remedy['do']}")
     if status == "DELETE_COMPLETE":
         lines.append("  nothing is left of it; mend the cause and run `ocrlabel aws deploy` again")
     elif status.startswith("UPDATE_ROLLBACK_COMPLETE"):
