@@ -3,7 +3,7 @@
 `listed` has the stored prices of one region, each with its source and date; `live` takes those that
 AWS tells now. A price that neither knows is unknown, and stays so: no other stands in its place.
 `Compute` is machine time, planned or used. `ocr`, `compute_choices` and `around` multiply the two
-into `CostLine`s; `total` and `in_all` add them, and `comparison` sets the machines side by side.
+into `CostLine`s; `total` adds them, and `comparison` sets the machines side by side.
 """
 
 from __future__ import annotations
@@ -223,35 +223,25 @@ def compute_choices(used: Compute, prices: Prices) -> dict[str, list[CostLine]]:
 
 def comparison(used: Compute, prices: Prices) -> list[tuple[str, str, str, str]]:
     """Machines, USD, what they save against on demand, and where the price is from."""
-    source = {
-        ON_DEMAND: prices.fargate_vcpu_h,
-        FARGATE_SPOT: prices.fargate_spot_vcpu_h,
-        EC2_SPOT: prices.ec2_spot_vcpu_h,
-    }
     choices = compute_choices(used, prices)
+    by_vcpu = (prices.fargate_vcpu_h, prices.fargate_spot_vcpu_h, prices.ec2_spot_vcpu_h)
     full = total(choices[ON_DEMAND])
     rows = []
-    for name, lines in choices.items():
+    for (name, lines), price in zip(choices.items(), by_vcpu, strict=True):
         whole = total(lines)
         saving = FARGATE_SPOT_SAVES if name == FARGATE_SPOT else UNKNOWN
         if not whole.unknown and not full.unknown and full.usd:
             saving = percent(1 - whole.usd / full.usd, 0) if name != ON_DEMAND else "-"
-        price = source[name]
         amount = UNKNOWN if whole.unknown else f"{whole.usd:,.4f}"
         rows.append((name, amount, saving, price.source))
     return rows
 
 
-def around(
-    images: int, prices: Prices, *, gets: float | None, puts: float | None
-) -> list[CostLine]:
-    """Requests, logs, and what is paid by the month; uncounted requests are bounded by image."""
-    guessed = gets is None or puts is None
-    gets = images * S3_GETS_PER_IMAGE if gets is None else gets
-    puts = images * S3_PUTS_PER_IMAGE if puts is None else puts
+def around(images: int, prices: Prices) -> list[CostLine]:
+    """Requests and logs, bounded by image, and what is paid by the month."""
     return [
-        _line("S3 writes and lists", puts, prices.s3_put, bound=guessed),
-        _line("S3 reads", gets, prices.s3_get, bound=guessed),
+        _line("S3 writes and lists", images * S3_PUTS_PER_IMAGE, prices.s3_put, bound=True),
+        _line("S3 reads", images * S3_GETS_PER_IMAGE, prices.s3_get, bound=True),
         _line("logs", images * LOG_BYTES_PER_IMAGE / 1e9, prices.logs_gb, bound=True),
         _line("secret", 1, prices.secret_month),
         _line("image in ECR", IMAGE_GB, prices.ecr_gb_month),
@@ -302,13 +292,6 @@ def total(lines: Sequence[CostLine]) -> Total:
         any(line.bound for line in lines),
         tuple(line.item for line in lines if line.usd is None),
     )
-
-
-def in_all(
-    choices: Mapping[str, Sequence[CostLine]], others: Sequence[CostLine]
-) -> dict[str, Total]:
-    """The whole sum for each choice of machines."""
-    return {name: total([*lines, *others]) for name, lines in choices.items()}
 
 
 def _line(item: str, quantity: float, price: Price, *, bound: bool = False) -> CostLine:

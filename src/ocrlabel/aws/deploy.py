@@ -244,7 +244,7 @@ def _parameters(
 
 def _provider_exists(iam: Any, location: AwsLocation) -> bool:
     """Whether the account already trusts GitHub: there can be only one such provider."""
-    arn = location.global_arn("iam", f"oidc-provider/{GITHUB_ISSUER}")
+    arn = location.iam_arn(f"oidc-provider/{GITHUB_ISSUER}")
     found = if_there(
         "look for GitHub's OIDC provider",
         lambda: iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn),

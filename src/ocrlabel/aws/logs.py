@@ -6,8 +6,8 @@ of a job, and every worker of an array, writes a stream of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ocrlabel.aws.jobs import Job, children, describe, unknown
@@ -28,7 +28,7 @@ class LogLine:
 
 def read(aws: Aws, job_id: str, tell: Callable[[LogLine], None], *, follow: bool) -> Job:
     """Every line of every attempt, in time's order within a look; with follow until the end."""
-    streams = _Streams(aws.client("logs"))
+    logs, tokens = aws.client("logs"), dict[str, str]()
     looks_after_end = 0
     for pause_s in pauses_s(1.0, 5.0):
         found = describe(aws, [job_id])
@@ -40,7 +40,7 @@ def read(aws: Aws, job_id: str, tell: Callable[[LogLine], None], *, follow: bool
             for worker in (children(aws, job) if job else ())
             for attempt in worker.attempts
             if attempt.stream
-            for line in streams.new_lines(attempt.stream, worker.index)
+            for line in _new_lines(logs, attempt.stream, worker.index, tokens)
         ]
         for line in sorted(lines, key=lambda line: line.at_s):
             tell(line)
@@ -66,29 +66,24 @@ def tail(aws: Aws, job: Job, count: int) -> list[str]:
     return []
 
 
-@dataclass(slots=True)
-class _Streams:
-    """Where each stream was read to. CloudWatch's forward token repeats at a stream's end."""
+def _new_lines(
+    logs: Any, stream: str, worker: int | None, tokens: dict[str, str]
+) -> Iterator[LogLine]:
+    """A stream's lines since the last call; none where it is not there yet.
 
-    logs: Any
-    tokens: dict[str, str] = field(default_factory=dict)
-
-    def new_lines(self, stream: str, worker: int | None) -> list[LogLine]:
-        """The lines since the last call; none where the stream is not there yet."""
-        found: list[LogLine] = []
-        while True:
-            token = self.tokens.get(stream)
-            more = {"nextToken": token} if token else {}
-            page = _page(self.logs, stream, startFromHead=True, **more)
-            if page is None:
-                return found
-            found.extend(
-                LogLine(event.get("timestamp", 0) / 1000, worker, event.get("message", ""))
-                for event in page["events"]
-            )
-            self.tokens[stream] = page["nextForwardToken"]
-            if page["nextForwardToken"] == token:
-                return found
+    tokens: where each was read to. CloudWatch's forward token repeats at a stream's end.
+    """
+    while True:
+        token = tokens.get(stream)
+        more = {"nextToken": token} if token else {}
+        page = _page(logs, stream, startFromHead=True, **more)
+        if page is None:
+            return
+        for event in page["events"]:
+            yield LogLine(event.get("timestamp", 0) / 1000, worker, event.get("message", ""))
+        tokens[stream] = page["nextForwardToken"]
+        if page["nextForwardToken"] == token:
+            return
 
 
 def _page(logs: Any, stream: str, **how: Any) -> dict[str, Any] | None:

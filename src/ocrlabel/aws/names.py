@@ -48,9 +48,9 @@ class AwsLocation:
     region: str
     partition: str = "aws"
 
-    def global_arn(self, service: str, resource: str) -> str:
-        """The ARN of something that belongs to this account in every region (IAM)."""
-        return f"arn:{self.partition}:{service}::{self.account}:{resource}"
+    def iam_arn(self, resource: str) -> str:
+        """The ARN of something of IAM, which is in every region."""
+        return f"arn:{self.partition}:iam::{self.account}:{resource}"
 
     def bucket_arn(self, bucket: str, keys: str = "") -> str:
         """The ARN of a bucket, or of keys in it."""
@@ -60,12 +60,6 @@ class AwsLocation:
     def default_bucket(self) -> str:
         """Named by account and region, so that no one else can hold the name."""
         return f"ocrlabel-{self.account}-{self.region}"
-
-    @property
-    def registry(self) -> str:
-        """The host of this account's ECR registry."""
-        suffix = "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
-        return f"{self.account}.dkr.ecr.{self.region}.{suffix}"
 
 
 def checked_dataset(name: str) -> str:

@@ -123,7 +123,7 @@ def _of_workers(
     if not planned.on_ec2:
         checks.append(("quota", lambda: check_quotas(aws, definition)))
     if engine == "upstage":
-        secret = secret_of(definition) or ""
+        secret = _secret_of(definition) or ""
         checks.append(("secret", lambda: check_secret(aws, secret, readable_secret(aws))))
     return [*checks, ("logs", lambda: check_logs(aws))]
 
@@ -160,25 +160,23 @@ def said(error: OcrLabelError) -> tuple[str, str]:
     return first, " ".join(line.strip() for line in rest)
 
 
-def variable_of(definition: Mapping[str, Any], name: str) -> str | None:
-    """A variable of the container; None where it has none of that name."""
-    listed = definition["containerProperties"].get("environment", ())
-    return next((str(each["value"]) for each in listed if each["name"] == name), None)
+def _given(definition: Mapping[str, Any], kind: str, name: str, value: str) -> str | None:
+    """A variable or a secret of the container; None where it has none of that name."""
+    listed = definition["containerProperties"].get(kind, ())
+    return next((str(each[value]) for each in listed if each["name"] == name), None)
 
 
-def secret_of(definition: Mapping[str, Any]) -> str | None:
-    """Where the container's key comes from."""
-    listed = definition["containerProperties"].get("secrets", ())
-    return next((str(one["valueFrom"]) for one in listed if one["name"] == "UPSTAGE_API_KEY"), None)
+def _secret_of(definition: Mapping[str, Any]) -> str | None:
+    return _given(definition, "secrets", "UPSTAGE_API_KEY", "valueFrom")
 
 
 def check_definition(definition: Mapping[str, Any], config: AwsConfig) -> Check:
     """Whether it is filled in, and for this bucket."""
     name = f"{definition['jobDefinitionName']}:{definition.get('revision', '')}"
     container = definition["containerProperties"]
-    bucket = variable_of(definition, "S3_BUCKET")
+    bucket = _given(definition, "environment", "S3_BUCKET", "value")
     roles = [str(container.get(role, "")) for role in ("jobRoleArn", "executionRoleArn")]
-    texts = (str(container["image"]), secret_of(definition), bucket, *roles)
+    texts = (str(container["image"]), _secret_of(definition), bucket, *roles)
     if left := [text for text in texts if text and text.startswith("<")]:
         return wrong("job definition", f"{name} still has {left[0]} in it", "ocrlabel aws register")
     if bucket != config.s3_bucket:

@@ -251,7 +251,7 @@ def cost(
         used = _planned(engine, todo, per_s, workers, vcpu, memory_mib)
     prices = _prices(shell, architecture, offline=offline)
     bill = money.ocr(pages or images, prices, 0.0 if engine != "upstage" else None)
-    rest = money.around(images, prices, gets=None, puts=None)
+    rest = money.around(images, prices)
     choices = money.compute_choices(used, prices)
     _print_costs([bill], "OCR")
     for name, lines in choices.items():
@@ -266,8 +266,8 @@ def cost(
         )
     if offline:
         typer.echo(f"Prices are those of {LISTED_REGION}: no others are stored here.")
-    for name, whole in money.in_all(choices, [bill, *rest]).items():
-        typer.echo(f"In all, on {name}: {whole}")
+    for name, lines in choices.items():
+        typer.echo(f"In all, on {name}: {money.total([*lines, bill, *rest])}")
 
 
 def _watch(aws: Aws, config: AwsConfig, job_id: str, dataset: str) -> None:

@@ -261,7 +261,7 @@ def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, 
         f"machines ({cost.ON_DEMAND}; Spot is cheaper)": cost.compute_choices(planned, known)[
             cost.ON_DEMAND
         ],
-        "requests, logs, secret, image": cost.around(rows, known, gets=None, puts=None),
+        "requests, logs, secret, image": cost.around(rows, known),
     }
 
 

@@ -39,11 +39,11 @@ def uniform(low: float, high: float) -> float:
     return random.uniform(low, high)
 
 
-def this_worker(note: str = "") -> Owner:
+def this_worker() -> Owner:
     """This process as a worker: a readable name, and what tells that it has died."""
     name = re.sub(r"[^A-Za-z0-9.]+", "-", socket.gethostname())[:40] or "host"
     worker = f"{name}-{os.getpid()}-{secrets.token_hex(3)}"
-    return Owner(f"{worker}{note}", _host(), os.getpid(), _started(os.getpid()) or "")
+    return Owner(worker, _host(), os.getpid(), _started(os.getpid()) or "")
 
 
 def alive(pid: int, started: str) -> bool:
