@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrlabel.aws import cost, jobs, workflow_summary
+from ocrlabel.aws import cost, jobs
 from ocrlabel.aws.cost import CostLine
 from ocrlabel.aws.explain import explained
 from ocrlabel.aws.image import pinned
@@ -29,11 +29,12 @@ from ocrlabel.aws.workflow import (
     checked_job,
     duration_s,
     find,
+    own_fields,
     results_of,
     run_inputs,
     run_stamp,
 )
-from ocrlabel.aws.workflow_summary import Console, Followed
+from ocrlabel.aws.workflow_summary import Console, Followed, summary
 from ocrlabel.cli.aws_jobs import (
     Folder,
     JobFailed,
@@ -48,6 +49,7 @@ from ocrlabel.cli.aws_jobs import (
 from ocrlabel.cli.aws_wiring import connected, tell, variable, with_boto3
 from ocrlabel.cli.settings import everywhere
 from ocrlabel.errors import ConfigError
+from ocrlabel.options import argv
 
 app = typer.Typer(
     name="workflow",
@@ -86,8 +88,17 @@ def check(context: typer.Context) -> None:
     notice = cost.cap_notice(options.max_cost, rows, page_usd)
     if done:
         notice = "this dataset is done: the job will send nothing, and hands over what there is"
-    bills = _bills(aws, inputs, rows, sizing)
-    text = workflow_summary.estimate(inputs, rows, sizing, bills)
+    own = {one.name for one in own_fields()}
+    more = argv({name: value for name, value in inputs.given.items() if name not in own})
+    text = summary(
+        "estimate",
+        inputs=inputs,
+        options=options,
+        more=" ".join(more),
+        rows=rows,
+        sizing=sizing,
+        bills=_bills(aws, inputs, rows, sizing),
+    )
     _files().summarise(f"{text}\n\n**{notice}**" if notice else text)
     typer.echo(f"{text}\n::warning::{notice}" if notice else text)
 
@@ -109,9 +120,8 @@ def submit(context: typer.Context) -> None:
         request = jobs.request(inputs.dataset, inputs.given, sizing, stamp=stamp, on_ec2=False)
         job_id = jobs.submit(aws, request)
     _files().put("job-id", job_id)
-    text = workflow_summary.submitted(
-        _followed(inputs.dataset, job_id), picked_up=bool(inputs.pick_up)
-    )
+    followed = _followed(inputs.dataset, job_id)
+    text = summary("submitted", job=followed, picked_up=bool(inputs.pick_up))
     _files().summarise(text)
     typer.echo(job_id)
 
@@ -141,7 +151,8 @@ def follow(
     place = _followed(inputs.dataset, seen.id)
     if not seen.ended:
         files.put("outcome", "handed-over")
-        files.summarise(workflow_summary.handed_over(place, line_of(seen, progress()), limit_s))
+        state = line_of(seen, progress())
+        files.summarise(summary("handed_over", job=place, state=state, after_s=limit_s))
         typer.echo(f"job {seen.id} goes on; the summary says how to pick it up")
         return
     if seen.status == "SUCCEEDED":
@@ -150,7 +161,7 @@ def follow(
         return
     files.put("outcome", "failed")
     why = explained(aws, seen)
-    files.summarise(workflow_summary.failed(place, why))
+    files.summarise(summary("failed", job=place, explained=why))
     show_explanation(seen, why)
     raise JobFailed(f"job {seen.id} failed: see above")
 
@@ -173,7 +184,7 @@ def stop(
     stopped = bool(job_id) and inputs.on_cancel is OnCancel.STOP
     if stopped:
         jobs.cancel(aws, job_id, "the workflow was cancelled")
-    text = workflow_summary.cancelled(inputs.dataset, job_id, stopped=stopped)
+    text = summary("cancelled", dataset=inputs.dataset, job_id=job_id, stopped=stopped)
     _files().summarise(text)
     typer.echo(text)
 
@@ -198,7 +209,9 @@ def results(
     endings = results_of(aws, config.s3_bucket, inputs.dataset, done)
     if not endings:
         files.put("found", "false")
-        text = workflow_summary.no_tables(config.s3_bucket, inputs.dataset)
+        text = summary(
+            "no_tables", table=f"s3://{config.s3_bucket}/data/processed/{inputs.dataset}"
+        )
         files.summarise(text)
         typer.echo(text)
         return
@@ -208,7 +221,8 @@ def results(
     tables = [folder / f"{inputs.dataset}{each}" for each in endings]
     found.append(_report_of_numbers(tables, record))
     files.put("found", "true")
-    files.summarise(workflow_summary.results(record, _machines(aws, done)))
+    hours, compute = _machines(aws, done)
+    files.summarise(summary("results", record=record, hours=hours, compute=compute))
     for path in found:
         typer.echo(str(path))
 
@@ -234,8 +248,17 @@ def deployed(
         )
     server = variable("GITHUB_SERVER_URL") or "https://github.com"
     here = f"{server}/{variable('GITHUB_REPOSITORY')}"
-    text = workflow_summary.deployed(
-        image, definition, commit, Console(variable("LINK_REGION")), here
+    uri, _, digest = image.partition("@")
+    host, _, repository = uri.partition("/")
+    text = summary(
+        "deployed",
+        host=host,
+        repository=repository,
+        digest=digest,
+        definition=definition,
+        commit=commit,
+        console=Console(variable("LINK_REGION")),
+        here=here,
     )
     _files().summarise(text)
     typer.echo(text)

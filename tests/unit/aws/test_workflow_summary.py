@@ -6,15 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrlabel.aws import workflow_summary
 from ocrlabel.aws.cost import CostLine
 from ocrlabel.aws.explain import Explanation
 from ocrlabel.aws.jobs import for_service
 from ocrlabel.aws.workflow import RunInputs, StepFiles
-from ocrlabel.aws.workflow_summary import Console, code_span, fenced, plain, table
+from ocrlabel.aws.workflow_summary import Console, Followed, code_span, fenced, plain, summary
 from ocrlabel.errors import ConfigError
 
-JOB = workflow_summary.Followed("baseline_train", "1b6a", Console("ap-northeast-2"))
+JOB = Followed("baseline_train", "1b6a", Console("ap-northeast-2"))
 RECORD = {
     "dataset": "baseline_train",
     "rows": 3272,
@@ -35,11 +34,15 @@ RECORD = {
 
 def test_an_estimate_says_what_will_be_paid_before_it_is():
     bills = {"OCR": [CostLine("OCR", 4.908, "")], "machines": [CostLine("m", 0.02, "", bound=True)]}
-    text = workflow_summary.estimate(
-        RunInputs("baseline_train", {"max_cost": 10.0, "limit": "50", "retry_failed": "all"}),
-        3272,
-        for_service(3272, requests_per_s=3),
-        bills,
+    inputs = RunInputs("baseline_train", {"max_cost": 10.0, "limit": "50"})
+    text = summary(
+        "estimate",
+        inputs=inputs,
+        options=inputs.options,
+        more="--limit 50 --retry-failed all",
+        rows=3272,
+        sizing=for_service(3272, requests_per_s=3),
+        bills=bills,
     )
     assert "| images | 3,272 |" in text
     assert "about 18 min" in text
@@ -50,7 +53,8 @@ def test_an_estimate_says_what_will_be_paid_before_it_is():
 
 
 def test_results_are_counts_failures_rate_time_and_cost():
-    text = workflow_summary.results(RECORD, (0.31, [CostLine("vCPUs", 0.0139, "", bound=True)]))
+    compute = [CostLine("vCPUs", 0.0139, "", bound=True)]
+    text = summary("results", record=RECORD, hours=0.31, compute=compute)
     for line in (
         "| labelled | 3,270 |",
         "| failed | 2 |",
@@ -64,7 +68,7 @@ def test_results_are_counts_failures_rate_time_and_cost():
 
 
 def test_a_run_that_is_handed_over_says_how_to_pick_it_up():
-    text = workflow_summary.handed_over(JOB, "RUNNING · done 6 of 18", 19_800)
+    text = summary("handed_over", job=JOB, state="RUNNING · done 6 of 18", after_s=19_800)
     assert "Handed over after 5 h 30 min: the job goes on" in text
     assert "`1b6a` in *pick up*" in text
     assert "`ocrlabel aws status baseline_train --job 1b6a --watch`" in text
@@ -72,7 +76,7 @@ def test_a_run_that_is_handed_over_says_how_to_pick_it_up():
 
 def test_a_failure_shows_reason_remedy_and_the_log_which_stays_in_its_box():
     log = ("{}", "```", "# not a heading", "\x1b[31mred")
-    text = workflow_summary.failed(JOB, Explanation("it failed: no credit", "pay", log))
+    text = summary("failed", job=JOB, explained=Explanation("it failed: no credit", "pay", log))
     assert "it failed: no credit" in text
     assert "**What to do:** pay" in text
     assert "\n````text\n{}\n```\n# not a heading\n" in text
@@ -88,18 +92,24 @@ def test_a_failure_shows_reason_remedy_and_the_log_which_stays_in_its_box():
     ],
 )
 def test_a_cancelled_run_says_what_became_of_its_job(job, stopped, says):
-    assert says in workflow_summary.cancelled("baseline_train", job, stopped=stopped)
+    assert says in summary("cancelled", dataset="baseline_train", job_id=job, stopped=stopped)
 
 
 def test_a_deployment_links_commit_image_and_revision():
-    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/batch-processor@sha256:ab"
     definition = {
         "jobDefinitionName": "p",
         "revision": 7,
         "jobDefinitionArn": "arn:aws:batch:r:1:j/p:7",
     }
-    text = workflow_summary.deployed(
-        image, definition, "4f2c1e0d9b8a7f", Console(), "https://github.com/me/it"
+    text = summary(
+        "deployed",
+        host="123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+        repository="batch-processor",
+        digest="sha256:ab",
+        definition=definition,
+        commit="4f2c1e0d9b8a7f",
+        console=Console(),
+        here="https://github.com/me/it",
     )
     assert "https://github.com/me/it/commit/4f2c1e0d9b8a7f" in text
     assert "ecr/repositories/private/123456789012/batch-processor)" in text
@@ -114,11 +124,22 @@ def test_a_region_that_github_would_mask_is_left_out_of_a_link():
 @given(st.text())
 def test_no_text_can_break_out_of_a_cell_or_become_markup(text):
     for cell in (plain(text), code_span(text)):
-        line = table(("a", "b"), [(cell, "c")]).splitlines()[-1]
+        line = f"| {cell} | c |"
         assert "\n" not in line
         assert line.replace("\\|", "").count("|") == 3
     assert "`" not in code_span(text)[1:-1]
     assert "<" not in plain(text).replace("\\<", "")
+
+
+HOSTILE = "<b>@me [x](y) | `z`\n# no"
+
+
+def test_a_value_of_a_part_becomes_no_markup_unless_it_is_ours():
+    text = summary("handed_over", job=JOB, state=HOSTILE, after_s=1)
+    assert plain(HOSTILE) in text
+    assert HOSTILE not in text
+    failed = summary("failed", job=JOB, explained=Explanation(HOSTILE, HOSTILE, ()))
+    assert failed.count(plain(HOSTILE)) == 2
 
 
 @given(st.lists(st.text(alphabet="`a \n")))
