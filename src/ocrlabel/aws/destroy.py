@@ -148,13 +148,13 @@ def _refuse_while_working(aws: Aws) -> None:
 
 def _definitions(aws: Aws) -> list[Change]:
     batch = aws.client("batch")
+    found = [each for name in names.DEFINITIONS for each in active_revisions(batch, name)]
     return [
         Change(
             Kind.REMOVE,
             "job definition",
             f"{each['jobDefinitionName']}:{each['revision']}",
-            "",
-            (
+            calls=(
                 Call(
                     "batch",
                     "deregister_job_definition",
@@ -162,8 +162,7 @@ def _definitions(aws: Aws) -> list[Change]:
                 ),
             ),
         )
-        for name in names.DEFINITIONS
-        for each in active_revisions(batch, name)
+        for each in found
     ]
 
 

@@ -120,13 +120,10 @@ def check_architecture(run: Run, program: str, name: str, architecture: str) -> 
 def log_in(run: Run, program: str, ecr: ECRClient, uri: str) -> None:
     """To the registry of this address; the password goes through standard input."""
     host = uri.split("/", 1)[0]
-    run([program, "login", "--username", "AWS", "--password-stdin", host], _password(ecr))
-
-
-def _password(ecr: ECRClient) -> str:
     with translated("log in to ECR"):
         token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
-    return base64.b64decode(token).decode().split(":", 1)[1]
+    password = base64.b64decode(token).decode().split(":", 1)[1]
+    run([program, "login", "--username", "AWS", "--password-stdin", host], password)
 
 
 def push(

@@ -210,34 +210,19 @@ def _wrote(aws: Aws, bucket: str, key: str, job: Job) -> bool:
     return job.created_s is not None and written.timestamp() >= int(job.created_s)
 
 
-@dataclass(frozen=True, slots=True)
-class StepFiles:
-    """$GITHUB_OUTPUT and $GITHUB_STEP_SUMMARY; None outside of GitHub, where nothing is written."""
-
-    output: Path | None
-    summary: Path | None
-
-    @classmethod
-    def of(cls, variables: Mapping[str, str]) -> StepFiles:
-        """From the step's variables."""
-
-        def path(name: str) -> Path | None:
-            return Path(variables[name]) if variables.get(name) else None
-
-        return cls(path("GITHUB_OUTPUT"), path("GITHUB_STEP_SUMMARY"))
-
-    def put(self, name: str, value: str) -> None:
-        """An output of this step. Raises ConfigError for a value that could pose as another one."""
-        if not _NAME.match(name) or "\n" in value or "\r" in value:
-            raise ConfigError(f"the output {name} is not one line: {value[:60]!r}")
-        _append(self.output, f"{name}={value}\n")
-
-    def summarise(self, markdown: str) -> None:
-        """Add to the summary that the run's page shows."""
-        _append(self.summary, markdown.rstrip("\n") + "\n\n")
+def put_output(variables: Mapping[str, str], name: str, value: str) -> None:
+    """An output of this step. Raises ConfigError for a value that could pose as another one."""
+    if not _NAME.match(name) or "\n" in value or "\r" in value:
+        raise ConfigError(f"the output {name} is not one line: {value[:60]!r}")
+    _append(variables.get("GITHUB_OUTPUT"), f"{name}={value}\n")
 
 
-def _append(path: Path | None, text: str) -> None:
-    if path is not None:
-        with path.open("a", encoding="utf-8") as file:
+def summarise(variables: Mapping[str, str], markdown: str) -> None:
+    """Add to the summary that the run's page shows."""
+    _append(variables.get("GITHUB_STEP_SUMMARY"), markdown.rstrip("\n") + "\n\n")
+
+
+def _append(path: str | None, text: str) -> None:
+    if path:  # outside of GitHub there is none, and nothing is written
+        with Path(path).open("a", encoding="utf-8") as file:
             file.write(text)

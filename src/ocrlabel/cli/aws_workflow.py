@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,14 +26,15 @@ from ocrlabel.aws.session import Aws
 from ocrlabel.aws.workflow import (
     OnCancel,
     RunInputs,
-    StepFiles,
     checked_job,
     duration_s,
     find,
     own_fields,
+    put_output,
     results_of,
     run_inputs,
     run_stamp,
+    summarise,
 )
 from ocrlabel.aws.workflow_summary import Console, Followed, summary
 from ocrlabel.cli.aws_jobs import (
@@ -51,6 +53,7 @@ from ocrlabel.cli.settings import everywhere
 from ocrlabel.errors import ConfigError
 from ocrlabel.options import argv
 
+_put, _summarise = partial(put_output, os.environ), partial(summarise, os.environ)
 app = typer.Typer(
     name="workflow",
     help="The steps of the GitHub workflows; their inputs come in variables (INPUT_DATASET, ...).",
@@ -99,7 +102,7 @@ def check(context: typer.Context) -> None:
         sizing=sizing,
         bills=_bills(aws, inputs, rows, sizing),
     )
-    _files().summarise(f"{text}\n\n**{notice}**" if notice else text)
+    _summarise(f"{text}\n\n**{notice}**" if notice else text)
     typer.echo(f"{text}\n::warning::{notice}" if notice else text)
 
 
@@ -119,10 +122,10 @@ def submit(context: typer.Context) -> None:
         stamp = run_stamp(os.environ)
         request = jobs.request(inputs.dataset, inputs.given, sizing, stamp=stamp, on_ec2=False)
         job_id = jobs.submit(aws, request)
-    _files().put("job-id", job_id)
+    _put("job-id", job_id)
     followed = _followed(inputs.dataset, job_id)
     text = summary("submitted", job=followed, picked_up=bool(inputs.pick_up))
-    _files().summarise(text)
+    _summarise(text)
     typer.echo(job_id)
 
 
@@ -142,7 +145,7 @@ def follow(
 
         JOB_ID=1b6a... INPUT_DATASET=baseline_train ocrlabel aws workflow follow
     """
-    inputs, files = _inputs(), _files()
+    inputs = _inputs()
     limit_s = duration_s(hand_over_after)
     aws, config = connected(context)
     progress = progress_of(config, inputs.dataset)
@@ -150,18 +153,18 @@ def follow(
     seen = jobs.watch(aws, checked_job(job), progress, tell, until_s=until_s)
     place = _followed(inputs.dataset, seen.id)
     if not seen.ended:
-        files.put("outcome", "handed-over")
+        _put("outcome", "handed-over")
         state = line_of(seen, progress())
-        files.summarise(summary("handed_over", job=place, state=state, after_s=limit_s))
+        _summarise(summary("handed_over", job=place, state=state, after_s=limit_s))
         typer.echo(f"job {seen.id} goes on; the summary says how to pick it up")
         return
     if seen.status == "SUCCEEDED":
-        files.put("outcome", "succeeded")
+        _put("outcome", "succeeded")
         typer.echo(f"job {seen.id} succeeded")
         return
-    files.put("outcome", "failed")
+    _put("outcome", "failed")
     why = explained(aws, seen)
-    files.summarise(summary("failed", job=place, explained=why))
+    _summarise(summary("failed", job=place, explained=why))
     show_explanation(seen, why)
     raise JobFailed(f"job {seen.id} failed: see above")
 
@@ -185,7 +188,7 @@ def stop(
     if stopped:
         jobs.cancel(aws, job_id, "the workflow was cancelled")
     text = summary("cancelled", dataset=inputs.dataset, job_id=job_id, stopped=stopped)
-    _files().summarise(text)
+    _summarise(text)
     typer.echo(text)
 
 
@@ -203,16 +206,16 @@ def results(
 
         JOB_ID=1b6a... INPUT_DATASET=d ocrlabel aws workflow results --to out/
     """
-    inputs, files = _inputs(), _files()
+    inputs = _inputs()
     aws, config = connected(context)
     done = jobs.known(aws, checked_job(job))
     endings = results_of(aws, config.s3_bucket, inputs.dataset, done)
     if not endings:
-        files.put("found", "false")
+        _put("found", "false")
         text = summary(
             "no_tables", table=f"s3://{config.s3_bucket}/data/processed/{inputs.dataset}"
         )
-        files.summarise(text)
+        _summarise(text)
         typer.echo(text)
         return
     folder = Path(to)
@@ -220,9 +223,9 @@ def results(
     record = json.loads((folder / f"{inputs.dataset}_run.json").read_bytes())
     tables = [folder / f"{inputs.dataset}{each}" for each in endings]
     found.append(_report_of_numbers(tables, record))
-    files.put("found", "true")
+    _put("found", "true")
     hours, compute = _machines(aws, done)
-    files.summarise(summary("results", record=record, hours=hours, compute=compute))
+    _summarise(summary("results", record=record, hours=hours, compute=compute))
     for path in found:
         typer.echo(str(path))
 
@@ -260,7 +263,7 @@ def deployed(
         console=Console(variable("LINK_REGION")),
         here=here,
     )
-    _files().summarise(text)
+    _summarise(text)
     typer.echo(text)
 
 
@@ -305,10 +308,6 @@ def _report_of_numbers(results: Sequence[Path], record: dict[str, Any]) -> Path:
 
 def _inputs() -> RunInputs:
     return run_inputs(os.environ)
-
-
-def _files() -> StepFiles:
-    return StepFiles.of(os.environ)
 
 
 def _followed(dataset: str, job_id: str) -> Followed:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ocrlabel.aws.cost import CostLine
 from ocrlabel.aws.explain import Explanation
 from ocrlabel.aws.jobs import for_service
-from ocrlabel.aws.workflow import RunInputs, StepFiles
+from ocrlabel.aws.workflow import RunInputs, put_output, summarise
 from ocrlabel.aws.workflow_summary import Console, Followed, code_span, fenced, plain, summary
 from ocrlabel.errors import ConfigError
 
@@ -150,26 +150,23 @@ def test_no_line_of_a_log_closes_its_fence(lines):
 
 
 def test_outputs_and_summaries_are_appended(tmp_path):
-    files = StepFiles.of(
-        {"GITHUB_OUTPUT": str(tmp_path / "o"), "GITHUB_STEP_SUMMARY": str(tmp_path / "s")}
-    )
-    files.put("job-id", "1b6a")
-    files.put("outcome", "failed")
-    files.summarise("# one")
-    files.summarise("two\n\n")
+    files = {"GITHUB_OUTPUT": str(tmp_path / "o"), "GITHUB_STEP_SUMMARY": str(tmp_path / "s")}
+    put_output(files, "job-id", "1b6a")
+    put_output(files, "outcome", "failed")
+    summarise(files, "# one")
+    summarise(files, "two\n\n")
     assert (tmp_path / "o").read_text() == "job-id=1b6a\noutcome=failed\n"
     assert (tmp_path / "s").read_text() == "# one\n\ntwo\n\n"
 
 
 @pytest.mark.parametrize("value", ["1b6a\nfound=true", "a\rb"])
 def test_an_output_cannot_pose_as_another_one(tmp_path, value):
-    files = StepFiles(tmp_path / "o", None)
     with pytest.raises(ConfigError, match="not one line"):
-        files.put("job-id", value)
+        put_output({"GITHUB_OUTPUT": str(tmp_path / "o")}, "job-id", value)
     assert not (tmp_path / "o").exists()
 
 
-def test_outside_of_github_nothing_is_written():
-    files = StepFiles.of({})
-    files.put("job-id", "1b6a")
-    files.summarise("x")
+@pytest.mark.parametrize("variables", [{}, {"GITHUB_OUTPUT": "", "GITHUB_STEP_SUMMARY": ""}])
+def test_outside_of_github_nothing_is_written(variables):
+    put_output(variables, "job-id", "1b6a")
+    summarise(variables, "x")
