@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from ocrlabel.aws import names
 from ocrlabel.aws.bucket import look_bucket, plan_bucket
 from ocrlabel.aws.job_definition import (
+    JobValues,
     look_definition,
     plan_definition,
     size_of,
-    values_of,
     wanted_definitions,
 )
 from ocrlabel.aws.names import GITHUB_ISSUER, LOG_GROUP, AwsConfig, AwsLocation
@@ -173,7 +173,7 @@ def _definitions(aws: Aws, wanted: Wanted, stack: StackState | None) -> list[Cha
     if present is None or secret is None or not known.keys() >= {*_OUTPUTS}:
         return []  # push-image registers the first one: there is nothing to run before it
     vcpu, memory_mib = size_of(present)
-    values = values_of(
+    values = JobValues(
         _config(wanted, known, secret.arn),
         present["containerProperties"]["image"],
         architecture=wanted.parameters.get("CpuArchitecture", "X86_64"),

@@ -22,7 +22,6 @@ QUEUE: Final = "batch-processor-queue"
 DEFINITION: Final = "pseudo-label-processor"
 SECRET: Final = "upstage-api-key"  # noqa: S105 -- the secret's name, not its value
 LOG_GROUP: Final = "/aws/batch/job"
-LOG_PREFIX: Final = DEFINITION
 TAGS: Final = {"Project": "ocrlabel"}
 GITHUB_ISSUER: Final = "token.actions.githubusercontent.com"
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")

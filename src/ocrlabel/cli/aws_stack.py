@@ -25,10 +25,10 @@ from ocrlabel.aws.doctor import Outside, check_images, examine
 from ocrlabel.aws.github_subject import GitHubRepository, with_ids
 from ocrlabel.aws.job_definition import (
     GUIDES_DEFINITION,
+    JobValues,
     file_text,
     look_definition,
     plan_definition,
-    values_of,
     wanted_definitions,
 )
 from ocrlabel.aws.names import (
@@ -406,9 +406,7 @@ def _register(
     aws: Aws, config: AwsConfig, image: str, architecture: str, vcpu: float, memory_mib: int
 ) -> None:
     stack = look_stack(aws.client("cloudformation"))
-    values = values_of(
-        config, image, architecture=architecture, vcpu=f"{vcpu:g}", memory_mib=str(memory_mib)
-    )
+    values = JobValues(config, image, architecture, f"{vcpu:g}", str(memory_mib))
     with_ec2 = stack is not None and stack.parameters.get("WithEc2") == "true"
     for wanted in wanted_definitions(values, with_ec2=with_ec2):
         present = look_definition(aws.client("batch"), wanted["jobDefinitionName"])

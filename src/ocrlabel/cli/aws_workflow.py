@@ -18,7 +18,7 @@ from ocrlabel.aws import cost, jobs
 from ocrlabel.aws.cost import CostLine
 from ocrlabel.aws.explain import explained
 from ocrlabel.aws.image import pinned
-from ocrlabel.aws.job_definition import PLACEHOLDERS, look_definition
+from ocrlabel.aws.job_definition import ARCHITECTURE, MEMORY_MIB, VCPU, look_definition
 from ocrlabel.aws.jobs import Job, Sizing, line_of
 from ocrlabel.aws.names import DEFINITION
 from ocrlabel.aws.ready import Planned
@@ -272,11 +272,8 @@ for _step in (check, submit, follow, results, stop, deployed):
 
 
 def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, Sequence[CostLine]]:
-    worker = PLACEHOLDERS
-    known = cost.live(aws, worker.architecture)
-    planned = cost.Compute.planned(
-        sizing.seconds, sizing.workers, float(worker.vcpu), float(worker.memory_mib)
-    )
+    known = cost.live(aws, ARCHITECTURE)
+    planned = cost.Compute.planned(sizing.seconds, sizing.workers, float(VCPU), float(MEMORY_MIB))
     own_price = "price_per_page" in inputs.given
     own_usd = inputs.options.price_per_page if own_price else None
     page_usd = own_usd if inputs.engine == "upstage" else 0.0
@@ -293,7 +290,7 @@ def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, 
 
 def _machines(aws: Aws, job: Job) -> tuple[float, Sequence[CostLine]]:
     used = cost.Compute.used(jobs.children(aws, job), aws.now_s())
-    known = cost.live(aws, PLACEHOLDERS.architecture)
+    known = cost.live(aws, ARCHITECTURE)
     return used.hours, cost.compute_choices(used, known)[cost.ON_DEMAND]
 
 

@@ -7,21 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from ocrlabel.aws import names
 from ocrlabel.aws.job_definition import (
-    PLACEHOLDERS,
+    COMMAND,
+    STOP_BEFORE_S,
     JobValues,
     covers,
     ec2,
     fargate,
     file_text,
     plan_definition,
-    values_of,
 )
 from ocrlabel.errors import ConfigError, Interrupted
+from ocrlabel.options import DATASET
 from tests.support.aws import CONFIG
 
 ROOT = Path(__file__).parents[3]
-VALUES = values_of(CONFIG, "uri@sha256:1", architecture="X86_64", vcpu="1", memory_mib="2048")
+VALUES = JobValues(CONFIG, "uri@sha256:1")
 PATTERNS = ("onExitCode", "onReason", "onStatusReason")
 
 
@@ -45,7 +47,7 @@ def test_filling_the_placeholders_gives_what_register_sends_but_for_the_digest()
 
 
 def test_a_worker_that_stopped_early_is_tried_again_and_one_that_ended_is_not():
-    rules = fargate(PLACEHOLDERS)["retryStrategy"]["evaluateOnExit"]
+    rules = fargate(VALUES)["retryStrategy"]["evaluateOnExit"]
     assert rules[0] == {"onExitCode": str(Interrupted.exit_status), "action": "RETRY"}
     assert rules[-1] == {"onReason": "*", "action": "EXIT"}
 
@@ -67,7 +69,16 @@ def test_a_worker_stops_by_itself_before_its_time_out():
         for each in definition["containerProperties"]["environment"]
         if each["name"] == "OCRLABEL_DEADLINE"
     ]
-    assert 0 < definition["timeout"]["attemptDurationSeconds"] - int(deadline) <= 600
+    assert definition["timeout"]["attemptDurationSeconds"] - int(deadline) == STOP_BEFORE_S
+
+
+def test_what_commands_know_of_a_worker_is_the_same_in_the_file():
+    definition = json.loads(file_text())
+    container = definition["containerProperties"]
+    assert (definition["jobDefinitionName"], definition["tags"]) == (names.DEFINITION, names.TAGS)
+    assert tuple(container["command"]) == COMMAND
+    assert container["logConfiguration"]["options"]["awslogs-group"] == names.LOG_GROUP
+    assert {"name": "DATASET_NAME", "value": DATASET} in container["environment"]
 
 
 def test_the_container_cannot_write_to_its_own_files():
@@ -106,7 +117,7 @@ def test_the_same_definition_is_not_registered_twice():
 
 def test_another_image_is_another_revision():
     present = {**fargate(VALUES), "revision": 3}
-    other = fargate(JobValues("uri@sha256:2", "j", "e", "s", "b"))
+    other = fargate(replace(VALUES, image="uri@sha256:2"))
     (change,) = plan_definition(present, other)
     assert change.line == (
         "~ change  job definition pseudo-label-processor (revision 4, image uri@sha256:2)"
@@ -120,7 +131,7 @@ def test_what_aws_adds_by_itself_is_no_difference():
 
 
 def test_the_retry_rules_keep_to_what_aws_batch_takes():
-    for definition in (fargate(PLACEHOLDERS), ec2(PLACEHOLDERS)):
+    for definition in (fargate(VALUES), ec2(VALUES)):
         strategy = definition["retryStrategy"]
         assert 1 <= strategy["attempts"] <= 10
         assert 1 <= len(strategy["evaluateOnExit"]) <= 5

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocrlabel.aws.doctor import check_images, read_table
-from ocrlabel.aws.job_definition import RETRY_RULES, fargate, values_of
+from ocrlabel.aws.job_definition import JobValues, fargate
 from ocrlabel.aws.ready import (
     Check,
     Planned,
@@ -129,7 +129,7 @@ class Account:
 
     def register(self, *, vcpu="1", memory="2048", architecture="X86_64", **changed: str) -> None:
         image = f"{CONFIG.ecr_uri}@{changed.pop('digest', self.digest)}"
-        values = values_of(CONFIG, image, architecture=architecture, vcpu=vcpu, memory_mib=memory)
+        values = JobValues(CONFIG, image, architecture, vcpu, memory)
         definition = fargate(values)
         container = definition["containerProperties"]
         container["secrets"][0]["valueFrom"] = changed.get("secret", self.secret)
@@ -420,9 +420,7 @@ def test_a_worker_that_no_quota_of_the_account_allows_is_named(spot, demand, ok)
             200,
             json.dumps({"Quota": {"Value": values[json.loads(body)["QuotaCode"]]}}),
         )
-        definition = fargate(
-            values_of(CONFIG, "i", architecture="X86_64", vcpu="1", memory_mib="2048")
-        )
+        definition = fargate(JobValues(CONFIG, "i"))
         check = check_quotas(aws_at({"service-quotas": server.url}), definition)
     assert check.ok is ok
     assert ok or check.mend.startswith("aws service-quotas request-service-quota-increase")
@@ -444,7 +442,8 @@ def test_what_may_not_be_looked_at_is_told_and_not_held_against_the_job(account,
 def ends(exit_code: int | None, status_reason: str, reason: str) -> str:
     """What Batch does by our rules: the first that matches; tried again where none does."""
     said = {"onExitCode": str(exit_code), "onStatusReason": status_reason, "onReason": reason}
-    for rule in RETRY_RULES:
+    rules = fargate(JobValues(CONFIG, "image"))["retryStrategy"]["evaluateOnExit"]
+    for rule in rules:
         field = next(name for name in rule if name != "action")
         pattern = rule[field]
         fits = (
@@ -475,9 +474,7 @@ def test_attempts_are_for_spot_losses_and_75_only(exit_code, status_reason, reas
 
 
 def test_a_definition_says_where_it_is_wrong():
-    definition = fargate(
-        values_of(CONFIG, "image", architecture="X86_64", vcpu="1", memory_mib="2048")
-    )
+    definition = fargate(JobValues(CONFIG, "image"))
     assert check_definition(definition, CONFIG).ok
     definition["containerProperties"]["environment"][0]["value"] = "<S3_BUCKET>"
     assert "<S3_BUCKET>" in check_definition(definition, CONFIG).why
