@@ -20,6 +20,7 @@ from ocrlabel.aws.ready import (
     PUSH,
     QUOTAS,
     Check,
+    Fetch,
     check_compute,
     check_credentials,
     check_image,
@@ -45,17 +46,18 @@ SAMPLE: Final = 20
 TABLES: Final = "data/processed"
 
 
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """What the doctor needs beside AWS: reading signed addresses, the dataset, the OCR service."""
+def examine(
+    aws: Aws,
+    config: AwsConfig,
+    fetch: Fetch,
+    *,
+    call: Callable[[str], Check] | None = None,
+    dataset: Callable[[], Check] | None = None,
+) -> Iterator[Check]:
+    """Every check in the order of the guide; one that cannot be made is one that failed.
 
-    fetch: Callable[[str], bytes]
-    dataset: Callable[[], Check] | None = None
-    call: Callable[[str], Check] | None = None
-
-
-def examine(aws: Aws, config: AwsConfig, outside: Outside) -> Iterator[Check]:
-    """Every check in the order of the guide; one that cannot be made is one that failed."""
+    fetch reads an address that ECR signs; call asks the OCR service with a secret's text.
+    """
     checks: list[tuple[str, str, Callable[[], Check]]] = [
         ("credentials", "aws configure", lambda: check_credentials(aws, config)),
         *((f"quota {quota[0]}", "", lambda q=quota: _quota(aws, *q)) for quota in QUOTAS.items()),
@@ -64,16 +66,15 @@ def examine(aws: Aws, config: AwsConfig, outside: Outside) -> Iterator[Check]:
         ("logs", DEPLOY, lambda: check_logs(aws)),
         ("queue", DEPLOY, lambda: _queue(aws, config)),
         ("compute", DEPLOY, lambda: check_compute(aws, config.batch_job_queue)[0]),
-        ("image", PUSH, lambda: _image(aws, config, outside.fetch)),
+        ("image", PUSH, lambda: _image(aws, config, fetch)),
         ("network", PUSH, lambda: _network(aws, config)),
         ("GitHub", DEPLOY, lambda: _github(aws)),
         ("drift", DEPLOY, lambda: _drift(aws)),
     ]
-    if outside.call is not None:
-        call = outside.call
+    if call is not None:
         checks.append(("OCR call", "", lambda: _call(aws, config, call)))
-    if outside.dataset is not None:
-        checks.append(("dataset", "ocrlabel push", outside.dataset))
+    if dataset is not None:
+        checks.append(("dataset", "ocrlabel push", dataset))
     for name, mend, check in checks:
         try:
             yield check()
@@ -97,7 +98,7 @@ def _bucket(aws: Aws, config: AwsConfig) -> Check:
         put = s3.put_object(Bucket=config.s3_bucket, Key=key, Body=b"")
         version = {"VersionId": put["VersionId"]} if put.get("VersionId") else {}
         s3.delete_object(Bucket=config.s3_bucket, Key=key, **version)
-    return Check("bucket", ok=True, why=f"{config.s3_bucket} can be written to")
+    return well("bucket", f"{config.s3_bucket} can be written to")
 
 
 def _definition(aws: Aws) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def _definition(aws: Aws) -> dict[str, Any]:
     return definition
 
 
-def _image(aws: Aws, config: AwsConfig, fetch: Callable[[str], bytes]) -> Check:
+def _image(aws: Aws, config: AwsConfig, fetch: Fetch) -> Check:
     definition = _definition(aws)
     image = str(definition["containerProperties"]["image"])
     if "@sha256:" not in image:
@@ -140,7 +141,7 @@ def _github(aws: Aws) -> Check:
             f"{names} may put on the role, by its name only: tokens of a repository that was made, "
             f"renamed or transferred since {SINCE} have ids ({DEPLOY} --github {names} adds them)"
         )
-    return Check("GitHub", ok=True, why=why)
+    return well("GitHub", why)
 
 
 def _drift(aws: Aws) -> Check:

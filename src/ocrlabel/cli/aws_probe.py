@@ -8,7 +8,7 @@ import time
 
 from PIL import Image, ImageDraw
 
-from ocrlabel.aws.ready import Check
+from ocrlabel.aws.ready import NEW_KEY, Check, well, wrong
 from ocrlabel.engines.upstage import BASE_URL, UpstageClient
 from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.errors import ImageError, KeyRefused
@@ -31,14 +31,13 @@ async def _call(client: UpstageClient) -> Check:
     try:
         answer = await client.recognise(_page(), client.lanes[0].name)
     except KeyRefused as error:
-        mend = "UPSTAGE_API_KEY=up_... ocrlabel aws deploy"
-        return Check("OCR call", ok=False, why=error.message, mend=mend)
+        return wrong("OCR call", error.message, NEW_KEY)
     except ImageError as error:
-        return Check("OCR call", ok=False, why=error.message, mend="try again in some minutes")
+        return wrong("OCR call", error.message, "try again in some minutes")
     finally:
         await client.close()
     why = f"{answer.model_version} answered, {answer.billed_pages} page billed"
-    return Check("OCR call", ok=True, why=why)
+    return well("OCR call", why)
 
 
 def _page() -> Document:

@@ -21,7 +21,7 @@ from ocrlabel.aws.deploy import (
     propose,
 )
 from ocrlabel.aws.destroy import propose_removal, remove
-from ocrlabel.aws.doctor import Outside, check_images, examine
+from ocrlabel.aws.doctor import check_images, examine
 from ocrlabel.aws.github_subject import GitHubRepository, with_ids
 from ocrlabel.aws.job_definition import (
     GUIDES_DEFINITION,
@@ -273,17 +273,13 @@ def doctor(
     aws = context.obj.aws()
     _refuse_before_a_deploy(aws)
     config = context.obj.config()
-    outside = Outside(
-        fetch=fetch_signed,
-        dataset=(
-            (lambda: check_images(aws, config.s3_bucket, dataset, table_of(config, dataset)))
-            if dataset
-            else None
-        ),
-        call=_one_call if call else None,
-    )
+
+    def images() -> Check:
+        return check_images(aws, config.s3_bucket, dataset, table_of(config, dataset))
+
+    ask, look = _one_call if call else None, images if dataset else None
     failed = 0
-    for check in examine(aws, config, outside):
+    for check in examine(aws, config, fetch_signed, call=ask, dataset=look):
         failed += not check.ok
         mend = f"\n        mend it: {check.mend}" if check.mend and not check.ok else ""
         typer.echo(f"{'ok    ' if check.ok else 'NOT OK'}  {check.name}: {check.why}{mend}")

@@ -7,7 +7,7 @@ import json
 import pytest
 from botocore import exceptions
 
-from ocrlabel.aws.doctor import Outside, examine
+from ocrlabel.aws.doctor import examine
 from ocrlabel.aws.secret_value import fetch_secret
 from ocrlabel.aws.session import AwsRefused, NotSignedIn, connect, translated
 from ocrlabel.errors import ConfigError, Interrupted
@@ -56,7 +56,7 @@ def test_the_doctor_calls_it_neither_the_network_nor_a_thing_to_deploy(status, m
     monkeypatch.setattr("time.sleep", lambda _: None)
     with serving("text/xml") as server:
         server.handle = lambda *_: (status, XML)
-        found = list(examine(aws_at({"*": server.url}), CONFIG, Outside(lambda _: b"")))
+        found = list(examine(aws_at({"*": server.url}), CONFIG, lambda _: b""))
     assert len(found) >= 10
     for check in found:
         assert not check.ok
@@ -81,7 +81,7 @@ def test_what_is_refused_has_a_remedy_of_its_own_which_the_doctor_names(
     body = XML.replace("InternalFailure", code)
     with serving("text/xml") as server:
         server.handle = lambda *_: (status, body)
-        credentials = next(examine(aws_at({"*": server.url}), CONFIG, Outside(lambda _: b"")))
+        credentials = next(examine(aws_at({"*": server.url}), CONFIG, lambda _: b""))
     assert f"AWS refused to say whose keys these are: {code}" in credentials.why
     assert remedy in credentials.mend
 
