@@ -199,8 +199,8 @@ async def _checked(make: Callable[[], Engine], image: bytes) -> list[str]:
             wrong.append(f"{len(answer.pages)} pages answered for a document of {pages}")
         if answer.billed_pages > (pages or engine.max_pages):
             wrong.append(f"{answer.billed_pages} pages billed, more than can have been reserved")
-        if answer.billed_pages and not engine.price_per_page_usd:
-            wrong.append("pages are billed, and price_per_page_usd is 0")
+        if bool(answer.billed_pages) != bool(price_usd := engine.price_per_page_usd):
+            wrong.append(f"billed_pages is {answer.billed_pages}, price_per_page_usd {price_usd:g}")
         if answer.raw and engine.parse(answer.raw, document).pages != answer.pages:
             wrong.append("parse makes other pages of raw than recognise gave")
         with contextlib.suppress(BadAnswer):

@@ -429,6 +429,10 @@ def of_boxes(*corners):
     return Odd
 
 
+class Unbilled(Sound):
+    price_per_page_usd = 0.01
+
+
 class Dearer(Sound):
     price_per_page_usd = property(lambda self: time.monotonic())
 
@@ -440,6 +444,7 @@ class Dearer(Sound):
         (Blocks, "recognise held the event loop for 1"),
         (of_boxes((0, 0), (9e9, 0), (9, 9)), "a word lies far off page 1"),
         (of_boxes((0, 0), (0.1, 0), (0.1, 0.2)), "all corners on page 1 are 0 to 1"),
+        (Unbilled, "billed_pages is 0, price_per_page_usd 0.01"),
         (Dearer, "two engines that are made alike differ in price_per_page_usd"),
     ],
 )

@@ -45,7 +45,7 @@ from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, PRICE_DATE, PRICE_PER_PA
 
 GROUP = "ocrlabel.engines"
 _FACTS = ("languages", "needs", "tried")
-_CLOSE_S = 30.0
+_LONGEST_S = 60.0  # for what asks no service
 _TEXTS = ("notice", "version", *_FACTS)
 _METHODS = ("start", "prepare", "recognise", "close")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -119,7 +119,10 @@ def load(name: str, given: Mapping[str, str]) -> Checked:
     found = [one for one in _found() if one.name == name]
     if not found:
         known = ", ".join(["auto", *_OUR_NAMES, *(one.name for one in _found())])
-        raise ConfigError(f"--engine {name}: there is no such engine; there are {known}")
+        raise ConfigError(
+            f"--engine {name}: there is no such engine; there are {known}\n"
+            "  one of another package has to be installed here"
+        )
     if len({one.value for one in found}) > 1:
         both = " and ".join(sorted({_package(one) for one in found}))
         raise ConfigError(f"--engine {name}: {both} both bring it; uninstall one of them")
@@ -197,7 +200,8 @@ class Checked:
         if self._preparer is not None:
             return await self._preparer.prepare(data)
         try:
-            document: Any = await self._does["prepare"](data)
+            async with asyncio.timeout(_LONGEST_S):
+                document: Any = await self._does["prepare"](data)
         except BaseException as error:
             if _passes(error, ImageError):
                 raise
@@ -242,7 +246,7 @@ class Checked:
         try:
             if self._preparer is not None:
                 await self._preparer.close()
-            async with asyncio.timeout(_CLOSE_S):
+            async with asyncio.timeout(_LONGEST_S):
                 await self._does["close"]()
         except BaseException as error:
             raise self._unusable("close", error) from error
