@@ -82,6 +82,7 @@ def test_a_second_ctrl_c_ends_it_at_once_and_what_was_answered_stays_saved(tmp_p
             answered = [entry.sha256 for entry in fake.entries if entry.billed]
             process.send_signal(signal.SIGINT)
             until(lambda: "Ctrl-C again" in (tmp_path / "err.txt").read_text())
+            pause(1.5)  # what was sent has arrived by now, and is counted there
             process.send_signal(signal.SIGINT)
             given_up = fake.stats()["in_flight"]
             assert process.wait(10) == 75
@@ -121,7 +122,8 @@ def test_a_hang_up_that_was_ignored_at_the_start_stays_ignored(tmp_path, inputs)
 
 def test_ctrl_c_while_the_command_is_loaded_just_ends_it():
     command = [sys.executable, "-X", "importtime", "-m", "ocrlabel", "run", "images"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    # of a page, so that it waits for whoever reads what is imported
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, pipesize=4096) as process:
         loading = iter(process.stderr)
         next(line for line in loading if "typer" in line)
         process.send_signal(signal.SIGINT)
