@@ -102,6 +102,8 @@ async def label_async(
         log=None if progress else "quiet",
         **options,
     )
+    if of_ones_own is not None and (wanted.engine_option or wanted.language):
+        raise ConfigError("engine_option and language are for an engine by name, not for an object")
     place = place_of(str(source), wanted, keys)
     with display_for(wanted.log, clocks.boot_s, clocks.wall_s, sys.stderr) as display:
         done = await label_dataset(str(source), place, wanted, keys, display, chosen=of_ones_own)

@@ -543,6 +543,12 @@ def test_what_is_no_engine_is_refused_before_anything_is_written(images):
     assert [path.name for path in images.parent.iterdir()] == ["images"]
 
 
+@pytest.mark.parametrize("more", [{"engine_option": ("level=3",)}, {"language": ("ko",)}])
+def test_options_of_engines_by_name_are_refused_for_an_object(images, more):
+    with pytest.raises(ConfigError, match="are for an engine by name, not for an object"):
+        label(images, Own(), **more)
+
+
 def test_a_name_that_nobody_brings_is_refused_with_those_that_there_are(images):
     with pytest.raises(ConfigError, match="no such engine; there are auto, upstage, rapidocr"):
         label(images, "upstaeg")

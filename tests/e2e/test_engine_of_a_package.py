@@ -143,6 +143,15 @@ def test_the_pages_commands_list_it_and_run_it_with_a_cap(installed, here, servi
     assert found["engine_options"] == {"model": "1", "engine_version": "ocrlabel-reader 0.1"}
 
 
+def test_a_dry_run_prices_only_pages_that_it_takes(installed, here, service):
+    page = drawn("page", width=300, height=80)
+    page.save(here / "receipts" / "two.tiff", save_all=True, append_images=[page])
+    said = ended(installed, here, *run("reader", service), "--dry-run")
+    assert f"{ROWS} readable, {ROWS} pages" in said
+    assert "1 (too_many_pages 1)" in said
+    assert service.received == 0
+
+
 def test_it_is_only_imported_where_it_is_named(installed, here, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()

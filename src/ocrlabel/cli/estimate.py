@@ -78,7 +78,8 @@ async def tell_estimate(source: str, place: wiring.Place, options: Options, keys
         if not done:
             await refuse_without_images(dataset)
         reuse = wiring.earlier_labels(options, chosen)
-        limits = ImageLimits() if chosen.engine.price_per_page_usd else LOCAL_LIMITS
+        paid = chosen.engine.price_per_page_usd > 0
+        limits = ImageLimits(max_pages=chosen.engine.max_pages) if paid else LOCAL_LIMITS
         inspector = image_inspector(limits, parallel=options.processes or usable_cores())
         try:
             listing = before.grown.listing if before.grown else Listing()
