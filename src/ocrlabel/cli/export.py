@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ocrlabel.cli.clocks import wall_s
-from ocrlabel.cli.settings import ImagesOption, Labels, Seed, named, output_option
+from ocrlabel.cli.settings import Images, Labels, Seed, named, output_option
 from ocrlabel.errors import ConfigError, DatasetError, Incomplete
 from ocrlabel.wording import counted
 
@@ -34,7 +34,13 @@ def export(
     output: Annotated[str | Path, output_option("The folder to write.")],
     format: Annotated[ExportFormat, typer.Option(help="What to write.")],  # noqa: A002 - its name
     *,
-    images: ImagesOption = None,
+    images: Annotated[
+        Images,
+        typer.Option(
+            help="A folder with the images, or the parquet that holds them; without it only labels"
+            " are written. Repeatable."
+        ),
+    ] = None,
     splits: Annotated[
         str, typer.Option(help="Make splits by document: train=0.8,val=0.1,test=0.1.")
     ] = "",

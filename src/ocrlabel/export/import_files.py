@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import Word
@@ -19,6 +20,8 @@ def files(folder: Path, *patterns: str) -> list[Path]:
     Raises DatasetError when nothing is there that the format would have written.
     """
     if folder.is_file():
+        if is_zipfile(folder):
+            raise DatasetError(f"{folder} is a ZIP\n  unpack it, and name the folder")
         return [folder]
     found = sorted({path for pattern in patterns for path in folder.rglob(pattern)})
     found = [path for path in found if not path.name.startswith(".")]

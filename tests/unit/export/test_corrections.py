@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from zipfile import ZipFile
 
 import pytest
 
@@ -142,6 +143,14 @@ def test_an_index_that_was_damaged_is_named(tmp_path):
 def test_an_empty_folder_is_an_error_that_says_what_was_looked_for(name, tmp_path):
     with pytest.raises(DatasetError, match="holds no"):
         list(import_of(name)(tmp_path))
+
+
+@pytest.mark.parametrize("name", IMPORTS)
+def test_a_zip_as_a_tool_gives_it_is_refused_with_the_remedy(name, tmp_path):
+    with ZipFile(tmp_path / "task_1.zip", "w") as download:
+        download.writestr("annotations/instances_default.json", "{}")
+    with pytest.raises(DatasetError, match=r"task_1\.zip is a ZIP\n  unpack it"):
+        list(import_of(name)(tmp_path / "task_1.zip"))
 
 
 BAD_JSON = ["{", "[]", "{}", '{"images": 1}', "[1]", "\ufffe",
