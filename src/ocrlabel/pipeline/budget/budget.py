@@ -138,7 +138,7 @@ class BudgetClient:
             raise BudgetReached(
                 f"{CAP_REACHED} {counted(cap, 'page')} ({usd(cap * self._price_usd)}) is reached:"
                 f" {taken - self._left():,} are spent or may have been,"
-                f" and the next request may cost {wanted:,} more than is left\n"
+                f" and the next request may cost {wanted - available:,} more than is left\n"
                 "  raise --max-cost to go on; all answers so far are saved"
             )
         await self._append("grant", pages)

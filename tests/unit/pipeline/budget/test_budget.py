@@ -274,7 +274,7 @@ def test_at_the_cap_it_says_what_is_spent_and_what_the_next_request_would_have_c
 
     assert run_virtual(story()) == (
         "the cap of 2,000 pages (3.0000 USD) is reached: 1,500 are spent or may have been,"
-        " and the next request may cost 1,001 more than is left\n"
+        " and the next request may cost 1,000 more than is left\n"
         "  raise --max-cost to go on; all answers so far are saved"
     )
 
