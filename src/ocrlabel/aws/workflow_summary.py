@@ -62,15 +62,6 @@ class Console:
         return f"https://console.aws.amazon.com/{path}{region}{fragment and '#'}{fragment}"
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """The job and where to look at it."""
-
-    dataset: str
-    job_id: str
-    console: Console
-
-
 class _Markdown(str):
     """Text that is Markdown already."""
 

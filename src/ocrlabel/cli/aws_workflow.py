@@ -36,7 +36,7 @@ from ocrlabel.aws.workflow import (
     run_stamp,
     summarise,
 )
-from ocrlabel.aws.workflow_summary import Console, Followed, summary
+from ocrlabel.aws.workflow_summary import Console, summary
 from ocrlabel.cli.aws_jobs import (
     Folder,
     JobFailed,
@@ -123,8 +123,8 @@ def submit(context: typer.Context) -> None:
         request = jobs.request(inputs.dataset, inputs.given, sizing, stamp=stamp, on_ec2=False)
         job_id = jobs.submit(aws, request)
     _put("job-id", job_id)
-    followed = _followed(inputs.dataset, job_id)
-    text = summary("submitted", job=followed, picked_up=bool(inputs.pick_up))
+    picked_up = bool(inputs.pick_up)
+    text = summary("submitted", job_id=job_id, console=_console(), picked_up=picked_up)
     _summarise(text)
     typer.echo(job_id)
 
@@ -151,11 +151,11 @@ def follow(
     progress = progress_of(config, inputs.dataset)
     until_s = aws.now_s() + limit_s
     seen = jobs.watch(aws, checked_job(job), progress, tell, until_s=until_s)
-    place = _followed(inputs.dataset, seen.id)
+    of = {"dataset": inputs.dataset, "job_id": seen.id}
     if not seen.ended:
         _put("outcome", "handed-over")
         state = line_of(seen, progress())
-        _summarise(summary("handed_over", job=place, state=state, after_s=limit_s))
+        _summarise(summary("handed_over", **of, state=state, after_s=limit_s))
         typer.echo(f"job {seen.id} goes on; the summary says how to pick it up")
         return
     if seen.status == "SUCCEEDED":
@@ -164,7 +164,7 @@ def follow(
         return
     _put("outcome", "failed")
     why = explained(aws, seen)
-    _summarise(summary("failed", job=place, explained=why))
+    _summarise(summary("failed", **of, console=_console(), explained=why))
     show_explanation(seen, why)
     raise JobFailed(f"job {seen.id} failed: see above")
 
@@ -260,7 +260,7 @@ def deployed(
         digest=digest,
         definition=definition,
         commit=commit,
-        console=Console(variable("LINK_REGION")),
+        console=_console(),
         here=here,
     )
     _summarise(text)
@@ -307,5 +307,5 @@ def _inputs() -> RunInputs:
     return run_inputs(os.environ)
 
 
-def _followed(dataset: str, job_id: str) -> Followed:
-    return Followed(dataset, job_id, Console(variable("LINK_REGION")))
+def _console() -> Console:
+    return Console(variable("LINK_REGION"))

@@ -10,10 +10,11 @@ from ocrlabel.aws.cost import CostLine
 from ocrlabel.aws.explain import Explanation
 from ocrlabel.aws.jobs import for_service
 from ocrlabel.aws.workflow import RunInputs, put_output, summarise
-from ocrlabel.aws.workflow_summary import Console, Followed, code_span, fenced, plain, summary
+from ocrlabel.aws.workflow_summary import Console, code_span, fenced, plain, summary
 from ocrlabel.errors import ConfigError
 
-JOB = Followed("baseline_train", "1b6a", Console("ap-northeast-2"))
+JOB = {"dataset": "baseline_train", "job_id": "1b6a"}
+CONSOLE = Console("ap-northeast-2")
 RECORD = {
     "dataset": "baseline_train",
     "rows": 3272,
@@ -68,7 +69,7 @@ def test_results_are_counts_failures_rate_time_and_cost():
 
 
 def test_a_run_that_is_handed_over_says_how_to_pick_it_up():
-    text = summary("handed_over", job=JOB, state="RUNNING · done 6 of 18", after_s=19_800)
+    text = summary("handed_over", **JOB, state="RUNNING · done 6 of 18", after_s=19_800)
     assert "Handed over after 5 h 30 min: the job goes on" in text
     assert "`1b6a` in *pick up*" in text
     assert "`ocrlabel aws status baseline_train --job 1b6a --watch`" in text
@@ -76,7 +77,9 @@ def test_a_run_that_is_handed_over_says_how_to_pick_it_up():
 
 def test_a_failure_shows_reason_remedy_and_the_log_which_stays_in_its_box():
     log = ("{}", "```", "# not a heading", "\x1b[31mred")
-    text = summary("failed", job=JOB, explained=Explanation("it failed: no credit", "pay", log))
+    text = summary(
+        "failed", **JOB, console=CONSOLE, explained=Explanation("it failed: no credit", "pay", log)
+    )
     assert "it failed: no credit" in text
     assert "**What to do:** pay" in text
     assert "\n````text\n{}\n```\n# not a heading\n" in text
@@ -135,10 +138,10 @@ HOSTILE = "<b>@me [x](y) | `z`\n# no"
 
 
 def test_a_value_of_a_part_becomes_no_markup_unless_it_is_ours():
-    text = summary("handed_over", job=JOB, state=HOSTILE, after_s=1)
+    text = summary("handed_over", **JOB, state=HOSTILE, after_s=1)
     assert plain(HOSTILE) in text
     assert HOSTILE not in text
-    failed = summary("failed", job=JOB, explained=Explanation(HOSTILE, HOSTILE, ()))
+    failed = summary("failed", **JOB, console=CONSOLE, explained=Explanation(HOSTILE, HOSTILE, ()))
     assert failed.count(plain(HOSTILE)) == 2
 
 
