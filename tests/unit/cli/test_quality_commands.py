@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -233,6 +235,18 @@ def test_calibrate_then_filter_keeps_what_is_right_and_reports_go_by_it(reviewed
     said("report", "labels_filtered.parquet", "-o", "page.html")
     assert "p_correct of words" in Path("page.html").read_text(encoding="utf-8")
     assert said("calibrate", "labels.parquet", "--truth", "home.parquet", "-o", "cal.json")
+
+
+def test_reviews_of_two_runs_are_learned_from_where_their_tables_are_joined(reviewed):
+    for name in ("labels", "home"):
+        first = pq.read_table(f"{name}.parquet")
+        with LabelsWriter(Path(f"{name}_2.parquet")) as table:
+            for page in read_labels(Path(f"{name}.parquet")):
+                table.add(replace(page, id=f"b{page.id}", image_path=f"b/{page.image_path}"))
+        joined = pa.concat_tables([first, pq.read_table(f"{name}_2.parquet")])
+        pq.write_table(joined, f"{name}_both.parquet")
+    told = said("calibrate", "labels_both.parquet", "--truth", "home_both.parquet", "-o", "c.json")
+    assert "c.json: 3,000 words of 60 documents" in told
 
 
 def test_pages_that_another_model_read_than_was_reviewed_are_told(reviewed):
