@@ -39,7 +39,7 @@ from ocrlabel.export.icdar2015 import DO_NOT_CARE, one_line
 from ocrlabel.export.import_files import words_and_classes
 from ocrlabel.export.output_folder import export_root, file_name, last_part, stems
 from ocrlabel.export.session import PAGES_FILE, referred
-from ocrlabel.labels import Polygon, Word
+from ocrlabel.labels import Polygon, Word, readable
 
 PageKey = tuple[str, int]
 # What a name is compared with, the surest first.
@@ -214,7 +214,7 @@ class Pages:
 
 
 def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).replace("\\", "/")
+    return unicodedata.normalize("NFC", readable(name)).replace("\\", "/")
 
 
 def _ends(path: str) -> list[str]:

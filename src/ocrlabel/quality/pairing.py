@@ -22,6 +22,7 @@ from typing import Self
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.geometry import scale
+from ocrlabel.labels import readable
 from ocrlabel.quality.truth import PageName, TruthPage, TruthWord, name_of
 
 _NAMED = 5
@@ -216,6 +217,7 @@ class PageStore:
 
 
 def _nfc(name: str) -> str:
+    name = readable(name)
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 

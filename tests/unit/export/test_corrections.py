@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 from zipfile import ZipFile
@@ -18,6 +19,7 @@ from tests.support.labelled import AT, row, word
 ONE, TWO = word("one", (10, 10)), word("two", (10, 50))
 PAGE = row("a.jpg", [ONE, TWO], classes=("text", "total"))
 RULE = ExportOptions()
+DECOMPOSED = unicodedata.normalize("NFD", "영.jpg")
 
 
 def applied(page, correction, rule=RULE, changes=None):
@@ -102,11 +104,13 @@ def test_pages_without_a_correction_stay_in_their_place_as_they_were():
         ("b.jpg", "y/b.jpg"),  # the only one of this name
         ("train/gt_b.txt", "y/b.jpg"),  # ICDAR's name for it
         ("exported-1.png", "z/a.jpg"),  # as ocrlabel exported it
-        ("영.jpg", "영.jpg"),  # in another Unicode form
+        ("영.jpg", DECOMPOSED),  # in another Unicode form
+        ("가.jpg", r"\xb0\xa1.jpg"),  # in the bytes of Korean Windows
     ],
 )
 def test_a_file_is_matched_by_the_surest_name_that_is_known(file, want):
-    table = [row(name, [word()]) for name in ("x/a.jpg", "y/b.jpg", "z/a.jpg", "영.jpg")]
+    names = ("x/a.jpg", "y/b.jpg", "z/a.jpg", DECOMPOSED, r"\xb0\xa1.jpg")
+    table = [row(name, [word()]) for name in names]
     merge, found = merged(table, correction(file=file), exported=[("exported-1.png", "z/a.jpg", 1)])
     assert merge.unmatched == []
     assert [each.id for each in found if each.words == ()] == [want]

@@ -13,6 +13,8 @@ from ocrlabel.quality.pairing import PageStore, Unpaired, in_pixels_of, pair
 from ocrlabel.quality.truth import TruthWord
 from tests.support.quality_pages import a_few, box, row, true, truth
 
+CP949 = r"\xbf\xb5/\xb0\xa1.png"  # how a run calls "영/가.png" in the bytes of Korean Windows
+
 
 def nfd(name):
     return unicodedata.normalize("NFD", name)
@@ -49,6 +51,8 @@ def pairs(rows, pages):
         ({"key": nfd("영수증.png")}, {"key": "영수증.png"}),
         ({"key": "영수증.png"}, {"key": nfd("영수증"), "path": nfd("영수증")}),
         ({"key": "1", "path": nfd("가게/é.png")}, {"key": "", "path": "가게/é.png"}),
+        ({"key": CP949}, {"key": "영/가.png"}),
+        ({"key": "1", "path": CP949}, {"key": "", "path": nfd("영/가")}),
     ],
 )
 def test_a_row_finds_its_truth(one, other):
