@@ -23,9 +23,11 @@ PATH_COLUMNS = ("image_path", "image", "path", "file_name", "filename", "images"
 _BYTES_COLUMNS = (*PATH_COLUMNS, "image_bytes", "bytes", "content", "img", "jpg", "jpeg", "png")
 ID_COLUMN = "id"
 SPLIT_COLUMNS = ("input_split", "split", "subset")
-# A folder of this name is a split, as `datasets` takes it; val2017 is COCO's way of writing.
+# A folder of this name is a split, as `datasets` takes it; val2017 is COCO's way of writing,
+# 1.Training AI-Hub's, training_data FUNSD's.
 _SPLIT_FOLDER = re.compile(
-    r"(train(?:ing)?|val|valid|validation|dev|test(?:ing)?|eval|evaluation)(?:[-_.]?\d+)?",
+    r"(?:\d+[-_. ]+)?(train(?:ing)?|val|valid|validation|dev|test(?:ing)?|eval|evaluation)"
+    r"(?:[-_.]?\d+)?(?:[-_. ](?:data|set|images?|imgs?))?",
     re.IGNORECASE,
 )
 _LONGEST_KEPT = 1_000  # characters of a cell that go into input_row
