@@ -178,10 +178,12 @@ def corrections(folder: Path) -> Iterator[Correction]:
 
 def _correction(task: dict[str, Any], saved: datetime) -> Correction | None:
     data = task["data"]
-    done = [a for a in task.get("annotations", []) if not a.get("was_cancelled")]
+    # before version 1 they were completions
+    made = task.get("annotations") or task.get("completions") or []
+    done = [a for a in made if not a.get("was_cancelled")]
     if not done:
         return None
-    newest = max(done, key=lambda a: str(a.get("updated_at", "")))
+    newest = max(done, key=lambda a: str(a.get("updated_at") or a.get("created_at")))
     words, classes, passed_over = _words(newest["result"])
     rule = {key: data[f"ocrlabel_{key}"] for key in _RULE if f"ocrlabel_{key}" in data}
     return Correction(

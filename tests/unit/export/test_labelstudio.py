@@ -76,6 +76,18 @@ def test_the_newest_annotation_that_was_not_skipped_is_taken(tmp_path):
     assert found.source == "labelstudio:7"
 
 
+def test_what_was_submitted_before_version_1_is_taken_too(tmp_path):
+    export(iter([row("a.jpg", [word("x")])]), None, tmp_path, ExportOptions())
+    path = tmp_path / "tasks.json"
+    task = submitted(json.loads(path.read_text())[0])
+    (first,) = task.pop("annotations")
+    newest = {**first, "result": [], "created_at": 1600000002}
+    task["completions"] = [{**first, "created_at": 1600000001}, newest]
+    path.write_text(json.dumps([task]))
+    (found,) = corrections(path)
+    assert found.words == ()
+
+
 def test_a_task_that_nobody_submitted_leaves_its_page_alone(tmp_path):
     export(iter([row("a.jpg", [word("x")])]), Pictures(), tmp_path, ExportOptions())
     assert list(corrections(tmp_path)) == []
