@@ -757,6 +757,27 @@ def test_fresh_after_growth_pays_for_everything_again_and_leaves_nothing_of_it()
     assert not [key for key in store.objects if "/carried/" in key]
 
 
+@pytest.mark.parametrize("limit", [None, 3], ids=["finished", "begun"])
+def test_fresh_is_refused_where_it_would_lose_corrections_that_were_carried(limit):
+    store, engine = DictStore(), BillingEngine()
+    fresh = replace(TENS, fresh=True)
+
+    async def story():
+        await go(store, folder(*range(10)), engine, TENS)
+        await correct(store, ["003.png"])
+        await go(store, folder(*range(11)), engine, replace(GROW, limit=limit), worker="w2")
+        await sleep(4000)
+        before, there = store.objects[LAYOUT.labels_key], await holding(store)
+        with pytest.raises(RunMismatch, match="changed by import coco"):
+            await go(store, folder(*range(11)), engine, fresh, worker="w3")
+        assert await holding(store) == there
+        assert store.objects.pop(LAYOUT.labels_key) == before  # moved away
+        await go(store, folder(*range(11)), engine, fresh, worker="w4")
+
+    run_virtual(story())
+    assert engine.asked["image 0"] == 2
+
+
 class Listing(DictStore):
     """Counts its lists."""
 

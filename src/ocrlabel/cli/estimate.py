@@ -20,7 +20,7 @@ from ocrlabel.labels import FailureClass, ImageRef, Labelled, Outcome
 from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
 from ocrlabel.pipeline.growth import InputChange, has_changed, look_at_input, refuse_other_run
 from ocrlabel.pipeline.join_plan import binds_nobody
-from ocrlabel.pipeline.merge.ownership import own_results
+from ocrlabel.pipeline.merge.ownership import refuse_to_begin_afresh
 from ocrlabel.pipeline.merge.run_record import is_complete
 from ocrlabel.pipeline.outcome import image_key
 from ocrlabel.pipeline.plan import Plan
@@ -161,7 +161,7 @@ async def _done_before(
     run = await find_run(runtime, place.layout)
     if run is None or options.fresh:
         new = Plan("dry-run", place.layout.dataset, "", "", dataset.rows, chosen.engine.name)
-        await own_results(run or Run(runtime, place.layout, new), replacing=True)
+        await refuse_to_begin_afresh(run or Run(runtime, place.layout, new))
         return _Before()
     plan = run.plan
     here = replace(

@@ -19,14 +19,12 @@ from ocrlabel.dataset.checkpoint_table import Settled
 from ocrlabel.dataset.labels_table import FROM_ENGINE, LabelRow, read_labels, table_info
 from ocrlabel.errors import DatasetError
 from ocrlabel.pipeline.events import Notice
-from ocrlabel.pipeline.merge.ownership import IMPORTED
+from ocrlabel.pipeline.merge.ownership import CORRECTED_BY, IMPORTED
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.state.carried import Listing, known_at, read_listing
 from ocrlabel.storage.base import NotStored
 from ocrlabel.wording import counted
 
-CORRECTED_BY = "corrected_by"
-"""A table's word that its run laid corrections on, and how they had been imported."""
 _NAMED = 5
 _NUMBERED = re.compile(r"row-[0-9]+")
 

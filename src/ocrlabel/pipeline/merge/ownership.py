@@ -31,6 +31,8 @@ from ocrlabel.wording import counted
 
 IMPORTED = "import "
 """How `ocrlabel import` signs a table: it holds what a person corrected, and stays."""
+CORRECTED_BY = "corrected_by"
+"""A table's word that its run laid corrections on, and how they had been imported."""
 PUT_DOWN = "put_down"
 """A table's word that its sha256 was put down before it was written."""
 _HEAD_BYTES = 8192
@@ -77,6 +79,14 @@ async def own_results(
         + "\n".join(lines)
         + f"\n  write to another --output, or move {'it' if len(lines) == 1 else 'them'} away"
     )
+
+
+async def refuse_to_begin_afresh(there: Run) -> None:
+    """Raise RunMismatch where --fresh would lose what is not its own, or a person's corrections.
+
+    Those that a run has grown with go with it.
+    """
+    await own_results(replace(there, plan=replace(there.plan, grown=None)), replacing=True)
 
 
 async def _find(run: Run, keys: Collection[str]) -> dict[str, Found]:
@@ -173,6 +183,8 @@ def _table(
     if owner[0] is not Standing.OURS:
         return owner
     changed_by = info.get("changed_by", "")
+    if keeps_corrections and not run.plan.carries:  # else it has them, and lays them on again
+        changed_by = changed_by or info.get(CORRECTED_BY, "")
     by_hand = changed_by.startswith(IMPORTED)
     carried_over = by_hand and keeps_corrections and run_id in run.plan.carries
     if changed_by and not carried_over:
