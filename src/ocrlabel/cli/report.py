@@ -184,11 +184,16 @@ def tell_missing(images: LabelledImages | None) -> None:
 
 
 def finder(images: Images, labels: Path) -> LabelledImages:
-    """The images that were named, else those where the table's run found them."""
+    """The images that were named, else those where the table's run found them.
+
+    Of a table that was filtered or corrected it is the run of the table that it was made of.
+    """
+    from ocrlabel.dataset.labels_table import origin_of
     from ocrlabel.export.images import LabelledImages, image_sources, where_a_run_looked
 
     if there := named(images):
         return LabelledImages(image_sources(there))
+    labels = labels if _beside(labels, "_run.json").is_file() else origin_of(labels)
     source = str((_record(labels) or {}).get("source") or "").split(" (ids: ")[0]
     places = where_a_run_looked(source, table=labels) if source else []
     return LabelledImages(places)

@@ -10,6 +10,7 @@ metadata under "ocrlabel.<name>", where every reader ignores it and `table_info`
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -380,11 +381,19 @@ def write_changed(target: Path, rows: Iterable[LabelRow], *, source: Path, chang
     """Write rows that were made of those of `source`, which may be the same file.
 
     changed_by stands in the table's info as "changed_by": such a table is no longer what the
-    engine said, so `--reuse-from` refuses it.
+    engine said, so `--reuse-from` refuses it. "made_of" is the way to the table that a run wrote.
     """
-    with LabelsWriter(target, {**table_info(source), "changed_by": changed_by}) as table:
+    info = {**table_info(source), "changed_by": changed_by}
+    if (origin := origin_of(source)).resolve() != target.resolve():
+        info["made_of"] = os.path.relpath(origin, target.parent)
+    with LabelsWriter(target, info) as table:
         for row in rows:
             table.add(row)
+
+
+def origin_of(table: Path) -> Path:
+    """The table that a run wrote, of which this one was made; itself where it is that one."""
+    return table.parent / table_info(table).get("made_of", table.name)
 
 
 def _opened(table: Table) -> pq.ParquetFile:

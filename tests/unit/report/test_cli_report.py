@@ -197,6 +197,17 @@ def test_a_path_of_the_run_is_taken_from_where_it_leads_on_also_from_another_fol
     assert images_in(pictured / "out/t_report.html") == 2
 
 
+def test_of_a_table_that_was_made_of_the_runs_they_are_found_where_that_run_found_them(pictured):
+    made_of, there = "out/t.parquet", pictured / "sure" / "again.parquet"
+    there.parent.mkdir()
+    for target in ("out/sure.parquet", there):
+        done = run("filter", made_of, "--min-confidence", "0.1", "--output", target)
+        assert done.exit_code == 0, done.output
+        made_of = target
+    run("report", there)
+    assert images_in(there.with_name("again_report.html")) == 2
+
+
 @pytest.mark.parametrize("data", [b"junk", b"\xff\xd8\xff\xe0 cut", None])
 def test_a_picture_that_is_there_and_cannot_be_shown_is_told_with_its_reason(tmp_path, data):
     if data is None:
