@@ -435,9 +435,11 @@ def filter_(
     for path in filter(None, (target, review)):
         refuse_to_replace(path)
     known = read_calibration(Path(calibration).expanduser()) if calibration is not None else None
+    cut = None
     if precision is not None:
-        min_confidence = _named_cut(labels, known, precision, review)
-    return filter_table(
+        cut = _named_cut(labels, known, precision, review)
+        min_confidence = cut.p_correct
+    done = filter_table(
         labels,
         target,
         Rule(min_confidence, agreed=agreed_with is not None),
@@ -447,18 +449,20 @@ def filter_(
         drop=drop,
         calibration=known,
     )
+    done.at_least = cut.at_least if cut is not None else None
+    return done
 
 
 def _named_cut(
     labels: Path, known: Calibration | None, precision: float, review: Path | None
-) -> float:
+) -> Cut:
     """The cut of p_correct. Raises ConfigError, with the pages to review written, without one."""
     from ocrlabel.cli.tables import refuse_to_replace
     from ocrlabel.quality.filter import write_lessons
     from ocrlabel.quality.probability import least_documents
 
     if known is not None and (cut := known.cut(precision)) is not None:
-        return cut.p_correct
+        return cut
     queue = review or labels.with_name(f"{labels.stem}_review.parquet")
     refuse_to_replace(queue)
     pages = write_lessons(labels, queue, precision, known)
@@ -486,6 +490,13 @@ def tell_filtered(done: Filtered, *, review: str, drop: bool, as_json: Json = Fa
     )
     if done.threshold is not None:
         typer.echo(f"  below {done.threshold:g}, by {done.score}")
+    if done.at_least is not None:
+        typer.echo(f"  {percent(done.at_least)} or more of the others are right")
+    if done.of_reviewed == 0 and done.pages:
+        typer.echo(
+            "  careful: no page is of a reviewed document, and what the calibration says holds for"
+            " pages that are like those"
+        )
     if done.unknown:
         words = counted(done.unknown, "word")
         why = "nobody reviewed their engine or script, or a person wrote them"

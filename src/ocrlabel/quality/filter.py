@@ -34,6 +34,7 @@ from ocrlabel.dataset.labels_table import (
     score_of,
     write_changed,
 )
+from ocrlabel.errors import ConfigError
 from ocrlabel.quality.agreement import agree_page
 from ocrlabel.quality.pairing import PageStore, Unpaired, partner
 from ocrlabel.quality.probability import Calibration
@@ -123,7 +124,8 @@ class Filtered:
 
     score: what the threshold was of, "confidence" or "p_correct". unknown: words without p_correct,
     as nobody reviewed their engine or script. other_models: pages with p_correct, by the model that
-    read them, where the calibration was learned of others.
+    read them, where the calibration was learned of others. of_reviewed: pages of documents that it
+    was learned of, None without one. at_least: the precision that the threshold is sure to reach.
     """
 
     output: str = ""
@@ -136,6 +138,8 @@ class Filtered:
     pages_to_review: int = 0
     unpaired: Unpaired = field(default_factory=Unpaired)
     other_models: Counter[str] = field(default_factory=Counter)
+    of_reviewed: int | None = None
+    at_least: float | None = None
 
     def to_json(self) -> dict[str, object]:
         """The counts as a JSON object."""
@@ -161,6 +165,9 @@ def filter_table(
     """
     score = P_CORRECT if calibration is not None else score_of(source)
     done = Filtered(str(target), score, rule.min_confidence)
+    reviewed = frozenset(calibration.documents) if calibration is not None else frozenset[str]()
+    done.of_reviewed = 0 if calibration is not None else None
+    engines: set[str] = set()
     with ExitStack() as open_files:
         queue = open_files.enter_context(closing(ReviewQueue()))
         others: PageStore | None = None
@@ -176,6 +183,9 @@ def filter_table(
             if row.p_correct.count(None) < len(row.p_correct) and calibration is not None:
                 stale = calibration.models and row.model_version not in calibration.models
                 done.other_models += Counter([row.model_version] if stale else ())
+            if done.of_reviewed is not None:
+                done.of_reviewed += name_of(row).document in reviewed
+                engines.add(row.engine)
             done.pages += 1
             done.words += len(cared(row))
             done.doubtful += len(doubtful)
@@ -184,8 +194,17 @@ def filter_table(
                 queue.add(marked(row, doubtful, UNCERTAIN), sum(doubtful.values()))
             return dropped(row, doubtful) if drop else marked(row, doubtful, IGNORE)
 
-        changed = map(change, read_labels(source))
-        write_changed(target, changed, source=source, changed_by="ocrlabel filter")
+        def changed() -> Iterator[LabelRow]:
+            yield from map(change, read_labels(source))
+            learned = {one.engine for one in calibration.functions} if calibration else engines
+            if engines and not engines & learned:
+                theirs, of = (", ".join(sorted(names)) for names in (engines, learned))
+                raise ConfigError(
+                    f"{source} is of {theirs}, and the calibration was learned of {of}: no word has"
+                    " a probability by it\n  review pages of this engine, and calibrate again"
+                )
+
+        write_changed(target, changed(), source=source, changed_by="ocrlabel filter")
         if review is not None:
             by = "ocrlabel filter --review"
             write_changed(review, queue.rows(), source=source, changed_by=by)

@@ -228,6 +228,8 @@ def test_calibrate_then_filter_keeps_what_is_right_and_reports_go_by_it(reviewed
     assert "--precision 0.99: about" in told
     told = said("filter", "labels.parquet", "--calibration", "cal.json", "--precision", "0.95")
     assert "1,000 of 2,000 words (50.0%) marked as do-not-care\n  below 1, by p_correct" in told
+    assert "95.1% or more of the others are right" in told
+    assert "no page is of a reviewed document" not in told
     told = said("evaluate", "labels_filtered.parquet", "--truth", "home.parquet")
     assert "How sure a word is: its p_correct." in told
     told = said("agree", "labels_filtered.parquet", "labels.parquet", "--json")
@@ -259,6 +261,22 @@ def test_pages_that_another_model_read_than_was_reviewed_are_told(reviewed):
     before = json.loads(Path("cal.json").read_text())
     Path("cal.json").write_text(json.dumps({**before, "models": []}))  # of an earlier version
     assert "other models" not in said(*filtering)
+
+
+def test_pages_like_none_that_was_reviewed_are_told_and_those_of_another_engine_refused(reviewed):
+    said("calibrate", "labels.parquet", "--truth", "home.parquet", "-o", "cal.json")
+    pages = list(read_labels(Path("labels.parquet")))
+    for name, changed in (
+        ("other", {"id": "o", "image_path": "o.png"}),
+        ("theirs", {"engine": "f"}),
+    ):
+        with LabelsWriter(Path(f"{name}.parquet")) as table:
+            table.add(replace(pages[0], **changed))
+    by = ("--calibration", "cal.json", "--min-confidence", "0.5")
+    assert "careful: no page is of a reviewed document" in said("filter", "other.parquet", *by)
+    with pytest.raises(ConfigError, match=r"theirs\.parquet is of f, and .* was learned of e"):
+        said("filter", "theirs.parquet", *by)
+    assert not Path("theirs_filtered.parquet").exists()
 
 
 def test_a_calibration_alone_is_laid_on_and_nothing_is_doubted(reviewed):
