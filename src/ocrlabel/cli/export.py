@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -179,6 +180,12 @@ def import_(
     if not folder.exists():
         raise ConfigError(f"{folder}: there is no such folder or file")
     corrections = import_of(format)(folder)
+    if (first := next(corrections, None)) is None:
+        raise DatasetError(
+            f"{folder} holds no page of {format}\n"
+            "  name what the tool exported, or export it again with its pages"
+        )
+    corrections = chain((first,), corrections)
     if reviewed_by:
         at = datetime.fromtimestamp(wall_s(), tz=UTC)
         corrections = by_person(corrections, reviewed_by, at)
@@ -207,8 +214,11 @@ def tell_import(merge: Merge, *, folder: str, exported: str | None, output: str)
 
     for line in _what_came(merge, output):
         typer.echo(line)
-    if merge.words["made do-not-care"] and export_root(Path(exported or folder)) is None:
-        typer.echo("careful: if the tool was sent them as do-not-care, name its export: --exported")
+    if (n := merge.words["made do-not-care"]) and export_root(Path(exported or folder)) is None:
+        typer.echo(
+            f"careful: {counted(n, 'word')} made do-not-care; if the tool was sent them as that,"
+            " name the export that it was given: --exported DIR"
+        )
 
 
 def _what_came(merge: Merge, output: str) -> Iterator[str]:
@@ -225,6 +235,9 @@ def _what_came(merge: Merge, output: str) -> Iterator[str]:
         yield f"{counted(merge.words.total(), 'word')} changed: {_listed(merge.words)}"
     if merge.passed_over:
         yield f"passed over, for they are no words: {_listed(merge.passed_over)}"
+    if merge.not_taken:
+        others = ", ".join(counted(n, what) for what, n in sorted(merge.not_taken.items()))
+        yield f"not taken, for the newest submitted annotation of a page counts: {others}"
     if merge.emptied:
         yield f"careful: {counted(len(merge.emptied), 'page')} came back empty, with no word left"
         yield from (f"  {page}: {n:,} words" for page, n in merge.emptied[:_SHOWN])

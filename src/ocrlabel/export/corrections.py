@@ -64,7 +64,8 @@ class Merge:
     `rows`. Complete once `rows` is exhausted: counts, pages corrected, unchanged (they came back as
     they were) and untouched (no correction); words, by what was done to them; passed_over, shapes
     that are no word, by kind; emptied, pages that came back without a word, with those they had;
-    reviewed, pages of which the file or --reviewed-by says that a person was done with them.
+    reviewed, pages of which the file or --reviewed-by says that a person was done with them;
+    not_taken, what people made of a page beside the correction that counts, by kind.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Merge:
         self.counts: Counter[str] = Counter()
         self.words: Counter[str] = Counter()
         self.passed_over: Counter[str] = Counter()
+        self.not_taken: Counter[str] = Counter()
         self.emptied: list[tuple[str, int]] = []
         self.reviewed = 0
         self._waiting = sqlite3.connect("")
@@ -89,6 +91,9 @@ class Merge:
         pages = Pages(read_rows(), exported)
         unclear: list[tuple[Correction, list[PageKey]]] = []
         for correction in corrections:
+            self.not_taken.update(correction.not_taken)
+            if not correction.is_done:
+                continue
             found = pages.find(correction)
             if len(found) > 1:
                 unclear.append((correction, found))

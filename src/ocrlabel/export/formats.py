@@ -147,6 +147,7 @@ class Correction:
     that have none; tells_ignored, whether do-not-care came back; ordered, whether the order means
     anything. masks: words that are do-not-care pixels, as an export's own may have become, or else
     foreign. rule: how the export called words do-not-care, where the file says so itself.
+    not_taken: what else people made of the page, by kind. is_done: False leaves the page alone.
     """
 
     file: str
@@ -163,6 +164,8 @@ class Correction:
     tells_ignored: bool = True
     ordered: bool = True
     rule: ExportOptions | None = None
+    not_taken: tuple[str, ...] = ()
+    is_done: bool = True
 
 
 class ImageFinder(Protocol):

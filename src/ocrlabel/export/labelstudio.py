@@ -12,7 +12,8 @@ nothing.
 Comes back: its JSON export of the tasks that went out; JSON-MIN is refused, for it does not say
 which text belongs to which region. A task counts once a person has submitted it: the newest
 annotation that was not skipped is taken, as a review of the whole page even where nothing was
-changed. Tasks without one leave their page alone. Polygons and rectangles, also turned ones, with
+changed; its older and skipped ones and its drafts are counted. Tasks without one leave their page
+alone. Predictions are a model's, and no correction. Polygons and rectangles, also turned ones, with
 the OCR template's names or ours; brushes, ellipses, keypoints and texts of the whole page are
 passed over and counted. Percent of the page become px, rounded to a millionth.
 Source: labelstud.io/guide/predictions and guide/task_format, the OCR template.
@@ -172,22 +173,24 @@ def corrections(folder: Path) -> Iterator[Correction]:
                     f"{path}, task {at + 1}: {error!r}\n"
                     "  export JSON from Label Studio (not JSON-MIN, which has no data)"
                 ) from error
-            if found is not None:
-                yield found
+            yield found
 
 
-def _correction(task: dict[str, Any], saved: datetime) -> Correction | None:
+def _correction(task: dict[str, Any], saved: datetime) -> Correction:
     data = task["data"]
+    file = _path(str(data.get("image") or data.get("ocr") or ""))
     # before version 1 they were completions
-    made = task.get("annotations") or task.get("completions") or []
-    done = [a for a in made if not a.get("was_cancelled")]
+    made = [*(task.get("annotations") or ()), *(task.get("completions") or ())]
+    done = [a for a in made if not (a.get("was_cancelled") or a.get("skipped"))]
+    not_taken = ("draft",) * len(task.get("drafts") or ())
+    not_taken += ("skipped annotation",) * (len(made) - len(done))
     if not done:
-        return None
-    newest = max(done, key=lambda a: str(a.get("updated_at") or a.get("created_at")))
+        return Correction(file, (), (), "labelstudio", not_taken=not_taken, is_done=False)
+    newest = max(done, key=lambda a: str(a.get("updated_at") or a.get("created_at") or ""))
     words, classes, passed_over = _words(newest["result"])
     rule = {key: data[f"ocrlabel_{key}"] for key in _RULE if f"ocrlabel_{key}" in data}
     return Correction(
-        file=_path(str(data.get("image") or data.get("ocr") or "")),
+        file=file,
         words=words,
         classes=classes,
         source=_source(newest.get("completed_by")),
@@ -196,6 +199,7 @@ def _correction(task: dict[str, Any], saved: datetime) -> Correction | None:
         size_px=_size_px(newest["result"]),
         reviewed_at=_done_at(newest, saved),
         passed_over=passed_over,
+        not_taken=("older annotation",) * (len(done) - 1) + not_taken,
         rule=ExportOptions(**rule) if rule else None,
     )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from ocrlabel.cli.main import app
 from ocrlabel.dataset.labels_table import LabelsWriter, read_labels, table_info
 from ocrlabel.errors import ConfigError, DatasetError, Incomplete
+from ocrlabel.export.formats import IMPORTS
 from tests.support.labelled import AT, Pictures, row, submitted, word
 
 
@@ -139,6 +141,86 @@ def test_shapes_that_are_no_words_are_told_and_an_export_elsewhere_may_be_named(
     assert "passed over, for they are no words: 1 mask" in told
     assert "words changed" not in told
     assert list(read_labels(tmp_path / "c.parquet")) == list(read_labels(table))
+
+
+KIM = {"id": 1, "created_at": "2026-01-01", "completed_by": 1}
+LEE = {"id": 2, "created_at": "2026-01-02", "completed_by": 2}
+
+
+@pytest.mark.parametrize(
+    ("made", "others"),
+    [
+        ({"annotations": [KIM, LEE]}, "1 older annotation"),
+        ({"annotations": [LEE, {**KIM, "created_at": None}]}, "1 older annotation"),
+        ({"annotations": [KIM, KIM, LEE]}, "2 older annotations"),
+        ({"annotations": [LEE, {**KIM, "was_cancelled": True}]}, "1 skipped annotation"),
+        ({"annotations": [LEE], "completions": [KIM]}, "1 older annotation"),
+        ({"annotations": [LEE], "drafts": [{}, {}]}, "2 drafts"),
+        ({"drafts": [{}]}, "1 draft"),
+        ({"annotations": [{**KIM, "was_cancelled": True}]}, "1 skipped annotation"),
+        ({"annotations": [LEE]}, ""),
+        ({}, ""),
+    ],
+)
+def test_of_several_annotations_the_newest_counts_and_the_others_are_counted(
+    table, tmp_path, made, others
+):
+    run("export", table, "--format", "labelstudio", "-o", tmp_path / "ls")
+    path = tmp_path / "ls" / "tasks.json"
+    tasks = json.loads(path.read_text())
+    result = tasks[0]["predictions"][0]["result"]
+    annotated = {
+        key: [{**one, "result": [] if one["id"] == 1 else result} for one in found]
+        for key, found in made.items()
+        if key != "drafts"
+    }
+    path.write_text(json.dumps([{**tasks[0], **made, **annotated}, tasks[1]]))
+    told = run("import", path, "--format", "labelstudio", "--onto", table, "-o", tmp_path / "c")
+    is_taken = LEE in made.get("annotations", [])
+    assert f"0 pages corrected, {is_taken:d} came back unchanged" in told
+    said = "not taken, for the newest submitted annotation of a page counts: "
+    assert [line for line in told.splitlines() if "not taken" in line] == [said + others] * (
+        others != ""
+    )
+
+
+EMPTY = {
+    "labelstudio": ("tasks.json", "[]"),
+    "paddleocr": ("Label.txt", ""),
+    "icdar2015": ("README.md", ""),
+    "coco": ("a.json", '{"images": [], "annotations": []}'),
+    "hf": ("a.parquet", None),
+    "aistages": ("a.json", '{"images": {}}'),
+}
+
+
+@pytest.mark.parametrize("format_", IMPORTS)
+def test_what_holds_no_page_at_all_is_refused_and_nothing_written(table, tmp_path, format_):
+    name, content = EMPTY[format_]
+    (tmp_path / "in").mkdir()
+    if content is None:
+        run("export", table, "--format", format_, "-o", tmp_path / "hf")
+        (path,) = (tmp_path / "hf").rglob("*.parquet")
+        pq.write_table(pq.read_table(path)[:0], tmp_path / "in" / name)
+    else:
+        (tmp_path / "in" / name).write_text(content)
+    arguments = ["import", str(tmp_path / "in"), "--format", format_, "--onto", str(table)]
+    found = CliRunner().invoke(app, [*arguments, "-o", str(tmp_path / "c.parquet")])
+    assert isinstance(found.exception, DatasetError)
+    assert found.exception.exit_status == 2
+    what = "gt_*.txt" if format_ == "icdar2015" else f"page of {format_}"
+    assert f"{tmp_path / 'in'} holds no {what}\n  name " in str(found.exception)
+    assert not (tmp_path / "c.parquet").exists()
+
+
+def test_words_that_became_do_not_care_are_named_where_no_export_is_known(table, tmp_path):
+    run("export", table, "--format", "paddleocr", "-o", tmp_path / "paddle")
+    (path,) = (tmp_path / "paddle").rglob("Label.txt")
+    (tmp_path / "Label.txt").write_text(path.read_text().replace("one", "###"))
+    told = run("import", tmp_path / "Label.txt", "--format", "paddleocr", "--onto", table,
+               "-o", tmp_path / "c.parquet")  # fmt: skip
+    assert "careful: 2 words made do-not-care; if the tool was sent them as that, name" in told
+    assert "--exported DIR" in told
 
 
 def test_words_that_are_left_out_with_their_page_are_counted(table, tmp_path):

@@ -74,6 +74,7 @@ def test_the_newest_annotation_that_was_not_skipped_is_taken(tmp_path):
     (tmp_path / "tasks.json").write_text(json.dumps([task]))
     (found,) = corrections(tmp_path)
     assert found.source == "labelstudio:7"
+    assert found.not_taken == ("older annotation", "skipped annotation")
 
 
 def test_what_was_submitted_before_version_1_is_taken_too(tmp_path):
@@ -82,15 +83,18 @@ def test_what_was_submitted_before_version_1_is_taken_too(tmp_path):
     task = submitted(json.loads(path.read_text())[0])
     (first,) = task.pop("annotations")
     newest = {**first, "result": [], "created_at": 1600000002}
-    task["completions"] = [{**first, "created_at": 1600000001}, newest]
+    skipped = {**first, "created_at": 1600000003, "skipped": True}
+    task["completions"] = [{**first, "created_at": 1600000001}, newest, skipped]
     path.write_text(json.dumps([task]))
     (found,) = corrections(path)
     assert found.words == ()
+    assert found.not_taken == ("older annotation", "skipped annotation")
 
 
 def test_a_task_that_nobody_submitted_leaves_its_page_alone(tmp_path):
     export(iter([row("a.jpg", [word("x")])]), Pictures(), tmp_path, ExportOptions())
-    assert list(corrections(tmp_path)) == []
+    (found,) = corrections(tmp_path)
+    assert (found.is_done, found.not_taken) == (False, ())
 
 
 def test_a_turned_rectangle_of_the_ocr_template_becomes_its_four_corners(tmp_path):
