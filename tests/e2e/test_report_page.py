@@ -513,6 +513,7 @@ def test_two_readings_stand_side_by_side_and_show_the_same_part(browser, compare
             page.locator("#stage polygon").count() == page.locator("#stage-2 polygon").count() == 3
         )
         assert page.locator("#stage img, #stage-2 img").count() == 2
+        assert page.locator("polygon.other").count() == 0  # dashes are for what lies over another
         page.locator("#words button").first.click()
         page.wait_for_timeout(200)
         left, right = page.evaluate(
@@ -525,8 +526,10 @@ def test_two_readings_stand_side_by_side_and_show_the_same_part(browser, compare
         page.keyboard.press("s")
         assert page.locator("#scroll-2").is_hidden()
         assert page.locator("#stage polygon").count() == 6
+        assert page.locator("#stage polygon.other").count() == 3
         page.locator("#mode").select_option("1")
         assert page.locator("#stage polygon").count() == 3
+        assert page.locator("polygon.other").count() == 0
 
 
 @pytest.mark.parametrize("command", ["evaluate", "agree"])
@@ -537,7 +540,12 @@ def test_a_page_of_two_readings_is_readable_wide_and_narrow(browser, compared, c
         assert min(ratios.values()) >= 4.5, ratios
     with browser_tests.opened(browser, compared[command], width=390, height=844) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        assert page.locator("#stage").bounding_box()["width"] > 200
+        stage, around = (page.locator(one).bounding_box() for one in ("#stage", "#scroll"))
+        assert stage["width"] > 200
+        assert stage["y"] - around["y"] < 20  # the picture begins at the top
+        colour = "(e) => getComputedStyle(e).backgroundColor"
+        tiles, panel = (page.locator(one).evaluate(colour) for one in (".tiles", ".viewer"))
+        assert tiles == panel  # where the last row has no tile
 
 
 # WCAG's contrast of text against what lies behind it.

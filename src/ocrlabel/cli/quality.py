@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -133,7 +134,7 @@ def evaluate(
     if page:
         from ocrlabel.report.compare import write_evaluation
 
-        title, reader = f"{labels.name} against {truth.name}", finder(images, labels)
+        title, reader = " against ".join(_told_apart(labels, truth)), finder(images, labels)
         write_evaluation(done, page, title=title, images=reader)
         tell_missing(reader)
     return done
@@ -231,10 +232,17 @@ def agree(
     if page:
         from ocrlabel.report.compare import write_agreement
 
-        sides, reader = (labels.name, other.name), finder(images, labels)
+        sides, reader = _told_apart(labels, other), finder(images, labels)
         write_agreement(done, page, sides=sides, images=reader)
         tell_missing(reader)
     return done
+
+
+def _told_apart(*files: Path) -> tuple[str, ...]:
+    """The names of files, with so much of their paths before them that no two are one."""
+    paths = [Path(os.path.abspath(file)).parts for file in files]  # noqa: PTH100 - no link is followed
+    deep = next((n for n in range(1, max(map(len, paths))) if len({p[-n:] for p in paths}) > 1), 1)
+    return tuple(Path(*parts[-deep:]).as_posix() for parts in paths)
 
 
 def tell_agreement(done: Comparison, *, as_json: Json = False, open_: Open = False) -> None:

@@ -109,3 +109,27 @@ def test_the_names_of_the_sides_and_the_most_frequent_confusions_are_on_the_page
     assert cells == ["l", "1", "3"]
     run("agree", *COMMANDS["agree"], "-o", "page.html")
     assert data()["sides"] == ["labels.parquet", "truth.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("other", "names"),
+    [
+        ("b/labels.parquet", ["a/labels.parquet", "b/labels.parquet"]),
+        ("a/labels.parquet", ["labels.parquet", "labels.parquet"]),
+        ("c/a/labels.parquet", ["here/a/labels.parquet", "c/a/labels.parquet"]),
+        ("a/../b/labels.parquet", ["a/labels.parquet", "b/labels.parquet"]),
+    ],
+)
+def test_two_tables_of_one_name_are_told_apart_by_their_folders(other, names, monkeypatch):
+    Path("here/a").mkdir(parents=True)
+    table = Path("labels.parquet").rename("here/a/labels.parquet")
+    monkeypatch.chdir("here")
+    if (there := Path(other)).resolve() != table.resolve():
+        there.parent.mkdir(parents=True, exist_ok=True)
+        Path("../truth.parquet").rename(there.resolve())
+    run("agree", "a/labels.parquet", other, "-o", "page.html")
+    assert f"<h1><bdi>{names[0]} and {names[1]}</bdi>" in Path("page.html").read_text()
+    if names[0] != names[1]:
+        assert (data()["sides"], data()["bands"][2][1]) == (names, f"only {names[0]}")
+    run("evaluate", "a/labels.parquet", "--truth", other, "-o", "page.html")
+    assert f"<h1><bdi>{names[0]} against {names[1]}</bdi>" in Path("page.html").read_text()

@@ -229,7 +229,7 @@
       item.words.forEach((word, at) => {
         const [flat, text] = side ? [word[OTHER_POLYGON], word[OTHER]] : [word[POLYGON], word[TEXT]];
         if (!flat?.length) return;
-        const shape = drawn("polygon", { class: `box ${word[BAND]}${side ? " other" : ""}`, points: flat.join(" "), "data-word": at });
+        const shape = drawn("polygon", { class: `box ${word[BAND]}${side && sides.length > 1 ? " other" : ""}`, points: flat.join(" "), "data-word": at });
         const title = drawn("title", {});
         title.textContent = data.sides.length ? `${data.sides[side]}: ${text}` : `${text}  ${sure(word)}`;
         shape.append(title);
