@@ -238,11 +238,12 @@ def agree(
     return done
 
 
-def _told_apart(*files: Path) -> tuple[str, ...]:
-    """The names of files, with so much of their paths before them that no two are one."""
+def _told_apart(*files: Path) -> tuple[str, str]:
+    """The names of two files, with so much of their paths before them that they are not one."""
     paths = [Path(os.path.abspath(file)).parts for file in files]  # noqa: PTH100 - no link is followed
     deep = next((n for n in range(1, max(map(len, paths))) if len({p[-n:] for p in paths}) > 1), 1)
-    return tuple(Path(*parts[-deep:]).as_posix() for parts in paths)
+    first, second = (Path(*parts[-deep:]).as_posix() for parts in paths)
+    return first, second
 
 
 def tell_agreement(done: Comparison, *, as_json: Json = False, open_: Open = False) -> None:
