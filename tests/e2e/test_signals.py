@@ -83,8 +83,8 @@ def test_a_second_ctrl_c_ends_it_at_once_and_what_was_answered_stays_saved(tmp_p
             process.send_signal(signal.SIGINT)
             until(lambda: "Ctrl-C again" in (tmp_path / "err.txt").read_text())
             pause(1.5)  # what was sent has arrived by now, and is counted there
-            process.send_signal(signal.SIGINT)
             given_up = fake.stats()["in_flight"]
+            process.send_signal(signal.SIGINT)
             assert process.wait(10) == 75
             said = (tmp_path / "err.txt").read_text()
             assert "stopped at once by Ctrl-C" in said
