@@ -122,8 +122,13 @@ def test_a_hang_up_that_was_ignored_at_the_start_stays_ignored(tmp_path, inputs)
 
 def test_ctrl_c_while_the_command_is_loaded_just_ends_it():
     command = [sys.executable, "-X", "importtime", "-m", "ocrlabel", "run", "images"]
-    # of a page, so that it waits for whoever reads what is imported
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, pipesize=4096) as process:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" ignores it
+    try:
+        # a pipe of a page, so that it waits for whoever reads what is imported
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, pipesize=4096)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         loading = iter(process.stderr)
         next(line for line in loading if "typer" in line)
         process.send_signal(signal.SIGINT)

@@ -45,8 +45,10 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     sized = with_size(rows, "YOLO's coordinates are shares of it", ", or use --format coco")
     for page, name in session.placed(sized, "images", "{split}"):
         read = [word for word in page.words if not word.ignored]
-        # the first of those that the loader takes for one
-        kept = [*{(w.label, box(_shares(w, page.row))): w for w in read[::-1]}.values()][::-1]
+        taken_for_one: dict[tuple[str, object], ExportWord] = {}
+        for word in read:
+            taken_for_one.setdefault((word.label, box(_shares(word, page.row))), word)
+        kept = [*taken_for_one.values()]
         ignored = len(page.words) - len(read)
         session.counts.left_out += Counter({IGNORED: ignored, SAME_BOX: len(read) - len(kept)})
         session.made_rectangles(kept)

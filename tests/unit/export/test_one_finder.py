@@ -116,7 +116,9 @@ def test_a_name_in_bytes_is_told_as_people_write_it(tmp_path):
     assert names == ["xe9", "가나", "한글"]
 
 
-@pytest.mark.parametrize("path", ["scans\\xab\\p.png", "a\\xff.png", "가\\x41.png", "\ud800\\xb0"])
+@pytest.mark.parametrize(
+    "path", ["scans\\xab\\p.png", "x\\x12.png", "a\\xff.png", "가\\x41.png", "\ud800\\xb0"]
+)
 def test_a_path_that_was_not_written_by_korean_windows_is_left_alone(path):
     assert readable(path) == path
 

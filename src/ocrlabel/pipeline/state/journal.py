@@ -109,8 +109,8 @@ def _pages_from(found: list[list[Any]]) -> tuple[Page, ...]:
     return tuple(
         Page(
             number,
-            _held(width_px) or 1,
-            _held(height_px) or 1,
+            _held(width_px) or 0,
+            _held(height_px) or 0,
             tuple(Word(text, tuple(map(tuple, corners)), sure) for text, sure, corners in words),
             confidence,
         )
