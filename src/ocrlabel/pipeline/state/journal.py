@@ -93,7 +93,7 @@ def _attempts_from(found: list[list[Any]]) -> tuple[Attempt, ...]:
 def _held(value: Any) -> int | None:
     """A number as a table holds it: earlier versions kept whatever an engine of others said."""
     try:
-        return None if value is None else min(int(value), 2**31 - 1)
+        return min(int(value), 2**31 - 1)
     except (TypeError, ValueError, OverflowError):
         return None
 
