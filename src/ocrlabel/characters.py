@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
+LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""All that some reader takes for the end of a line (`str.splitlines`)."""
 _PLAIN = re.compile("(?:[!-~가-힣一-鿿]+(?: +[!-~가-힣一-鿿]+)*)?")
 # Default_Ignorable_Code_Point of Unicode, and what is drawn as a blank (Hangul fillers, Braille).
 _UNSEEN = re.compile(

@@ -534,7 +534,7 @@ def test_a_job_that_was_killed_goes_on_with_resume(guide, rehearsal):
     )
     job_id = json.loads(rehearsal.bash(f"{submit}'{json.dumps(overrides)}'"))["jobId"]
     until(lambda: billed(rehearsal) - before >= 10, 120)
-    running = rehearsal.engine.podman("ps", "--quiet", "--filter", "name=cut-").strip()
+    running = rehearsal.engine.podman("ps", "--quiet", "--filter", f"name={job_id}").strip()
     (container,) = json.loads(rehearsal.engine.podman("inspect", running))
     assert container["HostConfig"]["ReadonlyRootfs"] is True
     assert [mount["Destination"] for mount in container["Mounts"]] == ["/tmp"]
@@ -557,17 +557,17 @@ def test_a_stopped_container_with_a_read_only_root_saves_and_exits_75(guide, reh
     rehearsal.put("baseline_stop", 300)
     rehearsal.control(rps=4)
     before = billed(rehearsal)
-    name = "ocrlabel-rehearsal-stop"
-    argv = ["--name", name, "--read-only", "--env", f"S3_BUCKET={BUCKET}"]
-    argv += ["batch-processor:latest", *RUNNER, "--dataset-name", "baseline_stop"]
-    rehearsal.engine.podman("run", "--detach", *argv)
+    argv = ["--read-only", "--env", f"S3_BUCKET={BUCKET}", "batch-processor:latest"]
+    argv += [*RUNNER, "--dataset-name", "baseline_stop"]
+    # by the id that podman gives: a run that was killed may have left a container of any name
+    worker = rehearsal.engine.podman("run", "--detach", *argv).strip()
     try:
         until(lambda: billed(rehearsal) - before >= 5, 120)
-        rehearsal.engine.podman("stop", "--time", "30", name)
-        ended = rehearsal.engine.podman("inspect", "--format", "{{.State.ExitCode}}", name)
-        assert ended.strip() == "75", rehearsal.engine.podman("logs", name)
+        rehearsal.engine.podman("stop", "--time", "30", worker)
+        ended = rehearsal.engine.podman("inspect", "--format", "{{.State.ExitCode}}", worker)
+        assert ended.strip() == "75", rehearsal.engine.podman("logs", worker)
     finally:
-        rehearsal.engine.podman("rm", "--force", name)
+        rehearsal.engine.podman("rm", "--force", worker)
         rehearsal.control(rps=20)
     cut_at = billed(rehearsal) - before
     assert cut_at < IMAGES

@@ -18,13 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ocrlabel.characters import LINE_BREAKS
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.export_pages import ExportWord
 from ocrlabel.export.formats import Correction
 from ocrlabel.export.import_files import files, lines, number, words_and_classes
 from ocrlabel.export.output_folder import export_root
-from ocrlabel.export.recognition import LINE_BREAKS
 from ocrlabel.export.session import ExportSession, exporter
 from ocrlabel.labels import Word
 

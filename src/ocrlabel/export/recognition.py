@@ -17,7 +17,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from ocrlabel.characters import has_no_meaning
+from ocrlabel.characters import LINE_BREAKS, has_no_meaning
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.export_pages import OUTSIDE, ExportPage, ExportWord
@@ -29,8 +29,6 @@ from ocrlabel.labels import Polygon
 
 IGNORED = "do_not_care"
 _JPEG_QUALITY = 95
-LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-"""All that some reader takes for the end of a line (`str.splitlines`)."""
 NO_TEXT = "no_text"
 TOO_SMALL = "too_small"
 UPRIGHT = "vertical"

@@ -16,12 +16,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 
 from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.export.export_pages import ExportWord, with_size
-from ocrlabel.export.geometry import box
 from ocrlabel.export.session import ExportSession, exporter
-from ocrlabel.labels import Polygon
 
 IGNORED = "do_not_care"
 SAME_BOX = "same_box"
@@ -45,14 +44,22 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     sized = with_size(rows, "YOLO's coordinates are shares of it", ", or use --format coco")
     for page, name in session.placed(sized, "images", "{split}"):
         read = [word for word in page.words if not word.ignored]
-        taken_for_one: dict[tuple[str, object], ExportWord] = {}
+        # by class and upright box: of the words that the loader takes for one, the first
+        first: dict[tuple[str, ...], tuple[ExportWord, str]] = {}
         for word in read:
-            taken_for_one.setdefault((word.label, box(_shares(word, page.row))), word)
-        kept = [*taken_for_one.values()]
+            xs, ys = _shares(word, page.row)
+            corners = " ".join([*chain(*zip(xs, ys, strict=True))])
+            # numbers from 0 to 1, all with as many digits: as texts they sort as well
+            upright = (min(xs), min(ys), max(xs), max(ys))
+            first.setdefault((word.label, *upright), (word, corners))
+        kept = [word for word, _ in first.values()]
         ignored = len(page.words) - len(read)
         session.counts.left_out += Counter({IGNORED: ignored, SAME_BOX: len(read) - len(kept)})
         session.made_rectangles(kept)
-        lines = [_line(word, page.row, classes) for word in kept]
+        lines = [
+            f"{classes.setdefault(word.label, len(classes))} {corners}\n"
+            for word, corners in first.values()
+        ]
         path = session.folder.path("labels", page.split, f"{page.stem}.txt")
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
         splits[page.split] = None
@@ -63,15 +70,11 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     session.folder.path("data.yaml").write_text(yaml, encoding="utf-8", newline="\n")
 
 
-def _line(word: ExportWord, row: LabelRow, classes: dict[str, int]) -> str:
-    number = classes.setdefault(word.label, len(classes))
-    shares = (share for point in _shares(word, row) for share in point)
-    return f"{number} {' '.join(f'{share:.6f}' for share in shares)}\n"
-
-
-def _shares(word: ExportWord, row: LabelRow) -> Polygon:
+def _shares(word: ExportWord, row: LabelRow) -> tuple[list[str], list[str]]:
+    """Each corner's x and y as a share of the page's width and height, as the line has them."""
     width, height = row.width_px, row.height_px
-    return tuple((round(x / width, 6), round(y / height, 6)) for x, y in word.corners)
+    xs = [f"{x / width:.6f}" for x, _ in word.corners]
+    return xs, [f"{y / height:.6f}" for _, y in word.corners]
 
 
 def _data_yaml(splits: tuple[str, ...], classes: tuple[str, ...]) -> str:
