@@ -18,7 +18,7 @@ import time
 
 from PIL import Image
 
-from ocrlabel.engines.upstage import UpstageClient
+from ocrlabel.engines.upstage import UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.labels import Document
 
@@ -43,7 +43,7 @@ def images(count: int) -> list[Document]:
 
 async def send(base_url: str, documents: list[Document], in_flight: int) -> None:
     keys = parse_keys("any", None)
-    engine = UpstageClient(keys, wall=time.time, clock=time.monotonic, base_url=base_url)
+    engine = UpstageEngine(keys, wall=time.time, clock=time.monotonic, base_url=base_url)
     await engine.start()
     todo = iter(documents)
 

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.aws import moto_process
+from tests.support.fake_upstage import running
 from tests.support.fleet import Fleet, fleet
 from tests.support.process import until
 

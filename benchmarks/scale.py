@@ -30,8 +30,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.counting_s3 import Counting, counting_moto, counting_seaweed
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
+from tests.support.fake_upstage import running
 from tests.support.fleet import COMMAND, RUNNER, Fleet, Worker, fleet
 from tests.support.process import pause, until
 from tests.support.seaweed import WEED

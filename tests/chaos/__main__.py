@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import get_args
 
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.chaos.play import KEYS, play, site_of
 from tests.chaos.schedule import ENDS_WITHIN_S, Schedule, Store, draw
 from tests.chaos.sites import can_mount
 from tests.support.aws import moto_process
+from tests.support.fake_upstage import running
 from tests.support.mixed import mixed
 from tests.support.seaweed import WEED, seaweed_server
 

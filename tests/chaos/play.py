@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 
 from ocrlabel.dataset.labels_table import FailureRow, LabelRow
 from ocrlabel.fake.ledger import LoggedRequest
-from ocrlabel.fake.server import Running
 from tests.chaos.schedule import (
     ENDS_WITHIN_S,
     GRACE_S,
@@ -29,6 +28,7 @@ from tests.chaos.schedule import (
     StoreTrouble,
 )
 from tests.chaos.sites import Ending, Site, bucket_site, folder_site
+from tests.support.fake_upstage import Running
 from tests.support.fleet import Worker, now_s
 from tests.support.judge import judge_money, judge_rows
 from tests.support.mixed import Mixed

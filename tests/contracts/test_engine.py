@@ -16,7 +16,7 @@ from ocrlabel.engines.image_workers import ImagePreparer
 from ocrlabel.engines.rapidocr import rapid_ocr
 from ocrlabel.engines.scripted import Scripted
 from ocrlabel.engines.tesseract import tesseract
-from ocrlabel.engines.upstage import ACCEPTS, UpstageClient, UpstageEngine
+from ocrlabel.engines.upstage import ACCEPTS, UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import Unreadable
 from ocrlabel.labels import FailureClass
@@ -143,13 +143,13 @@ def test_shapes_that_no_page_has_do_not_stop_it(running):
 
 
 def upstage_at(service: HttpService) -> UpstageEngine:
-    client = UpstageClient(
+    return UpstageEngine(
         parse_keys("up_key", pages_per_minute=None),
         wall=lambda: 0.0,
         clock=lambda: 0.0,
         base_url=service.url,
+        preparer=ImagePreparer(ACCEPTS, parallel=1),
     )
-    return UpstageEngine(client, ImagePreparer(ACCEPTS, parallel=1))
 
 
 BOX = [{"x": 1, "y": 1}, {"x": 40, "y": 1}, {"x": 40, "y": 9}, {"x": 1, "y": 9}]

@@ -14,10 +14,9 @@ from hashlib import sha256
 import pytest
 
 from ocrlabel.engine import NeverSent
-from ocrlabel.engines.upstage import UpstageClient
+from ocrlabel.engines.upstage import UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ImageError, KeyRefused, OcrLabelError, Unavailable
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency, parse_faults
 from ocrlabel.labels import AttemptResult, Document
 from ocrlabel.options import Options
@@ -25,6 +24,7 @@ from ocrlabel.pipeline.budget.account import pages_charged, pages_spent
 from ocrlabel.pipeline.outcome import image_key
 from ocrlabel.pipeline.state.journal import journal_objects, merge_attempts, read_journal
 from tests.support.clock import run_virtual
+from tests.support.fake_upstage import running
 from tests.support.runs import LAYOUT, go, run_of, runtime
 from tests.support.stores import DictStore
 from tests.support.virtual_upstage import Upstage, images
@@ -113,7 +113,7 @@ def cutting(port: int, after_bytes: int):
 
 @asynccontextmanager
 async def client_at(base_url: str):
-    client = UpstageClient(
+    client = UpstageEngine(
         KEYS, wall=lambda: 0.0, clock=lambda: 0.0, base_url=base_url, max_body_bytes=10**9
     )
     await client.start()

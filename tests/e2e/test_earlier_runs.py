@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings
 from tests.support.aws import moto_process
 from tests.support.earlier_runs import (
@@ -26,6 +25,7 @@ from tests.support.earlier_runs import (
     price_of,
     read_back,
 )
+from tests.support.fake_upstage import running
 from tests.support.fleet import fleet
 from tests.support.judge import judge_money, judge_rows, written
 from tests.support.named_service import named

@@ -17,13 +17,13 @@ from typer.testing import CliRunner
 
 from ocrlabel.cli.fake_upstage import fake_upstage
 from ocrlabel.engine import Answer, Lane
-from ocrlabel.engines.upstage import UpstageClient
+from ocrlabel.engines.upstage import UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError, Rejected, Unreadable
 from ocrlabel.fake.answers import FromEngine
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings
 from ocrlabel.labels import Document, Page, Word
+from tests.support.fake_upstage import running
 
 SERVE = "import typer; from ocrlabel.cli.fake_upstage import fake_upstage; typer.run(fake_upstage)"
 
@@ -36,7 +36,7 @@ def png() -> bytes:
 
 def recognised(base_url, keys):
     async def once():
-        engine = UpstageClient(keys, wall=lambda: 0.0, clock=lambda: 0.0, base_url=base_url)
+        engine = UpstageEngine(keys, wall=lambda: 0.0, clock=lambda: 0.0, base_url=base_url)
         await engine.start()
         try:
             return await engine.recognise(Document(png(), "png", 1, ((60, 80),)), keys[0].name)

@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocrlabel.aws.github_secrets import KEYS, secrets
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.aws import ACCOUNT, CONFIG, client, moto_process, serving
 from tests.support.drawn import drawn, encoded
+from tests.support.fake_upstage import running
 from tests.support.local_batch import LocalBatch
 
 pytestmark = pytest.mark.timeout(900)

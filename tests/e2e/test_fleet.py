@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.aws import moto_process
+from tests.support.fake_upstage import running
 from tests.support.fleet import Fleet, Worker, elsewhere, fleet, now_s
 from tests.support.judge import judge_money, judge_rows, times_billed
 from tests.support.mixed import mixed

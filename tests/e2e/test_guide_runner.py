@@ -17,9 +17,9 @@ from PIL import Image
 from ocrlabel.aws.job_definition import COMMAND
 from ocrlabel.aws.jobs import command
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.aws import client, moto_process
+from tests.support.fake_upstage import running
 from tests.support.fleet import fleet
 from tests.support.judge import times_billed
 from tests.support.process import pause, until

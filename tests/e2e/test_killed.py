@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.server import Running, running
 from ocrlabel.fake.settings import FakeSettings, Latency
+from tests.support.fake_upstage import Running, running
 from tests.support.judge import judge_money, judge_rows, times_billed, written
 from tests.support.mixed import mixed
 from tests.support.process import Machine, pause, quiet, until

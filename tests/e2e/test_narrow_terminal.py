@@ -15,8 +15,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
+from tests.support.fake_upstage import running
 from tests.support.process import Machine
 
 IMAGES = 30

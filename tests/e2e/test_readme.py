@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.aws import ACCOUNT, client, moto_process
+from tests.support.fake_upstage import running
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

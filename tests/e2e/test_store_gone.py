@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
+from tests.support.fake_upstage import running
 from tests.support.judge import times_billed
 from tests.support.mixed import mixed
 from tests.support.process import Machine, pause, quiet, until

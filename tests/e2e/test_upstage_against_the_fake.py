@@ -24,14 +24,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
 
-from ocrlabel.engines.upstage import Timeouts, UpstageClient
+from ocrlabel.engines.upstage import UpstageEngine
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import BadAnswer, ConfigError, KeyRefused, Rejected, Throttled, Unavailable
 from ocrlabel.fake.answers import FromBytes, recorded_in
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import LIMITS, FakeSettings, Latency, Refusal, parse_faults
 from ocrlabel.labels import Document, FailureClass
+from tests.support.fake_upstage import running
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "upstage-recorded"
 KEYS = parse_keys("up_first@100,up_second@100", pages_per_minute=None)
@@ -43,7 +43,7 @@ NEUTRAL = {"wall": lambda: 0.0, "clock": lambda: 0.0}
 
 @asynccontextmanager
 async def engine_at(base_url, **options):
-    engine = UpstageClient(base_url=base_url, **{"keys": KEYS, **NEUTRAL, **options})
+    engine = UpstageEngine(base_url=base_url, **{"keys": KEYS, **NEUTRAL, **options})
     await engine.start()
     try:
         yield engine
@@ -178,7 +178,7 @@ def test_what_goes_wrong_has_its_own_error_and_the_log_says_what_was_billed(
     settings = FakeSettings(keys=KEYS, faults=parse_faults(f"{fault}:1"), error_shape=shape)
     with running(settings) as fake:
         with pytest.raises(kind) as caught:
-            recognised(fake.base_url, timeouts=Timeouts(read_s=0.3 if fault == "hang" else 30.0))
+            recognised(fake.base_url, read_s=0.3 if fault == "hang" else 30.0)
         assert type(caught.value) is kind
         assert caught.value.status == status
         assert getattr(caught.value, "failure", None) == failure
@@ -544,7 +544,7 @@ def test_an_answer_that_trickles_in_is_given_up_at_the_whole_time_limit():
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
     slow = a_server_that_says(head, *[b"x"] * 20, wait_s=0.1)
     with slow as base_url, pytest.raises(Unavailable) as caught:
-        recognised(base_url, timeouts=Timeouts(read_s=10, whole_s=0.4))
+        recognised(base_url, read_s=10, whole_s=0.4)
     assert caught.value.failure is FailureClass.TIMED_OUT
 
 
@@ -580,8 +580,7 @@ def test_nothing_more_of_a_document_leaves_once_its_request_is_over():
     large = document(b"x" * 30_000_000)
 
     async def send(base_url, came, read_on):
-        times = Timeouts(whole_s=20)
-        async with engine_at(base_url, clock=lambda: now_s[0], timeouts=times) as engine:
+        async with engine_at(base_url, clock=lambda: now_s[0], whole_s=20) as engine:
             sending = asyncio.create_task(engine.recognise(large, K1))
             await asyncio.to_thread(came.wait)
             now_s[0] = 20.0  # stopped meanwhile, as by SIGSTOP
@@ -643,12 +642,12 @@ def test_a_key_is_taken_out_before_a_message_is_cut(status, cut_at):
 )
 def test_an_address_that_cannot_be_one_is_refused_at_once(base_url):
     with pytest.raises(ConfigError, match="UPSTAGE_BASE_URL"):
-        UpstageClient(KEYS, **NEUTRAL, base_url=base_url)
+        UpstageEngine(KEYS, **NEUTRAL, base_url=base_url)
 
 
 def test_answers_of_another_address_are_never_taken_for_the_services_own():
     def options(**more):
-        return UpstageClient(KEYS, **NEUTRAL, **more).options
+        return UpstageEngine(KEYS, **NEUTRAL, **more).options
 
     assert options() == options(base_url="https://api.upstage.ai/v1/") == {"model": "ocr"}
     assert options(base_url="http://127.0.0.1:9/v1") != options()
@@ -656,7 +655,7 @@ def test_answers_of_another_address_are_never_taken_for_the_services_own():
 
 def test_an_engine_without_a_key_says_what_to_do():
     with pytest.raises(ConfigError, match="UPSTAGE_API_KEY"):
-        UpstageClient((), **NEUTRAL)
+        UpstageEngine((), **NEUTRAL)
 
 
 def test_what_is_sent_is_neutral_and_complete():

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support import containers
 from tests.support.aws import client
 from tests.support.drawn import drawn, encoded
+from tests.support.fake_upstage import running
 from tests.support.workflow_actions import Actions
 from tests.support.workflow_runner import Event, Runner, Settings
 

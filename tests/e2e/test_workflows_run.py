@@ -25,10 +25,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ocrlabel.engines.upstage_keys import keys_of_secret
-from ocrlabel.fake.server import Running, running
 from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.aws import client, moto_process, serving
 from tests.support.drawn import drawn, encoded
+from tests.support.fake_upstage import Running, running
 from tests.support.local_batch import LocalBatch
 from tests.support.workflow_actions import Actions
 from tests.support.workflow_runner import Event, Ran, Refused, Runner, Settings, never

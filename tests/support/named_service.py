@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 
-from ocrlabel.fake.server import Running
+from tests.support.fake_upstage import Running
 
 NAME = "http://upstage.test"
 

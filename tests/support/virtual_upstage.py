@@ -19,8 +19,9 @@ import httpx2
 from PIL import Image
 from starlette.requests import Request
 
-from ocrlabel.engines.scripted import look_at_headers
-from ocrlabel.engines.upstage import Timeouts, UpstageClient, UpstageEngine
+from ocrlabel.engines.image_workers import ImagePreparer
+from ocrlabel.engines.scripted import Scripted
+from ocrlabel.engines.upstage import UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.fake.answers import AnswerSource, FromBytes
 from ocrlabel.fake.ledger import LoggedRequest
@@ -66,13 +67,15 @@ class Wire(httpx2.AsyncBaseTransport):
         )
 
 
-class InProcess:
+class InProcess(ImagePreparer):
     """Prepares images that are known to be harmless."""
 
-    async def prepare(self, data):
-        return look_at_headers(data)
+    def __init__(self) -> None: ...
 
-    async def close(self): ...
+    async def prepare(self, data):
+        return await Scripted().prepare(data)
+
+    async def close(self) -> None: ...
 
 
 @dataclass
@@ -93,15 +96,16 @@ class Upstage:
 
     def engine(self, keys: str | None = None) -> UpstageEngine:
         whole_s = self.request_timeout_s
-        client = UpstageClient(
+        return UpstageEngine(
             parse_keys(keys or self.keys),
             wall=lambda: 1_700_000_000.0 + clock(),
             clock=clock,
             base_url="https://fake.example/v1",
             transport=Wire(self.service),
-            timeouts=Timeouts(read_s=whole_s, whole_s=whole_s),
+            read_s=whole_s,
+            whole_s=whole_s,
+            preparer=InProcess(),
         )
-        return UpstageEngine(client, InProcess())
 
     @property
     def billed_pages(self) -> int:

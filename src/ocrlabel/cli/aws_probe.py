@@ -9,7 +9,7 @@ import time
 from PIL import Image, ImageDraw
 
 from ocrlabel.aws.ready import NEW_KEY, Check, well, wrong
-from ocrlabel.engines.upstage import BASE_URL, UpstageClient
+from ocrlabel.engines.upstage import BASE_URL, UpstageEngine
 from ocrlabel.engines.upstage_keys import keys_of_secret
 from ocrlabel.errors import ImageError, KeyRefused
 from ocrlabel.labels import Document
@@ -17,7 +17,7 @@ from ocrlabel.labels import Document
 
 def one_call(secret: str, base_url: str) -> Check:
     """Send one page with the secret's first key, and say what came of it."""
-    client = UpstageClient(
+    client = UpstageEngine(
         keys_of_secret(secret)[:1],
         wall=time.time,
         clock=time.monotonic,
@@ -26,7 +26,7 @@ def one_call(secret: str, base_url: str) -> Check:
     return asyncio.run(_call(client))
 
 
-async def _call(client: UpstageClient) -> Check:
+async def _call(client: UpstageEngine) -> Check:
     await client.start()
     try:
         answer = await client.recognise(_page(), client.lanes[0].name)

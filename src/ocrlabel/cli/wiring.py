@@ -198,9 +198,7 @@ def choose_engine(options: Options, keys: Keys) -> Chosen:
         case "scripted":
             from ocrlabel.engines.scripted import Scripted
 
-            engine = Scripted(
-                latency_s=options.latency, keep_asked=False, parallel=options.processes or 8
-            )
+            engine = Scripted(latency_s=options.latency, parallel=options.processes or 8)
         case _:
             from ocrlabel.engines.plugins import load
 
@@ -232,10 +230,10 @@ def upstage_keys(keys: Keys) -> tuple[Key, ...]:
 
 def _upstage(options: Options, keys: Keys) -> Engine:
     from ocrlabel.engines.image_workers import ImagePreparer
-    from ocrlabel.engines.upstage import ACCEPTS, BASE_URL, Timeouts, UpstageClient, UpstageEngine
+    from ocrlabel.engines.upstage import ACCEPTS, BASE_URL, UpstageEngine
 
     read_s = options.request_timeout_s
-    client = UpstageClient(
+    return UpstageEngine(
         upstage_keys(keys),
         wall=clocks.wall_s,
         clock=clocks.boot_s,
@@ -243,11 +241,9 @@ def _upstage(options: Options, keys: Keys) -> Engine:
         model=options.model,
         environment=keys.variables,
         # the upload comes on top of the wait for the answer
-        timeouts=Timeouts(read_s=read_s, whole_s=1.4 * read_s),
-    )
-    return UpstageEngine(
-        client,
-        ImagePreparer(ACCEPTS, parallel=options.processes or 2),
+        read_s=read_s,
+        whole_s=1.4 * read_s,
+        preparer=ImagePreparer(ACCEPTS, parallel=options.processes or 2),
         price_per_page_usd=options.price_per_page,
     )
 

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import TypeAlias
 
 from ocrlabel.engine import Answer, Lane
 from ocrlabel.errors import BadAnswer
 from ocrlabel.images.headers import inspect
 from ocrlabel.images.limits import ImageLimits
 from ocrlabel.labels import Document, Page, Word
-
-ScriptedFault: TypeAlias = BaseException | float | None
-
-Faults: TypeAlias = Mapping[tuple[str, int], ScriptedFault] | Callable[[str, int], ScriptedFault]
-"""By the sha256 of the bytes and the number of the attempt, from 1."""
 
 _MODEL_VERSION = "scripted 1"
 _UNKNOWN_SIZE_PX = (1240, 1754)
@@ -34,58 +27,40 @@ _EMPTY_EVERY = 16
 class Scripted:
     """Answers from the bytes alone, in the event loop, with nothing but the base package.
 
-    faults: what goes wrong, and when. price_per_page_usd: above 0, the run treats it as an engine
-    that must be paid. latency_s: of every answer, waited for with sleep. look: bytes -> Document,
-    by default from the image's headers. keep_asked: note every request in `asked`, a list of
-    (sha256, attempt); without it and without faults nothing is kept, whatever the number of rows.
+    price_per_page_usd: above 0, the run treats it as an engine that must be paid. latency_s: of
+    every answer.
     """
 
     name = "scripted"
+    options: Mapping[str, str] = {"version": "1"}
+    lanes = (Lane("scripted"),)
+    max_pages = ImageLimits().max_pages
+    request_timeout_s = 60.0
 
     def __init__(
         self,
         *,
-        faults: Faults | None = None,
         price_per_page_usd: float = 0.0,
         latency_s: float = 0.0,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-        lanes: Sequence[Lane] = (Lane("scripted"),),
         parallel: int | None = None,
-        request_timeout_s: float = 60.0,
-        max_pages: int = ImageLimits().max_pages,
-        look: Callable[[bytes], Document] | None = None,
-        keep_asked: bool = True,
     ) -> None:
-        self.options: Mapping[str, str] = {"version": "1"}
         self.price_per_page_usd = price_per_page_usd
-        self.lanes = tuple(lanes)
         self.parallel = parallel
-        self.request_timeout_s = request_timeout_s
-        self.max_pages = max_pages
-        self.asked: list[tuple[str, int]] = []
-        self._faults = faults
         self._latency_s = latency_s
-        self._sleep = sleep
-        self._look = look or look_at_headers
-        self._keep_asked = keep_asked
-        self._attempts: Counter[str] = Counter()
 
     async def start(self) -> None:
         """Nothing to get ready."""
 
     async def prepare(self, data: bytes) -> Document:
         """The facts of the headers; raises Unreadable."""
-        return self._look(data)
+        facts = inspect(data, ImageLimits())
+        return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
 
     async def recognise(self, document: Document, lane: str) -> Answer:  # noqa: ARG002 -- any lane
-        """The made-up words, after the fault that the script has for this attempt."""
-        key = sha256(document.data).hexdigest()
-        wait_s = self._latency_s
-        if self._faults is not None or self._keep_asked:
-            wait_s += self._meet_fault(key)
-        if wait_s:
-            await self._sleep(wait_s)
-        return self.parse(key.encode(), document)
+        """The made-up words."""
+        if self._latency_s:
+            await asyncio.sleep(self._latency_s)
+        return self.parse(sha256(document.data).hexdigest().encode(), document)
 
     def parse(self, raw: bytes, document: Document) -> Answer:
         """The same answer again. Raises BadAnswer for what this engine never answered."""
@@ -102,33 +77,6 @@ class Scripted:
 
     async def close(self) -> None:
         """Nothing to give back."""
-
-    def _meet_fault(self, key: str) -> float:
-        self._attempts[key] += 1
-        attempt = self._attempts[key]
-        if self._keep_asked:
-            self.asked.append((key, attempt))
-        if self._faults is None:
-            return 0.0
-        fault = (
-            self._faults(key, attempt)
-            if callable(self._faults)
-            else self._faults.get((key, attempt))
-        )
-        if isinstance(fault, BaseException):
-            raise fault
-        return fault or 0.0
-
-
-def look_at_headers(data: bytes) -> Document:
-    """The document as it is, with what its headers say. Raises Unreadable."""
-    facts = inspect(data, ImageLimits())
-    return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
-
-
-def look_at_nothing(data: bytes) -> Document:
-    """One page of A4, whatever the bytes are: for measuring everything but the engine."""
-    return Document(data, "png", 1, (_UNKNOWN_SIZE_PX,))
 
 
 def scripted_page(key: str, number: int, width_px: int, height_px: int) -> Page:

@@ -14,16 +14,16 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from types import MappingProxyType
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import httpx2
 
-from ocrlabel.engine import Answer, Lane, NeverSent
+from ocrlabel.engine import Answer, NeverSent
 from ocrlabel.engines import upstage_protocol
+from ocrlabel.engines.image_workers import ImagePreparer
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import Key, without_keys
 from ocrlabel.errors import BadAnswer, ConfigError, ImageError, KeyRefused, Unavailable
@@ -42,6 +42,8 @@ of the reference allows 100 MB, and WebP; that this holds for OCR is not confirm
 MAX_BODY_BYTES: Final = 100_000_000
 """A 244-word page is about 60 KB of JSON: a hundred full pages stay far below this."""
 
+_CONNECT_S, _WRITE_S = 10.0, 60.0
+
 # Named by what is inside: the service asks for an extension that matches. The user's own name is
 # never sent: it may be personal, longer than the service takes, or not ASCII.
 _QUOTABLE_BYTES = 1 << 16
@@ -56,20 +58,16 @@ _SENT_AS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-class Preparer(Protocol):
-    """Makes untrusted bytes fit to send: `ImagePreparer`, in processes of its own."""
-
-    async def prepare(self, data: bytes) -> Document:
-        """The document as the engine takes it. Raises Unreadable."""
-        ...
-
-    async def close(self) -> None:
-        """End its processes."""
-        ...
-
-
 class UpstageEngine:
-    """The client below, with what makes images fit for it."""
+    """Each key is a lane; `recognise` sends with the lane's key.
+
+    wall gives Unix seconds (for a Retry-After that is a date), clock seconds that also pass while
+    the machine sleeps. read_s is the longest silence, whole_s the most for one request, connecting
+    included: the service's own limit is not documented; its clients wait 300 s for a document.
+    preparer makes images fit to send. transport replaces the network in tests.
+    environment: to name the variable at fault. Raises ConfigError when keys or base_url cannot be
+    used.
+    """
 
     name = "upstage"
     parallel = None
@@ -78,79 +76,33 @@ class UpstageEngine:
 
     def __init__(
         self,
-        client: UpstageClient,
-        preparer: Preparer,
-        *,
-        price_per_page_usd: float = PRICE_PER_PAGE_USD,
-    ) -> None:
-        self._client = client
-        self._preparer = preparer
-        self.options = client.options
-        self.lanes = client.lanes
-        self.request_timeout_s = client.timeouts.whole_s
-        self.price_per_page_usd = price_per_page_usd
-
-    async def start(self) -> None:
-        """Nothing is sent: the first answer shows if a key works."""
-        await self._client.start()
-
-    async def prepare(self, data: bytes) -> Document:
-        """The document as the service takes it; raises Unreadable."""
-        return await self._preparer.prepare(data)
-
-    async def recognise(self, document: Document, lane: str) -> Answer:
-        """One POST. Raises what the Engine protocol names, and nothing else."""
-        return await self._client.recognise(document, lane)
-
-    def parse(self, raw: bytes, document: Document) -> Answer:
-        """What recognise made of this answer, made again."""
-        return read_answer(raw, document)
-
-    async def close(self) -> None:
-        """End the preparer's processes and close every connection."""
-        await self._preparer.close()
-        await self._client.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds. read is the longest silence; whole the most for one request, connecting included.
-
-    The service's own limit is not documented; its clients wait 300 s for a document.
-    """
-
-    connect_s: float = 10.0
-    write_s: float = 60.0
-    read_s: float = 300.0
-    whole_s: float = 420.0
-
-
-class UpstageClient:
-    """Sends prepared documents. Each key is a lane; `recognise` sends with the lane's key.
-
-    wall gives Unix seconds (for a Retry-After that is a date), clock seconds that also pass while
-    the machine sleeps. transport replaces the network in tests. environment: to name the variable
-    at fault. Raises ConfigError when keys or base_url cannot be used.
-    """
-
-    def __init__(
-        self,
         keys: tuple[Key, ...],
         *,
+        preparer: ImagePreparer | None = None,
         wall: Callable[[], float],
         clock: Callable[[], float],
         base_url: str = BASE_URL,
         model: str = MODEL,
-        timeouts: Timeouts = Timeouts(),
+        read_s: float = 300.0,
+        whole_s: float = 420.0,
+        price_per_page_usd: float = PRICE_PER_PAGE_USD,
         max_body_bytes: int = MAX_BODY_BYTES,
         transport: httpx2.AsyncBaseTransport | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         if not keys:
             raise ConfigError("no Upstage key: set UPSTAGE_API_KEY, or use --engine rapidocr")
-        self.timeouts = timeouts
+        self._read_s = read_s
+        self.request_timeout_s = whole_s
+        self.price_per_page_usd = price_per_page_usd
+        self._preparer = preparer or ImagePreparer(ACCEPTS)
         self._base_url = checked(base_url)
         self._url = f"{self._base_url}/document-digitization"
+        # With the address in every image's key, answers of a rehearsal against the fake are never
+        # taken for answers of the service.
+        elsewhere = {} if self._base_url == BASE_URL else {"base_url": self._base_url}
+        self.options: Mapping[str, str] = {"model": model, **elsewhere}
+        self.lanes = tuple(key.lane for key in keys)
         self._keys = {key.name: key for key in keys}
         self._wall = wall
         self._clock = clock
@@ -163,37 +115,28 @@ class UpstageClient:
         self._http: httpx2.AsyncClient | None = None
         self._found = False  # a good answer came from this address
 
-    @property
-    def options(self) -> Mapping[str, str]:
-        """The model; and the address where it is not Upstage's own.
-
-        With the address in every image's key, answers of a rehearsal against the fake are never
-        taken for answers of the service.
-        """
-        if self._base_url == BASE_URL:
-            return {"model": self._model}
-        return {"model": self._model, "base_url": self._base_url}
-
-    @property
-    def lanes(self) -> tuple[Lane, ...]:
-        """One per key."""
-        return tuple(key.lane for key in self._keys.values())
-
     async def start(self) -> None:
-        """Make the connection pool. Nothing is sent. Raises ConfigError."""
+        """Make the connection pool. Nothing is sent: the first answer shows if a key works.
+
+        Raises ConfigError.
+        """
         try:
             self._http = self._pool()
         except (ImportError, ValueError, httpx2.InvalidURL, OSError) as error:
             raise ConfigError(_unusable(error, self._environment)) from error
 
+    async def prepare(self, data: bytes) -> Document:
+        """The document as the service takes it; raises Unreadable."""
+        return await self._preparer.prepare(data)
+
     def _pool(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
             headers={"User-Agent": "ocrlabel"},
             timeout=httpx2.Timeout(
-                connect=self.timeouts.connect_s,
-                write=self.timeouts.write_s,
-                read=self.timeouts.read_s,
-                pool=self.timeouts.connect_s,
+                connect=_CONNECT_S,
+                write=_WRITE_S,
+                read=self._read_s,
+                pool=_CONNECT_S,
             ),
             # The run decides how many requests are in flight; the pool must never queue them,
             # for what waits in it was already written down as sent.
@@ -235,11 +178,11 @@ class UpstageClient:
 
     async def _answered(self, request: httpx2.Request, document: Document) -> Answer:
         try:
-            async with asyncio.timeout(self.timeouts.whole_s):
+            async with asyncio.timeout(self.request_timeout_s):
                 status, headers, body = await self._post(request)
         except TimeoutError as error:
             raise Unavailable(
-                f"no whole answer from {self._url} within {self.timeouts.whole_s:g} s",
+                f"no whole answer from {self._url} within {self.request_timeout_s:g} s",
                 failure=FailureClass.TIMED_OUT,
             ) from error
         except upstage_protocol.TRANSLATED as error:
@@ -252,8 +195,13 @@ class UpstageClient:
         except ImageError as error:
             raise self._bad_answer(error, body, document, status) from None
 
+    def parse(self, raw: bytes, document: Document) -> Answer:
+        """What recognise made of this answer, made again."""
+        return read_answer(raw, document)
+
     async def close(self) -> None:
-        """Close every connection."""
+        """End the preparer's processes and close every connection."""
+        await self._preparer.close()
         if self._http is not None:
             await self._http.aclose()
             self._http = None
@@ -269,7 +217,7 @@ class UpstageClient:
             files={"document": as_file(document)},
         )
         made = cast("httpx2.AsyncByteStream", request.stream)  # the client makes it fit for both
-        until_s = self._clock() + self.timeouts.whole_s
+        until_s = self._clock() + self.request_timeout_s
         body = InTime(made, until_s=until_s, clock=self._clock)
         request.stream = body
         return request, body

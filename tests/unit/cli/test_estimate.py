@@ -10,10 +10,10 @@ from ocrlabel.cli.wiring import input_line
 from ocrlabel.dataset.labels_table import read_labels, write_changed
 from ocrlabel.engines.children import usable_cores
 from ocrlabel.engines.scripted import Scripted
-from ocrlabel.fake.server import running
 from ocrlabel.fake.settings import FakeSettings, Latency, parse_faults
 from ocrlabel.labels import Labelled, Page
 from tests.support.command import ocrlabel
+from tests.support.fake_upstage import running
 
 
 class Input:

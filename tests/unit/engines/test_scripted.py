@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from hashlib import sha256
 from io import BytesIO
 
 import pytest
@@ -10,8 +9,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ocrlabel.engine import Answer, Engine
-from ocrlabel.engines.scripted import Scripted, look_at_nothing, scripted_page
-from ocrlabel.errors import BadAnswer, Throttled, Unreadable
+from ocrlabel.engines.scripted import Scripted, scripted_page
+from ocrlabel.errors import BadAnswer, Unreadable
+from ocrlabel.labels import Document
+
+PAGE = Document(b"", "png", 1, ((1240, 1754),))
 
 
 def png(width: int = 40, height: int = 30, shade: int = 0) -> bytes:
@@ -64,32 +66,8 @@ def test_the_page_has_the_size_of_the_image():
 
 
 def test_what_is_no_image_is_refused_before_it_is_asked():
-    engine = Scripted()
     with pytest.raises(Unreadable):
-        read(engine, b"<html>")
-    assert engine.asked == []
-
-
-def test_the_script_strikes_at_the_attempt_that_it_names():
-    key = sha256(png()).hexdigest()
-    engine = Scripted(faults={(key, 2): Throttled("too many", retry_after_s=3)})
-    read(engine, png())
-    with pytest.raises(Throttled, match="too many"):
-        read(engine, png())
-    read(engine, png())
-    assert engine.asked == [(key, 1), (key, 2), (key, 3)]
-
-
-def test_a_script_may_be_a_function_and_a_fault_a_delay():
-    waited: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waited.append(seconds)
-
-    engine = Scripted(faults=lambda key, attempt: 2.0 * attempt, latency_s=0.5, sleep=sleep)
-    read(engine, png())
-    read(engine, png())
-    assert waited == [2.5, 4.5]
+        asyncio.run(Scripted().prepare(b"<html>"))
 
 
 def test_an_engine_with_a_price_bills_its_pages_and_a_free_one_none():
@@ -100,15 +78,7 @@ def test_an_engine_with_a_price_bills_its_pages_and_a_free_one_none():
 def test_the_answer_can_be_made_again_from_what_is_kept_of_it():
     engine = Scripted(price_per_page_usd=0.01)
     answer = read(engine, png())
-    assert engine.parse(answer.raw, look_at_nothing(b"")).pages[0].words
+    assert engine.parse(answer.raw, PAGE).pages[0].words
     assert engine.parse(answer.raw, asyncio.run(engine.prepare(png()))) == answer
     with pytest.raises(BadAnswer):
-        engine.parse(b"<html>", look_at_nothing(b""))
-
-
-def test_without_a_log_and_faults_nothing_is_kept_of_an_image():
-    engine = Scripted(keep_asked=False, look=look_at_nothing)
-    for number in range(50):
-        read(engine, str(number).encode())
-    assert engine.asked == []
-    assert not engine._attempts
+        engine.parse(b"<html>", PAGE)
