@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ocrlabel.aws.github_secrets import KEYS, secrets
+from ocrlabel.aws.github import KEYS, secrets
 from ocrlabel.fake.settings import FakeSettings, Latency
 from tests.support.aws import ACCOUNT, CONFIG, client, moto_process, serving
 from tests.support.drawn import drawn, encoded

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from ocrlabel.aws.github_secrets import secrets
+from ocrlabel.aws.github import secrets
 from tests.support.aws import CONFIG
 
 ROOT = Path(__file__).parents[2]

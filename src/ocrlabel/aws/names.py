@@ -27,6 +27,7 @@ GITHUB_ISSUER: Final = "token.actions.githubusercontent.com"
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _SECRET = re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}\Z")
+AWS_ENDING: Final = re.compile(r"-[A-Za-z0-9]{6}\Z")
 _CONFIG_LINE = re.compile(r"(?:export\s+)?([A-Z][A-Z0-9_]*)=(.*)\Z")
 
 
@@ -87,7 +88,7 @@ def checked_secret(name: str) -> str:
     Secrets Manager finds a secret by an ARN without its six random characters, but not where the
     name itself ends in a hyphen and six characters.
     """
-    if not _SECRET.match(name) or re.search(r"-[A-Za-z0-9]{6}\Z", name):
+    if not _SECRET.match(name) or AWS_ENDING.search(name):
         raise ConfigError(
             f"the secret name {name!r} cannot be used: letters, digits and /_+=.@- only, and not "
             "ending in a hyphen and six characters (AWS adds such an ending itself)"

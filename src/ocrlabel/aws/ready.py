@@ -1,28 +1,40 @@
-"""Before a page is paid for: whether the job would start, and has what it needs.
+"""Before a page is paid for: whether a job would start, and has what it needs.
 
 `faults` makes the checks of one submission and gives those that failed: whatever is named here
 would otherwise end the job, or leave it waiting, minutes or hours later. What these credentials
-may not look at is told and left to the doctor, who asks with the deployer's.
+may not look at is told and left to the doctor, `examine`, who makes all checks in the guide's order
+with the deployer's. `check_images` is the one of a dataset: its input table (`read_table`) and a
+sample of its images; `submit` reads the table's rows with it too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, TypeAlias
 
 from ocrlabel.aws.deploy import look_log_group
+from ocrlabel.aws.github import SINCE
 from ocrlabel.aws.image import PLATFORMS, Contents, contents
 from ocrlabel.aws.job_definition import look_definition, size_of
 from ocrlabel.aws.jobs import LOCAL_MEMORY_MIB, LOCAL_VCPUS
-from ocrlabel.aws.names import DEFINITION, LOG_GROUP, QUEUE, STACK, AwsConfig, ec2_name
-from ocrlabel.aws.secret import look_secret
-from ocrlabel.aws.secret_value import parts_of, text_in
+from ocrlabel.aws.names import (
+    AWS_ENDING,
+    DEFINITION,
+    LOG_GROUP,
+    QUEUE,
+    STACK,
+    AwsConfig,
+    checked_dataset,
+    ec2_name,
+)
+from ocrlabel.aws.secret import look_secret, parts_of, text_in
 from ocrlabel.aws.session import Aws, AwsRefused, if_there, translated
 from ocrlabel.aws.stack import look_stack
+from ocrlabel.dataset.roots import keys_in
 from ocrlabel.engines.upstage_keys import keys_of_secret
-from ocrlabel.errors import ConfigError, OcrLabelError
+from ocrlabel.errors import ConfigError, DatasetError, OcrLabelError
 
 DEPLOY: Final = "ocrlabel aws deploy"
 PUSH: Final = "ocrlabel aws push-image"
@@ -31,7 +43,10 @@ NEW_KEY: Final = f"UPSTAGE_API_KEY=up_... {DEPLOY}"
 FARGATE: Final = "fargate"
 QUOTAS: Final = {"Fargate Spot": "L-36FBB829", "Fargate": "L-3032A538"}
 """Service Quotas' codes of vCPUs that may run at once."""
-Fetch = Callable[[str], bytes]
+SAMPLE: Final = 20
+TABLES: Final = "data/processed"
+Fetch: TypeAlias = Callable[[str], bytes]
+"""Reads an address that ECR signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,10 @@ class Check:
     ok: bool
     why: str
     mend: str = ""
+
+
+Step: TypeAlias = tuple[str, str, Callable[[], Check]]
+"""A check by its name, and what mends it where it does not say that itself."""
 
 
 def well(name: str, why: str) -> Check:
@@ -81,7 +100,7 @@ def faults(
     dataset: Callable[[], Check],
     tell: Callable[[str], None],
 ) -> list[Check]:
-    """The checks that failed. fetch reads an address that ECR signs; dataset looks at the table."""
+    """The checks that failed. dataset looks at the table."""
     definition: dict[str, Any] | None = None
     environments: list[dict[str, Any]] = []
 
@@ -97,10 +116,10 @@ def faults(
         check, environments = check_compute(aws, planned.queue)
         return check
 
-    found = _failed([("job definition", defined), ("compute", queued)], tell)
+    found = _failed([("job definition", "", defined), ("compute", "", queued)], tell)
     if definition is not None:
         found += _failed(_of_workers(aws, config, planned, fetch, definition, environments), tell)
-    return found + _failed([("dataset", dataset)], tell)
+    return found + _failed([("dataset", "", dataset)], tell)
 
 
 def _of_workers(
@@ -110,37 +129,46 @@ def _of_workers(
     fetch: Fetch,
     definition: Mapping[str, Any],
     environments: Sequence[Mapping[str, Any]],
-) -> list[tuple[str, Callable[[], Check]]]:
+) -> list[Step]:
     """What the definition's workers need, by name. A workflow may not look at all of it."""
     engine = planned.engine
-    checks: list[tuple[str, Callable[[], Check]]] = [
-        ("image", lambda: check_image(aws, config, definition, fetch, engine)),
-        ("size", lambda: check_size(definition, environments, engine)),
-        ("network", lambda: check_network(aws, definition, environments)),
+    checks: list[Step] = [
+        ("image", "", lambda: check_image(aws, config, definition, fetch, engine)),
+        ("size", "", lambda: check_size(definition, environments, engine)),
+        ("network", "", lambda: check_network(aws, definition, environments)),
     ]
     if planned.by_workflow:
         return checks
     if not planned.on_ec2:
-        checks.append(("quota", lambda: check_quotas(aws, definition)))
+        checks.append(("quota", "", lambda: check_quotas(aws, definition)))
     if engine == "upstage":
         secret = _secret_of(definition) or ""
-        checks.append(("secret", lambda: check_secret(aws, secret, readable_secret(aws))))
-    return [*checks, ("logs", lambda: check_logs(aws))]
+        checks.append(("secret", "", lambda: check_secret(aws, secret, readable_secret(aws))))
+    return [*checks, ("logs", "", lambda: check_logs(aws))]
 
 
-def _failed(
-    checks: Sequence[tuple[str, Callable[[], Check]]], tell: Callable[[str], None]
-) -> list[Check]:
+def _failed(checks: Sequence[Step], tell: Callable[[str], None]) -> list[Check]:
     """Those that failed; what may not be looked at is told."""
     found: list[Check] = []
-    for name, check in checks:
+    for each in checks:
         try:
-            found.append(check())
+            found.append(_made(*each, left=(AwsRefused,)))
         except AwsRefused as error:
-            tell(f"not looked at: {name} ({str(error).splitlines()[0]})")
-        except OcrLabelError as error:
-            found.append(wrong(name, *said(error)))
+            tell(f"not looked at: {each[0]} ({str(error).splitlines()[0]})")
     return [check for check in found if not check.ok]
+
+
+def _made(
+    name: str, mend: str, check: Callable[[], Check], left: tuple[type[Exception], ...] = ()
+) -> Check:
+    """The check; one that cannot be made is one that failed. Raises the errors that are left."""
+    try:
+        return check()
+    except left:
+        raise
+    except OcrLabelError as error:
+        why, *rest = str(error).splitlines()
+        return wrong(name, why, " ".join(line.strip() for line in rest) or mend)
 
 
 def refuse(found: Sequence[Check]) -> None:
@@ -152,12 +180,6 @@ def refuse(found: Sequence[Check]) -> None:
             for check in found
         )
         raise ConfigError(f"nothing was submitted, and nothing paid: the job would fail{listed}")
-
-
-def said(error: OcrLabelError) -> tuple[str, str]:
-    """What an error says, and the remedy that it names, "" where it names none."""
-    first, *rest = str(error).splitlines()
-    return first, " ".join(line.strip() for line in rest)
 
 
 def _given(definition: Mapping[str, Any], kind: str, name: str, value: str) -> str | None:
@@ -250,14 +272,13 @@ def check_size(
 
 def check_compute(aws: Aws, queue: str) -> tuple[Check, list[dict[str, Any]]]:
     """Whether queue and compute environments are enabled and valid; and these environments."""
-    batch = aws.client("batch")
-    with translated("look at the queue"):
-        queues = batch.describe_job_queues(jobQueues=[queue])["jobQueues"]
+    queues = _look_queue(aws, queue)
     check = enabled("queue", queue, queues)
     if not check.ok:
         return check, []
     wanted = [each["computeEnvironment"] for each in queues[0]["computeEnvironmentOrder"]]
     with translated("look at the compute environments"):
+        batch = aws.client("batch")
         found = batch.describe_compute_environments(computeEnvironments=wanted) if wanted else {}
     environments = [dict(each) for each in found.get("computeEnvironments", ())]
     each_check = [enabled("compute", one["computeEnvironmentName"], [one]) for one in environments]
@@ -268,6 +289,12 @@ def check_compute(aws: Aws, queue: str) -> tuple[Check, list[dict[str, Any]]]:
     # one of them is enough to run on
     ok = len(failed) < len(each_check)
     return Check("compute", ok=ok, why=why, mend="" if ok else DEPLOY), environments
+
+
+def _look_queue(aws: Aws, queue: str) -> list[dict[str, Any]]:
+    with translated("look at the queue"):
+        found = aws.client("batch").describe_job_queues(jobQueues=[queue])
+    return list(found["jobQueues"])
 
 
 def enabled(name: str, thing: str, found: Sequence[Mapping[str, Any]]) -> Check:
@@ -336,16 +363,13 @@ def _default_route(
     What links a subnet of our own stack to its table is the stack's: any table of its VPC will do.
     """
     of_vpc = [each for each in tables if each["VpcId"] == subnet["VpcId"]]
-    own = [one for one in of_vpc if any(_links(link, subnet) for link in one["Associations"])]
-    main = [one for one in of_vpc if any(link.get("Main") for link in one["Associations"])]
+    links = [(link, table) for table in of_vpc for link in table["Associations"]]
+    own = [table for link, table in links if link.get("SubnetId") == subnet["SubnetId"]]
+    main = [table for link, table in links if link.get("Main")]
     made_by = {"Key": "aws:cloudformation:stack-name", "Value": STACK}
     chosen = of_vpc if made_by in subnet.get("Tags", ()) else (own or main)
     routes = (route for table in chosen for route in table["Routes"])
     return next((one for one in routes if one.get("DestinationCidrBlock") == "0.0.0.0/0"), None)
-
-
-def _links(link: Mapping[str, Any], subnet: Mapping[str, Any]) -> bool:
-    return bool(link.get("SubnetId") == subnet["SubnetId"])
 
 
 def check_logs(aws: Aws) -> Check:
@@ -419,27 +443,189 @@ def check_secret(aws: Aws, reference: str, readable: str = "") -> Check:
     found = look_secret(aws.client("secretsmanager"), arn)
     if found is None:
         why = f"{arn} is not there"
-        if _ends_as_aws_ends(arn):
+        if AWS_ENDING.search(arn):
             why += " (AWS takes a hyphen and six characters at its end for its own: give it whole)"
         return wrong("secret", why, NEW_KEY)
     if found.value is None:
         why = f"{arn} {'is being deleted' if found.being_deleted else 'holds no text'}"
         return wrong("secret", why, NEW_KEY)
-    fault = key_fault(text_in(found.value.reveal(), json_key, where=arn))
-    if fault:
-        return wrong("secret", f"{arn}: {fault}", NEW_KEY)
-    return well("secret", f"{arn} holds a key (not shown)")
-
-
-def _ends_as_aws_ends(arn: str) -> bool:
-    hyphen, end = arn[-7:-6], arn[-6:]
-    return hyphen == "-" and end.isascii() and end.isalnum()
-
-
-def key_fault(value: str) -> str:
-    """What is wrong with a secret's form, "" where nothing is. Never repeats the value."""
+    value = text_in(found.value.reveal(), json_key, where=arn)
     try:
         keys_of_secret(value)
     except ConfigError as error:
-        return str(error).splitlines()[0]
-    return ""
+        return wrong("secret", f"{arn}: {str(error).splitlines()[0]}", NEW_KEY)
+    return well("secret", f"{arn} holds a key (not shown)")
+
+
+def examine(
+    aws: Aws,
+    config: AwsConfig,
+    fetch: Fetch,
+    *,
+    call: Callable[[str], Check] | None,
+    dataset: Callable[[], Check] | None,
+) -> Iterator[Check]:
+    """Every check in the order of the guide; one that cannot be made is one that failed.
+
+    fetch reads an address that ECR signs; call asks the OCR service with a secret's text.
+    """
+    checks: list[Step] = [
+        ("credentials", "aws configure", lambda: check_credentials(aws, config)),
+        *((f"quota {quota[0]}", "", lambda q=quota: _quota(aws, *q)) for quota in QUOTAS.items()),
+        ("bucket", DEPLOY, lambda: _bucket(aws, config)),
+        ("secret", NEW_KEY, lambda: check_secret(aws, config.secret_arn, readable_secret(aws))),
+        ("logs", DEPLOY, lambda: check_logs(aws)),
+        ("queue", DEPLOY, lambda: _queue(aws, config)),
+        ("compute", DEPLOY, lambda: check_compute(aws, config.batch_job_queue)[0]),
+        ("image", PUSH, lambda: _image(aws, config, fetch)),
+        ("network", PUSH, lambda: _network(aws, config)),
+        ("GitHub", DEPLOY, lambda: _github(aws)),
+        ("drift", DEPLOY, lambda: _drift(aws)),
+    ]
+    if call is not None:
+        checks.append(("OCR call", "", lambda: _call(aws, config, call)))
+    if dataset is not None:
+        checks.append(("dataset", "ocrlabel push", dataset))
+    for each in checks:
+        yield _made(*each)
+
+
+def _quota(aws: Aws, name: str, code: str) -> Check:
+    vcpus = look_quota(aws, code)
+    if vcpus is None:
+        return wrong(f"quota {name}", "AWS tells no such quota in this region", "")
+    mend = "" if vcpus >= 1 else more_of(code)
+    return Check(f"quota {name}", ok=vcpus >= 1, why=f"{vcpus:g} vCPUs may run at once", mend=mend)
+
+
+def _bucket(aws: Aws, config: AwsConfig) -> Check:
+    s3 = aws.client("s3")
+    key = f"checkpoints/.ocrlabel-doctor-{aws.now_s():.0f}"
+    with translated(f"write to bucket {config.s3_bucket}"):
+        put = s3.put_object(Bucket=config.s3_bucket, Key=key, Body=b"")
+        version = {"VersionId": put["VersionId"]} if put.get("VersionId") else {}
+        s3.delete_object(Bucket=config.s3_bucket, Key=key, **version)
+    return well("bucket", f"{config.s3_bucket} can be written to")
+
+
+def _definition(aws: Aws) -> dict[str, Any]:
+    definition = look_definition(aws.client("batch"), DEFINITION)
+    if definition is None:
+        raise ConfigError(f"no job definition {DEFINITION} is registered")
+    return definition
+
+
+def _image(aws: Aws, config: AwsConfig, fetch: Fetch) -> Check:
+    definition = _definition(aws)
+    image = str(definition["containerProperties"]["image"])
+    if "@sha256:" not in image:
+        why = f"the job definition names {image}, a tag that may move"
+        return wrong("image", why, "ocrlabel aws register")
+    return check_image(aws, config, definition, fetch)
+
+
+def _network(aws: Aws, config: AwsConfig) -> Check:
+    _, environments = check_compute(aws, config.batch_job_queue)
+    return check_network(aws, _definition(aws), environments)
+
+
+def _queue(aws: Aws, config: AwsConfig) -> Check:
+    queue = config.batch_job_queue
+    return enabled("queue", queue, _look_queue(aws, queue))
+
+
+def _github(aws: Aws) -> Check:
+    """Whom the role trusts, and by which form of a token's subject."""
+    stack = look_stack(aws.client("cloudformation"))
+    chosen = stack.parameters if stack else {}
+    names, with_ids = (chosen.get(f"GitHubRepository{form}", "") for form in ("", "WithIds"))
+    why = f"{names} may put on the role, by its name and by its ids ({with_ids})"
+    if not names:
+        why = f"no repository may put on a role ({DEPLOY} --github OWNER/NAME would let one)"
+    elif not with_ids:
+        why = (
+            f"{names} may put on the role, by its name only: tokens of a repository that was made, "
+            f"renamed or transferred since {SINCE} have ids ({DEPLOY} --github {names} adds them)"
+        )
+    return well("GitHub", why)
+
+
+def _drift(aws: Aws) -> Check:
+    """Whether somebody changed what the stack made, as AWS said when it was last asked to look."""
+    stack = look_stack(aws.client("cloudformation"))
+    ask = f"aws cloudformation detect-stack-drift --stack-name {STACK}"
+    if stack is None:
+        return wrong("drift", f"there is no stack {STACK}")
+    if stack.drift == "DRIFTED":
+        mend = f"aws cloudformation describe-stack-resource-drifts --stack-name {STACK}"
+        return wrong("drift", "something of the stack was changed by other hands", mend)
+    if stack.drift == "IN_SYNC":
+        return well("drift", "the stack was as it was made when AWS last looked")
+    return well("drift", f"AWS was never asked to look ({ask})")
+
+
+def _call(aws: Aws, config: AwsConfig, call: Callable[[str], Check]) -> Check:
+    secret, json_key = parts_of(config.secret_arn)
+    found = look_secret(aws.client("secretsmanager"), secret)
+    if found is None or found.value is None:
+        raise ConfigError(f"{config.secret_arn} holds no key")
+    return call(text_in(found.value.reveal(), json_key, where=config.secret_arn))
+
+
+@dataclass(frozen=True, slots=True)
+class InputTable:
+    """rows in it; packed: the images are in the table; paths: a sample of where they are else."""
+
+    rows: int
+    packed: bool
+    paths: tuple[str, ...] = ()
+
+
+def table_key(dataset: str) -> str:
+    """The input's key in the bucket."""
+    return f"{TABLES}/{checked_dataset(dataset)}.parquet"
+
+
+def read_table(
+    source: BinaryIO, name: str, *, image_column: str | None = None, id_column: str | None = None
+) -> InputTable:
+    """From the table's foot and its first rows, as the worker reads them. Raises DatasetError."""
+    from ocrlabel.dataset.input_tables import ParquetRows  # noqa: PLC0415 -- slow to import
+
+    rows = ParquetRows(source, name, image_column, id_column, fingerprint="not asked for")
+    if not rows.count:
+        raise DatasetError(f"{name} has no rows")
+    first = rows.refs(0, SAMPLE)
+    packed = all(ref.embedded for ref in first)
+    return InputTable(rows.count, packed, () if packed else tuple(ref.path for ref in first))
+
+
+def check_images(aws: Aws, bucket: str, dataset: str, table: InputTable) -> Check:
+    """The line on a dataset: a sample of its images is looked for in the bucket.
+
+    Where the worker looks: from the bucket's root, then beside the table.
+    """
+    rows = f"{table.rows:,} rows"
+    if table.packed:
+        return well("dataset", f"{dataset}: {rows}, images in the table")
+    missing = [path for path in table.paths if not _there(aws, bucket, path)]
+    if missing:
+        key = table_key(dataset)
+        why = (
+            f"{dataset}: {rows}; {len(missing)} of {len(table.paths)} sampled images are not in "
+            f"s3://{bucket}, the first is {missing[0] or 'a row without a path'}"
+        )
+        return wrong("dataset", why, f"ocrlabel push {key} s3://{bucket}/{key} --pack")
+    return well("dataset", f"{dataset}: {rows}; {len(table.paths)} sampled images are there")
+
+
+def _there(aws: Aws, bucket: str, path: str) -> bool:
+    """Whether the object is there, by listing: a workflow may list, and may not read images."""
+    keys = (key for prefix in ("", TABLES) for key in keys_in(bucket, prefix, path) if path)
+    with translated(f"look for {path}"):
+        s3 = aws.client("s3")
+        for key in keys:
+            found = s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+            if found.get("Contents", [{}])[0].get("Key") == key:
+                return True
+    return False

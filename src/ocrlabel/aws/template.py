@@ -1,14 +1,30 @@
-"""The stack's template: `make render` makes the JSON that is sent of stack-template.yaml."""
+"""The stack's template, and what each role may do, as IAM's statements with real names.
+
+`make render` makes the JSON that is sent of stack-template.yaml, where the roles of the stack
+stand; what whoever deploys it may stands in deployer-policies.toml.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+from ocrlabel.aws.names import AwsLocation
 
 _RENDERED: Final = Path(__file__).with_name("stack-template.json")
+Statement: TypeAlias = dict[str, Any]
+DEPLOYER: Final = ("deployer-jobs", "deployer-stack")
+_DEPLOYER: Final = Path(__file__).with_name("deployer-policies.toml")
+_ROLES: Final = {
+    "github": "GitHubRole",
+    "job": "JobRole",
+    "execution": "ExecutionRole",
+    "instance": "InstanceRole",
+}
 _REFERENCE: Final = re.compile(r"\$\{([A-Za-z:]+)\}")
 
 
@@ -64,3 +80,27 @@ def filled(value: Any, names: Mapping[str, str]) -> Any:
             return [filled(inner, names) for inner in value]
         case _:
             return value
+
+
+def policies(location: AwsLocation, bucket: str, secret: str) -> dict[str, list[Statement]]:
+    """Each role's statements by its name; what deploys has two policies, DEPLOYER."""
+    found: dict[str, list[Statement]] = {}
+    for name, statements in tomllib.loads(_DEPLOYER.read_text(encoding="utf-8")).items():
+        found[name] = [{"Effect": "Allow", **statement} for statement in statements]
+    resources = template()["Resources"]
+    for name, role in _ROLES.items():
+        (policy,) = resources[role]["Properties"]["Policies"]
+        found[name] = policy["PolicyDocument"]["Statement"]
+    names = {
+        "AWS::Partition": location.partition,
+        "AWS::Region": location.region,
+        "AWS::AccountId": location.account,
+        "BucketName": bucket,
+        "SecretName": secret,
+    }
+    return {name: filled(statements, names) for name, statements in found.items()}
+
+
+def document(statements: Sequence[Statement]) -> dict[str, Any]:
+    """A policy document of these statements."""
+    return {"Version": "2012-10-17", "Statement": list(statements)}

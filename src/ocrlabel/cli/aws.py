@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from ocrlabel.aws import github_secrets as secrets
-from ocrlabel.aws.iam import DEPLOYER, document, policies
+from ocrlabel.aws import github as secrets
 from ocrlabel.aws.names import SECRET, STACK, AwsLocation
 from ocrlabel.aws.plan import Hidden
 from ocrlabel.aws.session import run
+from ocrlabel.aws.template import DEPLOYER, document, policies
 from ocrlabel.cli import aws_jobs, aws_stack, aws_workflow
 from ocrlabel.cli.aws_wiring import Shell, variable, with_boto3
 from ocrlabel.cli.settings import everywhere

@@ -14,12 +14,22 @@ import typer
 from ocrlabel.aws import cost as money
 from ocrlabel.aws import jobs
 from ocrlabel.aws.cost import LISTED_REGION, UNKNOWN, Compute, CostLine, Prices
-from ocrlabel.aws.doctor import InputTable, check_images, read_table, table_key
 from ocrlabel.aws.explain import Explanation, explained
 from ocrlabel.aws.jobs import LOCAL_MEMORY_MIB, LOCAL_SECONDS_PER_IMAGE, LOCAL_VCPUS, Job, Sizing
 from ocrlabel.aws.logs import LogLine, read
 from ocrlabel.aws.names import QUEUES, AwsConfig
-from ocrlabel.aws.ready import Check, Planned, check_credentials, faults, refuse, well
+from ocrlabel.aws.ready import (
+    Check,
+    InputTable,
+    Planned,
+    check_credentials,
+    check_images,
+    faults,
+    read_table,
+    refuse,
+    table_key,
+    well,
+)
 from ocrlabel.aws.session import Aws
 from ocrlabel.aws.stack import look_stack
 from ocrlabel.cli.aws_wiring import (

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ocrlabel.aws.doctor import table_key
 from ocrlabel.aws.jobs import LABELS
 from ocrlabel.aws.names import AwsConfig
+from ocrlabel.aws.ready import table_key
 from ocrlabel.aws.session import Aws, translated
 from ocrlabel.cli.aws_wiring import in_bucket, tell
 from ocrlabel.cli.exit_codes import run_async

@@ -21,8 +21,7 @@ from ocrlabel.aws.deploy import (
     propose,
 )
 from ocrlabel.aws.destroy import propose_removal, remove
-from ocrlabel.aws.doctor import check_images, examine
-from ocrlabel.aws.github_subject import GitHubRepository, with_ids
+from ocrlabel.aws.github import GitHubRepository, with_ids
 from ocrlabel.aws.job_definition import (
     GUIDES_DEFINITION,
     JobValues,
@@ -44,7 +43,7 @@ from ocrlabel.aws.names import (
     config_text,
 )
 from ocrlabel.aws.plan import Hidden, carry_out, loses_something
-from ocrlabel.aws.ready import NEW_KEY, Check
+from ocrlabel.aws.ready import NEW_KEY, Check, check_images, examine
 from ocrlabel.aws.session import Aws, AwsRefused, run
 from ocrlabel.aws.stack import look_stack
 from ocrlabel.cli.aws_jobs import table_of

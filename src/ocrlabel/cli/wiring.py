@@ -213,7 +213,7 @@ def upstage_keys(keys: Keys) -> tuple[Key, ...]:
     if text := keys.get("UPSTAGE_API_KEY"):
         return parse_keys(text, DOCUMENTED_REQUESTS_PER_S, where="UPSTAGE_API_KEY")
     if arn := keys.get("AWS_SECRET_ARN"):
-        from ocrlabel.aws.secret_value import fetch_secret
+        from ocrlabel.aws.secret import fetch_secret
 
         value = fetch_secret(
             arn,

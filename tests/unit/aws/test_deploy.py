@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ocrlabel.aws import doctor
+from ocrlabel.aws import ready
 from ocrlabel.aws.deploy import Wanted, discard, look_choices, make, propose
 from ocrlabel.aws.destroy import propose_removal, remove
 from ocrlabel.aws.names import AwsLocation
@@ -308,6 +308,6 @@ def test_a_resource_that_will_not_go_is_named(world):
 def test_drift_is_a_line_of_the_doctor(world, drift, ok, said):
     world.cloudformation.stacks.append(Stack("ocrlabel", 0, "CREATE_COMPLETE"))
     world.cloudformation.drift = drift
-    check = doctor._drift(world.aws)
+    check = ready._drift(world.aws)
     assert check.ok is ok
     assert said in check.why

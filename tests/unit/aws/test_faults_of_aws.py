@@ -7,8 +7,8 @@ import json
 import pytest
 from botocore import exceptions
 
-from ocrlabel.aws.doctor import examine
-from ocrlabel.aws.secret_value import fetch_secret
+from ocrlabel.aws.ready import examine
+from ocrlabel.aws.secret import fetch_secret
 from ocrlabel.aws.session import AwsRefused, NotSignedIn, connect, translated
 from ocrlabel.errors import ConfigError, Interrupted
 from tests.support.aws import CONFIG, REGION, aws_at, json_refused, serving

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrlabel.aws.github_secrets import KEYS, secrets, set_with_gh, table
+from ocrlabel.aws.github import KEYS, secrets, set_with_gh, table
 from ocrlabel.aws.plan import Hidden
 from ocrlabel.errors import ConfigError
 from tests.support.aws import CONFIG

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from ocrlabel.aws import doctor
-from ocrlabel.aws.github_subject import GitHubRepository, with_ids
+from ocrlabel.aws import ready
+from ocrlabel.aws.github import GitHubRepository, with_ids
 from ocrlabel.aws.names import AwsLocation
 from ocrlabel.aws.session import run
 from ocrlabel.aws.template import template
@@ -126,7 +126,7 @@ def test_the_trust_policy_fits_a_role_also_with_the_longest_names():
 
 
 def test_the_doctor_says_which_form_was_granted(granted):
-    assert doctor._github(granted.aws).why == (
+    assert ready._github(granted.aws).why == (
         f"me/labels may put on the role, by its name and by its ids ({IDS})"
     )
 

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from ocrlabel.aws.iam import DEPLOYER, document, policies
 from ocrlabel.aws.names import AwsLocation
-from ocrlabel.aws.template import template
+from ocrlabel.aws.template import DEPLOYER, document, policies, template
 from tests.support.aws import ACCOUNT, REGION
 from tests.support.aws_user import User
 

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ocrlabel.aws.iam import DEPLOYER, policies
 from ocrlabel.aws.names import AwsLocation
-from ocrlabel.aws.template import template
+from ocrlabel.aws.template import DEPLOYER, policies, template
 from tests.support.iam import allowed, trust_github
 
 TABLE = Path(__file__).parents[3] / "docs" / "aws-roles.md"

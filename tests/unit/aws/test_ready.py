@@ -12,15 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ocrlabel.aws.doctor import check_images, read_table
 from ocrlabel.aws.job_definition import JobValues, fargate
 from ocrlabel.aws.ready import (
     Check,
     Planned,
     check_definition,
+    check_images,
     check_quotas,
     check_secret,
     faults,
+    read_table,
     refuse,
 )
 from ocrlabel.aws.session import Aws

@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from ocrlabel.aws.ready import check_secret
-from ocrlabel.aws.secret_value import fetch_secret
+from ocrlabel.aws.secret import fetch_secret
 from ocrlabel.errors import ConfigError
 from tests.support.aws import ACCOUNT, REGION, aws_at, reset
 

@@ -14,9 +14,9 @@ import pytest
 from botocore.config import Config
 
 from ocrlabel.aws import image
-from ocrlabel.aws.iam import policies
 from ocrlabel.aws.names import AwsConfig, AwsLocation
 from ocrlabel.aws.session import Aws
+from ocrlabel.aws.template import policies
 from ocrlabel.cli import aws_jobs
 from ocrlabel.cli import aws_stack as aws_image
 from ocrlabel.cli import aws_workflow as aws_workflow_results
