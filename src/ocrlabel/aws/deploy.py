@@ -33,6 +33,7 @@ from ocrlabel.aws.plan import Call, Change, Hidden, Kind, carry_out
 from ocrlabel.aws.secret import look_secret, plan_secret
 from ocrlabel.aws.session import Aws, AwsRefused, if_there, translated
 from ocrlabel.aws.stack import (
+    Proposal,
     StackState,
     create_stack,
     delete_stack,
@@ -67,21 +68,6 @@ class Wanted:
     parameters: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """The changes in and around the stack. change_set: an update that waits at CloudFormation."""
-
-    stack: StackState | None
-    in_stack: tuple[Change, ...]
-    around: tuple[Change, ...]
-    change_set: str = ""
-
-    @property
-    def changes(self) -> tuple[Change, ...]:
-        """All of them."""
-        return (*self.in_stack, *self.around)
-
-
 def first_deployment(wanted: Wanted) -> tuple[Change, ...]:
     """What the first deployment into an empty account adds. Asks AWS nothing."""
     return (
@@ -109,9 +95,8 @@ def propose(aws: Aws, wanted: Wanted) -> Proposal:
         *_definitions(aws, wanted, present),
     )
     if in_stack is None and present and differs(present, template(), wanted.parameters):
-        made = propose_update(aws, present, template(), wanted.parameters)
-        if made is not None:
-            return Proposal(present, made.changes, around, made.id)
+        change_set, changes = propose_update(aws, present, template(), wanted.parameters)
+        return Proposal(present, changes, around, change_set)
     return Proposal(present, tuple(in_stack or ()), around)
 
 
@@ -208,11 +193,17 @@ def look_choices(
     # what this stack made must not look like somebody else's, or the update would remove it
     owned = before.get("GitHubRepository") and before.get("CreateGitHubProvider") == "true"
     repository = given.get("GitHubRepository", before.get("GitHubRepository", ""))
-    exists = bool(repository) and not owned and _provider_exists(aws.client("iam"), location)
+    # there can be only one provider in an account
+    arn = location.iam_arn(f"oidc-provider/{GITHUB_ISSUER}")
+    exists = bool(repository and not owned) and if_there(
+        "look for GitHub's OIDC provider",
+        lambda: aws.client("iam").get_open_id_connect_provider(OpenIDConnectProviderArn=arn),
+        *("NoSuchEntity", "NoSuchEntityException"),
+    )
     settled: dict[str, Any] = dict(before)
     if repository and not owned:
         settled.pop("CreateGitHubProvider", None)
-    return _parameters(given, settled, picked, provider_exists=exists)
+    return _parameters(given, settled, picked, provider_exists=bool(exists))
 
 
 def first_choices(
@@ -242,17 +233,6 @@ def _parameters(
     return {**usual, **known, **(network or {}), **given}
 
 
-def _provider_exists(iam: Any, location: AwsLocation) -> bool:
-    """Whether the account already trusts GitHub: there can be only one such provider."""
-    arn = location.iam_arn(f"oidc-provider/{GITHUB_ISSUER}")
-    found = if_there(
-        "look for GitHub's OIDC provider",
-        lambda: iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn),
-        *("NoSuchEntity", "NoSuchEntityException"),
-    )
-    return found is not None
-
-
 def _network(vpc: str, subnets: Sequence[str]) -> Parameters:
     return {"VpcId": vpc, "SubnetIds": ",".join(subnets)}
 
@@ -261,9 +241,19 @@ OWN: Final = _network("", ())
 
 
 def _chosen_network(ec2: EC2Client, choice: str, subnets: Sequence[str]) -> Parameters:
-    """By name: `default`, `own`, `auto` (default where there is one), or the subnets."""
+    """By name: `default`, `own`, `auto` (default where there is one), or the subnets' own.
+
+    Raises ConfigError.
+    """
     if subnets:
-        return _named_network(ec2, subnets)
+        with translated(f"look at subnets {', '.join(subnets)}"):
+            answer = ec2.describe_subnets(SubnetIds=list(subnets))
+        vpcs = {str(subnet.get("VpcId")) for subnet in answer["Subnets"]}
+        if len(vpcs) != 1:
+            raise ConfigError(
+                f"the subnets {', '.join(subnets)} are in {len(vpcs)} VPCs: name subnets of one"
+            )
+        return _network(vpcs.pop(), subnets)
     if choice == "own":
         return OWN
     found = _default_network(ec2)
@@ -287,18 +277,6 @@ def _default_network(ec2: EC2Client) -> Parameters | None:
         )
     subnets = sorted(str(subnet.get("SubnetId")) for subnet in answer["Subnets"])
     return _network(vpc, subnets) if subnets else None
-
-
-def _named_network(ec2: EC2Client, subnets: Sequence[str]) -> Parameters:
-    """The VPC of these subnets. Raises ConfigError where they are of several."""
-    with translated(f"look at subnets {', '.join(subnets)}"):
-        answer = ec2.describe_subnets(SubnetIds=list(subnets))
-    vpcs = {str(subnet.get("VpcId")) for subnet in answer["Subnets"]}
-    if len(vpcs) != 1:
-        raise ConfigError(
-            f"the subnets {', '.join(subnets)} are in {len(vpcs)} VPCs: name subnets of one"
-        )
-    return _network(vpcs.pop(), subnets)
 
 
 def plan_log_group(present: Mapping[str, Any] | None) -> list[Change]:

@@ -7,7 +7,6 @@ goes while a job is waiting or running.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ocrlabel.aws import names
 from ocrlabel.aws.bucket import look_bucket
@@ -16,7 +15,7 @@ from ocrlabel.aws.jobs import ACTIVE, jobs_in
 from ocrlabel.aws.plan import Call, Change, Kind, carry_out
 from ocrlabel.aws.secret import look_secret
 from ocrlabel.aws.session import Aws, if_there, translated
-from ocrlabel.aws.stack import StackState, delete_stack, look_stack
+from ocrlabel.aws.stack import Proposal, StackState, delete_stack, look_stack
 from ocrlabel.errors import ConfigError
 from ocrlabel.wording import counted
 
@@ -26,28 +25,19 @@ MANIFEST_DEPTH = 3
 _REGISTRY = "AWS::ECR::Repository"
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """What would go, in the order it goes. data: the bucket whose every object goes, or ""."""
-
-    stack: StackState | None
-    in_stack: tuple[Change, ...]
-    around: tuple[Change, ...]
-    data: str = ""
-
-    @property
-    def changes(self) -> tuple[Change, ...]:
-        """All of it, for a person to read."""
-        return (*self.in_stack, *self.around)
-
-
 def propose_removal(
     aws: Aws, *, bucket: str, secret: str, delete_data: bool, delete_secret: bool
-) -> Removal:
+) -> Proposal:
     """What `destroy` would remove. Raises ConfigError while jobs are going on."""
     stack = look_stack(aws.client("cloudformation"))
-    if stack is not None:
-        _refuse_while_working(aws)
+    queues = names.QUEUES if stack else ()
+    if busy := [job for queue in queues for job in jobs_in(aws, queue, ACTIVE)]:
+        ids = ", ".join(job.id for job in busy[:5])
+        raise ConfigError(
+            f"{len(busy)} jobs are still going on ({ids})\n"
+            "  wait for them, or stop them with `ocrlabel aws cancel JOB`; what they have done is "
+            "saved"
+        )
     around = _definitions(aws)
     if delete_secret and (found := look_secret(aws.client("secretsmanager"), secret)):
         call = Call(
@@ -62,10 +52,10 @@ def propose_removal(
         gone = Call("s3", "delete_bucket", {"Bucket": bucket})
         detail = "with every dataset, checkpoint and result in it"
         around.append(Change(Kind.REMOVE, "bucket", bucket, detail, (gone,)))
-    return Removal(stack, tuple(_resources(aws, stack)), tuple(around), data)
+    return Proposal(stack, tuple(_resources(aws, stack)), tuple(around), data=data)
 
 
-def remove(aws: Aws, removal: Removal, typed: str, tell: Callable[[str], None]) -> None:
+def remove(aws: Aws, removal: Proposal, typed: str, tell: Callable[[str], None]) -> None:
     """Carry it out. `typed` must be the bucket's name where its data goes. Raises ConfigError."""
     if removal.data and typed != removal.data:
         raise ConfigError(
@@ -135,35 +125,15 @@ def empty_bucket(aws: Aws, bucket: str, tell: Callable[[str], None]) -> None:
                 )
 
 
-def _refuse_while_working(aws: Aws) -> None:
-    busy = [job for queue in names.QUEUES for job in jobs_in(aws, queue, ACTIVE)]
-    if busy:
-        ids = ", ".join(job.id for job in busy[:5])
-        raise ConfigError(
-            f"{len(busy)} jobs are still going on ({ids})\n"
-            "  wait for them, or stop them with `ocrlabel aws cancel JOB`; what they have done is "
-            "saved"
-        )
-
-
 def _definitions(aws: Aws) -> list[Change]:
-    batch = aws.client("batch")
-    found = [each for name in names.DEFINITIONS for each in active_revisions(batch, name)]
-    return [
-        Change(
-            Kind.REMOVE,
-            "job definition",
-            f"{each['jobDefinitionName']}:{each['revision']}",
-            calls=(
-                Call(
-                    "batch",
-                    "deregister_job_definition",
-                    {"jobDefinition": each["jobDefinitionArn"]},
-                ),
-            ),
-        )
-        for each in found
-    ]
+    changes = []
+    for name in names.DEFINITIONS:
+        for each in active_revisions(aws.client("batch"), name):
+            which = {"jobDefinition": each["jobDefinitionArn"]}
+            calls = (Call("batch", "deregister_job_definition", which),)
+            revision = f"{each['jobDefinitionName']}:{each['revision']}"
+            changes.append(Change(Kind.REMOVE, "job definition", revision, calls=calls))
+    return changes
 
 
 def _resources(aws: Aws, stack: StackState | None) -> list[Change]:

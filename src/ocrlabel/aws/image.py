@@ -61,38 +61,33 @@ def container_program(which: Callable[[str], str | None], run: Run) -> str:
 
 
 def build(run: Run, program: str, wanted: Build) -> None:
-    """Build it, and refuse it if it came out for another processor."""
+    """Build it. Raises ConfigError where it came out for another processor than the queue has."""
     run(build_argv(program, wanted), None)
-    check_architecture(run, program, wanted.name, wanted.architecture)
+    argv = [program, "image", "inspect", "--format", "{{.Architecture}}", wanted.name]
+    found, platform = run(argv, None).strip(), PLATFORMS[wanted.architecture]
+    if found != platform:
+        raise ConfigError(
+            f"{wanted.name} is built for {found}, and the jobs run on {platform}: every one would "
+            "end with `exec format error`\n"
+            f"  build with --platform linux/{platform} (docker needs "
+            "`docker run --privileged tonistiigi/binfmt --install all` once), or deploy with "
+            "--architecture"
+        )
 
 
 def build_argv(program: str, wanted: Build) -> list[str]:
     """The build's command line."""
-    base = ["--build-arg", f"BASE_IMAGE={wanted.base_image}"] if wanted.base_image else []
-    cache = _cached(wanted.cache) if wanted.cache else []
-    return [
-        program,
-        "build",
-        "--platform",
-        f"linux/{PLATFORMS[wanted.architecture]}",
-        "--target",
-        wanted.target,
-        *base,
-        *cache,
-        "--file",
-        wanted.dockerfile,
-        "--tag",
-        wanted.name,
-        wanted.root,
-    ]
-
-
-def _cached(where: str) -> list[str]:
-    """All stages' layers in a registry; ECR takes them as an OCI image only."""
-    kept = f"type=registry,ref={where}"
-    kinds = "mode=max,image-manifest=true,oci-mediatypes=true"
-    # a builder that can keep them puts its image nowhere unless told to
-    return ["--cache-from", kept, "--cache-to", f"{kept},{kinds}", "--load"]
+    argv = [program, "build", "--platform", f"linux/{PLATFORMS[wanted.architecture]}"]
+    argv += ["--target", wanted.target]
+    if wanted.base_image:
+        argv += ["--build-arg", f"BASE_IMAGE={wanted.base_image}"]
+    if wanted.cache:
+        # all stages' layers in a registry; ECR takes them as an OCI image only
+        kept = f"type=registry,ref={wanted.cache}"
+        kinds = "mode=max,image-manifest=true,oci-mediatypes=true"
+        # a builder that can keep them puts its image nowhere unless told to
+        argv += ["--cache-from", kept, "--cache-to", f"{kept},{kinds}", "--load"]
+    return [*argv, "--file", wanted.dockerfile, "--tag", wanted.name, wanted.root]
 
 
 def can_cache(run: Run, program: str) -> bool:
@@ -101,20 +96,6 @@ def can_cache(run: Run, program: str) -> bool:
         return "docker-container" in run([program, "buildx", "inspect"], None)
     except CommandFailed:
         return False
-
-
-def check_architecture(run: Run, program: str, name: str, architecture: str) -> None:
-    """Raises ConfigError where the image is for another processor than the queue has."""
-    argv = [program, "image", "inspect", "--format", "{{.Architecture}}", name]
-    found = run(argv, None).strip()
-    if found != PLATFORMS[architecture]:
-        raise ConfigError(
-            f"{name} is built for {found}, and the jobs run on {PLATFORMS[architecture]}: every "
-            "one would end with `exec format error`\n"
-            f"  build with --platform linux/{PLATFORMS[architecture]} (docker needs "
-            "`docker run --privileged tonistiigi/binfmt --install all` once), or deploy with "
-            "--architecture"
-        )
 
 
 def log_in(run: Run, program: str, ecr: ECRClient, uri: str) -> None:

@@ -117,17 +117,28 @@ def differs(
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeSet:
-    """A change set that waits to be executed or deleted."""
+class Proposal:
+    """The changes in and around the stack, in the order in which they are made.
 
-    id: str
-    changes: tuple[Change, ...]
+    change_set: an update that waits at CloudFormation. data: the bucket whose every object goes.
+    """
+
+    stack: StackState | None
+    in_stack: tuple[Change, ...]
+    around: tuple[Change, ...]
+    change_set: str = ""
+    data: str = ""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All of them, for a person to read."""
+        return (*self.in_stack, *self.around)
 
 
 def propose_update(
     aws: Aws, stack: StackState, template: Mapping[str, Any], parameters: Mapping[str, str]
-) -> ChangeSet | None:
-    """A change set for an existing stack; None, and nothing left behind, without changes."""
+) -> tuple[str, tuple[Change, ...]]:
+    """A change set for an existing stack, by its id; "", and nothing left behind, without changes."""
     client = aws.client("cloudformation")
     with translated(f"work out the changes to stack {STACK}"):
         made = client.create_change_set(
@@ -148,11 +159,11 @@ def propose_update(
         discard_update(aws, name)
         why = str(answer.get("StatusReason", ""))
         if any(text in why.lower() for text in _NO_CHANGE):
-            return None
+            return "", ()
         raise AwsRefused(f"CloudFormation cannot update the stack {STACK}: {why}")
     with translated(f"read the changes to stack {STACK}"):
         pages = client.get_paginator("describe_change_set").paginate(ChangeSetName=name)
-        return ChangeSet(name, tuple(to_change(each) for page in pages for each in page["Changes"]))
+        return name, tuple(to_change(each) for page in pages for each in page["Changes"])
 
 
 def discard_update(aws: Aws, change_set: str) -> None:

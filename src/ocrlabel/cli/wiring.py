@@ -20,7 +20,7 @@ from ocrlabel.cli.settings import Keys, open_store
 from ocrlabel.engine import Engine
 from ocrlabel.engines.upstage_keys import keys_of_secret, parse_keys
 from ocrlabel.errors import ConfigError, Interrupted
-from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, EngineName, Options
+from ocrlabel.options import EngineName, Options
 from ocrlabel.pipeline.events import Event, Started
 from ocrlabel.pipeline.merge.merge import Change, merge_again
 from ocrlabel.pipeline.merge.partial import write_partial
@@ -209,9 +209,9 @@ def choose_engine(options: Options, keys: Keys) -> Chosen:
 def upstage_keys(keys: Keys) -> tuple[Key, ...]:
     """The API keys, from the first place that has any. Raises ConfigError when none has."""
     if text := keys.get("UPSTAGE_API_KEYS"):
-        return parse_keys(text, DOCUMENTED_REQUESTS_PER_S)
+        return parse_keys(text)
     if text := keys.get("UPSTAGE_API_KEY"):
-        return parse_keys(text, DOCUMENTED_REQUESTS_PER_S, where="UPSTAGE_API_KEY")
+        return parse_keys(text, where="UPSTAGE_API_KEY")
     if arn := keys.get("AWS_SECRET_ARN"):
         from ocrlabel.aws.secret import fetch_secret
 
@@ -220,7 +220,7 @@ def upstage_keys(keys: Keys) -> tuple[Key, ...]:
             endpoint_url=keys.get("AWS_ENDPOINT_URL") or None,
             region=keys.get("AWS_REGION") or keys.get("AWS_DEFAULT_REGION") or None,
         )
-        return keys_of_secret(value, DOCUMENTED_REQUESTS_PER_S, where="AWS_SECRET_ARN")
+        return keys_of_secret(value, where="AWS_SECRET_ARN")
     raise ConfigError(
         "there is no Upstage key: set UPSTAGE_API_KEY, UPSTAGE_API_KEYS or AWS_SECRET_ARN\n"
         "  without a key: --engine rapidocr reads images on this machine,"

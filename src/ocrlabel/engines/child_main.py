@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ocrlabel.engines.children import pack, receive, send
+from ocrlabel.engines.children import pack
 from ocrlabel.errors import ConfigError, ImageError
 from ocrlabel.labels import FailureClass
 
@@ -36,17 +36,18 @@ def main() -> None:
 
 
 def _serve(channel: socket.socket) -> None:
-    factory, memory_limit_bytes = pickle.loads(receive(channel))  # noqa: S301 -- from our parent
+    tasks = channel.makefile("rb")
+    factory, memory_limit_bytes = pickle.load(tasks)  # noqa: S301 -- from our parent
     if memory_limit_bytes is not None:
         _limit_memory(memory_limit_bytes)
     try:
         work: Callable[[object], object] = factory()
     except ConfigError as error:
-        send(channel, pack({"config": str(error)}))
+        channel.sendall(pack({"config": str(error)}))
         return
-    send(channel, pack({"about": getattr(work, "about", None)}))
+    channel.sendall(pack({"about": getattr(work, "about", None)}))
     while True:
-        task = pickle.loads(receive(channel))  # noqa: S301 -- from our parent
+        task = pickle.load(tasks)  # noqa: S301 -- from our parent
         try:
             answer = pack({"result": work(task)})
         except ImageError as error:
@@ -55,7 +56,7 @@ def _serve(channel: socket.socket) -> None:
             words = "opening it needs more memory than a worker may use"
             answer = pack({"unreadable": [words, FailureClass.TOO_MANY_PIXELS]})
         del task
-        send(channel, answer)
+        channel.sendall(answer)
         del answer
 
 

@@ -1,10 +1,10 @@
 """A pool of child processes for work that can die or hang, and whom a death counts against.
 
 An engine or an image that crashes, hangs or takes all memory must not end the run. So its work is
-done in processes of its own, each asked over a private socket (framed messages: eight bytes of
-length, then the task as a pickle, or the result as plain values); what runs inside them is
-`child_main`. A process that an image has taken over gets no keys with its environment, and what it
-answers is data, checked against the type of a result: never a pickle, which is a program.
+done in processes of its own, each asked over a private socket (a task is a pickle, a result eight
+bytes of length and then plain values); what runs inside them is `child_main`. A process that an
+image has taken over gets no keys with its environment, and what it answers is data, checked against
+the type of a result: never a pickle, which is a program.
 
 Not multiprocessing: its spawn runs the user's own script again, which a notebook and a script
 without a main guard do not survive.
@@ -142,7 +142,7 @@ class ChildPool(Generic[Task, Result]):
     async def _ask(self, child: Child, task: Task, allowed_s: float) -> Result:
         try:
             result: Result = await child.ask(task, allowed_s, self._result)
-        except ChildHung:
+        except TimeoutError:
             raise Unreadable(
                 f"the {self._what} process did not finish it within {allowed_s:g} s, and was"
                 " killed",
@@ -175,17 +175,13 @@ class ChildPool(Generic[Task, Result]):
 
     async def _fresh(self) -> Child:
         """A process that is ready. A start that fails is tried once more: memory may be short."""
+        with contextlib.suppress(ChildDied, OSError):  # a TimeoutError is one
+            return await self._started()
         try:
             return await self._started()
-        except (ChildDied, OSError):  # a TimeoutError is one
-            pass
-        try:
-            return await self._started()
-        except ChildDied as death:
-            reason = str(death)
         except TimeoutError:
             reason = f"not ready after {self._start_timeout_s:g} s"
-        except OSError as error:
+        except (ChildDied, OSError) as error:
             reason = str(error)
         raise EngineUnusable(
             f"the {self._what} process does not start: {reason}\n"
@@ -259,10 +255,6 @@ class ChildDied(Exception):
         super().__init__(f"{exit_reason(status)}{': ' if last_words else ''}{last_words}")
 
 
-class ChildHung(Exception):
-    """The process did not answer in time, and was killed."""
-
-
 def starved(used_s: float, used_lately_s: float, limit_s: float) -> bool:
     """Whether a process over its limit was at work all the time, on too little of a core."""
     return used_s < limit_s / 2 and used_lately_s > _AT_WORK * limit_s
@@ -270,9 +262,12 @@ def starved(used_s: float, used_lately_s: float, limit_s: float) -> bool:
 
 def exit_reason(status: int) -> str:
     """How a process ended, in words."""
-    if status < 0:
-        return f"killed by {_signal_name(-status)}"
-    return f"ended with status {status}"
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
 
 
 class Child:
@@ -320,14 +315,11 @@ class Child:
         self.about = answer.get("about")
 
     async def ask(self, task: object, timeout_s: float, result: TypeAdapter[Any]) -> Any:
-        """The task's result, of that type. Raises Unreadable, ChildDied or ChildHung.
+        """The task's result, of that type. Raises Unreadable, ChildDied or TimeoutError.
 
-        After ChildDied, ChildHung or a cancellation the process is not fit any more: kill it.
+        After the last two or a cancellation the process is not fit any more: kill it.
         """
-        try:
-            answer = await self._in_time(pickle.dumps(task, protocol=5), timeout_s)
-        except TimeoutError:
-            raise ChildHung from None
+        answer = await self._in_time(pickle.dumps(task, protocol=5), timeout_s)
         self._forget_chatter()
         try:
             if "unreadable" not in answer:
@@ -404,8 +396,11 @@ class Child:
             raise ChildDied(0, "it was never started")
         self.fit = False
         try:
-            await send_async(self._channel, payload)
-            answer = unpack(await receive_async(self._channel))
+            await asyncio.get_running_loop().sock_sendall(self._channel, payload)
+            (length,) = _LENGTH.unpack(await _received(self._channel, _LENGTH.size))
+            if length > _MOST_ANSWER_BYTES:
+                raise ValueError(f"an answer of {length} bytes")
+            answer = unpack(await _received(self._channel, length))
         except _NO_ANSWER as error:
             raise ChildDied(0, _STRANGE) from error
         except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -454,13 +449,6 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
 def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
     """Variables for a process that untrusted images are opened in: none that may hold a secret."""
     return {
@@ -471,7 +459,10 @@ def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def pack(answer: Mapping[str, object]) -> bytes:
-    """Plain values, dataclasses and bytes: the length of their JSON, the JSON, then the bytes."""
+    """A message of plain values, dataclasses and bytes.
+
+    Its length, the length of their JSON, the JSON, then the bytes.
+    """
     blobs: list[bytes] = []
 
     def plain(value: object) -> dict[str, object]:
@@ -483,11 +474,15 @@ def pack(answer: Mapping[str, object]) -> bytes:
         return {one.name: getattr(value, one.name) for one in fields(value)}
 
     text = json.dumps(answer, default=plain).encode()
-    return b"".join([_LENGTH.pack(len(text)), text, *blobs])
+    parts = [_LENGTH.pack(len(text)), text, *blobs]
+    return b"".join([_LENGTH.pack(sum(map(len, parts))), *parts])
 
 
 def unpack(data: bytes | bytearray) -> dict[str, Any]:
-    """What was packed, dataclasses as dicts. Raises one of _NO_ANSWER for what was not."""
+    """What was packed, behind its own length; dataclasses as dicts.
+
+    Raises one of _NO_ANSWER for what was not packed.
+    """
     (length,) = _LENGTH.unpack_from(data)
     at = _LENGTH.size + length
 
@@ -506,45 +501,7 @@ def unpack(data: bytes | bytearray) -> dict[str, Any]:
     return answer
 
 
-def send(channel: socket.socket, payload: bytes) -> None:
-    """Send one message; blocks until the other end has taken it into its buffer."""
-    channel.sendall(_LENGTH.pack(len(payload)))
-    channel.sendall(payload)
-
-
-def receive(channel: socket.socket) -> bytearray:
-    """Take one message. Raises EOFError when the other end closed."""
-    (length,) = _LENGTH.unpack(_receive_exactly(channel, _LENGTH.size))
-    return _receive_exactly(channel, length)
-
-
-async def send_async(channel: socket.socket, payload: bytes) -> None:
-    """Like send, on a non-blocking socket, without holding up the event loop."""
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(channel, _LENGTH.pack(len(payload)))
-    await loop.sock_sendall(channel, payload)
-
-
-async def receive_async(channel: socket.socket) -> bytearray:
-    """Like receive, on a non-blocking socket, without holding up the event loop."""
-    (length,) = _LENGTH.unpack(await _receive_exactly_async(channel, _LENGTH.size))
-    if length > _MOST_ANSWER_BYTES:
-        raise ValueError(f"an answer of {length} bytes")
-    return await _receive_exactly_async(channel, length)
-
-
-def _receive_exactly(channel: socket.socket, size_bytes: int) -> bytearray:
-    buffer = bytearray(size_bytes)
-    rest = memoryview(buffer)
-    while rest:
-        count = channel.recv_into(rest)
-        if count == 0:
-            raise EOFError
-        rest = rest[count:]
-    return buffer
-
-
-async def _receive_exactly_async(channel: socket.socket, size_bytes: int) -> bytearray:
+async def _received(channel: socket.socket, size_bytes: int) -> bytearray:
     loop = asyncio.get_running_loop()
     buffer = bytearray(size_bytes)
     rest = memoryview(buffer)
@@ -559,16 +516,11 @@ async def _receive_exactly_async(channel: socket.socket, size_bytes: int) -> byt
 def usable_cores(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """The cores that we may run on, also in a container with a share of a bigger machine."""
     try:
-        allowed = len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
-        allowed = os.cpu_count() or 1
-    return max(1, min(allowed, _share(cgroup) or allowed))
-
-
-def _share(cgroup: Path) -> int | None:
-    """Whole cores of a cgroup's CPU quota ("200000 100000": two); None where there is none."""
-    try:
-        quota, period = cgroup.read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return None
-    return None if quota == "max" else max(1, int(quota) // int(period))
+        cores = os.cpu_count() or 1
+    # a CPU quota: "200000 100000" is two cores, "max 100000" is no limit
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = map(int, cgroup.read_text(encoding="ascii").split())
+        cores = min(cores, quota // period)
+    return max(1, cores)

@@ -52,11 +52,10 @@ class KoreanLines:
         found: list[list[Piece]] = [[] for _ in lines]
         for row in rows:
             number = int(row["page_num"]) - 1
-            box = (_own(row, scales[number]), lines[number].shape)
-            found[number].append((row["text"], float(row["conf"]) / 100, _inside(*box)))
-        heights = [pixels.shape[0] for pixels in lines]
-        gap = gap_of_a_word(list(zip(found, heights, strict=True)))
-        each = zip(found, heights, strict=True)
+            box = _own(row, scales[number], lines[number].shape)
+            found[number].append((row["text"], float(row["conf"]) / 100, box))
+        each = [(pieces, line.shape[0]) for pieces, line in zip(found, lines, strict=True)]
+        gap = gap_of_a_word(each)
         return [joined(pieces, gap * high_px) for pieces, high_px in each]
 
 
@@ -65,23 +64,18 @@ def _made_ready(pixels: Any, scale: float) -> Any:
     if scale > 1:
         pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     background = np.median(pixels.reshape(-1, 3), axis=0).tolist()
-    edge_px = _EDGE_PX
     return cv2.copyMakeBorder(
-        pixels, edge_px, edge_px, edge_px, edge_px, cv2.BORDER_CONSTANT, value=background
+        pixels, _EDGE_PX, _EDGE_PX, _EDGE_PX, _EDGE_PX, cv2.BORDER_CONSTANT, value=background
     )
 
 
-def _own(row: Mapping[str, str], scale: float) -> tuple[float, float, float, float]:
+def _own(
+    row: Mapping[str, str], scale: float, shape: tuple[int, ...]
+) -> tuple[float, float, float, float]:
+    """In px of the line's pixels, within them."""
     left, top = float(row["left"]), float(row["top"])
     corners = (left, top, left + float(row["width"]), top + float(row["height"]))
     x0, y0, x1, y1 = ((value - _EDGE_PX) / scale for value in corners)
-    return x0, y0, x1, y1
-
-
-def _inside(
-    box: tuple[float, float, float, float], shape: tuple[int, ...]
-) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = box
     return max(x0, 0.0), max(y0, 0.0), min(x1, float(shape[1])), min(y1, float(shape[0]))
 
 

@@ -20,7 +20,7 @@ from ocrlabel.engine import Answer, Lane
 from ocrlabel.engines.children import ChildPool, usable_cores
 from ocrlabel.errors import BadAnswer, ConfigError
 from ocrlabel.images.headers import HeaderFacts, inspect
-from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
+from ocrlabel.images.limits import LOCAL_LIMITS
 from ocrlabel.images.pdf import DPI
 from ocrlabel.images.prepare import sized_pages
 from ocrlabel.labels import Document, Page, Word
@@ -76,7 +76,7 @@ class LocalEngine:
         options = dict(planned)
         self.options: Mapping[str, str] = MappingProxyType(options)
         self._pool: ChildPool[LocalTask, HeaderFacts | tuple[Page, ...]] = ChildPool(
-            partial(LocalWork, partial(self._reader, options), LOCAL_LIMITS, DPI),
+            partial(LocalWork, partial(self._reader, options)),
             self.parallel,
             result=HeaderFacts | tuple[Page, ...],
             timeout_s=self._page_timeout_s,
@@ -132,18 +132,16 @@ class LocalTask:
 class LocalWork:
     """Inside a child process: a LocalTask -> pages, or HeaderFacts; raises Unreadable."""
 
-    def __init__(self, reader: Callable[[], PageReader], limits: ImageLimits, dpi: int) -> None:
+    def __init__(self, reader: Callable[[], PageReader]) -> None:
         self._reader = reader()
-        self._limits = limits
-        self._dpi = dpi
         self.about = self._reader.about
 
     def __call__(self, task: LocalTask) -> HeaderFacts | tuple[Page, ...]:
         """Do one task."""
         if task.headers_only:
-            return inspect(task.data, self._limits)
+            return inspect(task.data, LOCAL_LIMITS)
         pages: list[Page] = []
-        for page in sized_pages(task.data, self._limits, dpi=self._dpi):
+        for page in sized_pages(task.data):
             size_px, seen_px = (page.width_px, page.height_px), page.image.size
             words = _at_full_size(self._reader(page.image), seen_px, size_px)
             pages.append(Page(len(pages) + 1, *size_px, words, _mean(words)))

@@ -92,7 +92,7 @@ class WordReader:
     ) -> None:
         self._hangul = hangul
         self._lines = LineFinder(detector)
-        self._turned = TurnClassifier(classifier)
+        self._classifier = classifier
         self._read = LineRecogniser(recogniser)
 
     def __call__(self, page: Any) -> Iterator[Sequence[ReadWord]]:
@@ -117,6 +117,11 @@ class WordReader:
                 answered = max(answered, self._with_hangul(other, self._hangul), key=_hangul_seen)
             found = answered
         yield from (words for _, words, _ in found if words)
+
+    def _turned(self, pixels: Any) -> float:
+        """How likely a line is upside down, from 0 to 1."""
+        own_px = min(ceil(_ratio(pixels) * _LINE_HEIGHT_PX), _TURN_WIDTH_PX)
+        return float(self._classifier(_padded(pixels, own_px, _TURN_WIDTH_PX))[0][1])
 
     def _read_turned(self, line: Line) -> Reading:
         line = replace(line, pixels=cv2.rotate(line.pixels, cv2.ROTATE_180), turned=True)
@@ -167,18 +172,6 @@ class LineFinder:
                 yield Line(corners, pixels, (round(line_wide * across), round(line_high * down)))
 
 
-class TurnClassifier:
-    """How likely a line is upside down."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def __call__(self, pixels: Any) -> float:
-        """From 0 to 1."""
-        own_px = min(ceil(_ratio(pixels) * _LINE_HEIGHT_PX), _TURN_WIDTH_PX)
-        return float(self._session(_padded(pixels, own_px, _TURN_WIDTH_PX))[0][1])
-
-
 class LineRecogniser:
     """A line -> its words with their places on the page."""
 
@@ -206,26 +199,14 @@ class LineRecogniser:
         width_px, height_px = line.size_px
         step = width_px / info.line_txt_len
         texts, columns = _pieces(info)
-        boxes = self._boxes.calc_en_num_box(
-            columns,
-            self._character_width(info, step, width_px, len(text)),
-            step,
-            (0, 0, width_px, height_px),
-        )
+        widths = [
+            self._boxes.calc_avg_char_width(each, step) for each in info.word_cols if len(each) > 1
+        ]
+        width = self._boxes.calc_all_char_avg_width(widths, 0, width_px, len(text))
+        boxes = self._boxes.calc_en_num_box(columns, width, step, (0, 0, width_px, height_px))
         boxes = self._boxes.adjust_box_overlap(boxes)
         placed = polygons_of(line, boxes)
         return tuple(zip(texts, _confidences(texts, text, info.confs), placed, strict=True))
-
-    def _character_width(
-        self, info: WordInfo, step: float, width_px: float, characters: int
-    ) -> float:
-        widths = [
-            self._boxes.calc_avg_char_width(columns, step)
-            for columns in info.word_cols
-            if len(columns) > 1
-        ]
-        width: float = self._boxes.calc_all_char_avg_width(widths, 0, width_px, characters)
-        return width
 
 
 def by_recogniser(read: LineRecogniser, found: Sequence[Reading]) -> list[Sequence[ReadWord]]:

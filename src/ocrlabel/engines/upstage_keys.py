@@ -139,13 +139,7 @@ def parse_keys(
     return _distinct(keys, where)
 
 
-def keys_of_secret(
-    value: str,
-    requests_per_s: float | None = DOCUMENTED_REQUESTS_PER_S,
-    *,
-    pages_per_minute: float | None = DOCUMENTED_PAGES_PER_MINUTE,
-    where: str = "the secret",
-) -> tuple[Key, ...]:
+def keys_of_secret(value: str, where: str = "the secret") -> tuple[Key, ...]:
     """The keys in a stored secret, written in any of the usual ways.
 
     A bare key or `key1@3,key2@1`; a JSON string of that; `{"UPSTAGE_API_KEY": "..."}` (or
@@ -155,7 +149,7 @@ def keys_of_secret(
     """
     text = value.strip()
     if not text.startswith(("{", "[", '"')):
-        return parse_keys(text, requests_per_s, pages_per_minute=pages_per_minute, where=where)
+        return parse_keys(text, where=where)
     try:
         content: object = json.loads(text)
     except (ValueError, RecursionError):
@@ -163,39 +157,35 @@ def keys_of_secret(
         raise ConfigError(
             f"{where} looks like JSON and is not: store the bare key, or valid JSON"
         ) from None
-    return _of_content(content, requests_per_s, pages_per_minute, where)
+    return _of_content(content, where)
 
 
-def _of_content(
-    content: object, rps: float | None, ppm: float | None, where: str
-) -> tuple[Key, ...]:
+def _of_content(content: object, where: str) -> tuple[Key, ...]:
     if isinstance(content, str):
-        return parse_keys(content, rps, pages_per_minute=ppm, where=where)
+        return parse_keys(content, where=where)
     if isinstance(content, Mapping):
         for name in ("UPSTAGE_API_KEYS", "keys", "UPSTAGE_API_KEY", "api_key"):
             if name in content:
-                return _of_content(content[name], rps, ppm, where)
+                return _of_content(content[name], where)
         if "key" in content:
-            return _of_content([content], rps, ppm, where)
+            return _of_content([content], where)
     if isinstance(content, Sequence) and content:
-        return _distinct(
-            [
-                _of_entry(entry, rps, ppm, _place(number, len(content), where))
-                for number, entry in enumerate(content, start=1)
-            ],
-            where,
-        )
+        keys = [
+            _of_entry(entry, _place(number, len(content), where))
+            for number, entry in enumerate(content, start=1)
+        ]
+        return _distinct(keys, where)
     raise ConfigError(f'{where} holds no key: write the key itself, or {{"UPSTAGE_API_KEY": "…"}}')
 
 
-def _of_entry(entry: object, rps: float | None, ppm: float | None, place: str) -> Key:
+def _of_entry(entry: object, place: str) -> Key:
     if isinstance(entry, str):
-        return parse_keys(entry, rps, pages_per_minute=ppm, where=place)[0]
+        return parse_keys(entry, where=place)[0]
     if isinstance(entry, Mapping) and isinstance(entry.get("key"), str):
-        rate = _rate(entry.get("requests_per_s", rps), place, "requests_per_s")
-        key = _key(entry["key"], rate, place)
+        rps = entry.get("requests_per_s", DOCUMENTED_REQUESTS_PER_S)
+        key = _key(entry["key"], _rate(rps, place, "requests_per_s"), place)
         if "pages_per_minute" not in entry:
-            return _with_pages(key, ppm)
+            return _with_pages(key, DOCUMENTED_PAGES_PER_MINUTE)
         pages = _rate(entry["pages_per_minute"], place, "pages_per_minute")
         return replace(key, pages_per_minute=pages)
     raise ConfigError(f'{place} is neither a key nor {{"key": "…", "requests_per_s": 3}}')

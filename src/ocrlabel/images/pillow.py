@@ -135,8 +135,10 @@ def open_picture(data: bytes, format_: str, page: int = 0) -> ImageFile:
     picture = _OPENERS[format_](BytesIO(data))
     if page:
         picture.seek(page)
-    if block := _png_exif(data) if format_ == "png" else b"":
-        picture.info.setdefault("exif", _EXIF + block)
+    if format_ == "png":  # the block may stand before or after the pixels
+        blocks = (chunk.body for chunk in png_chunks(data) if chunk.name == b"eXIf")
+        if block := bytes(next(blocks, b"")):
+            picture.info.setdefault("exif", _EXIF + block)
     if picture.mode.startswith("I;16"):
         picture.info["white"] = _stated_white(picture, data)
     if isinstance(picture, TiffImagePlugin.TiffImageFile) and picture.mode[0] in "IF":
@@ -313,19 +315,15 @@ def shrink(picture: Image, data: bytes, max_pixels: int) -> None:
 
 def _held_bytes(picture: JpegImagePlugin.JpegImageFile, data: bytes) -> int:
     layers = picture.layer  # of each: name, samples across and down, table
-    if not picture.info.get("progressive") and _components_in_first_scan(data) == len(layers):
+    at = start_of_scan(data)
+    in_first_scan = data[at + 4] if at is not None and at + 4 < len(data) else 0
+    if not picture.info.get("progressive") and in_first_scan == len(layers):
         return 0
     most_across = max(layer[1] for layer in layers)
     most_down = max(layer[2] for layer in layers)
     samples = sum(layer[1] * layer[2] for layer in layers)
     whole = picture.width * picture.height * _COEFFICIENT_BYTES
     return whole * samples // (most_across * most_down)
-
-
-def _components_in_first_scan(data: bytes) -> int:
-    """How many colour components the first scan has; 0 where there is no scan."""
-    at = start_of_scan(data)
-    return data[at + 4] if at is not None and at + 4 < len(data) else 0
 
 
 def start_of_scan(data: bytes) -> int | None:
@@ -411,8 +409,3 @@ def png_chunks(data: bytes) -> Iterator[PngChunk]:
         crc = int.from_bytes(view[end : end + 4], "big")
         yield PngChunk(bytes(view[at + 4 : at + 8]), view[at + 8 : end], crc)
         at = end + 4
-
-
-def _png_exif(data: bytes) -> bytes:
-    """The EXIF block, which may stand before or after the pixels; b"" where there is none."""
-    return next((bytes(chunk.body) for chunk in png_chunks(data) if chunk.name == b"eXIf"), b"")

@@ -41,10 +41,7 @@ def test_keys_carry_their_own_rates(text, expected):
 )
 def test_a_secret_may_be_written_in_any_usual_way(value):
     text = value if isinstance(value, str) else json.dumps(value)
-    assert rates(keys_of_secret(text, None, pages_per_minute=None)) == [
-        ("up_a", 3, None),
-        ("up_b", 1, None),
-    ]
+    assert rates(keys_of_secret(text)) == [("up_a", 3, 300), ("up_b", 1, 300)]
 
 
 def test_a_key_is_named_alike_wherever_it_stands():
