@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ocrlabel.aws.names import TAGS, AwsLocation
+from ocrlabel.aws.names import TAGS, AwsLocation, tag_list
 from ocrlabel.aws.plan import Call, Change, Kind
 from ocrlabel.aws.session import code, if_there, translated
 from ocrlabel.errors import ConfigError
@@ -72,7 +72,13 @@ class BucketState:
 def plan_bucket(present: BucketState | None, name: str, location: AwsLocation) -> list[Change]:
     """What is lacking; empty where the bucket is as it should be."""
     if present is None:
-        calls = (_create(name, location), *_lacking(BucketState(), name, location).values())
+        where = (
+            {}  # S3 refuses this region as a constraint
+            if location.region == "us-east-1"
+            else {"CreateBucketConfiguration": {"LocationConstraint": location.region}}
+        )
+        create = Call("s3", "create_bucket", {"Bucket": name, **where})
+        calls = (create, *_lacking(BucketState(), name, location).values())
         detail = "private, TLS only, encrypted, versioned"
         return [Change(Kind.ADD, "bucket", name, detail, calls)]
     lacking = _lacking(present, name, location)
@@ -91,15 +97,6 @@ def tls_only(name: str, location: AwsLocation) -> dict[str, Any]:
         "Resource": [location.bucket_arn(name), location.bucket_arn(name, "*")],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
-
-
-def _create(name: str, location: AwsLocation) -> Call:
-    where = (
-        {}  # S3 refuses this region as a constraint
-        if location.region == "us-east-1"
-        else {"CreateBucketConfiguration": {"LocationConstraint": location.region}}
-    )
-    return Call("s3", "create_bucket", {"Bucket": name, **where})
 
 
 def _lacking(present: BucketState, name: str, location: AwsLocation) -> dict[str, Call]:
@@ -134,8 +131,8 @@ def _lacking(present: BucketState, name: str, location: AwsLocation) -> dict[str
             LifecycleConfiguration={"Rules": [*present.lifecycle, *missing]},
         )
     if not TAGS.items() <= present.tags.items():
-        tags = [{"Key": key, "Value": value} for key, value in {**present.tags, **TAGS}.items()]
-        lacking["tagged"] = put("put_bucket_tagging", Tagging={"TagSet": tags})
+        tags = {"TagSet": tag_list({**present.tags, **TAGS})}
+        lacking["tagged"] = put("put_bucket_tagging", Tagging=tags)
     return lacking
 
 

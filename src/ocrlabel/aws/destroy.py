@@ -141,21 +141,13 @@ def _resources(aws: Aws, stack: StackState | None) -> list[Change]:
         return []
     with translated(f"list the resources of stack {names.STACK}"):
         pages = aws.client("cloudformation").get_paginator("list_stack_resources")
-        found = [
-            each
-            for page in pages.paginate(StackName=stack.id)
-            for each in page["StackResourceSummaries"]
-        ]
-    kept = {"GitHubProvider"}
+        listed = list(pages.paginate(StackName=stack.id))
+    details = {_REGISTRY: "with every image in it"}
     return [
-        Change(
-            Kind.REMOVE,
-            each["ResourceType"],
-            each["LogicalResourceId"],
-            "with every image in it" if each["ResourceType"] == _REGISTRY else "",
-        )
-        for each in found
-        if each["LogicalResourceId"] not in kept
-        and each["ResourceType"]  # moto lists by no name what it does not make
+        Change(Kind.REMOVE, kind, each["LogicalResourceId"], details.get(kind, ""))
+        for page in listed
+        for each in page["StackResourceSummaries"]
+        if each["LogicalResourceId"] != "GitHubProvider"  # it is kept
+        and (kind := each["ResourceType"])  # moto lists by no name what it does not make
         and not each["ResourceStatus"].startswith("DELETE_COMPLETE")
     ]

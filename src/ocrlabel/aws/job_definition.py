@@ -106,17 +106,11 @@ def plan_definition(present: Mapping[str, Any] | None, wanted: Mapping[str, Any]
     """A new revision where the last one is not what is wanted; AWS keeps the old ones."""
     if present is not None and covers(present, wanted):
         return []
+    kind, revision = (Kind.CHANGE, int(present["revision"]) + 1) if present else (Kind.ADD, 1)
+    detail = f"revision {revision}, image {wanted['containerProperties']['image']}"
+    register = Call("batch", "register_job_definition", dict(checked(wanted)))
     name = str(wanted["jobDefinitionName"])
-    revision = int(present["revision"]) + 1 if present else 1
-    return [
-        Change(
-            Kind.ADD if present is None else Kind.CHANGE,
-            "job definition",
-            name,
-            f"revision {revision}, image {wanted['containerProperties']['image']}",
-            (Call("batch", "register_job_definition", dict(checked(wanted))),),
-        )
-    ]
+    return [Change(kind, "job definition", name, detail, (register,))]
 
 
 def wanted_definitions(values: JobValues, *, with_ec2: bool) -> list[dict[str, Any]]:

@@ -40,6 +40,11 @@ QUEUES: Final = (QUEUE, ec2_name(QUEUE))
 DEFINITIONS: Final = (DEFINITION, ec2_name(DEFINITION))
 
 
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """As most of AWS's calls take tags."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
 @dataclass(frozen=True, slots=True)
 class AwsLocation:
     """An account in a region."""

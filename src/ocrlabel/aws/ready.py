@@ -462,8 +462,8 @@ def examine(
     config: AwsConfig,
     fetch: Fetch,
     *,
-    call: Callable[[str], Check] | None,
-    dataset: Callable[[], Check] | None,
+    call: Callable[[str], Check] | None = None,
+    dataset: Callable[[], Check] | None = None,
 ) -> Iterator[Check]:
     """Every check in the order of the guide; one that cannot be made is one that failed.
 

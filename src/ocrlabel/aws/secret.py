@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ocrlabel.aws.names import TAGS
+from ocrlabel.aws.names import TAGS, tag_list
 from ocrlabel.aws.plan import Call, Change, Hidden, Kind
 from ocrlabel.aws.session import HTTP_FAULT, fault, if_there
 from ocrlabel.errors import ConfigError, Interrupted
@@ -42,23 +42,16 @@ def plan_secret(present: SecretState | None, name: str, value: Hidden | None) ->
             "Name": name,
             "Description": "The Upstage API key for ocrlabel's jobs",
             "SecretString": value,
-            "Tags": [{"Key": key, "Value": tag} for key, tag in TAGS.items()],
+            "Tags": tag_list(TAGS),
         }
-        return [
-            Change(
-                Kind.ADD,
-                "secret",
-                name,
-                "the key from UPSTAGE_API_KEY",
-                (Call("secretsmanager", "create_secret", parameters),),
-            )
-        ]
+        create = Call("secretsmanager", "create_secret", parameters)
+        detail = "the key from UPSTAGE_API_KEY"
+        return [Change(Kind.ADD, "secret", name, detail, (create,))]
     changes = []
     if present.being_deleted:
         restore = Call("secretsmanager", "restore_secret", {"SecretId": name})
-        changes.append(
-            Change(Kind.CHANGE, "secret", name, "its deletion is called off", (restore,))
-        )
+        detail = "its deletion is called off"
+        changes.append(Change(Kind.CHANGE, "secret", name, detail, (restore,)))
     if value is not None and value != present.value:
         put = Call("secretsmanager", "put_secret_value", {"SecretId": name, "SecretString": value})
         # somebody's key is in it, perhaps another's: replaced only when asked

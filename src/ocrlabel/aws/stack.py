@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ocrlabel.aws.names import STACK, TAGS
+from ocrlabel.aws.names import STACK, TAGS, tag_list
 from ocrlabel.aws.plan import Change, Kind
 from ocrlabel.aws.session import Aws, AwsRefused, reason, remedy_of, translated, until
 from ocrlabel.aws.template import body, made_by
@@ -138,7 +138,7 @@ class Proposal:
 def propose_update(
     aws: Aws, stack: StackState, template: Mapping[str, Any], parameters: Mapping[str, str]
 ) -> tuple[str, tuple[Change, ...]]:
-    """A change set for an existing stack, by its id; "", and nothing left behind, without changes."""
+    """A change set for an existing stack, by its id; "" without changes, and nothing is left."""
     client = aws.client("cloudformation")
     with translated(f"work out the changes to stack {STACK}"):
         made = client.create_change_set(
@@ -238,7 +238,7 @@ def _described(template: Mapping[str, Any], parameters: Mapping[str, str]) -> di
             for key, value in sorted(parameters.items())
         ],
         "Capabilities": ["CAPABILITY_IAM"],
-        "Tags": [{"Key": key, "Value": value} for key, value in TAGS.items()],
+        "Tags": tag_list(TAGS),
     }
 
 

@@ -209,12 +209,16 @@ class UpstageEngine:
     def _request(self, document: Document, key: Key) -> tuple[httpx2.Request, InTime]:
         if self._http is None:
             raise RuntimeError("start the engine before using it")
+        name, content_type = _SENT_AS.get(
+            document.format, (f"page.{document.format}", "application/octet-stream")
+        )
         request = self._http.build_request(
             "POST",
             self._url,
             headers={"Authorization": f"Bearer {key.secret}"},
             data={"model": self._model},
-            files={"document": as_file(document)},
+            # as a file it leaves in parts of 64 KB, as bytes in one piece
+            files={"document": (name, BytesIO(document.data), content_type)},
         )
         made = cast("httpx2.AsyncByteStream", request.stream)  # the client makes it fit for both
         until_s = self._clock() + self.request_timeout_s
@@ -278,17 +282,6 @@ class UpstageEngine:
         error.message = self._shown_text(error.message)
         error.args = (error.message,)
         return error
-
-
-def as_file(document: Document) -> tuple[str, BytesIO, str]:
-    """The name, bytes and type of a document in a form.
-
-    As a file it leaves in parts of 64 KB; as bytes it would be handed over in one piece.
-    """
-    name, content_type = _SENT_AS.get(
-        document.format, (f"page.{document.format}", "application/octet-stream")
-    )
-    return name, BytesIO(document.data), content_type
 
 
 class InTime(httpx2.AsyncByteStream):

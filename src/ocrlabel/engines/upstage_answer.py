@@ -14,7 +14,7 @@ from typing import Final
 
 from ocrlabel.characters import learnable
 from ocrlabel.engine import Answer
-from ocrlabel.engines.upstage_protocol import NotJson, complaint_in, json_of
+from ocrlabel.engines.upstage_protocol import complaint_in, json_of
 from ocrlabel.errors import BadAnswer, Throttled
 from ocrlabel.labels import Document, FailureClass, Page, Point, Polygon, Word
 
@@ -38,8 +38,10 @@ def read_answer(raw: bytes, document: Document, *, status: int | None = None) ->
     """
     try:
         value = json_of(raw)
-    except NotJson as error:
-        raise BadAnswer(f"not JSON ({error}): {_start_of(raw)}", status=status) from error
+    except ValueError as error:
+        # HTML is best recognised by eye
+        start = ascii(raw[:80].decode("utf-8", "replace")) if raw else "the body is empty"
+        raise BadAnswer(f"not JSON ({error}): {start}", status=status) from error
     if (complaint := complaint_in(value)) is not None:
         if complaint.throttled:
             raise Throttled(f"too many requests: {complaint.message}", status=status)
@@ -90,9 +92,7 @@ def _in_order(pages: Sequence[object]) -> list[Mapping[str, object]]:
     first = min(numbers)
     if first not in {0, 1} or sorted(numbers) != [first + i for i in range(len(numbers))]:
         raise _Odd("the page ids leave a gap or repeat", FailureClass.INCOMPLETE)
-    return [
-        page for _, page in sorted(zip(numbers, mappings, strict=True), key=lambda pair: pair[0])
-    ]
+    return [mappings[at] for at in sorted(range(len(numbers)), key=numbers.__getitem__)]
 
 
 def _page(page: Mapping[str, object], number: int, sent: tuple[int, int] | None) -> Page:
@@ -216,10 +216,3 @@ def _list(value: object, where: str) -> Sequence[object]:
     if not isinstance(value, list):
         raise _Odd(f"{where} is no JSON list")
     return value
-
-
-def _start_of(raw: bytes) -> str:
-    """The first characters, for a message: HTML is best recognised by eye."""
-    if not raw:
-        return "the body is empty"
-    return ascii(raw[:80].decode("utf-8", "replace"))

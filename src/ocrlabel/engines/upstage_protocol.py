@@ -232,10 +232,6 @@ def _message(status: int, complaint: Complaint | None, url: str = "") -> str:
     return f"HTTP {status}{f' from {url}' if url else ''}: {meaning}{quoted}"
 
 
-class NotJson(ValueError):
-    """The bytes are not JSON that this reader takes."""
-
-
 @dataclass(frozen=True, slots=True)
 class Complaint:
     """What the body says went wrong; fit for a log line. own: in a documented shape."""
@@ -247,16 +243,16 @@ class Complaint:
 
 
 def json_of(body: bytes) -> object:
-    """The JSON value in body. Raises NotJson, whatever the bytes are.
+    """The JSON value in body. Raises ValueError, whatever the bytes are.
 
     NaN and Infinity are refused: they are no JSON, and no coordinate.
     """
     try:
         value: object = json.loads(body, parse_constant=_refuse)
     except RecursionError as error:
-        raise NotJson("nested too deeply") from error
+        raise ValueError("nested too deeply") from error
     except ValueError as error:  # also JSONDecodeError, UnicodeDecodeError, absurdly long integers
-        raise NotJson(_one_line(str(error))) from error
+        raise ValueError(_one_line(str(error))) from error
     return value
 
 
@@ -264,7 +260,7 @@ def complaint_of(body: bytes) -> Complaint | None:
     """The complaint in a body, None where it is none (an answer, HTML, nothing)."""
     try:
         value = json_of(body)
-    except NotJson:
+    except ValueError:
         return None
     return complaint_in(value)
 
@@ -300,7 +296,7 @@ def _plain(value: object) -> str:
 
 
 def _refuse(constant: str) -> object:
-    raise NotJson(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _one_line(text: str) -> str:

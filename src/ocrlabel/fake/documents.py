@@ -38,27 +38,6 @@ class Refused(Exception):
         self.message = message
 
 
-class JudgedDocuments:
-    """Remembers what became of the last documents: most of a rehearsal is the same files again."""
-
-    def __init__(self, most: int = 10_000) -> None:
-        self._most = most
-        self._seen: dict[tuple[str, DocumentLimits], Accepted | Refused] = {}
-
-    def judge(self, data: bytes, sha256: str, limits: DocumentLimits) -> Accepted | Refused:
-        """What `judge` returns or raises."""
-        found = self._seen.get((sha256, limits))
-        if found is None:
-            try:
-                found = judge(data, limits)
-            except Refused as refused:
-                found = refused
-            self._seen[sha256, limits] = found
-            if len(self._seen) > self._most:
-                del self._seen[next(iter(self._seen))]
-        return found
-
-
 def judge(data: bytes, limits: DocumentLimits) -> Accepted:
     """Raises Refused. The bytes decide, not the name or content type (assumption)."""
     if not data:
