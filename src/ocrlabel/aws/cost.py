@@ -118,12 +118,8 @@ def _fargate(aws: Aws, architecture: str) -> dict[str, float]:
     ]
     with translated("read prices"):
         pages = aws.client("pricing").get_paginator("get_products")
-        products = [
-            json.loads(text)
-            for page in pages.paginate(ServiceCode="AmazonECS", Filters=filters)
-            for text in page["PriceList"]
-        ]
-    return fargate_prices(products, architecture)
+        texts = pages.paginate(ServiceCode="AmazonECS", Filters=filters).search("PriceList")
+        return fargate_prices(map(json.loads, texts), architecture)
 
 
 def fargate_prices(products: Iterable[Mapping[str, Any]], architecture: str) -> dict[str, float]:

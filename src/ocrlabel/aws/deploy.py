@@ -15,7 +15,7 @@ now stays, so that a second deploy without options changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -300,5 +300,5 @@ def look_log_group(logs: CloudWatchLogsClient) -> Mapping[str, Any] | None:
     """The group as AWS describes it; None where there is none."""
     with translated(f"look at log group {LOG_GROUP}"):
         pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=LOG_GROUP)
-        groups = (dict(group) for page in pages for group in page["logGroups"])
+        groups: Iterator[dict[str, Any]] = pages.search("logGroups")
         return next((group for group in groups if group["logGroupName"] == LOG_GROUP), None)

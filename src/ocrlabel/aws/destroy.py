@@ -80,7 +80,7 @@ def empty_repository(aws: Aws, tell: Callable[[str], None]) -> None:
 
     def listed() -> set[str]:
         pages = ecr.get_paginator("list_images").paginate(**where)
-        return {str(each["imageDigest"]) for page in pages for each in page["imageIds"]}
+        return {str(each["imageDigest"]) for each in pages.search("imageIds")}
 
     def look() -> set[str]:
         return if_there(doing, listed, "RepositoryNotFoundException") or set()
@@ -120,9 +120,8 @@ def empty_bucket(aws: Aws, bucket: str, tell: Callable[[str], None]) -> None:
             tell(f"{gone} object versions deleted from {bucket}")
         for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
             for upload in page.get("Uploads", ()):
-                s3.abort_multipart_upload(
-                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                )
+                which = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+                s3.abort_multipart_upload(Bucket=bucket, **which)
 
 
 def _definitions(aws: Aws) -> list[Change]:
@@ -141,12 +140,11 @@ def _resources(aws: Aws, stack: StackState | None) -> list[Change]:
         return []
     with translated(f"list the resources of stack {names.STACK}"):
         pages = aws.client("cloudformation").get_paginator("list_stack_resources")
-        listed = list(pages.paginate(StackName=stack.id))
+        found = list(pages.paginate(StackName=stack.id).search("StackResourceSummaries"))
     details = {_REGISTRY: "with every image in it"}
     return [
         Change(Kind.REMOVE, kind, each["LogicalResourceId"], details.get(kind, ""))
-        for page in listed
-        for each in page["StackResourceSummaries"]
+        for each in found
         if each["LogicalResourceId"] != "GitHubProvider"  # it is kept
         and (kind := each["ResourceType"])  # moto lists by no name what it does not make
         and not each["ResourceStatus"].startswith("DELETE_COMPLETE")

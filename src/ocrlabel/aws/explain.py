@@ -30,7 +30,7 @@ class Explanation:
 
 def explained(aws: Aws, job: Job) -> Explanation:
     """Why this job is where it is; of an array, why its workers failed."""
-    failed = children(aws, job, only=["FAILED"]) if job.size and job.ended else []
+    failed = children(aws, job, only="FAILED") if job.size and job.ended else []
     shown = failed[0] if failed else job
     return explain(job, failed, tail(aws, shown, LOG_TAIL), aws.now_s())
 

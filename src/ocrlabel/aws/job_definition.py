@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ocrlabel.aws.names import DEFINITION, AwsConfig, ec2_name
+from ocrlabel.aws.names import DEFINITIONS, AwsConfig
 from ocrlabel.aws.plan import Call, Change, Kind
 from ocrlabel.aws.session import translated
 from ocrlabel.errors import ConfigError
@@ -93,7 +93,7 @@ def ec2(values: JobValues) -> dict[str, Any]:
     for name in ("runtimePlatform", "networkConfiguration", "fargatePlatformConfiguration"):
         del container[name]
     container["environment"].append({"name": "AWS_REGION", "value": values.config.aws_region})
-    twin = {"jobDefinitionName": ec2_name(DEFINITION), "platformCapabilities": ["EC2"]}
+    twin = {"jobDefinitionName": DEFINITIONS[True], "platformCapabilities": ["EC2"]}
     return definition | twin
 
 
@@ -127,13 +127,9 @@ def look_definition(batch: BatchClient, name: str) -> dict[str, Any] | None:
 def active_revisions(batch: BatchClient, name: str) -> list[dict[str, Any]]:
     """The revisions that were not deregistered."""
     with translated(f"look at job definition {name}"):
-        return [
-            dict(definition)
-            for page in batch.get_paginator("describe_job_definitions").paginate(
-                jobDefinitionName=name, status="ACTIVE"
-            )
-            for definition in page["jobDefinitions"]
-        ]
+        pages = batch.get_paginator("describe_job_definitions")
+        found = pages.paginate(jobDefinitionName=name, status="ACTIVE").search("jobDefinitions")
+        return list(found)
 
 
 def covers(present: Any, wanted: Any) -> bool:

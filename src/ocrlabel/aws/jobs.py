@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ocrlabel.aws.job_definition import COMMAND, deadline
-from ocrlabel.aws.names import DEFINITION, QUEUE, TAGS, checked_dataset, ec2_name
+from ocrlabel.aws.names import DEFINITIONS, QUEUES, TAGS, checked_dataset
 from ocrlabel.aws.session import Aws, AwsRefused, if_there, pauses_s, reason, translated
 from ocrlabel.errors import ConfigError
 from ocrlabel.options import SLICE_ROWS, argv
@@ -148,8 +148,8 @@ def request(
     """SubmitJob's parameters."""
     return {
         "jobName": job_name(dataset, stamp),
-        "jobQueue": ec2_name(QUEUE) if on_ec2 else QUEUE,
-        "jobDefinition": ec2_name(DEFINITION) if on_ec2 else DEFINITION,
+        "jobQueue": QUEUES[on_ec2],
+        "jobDefinition": DEFINITIONS[on_ec2],
         "containerOverrides": {
             "command": command(dataset, given),
             "environment": [deadline(sizing.timeout_s)],
@@ -207,18 +207,15 @@ def unknown(job_id: str) -> str:
     )
 
 
-def children(aws: Aws, job: Job, only: Iterable[str] = ()) -> list[Job]:
-    """An array's jobs, or those with one of these statuses, described; one that is none: itself."""
+def children(aws: Aws, job: Job, only: str = "") -> list[Job]:
+    """An array's jobs, or those with this status, described; one that is none: itself."""
     if not job.size:
         return [job]
-    wanted = set(only)
-    if not wanted:
+    if not only:
         return describe(aws, [f"{job.id}:{index}" for index in range(job.size)])
-    ids: list[str] = []
-    for status in sorted(wanted):
-        with translated("list an array's jobs"):
-            ids.extend(each["jobId"] for each in _listed(aws, arrayJobId=job.id, jobStatus=status))
-    return describe(aws, ids)
+    with translated("list an array's jobs"):
+        listed = [each["jobId"] for each in _listed(aws, arrayJobId=job.id, jobStatus=only)]
+    return describe(aws, listed)
 
 
 def jobs_in(aws: Aws, queue: str, statuses: Iterable[str]) -> list[Job]:
@@ -245,8 +242,9 @@ def last_ended(aws: Aws, queues: Iterable[str], dataset: str) -> Job | None:
 
 
 def _listed(aws: Aws, **wanted: Any) -> Iterator[Mapping[str, Any]]:
-    for page in aws.client("batch").get_paginator("list_jobs").paginate(**wanted):
-        yield from page["jobSummaryList"]
+    pages = aws.client("batch").get_paginator("list_jobs").paginate(**wanted)
+    found: Iterator[Mapping[str, Any]] = pages.search("jobSummaryList")
+    return found
 
 
 def to_job(answer: Mapping[str, Any]) -> Job:

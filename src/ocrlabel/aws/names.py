@@ -23,21 +23,15 @@ DEFINITION: Final = "pseudo-label-processor"
 SECRET: Final = "upstage-api-key"  # noqa: S105 -- the secret's name, not its value
 LOG_GROUP: Final = "/aws/batch/job"
 TAGS: Final = {"Project": "ocrlabel"}
+QUEUES: Final = (QUEUE, f"{QUEUE}-ec2")
+DEFINITIONS: Final = (DEFINITION, f"{DEFINITION}-ec2")
+"""On Fargate, and their twins on EC2."""
 GITHUB_ISSUER: Final = "token.actions.githubusercontent.com"
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _SECRET = re.compile(r"[A-Za-z0-9/_+=.@-]{1,256}\Z")
 AWS_ENDING: Final = re.compile(r"-[A-Za-z0-9]{6}\Z")
 _CONFIG_LINE = re.compile(r"(?:export\s+)?([A-Z][A-Z0-9_]*)=(.*)\Z")
-
-
-def ec2_name(name: str) -> str:
-    """The name of the EC2 twin of a queue or job definition."""
-    return f"{name}-ec2"
-
-
-QUEUES: Final = (QUEUE, ec2_name(QUEUE))
-DEFINITIONS: Final = (DEFINITION, ec2_name(DEFINITION))
 
 
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:

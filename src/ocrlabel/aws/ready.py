@@ -22,12 +22,12 @@ from ocrlabel.aws.jobs import LOCAL_MEMORY_MIB, LOCAL_VCPUS
 from ocrlabel.aws.names import (
     AWS_ENDING,
     DEFINITION,
+    DEFINITIONS,
     LOG_GROUP,
-    QUEUE,
+    QUEUES,
     STACK,
     AwsConfig,
     checked_dataset,
-    ec2_name,
 )
 from ocrlabel.aws.secret import look_secret, parts_of, text_in
 from ocrlabel.aws.session import Aws, AwsRefused, if_there, translated
@@ -81,16 +81,6 @@ class Planned:
     on_ec2: bool = False
     by_workflow: bool = False
 
-    @property
-    def definition(self) -> str:
-        """Its job definition's name."""
-        return ec2_name(DEFINITION) if self.on_ec2 else DEFINITION
-
-    @property
-    def queue(self) -> str:
-        """Its queue's name."""
-        return ec2_name(QUEUE) if self.on_ec2 else QUEUE
-
 
 def faults(
     aws: Aws,
@@ -106,14 +96,15 @@ def faults(
 
     def defined() -> Check:
         nonlocal definition
-        definition = look_definition(aws.client("batch"), planned.definition)
+        name = DEFINITIONS[planned.on_ec2]
+        definition = look_definition(aws.client("batch"), name)
         if definition is None:
-            return wrong("job definition", f"{planned.definition} is not registered", PUSH)
+            return wrong("job definition", f"{name} is not registered", PUSH)
         return check_definition(definition, config)
 
     def queued() -> Check:
         nonlocal environments
-        check, environments = check_compute(aws, planned.queue)
+        check, environments = check_compute(aws, QUEUES[planned.on_ec2])
         return check
 
     found = _failed([("job definition", "", defined), ("compute", "", queued)], tell)

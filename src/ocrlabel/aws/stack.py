@@ -163,7 +163,7 @@ def propose_update(
         raise AwsRefused(f"CloudFormation cannot update the stack {STACK}: {why}")
     with translated(f"read the changes to stack {STACK}"):
         pages = client.get_paginator("describe_change_set").paginate(ChangeSetName=name)
-        return name, tuple(to_change(each) for page in pages for each in page["Changes"])
+        return name, tuple(map(to_change, pages.search("Changes")))
 
 
 def discard_update(aws: Aws, change_set: str) -> None:
@@ -283,8 +283,7 @@ def _events(aws: Aws, stack: str) -> list[Mapping[str, Any]]:
     """Every event of the stack, oldest first."""
     with translated(f"read the events of stack {STACK}"):
         pages = aws.client("cloudformation").get_paginator("describe_stack_events")
-        found = [each for page in pages.paginate(StackName=stack) for each in page["StackEvents"]]
-    return found[::-1]
+        return list(pages.paginate(StackName=stack).search("StackEvents"))[::-1]
 
 
 def _reason(event: Mapping[str, Any]) -> str:

@@ -2,9 +2,9 @@
 
 An engine or an image that crashes, hangs or takes all memory must not end the run. So its work is
 done in processes of its own, each asked over a private socket (a task is a pickle, a result eight
-bytes of length and then plain values); what runs inside them is `child_main`. A process that an
-image has taken over gets no keys with its environment, and what it answers is data, checked against
-the type of a result: never a pickle, which is a program.
+bytes of length and then plain values); what runs inside them is `main`. A process that an image has
+taken over gets no keys with its environment, and what it answers is data, checked against the type
+of a result: never a pickle, which is a program.
 
 Not multiprocessing: its spawn runs the user's own script again, which a notebook and a script
 without a main guard do not survive.
@@ -24,6 +24,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from typing import IO, Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from ocrlabel.errors import ConfigError, EngineUnusable, Unreadable
+from ocrlabel.errors import ConfigError, EngineUnusable, ImageError, Unreadable
 from ocrlabel.labels import FailureClass
 from ocrlabel.storage.folder import temporary_folder
 
@@ -39,7 +40,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from ocrlabel.engines.child_main import main; main()"
+    "from ocrlabel.engines.children import main; main()"
 )
 _KEPT_STDERR_BYTES = 1_000_000
 _LAST_WORDS_BYTES = 2_000
@@ -524,3 +525,70 @@ def usable_cores(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         quota, period = map(int, cgroup.read_text(encoding="ascii").split())
         cores = min(cores, quota // period)
     return max(1, cores)
+
+
+def main() -> None:
+    """The inside of a process: build the worker once, then one task in, one result out.
+
+    Serves until the parent closes the socket or is gone. The socket is for tasks and results alone,
+    so nothing that a library prints can get between them. Standard input is the lifeline: it ends
+    when the parent is gone.
+    """
+    # The parent decides when to stop: a Ctrl-C on the terminal or a SIGTERM to the whole group
+    # must not take away a page that is half read.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_the_parent, daemon=True).start()
+    _offer_to_the_oom_killer()
+    # The end of the stream is the ordinary end. Any other exception ends the process too, with its
+    # traceback on stderr: to the parent that is a death like any other.
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        _serve(socket.socket(fileno=int(sys.argv[1])))
+
+
+def _serve(channel: socket.socket) -> None:
+    tasks = channel.makefile("rb")
+    factory, memory_limit_bytes = pickle.load(tasks)  # noqa: S301 -- from our parent
+    if memory_limit_bytes is not None:
+        _limit_memory(memory_limit_bytes)
+    try:
+        work: Callable[[object], object] = factory()
+    except ConfigError as error:
+        channel.sendall(pack({"config": str(error)}))
+        return
+    channel.sendall(pack({"about": getattr(work, "about", None)}))
+    while True:
+        task = pickle.load(tasks)  # noqa: S301 -- from our parent
+        try:
+            answer = pack({"result": work(task)})
+        except ImageError as error:
+            answer = pack({"unreadable": [error.message, error.failure]})
+        except MemoryError:
+            words = "opening it needs more memory than a worker may use"
+            answer = pack({"unreadable": [words, FailureClass.TOO_MANY_PIXELS]})
+        del task
+        channel.sendall(answer)
+        del answer
+
+
+def _exit_with_the_parent() -> None:
+    # PR_SET_PDEATHSIG would fire when the *thread* that started us ends, and a notebook runs us
+    # from short-lived threads. The end of standard input means the process, everywhere.
+    while os.read(0, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)  # with a program that the engine may have started
+
+
+def _offer_to_the_oom_killer() -> None:
+    # If memory runs out, let it take this page rather than the run.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    # RLIMIT_DATA counts what is written to; RLIMIT_AS would also count the large address ranges
+    # that onnxruntime, PDFium and thread stacks reserve and never touch.
+    import resource  # noqa: PLC0415 -- does not exist on every platform
+
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))

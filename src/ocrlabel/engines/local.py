@@ -83,11 +83,6 @@ class LocalEngine:
             what=self.name,
         )
 
-    @property
-    def pids(self) -> frozenset[int]:
-        """The processes that are there now."""
-        return self._pool.pids
-
     async def start(self) -> None:
         """Start one process and load its models; the others start as work comes."""
         self._model_version = str(await self._pool.start())

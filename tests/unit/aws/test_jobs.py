@@ -75,7 +75,7 @@ def watched(aws, job_id, progress=str):
 
 
 def reason(aws, job, **how):
-    failed = children(aws, job, only=["FAILED"]) if job.size else []
+    failed = children(aws, job, only="FAILED") if job.size else []
     return explain(job, how.get("failed", failed), how.get("log", []), aws.now_s())
 
 

@@ -204,7 +204,7 @@ def test_the_bad_files_that_take_most_stay_within_360_mb_above_the_idle_engine()
     async def go() -> dict[str, int]:
         engine = rapid_ocr(parallel=1)
         await engine.start()
-        (pid,) = engine.pids
+        (pid,) = engine._pool.pids
         process = Path(f"/proc/{pid}")
 
         async def peak_mb(name: str) -> int:
