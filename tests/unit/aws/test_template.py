@@ -24,7 +24,7 @@ OWN = {"BucketName": "labels"}
     [
         ("Repository", {"RepositoryName": names.REPOSITORY}),
         ("Queue", {"JobQueueName": names.QUEUE, "Tags": names.TAGS}),
-        ("QueueEc2", {"JobQueueName": names.ec2_name(names.QUEUE), "Tags": names.TAGS}),
+        ("QueueEc2", {"JobQueueName": names.QUEUES[1], "Tags": names.TAGS}),
         ("FargateSpot", {"Tags": names.TAGS}),
         ("GitHubProvider", {"Url": f"https://{names.GITHUB_ISSUER}"}),
         ("Notices", {"TopicName": f"{names.STACK}-notices"}),
