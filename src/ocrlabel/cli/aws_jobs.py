@@ -14,9 +14,8 @@ import typer
 from ocrlabel.aws import cost as money
 from ocrlabel.aws import jobs
 from ocrlabel.aws.cost import LISTED_REGION, UNKNOWN, Compute, CostLine, Prices
-from ocrlabel.aws.explain import Explanation, explained
+from ocrlabel.aws.explain import Explanation, LogLine, explained, read
 from ocrlabel.aws.jobs import LOCAL_MEMORY_MIB, LOCAL_SECONDS_PER_IMAGE, LOCAL_VCPUS, Job, Sizing
-from ocrlabel.aws.logs import LogLine, read
 from ocrlabel.aws.names import QUEUES, AwsConfig
 from ocrlabel.aws.ready import (
     Check,

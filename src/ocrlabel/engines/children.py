@@ -90,8 +90,8 @@ class ChildPool(Generic[Task, Result]):
         self._start_timeout_s = start_timeout_s
         self._memory_limit_bytes = memory_limit_bytes
         self._what = what
-        self._lock = SharedExclusiveLock()
         self._places = asyncio.Semaphore(size)
+        self._alone = asyncio.Lock()
         self._idle: list[Child] = []
         self._all: set[Child] = set()
         self._closed = False
@@ -118,12 +118,15 @@ class ChildPool(Generic[Task, Result]):
         when no process can be started any more.
         """
         allowed_s = self._timeout_s if timeout_s is None else timeout_s
-        async with self._places:
-            with contextlib.suppress(ChildDied):
-                async with self._lock.shared(), self._child() as child:
-                    return await self._ask(child, task, allowed_s)
+        with contextlib.suppress(ChildDied):
+            async with self._places, self._child() as child:
+                return await self._ask(child, task, allowed_s)
+        # all places are its own; two that take them at once would wait for each other
+        async with self._alone, contextlib.AsyncExitStack() as places:
+            for _ in range(self.size):
+                await places.enter_async_context(self._places)
             try:
-                async with self._lock.exclusive(), self._child() as child:
+                async with self._child() as child:
                     return await self._ask(child, task, allowed_s)
             except ChildDied as death:
                 raise Unreadable(
@@ -202,51 +205,6 @@ class ChildPool(Generic[Task, Result]):
                 await child.kill()
                 self._all.discard(child)
         return child
-
-
-class SharedExclusiveLock:
-    """Held by many at once, or by one alone: who wants it alone keeps new sharers waiting."""
-
-    def __init__(self) -> None:
-        self._changed = asyncio.Condition()
-        self._sharing = 0
-        self._exclusive = False
-        self._wanting_exclusive = 0
-
-    @contextlib.asynccontextmanager
-    async def shared(self) -> AsyncIterator[None]:
-        """Held beside others."""
-        async with self._changed:
-            await self._changed.wait_for(
-                lambda: not self._exclusive and not self._wanting_exclusive
-            )
-            self._sharing += 1
-        try:
-            yield
-        finally:
-            self._sharing -= 1
-            await self._wake()
-
-    @contextlib.asynccontextmanager
-    async def exclusive(self) -> AsyncIterator[None]:
-        """Held alone."""
-        self._wanting_exclusive += 1
-        try:
-            async with self._changed:
-                await self._changed.wait_for(lambda: not self._exclusive and not self._sharing)
-                self._exclusive = True
-        finally:
-            self._wanting_exclusive -= 1
-            await self._wake()
-        try:
-            yield
-        finally:
-            self._exclusive = False
-            await self._wake()
-
-    async def _wake(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
 
 
 class ChildDied(Exception):

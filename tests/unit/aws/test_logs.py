@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ocrlabel.aws.explain import read, tail
 from ocrlabel.aws.jobs import describe
-from ocrlabel.aws.logs import read, tail
 from ocrlabel.aws.session import AwsRefused
 from ocrlabel.cli.progress import JsonLines
 from tests.support.aws import Served, aws_at, serving
