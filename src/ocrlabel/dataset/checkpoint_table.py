@@ -105,7 +105,7 @@ class Settled:
 
 def encode_checkpoint(rows: Sequence[Settled], meta: Mapping[str, Any]) -> bytes:
     """The parquet file of one batch; `meta` is JSON-able and comes back from `read_meta`."""
-    listed = [to_row(row.ref, row.outcome) for row in rows]
+    listed = list(map(_to_row, rows))
     try:
         table = pa.Table.from_pylist(listed, schema=CHECKPOINT_SCHEMA)
     except UnicodeEncodeError:
@@ -126,9 +126,8 @@ def encode_checkpoint(rows: Sequence[Settled], meta: Mapping[str, Any]) -> bytes
 
 def decode_checkpoint(data: bytes, *, where: str) -> tuple[list[Settled], dict[str, Any]]:
     """Rows and metadata of a checkpoint. Raises RunMismatch: unreadable is never "nothing"."""
-    with _readable(where):
-        file, meta = _whole(data, where)
-        return [Settled(*from_row(row)) for row in file.read().to_pylist()], meta
+    with _opened(data, where) as (file, meta):
+        return [_from_row(row) for row in file.read().to_pylist()], meta
 
 
 def is_checkpoint(schema: pa.Schema) -> bool:
@@ -143,10 +142,9 @@ def settled_rows(table: Path | BinaryIO, *, where: str) -> Iterator[Settled]:
     else:
         table.seek(0)
         data = table.read()
-    with _readable(where):
-        file, _ = _whole(data, where)
+    with _opened(data, where) as (file, _):
         for batch in file.iter_batches(64, use_threads=False):
-            yield from (Settled(*from_row(row)) for row in batch.to_pylist())
+            yield from map(_from_row, batch.to_pylist())
 
 
 def read_meta(file: BinaryIO, *, where: str) -> dict[str, Any]:
@@ -188,34 +186,35 @@ def read_known(file: BinaryIO, *, where: str) -> list[Known]:
 
 def check_whole(data: bytes, *, where: str) -> None:
     """Raise RunMismatch where a checkpoint is not as it was written."""
-    with _readable(where):
-        _whole(data, where)
+    with _opened(data, where):
+        pass
 
 
 def read_attempts(data: bytes, *, where: str) -> list[tuple[str, tuple[Attempt, ...]]]:
     """Image keys and what was asked for them, without pages and raw answers."""
-    with _readable(where):
-        file, _ = _whole(data, where)
+    with _opened(data, where) as (file, _):
         rows = file.read(["key", "attempts"]).to_pylist()
         return [(row["key"], _attempts_from(row["attempts"])) for row in rows]
 
 
-def _whole(data: bytes, where: str) -> tuple[pq.ParquetFile, dict[str, Any]]:
+@contextmanager
+def _opened(data: bytes, where: str) -> Iterator[tuple[pq.ParquetFile, dict[str, Any]]]:
     """The opened file and its metadata, once every byte is known to be as it was written.
 
     A file of an earlier version has no digest, and its metadata names none.
     """
-    found = [*_DIGEST.finditer(data)]
-    if found:
-        start, stop = found[-1].span(1)
-        written = hashlib.sha256(data[:start] + _NO_DIGEST + data[stop:]).hexdigest()
-        if written.encode() != found[-1][1]:
-            raise ValueError("its digest differs: it is not as it was written")
-    file = pq.ParquetFile(io.BytesIO(data))
-    meta = _meta_of(file.schema_arrow, where)
-    if "digest" in meta and not found:
-        raise ValueError("its digest is gone: it is not as it was written")
-    return file, meta
+    with _readable(where):
+        found = [*_DIGEST.finditer(data)]
+        if found:
+            start, stop = found[-1].span(1)
+            written = hashlib.sha256(data[:start] + _NO_DIGEST + data[stop:]).hexdigest()
+            if written.encode() != found[-1][1]:
+                raise ValueError("its digest differs: it is not as it was written")
+        file = pq.ParquetFile(io.BytesIO(data))
+        meta = _meta_of(file.schema_arrow, where)
+        if "digest" in meta and not found:
+            raise ValueError("its digest is gone: it is not as it was written")
+        yield file, meta
 
 
 def _meta_of(schema: pa.Schema, where: str) -> dict[str, Any]:
@@ -239,16 +238,13 @@ def _readable(where: str) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        raise _unreadable(where, error) from error
-
-
-def _unreadable(where: str, error: BaseException) -> RunMismatch:
-    return RunMismatch(
-        f"{where} cannot be read ({one_line(error)})\n"
-        "  it holds answers that were paid for: bring it back from a backup; without one, move it"
-        " away: while the run is not finished, the same command makes it again from the journal;"
-        " after that another --output with --reuse-from and the labels table pays only for the rest"
-    )
+        raise RunMismatch(
+            f"{where} cannot be read ({one_line(error)})\n"
+            "  it holds answers that were paid for: bring it back from a backup; without one, move"
+            " it away: while the run is not finished, the same command makes it again from the"
+            " journal; after that another --output with --reuse-from and the labels table pays"
+            " only for the rest"
+        ) from error
 
 
 def _page_to(page: Page) -> dict[str, Any]:
@@ -292,17 +288,16 @@ _ATTEMPTS = Form(
 )
 
 
-def _attempts_to(attempts: tuple[Attempt, ...]) -> list[dict[str, Any]]:
-    return [_ATTEMPTS.write(one) for one in attempts]
-
-
 def _attempts_from(rows: list[dict[str, Any]]) -> tuple[Attempt, ...]:
     return tuple(Attempt(**_ATTEMPTS.read(row)) for row in rows)
 
 
 _EVERY = Form(
     kept_as("key", "engine", "copied", "attempts") | {"image_sha256": "sha256", "at": "at_s"},
-    {"at_s": _AT, "attempts": (_attempts_to, _attempts_from)},
+    {
+        "at_s": _AT,
+        "attempts": (lambda made: [_ATTEMPTS.write(one) for one in made], _attempts_from),
+    },
 )
 _FAILED = Form(
     kept_as("message", "retryable") | {"failure_class": "failure"},
@@ -320,18 +315,17 @@ _LABELLED = Form(
 )
 
 
-def to_row(ref: ImageRef, outcome: Outcome) -> dict[str, Any]:
-    """The row of an input row and what became of it."""
-    row = _REF.write(ref) | _EVERY.write(outcome)
+def _to_row(settled: Settled) -> dict[str, Any]:
+    outcome = settled.outcome
+    row = _REF.write(settled.ref) | _EVERY.write(outcome)
     if isinstance(outcome, Failed):
         return row | {"outcome": "failed"} | _FAILED.write(outcome)
     return row | {"outcome": "labelled"} | _LABELLED.write(outcome)
 
 
-def from_row(row: dict[str, Any]) -> tuple[ImageRef, Outcome]:
-    """The input row and its outcome, as they were."""
+def _from_row(row: dict[str, Any]) -> Settled:
     ref = ImageRef(**_REF.read(row))
     both = {"ordinal": ref.ordinal, "id": ref.id, **_EVERY.read(row)}
     if row["outcome"] == "failed":
-        return ref, Failed(**both, **_FAILED.read(row))
-    return ref, Labelled(**both, **_LABELLED.read(row))
+        return Settled(ref, Failed(**both, **_FAILED.read(row)))
+    return Settled(ref, Labelled(**both, **_LABELLED.read(row)))

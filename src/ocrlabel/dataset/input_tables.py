@@ -15,6 +15,7 @@ import json
 import os
 import re
 import tempfile
+from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_right
 from collections import Counter, OrderedDict
@@ -24,7 +25,7 @@ from dataclasses import replace
 from itertools import islice
 from operator import itemgetter
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Protocol, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,10 +90,9 @@ class TextRows(_TableRows):
         self,
         file: BinaryIO,
         where: str,
-        reader: Callable[[BinaryIO, str], TextTableReader],
-        *,
-        image_column: str | None = None,
-        id_column: str | None = None,
+        reader: type[TextTableReader],
+        image_column: str | None,
+        id_column: str | None,
     ) -> None:
         self.fingerprint = hash_of(file)
         self._file, self.notices = as_utf8(file, where)
@@ -416,31 +416,60 @@ def _refuse_ours(schema: pa.Schema, where: str) -> None:
             raise OurResult(f"{where} is the result of a run, not a dataset; give the dataset")
 
 
-class TextTableReader(Protocol):
-    """How one kind of text table is read."""
+class TextTableReader(ABC):
+    """How one kind of text table is read, for one reader at a time.
 
+    _at: the place in bytes behind the last line.
+    """
+
+    def __init__(self, file: BinaryIO, where: str) -> None:
+        self._file, self._where = file, where
+        self._at = 0
+
+    @abstractmethod
     def names(self) -> Sequence[str]:
         """The columns. Raises DatasetError."""
-        ...
 
+    @abstractmethod
     def rows(self, at: int | None) -> Iterator[tuple[int, Row]]:
         """Each row with its place in bytes, from a place on, or from the first row (None)."""
-        ...
+
+    def _lines(self, at: int) -> Iterator[str]:
+        self._file.seek(at)
+        self._at = at
+        while line := self._file.readline():
+            text = line.removeprefix(_BOM) if self._at == 0 else line
+            try:
+                decoded = text.decode()
+            except UnicodeDecodeError as error:
+                raise DatasetError(
+                    f"{self._line(self._at)} is not UTF-8; save the file as UTF-8"
+                ) from error
+            self._at += len(line)
+            yield decoded
+
+    def _line(self, place: int) -> str:
+        """The line at this place, as an editor counts it. Reads all before it: for an error."""
+        self._file.seek(0)
+        number, left = 1, place
+        while block := self._file.read(min(left, _BLOCK_BYTES)):
+            number += block.count(b"\n")
+            left -= len(block)
+        return f"{self._where}, line {number}"
 
 
-class CsvReader:
+class CsvReader(TextTableReader):
     """Comma, semicolon, tab or bar, by Excel's `sep=` or by what the header has.
 
     Quoted cells may hold line ends. With one column nothing divides: a path may hold a comma.
     """
 
     def __init__(self, file: BinaryIO, where: str) -> None:
-        self._lines = _Lines(file, where)
-        self._where = where
+        super().__init__(file, where)
         self._first = 0
-        header = next((line for line in self._lines.read(0) if line.strip()), "")
+        header = next((line for line in self._lines(0) if line.strip()), "")
         if told := _SEPARATOR.fullmatch(header):
-            self._first = self._lines.at
+            self._first = self._at
         header = re.sub(r'"[^"]*"', "", header)
         likely = max(_DELIMITERS, key=header.count)
         self._delimiter = told[1] if told else likely if likely in header else _NONE
@@ -450,7 +479,7 @@ class CsvReader:
         """The header's cells."""
         rows = self._cells(self._first)
         _, self._names = next(rows, (0, []))
-        self._first = self._lines.at
+        self._first = self._at
         if not self._names:
             raise DatasetError(f"{self._where} is empty: it has no header")
         return self._names
@@ -461,13 +490,13 @@ class CsvReader:
             padded = cells + [""] * (len(self._names) - len(cells))
             if any(padded[len(self._names) :]):
                 raise DatasetError(
-                    f"{self._lines.name(place)} has {len(cells)} cells, the header"
+                    f"{self._line(place)} has {len(cells)} cells, the header"
                     f" {len(self._names)}; put quotes around a cell that holds {self._delimiter!r}"
                 )
             yield place, dict(zip(self._names, padded, strict=False))
 
     def _cells(self, at: int) -> Iterator[tuple[int, list[str]]]:
-        rows = csv.reader(self._lines.read(at), delimiter=self._delimiter, strict=True)
+        rows = csv.reader(self._lines(at), delimiter=self._delimiter, strict=True)
         place = at
         while True:
             try:
@@ -481,10 +510,10 @@ class CsvReader:
                     else "a quote that begins a cell must end it, and inside it a quote is written"
                     ' twice ("")'
                 )
-                raise DatasetError(f"{self._lines.name(place)}: {error}; {remedy}") from error
+                raise DatasetError(f"{self._line(place)}: {error}; {remedy}") from error
             if cells:
                 yield place, cells
-            place = self._lines.at
+            place = self._at
 
 
 def as_utf8(file: BinaryIO, where: str) -> tuple[BinaryIO, tuple[str, ...]]:
@@ -542,12 +571,8 @@ def _ends_lines_with_cr(file: BinaryIO) -> bool:
     return found is not None and found[0] == b"\r"
 
 
-class JsonlReader:
+class JsonlReader(TextTableReader):
     """One JSON object a line."""
-
-    def __init__(self, file: BinaryIO, where: str) -> None:
-        self._lines = _Lines(file, where)
-        self._where = where
 
     def names(self) -> Sequence[str]:
         """The names in the first objects: one may lack some."""
@@ -559,60 +584,33 @@ class JsonlReader:
     def rows(self, at: int | None) -> Iterator[tuple[int, Row]]:
         """Each object; empty lines are none."""
         place = at or 0
-        for line in self._lines.read(place):
+        for line in self._lines(place):
             if line.strip():
                 yield place, self._object(line, place)
-            place = self._lines.at
+            place = self._at
 
     def _object(self, line: str, place: int) -> Row:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DatasetError(
-                f"{self._lines.name(place)}, column {error.colno} is not JSON: {error.msg}"
-            ) from error
-        except ValueError as error:
-            raise DatasetError(f"{self._lines.name(place)} cannot be read: {error}") from error
-        if not isinstance(row, dict):
-            raise DatasetError(f"{self._lines.name(place)} is not a JSON object")
+        row = json_object(line, lambda: self._line(place))
         for name, cell in row.items():
             if isinstance(cell, dict | list) and is_split(name):
-                raise no_split(self._lines.name(place), name, json.dumps(cell)[:80])
+                raise no_split(self._line(place), name, json.dumps(cell)[:80])
         return writable(row) if "\\u" in line else row
 
 
-class _Lines:
-    """Lines of UTF-8 text, for one reader at a time; `at` is the place behind the last line."""
-
-    def __init__(self, file: BinaryIO, where: str) -> None:
-        self._file, self._where = file, where
-        self.at = 0
-
-    def read(self, at: int) -> Iterator[str]:
-        self._file.seek(at)
-        self.at = at
-        while line := self._file.readline():
-            text = line.removeprefix(_BOM) if self.at == 0 else line
-            try:
-                decoded = text.decode()
-            except UnicodeDecodeError as error:
-                raise DatasetError(
-                    f"{self.name(self.at)} is not UTF-8; save the file as UTF-8"
-                ) from error
-            self.at += len(line)
-            yield decoded
-
-    def name(self, place: int) -> str:
-        """The line at this place, as an editor counts it. Reads all before it: for an error."""
-        self._file.seek(0)
-        number, left = 1, place
-        while block := self._file.read(min(left, _BLOCK_BYTES)):
-            number += block.count(b"\n")
-            left -= len(block)
-        return f"{self._where}, line {number}"
+def json_object(line: str, where: Callable[[], str]) -> dict[str, Any]:
+    """The object that a line is. where: what a DatasetError calls the line."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{where()}, column {error.colno} is not JSON: {error.msg}") from error
+    except ValueError as error:
+        raise DatasetError(f"{where()} cannot be read: {error}") from error
+    if not isinstance(row, dict):
+        raise DatasetError(f"{where()} is not a JSON object")
+    return row
 
 
-TEXT_READERS: dict[str, Callable[[BinaryIO, str], TextTableReader]] = {
+TEXT_READERS: dict[str, type[TextTableReader]] = {
     ".csv": CsvReader,
     ".tsv": CsvReader,
     ".jsonl": JsonlReader,

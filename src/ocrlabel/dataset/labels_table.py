@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, replace
 from datetime import datetime
 from itertools import pairwise
@@ -27,14 +27,20 @@ import pyarrow.parquet as pq
 
 from ocrlabel.characters import writable
 from ocrlabel.dataset.checkpoint_table import is_checkpoint, moment, settled_rows
-from ocrlabel.dataset.parquet_io import UNREADABLE, one_line, open_parquet, readable, whole_file
+from ocrlabel.dataset.parquet_io import (
+    UNREADABLE,
+    Column,
+    flat,
+    one_line,
+    open_parquet,
+    readable,
+    whole_file,
+)
 from ocrlabel.dataset.rows import split_named
 from ocrlabel.errors import DatasetError
 from ocrlabel.labels import Failed, ImageRef, Labelled, Page, Point, Word
 
 Table: TypeAlias = Path | BinaryIO
-Column: TypeAlias = Any
-"""An Arrow array. Its stubs want an element type at every step, which says nothing here."""
 
 SPLIT = "pseudo"
 WORD_CLASS = "text"
@@ -229,13 +235,8 @@ class _Writer:
         self._schema = schema.with_metadata({_PREFIX + key: described[key] for key in described})
 
     def __enter__(self) -> Self:
-        with ExitStack() as opening:
-            file = opening.enter_context(whole_file(self._path))
-            self._parquet = opening.enter_context(
-                pq.ParquetWriter(file, self._schema, compression="zstd")
-            )
-            opening.push(lambda kind, *_: None if kind else self._flush())
-            self._open = opening.pop_all()
+        self._open = self._opened()
+        self._open.__enter__()
         return self
 
     def __exit__(
@@ -245,6 +246,15 @@ class _Writer:
         traceback: TracebackType | None,
     ) -> None:
         self._open.__exit__(kind, error, traceback)
+
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        with (
+            whole_file(self._path) as file,
+            pq.ParquetWriter(file, self._schema, compression="zstd") as self._parquet,
+        ):
+            yield
+            self._flush()
 
     def _write(self, batch: pa.RecordBatch) -> None:
         self._parquet.write_batch(batch.replace_schema_metadata(self._schema.metadata))
@@ -502,16 +512,12 @@ def _encode_polygons(words: Iterable[Word]) -> Column:
         for point in word.polygon:
             corners.extend(point)
         points.append(len(corners) // 2)
-    pairs = _lists(array("i", range(0, len(corners) + 1, 2)), _flat(corners, pa.float64()))
+    pairs = _lists(array("i", range(0, len(corners) + 1, 2)), flat(corners, pa.float64()))
     return _lists(points, pairs)
 
 
 def _lists(ends: array[int], values: Column) -> Column:
-    return pa.ListArray.from_arrays(_flat(ends, pa.int32()), values)
-
-
-def _flat(values: array[Any], kind: Column) -> Column:
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+    return pa.ListArray.from_arrays(flat(ends, pa.int32()), values)
 
 
 def _strings(values: list[str]) -> Column:
@@ -532,7 +538,10 @@ def label_rows_of(batch: pa.RecordBatch, first_row: int, where: str) -> Iterator
             tuple(names) if len(names) == len(page) else (WORD_CLASS,) * len(page)
             for names, page in zip(classes, words, strict=True)
         ],
-        "original_source": _original_sources(columns["metadata"], len(batch)),
+        "original_source": [
+            (entry or {}).get("original_source") or ""
+            for entry in _values(columns["metadata"], len(batch), None)
+        ],
         P_CORRECT: [
             tuple(known) if len(known) == len(page) else ()
             for known, page in zip(_values(columns[P_CORRECT], len(batch), ()), words, strict=True)
@@ -559,7 +568,9 @@ def _column(batch: pa.RecordBatch, name: str, where: str) -> Any:
         return None
     column = batch.column(index)
     wanted = LABELS.field(name).type
-    if column.type == wanted or name == "metadata":
+    if name == "metadata":
+        return column if pa.types.is_struct(column.type) else None
+    if column.type == wanted:
         return column
     try:
         return column.cast(wanted)
@@ -631,9 +642,3 @@ def _text_lists(column: Any, rows: int) -> list[list[str]]:
     if column is None:
         return [[]] * rows
     return [[text or "" for text in texts or ()] for texts in column.to_pylist()]
-
-
-def _original_sources(column: Any, rows: int) -> list[str]:
-    if column is None or not pa.types.is_struct(column.type):
-        return [""] * rows
-    return [(entry or {}).get("original_source") or "" for entry in column.to_pylist()]

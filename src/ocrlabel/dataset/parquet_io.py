@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from array import array
 from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from ocrlabel.errors import DatasetError, StoreUnavailable
 from ocrlabel.storage.base import MAY_PASS
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+Column: TypeAlias = Any
+"""An Arrow array. Its stubs want an element type at every step, which says nothing here."""
 _BUFFER_BYTES = 1 << 20
 _MOST_BYTES = 64_000_000
 _MOST_VALUES = 10_000_000
@@ -37,6 +40,13 @@ UNREADABLE = (
     RecursionError,
 )  # fmt: skip
 """What reading a damaged or hostile file ends in: pyarrow's own errors are of these kinds."""
+
+
+def flat(values: array[Any], kind: Any) -> Column:
+    """Numbers as an Arrow array of this type, which shares their memory."""
+    import pyarrow as pa  # noqa: PLC0415 -- slow to import
+
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
 
 
 def one_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ocrlabel.dataset.labels_table import FROM_ENGINE, LABELS, LabelRow, label_rows_of, table_info
-from ocrlabel.dataset.parquet_io import Blocks, Cursor, open_parquet
+from ocrlabel.dataset.parquet_io import Blocks, Column, Cursor, flat, open_parquet
 from ocrlabel.errors import ConfigError, DatasetError
 from ocrlabel.labels import Page
 
@@ -63,9 +63,9 @@ class EarlierLabels:
         """The pages of the image with these bytes; None where the table does not have them all."""
         wanted = int(sha256[:_PREFIX_DIGITS], 16)
         with self._one_at_a_time:
-            at = bisect_left(self._prefixes, wanted)
-            while at < len(self._prefixes) and self._prefixes[at] == wanted:
-                rows = self._document(self._rows[at])
+            at = bisect_left(self._prefixes, wanted, key=_number)
+            while at < len(self._prefixes) and _number(self._prefixes[at]) == wanted:
+                rows = self._document(_number(self._rows[at]))
                 if rows and rows[0].image_sha256 == sha256:
                     return rows[0].model_version, tuple(row.as_page for row in rows)
                 at += 1
@@ -96,14 +96,15 @@ class EarlierLabels:
         return next(label_rows_of(batch.slice(row - first, 1), row, self._where))
 
 
-def _index(file: pq.ParquetFile, engine: str) -> tuple[array[int], array[int]]:
+def _index(file: pq.ParquetFile, engine: str) -> tuple[Column, Column]:
     """The beginnings of the hashes, sorted, and beside each the row of the image's first page."""
     prefixes, rows = array("q"), array("q")
     for row, sha256 in _first_pages(file, engine):
         prefixes.append(int(sha256[:_PREFIX_DIGITS], 16))
         rows.append(row)
-    order = pc.array_sort_indices(_column(prefixes))
-    return _taken(prefixes, order), _taken(rows, order)
+    columns = [flat(values, pa.int64()) for values in (prefixes, rows)]
+    order = pc.array_sort_indices(columns[0])
+    return columns[0].take(order), columns[1].take(order)
 
 
 def _first_pages(file: pq.ParquetFile, engine: str) -> Iterator[tuple[int, str]]:
@@ -117,16 +118,9 @@ def _first_pages(file: pq.ParquetFile, engine: str) -> Iterator[tuple[int, str]]
         start += len(batch)
 
 
-def _column(values: array[int]) -> Any:
-    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
-
-
-def _taken(values: array[int], order: Any) -> array[int]:
-    taken = array("q")
-    buffer = _column(values).take(order).buffers()[1]
-    if buffer is not None:
-        taken.frombytes(memoryview(buffer)[: len(values) * taken.itemsize])
-    return taken
+def _number(scalar: Any) -> int:
+    number: int = scalar.as_py()
+    return number
 
 
 def _read_options(info: Mapping[str, str]) -> dict[str, str]:

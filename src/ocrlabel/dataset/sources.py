@@ -13,7 +13,6 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from threading import Lock
@@ -24,6 +23,7 @@ import pyarrow.compute as pc
 
 from ocrlabel.dataset import listing
 from ocrlabel.dataset.input_tables import TEXT_READERS, ParquetRows, ShardedRows, TextRows
+from ocrlabel.dataset.parquet_io import flat
 from ocrlabel.dataset.roots import (
     BucketRoot,
     FolderRoot,
@@ -109,11 +109,10 @@ async def open_dataset(
     except BaseException:
         opened.rows.close()
         raise
-    resolver = ImageResolver(opened.roots, max_bytes)
     if id_column and id_column.lower() == ID_COLUMN:
         id_column = None  # what is taken anyway makes no other input
     notices = (*opened.rows.notices, *([notice] if notice else []))
-    return ImageDataset(opened.rows, resolver, where, opened.skipped, id_column, notices)
+    return ImageDataset(opened, max_bytes, where, id_column, notices)
 
 
 def is_table(source: str) -> bool:
@@ -126,17 +125,17 @@ class ImageDataset:
 
     def __init__(
         self,
-        rows: Rows,
-        resolver: ImageResolver,
+        opened: _Opened,
+        max_bytes: int,
         where: str,
-        skipped: Mapping[str, int],
-        id_column: str | None = None,
-        notices: Sequence[str] = (),
+        id_column: str | None,
+        notices: Sequence[str],
     ) -> None:
-        self._rows, self._resolver, self._where, self._id_column = rows, resolver, where, id_column
+        self._rows, self._roots, self._max_bytes = opened.rows, opened.roots, max_bytes
+        self._where, self._id_column = where, id_column
         self.notices = notices
         """What the reader of a table should know of how it was read."""
-        self.skipped = skipped
+        self.skipped = opened.skipped
         """How many files of a folder are no rows, by ending ("hidden", "without an ending")."""
         self._one_at_a_time = Lock()
 
@@ -175,7 +174,7 @@ class ImageDataset:
 
     def looked(self, ref: ImageRef) -> list[str]:
         """Where the image is looked for, in order; [] for a row without a path."""
-        return self._resolver.places(self._rows.path(ref)) if ref.path else []
+        return self._places(self._rows.path(ref)) if ref.path else []
 
     def close(self) -> None:
         """Close the table."""
@@ -187,25 +186,14 @@ class ImageDataset:
             with self._one_at_a_time:
                 data = self._rows.embedded(ref.ordinal)
             if data is not None:
-                check_bytes(len(data), self._resolver.max_bytes)
+                check_bytes(len(data), self._max_bytes)
                 return data
-        return self._resolver.read(self._rows.path(ref))
-
-
-@dataclass(frozen=True, slots=True)
-class ImageResolver:
-    """From a row's path to the bytes, or to the reason why not: roots are asked in order."""
-
-    roots: Sequence[Root]
-    max_bytes: int
-
-    def read(self, path: str) -> bytes:
-        """The bytes of the first root that has them. Blocks. Raises Unreadable."""
+        path = self._rows.path(ref)
         _refuse_by_name(path)
         refused: Unreadable | None = None
-        for root in self.roots:
+        for root in self._roots:
             try:
-                data = root.read(path, self.max_bytes)
+                data = root.read(path, self._max_bytes)
             except Unreadable as error:
                 if error.failure is not FailureClass.NOT_ALLOWED:
                     raise
@@ -215,13 +203,12 @@ class ImageResolver:
                 return data
         raise refused or self._absent(path)
 
-    def places(self, path: str) -> list[str]:
-        """Where the path is looked for; [] for one that no root can hold."""
-        found = (place for root in self.roots for place in root.places(path))
+    def _places(self, path: str) -> list[str]:
+        found = (place for root in self._roots for place in root.places(path))
         return list(dict.fromkeys(found))
 
     def _absent(self, path: str) -> Unreadable:
-        places = self.places(path)
+        places = self._places(path)
         if not places:
             return Unreadable(
                 f"{path} is in no folder and no bucket that was named; add it with --image-root",
@@ -261,7 +248,11 @@ async def _in_bucket(url: str, named: _Named) -> _Opened:
         keys, found = await _objects(source, skipped)
         if not found and skipped[_PARQUET]:
             beside = BucketRoot(source.store, source.bucket, source.prefix.strip("/"))
-            opening = partial(_opened_below, source)
+            below = f"{source.prefix}/" if source.prefix else ""
+
+            def opening(key: str) -> BinaryIO:
+                return source.store.open(below + key)
+
             shards = await asyncio.to_thread(_sharded, keys, opening, skipped, named)
             if shards:
                 return _Opened(shards, named.roots_with([beside]), skipped)
@@ -269,8 +260,11 @@ async def _in_bucket(url: str, named: _Named) -> _Opened:
     whole = BucketRoot(source.store, source.bucket)
     beside = BucketRoot(source.store, source.bucket, source.prefix.rpartition("/")[0])
     roots = named.roots_with([whole, beside])
-    rows = await asyncio.to_thread(lambda: _table(_object(source, url), url, named))
-    return _Opened(rows, roots)
+    try:
+        file = await asyncio.to_thread(source.store.open, source.prefix)
+    except NotStored as error:
+        raise DatasetError(f"{url}: there is no such object") from error
+    return _Opened(await asyncio.to_thread(_table, file, url, named), roots)
 
 
 def _sharded(
@@ -305,15 +299,10 @@ def _on_disk(source: str, named: _Named) -> _Opened:
 
 
 def _table(file: BinaryIO, where: str, named: _Named) -> Rows:
-    ending = PurePosixPath(where).suffix.lower()
-    asked = {"image_column": named.image_column, "id_column": named.id_column}
-    text = TEXT_READERS.get(ending)
+    text = TEXT_READERS.get(PurePosixPath(where).suffix.lower())
+    asked = (named.image_column, named.id_column)
     try:
-        rows: Rows
-        if text:
-            rows = TextRows(file, where, text, **asked)
-        else:
-            rows = ParquetRows(file, where, named.image_column, named.id_column)
+        rows = TextRows(file, where, text, *asked) if text else ParquetRows(file, where, *asked)
     except BaseException:
         file.close()
         raise
@@ -356,13 +345,6 @@ def _names(path: Path, source: str, cwd: Path) -> list[str]:
     return [name for name in below if not any(p.startswith(".") for p in Path(name).parts)]
 
 
-def _object(source: BucketRoot, url: str) -> BinaryIO:
-    try:
-        return source.store.open(source.prefix)
-    except NotStored as error:
-        raise DatasetError(f"{url}: there is no such object") from error
-
-
 async def _objects(
     source: BucketRoot, skipped: Counter[str]
 ) -> tuple[list[str], list[tuple[str, int]]]:
@@ -376,10 +358,6 @@ async def _objects(
         elif not any(part.startswith(".") for part in PurePosixPath(key).parts):
             keys.append(key)
     return keys, found
-
-
-def _opened_below(source: BucketRoot, key: str) -> BinaryIO:
-    return source.store.open(f"{source.prefix}/{key}" if source.prefix else key)
 
 
 def _real(folder: Path) -> Path:
@@ -425,7 +403,7 @@ def first_duplicate(read_ids: Callable[[], Iterable[str]]) -> tuple[int, int, st
 
 
 def _doubled(hashes: array[int]) -> set[int]:
-    values = pa.Array.from_buffers(pa.int64(), len(hashes), [None, pa.py_buffer(hashes)])
+    values = flat(hashes, pa.int64())
     in_order = values.take(pc.array_sort_indices(values))
     same = pc.equal(in_order[1:], in_order[:-1])
     return {value for value in in_order[1:].filter(same).to_pylist() if value is not None}

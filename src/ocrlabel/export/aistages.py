@@ -5,11 +5,9 @@ for each word and img_w, img_h for each image; keys are file names without folde
 (submission_SPLIT.csv) has `filename,polygons`, a polygon's whole pixels as `x y x y`, polygons
 joined by `|`; words that are illegible are not submitted.
 
-Carries: polygons of any number of points as they are, texts (also of do-not-care words where there
-is one), do-not-care as illegibility, the confidence. Loses: word classes, engine and dates.
 language is set where the script says it (Hangul: ko, kana: ja), else null; orientation is Vertical
 for a column of characters (`stands_upright`).
-Comes back: every JSON with `images > file > words`; a file is in memory while it is read.
+Comes back: every JSON with `images > file > words`.
 Source: the baseline code's reader (OCRDataset) and its convert_submission, a released train.json.
 """
 

@@ -1,17 +1,13 @@
 """COCO: one `annotations/instances_SPLIT.json`, and images/SPLIT/.
 
-Carries: every polygon as `segmentation`, rotated or of many points; its upright `bbox` and `area`;
-word classes as categories; do-not-care as `iscrowd` 1, which COCO's evaluation ignores; the text,
-confidence and class in `attributes` (as CVAT writes them), also of do-not-care words. Loses: which
-rule made a word do-not-care; the page's engine and dates (they are in the card).
-A word that waits for a review is in the category `text`, unless `--keep-uncertain` is given.
+The text, confidence and class stand in `attributes`, as CVAT writes them, also of do-not-care
+words; these are `iscrowd` 1, which COCO's evaluation ignores.
 Comes back: every JSON with images and annotations, as CVAT and other editors write them too. The
 class is the category's name, or else `attributes.label`; what an editor has no field for stays as
 the table has it (text, confidence, do-not-care where the whole file has none, order). A rectangle
 without a segmentation, and a shape of several parts, is its box. Masks, skeletons and shapes
 without a place are passed over and counted, unless they have a text, or lie where a do-not-care
-word was sent. A file is in memory while it
-is read.
+word was sent.
 Source: cocodataset.org's data format, pycocotools/coco.py.
 """
 
@@ -40,7 +36,7 @@ from ocrlabel.labels import Polygon, Word
 )
 def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
     """Write annotations/instances_SPLIT.json and, with images, images/SPLIT/*.jpg."""
-    categories = _Categories()
+    categories = {"text": 1}  # ids in the order in which the classes appear
     instances_of = session.by_split(
         lambda split: _Instances(
             session.folder.path("annotations", f"instances_{split}.json"), categories
@@ -52,20 +48,10 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
         session.listed(page, in_json)
 
 
-class _Categories:
-    """Category ids in the order in which the classes appear; `text` is always the first."""
-
-    def __init__(self) -> None:
-        self.ids: dict[str, int] = {"text": 1}
-
-    def id_of(self, label: str) -> int:
-        return self.ids.setdefault(label, len(self.ids) + 1)
-
-
 class _Instances:
     """One split's file. Annotations wait in a file of their own until the images are complete."""
 
-    def __init__(self, path: Path, categories: _Categories) -> None:
+    def __init__(self, path: Path, categories: dict[str, int]) -> None:
         self._path = path
         self._waiting = path.with_suffix(".annotations")
         self._categories = categories
@@ -94,7 +80,7 @@ class _Instances:
         return {
             "id": self._annotation_id,
             "image_id": self._image_id,
-            "category_id": self._categories.id_of(word.label),
+            "category_id": self._categories.setdefault(word.label, len(self._categories) + 1),
             "segmentation": [[v for point in word.polygon for v in point]],
             "bbox": box(word.polygon),
             "area": area(word.polygon),
@@ -107,7 +93,7 @@ class _Instances:
         self._annotations.close()
         categories = [
             {"id": number, "name": name, "supercategory": ""}
-            for name, number in self._categories.ids.items()
+            for name, number in self._categories.items()
         ]
         with self._path.open("ab") as out, self._waiting.open("rb") as waiting:
             shutil.copyfileobj(waiting, out)

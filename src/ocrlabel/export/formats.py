@@ -2,8 +2,8 @@
 
 A format is one module of this package, imported only when it is asked for. It offers `export` (see
 `Export`) and, where texts and places come back, `corrections` (see `Import`). Its docstring tells
-the format: where it is defined, what is kept and what is lost. A new format is such a module and
-its name in `EXPORTS`, and in `IMPORTS` where it can come back.
+the format and where it is defined; docs/formats.md what each keeps and loses. A new format is such
+a module and its name in `EXPORTS`, and in `IMPORTS` where it can come back.
 """
 
 from __future__ import annotations

@@ -140,9 +140,7 @@ def rectangle(polygon: Polygon) -> Polygon:
 def _hull(points: Sequence[Point]) -> list[Point]:
     """Return the convex hull, clockwise on the screen (Andrew's monotone chain)."""
     ordered = sorted(set(points))
-    lower = _chain(ordered)
-    upper = _chain(ordered[::-1])
-    return lower[:-1] + upper[:-1]
+    return _chain(ordered)[:-1] + _chain(ordered[::-1])[:-1]
 
 
 def _chain(ordered: Sequence[Point]) -> list[Point]:
@@ -160,8 +158,10 @@ def _turn(a: Point, b: Point, c: Point) -> float:
 
 def _smallest_rectangle(hull: Sequence[Point]) -> list[Point]:
     """Return the rectangle of least area around a hull; one of its sides lies on the hull's."""
-    ends = (*hull[1:], *hull[:1])
-    return min((_rectangle_along(a, b, hull) for a, b in zip(hull, ends, strict=True)), key=_size)
+    found = (
+        _rectangle_along(a, b, hull) for a, b in zip(hull, (*hull[1:], *hull[:1]), strict=True)
+    )
+    return min(found, key=lambda each: math.dist(*each[:2]) * math.dist(*each[1:3]))
 
 
 def _rectangle_along(a: Point, b: Point, hull: Sequence[Point]) -> list[Point]:
@@ -172,7 +172,3 @@ def _rectangle_along(a: Point, b: Point, hull: Sequence[Point]) -> list[Point]:
     left, right, top, bottom = min(along), max(along), min(across), max(across)
     turned = ((left, top), (right, top), (right, bottom), (left, bottom))
     return [(s * ux - t * uy, s * uy + t * ux) for s, t in turned]
-
-
-def _size(corners: list[Point]) -> float:
-    return math.dist(corners[0], corners[1]) * math.dist(corners[1], corners[2])

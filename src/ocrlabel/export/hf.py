@@ -3,9 +3,6 @@
 `datasets.load_dataset("DIR")` gives one row a page: image (if there are images), texts, polygons,
 labels, confidences and where they are from.
 
-Carries: everything of a word (do-not-care as the class `ignore`, its text kept), the page's engine,
-model, source and sha256. Loses: p_correct, attempts, latency, cost, dates, the input's other
-columns.
 Comes back: the dataset as it was exported here, edited and saved as parquet.
 Split names are letters, digits and `_`, and none is `all`: others are changed, and it is told.
 Source: huggingface.co/docs/hub/datasets-manual-configuration; the image feature is {bytes, path}.

@@ -2,11 +2,8 @@
 
 Layout: SPLIT/images/NAME.jpg and SPLIT/gt/gt_NAME.txt, UTF-8 without a byte order mark.
 
-Carries: four corners rounded to whole pixels, clockwise from the text's top left; the text, commas
-and quotes as they are; do-not-care (`###`). Loses: fractions of a pixel; a polygon of more points
-becomes its smallest rotated rectangle; line breaks in a text become spaces (counted as changed);
-the text of do-not-care words, confidences, word classes. A word that really reads `###` becomes
-do-not-care: the format cannot tell.
+Corners are rounded to whole pixels, clockwise from the text's top left. A text keeps its commas and
+quotes; a word that really reads `###` becomes do-not-care: the format cannot tell.
 Comes back: every gt_*.txt; corners that are the table's own, rounded or cut to whole pixels, count
 as the table's, and spaces at the ends of a text count for nothing. Files of the MLT sets are read
 too, without their scripts.

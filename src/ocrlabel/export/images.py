@@ -88,8 +88,9 @@ class LabelledImages:
                 if row.image_sha256 in {"", hashlib.sha256(data).hexdigest()}:
                     return data
                 others += 1
-        for place in self._places:
-            moved = place.by_sha256(row.image_sha256) if row.image_sha256 else None
+        for place in self._places if row.image_sha256 else ():
+            # a table was asked by the sha256 already
+            moved = place.by_sha256(row.image_sha256) if isinstance(place, Folder) else None
             if moved is not None:
                 return moved
         if others:
@@ -216,10 +217,6 @@ class EmbeddedImages:
         for (at,) in self._where.execute(query, (row.image_sha256,)).fetchall():
             yield self._image(at)
 
-    def by_sha256(self, sha256: str) -> bytes | None:  # noqa: ARG002 -- that is how it looks anyway
-        """Return nothing more than `candidates` does."""
-        return None
-
     def _image(self, at: int) -> bytes:
         first, batch = self._cursor.around(at)
         return bytes_in(batch.column(0)[at - first].as_py()) or b""
@@ -249,7 +246,9 @@ class OpenDocument:
         page = self._page(row)
         if row.width_px <= 0 or page.size == (row.width_px, row.height_px):
             return page
-        if sniff(self._data) == "pdf" and _is_same_shape(page, row):
+        wanted = row.height_px / row.width_px
+        is_same_shape = abs(page.height / page.width - wanted) < 0.01 * wanted
+        if sniff(self._data) == "pdf" and is_same_shape:
             return self._redrawn(page, row)
         raise NoImage(
             f"{_called(row)} is {page.width}x{page.height} px,"
@@ -296,8 +295,3 @@ class OpenDocument:
 
 def _called(row: LabelRow) -> str:
     return readable(row.image_path or row.id)
-
-
-def _is_same_shape(page: Image, row: LabelRow) -> bool:
-    wanted = row.height_px / row.width_px
-    return abs(page.height / page.width - wanted) < 0.01 * wanted

@@ -14,7 +14,7 @@ from ocrlabel.errors import DatasetError
 from ocrlabel.labels import Word
 
 
-def files(folder: Path, *patterns: str) -> list[Path]:
+def files(folder: Path, pattern: str) -> list[Path]:
     """Return the files of the folder, or the one file given, in a fixed order.
 
     Raises DatasetError when nothing is there that the format would have written.
@@ -23,11 +23,10 @@ def files(folder: Path, *patterns: str) -> list[Path]:
         if is_zipfile(folder):
             raise DatasetError(f"{folder} is a ZIP\n  unpack it, and name the folder")
         return [folder]
-    found = sorted({path for pattern in patterns for path in folder.rglob(pattern)})
-    found = [path for path in found if not path.name.startswith(".")]
+    found = sorted(path for path in folder.rglob(pattern) if not path.name.startswith("."))
     if not found:
         raise DatasetError(
-            f"{folder} holds no {' or '.join(patterns)}\n"
+            f"{folder} holds no {pattern}\n"
             "  name the folder that holds the corrections, and their --format"
         )
     return found

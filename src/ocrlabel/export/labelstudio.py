@@ -5,17 +5,10 @@ the page. A region's score is the word's confidence, the prediction's score the 
 holds the image's URL: what `--image-url` says and the path, which is right for
 `/data/local-files/?d=FOLDER/` as for `s3://BUCKET/PREFIX/`; a path that is a URL already stays.
 
-Carries: polygons of any number of points, texts (line breaks too), word classes (do-not-care is the
-class `ignore`), confidences. Loses nothing of a word. Refuses pages of unknown size: percent of
-nothing.
-
-Comes back: its JSON export of the tasks that went out; JSON-MIN is refused, for it does not say
-which text belongs to which region. A task counts once a person has submitted it: the newest
-annotation that was not skipped is taken, as a review of the whole page even where nothing was
-changed; its older and skipped ones and its drafts are counted. Tasks without one leave their page
-alone. Predictions are a model's, and no correction. Polygons and rectangles, also turned ones, with
-the OCR template's names or ours; brushes, ellipses, keypoints and texts of the whole page are
-passed over and counted. Percent of the page become px, rounded to a millionth.
+Comes back: its JSON export of the tasks that went out. A task counts once a person has submitted
+it, and is a review of the whole page even where nothing was changed. Polygons and rectangles, also
+turned ones, with the OCR template's names or ours. Percent of the page become px, rounded to a
+millionth.
 Source: labelstud.io/guide/predictions and guide/task_format, the OCR template.
 """
 
@@ -109,23 +102,19 @@ def labeling_config(classes: tuple[str, ...]) -> str:
 def _task(page: ExportPage, url: str, options: ExportOptions) -> dict[str, object]:
     row = page.row
     rule = {key: value for key in _RULE if (value := getattr(options, key)) not in {None, False}}
-    results = [part for i, word in enumerate(page.words) for part in _results(i, word, row)]
-    return {
-        "data": {
-            "image": url,
-            "ocrlabel_id": row.id,
-            "ocrlabel_page": row.page,
-            "split": page.split,
-            **{f"ocrlabel_{key}": value for key, value in rule.items()},
-        },
-        "predictions": [
-            {
-                "model_version": f"{row.engine} {row.model_version}".strip(),
-                "score": row.page_confidence,
-                "result": results,
-            }
-        ],
+    data = {
+        "image": url,
+        "ocrlabel_id": row.id,
+        "ocrlabel_page": row.page,
+        "split": page.split,
+        **{f"ocrlabel_{key}": value for key, value in rule.items()},
     }
+    prediction = {
+        "model_version": f"{row.engine} {row.model_version}".strip(),
+        "score": row.page_confidence,
+        "result": [part for i, word in enumerate(page.words) for part in _results(i, word, row)],
+    }
+    return {"data": data, "predictions": [prediction]}
 
 
 def _results(number: int, word: ExportWord, row: LabelRow) -> Iterator[dict[str, object]]:
@@ -140,19 +129,11 @@ def _results(number: int, word: ExportWord, row: LabelRow) -> Iterator[dict[str,
     if word.confidence is not None:
         common["score"] = word.confidence
     shape = {"points": points, "closed": True}
-    yield {
-        **common,
-        "from_name": REGION,
-        "type": "polygonlabels",
-        "value": {**shape, "polygonlabels": [_label(word)]},
-    }
+    of_shape = {**shape, "polygonlabels": [_label(word)]}
+    yield {**common, "from_name": REGION, "type": "polygonlabels", "value": of_shape}
     if word.text:
-        yield {
-            **common,
-            "from_name": TEXT,
-            "type": "textarea",
-            "value": {**shape, "text": [word.text]},
-        }
+        of_text = {**shape, "text": [word.text]}
+        yield {**common, "from_name": TEXT, "type": "textarea", "value": of_text}
 
 
 def _label(word: ExportWord) -> str:
@@ -253,15 +234,12 @@ def _polygon(result: dict[str, Any], value: dict[str, Any]) -> Polygon:
             (number(x) * width / 100, number(y) * height / 100) for x, y in value["points"]
         )
     else:
-        points = _rectangle(value, width, height)
+        # Label Studio turns a rectangle about its top left corner
+        left, top = number(value["x"]) * width / 100, number(value["y"]) * height / 100
+        w, h = number(value["width"]) * width / 100, number(value["height"]) * height / 100
+        rectangle = upright(left, top, w, h)
+        points = turned(rectangle, number(value.get("rotation", 0)), (left, top))
     return tuple((round(x, 6), round(y, 6)) for x, y in points)
-
-
-def _rectangle(value: dict[str, Any], width: float, height: float) -> Polygon:
-    """Return the corners of a rectangle, which Label Studio turns about its top left corner."""
-    left, top = number(value["x"]) * width / 100, number(value["y"]) * height / 100
-    w, h = number(value["width"]) * width / 100, number(value["height"]) * height / 100
-    return turned(upright(left, top, w, h), number(value.get("rotation", 0)), (left, top))
 
 
 def _path(url: str) -> str:

@@ -2,9 +2,6 @@
 
 Keys: `image-000000001` (a JPEG), `label-000000001` (UTF-8), counted from 1, and `num-samples`.
 dict.txt beside it holds the characters, one a line (join them for `--character`).
-
-Carries: texts (tabs and line breaks are left out, as for PaddleOCR) and crops. Loses: everything
-else. Left out, and counted: see `recognition`.
 Source: create_lmdb_dataset.py and LmdbDataset of clovaai/deep-text-recognition-benchmark.
 """
 

@@ -27,6 +27,7 @@ MARKER = ".ocrlabel-export.json"
 _UNSAFE = re.compile(r"[\\/:*?\"'<>|]")
 # The names of devices, whatever stands behind a dot.
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
+_RULE = ("ignore_below", "keep_untranscribed", "keep_uncertain")  # by which words are do-not-care
 _LONGEST_BYTES = 120  # leaves room for a prefix, a page number and a suffix below 255
 
 
@@ -65,9 +66,7 @@ class OutputFolder:
             "format": self._format,
             "finished": finished,
             "written": self._written,
-            "ignore_below": self._options.ignore_below,
-            "keep_untranscribed": self._options.keep_untranscribed,
-            "keep_uncertain": self._options.keep_uncertain,
+            **{name: getattr(self._options, name) for name in _RULE},
         }
         (self.root / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
 
@@ -119,11 +118,7 @@ def rule_of(path: Path) -> ExportOptions:
     if root is None:
         return ExportOptions()
     content = json.loads((root / MARKER).read_text(encoding="utf-8"))
-    return ExportOptions(
-        ignore_below=content["ignore_below"],
-        keep_untranscribed=content["keep_untranscribed"],
-        keep_uncertain=content.get("keep_uncertain", False),
-    )
+    return ExportOptions(**{name: content[name] for name in _RULE if name in content})
 
 
 class PageNames:

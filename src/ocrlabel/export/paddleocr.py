@@ -4,9 +4,7 @@ One line a page: `SPLIT/image.jpg`, a tab, and a JSON list of
 `{"transcription", "points", "difficult"}`. Train with `data_dir` at the export and
 `label_file_list` at the Label.txt files; open a split's folder in PPOCRLabel to correct it.
 
-Carries: polygons of any number of points as they are, texts as they are, do-not-care (`###` and
-difficult). Loses: the text of a do-not-care word, confidences, word classes, everything about the
-page. A word that really reads `###` or `*` becomes do-not-care: PaddleOCR cannot tell.
+A word that really reads `###` or `*` becomes do-not-care: PaddleOCR cannot tell.
 Comes back: every Label.txt, as PPOCRLabel saves it. A word that is `###`, `*` or difficult is
 do-not-care; words that were not changed keep the class and confidence of the table, a `key_cls` is
 their class. The text that PPOCRLabel itself gives a new box is none, and is counted. A page that
@@ -27,7 +25,7 @@ from PIL import Image
 
 from ocrlabel.dataset.labels_table import IGNORE, LabelRow
 from ocrlabel.errors import ConfigError, DatasetError
-from ocrlabel.export.export_pages import ExportPage, ExportWord
+from ocrlabel.export.export_pages import ExportPage
 from ocrlabel.export.formats import Correction
 from ocrlabel.export.import_files import files, lines, number, saved_at, words_and_classes
 from ocrlabel.export.output_folder import dumps, last_part
@@ -54,19 +52,16 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
         )
     )
     for page, name in session.placed(rows, "{split}"):
-        files_of(page.split).write(f"{_one_field(name, page)}\t{dumps(_items(page.words))}\n")
+        items = [
+            {
+                "transcription": DO_NOT_CARE if word.ignored else word.text,
+                "points": word.polygon,
+                "difficult": word.ignored,
+            }
+            for word in page.words
+        ]
+        files_of(page.split).write(f"{_one_field(name, page)}\t{dumps(items)}\n")
         session.listed(page, name, marks=_DO_NOT_CARE)
-
-
-def _items(words: tuple[ExportWord, ...]) -> list[dict[str, object]]:
-    return [
-        {
-            "transcription": DO_NOT_CARE if word.ignored else word.text,
-            "points": word.polygon,
-            "difficult": word.ignored,
-        }
-        for word in words
-    ]
 
 
 def _one_field(name: str, page: ExportPage) -> str:

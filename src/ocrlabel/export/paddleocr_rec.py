@@ -3,9 +3,6 @@
 One word a line: `SPLIT/crop_img/NAME_0001.jpg`, a tab, the text. Train with `data_dir` at the
 export, as for detection, and `character_dict_path` at dict.txt (`use_space_char: true`).
 SPLIT/rec_gt.txt names the same crops from the split's folder, as PPOCRLabel does.
-
-Carries: texts and crops. Loses: everything else. Left out, and counted: see
-`recognition`.
 Source: SimpleDataSet of PaddleOCR, PPOCRLabel's "export recognition result".
 """
 

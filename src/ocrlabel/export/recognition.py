@@ -63,7 +63,7 @@ def export_samples(
     sets_of = session.by_split(lambda split: open_set(session.folder, split))
     for page in session.pages(rows):
         kept: list[ExportWord] = []
-        for word, image in recognition_crops(session, page, images):
+        for word, image in _crops(session, page, images):
             kept.append(word)
             sets_of(page.split).add(page, len(kept), image, word.text)
             seen.update(word.text)
@@ -73,7 +73,7 @@ def export_samples(
     write_charset(session.folder.path("dict.txt"), seen)
 
 
-def recognition_crops(
+def _crops(
     session: ExportSession, page: ExportPage, images: ImageFinder
 ) -> Iterator[tuple[ExportWord, bytes]]:
     """Return the page's words that a recogniser can learn from, each with its crop as JPEG.
@@ -81,13 +81,9 @@ def recognition_crops(
     The others are counted with the reason. A page whose image is missing has none.
     """
     options = session.options
-    fit: list[ExportWord] = []
-    for word in page.words:
-        why = _why_not(word, page, options)
-        if why is None:
-            fit.append(word)
-        else:
-            session.counts.left_out[why] += 1
+    reasons = [_why_not(word, page, options) for word in page.words]
+    session.counts.left_out.update(why for why in reasons if why)
+    fit = [word for word, why in zip(page.words, reasons, strict=True) if why is None]
     if not fit:
         return
     try:
@@ -99,7 +95,9 @@ def recognition_crops(
         image = crop(pixels, word.polygon if word.on_page == 1 else rectangle(word.polygon))
         if options.vertical == "turn" and stands_upright(word, page):
             image = image.transpose(Image.Transpose.ROTATE_90)
-        yield word, _jpeg(image)
+        out = io.BytesIO()
+        image.save(out, "JPEG", quality=_JPEG_QUALITY)
+        yield word, out.getvalue()
 
 
 def _why_not(word: ExportWord, page: ExportPage, options: ExportOptions) -> str | None:
@@ -187,12 +185,6 @@ def _perspective(corners: Polygon, width: int, height: int) -> tuple[float, ...]
         g / width,
         h / height,
     )
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=_JPEG_QUALITY)
-    return out.getvalue()
 
 
 def read_charset(path: Path) -> frozenset[str]:

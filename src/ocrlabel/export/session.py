@@ -58,8 +58,6 @@ _ABOUT_CONFIDENCES = (
     "- The confidences are the engine's own and not calibrated; check them with"
     " `ocrlabel evaluate` on pages with known text."
 )
-
-
 _DATA_DIR = (
     "The folder of this card is the `data_dir` (or `root`) of every trainer; SPLIT is one of the"
     " splits above."
@@ -259,6 +257,8 @@ def labels_name(page: ExportPage) -> str:
 def card(summary: Summary, options: ExportOptions, training: str) -> str:
     """Return the card as Markdown. Equal exports have equal cards: it holds no time of its own."""
     first, last = summary.labelled
+    below = options.ignore_below
+    rule = "" if below is None else f" (confidence below {below:g} counts as do-not-care)"
     named = {engine.split(" ", 1)[0] for engine in summary.engines}
     return "\n".join(
         [
@@ -268,7 +268,7 @@ def card(summary: Summary, options: ExportOptions, training: str) -> str:
             "",
             "## What",
             *_list({"pages": summary.pages, "words": summary.words, "images": summary.images}),
-            f"- do-not-care among the words: {summary.ignored}{_rule(options)}",
+            f"- do-not-care among the words: {summary.ignored}{rule}",
             *(f"- words left out, {why}: {n}" for why, n in sorted((+summary.left_out).items())),
             *(f"- words changed, {what}: {n}" for what, n in sorted((+summary.changed).items())),
             *_if(summary.missing, "pages left out because their image was not found"),
@@ -295,12 +295,6 @@ def card(summary: Summary, options: ExportOptions, training: str) -> str:
             "",
         ]
     )
-
-
-def _rule(options: ExportOptions) -> str:
-    if options.ignore_below is None:
-        return ""
-    return f" (confidence below {options.ignore_below:g} counts as do-not-care)"
 
 
 def _made(options: ExportOptions) -> str:

@@ -3,10 +3,9 @@
 One word a line: `class x1 y1 x2 y2 x3 y3 x4 y4`, corners as shares of width and height with 6
 decimals; outside the image the loader would throw the whole image away.
 
-Carries: rotated boxes, word classes. Loses: texts and confidences; a polygon of more points becomes
-its smallest rotated rectangle. YOLO knows no do-not-care: such words are left out, and what is in
-their place counts as background; so are words of one class in one upright box, but for the first:
-the loader drops all but one of them. Pages of unknown size are refused.
+YOLO knows no do-not-care: such words are left out, and what is in their place counts as background;
+so are words of one class in one upright box, but for the first: the loader drops all but one of
+them.
 Source: docs.ultralytics.com/datasets/obb, verify_image_label in ultralytics/data/utils.py.
 """
 

@@ -42,11 +42,6 @@ class Agreed:
         """The partner's text."""
         return self.partner.text if self.partner else None
 
-    @property
-    def both(self) -> float:
-        """Agreement and confidence in one score, 0..1: half each."""
-        return (self.likeness + (self.word.confidence or 0.0)) / 2
-
 
 @dataclass(frozen=True, slots=True)
 class PageAgreement:
@@ -54,11 +49,6 @@ class PageAgreement:
 
     words: tuple[Agreed, ...]
     unpartnered: tuple[TruthWord, ...]
-
-    @property
-    def alone(self) -> tuple[str, ...]:
-        """The texts of the second's words that have no partner."""
-        return tuple(word.text for word in self.unpartnered)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -71,13 +61,9 @@ class PageAgreement:
     @property
     def counts(self) -> AgreementCounts:
         """Its counts."""
-        return AgreementCounts(
-            pages=1,
-            first=len(self.words),
-            second=len(self.alone) + sum(word.other is not None for word in self.words),
-            matched=sum(word.other is not None for word in self.words),
-            same=sum(word.same for word in self.words),
-        )
+        matched = sum(word.partner is not None for word in self.words)
+        same = sum(word.same for word in self.words)
+        return AgreementCounts(1, len(self.words), len(self.unpartnered) + matched, matched, same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +107,17 @@ def agree_page(row: LabelRow, other: TruthPage, normalise: Callable[[str], str])
     )
     partner = {j: (i, iou) for i, j, iou in found.pairs}
     left_out = set(skipped)
-    words = tuple(
-        _agreed(at, row.words[at], other, partner.get(at), normalise)
-        for at in found.cared_read
-        if at not in left_out
-    )
+    words = []
+    for at, word in ((at, row.words[at]) for at in found.cared_read if at not in left_out):
+        if at not in partner:
+            words.append(Agreed(at, word, None, 0.0, 0.0, same=False))
+            continue
+        i, iou = partner[at]
+        pair = compare(normalise(other.words[i].text), normalise(word.text))
+        words.append(Agreed(at, word, other.words[i], iou, pair.likeness, pair.same))
     matched = {i for i, j, _ in found.pairs if j not in left_out}
     unpartnered = tuple(other.words[i] for i in found.cared_truth if i not in matched)
-    return PageAgreement(words, unpartnered)
+    return PageAgreement(tuple(words), unpartnered)
 
 
 def agree(
@@ -176,32 +165,18 @@ def page_line(row: LabelRow, page: PageAgreement) -> dict[str, object]:
             }
             for word in page.words
         ],
-        "only_in_other": list(page.alone),
+        "only_in_other": [word.text for word in page.unpartnered],
     }
-
-
-def _agreed(
-    at: int,
-    word: Word,
-    other: TruthPage,
-    partner: tuple[int, float] | None,
-    normalise: Callable[[str], str],
-) -> Agreed:
-    if partner is None:
-        return Agreed(at, word, None, 0.0, 0.0, same=False)
-    there = other.words[partner[0]]
-    pair = compare(normalise(there.text), normalise(word.text))
-    return Agreed(at, word, there, partner[1], pair.likeness, pair.same)
 
 
 def _by_script(page: PageAgreement) -> dict[str, AgreementCounts]:
     """Words of the first table by their script, words only in the second by theirs."""
-    first, alone = Counter[str](), Counter[str](map(script, page.alone))
-    matched, same = Counter[str](), Counter[str]()
+    alone = Counter(script(word.text) for word in page.unpartnered)
+    first, matched, same = Counter[str](), Counter[str](), Counter[str]()
     for word in page.words:
         kind = script(word.word.text)
         first[kind] += 1
-        matched[kind] += word.other is not None
+        matched[kind] += word.partner is not None
         same[kind] += word.same
     return {
         kind: AgreementCounts(

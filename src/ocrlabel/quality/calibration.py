@@ -102,11 +102,10 @@ class Halves:
     def threshold(self, wanted: float = WANTED_PRECISION) -> Threshold:
         """Choose the lowest one on the first half, measure it on the second."""
         at = self._first.lowest_threshold(wanted, at_least=AT_LEAST)
-        measurable = at is not None and self._second.words > 0
         return Threshold(
             wanted=wanted,
             chosen=None if at is None else self._first.at(at),
-            measured=self._second.at(at) if at is not None and measurable else None,
+            measured=self._second.at(at) if at is not None and self._second.words else None,
             documents_chosen_on=self._first.documents,
             documents_measured_on=self._second.documents,
         )
@@ -134,13 +133,12 @@ class Curve:
             return
         self.documents += document != self._last
         self._last = document
-        drawn = weights(document, self._seed)
-        at, count = np.unique(steps(scores), return_counts=True)
-        self._kept[at] += count[:, None].astype(np.int32) * drawn.astype(np.int32)
-        good = np.asarray(right, dtype=np.bool_)
-        if good.any():
-            at, count = np.unique(steps(scores)[good], return_counts=True)
-            self._right[at] += count[:, None].astype(np.int32) * drawn.astype(np.int32)
+        drawn = weights(document, self._seed).astype(np.int32)
+        reached = steps(scores)
+        good = reached[np.asarray(right, dtype=np.bool_)]
+        for counts, which in ((self._kept, reached), (self._right, good)):
+            at, count = np.unique(which, return_counts=True)
+            counts[at] += count[:, None].astype(np.int32) * drawn
 
     def plus(self, other: Curve) -> Curve:
         """Both together; their documents are taken to be different ones."""
@@ -176,8 +174,7 @@ class Curve:
 
         Cuts that keep fewer than `at_least` words are not asked: by luck one of them is right.
         """
-        kept = np.cumsum(self._kept[::-1, 0])[::-1]
-        right = np.cumsum(self._right[::-1, 0])[::-1]
+        kept, right = (np.cumsum(one[::-1, 0])[::-1] for one in (self._kept, self._right))
         reached = np.flatnonzero((kept >= at_least) & (right >= precision * kept))
         return float(reached[0]) / STEPS if len(reached) else None
 
@@ -201,8 +198,8 @@ class Curve:
         1 when every right word scores higher than every wrong one and none is wrong; two scores
         of the same words are compared resample by resample. NaN where nothing was drawn.
         """
-        kept = np.cumsum(self._kept[::-1], axis=0, dtype=np.int64)
-        right = np.cumsum(self._right[::-1], axis=0, dtype=np.int64)
+        both = (self._kept, self._right)
+        kept, right = (np.cumsum(one[::-1], axis=0, dtype=np.int64) for one in both)
         precision = np.divide(right, kept, out=np.zeros(kept.shape), where=kept > 0)
         total = kept[-1].astype(np.float64)
         summed = (precision * self._kept[::-1]).sum(axis=0)

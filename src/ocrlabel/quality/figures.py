@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ocrlabel.dataset.labels_table import CONFIDENCE
 from ocrlabel.quality.agreement import Agreement, AgreementCounts
@@ -17,6 +18,8 @@ from ocrlabel.quality.signals import Signals
 from ocrlabel.quality.text import Normalisation
 from ocrlabel.quality.truth import name_of
 from ocrlabel.wording import rounded
+
+_CALLED = {"threshold": "cut", "mean_score": "mean_confidence"}  # in JSON, not as in Python
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Evaluation:
             "normalisation": self.normalisation.describe(),
             "score": self.score,
             "unpaired": self.unpaired.to_json(),
-            "levels": [level_figures(level) for level in self.levels],
+            "levels": [_level(level) for level in self.levels],
         }
 
 
@@ -59,33 +62,34 @@ class Comparison:
             "normalisation": self.normalisation.describe(),
             "score": self.score,
             "unpaired": self.unpaired.to_json(),
-            **agreement_figures(self.agreement),
-            "against_truth": self.against_truth and signal_figures(self.against_truth),
+            "total": _json(self.agreement.total),
+            "scripts": _json(self.agreement.scripts),
+            "groups": _json(self.agreement.groups),
+            "against_truth": self.against_truth and _signals(self.against_truth),
         }
 
 
-def level_figures(result: LevelResult) -> dict[str, object]:
-    """One level of an evaluation."""
+def _level(result: LevelResult) -> dict[str, object]:
     threshold = result.threshold
     return {
         "level": result.level.value,
-        **counts_figures(result.counts),
+        **_json(result.counts),
         "pages_with_wrong_words": result.wrong_pages,
         "worst_pages": [_page(page) for page in result.worst],
         "confusions": [
             {"truth": truth, "read": read, "count": count}
             for truth, read, count in result.confusions
         ],
-        "groups": {name: counts_figures(counts) for name, counts in result.groups.items()},
+        "groups": _json(result.groups),
         "confidence": {
-            "bins": [_bin(one) for one in result.bins],
-            "curve": [_point(point) for point in result.curve],
-            "expected_calibration_error": _rounded(result.calibration_error),
+            "bins": _json(result.bins),
+            "curve": _json(result.curve),
+            "expected_calibration_error": _json(result.calibration_error),
             "without_confidence": result.without_confidence,
             "cut": {
                 "wanted_precision": threshold.wanted,
-                "chosen": threshold.chosen and _point(threshold.chosen),
-                "measured": threshold.measured and _point(threshold.measured),
+                "chosen": _json(threshold.chosen),
+                "measured": _json(threshold.measured),
                 "documents_chosen_on": threshold.documents_chosen_on,
                 "documents_measured_on": threshold.documents_measured_on,
             },
@@ -93,55 +97,21 @@ def level_figures(result: LevelResult) -> dict[str, object]:
     }
 
 
-def counts_figures(counts: Counts) -> dict[str, object]:
-    """The figures of one set of pages."""
-    characters = counts.characters
-    return {
-        "pages": counts.pages,
-        "truth": counts.truth,
-        "read": counts.read,
-        "matched": counts.matched,
-        "right": counts.right,
-        "missed": counts.missed,
-        "invented": counts.invented,
-        "misread": counts.misread,
-        "detection": _score(counts.detection),
-        "end_to_end": _score(counts.end_to_end) if counts.truth_with_text else None,
-        "cer": _rounded(counts.cer),
-        "one_minus_ned": _rounded(counts.ned),
-        "cleval": {
-            "detection": _characters(characters.detection),
-            "end_to_end": _characters(characters.end_to_end),
-            "splits": characters.splits,
-            "merges": characters.merges,
-        },
-    }
-
-
-def agreement_figures(agreement: Agreement) -> dict[str, object]:
-    """How far two tables say the same."""
-    return {
-        "total": _agreement_counts(agreement.total),
-        "scripts": {name: _agreement_counts(counts) for name, counts in agreement.scripts.items()},
-        "groups": {name: _agreement_counts(counts) for name, counts in agreement.groups.items()},
-    }
-
-
-def signal_figures(found: Signals) -> dict[str, object]:
+def _signals(found: Signals) -> dict[str, object]:
     """The curves of confidence, agreement and both against truth."""
     return {
         "words": found.words,
         "documents": found.documents,
         "signals": {
             signal.name: {
-                "mean_precision": _rounded(signal.area),
-                "interval": _rounded(signal.interval),
-                "curve": [_point(point) for point in signal.curve],
+                "mean_precision": _json(signal.area),
+                "interval": _json(signal.interval),
+                "curve": _json(signal.curve),
             }
             for signal in found.signals
         },
         "gain_over_confidence": {
-            name: {"mean_precision": _rounded(gain), "interval": _rounded(spread)}
+            name: {"mean_precision": _json(gain), "interval": _json(spread)}
             for name, (gain, spread) in found.gains.items()
         },
     }
@@ -165,44 +135,47 @@ def _word(verdict: Verdict) -> dict[str, object]:
     return told
 
 
-def _score(score: Score) -> dict[str, object]:
+def _json(value: Any) -> Any:
+    """A figure, or several, as JSON has them."""
+    match value:
+        case float():
+            value = rounded(value)
+        case Interval():
+            value = [rounded(value.low), rounded(value.high)]
+        case Score():
+            value = {
+                name: rounded(getattr(value, name)) for name in ("recall", "precision", "hmean")
+            }
+        case CharCounts():
+            value = {**asdict(value), **_json(value.score)}
+        case AgreementCounts():
+            value = {**asdict(value), "agreement": rounded(value.agreement)}
+        case CurvePoint() | Bin():
+            of = {name: getattr(value, name) for name in value.__slots__}
+            value = {_CALLED.get(name, name): _json(one) for name, one in of.items()}
+        case Counts():
+            value = _counts(value)
+        case dict():
+            value = {name: _json(one) for name, one in value.items()}
+        case tuple():
+            value = [_json(one) for one in value]
+    return value
+
+
+def _counts(counts: Counts) -> dict[str, object]:
+    """The figures of one set of pages."""
+    names = ("pages", "truth", "read", "matched", "right", "missed", "invented", "misread")
+    characters = counts.characters
     return {
-        "recall": _rounded(score.recall),
-        "precision": _rounded(score.precision),
-        "hmean": _rounded(score.hmean),
+        **{name: getattr(counts, name) for name in names},
+        "detection": _json(counts.detection),
+        "end_to_end": _json(counts.end_to_end) if counts.truth_with_text else None,
+        "cer": _json(counts.cer),
+        "one_minus_ned": _json(counts.ned),
+        "cleval": {
+            "detection": _json(characters.detection),
+            "end_to_end": _json(characters.end_to_end),
+            "splits": characters.splits,
+            "merges": characters.merges,
+        },
     }
-
-
-def _characters(counts: CharCounts) -> dict[str, object]:
-    return {**asdict(counts), **_score(counts.score)}
-
-
-def _agreement_counts(counts: AgreementCounts) -> dict[str, object]:
-    return {**asdict(counts), "agreement": _rounded(counts.agreement)}
-
-
-def _point(point: CurvePoint) -> dict[str, object]:
-    return {
-        "cut": point.threshold,
-        "kept_share": _rounded(point.kept_share),
-        "kept": point.kept,
-        "precision": _rounded(point.precision),
-        "interval": _rounded(point.interval),
-    }
-
-
-def _bin(one: Bin) -> dict[str, object]:
-    return {
-        "low": one.low,
-        "high": one.high,
-        "words": one.words,
-        "mean_confidence": _rounded(one.mean_score),
-        "precision": _rounded(one.precision),
-        "interval": _rounded(one.interval),
-    }
-
-
-def _rounded(value: float | Interval | None) -> float | list[float] | None:
-    if isinstance(value, Interval):
-        return [rounded(value.low), rounded(value.high)]
-    return None if value is None else rounded(value)

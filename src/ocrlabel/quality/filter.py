@@ -68,7 +68,9 @@ def doubts(
     row = row.scored
     if row.reviewed_at is not None:
         return found
-    agreed = _likeness(row, other, normalise) if rule.agreed else {}
+    # equal texts, not nearly equal ones: a likeness of 1 is only reached by them
+    compared = agree_page(row, other, normalise).words if rule.agreed and other else ()
+    agreed = {word.at: word.likeness for word in compared}
     for at, word in enumerate(row.words):
         if is_ignored(row, at) or (word.confidence is None and row.source != FROM_ENGINE):
             continue
@@ -107,15 +109,6 @@ def dropped(row: LabelRow, doubtful: Mapping[int, float]) -> LabelRow:
         classes=tuple(classes[at] for at in kept),
         p_correct=tuple(row.p_correct[at] for at in kept if row.p_correct),
     )
-
-
-def _likeness(
-    row: LabelRow, other: TruthPage | None, normalise: Callable[[str], str]
-) -> dict[int, float]:
-    if other is None:
-        return {}
-    # equal texts, not nearly equal ones: a likeness of 1 is only reached by them
-    return {word.at: word.likeness for word in agree_page(row, other, normalise).words}
 
 
 @dataclass(slots=True)
@@ -165,8 +158,8 @@ def filter_table(
     """
     score = P_CORRECT if calibration is not None else score_of(source)
     done = Filtered(str(target), score, rule.min_confidence)
-    reviewed = frozenset(calibration.documents) if calibration is not None else frozenset[str]()
-    done.of_reviewed = 0 if calibration is not None else None
+    done.of_reviewed = None if calibration is None else 0
+    reviewed = frozenset(calibration.documents if calibration is not None else ())
     engines: set[str] = set()
     with ExitStack() as open_files:
         queue = open_files.enter_context(closing(ReviewQueue()))
@@ -220,7 +213,7 @@ def write_lessons(
     documents that were reviewed are left out, further pages of one document come after all others,
     as documents count. Words below the precision are of class "uncertain".
     """
-    reviewed = frozenset(calibration.documents) if calibration is not None else frozenset[str]()
+    reviewed = frozenset(calibration.documents if calibration is not None else ())
     seen: set[str] = set()
     rows = read_labels(source)
     pages = 0

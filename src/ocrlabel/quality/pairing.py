@@ -41,16 +41,10 @@ create index by_nfc_id on pages (nfc_id, page);
 create index by_stem on pages (stem, page);
 create index by_sha256 on pages (sha256, page);
 """
-_BY_SHA256 = "select at from pages where sha256 = ? and page = ?"
-_BY_ID = "select at from pages where id = ? and page = ?"
-_BY_NFC_ID = "select at from pages where nfc_id = ? and page = ?"
-_EXTENSIONS = frozenset(
-    f".{name}"
-    for name in (
-        *("bmp", "gif", "heic", "heif", "jp2", "jpeg", "jpg"),
-        *("json", "pdf", "png", "ppm", "tif", "tiff", "webp"),
-    )
-)
+_EXTENSIONS = frozenset({
+    ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jpeg", ".jpg",
+    ".json", ".pdf", ".png", ".ppm", ".tif", ".tiff", ".webp",
+})  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -161,12 +155,11 @@ class PageStore:
     def find(self, name: PageName) -> list[int]:
         """Where the pages that fit this name are: one when all is well."""
         found: list[int] = []
-        if name.sha256:
-            found = self._at(_BY_SHA256, name.sha256, name.page)
-        if len(found) != 1 and name.id:
-            found = self._at(_BY_ID, name.id, name.page) or found
-        if len(found) != 1 and name.id:
-            found = self._at(_BY_NFC_ID, _nfc(name.id), name.page) or found
+        known = (("sha256", name.sha256), ("id", name.id), ("nfc_id", _nfc(name.id)))
+        for column, value in known:
+            if len(found) != 1 and value:
+                query = f"select at from pages where {column} = ? and page = ?"  # noqa: S608 -- ours
+                found = [at for (at,) in self._sql.execute(query, (value, name.page))] or found
         return found if len(found) == 1 else self._by_path(name) or found
 
     def page(self, at: int) -> TruthPage:
@@ -190,9 +183,6 @@ class PageStore:
             "select id, path, sha256, page from pages where taken = 0 order by at"
         )
         return (PageName(*row) for row in rows)
-
-    def _at(self, query: str, value: str, page: int) -> list[int]:
-        return [at for (at,) in self._sql.execute(query, (value, page))]
 
     def _by_path(self, name: PageName) -> list[int]:
         path = name.path or name.id

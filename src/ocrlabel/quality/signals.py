@@ -18,7 +18,7 @@ from ocrlabel.quality.truth import Level, TruthPage, cared, is_ignored, name_of
 SCORES: dict[str, Callable[[Agreed], float]] = {
     "confidence": lambda word: word.word.confidence or 0.0,
     "agreement": lambda word: word.likeness,
-    "both": lambda word: word.both,
+    "both": lambda word: (word.likeness + (word.word.confidence or 0.0)) / 2,
 }
 
 
@@ -54,8 +54,18 @@ def signals(
     """From (row, the other table's page, the truth); None where no word could be judged."""
     curves = {name: calibration.Curve(seed) for name in SCORES}
     for row, other, truth in triples:
-        if truth.level is Level.WORD:
-            _add_page(curves, row, other, truth, normalise)
+        if truth.level is not Level.WORD:
+            continue
+        agreed = {word.at: word for word in agree_page(row, other, normalise).words}
+        places = [at for at in range(len(row.words)) if not is_ignored(row, at)]
+        judged = [
+            (agreed[places[verdict.at]], verdict.right)
+            for verdict in count(truth, cared(row), normalise)[1]
+            if verdict.word and verdict.right is not None and places[verdict.at] in agreed
+        ]
+        right = [is_right for _, is_right in judged]
+        for name, score in SCORES.items():
+            curves[name].add(name_of(row).document, [score(word) for word, _ in judged], right)
     words = curves["confidence"].words
     if not words:
         return None
@@ -79,24 +89,3 @@ def signals(
             if name != "confidence"
         },
     )
-
-
-def _add_page(
-    curves: dict[str, calibration.Curve],
-    row: LabelRow,
-    other: TruthPage,
-    truth: TruthPage,
-    normalise: Callable[[str], str],
-) -> None:
-    agreed = {word.at: word for word in agree_page(row, other, normalise).words}
-    places = [at for at in range(len(row.words)) if not is_ignored(row, at)]
-    judged = [
-        (agreed[places[verdict.at]], verdict.right)
-        for verdict in count(truth, cared(row), normalise)[1]
-        if verdict.word and verdict.right is not None and places[verdict.at] in agreed
-    ]
-    document = name_of(row).document
-    for name, score in SCORES.items():
-        curves[name].add(
-            document, [score(word) for word, _ in judged], [right for _, right in judged]
-        )

@@ -18,11 +18,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from ocrlabel.characters import writable
+from ocrlabel.dataset.input_tables import json_object
 from ocrlabel.dataset.labels_table import FROM_ENGINE, IGNORE, LabelRow, read_labels
 from ocrlabel.errors import DatasetError
 from ocrlabel.export.corrections import exported_pages
@@ -116,8 +118,8 @@ def read_reviewed(path: Path, *, level: Level | None = None) -> Iterator[TruthPa
         return read_truth(path, level=level)
     reviewed = corrected = of_engine = False
     for row in read_labels(path):
-        reviewed = reviewed or row.reviewed_at is not None
-        corrected = corrected or row.source != FROM_ENGINE
+        reviewed |= row.reviewed_at is not None
+        corrected |= row.source != FROM_ENGINE
         of_engine = of_engine or any(word.confidence is not None for word in row.words)
     if of_engine and not (reviewed or corrected):
         raise DatasetError(
@@ -178,15 +180,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
 def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for where, text in _lines(path):
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DatasetError(f"{where}, column {error.colno} is not JSON: {error.msg}") from error
-        except ValueError as error:
-            raise DatasetError(f"{where} cannot be read: {error}") from error
-        if not isinstance(line, dict):
-            raise DatasetError(f"{where} is not a JSON object")
-        yield where, writable(line)
+        yield where, writable(json_object(text, partial(str, where)))
 
 
 def _number(line: dict[str, Any], where: str) -> int:
@@ -201,9 +195,7 @@ def _page(line: dict[str, Any], level: Level | None, page: int) -> TruthPage:
         TruthWord(_text(word["text"]), _polygon(word["polygon"]), bool(word.get("ignore", False)))
         for word in line["words"]
     )
-    regions = tuple(
-        TruthWord("", _polygon(region), ignore=True) for region in line.get("ignore", ())
-    )
+    regions = (TruthWord("", _polygon(region), ignore=True) for region in line.get("ignore", ()))
     return TruthPage(
         name=PageName(
             str(line.get("id", "")), str(line["image"]), str(line.get("sha256", "")), page
@@ -211,7 +203,7 @@ def _page(line: dict[str, Any], level: Level | None, page: int) -> TruthPage:
         width_px=int(line.get("width", 0)),
         height_px=int(line.get("height", 0)),
         level=level or Level(line.get("level", Level.WORD)),
-        words=words + regions,
+        words=(*words, *regions),
         fields={
             key: str(value)
             for key, value in line.items()

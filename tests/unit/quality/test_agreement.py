@@ -42,7 +42,7 @@ def test_each_word_is_listed_with_its_partner():
         ("Total", "total", True), ("due", "dua", False), ("x", None, False),
     ]  # fmt: skip
     assert page.words[1].likeness == pytest.approx(2 / 3)
-    assert page.alone == ("y",)
+    assert tuple(word.text for word in page.unpartnered) == ("y",)
     assert page.counts.agreement == pytest.approx(2 * 1 / 6)
     line = json.loads(json.dumps(page_line(row([]), page)))
     assert line["words"][1]["other"] == "dua"
@@ -53,7 +53,7 @@ def test_do_not_care_of_either_table_is_left_out():
     marked = row([word("a"), word("b", 20)], classes=("ignore", "text"))
     page = agree_page(marked, truth([true("a"), true("b", 20, ignore=True), true("c", 40)]), SAME)
     assert page.words == ()
-    assert page.alone == ("a", "c")
+    assert tuple(word.text for word in page.unpartnered) == ("a", "c")
 
 
 def test_pages_without_words_agree():

@@ -7,7 +7,7 @@ come from parquet by their types, and from CSV and JSONL by their values.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -39,6 +39,11 @@ _SHAPE_TYPES = {column.name: column.type for column in _SHAPE}
 _ROWS_PER_READ = 512
 _INT64 = 1 << 63
 _MOST_DIGITS = 9
+_PLAIN_TYPES = (
+    ({"bool"}, pa.bool_()),
+    ({"int"}, pa.int64()),
+    ({"int", "float"}, pa.float64()),
+)
 _KINDS: dict[type, str] = {type(None): "null", bool: "bool", int: "int", float: "float"}
 
 
@@ -158,7 +163,7 @@ class TextExtraColumns(ExtraColumns):
         self,
         file: BinaryIO,
         where: str,
-        reader: Callable[[BinaryIO, str], TextTableReader],
+        reader: type[TextTableReader],
         image_column: str | None,
     ) -> None:
         file, _ = as_utf8(file, where)
@@ -197,18 +202,13 @@ def _kind(name: str, value: object) -> str:
     if isinstance(value, str):
         short = value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS
         return "digits" if short else ("text" if value else "blank")
-    if isinstance(value, list):
-        return _kind_of_list(name, value)
+    if isinstance(value, list) and name in {"texts", "labels"}:
+        return "texts" if all(isinstance(text, str) for text in value) else "other"
+    if isinstance(value, list):  # lists are kept in the shape's own columns alone
+        return "polygons" if name == "polygons" and _is_polygons(value) else "other"
     if type(value) is int and not -_INT64 <= value < _INT64:
         return "other"
     return _KINDS.get(type(value), "other")
-
-
-def _kind_of_list(name: str, value: list[Any]) -> str:
-    """Lists are kept in the shape's own columns; elsewhere they become JSON text."""
-    if name in {"texts", "labels"} and all(isinstance(text, str) for text in value):
-        return "texts"
-    return "polygons" if name == "polygons" and _is_polygons(value) else "other"
 
 
 def _is_polygons(value: list[Any]) -> bool:
@@ -230,17 +230,8 @@ def _type_of(name: str, kinds: set[str]) -> pa.DataType | None:
         return pa.list_(pa.string())
     if kinds == {"polygons"}:
         return pa.list_(pa.list_(pa.list_(pa.float64())))
-    return kept_type(name, _plain_type(kinds))
-
-
-def _plain_type(kinds: set[str]) -> pa.DataType:
-    if kinds == {"bool"}:
-        return pa.bool_()
-    if kinds == {"int"}:
-        return pa.int64()
-    if kinds and kinds <= {"int", "float"}:
-        return pa.float64()
-    return pa.string()
+    plain = (kind for names, kind in _PLAIN_TYPES if kinds and kinds <= names)
+    return kept_type(name, next(plain, pa.string()))
 
 
 def _values(rows: list[Row], column: pa.Field[Any]) -> Iterator[object]:
@@ -274,15 +265,9 @@ def kept_type(name: str, kind: pa.DataType) -> pa.DataType | None:
     if wanted is None:
         return kind
     if name == "metadata":
-        return kind if _names_source(kind) else None
+        at = kind.get_field_index("original_source") if pa.types.is_struct(kind) else -1
+        return kind if at >= 0 and pa.types.is_string(kind.field(at).type) else None
     return wanted if _fits(kind, wanted) else None
-
-
-def _names_source(kind: pa.DataType) -> bool:
-    if not pa.types.is_struct(kind):
-        return False
-    at = kind.get_field_index("original_source")
-    return at >= 0 and pa.types.is_string(kind.field(at).type)
 
 
 def _fits(kind: pa.DataType, wanted: pa.DataType) -> bool:

@@ -97,22 +97,14 @@ async def push(
         rows=rows.count,
         unreadable=found.unreadable,
         reasons=found.reasons,
-        uploaded=counts.uploaded,
-        uploaded_bytes=counts.uploaded_bytes,
+        uploaded=counts.images,
+        uploaded_bytes=counts.size_bytes,
         there=counts.there,
         identical=counts.identical,
         checked=len(wanted),
         table=state,
         left_out=extra.kept.left_out,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    uploaded: int
-    uploaded_bytes: int
-    there: int
-    identical: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +136,7 @@ class _Push:
             "(--dataset-name), or say --replace"
         )
 
-    async def objects(self, state: TableState, wanted: list[int]) -> _Sent:
+    async def objects(self, state: TableState, wanted: list[int]) -> upload.Uploads:
         """Images as objects, then the table."""
         dataset, inventory = self.rows.dataset, self.rows.inventory
         prefix, at_once = self.target.image_prefix, self.options.at_once
@@ -157,25 +149,25 @@ class _Push:
         if state != "unchanged":
             await asyncio.to_thread(self._write)
             await self.store.upload(self.target.table_key, self.file)
-        return _Sent(uploads.images, uploads.size_bytes, uploads.there, uploads.identical)
+        return uploads
 
-    async def embedded(self, state: TableState, wanted: list[int]) -> _Sent:
+    async def embedded(self, state: TableState, wanted: list[int]) -> upload.Uploads:
         """The table with the images in it."""
         inventory = self.rows.inventory
         readable = inventory.rows - inventory.unreadable
-        sent = _Sent(0, 0, readable)
+        sent = upload.Uploads(there=readable)
         if state != "unchanged":
             await self._write_embedded()
             self.on_step(upload.Step("sending the table", 0, 0, self.file.stat().st_size))
             await self.store.upload(self.target.table_key, self.file)
-            sent = _Sent(readable, inventory.size_bytes, 0)
+            sent = upload.Uploads(images=readable, size_bytes=inventory.size_bytes)
         await asyncio.to_thread(self._check_embedded, wanted)
         return sent
 
     def _write(self) -> None:
-        with table.TableWriter(self.file, self.rows, self.digest) as writer:
+        with table.table_writer(self.file, self.rows, self.digest) as write:
             for start, stop in self.rows.groups():
-                writer.write(self.rows.batch(start, stop))
+                write(self.rows.batch(start, stop))
 
     async def _write_embedded(self) -> None:
         """One row group of images (32 MB) is in memory at a time.
@@ -185,11 +177,11 @@ class _Push:
         rows = self.rows
         _check_room(self.file.parent, rows.inventory.size_bytes + _BYTES_PER_ROW * rows.count)
         done = size_bytes = 0
-        with table.TableWriter(self.file, rows, self.digest) as writer:
+        with table.table_writer(self.file, rows, self.digest) as write:
             for start, stop in rows.groups():
                 images = await _images(rows, start, stop, self.options.at_once)
                 batch = await asyncio.to_thread(rows.batch, start, stop, images)
-                await asyncio.to_thread(writer.write, batch)
+                await asyncio.to_thread(write, batch)
                 done += stop - start
                 size_bytes += sum(rows.inventory.sizes[start:stop])
                 self.on_step(upload.Step("packing", done, rows.inventory.rows, size_bytes))

@@ -10,9 +10,10 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -78,13 +79,9 @@ class PushRows:
 
     def groups(self) -> Iterator[tuple[int, int]]:
         """The input rows of each row group."""
-        if not self.embedded:
-            return row_groups(self.inventory.sizes, most_rows=_ROWS_PER_GROUP)
-        return row_groups(
-            self.inventory.sizes,
-            most_rows=_EMBEDDED_ROWS_PER_GROUP,
-            most_bytes=_EMBEDDED_BYTES_PER_GROUP,
-        )
+        most_rows = _EMBEDDED_ROWS_PER_GROUP if self.embedded else _ROWS_PER_GROUP
+        most_bytes = _EMBEDDED_BYTES_PER_GROUP if self.embedded else None
+        return row_groups(self.inventory.sizes, most_rows=most_rows, most_bytes=most_bytes)
 
     def batch(
         self, start: int, stop: int, images: Sequence[bytes | None] | None = None
@@ -184,7 +181,7 @@ def _plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 
 def _row_hash(row: Mapping[str, Any], names: Sequence[str]) -> bytes:
-    """8 bytes that on_step a row from another by these columns."""
+    """8 bytes that tell a row from another by these columns."""
     return hashlib.sha256(_as_json([row.get(name) for name in names])).digest()[:8]
 
 
@@ -194,37 +191,30 @@ def _as_json(value: object) -> bytes:
     )
 
 
-class TableWriter:
-    """Writes row groups into a file, in a `with` block; equal groups give equal bytes."""
+@contextmanager
+def table_writer(
+    path: Path, rows: PushRows, digest: str
+) -> Iterator[Callable[[pa.RecordBatch], None]]:
+    """What writes a row group into a file, and blocks; equal groups give equal bytes."""
+    schema = rows.schema.with_metadata(_metadata(rows, digest))
+    options: dict[str, Any] = {"compression": "zstd"}
+    if rows.embedded:
+        # Images do not compress, and statistics of 10,000 groups would fill the foot.
+        leaves = _leaves(schema)
+        options = {
+            "compression": {leaf: "none" if leaf == _BYTES_IN_IMAGE else "zstd" for leaf in leaves},
+            "use_dictionary": False,
+            "write_statistics": False,
+            "write_batch_size": _VALUES_PER_WRITE,
+        }
+    with closing(pq.ParquetWriter(path, schema, **options)) as writer:
 
-    def __init__(self, path: Path, rows: PushRows, digest: str) -> None:
-        schema = rows.schema.with_metadata(_metadata(rows, digest))
-        options: dict[str, Any] = {"compression": "zstd"}
-        if rows.embedded:
-            # Images do not compress, and statistics of 10,000 groups would fill the foot.
-            leaves = _leaves(schema)
-            options = {
-                "compression": {
-                    leaf: "none" if leaf == _BYTES_IN_IMAGE else "zstd" for leaf in leaves
-                },
-                "use_dictionary": False,
-                "write_statistics": False,
-                "write_batch_size": _VALUES_PER_WRITE,
-            }
-        self._writer = pq.ParquetWriter(path, schema, **options)
-        self._schema = schema
+        def write(batch: pa.RecordBatch) -> None:
+            if len(batch):
+                table = pa.Table.from_batches([batch.replace_schema_metadata(schema.metadata)])
+                writer.write_table(table, row_group_size=len(batch))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._writer.close()
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Write one row group. Blocks."""
-        if len(batch):
-            table = pa.Table.from_batches([batch.replace_schema_metadata(self._schema.metadata)])
-            self._writer.write_table(table, row_group_size=len(batch))
+        yield write
 
 
 def _metadata(rows: PushRows, digest: str) -> dict[bytes, bytes]:

@@ -94,7 +94,9 @@ async def take_inventory(
             data = await dataset.read(ref)
             format_ = identify(data)
         except Unreadable as error:
-            found.failed(ref.ordinal, _named(ref, error.message))
+            name = ref.path or ref.id
+            reason = error.message if name in error.message else f"{name}: {error.message}"
+            found.failed(ref.ordinal, reason)
         else:
             found.found(ref.ordinal, hashlib.sha256(data).digest(), len(data), format_)
             size_bytes += len(data)
@@ -105,11 +107,6 @@ async def take_inventory(
         refs = await asyncio.to_thread(dataset.refs, start, start + _ROWS_AT_ONCE)
         await in_parallel(refs, look, at_once)
     return found
-
-
-def _named(ref: ImageRef, reason: str) -> str:
-    name = ref.path or ref.id
-    return reason if name in reason else f"{name}: {reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +144,8 @@ class Sender:
             self.on_step(Step("uploading", done, uploads.images, size_bytes))
 
         for start in range(0, self.inventory.rows, _ROWS_AT_ONCE):
-            sent = uploads.between(start, start + _ROWS_AT_ONCE)
+            stop = min(start + _ROWS_AT_ONCE, self.inventory.rows)
+            sent = [row for row in range(start, stop) if uploads.rows[row]]
             if sent:
                 refs = await asyncio.to_thread(self.dataset.refs, sent[0], sent[-1] + 1)
                 await in_parallel([refs[row - sent[0]] for row in sent], put, self.at_once)
@@ -208,15 +206,11 @@ class Uploads:
     identical: rows whose image is that of an earlier row that is sent.
     """
 
-    rows: bytearray
-    images: int
-    size_bytes: int
-    there: int
-    identical: int
-
-    def between(self, start: int, stop: int) -> list[int]:
-        """The rows from start to stop - 1 whose images are sent."""
-        return [row for row in range(start, min(stop, len(self.rows))) if self.rows[row]]
+    rows: bytearray = field(default_factory=bytearray)
+    images: int = 0
+    size_bytes: int = 0
+    there: int = 0
+    identical: int = 0
 
 
 def plan_uploads(inventory: ImageInventory, in_bucket: ImagesInBucket) -> Uploads:
