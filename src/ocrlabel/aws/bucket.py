@@ -157,10 +157,7 @@ def look_bucket(s3: S3Client, name: str, region: str) -> BucketState | None:
             f"the bucket {name} is in {there}, not in {region}: jobs would pay for every byte\n"
             f"  export AWS_REGION={there}, or export S3_BUCKET=another-name"
         )
-    return _settings(s3, name)
 
-
-def _settings(s3: S3Client, name: str) -> BucketState:
     def ask(method: str) -> dict[str, Any]:
         doing = f"read the settings of bucket {name}"
         return if_there(doing, lambda: getattr(s3, method)(Bucket=name), *_NOT_SET) or {}

@@ -133,21 +133,14 @@ def pinned(ecr: ECRClient, uri: str, tag: str) -> str:
     return f"{uri}@{found['imageDetails'][0]['imageDigest']}"
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What an image says of itself; empty where it does not.
-
-    architectures: as containers name them: amd64, arm64. engines: of the label in Dockerfile.batch.
-    """
-
-    architectures: frozenset[str] = frozenset()
-    engines: frozenset[str] = frozenset()
-
-
 def contents(
     ecr: ECRClient, repository: str, digest: str, fetch: Callable[[str], bytes]
-) -> Contents:
-    """Of an image in ECR. fetch reads an address that ECR signs."""
+) -> tuple[set[str], set[str]]:
+    """What an image in ECR says of its processors and of its engines; empty where it does not.
+
+    The processors as containers name them, amd64 and arm64; the engines as the label in
+    Dockerfile.batch. fetch reads an address that ECR signs.
+    """
     with translated(f"read the manifest of {repository}@{digest}"):
         answer = ecr.batch_get_image(
             repositoryName=repository,
@@ -162,9 +155,9 @@ def contents(
                 for each in manifest["manifests"]
                 if each.get("platform", {}).get("architecture") in found
             )
-            return Contents(frozenset(found), contents(ecr, repository, one, fetch).engines)
+            return found, contents(ecr, repository, one, fetch)[1]
         if "config" not in manifest:
-            return Contents()
+            return set(), set()
         config = str(manifest["config"]["digest"])
         url = ecr.get_download_url_for_layer(repositoryName=repository, layerDigest=config)
     try:
@@ -172,8 +165,7 @@ def contents(
     except (OcrLabelError, ValueError) as error:
         raise AwsRefused(f"the description of {repository}@{digest} cannot be read") from error
     labels = (said.get("config") or {}).get("Labels") or {}
-    engines = frozenset(str(labels.get(ENGINES_LABEL, "")).split())
-    return Contents(frozenset({str(said["architecture"])}), engines)
+    return {str(said["architecture"])}, set(str(labels.get(ENGINES_LABEL, "")).split())
 
 
 def architectures_of_index(index: dict[str, Any]) -> set[str]:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Final, TypeAlias
 
 from ocrlabel.aws.deploy import look_log_group
 from ocrlabel.aws.github import SINCE
-from ocrlabel.aws.image import PLATFORMS, Contents, contents
+from ocrlabel.aws.image import PLATFORMS, contents
 from ocrlabel.aws.job_definition import look_definition, size_of
 from ocrlabel.aws.jobs import LOCAL_MEMORY_MIB, LOCAL_VCPUS
 from ocrlabel.aws.names import (
@@ -223,25 +223,18 @@ def check_image(
     if answer is None:
         return wrong("image", f"{rest} is not in ECR", PUSH)
     digest = str(answer["imageDetails"][0]["imageDigest"])
-    held = contents(ecr, repository, digest, fetch)
+    platforms, engines = contents(ecr, repository, digest, fetch)
+    made_for, holds = (", ".join(sorted(each)) for each in (platforms, engines))
     processor = (container.get("runtimePlatform") or {}).get("cpuArchitecture", "X86_64")
     wanted = PLATFORMS[processor]
-    if held.architectures and wanted not in held.architectures:
-        why = f"it is for {', '.join(sorted(held.architectures))}, the jobs run on {wanted}"
+    if platforms and wanted not in platforms:
+        why = f"it is for {made_for}, the jobs run on {wanted}"
         return wrong("image", why, f"{PUSH} --architecture {processor}")
-    if engine and held.engines and engine not in held.engines:
-        why = f"it holds {', '.join(sorted(held.engines))}, and the job asks for {engine}"
+    if engine and engines and engine not in engines:
+        why = f"it holds {holds}, and the job asks for {engine}"
         return wrong("image", why, PUSH if engine == "upstage" else PUSH_LOCAL)
-    return well("image", _image_text(digest, held))
-
-
-def _image_text(digest: str, held: Contents) -> str:
-    told = "".join(
-        f", {word} {', '.join(sorted(values))}"
-        for word, values in (("for", held.architectures), ("with", held.engines))
-        if values
-    )
-    return f"{digest[:19]}... is in ECR{told}"
+    told = (f", for {made_for}" if platforms else "") + (f", with {holds}" if engines else "")
+    return well("image", f"{digest[:19]}... is in ECR{told}")
 
 
 def check_size(

@@ -13,6 +13,7 @@ import subprocess
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -45,7 +46,7 @@ class CommandFailed(OcrLabelError):
 
 
 class Aws:
-    """Clients by service name, made once each, with the clock and the sleep to wait with."""
+    """Clients by boto3's name of a service, made once each; a clock and a sleep to wait with."""
 
     def __init__(
         self,
@@ -58,14 +59,7 @@ class Aws:
         self.region = region
         self.sleep = sleep
         self.now_s = now_s
-        self._make = make_client
-        self._made: dict[str, Any] = {}
-
-    def client(self, service: str) -> Any:
-        """The client of a service, as boto3 names it."""
-        if service not in self._made:
-            self._made[service] = self._make(service)
-        return self._made[service]
+        self.client: Callable[[str], Any] = cache(make_client)
 
     def location(self) -> AwsLocation:
         """Account, region and partition of these credentials (sts:GetCallerIdentity)."""

@@ -8,7 +8,7 @@ reader's words in px of the page as it was sent.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from statistics import fmean
 from types import MappingProxyType
@@ -75,7 +75,7 @@ class LocalEngine:
         """Its processes, none of which is there yet, will work with these options."""
         options = dict(planned)
         self.options: Mapping[str, str] = MappingProxyType(options)
-        self._pool: ChildPool[LocalTask, HeaderFacts | tuple[Page, ...]] = ChildPool(
+        self._pool: ChildPool[bytes | Document, HeaderFacts | tuple[Page, ...]] = ChildPool(
             partial(LocalWork, partial(self._reader, options)),
             self.parallel,
             result=HeaderFacts | tuple[Page, ...],
@@ -89,13 +89,13 @@ class LocalEngine:
 
     async def prepare(self, data: bytes) -> Document:
         """Headers only: the pixels are decoded where they are read. Raises Unreadable."""
-        facts = cast("HeaderFacts", await self._pool.run(LocalTask(data, headers_only=True)))
+        facts = cast("HeaderFacts", await self._pool.run(data))
         return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
 
     async def recognise(self, document: Document, lane: str) -> Answer:  # noqa: ARG002 -- one lane
         """Read every page. Raises Unreadable, also for what kills or hangs its process."""
         allowed_s = self._page_timeout_s * (document.page_count or 1)
-        pages = await self._pool.run(LocalTask(document.data), timeout_s=allowed_s)
+        pages = await self._pool.run(document, timeout_s=allowed_s)
         return Answer(cast("tuple[Page, ...]", pages), self._model_version)
 
     def parse(self, raw: bytes, document: Document) -> Answer:
@@ -116,31 +116,23 @@ def parallel_or_cores(parallel: int | None) -> int:
     return parallel
 
 
-@dataclass(frozen=True, slots=True)
-class LocalTask:
-    """Ask for the pages of a document, or for the facts of its headers only."""
-
-    data: bytes
-    headers_only: bool = False
-
-
 class LocalWork:
-    """Inside a child process: a LocalTask -> pages, or HeaderFacts; raises Unreadable."""
+    """Inside a child process: bytes -> HeaderFacts, a document -> pages. Raises Unreadable."""
 
     def __init__(self, reader: Callable[[], PageReader]) -> None:
         self._reader = reader()
         self.about = self._reader.about
 
-    def __call__(self, task: LocalTask) -> HeaderFacts | tuple[Page, ...]:
+    def __call__(self, task: bytes | Document) -> HeaderFacts | tuple[Page, ...]:
         """Do one task."""
-        if task.headers_only:
-            return inspect(task.data, LOCAL_LIMITS)
+        if isinstance(task, bytes):
+            return inspect(task, LOCAL_LIMITS)
         pages: list[Page] = []
-        for page in sized_pages(task.data):
-            size_px, seen_px = (page.width_px, page.height_px), page.image.size
-            words = _at_full_size(self._reader(page.image), seen_px, size_px)
+        for image, size_px in sized_pages(task.data):
+            seen_px = image.size
+            words = _at_full_size(self._reader(image), seen_px, size_px)
             pages.append(Page(len(pages) + 1, *size_px, words, _mean(words)))
-            del page  # or this page's pixels stay beside the next one's
+            del image  # or this page's pixels stay beside the next one's
         return tuple(pages)
 
 

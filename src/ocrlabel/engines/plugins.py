@@ -49,7 +49,6 @@ _LONGEST_S = 60.0  # for what asks no service
 _TEXTS = ("notice", "version", *_FACTS)
 _METHODS = ("start", "prepare", "recognise", "close")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
-_TOLD_BY_ITSELF = "ocrlabel engines NAME asks it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +59,8 @@ class About:
     """
 
     name: str
-    package: str
-    price: str = _TOLD_BY_ITSELF
+    package: str = "ocrlabel"
+    price: str = "ocrlabel engines NAME asks it"
     rate: str = ""
     languages: str = ""
     needs: str = ""
@@ -72,32 +71,27 @@ _HERE = "no service"
 OURS = (
     About(
         "upstage",
-        "ocrlabel",
-        f"{PRICE_PER_PAGE_USD:g} USD a page without VAT ({PRICE_DATE})",
-        f"{DOCUMENTED_REQUESTS_PER_S:g} requests/s a key",
-        "Korean, English, Chinese, Japanese and others",
-        "UPSTAGE_API_KEY",
-        "no: against its recorded answers",
+        price=f"{PRICE_PER_PAGE_USD:g} USD a page without VAT ({PRICE_DATE})",
+        rate=f"{DOCUMENTED_REQUESTS_PER_S:g} requests/s a key",
+        languages="Korean, English, Chinese, Japanese and others",
+        needs="UPSTAGE_API_KEY",
+        tried="no: against its recorded answers",
     ),
     About(
         "rapidocr",
-        "ocrlabel",
-        "free",
-        "",
-        "English, Chinese; Korean with its recogniser (ocrlabel models) or tesseract",
-        "the extra `local`",
-        _HERE,
+        price="free",
+        languages="English, Chinese; Korean with its recogniser (ocrlabel models) or tesseract",
+        needs="the extra `local`",
+        tried=_HERE,
     ),
     About(
         "tesseract",
-        "ocrlabel",
-        "free",
-        "",
-        "what is installed of it; Korean and English first",
-        "the program tesseract",
-        _HERE,
+        price="free",
+        languages="what is installed of it; Korean and English first",
+        needs="the program tesseract",
+        tried=_HERE,
     ),
-    About("scripted", "ocrlabel", "free", "", "none: it makes words up", "", _HERE),
+    About("scripted", price="free", languages="none: it makes words up", tried=_HERE),
 )
 _OUR_NAMES = tuple(one.name for one in OURS)
 

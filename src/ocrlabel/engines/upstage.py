@@ -121,34 +121,31 @@ class UpstageEngine:
         Raises ConfigError.
         """
         try:
-            self._http = self._pool()
+            self._http = httpx2.AsyncClient(
+                headers={"User-Agent": "ocrlabel"},
+                timeout=httpx2.Timeout(
+                    connect=_CONNECT_S,
+                    write=_WRITE_S,
+                    read=self._read_s,
+                    pool=_CONNECT_S,
+                ),
+                # The run decides how many requests are in flight; the pool must never queue them,
+                # for what waits in it was already written down as sent.
+                limits=httpx2.Limits(
+                    max_connections=None,
+                    max_keepalive_connections=64,
+                    keepalive_expiry=20.0,  # well before a load balancer closes (60 s as a rule)
+                ),
+                follow_redirects=False,
+                trust_env=not self._is_near,  # HTTPS_PROXY, SSL_CERT_FILE
+                transport=self._transport,
+            )
         except (ImportError, ValueError, httpx2.InvalidURL, OSError) as error:
             raise ConfigError(_unusable(error, self._environment)) from error
 
     async def prepare(self, data: bytes) -> Document:
         """The document as the service takes it; raises Unreadable."""
         return await self._preparer.prepare(data)
-
-    def _pool(self) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(
-            headers={"User-Agent": "ocrlabel"},
-            timeout=httpx2.Timeout(
-                connect=_CONNECT_S,
-                write=_WRITE_S,
-                read=self._read_s,
-                pool=_CONNECT_S,
-            ),
-            # The run decides how many requests are in flight; the pool must never queue them,
-            # for what waits in it was already written down as sent.
-            limits=httpx2.Limits(
-                max_connections=None,
-                max_keepalive_connections=64,
-                keepalive_expiry=20.0,  # well before a load balancer closes (60 s as a rule)
-            ),
-            follow_redirects=False,
-            trust_env=not self._is_near,  # HTTPS_PROXY, SSL_CERT_FILE
-            transport=self._transport,
-        )
 
     async def recognise(self, document: Document, lane: str) -> Answer:
         """One POST. Raises what the Engine protocol names, and nothing else.

@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 
 from ocrlabel.engine import Engine
 from ocrlabel.errors import ConfigError, ImageError
-from ocrlabel.fake.documents import Accepted, Refused
+from ocrlabel.fake.documents import PageSizes, Refused
 from ocrlabel.labels import Page, Word
 
 _VOCABULARY: Final = (
@@ -33,12 +33,12 @@ _EMPTY_WORDS: Final = 0.02
 class FromBytes:
     """Words that follow from the document's sha256: equal bytes, equal answer, no reading."""
 
-    async def body(self, data: bytes, accepted: Accepted, model_version: str) -> bytes:
+    async def body(self, data: bytes, page_sizes_px: PageSizes, model_version: str) -> bytes:
         """A few lines of words on each page."""
         digest = sha256(data).hexdigest()
         pages = [
             invented_page(number, size, random.Random(f"{digest}/{number}"))
-            for number, size in enumerate(accepted.page_sizes_px, start=1)
+            for number, size in enumerate(page_sizes_px, start=1)
         ]
         return encoded(answer_of(pages, model_version))
 
@@ -50,10 +50,10 @@ class Recorded:
     by_sha256: Mapping[str, bytes]
     instead: AnswerSource
 
-    async def body(self, data: bytes, accepted: Accepted, model_version: str) -> bytes:
+    async def body(self, data: bytes, page_sizes_px: PageSizes, model_version: str) -> bytes:
         """The recorded answer as it is, with the model version that it was recorded with."""
         recorded = self.by_sha256.get(sha256(data).hexdigest())
-        return recorded or await self.instead.body(data, accepted, model_version)
+        return recorded or await self.instead.body(data, page_sizes_px, model_version)
 
 
 def recorded_in(folder: Path, instead: AnswerSource) -> Recorded:
@@ -75,14 +75,14 @@ class FromEngine:
 
     engine: Engine
 
-    async def body(self, data: bytes, accepted: Accepted, model_version: str) -> bytes:
+    async def body(self, data: bytes, page_sizes_px: PageSizes, model_version: str) -> bytes:
         """What the engine reads, in the service's shape. Raises Refused (422)."""
         try:
             document = await self.engine.prepare(data)
             answer = await self.engine.recognise(document, self.engine.lanes[0].name)
         except ImageError as error:
             raise Refused(422, error.message) from error
-        return encoded(answer_of(answer.pages[: len(accepted.page_sizes_px)], model_version))
+        return encoded(answer_of(answer.pages[: len(page_sizes_px)], model_version))
 
 
 AnswerSource: TypeAlias = FromBytes | Recorded | FromEngine

@@ -6,8 +6,7 @@ import io
 import math
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import pypdfium2
 from PIL import Image, UnidentifiedImageError
@@ -21,12 +20,8 @@ from ocrlabel.images.pillow import stated_size
 _ENDS: Final = {"jpeg": b"\xff\xd9", "png": b"IEND\xaeB`\x82"}
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A document that the service reads, with the sizes in px of the pages that it bills."""
-
-    format: str
-    page_sizes_px: tuple[tuple[int, int], ...]
+PageSizes: TypeAlias = tuple[tuple[int, int], ...]
+"""Width and height in px."""
 
 
 class Refused(Exception):
@@ -38,8 +33,11 @@ class Refused(Exception):
         self.message = message
 
 
-def judge(data: bytes, limits: DocumentLimits) -> Accepted:
-    """Raises Refused. The bytes decide, not the name or content type (assumption)."""
+def judge(data: bytes, limits: DocumentLimits) -> PageSizes:
+    """The sizes of the pages that are read, and billed. Raises Refused.
+
+    The bytes decide, not the name or content type (assumption).
+    """
     if not data:
         raise Refused(400, "document is empty")
     if len(data) > limits.max_bytes:
@@ -56,10 +54,10 @@ def judge(data: bytes, limits: DocumentLimits) -> Accepted:
         raise Refused(413, f"more than {limits.max_pages} pages")
     if any(width * height > limits.max_pixels for width, height in sizes):
         raise Refused(413, f"a page has more than {limits.max_pixels} pixels")
-    return Accepted(kind, sizes[: limits.max_pages])
+    return sizes[: limits.max_pages]
 
 
-def _pdf(data: bytes, limits: DocumentLimits) -> tuple[str, tuple[tuple[int, int], ...], int]:
+def _pdf(data: bytes, limits: DocumentLimits) -> tuple[str, PageSizes, int]:
     try:
         with pypdfium2.PdfDocument(data) as document:
             count = len(document)
@@ -72,7 +70,7 @@ def _pdf(data: bytes, limits: DocumentLimits) -> tuple[str, tuple[tuple[int, int
     return "pdf", tuple((math.ceil(w * scale), math.ceil(h * scale)) for w, h in sizes), count
 
 
-def _heic(data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
+def _heic(data: bytes) -> tuple[str, PageSizes, int]:
     """One page; of the size when upright where pillow-heif is there, else as the file states."""
     try:
         size_px = stated_size(data)
@@ -85,7 +83,7 @@ def _heic(data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
     return "heic", (size_px,), 1
 
 
-def _image(data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
+def _image(data: bytes) -> tuple[str, PageSizes, int]:
     try:
         with warnings.catch_warnings():
             # the limit on pixels is ours to apply, after the header was read
@@ -100,7 +98,7 @@ def _image(data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
         raise Refused(422, "the image is damaged") from error
 
 
-def _frames(image: Image.Image, data: bytes) -> tuple[str, tuple[tuple[int, int], ...], int]:
+def _frames(image: Image.Image, data: bytes) -> tuple[str, PageSizes, int]:
     kind = {"mpo": "jpeg", "heif": "heic"}.get(name := (image.format or "").lower(), name)
     if (end := _ENDS.get(kind)) is not None and end not in data[-64:]:
         raise Refused(422, "the image is cut off")

@@ -11,21 +11,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from ocrlabel.fake.ledger import RateUse
 from ocrlabel.fake.settings import FakeSettings, LimiterKind
 
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """Over a limit, and when there is room again."""
-
-    cause: str
-    wait_s: float
 
 
 class Gate:
@@ -44,12 +35,12 @@ class Gate:
         self._use = use
         use.allowed_from(now_s, rps)
 
-    def enter(self, now_s: float, pages: int) -> Over | None:
-        """None when the request may pass."""
+    def enter(self, now_s: float, pages: int) -> tuple[str, float] | None:
+        """None when the request may pass, else which limit it is over, and for how many s."""
         for cause, limit, cost in (("rps", self._requests, 1), ("ppm", self._pages, pages)):
             if limit is not None and (wait_s := limit.wait_s(now_s, cost)) > 0:
                 self._use.throttled()
-                return Over(cause, wait_s)
+                return cause, wait_s
         if self._requests is not None:
             self._requests.take(now_s)
         if self._pages is not None:

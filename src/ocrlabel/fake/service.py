@@ -20,7 +20,7 @@ from typing import Final
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError
 from ocrlabel.fake.answers import AnswerSource
-from ocrlabel.fake.documents import Accepted, Refused, judge
+from ocrlabel.fake.documents import PageSizes, Refused, judge
 from ocrlabel.fake.ledger import Ledger, LoggedRequest
 from ocrlabel.fake.limiter import Gate
 from ocrlabel.fake.settings import (
@@ -104,7 +104,7 @@ class Service:
         self._ledger = Ledger(log)
         self._gates: dict[str, Gate] = {}
         self._requests: Counter[str] = Counter()
-        self._judged: dict[tuple[str, DocumentLimits], Accepted | Refused] = {}
+        self._judged: dict[tuple[str, DocumentLimits], PageSizes | Refused] = {}
         self._reserved_pages = 0
         self._outage: tuple[Fault, float] | None = None
         self._rng = random.Random(settings.seed)
@@ -175,16 +175,17 @@ class Service:
 
     async def _reply(self, visit: _Visit) -> Reply:
         if self._outage is not None and self._clock() < self._outage[1]:
-            return await self._failing(self._outage[0], visit, Accepted("", ()))
+            return await self._failing(self._outage[0], visit, ())
         self._refuse_key(visit.key)
         judged = self._judge(visit)
-        pages = len(judged.page_sizes_px) if isinstance(judged, Accepted) else 0
+        pages = 0 if isinstance(judged, Refused) else len(judged)
         if visit.key not in self._gates:
             self._gates[visit.key] = self._new_gate(visit.key)
         over = self._gates[visit.key].enter(visit.came_s, pages)
         if over is not None:
-            headers = self._wait(over.wait_s, "Pages" if over.cause == "ppm" else "Requests")
-            return self.error(429, "too many requests", headers, cause=over.cause)
+            cause, wait_s = over
+            headers = self._wait(wait_s, "Pages" if cause == "ppm" else "Requests")
+            return self.error(429, "too many requests", headers, cause=cause)
         if isinstance(judged, Refused):
             raise judged
         fault = draw(self._settings.faults, visit.uniform)
@@ -192,9 +193,9 @@ class Service:
             return await self._failing(fault, visit, judged)
         return await self._worked(visit, judged)
 
-    async def _worked(self, visit: _Visit, accepted: Accepted) -> Reply:
+    async def _worked(self, visit: _Visit, page_sizes_px: PageSizes) -> Reply:
         """Read, and billed: the client may be gone by the time it is done."""
-        pages = len(accepted.page_sizes_px)
+        pages = len(page_sizes_px)
         credit = self._settings.credit_pages
         if credit is not None and self._ledger.billed_pages + self._reserved_pages + pages > credit:
             raise Refused(403, "insufficient credit")
@@ -203,16 +204,16 @@ class Service:
             await self._sleep(self._settings.latency.of(visit.gauss))
             document, model = visit.request.document or b"", visit.request.model
             version = model if model and model != "ocr" else self._settings.limits.model_version
-            body = await self._answers.body(document, accepted, version)
+            body = await self._answers.body(document, page_sizes_px, version)
         finally:
             self._reserved_pages -= pages
         return Reply(200, body, headers=self._headers(), pages=pages, billed=pages)
 
-    async def _failing(self, fault: Fault, visit: _Visit, accepted: Accepted) -> Reply:
+    async def _failing(self, fault: Fault, visit: _Visit, page_sizes_px: PageSizes) -> Reply:
         done = Reply(None)
         if fault.works:
-            done = await self._worked(visit, accepted)
-        reply = replace(done, cause=fault.name, pages=len(accepted.page_sizes_px))
+            done = await self._worked(visit, page_sizes_px)
+        reply = replace(done, cause=fault.name, pages=len(page_sizes_px))
         if fault.status is not None and not fault.html:
             headers = self._wait(1) if fault.status in {429, 503} else {}
             error = self.error(fault.status, fault.name, headers)
@@ -240,7 +241,7 @@ class Service:
                 what = "insufficient credit" if refusal.status == 403 else "invalid API key"
                 raise Refused(refusal.status, what)
 
-    def _judge(self, visit: _Visit) -> Accepted | Refused:
+    def _judge(self, visit: _Visit) -> PageSizes | Refused:
         request = visit.request
         if not request.model or not (request.model == "ocr" or _SNAPSHOT.fullmatch(request.model)):
             return Refused(400, "model is missing" if not request.model else "invalid model name")

@@ -98,10 +98,10 @@ def _jpeg_is_whole(data: bytes) -> bool:
 
 
 def _png_is_whole(data: bytes) -> bool:
-    for chunk in pillow.png_chunks(data):
-        if chunk.name[:1].isupper() and zlib.crc32(chunk.body, zlib.crc32(chunk.name)) != chunk.crc:
+    for name, body, crc in pillow.png_chunks(data):
+        if name[:1].isupper() and zlib.crc32(body, zlib.crc32(name)) != crc:
             return False
-        if chunk.name == b"IEND":
+        if name == b"IEND":
             return True
     return False
 

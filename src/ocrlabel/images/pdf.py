@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pypdfium2
@@ -56,10 +56,8 @@ def _opened(data: bytes) -> Iterator[Any]:
             ) from error
         why = _WHY.get(error.err_code, "it cannot be opened")
         raise Unreadable(f"it is a broken PDF: {why}", failure=FailureClass.CORRUPT) from error
-    try:
+    with closing(document):
         yield document
-    finally:
-        document.close()
 
 
 def _checked(document: Any, limits: ImageLimits, dpi: float) -> int:
@@ -79,11 +77,8 @@ def _checked(document: Any, limits: ImageLimits, dpi: float) -> int:
 
 
 def _render(document: Any, number: int, dpi: float) -> Image:
-    page = document[number]
-    try:
+    with closing(document[number]) as page:
         bitmap = page.render(scale=dpi / _POINTS_PER_INCH, rev_byteorder=True)
         image: Image = bitmap.to_pil()
         bitmap.close()
-    finally:
-        page.close()
     return image

@@ -14,7 +14,6 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, cast
 
@@ -136,7 +135,7 @@ def open_picture(data: bytes, format_: str, page: int = 0) -> ImageFile:
     if page:
         picture.seek(page)
     if format_ == "png":  # the block may stand before or after the pixels
-        blocks = (chunk.body for chunk in png_chunks(data) if chunk.name == b"eXIf")
+        blocks = (body for name, body, _ in png_chunks(data) if name == b"eXIf")
         if block := bytes(next(blocks, b"")):
             picture.info.setdefault("exif", _EXIF + block)
     if picture.mode.startswith("I;16"):
@@ -166,7 +165,7 @@ def _stated_white(picture: ImageFile, data: bytes) -> int:
         stated = picture.tag_v2.get(_MAX_SAMPLE_VALUE)
         values = stated if isinstance(stated, tuple) else ()
         return max((v for v in values if isinstance(v, int)), default=0)
-    bits = next((chunk.body[:1] for chunk in png_chunks(data) if chunk.name == b"sBIT"), b"")
+    bits = next((body[:1] for name, body, _ in png_chunks(data) if name == b"sBIT"), b"")
     return (1 << int.from_bytes(bits)) - 1
 
 
@@ -392,20 +391,11 @@ def _in_plain_words(error: Exception) -> str:
     return next((plain for sign, plain in _PLAIN_WORDS if sign in message), "its data is damaged")
 
 
-@dataclass(frozen=True, slots=True)
-class PngChunk:
-    """One chunk of a PNG. crc is the checksum that the file states."""
-
-    name: bytes
-    body: memoryview
-    crc: int
-
-
-def png_chunks(data: bytes) -> Iterator[PngChunk]:
-    """Every chunk up to the end of the data; the body of the last may be cut off."""
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, int]]:
+    """Name, body and stated checksum of every chunk; the body of the last may be cut off."""
     view, at = memoryview(data), _PNG_SIGNATURE_BYTES
     while at + _BYTES_AROUND_CHUNK <= len(data):
         end = at + 8 + int.from_bytes(view[at : at + 4], "big")
         crc = int.from_bytes(view[end : end + 4], "big")
-        yield PngChunk(bytes(view[at + 4 : at + 8]), view[at + 8 : end], crc)
+        yield bytes(view[at + 4 : at + 8]), view[at + 8 : end], crc
         at = end + 4

@@ -6,7 +6,7 @@ A file is changed only where it does not fit as it is. Pages are in memory one a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 
 from PIL import TiffImagePlugin
@@ -130,15 +130,6 @@ def _turned_tiff(data: bytes, accepts: Accepts) -> bytes:
     return out.getvalue()
 
 
-@dataclass(frozen=True, slots=True)
-class UprightPage:
-    """A page's pixels in RGB, and its size when it is decoded in full."""
-
-    image: Image
-    width_px: int
-    height_px: int
-
-
 def upright_pages(
     data: bytes, limits: ImageLimits = LOCAL_LIMITS, *, dpi: float = pdf.DPI
 ) -> Iterator[Image]:
@@ -146,33 +137,32 @@ def upright_pages(
 
     dpi: the raster of PDF pages. Raises Unreadable, at the page where it happens.
     """
-    for page in sized_pages(data, limits, dpi=dpi):
-        image = page.image
-        del page  # or its pixels stay beside the next page's
+    for image, _ in sized_pages(data, limits, dpi=dpi):
         yield image
+        del image  # or its pixels stay beside the next page's
 
 
 def sized_pages(
     data: bytes, limits: ImageLimits = LOCAL_LIMITS, *, dpi: float = pdf.DPI
-) -> Iterator[UprightPage]:
+) -> Iterator[tuple[Image, tuple[int, int]]]:
     """The same with each page's own size, which a JPEG over the limit on decoded pixels keeps."""
     check_bytes(len(data), limits.max_bytes)
     format_ = identify(data)
     if format_ == "pdf":
         for drawn in pdf.render_pages(data, limits, dpi=dpi):
-            yield UprightPage(drawn, *drawn.size)
+            yield drawn, drawn.size
             del drawn
         return
     if format_ == "heic":
         photo = pillow.to_rgb(pillow.upright_heic(data, limits.max_pixels_per_page))
-        yield UprightPage(photo, *photo.size)
+        yield photo, photo.size
         return
     for picture in pillow.open_pages(data, format_, limits):
         with pillow.decoding(format_):
             size_px = pillow.upright_size(picture)
         pillow.shrink(picture, data, limits.max_pixels_per_page)
         with pillow.decoding(format_):
-            page = UprightPage(pillow.to_rgb(pillow.decoded_upright(picture)), *size_px)
+            image = pillow.to_rgb(pillow.decoded_upright(picture))
         del picture  # or the file's own pixels stay beside the RGB ones while the page is read
-        yield page
-        del page
+        yield image, size_px
+        del image

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.fake.answers import FromBytes, answer_of, encoded, recorded_in
-from ocrlabel.fake.documents import Accepted
 from ocrlabel.labels import Page, Word
 
 RECORDED = Path(__file__).parents[4] / "shared" / "data" / "upstage-recorded"
 
 
 def invented(data: bytes, *sizes) -> dict:
-    return json.loads(asyncio.run(FromBytes().body(data, Accepted("png", sizes), "ocr-260930")))
+    return json.loads(asyncio.run(FromBytes().body(data, sizes, "ocr-260930")))
 
 
 def words_of(answer):
@@ -107,7 +106,7 @@ def test_a_recorded_answer_is_given_for_its_own_file_and_no_other(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"recorded": "합계"}, indent=4))
     source = recorded_in(tmp_path, FromBytes())
     assert source.by_sha256 == {sha256(b"one").hexdigest(): encoded({"recorded": "합계"})}
-    assert b"recorded" not in asyncio.run(source.body(b"two", Accepted("png", ((9, 9),)), "v"))
+    assert b"recorded" not in asyncio.run(source.body(b"two", ((9, 9),), "v"))
 
 
 def test_a_folder_without_recorded_answers_is_refused(tmp_path):
