@@ -107,7 +107,10 @@ def discard(aws: Aws, proposal: Proposal) -> None:
 
 
 def make(aws: Aws, wanted: Wanted, proposal: Proposal, tell: Callable[[str], None]) -> AwsConfig:
-    """Carry it out, telling each step. Raises AwsRefused with the reason and the remedy."""
+    """Carry it out, telling each step: what is there then, as config.env has it.
+
+    Raises AwsRefused with the reason and the remedy, also where something is lacking then.
+    """
     stack = proposal.stack
     if stack and proposal.change_set:
         update_stack(aws, stack, proposal.change_set, tell)
@@ -116,21 +119,16 @@ def make(aws: Aws, wanted: Wanted, proposal: Proposal, tell: Callable[[str], Non
             delete_stack(aws, stack, tell, doing="cleared away")
         create_stack(aws, template(), wanted.parameters, tell)
     carry_out(aws, proposal.around, tell)
-    return _deployed(aws, wanted)
-
-
-def _deployed(aws: Aws, wanted: Wanted) -> AwsConfig:
-    """What is there now, as config.env has it. Raises AwsRefused where something is lacking."""
-    stack = look_stack(aws.client("cloudformation"))
+    now = look_stack(aws.client("cloudformation"))
     found = look_secret(aws.client("secretsmanager"), wanted.secret)
-    if stack is None or found is None:
-        thing = f"stack {names.STACK}" if stack is None else f"secret {wanted.secret}"
+    if now is None or found is None:
+        thing = f"stack {names.STACK}" if now is None else f"secret {wanted.secret}"
         raise AwsRefused(f"there is no {thing}: run `ocrlabel aws deploy`")
-    if lacking := [name for name in _OUTPUTS if not stack.outputs.get(name)]:
+    if lacking := [name for name in _OUTPUTS if not now.outputs.get(name)]:
         raise AwsRefused(
             f"the stack {names.STACK} does not say {', '.join(lacking)}: run `ocrlabel aws deploy`"
         )
-    return _config(wanted, stack.outputs, found.arn)
+    return _config(wanted, now.outputs, found.arn)
 
 
 def _config(wanted: Wanted, outputs: Mapping[str, str], secret_arn: str) -> AwsConfig:

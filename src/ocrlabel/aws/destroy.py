@@ -38,14 +38,19 @@ def propose_removal(
             "  wait for them, or stop them with `ocrlabel aws cancel JOB`; what they have done is "
             "saved"
         )
-    around = _definitions(aws)
-    if delete_secret and (found := look_secret(aws.client("secretsmanager"), secret)):
-        call = Call(
-            "secretsmanager", "delete_secret", {"SecretId": secret, "RecoveryWindowInDays": 7}
-        )
-        if not found.being_deleted:
-            detail = "can be brought back for 7 days"
-            around.append(Change(Kind.REMOVE, "secret", secret, detail, (call,)))
+    around = []
+    for name in names.DEFINITIONS:
+        for each in active_revisions(aws.client("batch"), name):
+            which = {"jobDefinition": each["jobDefinitionArn"]}
+            calls = (Call("batch", "deregister_job_definition", which),)
+            revision = f"{each['jobDefinitionName']}:{each['revision']}"
+            around.append(Change(Kind.REMOVE, "job definition", revision, calls=calls))
+    found = look_secret(aws.client("secretsmanager"), secret) if delete_secret else None
+    if found and not found.being_deleted:
+        which = {"SecretId": secret, "RecoveryWindowInDays": 7}
+        call = Call("secretsmanager", "delete_secret", which)
+        detail = "can be brought back for 7 days"
+        around.append(Change(Kind.REMOVE, "secret", secret, detail, (call,)))
     data = ""
     if delete_data and look_bucket(aws.client("s3"), bucket, aws.region) is not None:
         data = bucket
@@ -122,17 +127,6 @@ def empty_bucket(aws: Aws, bucket: str, tell: Callable[[str], None]) -> None:
             for upload in page.get("Uploads", ()):
                 which = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
                 s3.abort_multipart_upload(Bucket=bucket, **which)
-
-
-def _definitions(aws: Aws) -> list[Change]:
-    changes = []
-    for name in names.DEFINITIONS:
-        for each in active_revisions(aws.client("batch"), name):
-            which = {"jobDefinition": each["jobDefinitionArn"]}
-            calls = (Call("batch", "deregister_job_definition", which),)
-            revision = f"{each['jobDefinitionName']}:{each['revision']}"
-            changes.append(Change(Kind.REMOVE, "job definition", revision, calls=calls))
-    return changes
 
 
 def _resources(aws: Aws, stack: StackState | None) -> list[Change]:

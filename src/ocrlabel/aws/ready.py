@@ -91,51 +91,38 @@ def faults(
     tell: Callable[[str], None],
 ) -> list[Check]:
     """The checks that failed. dataset looks at the table."""
-    definition: dict[str, Any] | None = None
+    engine = planned.engine
+    definition: dict[str, Any] = {}
     environments: list[dict[str, Any]] = []
 
     def defined() -> Check:
-        nonlocal definition
         name = DEFINITIONS[planned.on_ec2]
-        definition = look_definition(aws.client("batch"), name)
-        if definition is None:
+        definition.update(look_definition(aws.client("batch"), name) or {})
+        if not definition:
             return wrong("job definition", f"{name} is not registered", PUSH)
         return check_definition(definition, config)
 
     def queued() -> Check:
-        nonlocal environments
-        check, environments = check_compute(aws, QUEUES[planned.on_ec2])
+        check, there = check_compute(aws, QUEUES[planned.on_ec2])
+        environments.extend(there)
         return check
 
+    def secret() -> Check:
+        return check_secret(aws, _secret_of(definition) or "", readable_secret(aws))
+
     found = _failed([("job definition", "", defined), ("compute", "", queued)], tell)
-    if definition is not None:
-        found += _failed(_of_workers(aws, config, planned, fetch, definition, environments), tell)
-    return found + _failed([("dataset", "", dataset)], tell)
-
-
-def _of_workers(
-    aws: Aws,
-    config: AwsConfig,
-    planned: Planned,
-    fetch: Fetch,
-    definition: Mapping[str, Any],
-    environments: Sequence[Mapping[str, Any]],
-) -> list[Step]:
-    """What the definition's workers need, by name. A workflow may not look at all of it."""
-    engine = planned.engine
-    checks: list[Step] = [
+    needs: list[Step] = [
         ("image", "", lambda: check_image(aws, config, definition, fetch, engine)),
         ("size", "", lambda: check_size(definition, environments, engine)),
         ("network", "", lambda: check_network(aws, definition, environments)),
     ]
-    if planned.by_workflow:
-        return checks
-    if not planned.on_ec2:
-        checks.append(("quota", "", lambda: check_quotas(aws, definition)))
-    if engine == "upstage":
-        secret = _secret_of(definition) or ""
-        checks.append(("secret", "", lambda: check_secret(aws, secret, readable_secret(aws))))
-    return [*checks, ("logs", "", lambda: check_logs(aws))]
+    if not planned.by_workflow:  # it may not look at the rest
+        if not planned.on_ec2:
+            needs.append(("quota", "", lambda: check_quotas(aws, definition)))
+        if engine == "upstage":
+            needs.append(("secret", "", secret))
+        needs.append(("logs", "", lambda: check_logs(aws)))
+    return found + _failed([*(needs if definition else ()), ("dataset", "", dataset)], tell)
 
 
 def _failed(checks: Sequence[Step], tell: Callable[[str], None]) -> list[Check]:

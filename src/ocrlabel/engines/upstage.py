@@ -190,7 +190,13 @@ class UpstageEngine:
         try:
             return read_answer(body, document, status=status)
         except ImageError as error:
-            raise self._bad_answer(error, body, document, status) from None
+            wrong = error
+            if len(body) <= _QUOTABLE_BYTES:
+                try:
+                    read_answer(self._shown(body), document, status=status)
+                except ImageError as again:  # its message quotes the start of it
+                    wrong = again
+            raise self._without_keys(wrong) from None
 
     def parse(self, raw: bytes, document: Document) -> Answer:
         """What recognise made of this answer, made again."""
@@ -255,17 +261,6 @@ class UpstageEngine:
         told = {name.lower(): self._shown_text(value) for name, value in headers.items()}
         again = judged(status, told, self._shown(body))
         return again if type(again) is type(refusal) else self._without_keys(refusal)
-
-    def _bad_answer(
-        self, error: ImageError, body: bytes, document: Document, status: int
-    ) -> ImageError | KeyRefused:
-        """The error of an answer that is none, which quotes the start of it."""
-        if len(body) <= _QUOTABLE_BYTES:
-            try:
-                read_answer(self._shown(body), document, status=status)
-            except ImageError as again:
-                error = again
-        return self._without_keys(error)
 
     def _shown(self, body: bytes) -> bytes:
         """The part of a body that a message may quote, without keys."""
