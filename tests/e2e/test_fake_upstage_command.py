@@ -20,7 +20,7 @@ from ocrlabel.engine import Answer, Lane
 from ocrlabel.engines.upstage import UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import ConfigError, Rejected, Unreadable
-from ocrlabel.fake.answers import FromEngine
+from ocrlabel.fake.answers import from_engine
 from ocrlabel.fake.settings import FakeSettings
 from ocrlabel.labels import Document, Page, Word
 from tests.support.fake_upstage import running
@@ -122,7 +122,7 @@ def test_a_client_that_goes_away_within_its_request_is_no_error_of_the_fake(capl
 
 
 def test_what_a_local_engine_reads_is_answered_in_the_services_shape():
-    with running(answers=FromEngine(ReadsHello())) as fake:
+    with running(answers=from_engine(ReadsHello())) as fake:
         answer = recognised(fake.base_url, parse_keys("any"))
     (word,) = answer.pages[0].words
     assert (word.text, word.polygon[0], word.confidence) == ("hello", (1, 2), 0.5)
@@ -135,7 +135,7 @@ def test_what_a_local_engine_cannot_read_is_refused_like_a_damaged_document():
             raise Unreadable("too dark")
 
     with (
-        running(answers=FromEngine(ReadsNothing())) as fake,
+        running(answers=from_engine(ReadsNothing())) as fake,
         pytest.raises(Rejected, match="too dark") as caught,
     ):
         recognised(fake.base_url, parse_keys("any"))

@@ -28,7 +28,7 @@ from ocrlabel.engines.upstage import UpstageEngine
 from ocrlabel.engines.upstage_answer import read_answer
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import BadAnswer, ConfigError, KeyRefused, Rejected, Throttled, Unavailable
-from ocrlabel.fake.answers import FromBytes, recorded_in
+from ocrlabel.fake.answers import recorded_in
 from ocrlabel.fake.settings import LIMITS, FakeSettings, Latency, Refusal, parse_faults
 from ocrlabel.labels import Document, FailureClass
 from tests.support.fake_upstage import running
@@ -100,7 +100,7 @@ def test_a_recorded_answer_served_by_the_fake_becomes_labels_equal_to_the_file(p
     sizes = tuple((p["width"], p["height"]) for p in truth["pages"])
     kind = "pdf" if data.startswith(b"%PDF") else "jpeg" if data.startswith(b"\xff\xd8") else "png"
     doc = Document(data, kind, len(sizes), () if kind == "pdf" else sizes)
-    with running(FakeSettings(keys=KEYS), recorded_in(RECORDED, FromBytes())) as fake:
+    with running(FakeSettings(keys=KEYS), recorded_in(RECORDED)) as fake:
         answer = recognised(fake.base_url, doc)
         assert fake.stats()["billed_pages"] == truth["numBilledPages"] == answer.billed_pages
 

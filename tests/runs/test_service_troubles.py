@@ -11,7 +11,7 @@ import pytest
 
 from ocrlabel.engines.upstage_keys import parse_keys
 from ocrlabel.errors import BudgetReached, ConfigError, EngineUnusable, Interrupted
-from ocrlabel.fake.answers import FromBytes
+from ocrlabel.fake.answers import from_bytes
 from ocrlabel.fake.settings import FakeSettings, Latency, Refusal, parse_faults
 from ocrlabel.options import Options
 from ocrlabel.pipeline.events import Notice
@@ -278,16 +278,14 @@ def test_an_address_that_answered_before_is_taken_to_be_right_in_an_outage_of_40
     assert stored(store).told["labelled"] == 80
 
 
-class HalfAnswers(FromBytes):
+async def half_answers(data, page_sizes_px, model_version):
     """Every document's last page is missing, and all are charged."""
-
-    async def body(self, data, looked, model_version):
-        answer = json.loads(await super().body(data, looked, model_version))
-        return json.dumps(answer | {"pages": answer["pages"][:-1]}).encode()
+    answer = json.loads(await from_bytes(data, page_sizes_px, model_version))
+    return json.dumps(answer | {"pages": answer["pages"][:-1]}).encode()
 
 
 def test_an_incomplete_answer_that_was_charged_is_asked_for_once_more_and_no_further():
-    upstage, store = Upstage(FakeSettings(), answers=HalfAnswers()), DictStore()
+    upstage, store = Upstage(FakeSettings(), answers=half_answers), DictStore()
     run_virtual(go(store, images(0, pages=(2, 3)), upstage.engine()))
     found = stored(store)
     assert [row.failure_class for row in found.failures] == ["incomplete_answer"] * 2

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ocrlabel.fake.answers import AnswerSource, FromBytes
+from ocrlabel.fake.answers import AnswerSource, from_bytes
 from ocrlabel.fake.ledger import LoggedRequest
 from ocrlabel.fake.server import HOST, listening, server_of
 from ocrlabel.fake.service import Service
@@ -49,7 +49,7 @@ class Running:
 @contextmanager
 def running(
     settings: FakeSettings | None = None,
-    answers: AnswerSource | None = None,
+    answers: AnswerSource = from_bytes,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Running]:
@@ -57,7 +57,7 @@ def running(
     entries: list[LoggedRequest] = []
     service = Service(
         settings or FakeSettings(),
-        answers or FromBytes(),
+        answers,
         clock=clock,
         sleep=asyncio.sleep,
         log=entries.append,

@@ -23,7 +23,7 @@ from ocrlabel.engines.image_workers import ImagePreparer
 from ocrlabel.engines.scripted import Scripted
 from ocrlabel.engines.upstage import UpstageEngine
 from ocrlabel.engines.upstage_keys import parse_keys
-from ocrlabel.fake.answers import AnswerSource, FromBytes
+from ocrlabel.fake.answers import AnswerSource, from_bytes
 from ocrlabel.fake.ledger import LoggedRequest
 from ocrlabel.fake.server import received
 from ocrlabel.fake.service import Ending, Service
@@ -85,7 +85,7 @@ class Upstage:
     settings: FakeSettings = field(default_factory=FakeSettings)
     keys: str = "up_one@1000"
     request_timeout_s: float = 420.0
-    answers: AnswerSource = field(default_factory=FromBytes)
+    answers: AnswerSource = from_bytes
     entries: list[LoggedRequest] = field(default_factory=list)
     service: Service = field(init=False)
 

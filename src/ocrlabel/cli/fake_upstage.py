@@ -198,18 +198,18 @@ async def _serve(settings: FakeSettings, answers: str, port: int, log: Path | No
 
 
 async def _source(answers: str, stack: contextlib.AsyncExitStack) -> AnswerSource:
-    from ocrlabel.fake.answers import FromBytes, FromEngine, recorded_in
+    from ocrlabel.fake.answers import from_bytes, from_engine, recorded_in
 
     if answers == "bytes":
-        return FromBytes()
+        return from_bytes
     if answers == "local":
         from ocrlabel.engines.rapidocr import rapid_ocr
 
         engine = rapid_ocr()
         stack.push_async_callback(engine.close)
         await engine.start()
-        return FromEngine(engine)
-    return recorded_in(Path(answers), FromBytes())
+        return from_engine(engine)
+    return recorded_in(Path(answers))
 
 
 def _log_to(path: Path | None, stack: contextlib.AsyncExitStack) -> Callable[[LoggedRequest], None]:

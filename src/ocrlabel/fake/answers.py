@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
@@ -30,34 +29,26 @@ _EMPTY_WORDS: Final = 0.02
 """Two of 123 words in the answer recorded for a tilted receipt had no text."""
 
 
-class FromBytes:
-    """Words that follow from the document's sha256: equal bytes, equal answer, no reading."""
-
-    async def body(self, data: bytes, page_sizes_px: PageSizes, model_version: str) -> bytes:
-        """A few lines of words on each page."""
-        digest = sha256(data).hexdigest()
-        pages = [
-            invented_page(number, size, random.Random(f"{digest}/{number}"))
-            for number, size in enumerate(page_sizes_px, start=1)
-        ]
-        return encoded(answer_of(pages, model_version))
+AnswerSource: TypeAlias = Callable[[bytes, PageSizes, str], Awaitable[bytes]]
+"""A document's bytes, the sizes of its pages and the model's version -> the answer's body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """Answers of the real service, for the very files they were given for; else `instead`."""
-
-    by_sha256: Mapping[str, bytes]
-    instead: AnswerSource
-
-    async def body(self, data: bytes, page_sizes_px: PageSizes, model_version: str) -> bytes:
-        """The recorded answer as it is, with the model version that it was recorded with."""
-        recorded = self.by_sha256.get(sha256(data).hexdigest())
-        return recorded or await self.instead.body(data, page_sizes_px, model_version)
+async def from_bytes(data: bytes, page_sizes_px: PageSizes, model_version: str) -> bytes:
+    """A few lines of words on each page that follow from the sha256, without any reading."""
+    digest = sha256(data).hexdigest()
+    pages = [
+        invented_page(number, size, random.Random(f"{digest}/{number}"))
+        for number, size in enumerate(page_sizes_px, start=1)
+    ]
+    return encoded(answer_of(pages, model_version))
 
 
-def recorded_in(folder: Path, instead: AnswerSource) -> Recorded:
-    """NAME.json beside each file that it answers. Raises ConfigError when there is none."""
+def recorded_in(folder: Path) -> AnswerSource:
+    """Answers of the real service, as they are, for the very files they were given for.
+
+    NAME.json beside each file that it answers; other files are answered `from_bytes`. Raises
+    ConfigError when there is none.
+    """
     found = {
         sha256(path.read_bytes()).hexdigest(): encoded(json.loads(answer.read_bytes()))
         for answer in sorted(folder.glob("*.json"))
@@ -66,26 +57,26 @@ def recorded_in(folder: Path, instead: AnswerSource) -> Recorded:
     }
     if not found:
         raise ConfigError(f"no recorded answers in {folder}: put NAME.json beside NAME.png")
-    return Recorded(found, instead)
+
+    async def body(data: bytes, page_sizes_px: PageSizes, model_version: str) -> bytes:
+        recorded = found.get(sha256(data).hexdigest())
+        return recorded or await from_bytes(data, page_sizes_px, model_version)
+
+    return body
 
 
-@dataclass(frozen=True, slots=True)
-class FromEngine:
-    """The engine is started and closed by whoever made it."""
+def from_engine(engine: Engine) -> AnswerSource:
+    """What an engine reads that somebody else started and closes. Raises Refused (422)."""
 
-    engine: Engine
-
-    async def body(self, data: bytes, page_sizes_px: PageSizes, model_version: str) -> bytes:
-        """What the engine reads, in the service's shape. Raises Refused (422)."""
+    async def body(data: bytes, page_sizes_px: PageSizes, model_version: str) -> bytes:
         try:
-            document = await self.engine.prepare(data)
-            answer = await self.engine.recognise(document, self.engine.lanes[0].name)
+            document = await engine.prepare(data)
+            answer = await engine.recognise(document, engine.lanes[0].name)
         except ImageError as error:
             raise Refused(422, error.message) from error
         return encoded(answer_of(answer.pages[: len(page_sizes_px)], model_version))
 
-
-AnswerSource: TypeAlias = FromBytes | Recorded | FromEngine
+    return body
 
 
 def invented_page(number: int, size: tuple[int, int], rng: random.Random) -> Page:

@@ -204,7 +204,7 @@ class Service:
             await self._sleep(self._settings.latency.of(visit.gauss))
             document, model = visit.request.document or b"", visit.request.model
             version = model if model and model != "ocr" else self._settings.limits.model_version
-            body = await self._answers.body(document, page_sizes_px, version)
+            body = await self._answers(document, page_sizes_px, version)
         finally:
             self._reserved_pages -= pages
         return Reply(200, body, headers=self._headers(), pages=pages, billed=pages)

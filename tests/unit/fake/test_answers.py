@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 
@@ -11,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrlabel.errors import ConfigError
-from ocrlabel.fake.answers import FromBytes, answer_of, encoded, recorded_in
+from ocrlabel.fake.answers import answer_of, encoded, from_bytes, recorded_in
 from ocrlabel.labels import Page, Word
 
 RECORDED = Path(__file__).parents[4] / "shared" / "data" / "upstage-recorded"
 
 
 def invented(data: bytes, *sizes) -> dict:
-    return json.loads(asyncio.run(FromBytes().body(data, sizes, "ocr-260930")))
+    return json.loads(asyncio.run(from_bytes(data, sizes, "ocr-260930")))
 
 
 def words_of(answer):
@@ -104,11 +103,11 @@ def test_the_words_of_a_recorded_answer_make_the_recorded_answer_again(path):
 def test_a_recorded_answer_is_given_for_its_own_file_and_no_other(tmp_path):
     (tmp_path / "a.png").write_bytes(b"one")
     (tmp_path / "a.json").write_text(json.dumps({"recorded": "합계"}, indent=4))
-    source = recorded_in(tmp_path, FromBytes())
-    assert source.by_sha256 == {sha256(b"one").hexdigest(): encoded({"recorded": "합계"})}
-    assert b"recorded" not in asyncio.run(source.body(b"two", ((9, 9),), "v"))
+    source = recorded_in(tmp_path)
+    assert asyncio.run(source(b"one", ((9, 9),), "v")) == encoded({"recorded": "합계"})
+    assert b"recorded" not in asyncio.run(source(b"two", ((9, 9),), "v"))
 
 
 def test_a_folder_without_recorded_answers_is_refused(tmp_path):
     with pytest.raises(ConfigError):
-        recorded_in(tmp_path, FromBytes())
+        recorded_in(tmp_path)
