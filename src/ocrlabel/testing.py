@@ -21,7 +21,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Final, Self
 
 from ocrlabel.engine import (
@@ -73,8 +72,6 @@ FAULTS: Final[Mapping[str, tuple[HttpReply, type[Exception]]]] = {
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
     def handle_error(self, *_args: Any) -> None:
         """Who hangs up on a service is judged by what it raises, not by what is printed here."""
 
@@ -105,12 +102,7 @@ class HttpService:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._ending.set()
         self._server.shutdown()
         self._server.server_close()
@@ -158,11 +150,7 @@ def check_faults(
     make: a fresh engine that asks `service`. too_fast, refuses_key, refuses_image: what the real
     service answers then: Throttled, KeyRefused and Rejected. Raises AssertionError.
     """
-    own = {
-        Throttled: too_fast,
-        KeyRefused: refuses_key,
-        Rejected: refuses_image,
-    }
+    own = {Throttled: too_fast, KeyRefused: refuses_key, Rejected: refuses_image}
     faults = dict(FAULTS) | {
         f"{kind.__name__.lower()} {number}": (reply, kind)
         for kind, replies in own.items()

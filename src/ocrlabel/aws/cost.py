@@ -84,12 +84,9 @@ def listed(architecture: str, region: str = LISTED_REGION) -> Prices:
             if name != "page"
         }
         return replace(prices, **unknown)
-    if architecture != "ARM64":
-        return prices
+    own = ARM_FARGATE if architecture == "ARM64" else {}
     return replace(
-        prices,
-        fargate_vcpu_h=replace(prices.fargate_vcpu_h, usd=ARM_FARGATE["fargate_vcpu_h"]),
-        fargate_gb_h=replace(prices.fargate_gb_h, usd=ARM_FARGATE["fargate_gb_h"]),
+        prices, **{name: replace(getattr(prices, name), usd=amount) for name, amount in own.items()}
     )
 
 

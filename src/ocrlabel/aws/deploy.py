@@ -192,7 +192,8 @@ def look_choices(
     owned = before.get("GitHubRepository") and before.get("CreateGitHubProvider") == "true"
     repository = given.get("GitHubRepository", before.get("GitHubRepository", ""))
     # there can be only one provider in an account
-    arn = location.iam_arn(f"oidc-provider/{GITHUB_ISSUER}")
+    provider = f"oidc-provider/{GITHUB_ISSUER}"
+    arn = f"arn:{location.partition}:iam::{location.account}:{provider}"
     exists = bool(repository and not owned) and if_there(
         "look for GitHub's OIDC provider",
         lambda: aws.client("iam").get_open_id_connect_provider(OpenIDConnectProviderArn=arn),

@@ -47,10 +47,6 @@ class AwsLocation:
     region: str
     partition: str = "aws"
 
-    def iam_arn(self, resource: str) -> str:
-        """The ARN of something of IAM, which is in every region."""
-        return f"arn:{self.partition}:iam::{self.account}:{resource}"
-
     def bucket_arn(self, bucket: str, keys: str = "") -> str:
         """The ARN of a bucket, or of keys in it."""
         return f"arn:{self.partition}:s3:::{bucket}" + (f"/{keys}" if keys else "")

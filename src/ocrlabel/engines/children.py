@@ -45,6 +45,8 @@ _BOOT = (
 _KEPT_STDERR_BYTES = 1_000_000
 _LAST_WORDS_BYTES = 2_000
 _GOODBYE_S = 5.0
+_START_TIMEOUT_S = 120.0
+"""Until the factory is through."""
 _MOST_LIMITS = 10
 """So many times its limit a starved process may have."""
 _AT_WORK = 0.02
@@ -67,8 +69,7 @@ class ChildPool(Generic[Task, Result]):
     other process at work, and only a death alone counts against it. A task that hangs is killed
     at once. After either, the next task finds a fresh process.
 
-    factory: see Child. result: the type of a result. timeout_s: for one task; start_timeout_s:
-    until the factory is through.
+    factory: see Child. result: the type of a result. timeout_s: for one task.
     memory_limit_bytes: what one process may write to (Linux, RLIMIT_DATA); None: no limit.
     """
 
@@ -79,7 +80,6 @@ class ChildPool(Generic[Task, Result]):
         *,
         result: Any = Any,
         timeout_s: float,
-        start_timeout_s: float = 120.0,
         memory_limit_bytes: int | None = None,
         what: str = "worker",
     ) -> None:
@@ -87,7 +87,6 @@ class ChildPool(Generic[Task, Result]):
         self._factory = factory
         self._result = TypeAdapter(result)
         self._timeout_s = timeout_s
-        self._start_timeout_s = start_timeout_s
         self._memory_limit_bytes = memory_limit_bytes
         self._what = what
         self._places = asyncio.Semaphore(size)
@@ -184,7 +183,7 @@ class ChildPool(Generic[Task, Result]):
         try:
             return await self._started()
         except TimeoutError:
-            reason = f"not ready after {self._start_timeout_s:g} s"
+            reason = f"not ready after {_START_TIMEOUT_S:g} s"
         except (ChildDied, OSError) as error:
             reason = str(error)
         raise EngineUnusable(
@@ -199,7 +198,7 @@ class ChildPool(Generic[Task, Result]):
         child = Child()
         self._all.add(child)
         try:
-            await child.start(self._factory, self._memory_limit_bytes, self._start_timeout_s)
+            await child.start(self._factory, self._memory_limit_bytes)
         finally:
             if not child.fit:
                 await child.kill()
@@ -260,14 +259,13 @@ class Child:
         self,
         factory: Callable[[], Callable[[Any], Any]],
         memory_limit_bytes: int | None,
-        timeout_s: float,
     ) -> None:
         """Start and wait until the factory is through.
 
         Raises ConfigError, ChildDied or TimeoutError.
         """
         self._spawn()
-        answer = await self._in_time(pickle.dumps((factory, memory_limit_bytes)), timeout_s)
+        answer = await self._in_time(pickle.dumps((factory, memory_limit_bytes)), _START_TIMEOUT_S)
         if "config" in answer:
             self.fit = False
             raise ConfigError(str(answer["config"]))

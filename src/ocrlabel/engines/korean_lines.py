@@ -30,33 +30,30 @@ _ENOUGH_GAPS = 8
 _SHORT_NUMBER = 2
 
 
-class KoreanLines:
-    """All lines of a page in one go of the program."""
+def read_korean(languages: str, lines: Sequence[Any]) -> list[list[Piece]]:
+    """The words of each line, of as many as there are, in one go of the program.
 
-    def __init__(self, program: str, languages: str) -> None:
-        self._program = program
-        self._words = ("stdout", "-l", languages, "--psm", "7", "tsv")
-
-    def __call__(self, lines: Sequence[Any]) -> list[list[Piece]]:
-        """The words of each line, of as many as there are."""
-        if not lines:
-            return []
-        scales = [max(1.0, _LEAST_HIGH_PX / pixels.shape[0]) for pixels in lines]
-        with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as folder:
-            names = [Path(folder) / f"{number}.png" for number in range(len(lines))]
-            for name, pixels, scale in zip(names, lines, scales, strict=True):
-                cv2.imwrite(str(name), _made_ready(pixels, scale))
-            (Path(folder) / "lines.txt").write_text("\n".join(map(str, names)), encoding="utf-8")
-            command = [self._program, str(Path(folder) / "lines.txt"), *self._words]
-            rows = list(rows_of(tsv_of(command)))
-        found: list[list[Piece]] = [[] for _ in lines]
-        for row in rows:
-            number = int(row["page_num"]) - 1
-            box = _own(row, scales[number], lines[number].shape)
-            found[number].append((row["text"], float(row["conf"]) / 100, box))
-        each = [(pieces, line.shape[0]) for pieces, line in zip(found, lines, strict=True)]
-        gap = gap_of_a_word(each)
-        return [joined(pieces, gap * high_px) for pieces, high_px in each]
+    languages: as tesseract calls its data.
+    """
+    if not lines:
+        return []
+    scales = [max(1.0, _LEAST_HIGH_PX / pixels.shape[0]) for pixels in lines]
+    with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as folder:
+        names = [Path(folder) / f"{number}.png" for number in range(len(lines))]
+        for name, pixels, scale in zip(names, lines, scales, strict=True):
+            cv2.imwrite(str(name), _made_ready(pixels, scale))
+        (Path(folder) / "lines.txt").write_text("\n".join(map(str, names)), encoding="utf-8")
+        command = ["tesseract", str(Path(folder) / "lines.txt"), "stdout"]
+        command += ["-l", languages, "--psm", "7", "tsv"]
+        rows = list(rows_of(tsv_of(command)))
+    found: list[list[Piece]] = [[] for _ in lines]
+    for row in rows:
+        number = int(row["page_num"]) - 1
+        box = _own(row, scales[number], lines[number].shape)
+        found[number].append((row["text"], float(row["conf"]) / 100, box))
+    each = [(pieces, line.shape[0]) for pieces, line in zip(found, lines, strict=True)]
+    gap = gap_of_a_word(each)
+    return [joined(pieces, gap * high_px) for pieces, high_px in each]
 
 
 def _made_ready(pixels: Any, scale: float) -> Any:

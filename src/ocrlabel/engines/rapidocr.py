@@ -168,7 +168,6 @@ class RapidReader:
         import cv2  # noqa: PLC0415
 
         from ocrlabel.engines import rapidocr_words as words  # noqa: PLC0415
-        from ocrlabel.engines.korean_lines import KoreanLines  # noqa: PLC0415
         from ocrlabel.engines.model_sessions import Session, load  # noqa: PLC0415
 
         cv2.setNumThreads(threads)
@@ -184,7 +183,7 @@ class RapidReader:
             by = partial(words.by_recogniser, words.LineRecogniser(session_of(hangul)))
         elif hangul:
             _refuse_other(hangul, _tesseract(), "install that one")
-            by = partial(words.by_tesseract, KoreanLines("tesseract", hangul.split()[-1]))
+            by = partial(words.by_tesseract, hangul.split()[-1])
         self._read = words.WordReader(detector, classifier, recogniser, by)
         family = models[-1].split()[0].replace("_rec_", " ").removesuffix(" small")
         self.about = f"rapidocr {metadata.version('rapidocr')} {family}"

@@ -40,7 +40,7 @@ from rapidocr.utils.process_img import (
     resize_image_within_bounds,
 )
 
-from ocrlabel.engines.korean_lines import KoreanLines, Piece, is_hangul
+from ocrlabel.engines.korean_lines import Piece, is_hangul, read_korean
 from ocrlabel.engines.model_sessions import Session
 
 ReadWord = tuple[str, float, list[list[float]]]
@@ -215,12 +215,12 @@ def by_recogniser(read: LineRecogniser, found: Sequence[Reading]) -> list[Sequen
     return [words if 0 < _sure_of_hangul(words) >= other else () for words, other in answers]
 
 
-def by_tesseract(read: KoreanLines, found: Sequence[Reading]) -> list[Sequence[ReadWord]]:
-    """A HangulReader, of read, whose confidence is of another kind than the recogniser's."""
+def by_tesseract(languages: str, found: Sequence[Reading]) -> list[Sequence[ReadWord]]:
+    """A HangulReader, whose confidence is of another kind than the recogniser's."""
     return [
         _on_the_page(line, pieces) if _surely_korean(pieces, confidence) else ()
         for (line, _, confidence), pieces in zip(
-            found, read([line.pixels for line, _, _ in found]), strict=True
+            found, read_korean(languages, [line.pixels for line, _, _ in found]), strict=True
         )
     ]
 

@@ -20,12 +20,6 @@ class ImageLimits:
     max_pages: int = 100
     max_pixels_per_jpeg: int = 0
 
-    def max_pixels_of(self, format_: str) -> int:
-        """The most pixels that a page may have, as `sniff` names its format."""
-        if format_ == "jpeg":
-            return max(self.max_pixels_per_page, self.max_pixels_per_jpeg)
-        return self.max_pixels_per_page
-
 
 LOCAL_LIMITS = ImageLimits(max_pixels_per_page=36_000_000, max_pixels_per_jpeg=200_000_000)
 

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any, cast
+from typing import cast
 
 from PIL import (
     AvifImagePlugin,
@@ -119,7 +119,8 @@ def open_pages(data: bytes, format_: str, limits: ImageLimits) -> Iterator[Image
                 break
         pages += 1
         check_pages(pages, limits.max_pages)
-        check_pixels(*picture.size, limits.max_pixels_of(format_), page=pages)
+        in_jpegs = limits.max_pixels_per_jpeg if format_ == "jpeg" else 0
+        check_pixels(*picture.size, max(limits.max_pixels_per_page, in_jpegs), page=pages)
         yield picture
         if format_ != "tiff":
             break
@@ -213,10 +214,14 @@ def to_rgb(image: Image) -> Image:
     if image.mode.startswith("I") or image.mode == "F":
         image = _plain(image)
         black, white = _black_and_white(image)
-        ends = (white, black) if image.info.get(_WHITE_IS_ZERO) else (black, white)
-        image = _scaled(image, *ends)
+        if image.info.get(_WHITE_IS_ZERO):
+            black, white = white, black
+        factor = 255 / (white - black) if white != black else 0
+        # Pillow evaluates the function once, on a symbol: only a * x + b is possible.
+        image = image.point(lambda value: value * factor + -black * factor).convert("L")
     if image.info.get(_DEEP):
-        image = _brightened(image)
+        whites = _white_of_high_bytes(image)
+        image = image.point([min(255, v * 255 // white) for white in whites for v in range(256)])
     if image.has_transparency_data:
         return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")
@@ -253,12 +258,6 @@ def _black_and_white(image: Image) -> tuple[float, float]:
     return low, high
 
 
-def _scaled(image: Image, black: float, white: float) -> Image:
-    factor = 255 / (white - black) if white != black else 0
-    # Pillow evaluates the function once, on a symbol: only a * x + b is possible.
-    return image.point(lambda value: value * factor + -black * factor).convert("L")
-
-
 def _white_of_high_bytes(image: Image) -> list[int]:
     """By band, the high byte of what counts as white: all colours alike, and alpha by itself.
 
@@ -273,11 +272,6 @@ def _white_of_high_bytes(image: Image) -> list[int]:
         )
     together = [max(highest[:colours])] * colours + highest[colours:]
     return [next(white for white in (3, 15, 63, 255) if high <= white) for high in together]
-
-
-def _brightened(image: Image) -> Image:
-    whites = _white_of_high_bytes(image)
-    return image.point([min(255, v * 255 // white) for white in whites for v in range(256)])
 
 
 def _on_white(image: Image) -> Image:
@@ -339,9 +333,15 @@ def start_of_scan(data: bytes) -> int | None:
 def upright_heic(data: bytes, max_pixels: int) -> Image:
     """The main picture; turning is part of the format, and done by the decoder."""
     check_pixels(*stated_size(data), max_pixels)
-    library = _heif_library()
+    try:
+        import pillow_heif  # noqa: PLC0415 -- only the extra has it
+    except ModuleNotFoundError as error:
+        raise Unreadable(
+            "reading HEIC needs one more package: in the clone, pip install '.[heic]'",
+            failure=FailureClass.UNSUPPORTED,
+        ) from error
     with decoding("heic"):
-        image: Image = library.open_heif(data).to_pillow()
+        image: Image = pillow_heif.open_heif(data).to_pillow()
     return image
 
 
@@ -357,17 +357,6 @@ def stated_size(data: bytes) -> tuple[int, int]:
     if not sizes:
         raise Unreadable("it is broken HEIC: it names no size", failure=FailureClass.CORRUPT)
     return max(sizes, key=lambda size: size[0] * size[1])
-
-
-def _heif_library() -> Any:
-    try:
-        import pillow_heif  # noqa: PLC0415 -- only the extra has it
-    except ModuleNotFoundError as error:
-        raise Unreadable(
-            "reading HEIC needs one more package: in the clone, pip install '.[heic]'",
-            failure=FailureClass.UNSUPPORTED,
-        ) from error
-    return pillow_heif
 
 
 @contextmanager

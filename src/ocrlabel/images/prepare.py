@@ -42,7 +42,10 @@ def prepare(data: bytes, accepts: Accepts) -> Document:
         return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
     if facts.format == "pdf" or facts.page_count > 1:
         return _many_pages(data, facts, accepts)
-    image = _upright(data, facts, accepts)
+    if facts.format == "heic":
+        image = pillow.to_rgb(pillow.upright_heic(data, accepts.limits.max_pixels_per_page))
+    else:
+        image = next(_upright_pages(data, facts.format, accepts))
     encoded, format_ = _smallest_fit(image, accepts)
     return Document(encoded, format_, 1, (image.size,))
 
@@ -73,15 +76,14 @@ def _many_pages(data: bytes, facts: HeaderFacts, accepts: Accepts) -> Document:
     return Document(data, facts.format, facts.page_count, facts.page_sizes_px)
 
 
-def _upright(data: bytes, facts: HeaderFacts, accepts: Accepts) -> Image:
-    if facts.format == "heic":
-        return pillow.to_rgb(pillow.upright_heic(data, accepts.limits.max_pixels_per_page))
-    return next(_upright_pages(data, facts.format, accepts))
-
-
 def _upright_pages(data: bytes, format_: str, accepts: Accepts) -> Iterator[Image]:
     for picture in pillow.open_pages(data, format_, accepts.limits):
-        _check_memory(picture)
+        if 2 * pillow.decoded_bytes(picture) > pillow.MAX_DECODED_BYTES:
+            raise Unreadable(
+                f"it would have to be turned or re-encoded, and {picture.width} x {picture.height} "
+                "pixels are too many for that; store it upright, as JPEG or PNG",
+                failure=FailureClass.TOO_MANY_PIXELS,
+            )
         with pillow.decoding(format_):
             image = pillow.decoded_upright(picture)
             if image.mode not in _PNG_MODES or pillow.is_dim(image):
@@ -89,15 +91,6 @@ def _upright_pages(data: bytes, format_: str, accepts: Accepts) -> Iterator[Imag
         # The tag has done its work, and a profile of CMYK would not fit RGB.
         image.info = {key: image.info[key] for key in image.info if key == "transparency"}
         yield image
-
-
-def _check_memory(picture: Image) -> None:
-    if 2 * pillow.decoded_bytes(picture) > pillow.MAX_DECODED_BYTES:
-        raise Unreadable(
-            f"it would have to be turned or re-encoded, and {picture.width} x {picture.height} "
-            "pixels are too many for that; store it upright, as JPEG or PNG",
-            failure=FailureClass.TOO_MANY_PIXELS,
-        )
 
 
 def _smallest_fit(image: Image, accepts: Accepts) -> tuple[bytes, str]:
