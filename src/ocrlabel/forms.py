@@ -25,18 +25,16 @@ class Form:
 
     def write(self, value: object) -> dict[str, Any]:
         """The stored values by their stored names."""
-        row = {stored: getattr(value, name) for stored, name in self.names.items()}
-        for stored, name in self.names.items():
-            if name in self.conversions:
-                row[stored] = self.conversions[name][0](row[stored])
-        return row
+        found = {name: getattr(value, name) for name in self.names.values()}
+        for name, (write, _) in self.conversions.items():
+            found[name] = write(found[name])
+        return {stored: found[name] for stored, name in self.names.items()}
 
     def read(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The values by field. Raises KeyError where one is missing."""
         found = {name: row[stored] for stored, name in self.names.items()}
         for name, (_, read) in self.conversions.items():
-            if name in found:
-                found[name] = read(found[name])
+            found[name] = read(found[name])
         return found
 
 

@@ -176,13 +176,9 @@ def moment(value: Any) -> Any:
         raise ValueError("write seconds, 15m, 6h, or a moment like 2026-11-24T18:00Z") from None
 
 
-def _lacking(why: str, *fronts: Front) -> dict[Front, str]:
-    return dict.fromkeys(fronts, why)
-
-
-_IN_A_BUCKET = _lacking("where a job's tables lie follows from bucket and dataset", *JOBS)
-_BY_ADDRESS = _lacking("the address says it: s3://bucket/key", Front.RUN, Front.PYTHON)
-_OF_THE_STACK = _lacking("jobs work in the stack's bucket, under the guide's keys", *JOBS[1:])
+_IN_A_BUCKET = dict.fromkeys(JOBS, "where a job's tables lie follows from bucket and dataset")
+_BY_ADDRESS = dict.fromkeys((Front.RUN, Front.PYTHON), "the address says it: s3://bucket/key")
+_OF_THE_STACK = dict.fromkeys(JOBS[1:], "jobs work in the stack's bucket, under the guide's keys")
 
 
 def _in_a_bucket(help_: str, guide: str) -> Option:
@@ -191,7 +187,7 @@ def _in_a_bucket(help_: str, guide: str) -> Option:
 
 def _tuning(help_: str, least: float | None = None) -> Option:
     why = "tunes the machinery and not the run: as a variable, or for a job in its definition"
-    lacks = _lacking(why, Front.RUN, *JOBS)
+    lacks = dict.fromkeys((Front.RUN, *JOBS), why)
     above = 0.0 if least is None else None
     return Option(help_, PACE, unit="s", least=least, above=above, lacks=lacks)
 
@@ -220,8 +216,8 @@ class Options:
                 DATASET,
                 required=True,
             ),
-            lacks=_lacking("it is called as its input", Front.RUN)
-            | _lacking("it is the command's argument", Front.SUBMIT),
+            lacks={Front.RUN: "it is called as its input"}
+            | {Front.SUBMIT: "it is the command's argument"},
         ),
     ] = None
     input_s3_key: Annotated[
@@ -253,7 +249,7 @@ class Options:
         Option(
             "key=value for an engine of an installed package; may be given more than once.",
             read=pairs,
-            lacks=_lacking("the images of the cloud hold ocrlabel's own engines", *JOBS),
+            lacks=dict.fromkeys(JOBS, "the images of the cloud hold ocrlabel's own engines"),
         ),
     ] = ()
     language: Annotated[
@@ -283,7 +279,7 @@ class Options:
         Option(
             "Go on with an unfinished run that another job began; the runner does so only if told.",
             form=FormField("Go on with an earlier run", 2),
-            lacks=_lacking("they always go on with what is there", Front.RUN, Front.PYTHON),
+            lacks=dict.fromkeys((Front.RUN, Front.PYTHON), "they always go on with what is there"),
         ),
     ] = True
     sample: Annotated[
@@ -309,7 +305,7 @@ class Options:
         str | None,
         Option(
             "Take rows whose bytes this labels table of another place has, and pay nothing.",
-            lacks=_lacking("it is a file of this machine", *JOBS),
+            lacks=dict.fromkeys(JOBS, "it is a file of this machine"),
         ),
     ] = None
     fresh: Annotated[bool, Option("Start again from nothing, and pay for every page again.")] = (
@@ -397,7 +393,7 @@ class Options:
             PACE,
             unit="s",
             read=moment,
-            lacks=_lacking("a job's follows from its time-out", *JOBS),
+            lacks=dict.fromkeys(JOBS, "a job's follows from its time-out"),
         ),
     ] = None
     batch_size: Annotated[
@@ -434,7 +430,7 @@ class Options:
         Option(
             "How progress is shown; `auto` is a bar on a terminal, else lines.",
             OUT,
-            lacks=_lacking("progress=False says it", Front.PYTHON),
+            lacks={Front.PYTHON: "progress=False says it"},
         ),
     ] = "auto"
     image_deadline_s: Annotated[float, _tuning("How long one image may be tried.")] = 1800.0

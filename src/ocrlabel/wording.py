@@ -25,6 +25,11 @@ def grown(rows: Mapping[str, int]) -> str:
     return ", ".join(f"{rows.get(one, 0):,} {one}" for one in ("kept", "new", "changed", "gone"))
 
 
+def listed(counts: Mapping[str, int]) -> str:
+    """3 corrupt, 1 missing: by their names."""
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
+
+
 def usd(amount: float) -> str:
     """0.0750 USD, 12.50 USD: a page costs a fraction of a cent, so small sums keep four places."""
     return f"{amount:,.2f} USD" if amount >= 10 else f"{amount:.4f} USD"

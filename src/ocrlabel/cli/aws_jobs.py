@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,22 +30,13 @@ from ocrlabel.aws.ready import (
 )
 from ocrlabel.aws.session import Aws
 from ocrlabel.aws.stack import look_stack
-from ocrlabel.cli.aws_wiring import (
-    Processor,
-    Shell,
-    connected,
-    fetch_signed,
-    in_bucket,
-    offering,
-    stamp,
-    tell,
-)
+from ocrlabel.cli import aws_wiring as outside
 from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.settings import Offline, open_store, option, taking
 from ocrlabel.errors import ConfigError, OcrLabelError, RunMismatch
 from ocrlabel.options import DOCUMENTED_REQUESTS_PER_S, Front, JobEngine, Options
 from ocrlabel.storage.base import NotStored
-from ocrlabel.storage.folder import temporary_folder
+from ocrlabel.storage.folder import scratch_folder
 
 if TYPE_CHECKING:
     from ocrlabel.cli.wiring import Labelling
@@ -91,7 +81,7 @@ def submit(
     """
     from ocrlabel.cli.aws_join import done_before
 
-    aws, config = connected(context)
+    aws, config = outside.connected(context)
     options = Options.of({}, front=Front.SUBMIT, defaults={"resume": False}, **given)
     engine = given.get("engine") or "upstage"
     refuse_elsewhere(aws, config)
@@ -101,14 +91,23 @@ def submit(
         return
     rows = look_before_paying(aws, config, dataset, options, Planned(engine, ec2), table)
     sizing = sizing_of(aws, rows, engine, options.rps, workers)
-    tell(f"{sizing.workers} worker(s), about {_minutes(sizing.seconds)}: {sizing.why}")
+    minutes, hours = max(1, round(sizing.seconds / 60)), sizing.seconds / 3600
+    about = f"{hours:.1f} h" if hours > 1.5 else f"{minutes} min"
+    outside.tell(f"{sizing.workers} worker(s), about {about}: {sizing.why}")
     page_usd = options.price_per_page if engine == "upstage" else 0.0
     if notice := money.cap_notice(options.max_cost, rows, page_usd):
-        tell(notice)
-    job_id = jobs.submit(aws, jobs.request(dataset, given, sizing, stamp=stamp(), on_ec2=ec2))
+        outside.tell(notice)
+    job_id = jobs.submit(
+        aws,
+        jobs.request(
+            dataset, given, sizing, stamp=f"{datetime.now(tz=UTC):%Y%m%d-%H%M%S}", on_ec2=ec2
+        ),
+    )
     typer.echo(job_id)
     if sizing.workers > 1:
-        tell(f"each worker has a log of its own: {job_id}:0 to {job_id}:{sizing.workers - 1}")
+        outside.tell(
+            f"each worker has a log of its own: {job_id}:0 to {job_id}:{sizing.workers - 1}"
+        )
     if watch:
         _watch(aws, config, job_id, dataset)
 
@@ -127,7 +126,7 @@ def status(
 
         ocrlabel aws status baseline_train --job 1b6a... --watch
     """
-    aws, config = connected(context)
+    aws, config = outside.connected(context)
     if job and watch:
         _watch(aws, config, job, dataset)
         return
@@ -159,11 +158,15 @@ def logs(
 
     def print_line(line: LogLine) -> None:
         printed.append(line)
-        _print_line(line)
+        at = datetime.fromtimestamp(line.at_s, tz=UTC).strftime("%H:%M:%S")
+        worker = "" if line.worker is None else f"[{line.worker}] "
+        typer.echo(f"{at} {worker}{line.text}")
 
     found = read(context.obj.aws(), job, print_line, follow=follow)
     if not printed:
-        tell(f"{job} is {found.status}, and has written no log; `ocrlabel aws explain {job}`")
+        outside.tell(
+            f"{job} is {found.status}, and has written no log; `ocrlabel aws explain {job}`"
+        )
 
 
 def explain(context: typer.Context, job: JobId) -> None:
@@ -173,7 +176,9 @@ def explain(context: typer.Context, job: JobId) -> None:
 
         ocrlabel aws explain 1b6a...
     """
-    _explain(context.obj.aws(), job)
+    aws = context.obj.aws()
+    found = jobs.known(aws, job)
+    show_explanation(found, explained(aws, found))
 
 
 def cancel(
@@ -206,8 +211,17 @@ def download(
 
         ocrlabel aws download baseline_train -o results/
     """
-    aws, config = connected(context)
-    _refuse_over_changed(Path(to) / f"{dataset}{jobs.LABELS}")
+    from ocrlabel.cli.tables import refuse_to_replace
+    from ocrlabel.dataset.labels_table import table_info
+
+    aws, config = outside.connected(context)
+    table = Path(to) / f"{dataset}{jobs.LABELS}"
+    refuse_to_replace(table)  # another's, and below one that was corrected or filtered since
+    if table.exists() and (changed_by := table_info(table).get("changed_by")):
+        raise RunMismatch(
+            f"{table} is there, and was changed since ({changed_by})\n"
+            "  fetch into another folder with -o, or move that one away"
+        )
     for path in jobs.download(aws, config.s3_bucket, dataset, Path(to)):
         typer.echo(str(path))
 
@@ -230,7 +244,7 @@ def cost(
     memory_mib: Annotated[
         int | None, typer.Option(min=512, help="Of a worker; 2048, for a local engine 4096.")
     ] = None,
-    architecture: Annotated[Processor, typer.Option(help="Of a worker.")] = "X86_64",
+    architecture: Annotated[outside.Processor, typer.Option(help="Of a worker.")] = "X86_64",
     engine: Annotated[JobEngine, typer.Option(help="Local engines have no bill.")] = "upstage",
     offline: Offline = False,
 ) -> None:
@@ -246,7 +260,7 @@ def cost(
 
         ocrlabel aws cost --job 1b6a... --dataset baseline_train
     """
-    shell: Shell = context.obj
+    shell: outside.Shell = context.obj
     if dataset:
         images, pages = _record_counts(shell, dataset)
     if images is None:
@@ -254,10 +268,13 @@ def cost(
     if job:
         aws = shell.aws()
         used = Compute.used(jobs.children(aws, jobs.known(aws, job)), aws.now_s())
-    else:
-        todo = images if engine == "upstage" else pages or images
+    elif engine == "upstage":  # its rate decides
         per_s = Options.of({}, rps=rps).rps or DOCUMENTED_REQUESTS_PER_S
-        used = _planned(engine, todo, per_s, workers, vcpu, memory_mib)
+        used = Compute.planned(images / per_s / workers, workers, vcpu or 1, memory_mib or 2048)
+    else:
+        vcpu = vcpu or LOCAL_VCPUS
+        seconds = jobs.local_seconds(pages or images, engine, vcpu=vcpu) / workers
+        used = Compute.planned(seconds, workers, vcpu, memory_mib or LOCAL_MEMORY_MIB)
     prices = _prices(shell, architecture, offline=offline)
     bill = money.ocr(pages or images, prices, 0.0 if engine != "upstage" else None)
     rest = money.around(images, prices)
@@ -281,18 +298,14 @@ def cost(
 
 def _watch(aws: Aws, config: AwsConfig, job_id: str, dataset: str) -> None:
     progress = progress_of(config, dataset) if dataset else str
-    job = jobs.watch(aws, job_id, progress, tell)
+    job = jobs.watch(aws, job_id, progress, outside.tell)
     if job.status != "SUCCEEDED":
-        _explain(aws, job_id)
+        job = jobs.known(aws, job_id)
+        show_explanation(job, explained(aws, job))
         raise JobFailed(f"job {job_id} failed: see above")
     typer.echo(
         f"{job_id} succeeded; fetch the labels: ocrlabel aws download {dataset or 'DATASET'}"
     )
-
-
-def _explain(aws: Aws, job_id: str) -> None:
-    job = jobs.known(aws, job_id)
-    show_explanation(job, explained(aws, job))
 
 
 def show_explanation(job: Job, explanation: Explanation) -> None:
@@ -304,12 +317,8 @@ def show_explanation(job: Job, explanation: Explanation) -> None:
         typer.echo(f"  | {line}")
 
 
-def rows_of(config: AwsConfig, dataset: str, options: Options) -> int:
-    """The rows that are asked for. Raises ConfigError where there is no such table."""
-    return _asked(table_of(config, dataset, options), options)
-
-
-def _asked(table: InputTable, options: Options) -> int:
+def rows_of(table: InputTable, options: Options) -> int:
+    """The rows that are asked for."""
     return min(each for each in (table.rows, options.limit, options.sample) if each is not None)
 
 
@@ -318,7 +327,7 @@ def table_of(config: AwsConfig, dataset: str, options: Options | None = None) ->
     key, how = table_key(dataset), options or Options()
     address = f"s3://{config.s3_bucket}/{key}"
     try:
-        with open_store(f"s3://{config.s3_bucket}", in_bucket(config)).open(key) as source:
+        with open_store(f"s3://{config.s3_bucket}", outside.in_bucket(config)).open(key) as source:
             columns = {"image_column": how.image_column, "id_column": how.id_column}
             return read_table(source, address, **columns)
     except NotStored as error:
@@ -338,10 +347,10 @@ def _tell_done(done: Labelling, dataset: str, options: Options) -> None:
     from ocrlabel.cli.run import raise_if_incomplete, result_rows
 
     for name, value in result_rows(done, None):
-        tell(f"{name:<18}{value}")
-    tell(f"no job was started; the labels: ocrlabel aws download {dataset}")
+        outside.tell(f"{name:<18}{value}")
+    outside.tell(f"no job was started; the labels: ocrlabel aws download {dataset}")
     if done.result.record.failed:
-        tell("  --retry-failed all asks again for the rows that failed")
+        outside.tell("  --retry-failed all asks again for the rows that failed")
     raise_if_incomplete(f"{dataset}.parquet", done, options.max_failures)
 
 
@@ -360,8 +369,8 @@ def look_before_paying(
             return well("dataset", "its paths start from --image-root")
         return check_images(aws, config.s3_bucket, dataset, table)
 
-    refuse(faults(aws, config, planned, fetch_signed, images, tell))
-    return _asked(table, options)
+    refuse(faults(aws, config, planned, outside.fetch_signed, images, outside.tell))
+    return rows_of(table, options)
 
 
 def sizing_of(aws: Aws, rows: int, engine: str, rps: float | None, workers: int | None) -> Sizing:
@@ -374,29 +383,6 @@ def sizing_of(aws: Aws, rows: int, engine: str, rps: float | None, workers: int 
     return jobs.for_local(rows, engine, max_workers=max(1, vcpus // 2), workers=workers)
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds > 5400 else f"{max(1, round(seconds / 60))} min"
-
-
-def _refuse_over_changed(table: Path) -> None:
-    """Refuse to write over a table that was corrected or filtered since, or that is another's."""
-    from ocrlabel.cli.tables import refuse_to_replace
-    from ocrlabel.dataset.labels_table import table_info
-
-    refuse_to_replace(table)
-    if table.exists() and (changed_by := table_info(table).get("changed_by")):
-        raise RunMismatch(
-            f"{table} is there, and was changed since ({changed_by})\n"
-            "  fetch into another folder with -o, or move that one away"
-        )
-
-
-def _print_line(line: LogLine) -> None:
-    at = datetime.fromtimestamp(line.at_s, tz=UTC).strftime("%H:%M:%S")
-    worker = "" if line.worker is None else f"[{line.worker}] "
-    typer.echo(f"{at} {worker}{line.text}")
-
-
 def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
     """A function that looks into the bucket each time it is called; "" before a run began."""
     from ocrlabel.cli.aws_join import place_of_dataset
@@ -404,7 +390,7 @@ def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
     from ocrlabel.cli.wiring import make_runtime
     from ocrlabel.pipeline.status import read_status
 
-    options = Options.of(in_bucket(config).variables)
+    options = Options.of(outside.in_bucket(config).variables)
     place = place_of_dataset(config, dataset, options)
     runtime = make_runtime(place.store, lambda _: None)
 
@@ -419,25 +405,9 @@ def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
     return look
 
 
-def _planned(
-    engine: JobEngine,
-    todo: int,
-    rps: float,
-    workers: int,
-    vcpu: float | None,
-    memory_mib: int | None,
-) -> Compute:
-    """Machine time before a run: of a service its rate decides, of a local engine its cores."""
-    if engine == "upstage":
-        return Compute.planned(todo / rps / workers, workers, vcpu or 1, memory_mib or 2048)
-    vcpu = vcpu or LOCAL_VCPUS
-    seconds = jobs.local_seconds(todo, engine, vcpu=vcpu) / workers
-    return Compute.planned(seconds, workers, vcpu, memory_mib or LOCAL_MEMORY_MIB)
-
-
-def _prices(shell: Shell, architecture: Processor, *, offline: bool) -> Prices:
+def _prices(shell: outside.Shell, architecture: outside.Processor, *, offline: bool) -> Prices:
     if not offline:
-        with offering(WITHOUT_AN_ACCOUNT):
+        with outside.offering(WITHOUT_AN_ACCOUNT):
             return money.live(shell.aws(), architecture)
     region = shell.known_region()
     if region in {None, LISTED_REGION}:
@@ -448,10 +418,10 @@ def _prices(shell: Shell, architecture: Processor, *, offline: bool) -> Prices:
     )
 
 
-def _record_counts(shell: Shell, dataset: str) -> tuple[int, int]:
+def _record_counts(shell: outside.Shell, dataset: str) -> tuple[int, int]:
     """Images and billed pages of a run, from its run.json in the bucket."""
-    with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as folder:
-        found = jobs.download(shell.aws(), shell.config().s3_bucket, dataset, Path(folder))
+    with scratch_folder() as folder:
+        found = jobs.download(shell.aws(), shell.config().s3_bucket, dataset, folder)
         path = next(each for each in found if each.name.endswith("_run.json"))
         record = json.loads(path.read_bytes())
     return int(record["rows"]), int(record["account"]["billed_pages"])

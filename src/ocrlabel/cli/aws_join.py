@@ -18,13 +18,8 @@ from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.wiring import Labelling, Place, make_runtime, place_of_output
 from ocrlabel.errors import RunMismatch
 from ocrlabel.options import Options
-from ocrlabel.pipeline.growth import way_on
-from ocrlabel.pipeline.join_plan import binds_nobody, refuse_unfinished
+from ocrlabel.pipeline import growth, join_plan, plan, progress, replacement, retry_rounds
 from ocrlabel.pipeline.merge.run_record import is_complete, read_record, tables_are_there
-from ocrlabel.pipeline.plan import refuse_other
-from ocrlabel.pipeline.progress import read_progress, told_of_retry
-from ocrlabel.pipeline.replacement import find_run
-from ocrlabel.pipeline.retry_rounds import checked_classes, rounds_begun
 from ocrlabel.pipeline.run import Result
 from ocrlabel.pipeline.run_context import Run
 
@@ -64,12 +59,12 @@ async def look(
     tell: Callable[[str], None],
 ) -> Labelling | None:
     """The same of any place. written_at_s: when the input was, in Unix s by the store's clock."""
-    classes = checked_classes(options.retry_failed or ())
+    classes = retry_rounds.checked_classes(options.retry_failed or ())
     there = await _joined(place, options, engine, rows)
     record = await read_record(there) if there else None
     if there is None or record is None or not record.complete:
         return None
-    merged = record.has_merged(await rounds_begun(there))
+    merged = record.has_merged(await retry_rounds.rounds_begun(there))
     retried = options.retry_failed is not None
     # with --grow a worker also reads what has as many rows as before: images may have changed
     if options.grow or (retried and not (merged and classes.isdisjoint(record.failures))):
@@ -79,26 +74,28 @@ async def look(
         return None
     if not await tables_are_there(there):
         return None  # a worker writes them again
-    retry = "" if merged else told_of_retry((await read_progress(there)).retried)
+    retry = "" if merged else progress.told_of_retry((await progress.read_progress(there)).retried)
     keys = place.layout.labels_key, place.layout.failures_key
     return Labelling(Result(record, *keys, already=True, retry=retry), place)
 
 
 async def _joined(place: Place, options: Options, engine: str, rows: int) -> Run | None:
     """The run that a worker would go on with, None where it would begin one."""
-    there = await find_run(make_runtime(place.store, lambda _: None), place.layout)
+    there = await replacement.find_run(make_runtime(place.store, lambda _: None), place.layout)
     if there is None or options.fresh:
         return None
-    change = way_on() if rows != there.plan.rows else ""
+    change = growth.way_on() if rows != there.plan.rows else ""
     here = replace(there.plan, engine=engine, rows=rows, job=_OF_A_NEW_JOB)
     as_may_be = replace(here, rows=there.plan.rows) if options.grow else here
     try:
-        refuse_other(there.plan, as_may_be, where=place.shown(place.layout.root), change=change)
+        plan.refuse_other(
+            there.plan, as_may_be, where=place.shown(place.layout.root), change=change
+        )
         if not (options.resume or options.grow or await is_complete(there)):
-            refuse_unfinished(there)
+            join_plan.refuse_unfinished(there)
     except RunMismatch:
         # last, for it reads all that is saved
-        if await binds_nobody(there, replace(there, plan=here, options=options)):
+        if await join_plan.binds_nobody(there, replace(there, plan=here, options=options)):
             return None
         raise
     return there

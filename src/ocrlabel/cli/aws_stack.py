@@ -2,72 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import shutil
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from ocrlabel.aws import deploy as deployment
 from ocrlabel.aws import image as containers
-from ocrlabel.aws.deploy import (
-    Wanted,
-    discard,
-    first_choices,
-    first_deployment,
-    look_choices,
-    make,
-    propose,
-)
+from ocrlabel.aws import job_definition, names
 from ocrlabel.aws.destroy import propose_removal, remove
 from ocrlabel.aws.github import GitHubRepository, with_ids
-from ocrlabel.aws.job_definition import (
-    GUIDES_DEFINITION,
-    JobValues,
-    file_text,
-    look_definition,
-    plan_definition,
-    wanted_definitions,
-)
-from ocrlabel.aws.names import (
-    LOG_GROUP,
-    QUEUE,
-    REPOSITORY,
-    SECRET,
-    STACK,
-    AwsConfig,
-    AwsLocation,
-    checked_bucket,
-    checked_secret,
-    config_text,
-)
 from ocrlabel.aws.plan import Hidden, carry_out, loses_something
-from ocrlabel.aws.ready import NEW_KEY, Check, check_images, examine
+from ocrlabel.aws.ready import NEW_KEY, Check, check_images, examine, well, wrong
 from ocrlabel.aws.session import Aws, AwsRefused, run
 from ocrlabel.aws.stack import look_stack
+from ocrlabel.cli import aws_wiring as outside
 from ocrlabel.cli.aws_jobs import table_of
-from ocrlabel.cli.aws_wiring import (
-    Processor,
-    Shell,
-    agreed,
-    connected,
-    fetch_signed,
-    key,
-    offering,
-    show,
-    tell,
-    variable,
-)
 from ocrlabel.cli.settings import DryRun, Offline, Yes
-from ocrlabel.errors import ConfigError
+from ocrlabel.errors import ConfigError, ImageError, KeyRefused
+from ocrlabel.labels import Document
 from ocrlabel.options import PRICE_PER_PAGE_USD
 
 WITHOUT_AN_ACCOUNT = "without an account, `ocrlabel aws deploy --dry-run --offline` lists it all"
 Vcpu = Annotated[float, typer.Option(help="vCPUs of a worker.")]
 Memory = Annotated[int, typer.Option(min=512, help="Memory of a worker.")]
 CACHE_TAG = "cache"
-Architecture = Annotated[Processor, typer.Option(help="As the queue's machines have it.")]
+Architecture = Annotated[outside.Processor, typer.Option(help="As the queue's machines have it.")]
 
 
 def deploy(
@@ -79,7 +46,7 @@ def deploy(
         str, typer.Option(help="Default: S3_BUCKET, else ocrlabel-ACCOUNT-REGION.")
     ] = "",
     architecture: Annotated[
-        Processor | None, typer.Option(help="Of the machines that jobs run on.")
+        outside.Processor | None, typer.Option(help="Of the machines that jobs run on.")
     ] = None,
     with_ec2: Annotated[
         bool | None,
@@ -121,20 +88,21 @@ def deploy(
 
         ocrlabel aws deploy --with-ec2 --budget 50 --notify-email me@example.org
     """
-    shell: Shell = context.obj
-    value = key()
-    given = _given(
-        BucketName=bucket or variable("S3_BUCKET") or None,
-        SecretName=variable("SECRET_NAME") or None,
-        CpuArchitecture=architecture,
-        WithEc2=None if with_ec2 is None else str(with_ec2).lower(),
-        MaxVcpusFargate=max_vcpus,
-        MaxVcpusEc2=max_vcpus_ec2,
-        ServiceRoleArn=service_role,
-        NotifyEmail=notify_email,
-        MonthlyBudgetUsd=budget,
-        GitHubEnvironment=github_environment,
-    )
+    shell: outside.Shell = context.obj
+    value = outside.key()
+    parameters_given = {
+        "BucketName": bucket or outside.variable("S3_BUCKET") or None,
+        "SecretName": outside.variable("SECRET_NAME") or None,
+        "CpuArchitecture": architecture,
+        "WithEc2": None if with_ec2 is None else str(with_ec2).lower(),
+        "MaxVcpusFargate": max_vcpus,
+        "MaxVcpusEc2": max_vcpus_ec2,
+        "ServiceRoleArn": service_role,
+        "NotifyEmail": notify_email,
+        "MonthlyBudgetUsd": budget,
+        "GitHubEnvironment": github_environment,
+    }
+    given = {name: str(one) for name, one in parameters_given.items() if one is not None}
     named = [subnet for subnet in subnets.split(",") if subnet]
     repository = None if github is None else GitHubRepository.of(github)
     given |= repository.parameters if repository else {}
@@ -143,55 +111,61 @@ def deploy(
             raise ConfigError("--offline can only say what would be made: give --dry-run with it")
         _show_first(shell, given, network, named)
         return
-    with offering(WITHOUT_AN_ACCOUNT):
+    with outside.offering(WITHOUT_AN_ACCOUNT):
         aws = shell.aws()
         location = aws.location()
     stack = look_stack(aws.client("cloudformation"))
     if repository and repository.names and not repository.with_ids:
         before = stack.parameters if stack else {}
-        given |= with_ids(run, repository, before, tell).parameters
+        given |= with_ids(run, repository, before, outside.tell).parameters
     settled = {
         "BucketName": location.default_bucket,
-        "SecretName": SECRET,
+        "SecretName": names.SECRET,
         **(stack.parameters if stack else {}),
         **given,
     }
-    in_bucket = checked_bucket(settled["BucketName"])
-    secret = checked_secret(settled["SecretName"])
+    in_bucket = names.checked_bucket(settled["BucketName"])
+    secret = names.checked_secret(settled["SecretName"])
     given |= {"BucketName": in_bucket, "SecretName": secret}
-    parameters = look_choices(aws, location, stack, given, network=network, subnets=named)
-    wanted = Wanted(location, in_bucket, secret, value, parameters)
-    proposal = propose(aws, wanted)
-    show(proposal.changes, "nothing to change")
+    parameters = deployment.look_choices(
+        aws, location, stack, given, network=network, subnets=named
+    )
+    wanted = deployment.Wanted(location, in_bucket, secret, value, parameters)
+    proposal = deployment.propose(aws, wanted)
+    outside.show(proposal.changes, "nothing to change")
     losses = loses_something(proposal.changes)
-    if dry_run or not (not losses or agreed(f"{len(losses)} things go or are replaced", yes=yes)):
-        discard(aws, proposal)
-        tell("nothing was changed")
+    if dry_run or (
+        losses and not outside.agreed(f"{len(losses)} things go or are replaced", yes=yes)
+    ):
+        deployment.discard(aws, proposal)
+        outside.tell("nothing was changed")
         return
-    config = make(aws, wanted, proposal, tell)
-    _write(shell.config_file, config_text(config))
-    _write(shell.config_file.with_name(GUIDES_DEFINITION), file_text())
+    config = deployment.make(aws, wanted, proposal, outside.tell)
+    _write(shell.config_file, names.config_text(config))
+    _write(
+        shell.config_file.with_name(job_definition.GUIDES_DEFINITION), job_definition.file_text()
+    )
     typer.echo(f"wrote {shell.config_file}; next: source {shell.config_file}")
 
 
 def _show_first(
-    shell: Shell, given: Mapping[str, str], network: str | None, subnets: Sequence[str]
+    shell: outside.Shell, given: Mapping[str, str], network: str | None, subnets: Sequence[str]
 ) -> None:
     """What the first deployment adds to an empty account, whoever's it is."""
-    location = AwsLocation("ACCOUNT", shell.known_region() or "REGION")
+    location = names.AwsLocation("ACCOUNT", shell.known_region() or "REGION")
     bucket = given.get("BucketName", location.default_bucket)
-    secret = given.get("SecretName", SECRET)
-    parameters = first_choices(given, network=network, subnets=subnets)
+    secret = given.get("SecretName", names.SECRET)
+    parameters = deployment.first_choices(given, network=network, subnets=subnets)
     # nothing is carried out, so the key's place may be empty
-    show(
-        first_deployment(Wanted(location, bucket, secret, key() or Hidden(""), parameters)),
+    outside.show(
+        deployment.first_deployment(
+            deployment.Wanted(location, bucket, secret, outside.key() or Hidden(""), parameters)
+        ),
         "nothing to add",
     )
-    tell("this is what an empty account would get; --dry-run alone compares with what is there")
-
-
-def _given(**values: str | int | None) -> dict[str, str]:
-    return {name: str(value) for name, value in values.items() if value is not None}
+    outside.tell(
+        "this is what an empty account would get; --dry-run alone compares with what is there"
+    )
 
 
 def _write(path: Path, text: str) -> None:
@@ -223,30 +197,31 @@ def destroy(
 
         ocrlabel aws destroy --delete-data --delete-secret
     """
-    shell: Shell = context.obj
+    shell: outside.Shell = context.obj
     aws = shell.aws()
     location = aws.location()
-    bucket = variable("S3_BUCKET") or _known_bucket(shell) or location.default_bucket
-    secret = variable("SECRET_NAME") or SECRET
+    known_bucket = shell.config().s3_bucket if shell.config_file.is_file() else ""
+    bucket = outside.variable("S3_BUCKET") or known_bucket or location.default_bucket
+    secret = outside.variable("SECRET_NAME") or names.SECRET
     removal = propose_removal(
         aws, bucket=bucket, secret=secret, delete_data=delete_data, delete_secret=delete_secret
     )
-    show(removal.changes, "nothing to remove")
+    outside.show(removal.changes, "nothing to remove")
     kept = [
         *([] if delete_data else [f"bucket {bucket} (--delete-data)"]),
         *([] if delete_secret else [f"secret {secret} (--delete-secret)"]),
-        f"log group {LOG_GROUP}",
+        f"log group {names.LOG_GROUP}",
     ]
     typer.echo(f"what stays: {', '.join(kept)}")
     if dry_run or not removal.changes:
         return
     typed = type_bucket
-    if removal.data and not typed:
-        typed = typer.prompt(f"All data goes. Type {removal.data}")
-    if removal.data or agreed(f"remove these {len(removal.changes)}", yes=yes):
-        remove(aws, removal, typed, tell)
+    if removal.data:
+        typed = typed or typer.prompt(f"All data goes. Type {removal.data}")
+    if removal.data or outside.agreed(f"remove these {len(removal.changes)}", yes=yes):
+        remove(aws, removal, typed, outside.tell)
         if removal.stack is not None and shell.config_file.is_file():
-            tell(
+            outside.tell(
                 f"{shell.config_file} names what is gone now; `ocrlabel aws deploy` writes it again"
             )
 
@@ -270,7 +245,11 @@ def doctor(
         ocrlabel aws doctor baseline_train --call
     """
     aws = context.obj.aws()
-    _refuse_before_a_deploy(aws)
+    # what these credentials may not see, the checks tell
+    with suppress(AwsRefused):
+        if look_stack(aws.client("cloudformation")) is None:
+            missing = f"nothing is deployed yet in {aws.region}: there is no stack {names.STACK}"
+            raise ConfigError(f"{missing}\n  {NEW_KEY}")
     config = context.obj.config()
 
     def images() -> Check:
@@ -278,7 +257,7 @@ def doctor(
 
     ask, look = _one_call if call else None, images if dataset else None
     failed = 0
-    for check in examine(aws, config, fetch_signed, call=ask, dataset=look):
+    for check in examine(aws, config, outside.fetch_signed, call=ask, dataset=look):
         failed += not check.ok
         mend = f"\n        mend it: {check.mend}" if check.mend and not check.ok else ""
         typer.echo(f"{'ok    ' if check.ok else 'NOT OK'}  {check.name}: {check.why}{mend}")
@@ -286,25 +265,38 @@ def doctor(
         raise ConfigError(f"{failed} checks failed: see above for what mends each")
 
 
-def _refuse_before_a_deploy(aws: Aws) -> None:
-    try:
-        if look_stack(aws.client("cloudformation")) is not None:
-            return
-    except AwsRefused:
-        return  # the checks tell what these credentials may not see
-    raise ConfigError(
-        f"nothing is deployed yet in {aws.region}: there is no stack {STACK}\n  {NEW_KEY}"
+def _one_call(secret: str) -> Check:
+    """The one paid request, of a page of one word, with the secret's first key."""
+    from PIL import Image, ImageDraw
+
+    from ocrlabel.engines.upstage import BASE_URL, UpstageEngine
+    from ocrlabel.engines.upstage_keys import keys_of_secret
+
+    drawn, file = Image.new("RGB", (640, 200), "white"), io.BytesIO()
+    ImageDraw.Draw(drawn).text((40, 60), "ocrlabel", fill="black", font_size=64)
+    drawn.save(file, "PNG")
+    page = Document(file.getvalue(), "png", page_count=1, page_sizes_px=(drawn.size,))
+    client = UpstageEngine(
+        keys_of_secret(secret)[:1],
+        wall=time.time,
+        clock=time.monotonic,
+        base_url=outside.variable("UPSTAGE_BASE_URL") or BASE_URL,
     )
 
+    async def ask() -> Check:
+        await client.start()
+        try:
+            answer = await client.recognise(page, client.lanes[0].name)
+        except KeyRefused as error:
+            return wrong("OCR call", error.message, NEW_KEY)
+        except ImageError as error:
+            return wrong("OCR call", error.message, "try again in some minutes")
+        finally:
+            await client.close()
+        why = f"{answer.model_version} answered, {answer.billed_pages} page billed"
+        return well("OCR call", why)
 
-def _known_bucket(shell: Shell) -> str:
-    return shell.config().s3_bucket if shell.config_file.is_file() else ""
-
-
-def _one_call(secret: str) -> Check:
-    from ocrlabel.cli.aws_probe import one_call
-
-    return one_call(secret, variable("UPSTAGE_BASE_URL"))
+    return asyncio.run(ask())
 
 
 def push_image(
@@ -351,23 +343,23 @@ def push_image(
             "  run this in the clone's folder, or give --root CLONE"
         )
     program = containers.container_program(shutil.which, run)
-    name = f"{REPOSITORY}:latest"
+    name = f"{names.REPOSITORY}:latest"
     wanted = containers.Build(str(root), str(dockerfile), name, architecture, target, base_image)
     if not push_it:
-        tell(f"building {name} with {program}")
+        outside.tell(f"building {name} with {program}")
         containers.build(run, program, wanted)
         typer.echo(name)
         return
-    aws, config = connected(context)
+    aws, config = outside.connected(context)
     containers.log_in(run, program, aws.client("ecr"), config.ecr_uri)
     if cache and containers.can_cache(run, program):
         wanted = replace(wanted, cache=f"{config.ecr_uri}:{CACHE_TAG}")
     elif cache:
-        tell(f"{program} has no buildx builder that can keep layers in ECR: built without")
-    tell(f"building {name} with {program}")
+        outside.tell(f"{program} has no buildx builder that can keep layers in ECR: built without")
+    outside.tell(f"building {name} with {program}")
     containers.build(run, program, wanted)
     tags = tag or ["latest"]
-    tell(f"pushing to {config.ecr_uri}: {', '.join(tags)}")
+    outside.tell(f"pushing to {config.ecr_uri}: {', '.join(tags)}")
     pinned = containers.push(
         run, program, aws.client("ecr"), name=name, uri=config.ecr_uri, tags=tags
     )
@@ -392,23 +384,25 @@ def register(
 
         ocrlabel aws register --memory-mib 4096
     """
-    aws, config = connected(context)
+    aws, config = outside.connected(context)
     uri = image or containers.pinned(aws.client("ecr"), config.ecr_uri, tag)
     _register(aws, config, uri, architecture, vcpu, memory_mib)
 
 
 def _register(
-    aws: Aws, config: AwsConfig, image: str, architecture: str, vcpu: float, memory_mib: int
+    aws: Aws, config: names.AwsConfig, image: str, architecture: str, vcpu: float, memory_mib: int
 ) -> None:
     stack = look_stack(aws.client("cloudformation"))
-    values = JobValues(config, image, architecture, f"{vcpu:g}", str(memory_mib))
+    values = job_definition.JobValues(config, image, architecture, f"{vcpu:g}", str(memory_mib))
     with_ec2 = stack is not None and stack.parameters.get("WithEc2") == "true"
-    for wanted in wanted_definitions(values, with_ec2=with_ec2):
-        present = look_definition(aws.client("batch"), wanted["jobDefinitionName"])
-        changes = plan_definition(present, wanted)
+    for wanted in job_definition.wanted_definitions(values, with_ec2=with_ec2):
+        present = job_definition.look_definition(aws.client("batch"), wanted["jobDefinitionName"])
+        changes = job_definition.plan_definition(present, wanted)
         for change in changes:
-            tell(change.line)
+            outside.tell(change.line)
         carry_out(aws, changes, lambda _: None)
         if not changes:
-            tell(f"{wanted['jobDefinitionName']}: revision {(present or {})['revision']} is it")
-    tell(f"submit with: ocrlabel aws submit DATASET, to {QUEUE}")
+            outside.tell(
+                f"{wanted['jobDefinitionName']}: revision {(present or {})['revision']} is it"
+            )
+    outside.tell(f"submit with: ocrlabel aws submit DATASET, to {names.QUEUE}")

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,11 +121,6 @@ def key() -> Hidden | None:
         raise ConfigError(f"{KEY} begins or ends with a blank or a line break: export it without")
     keys_of_secret(value, where=KEY)
     return Hidden(value)
-
-
-def stamp() -> str:
-    """Now, for names: 20261124-093000, in UTC."""
-    return datetime.now(tz=UTC).strftime("%Y%m%d-%H%M%S")
 
 
 def tell(line: str) -> None:

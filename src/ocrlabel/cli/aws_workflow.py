@@ -14,46 +14,23 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrlabel.aws import cost, jobs
+from ocrlabel.aws import cost, jobs, workflow
 from ocrlabel.aws.cost import CostLine
 from ocrlabel.aws.explain import explained
 from ocrlabel.aws.image import pinned
 from ocrlabel.aws.job_definition import ARCHITECTURE, MEMORY_MIB, VCPU, look_definition
-from ocrlabel.aws.jobs import Job, Sizing, line_of
+from ocrlabel.aws.jobs import Sizing, line_of
 from ocrlabel.aws.names import DEFINITION
 from ocrlabel.aws.ready import Planned
 from ocrlabel.aws.session import Aws
-from ocrlabel.aws.workflow import (
-    OnCancel,
-    RunInputs,
-    checked_job,
-    duration_s,
-    find,
-    own_fields,
-    put_output,
-    results_of,
-    run_inputs,
-    run_stamp,
-    summarise,
-)
 from ocrlabel.aws.workflow_summary import Console, summary
-from ocrlabel.cli.aws_jobs import (
-    Folder,
-    JobFailed,
-    look_before_paying,
-    progress_of,
-    refuse_elsewhere,
-    rows_of,
-    show_explanation,
-    sizing_of,
-    table_of,
-)
+from ocrlabel.cli import aws_jobs
 from ocrlabel.cli.aws_wiring import connected, tell, variable, with_boto3
 from ocrlabel.cli.settings import everywhere
 from ocrlabel.errors import ConfigError
 from ocrlabel.options import argv
 
-_put, _summarise = partial(put_output, os.environ), partial(summarise, os.environ)
+_put = partial(workflow.put_output, os.environ)
 app = typer.Typer(
     name="workflow",
     help="The steps of the GitHub workflows; their inputs come in variables (INPUT_DATASET, ...).",
@@ -77,21 +54,21 @@ def check(context: typer.Context) -> None:
     options = inputs.options
     aws, config = connected(context)
     if inputs.pick_up:
-        rows = rows_of(config, inputs.dataset, options)
+        rows = aws_jobs.rows_of(aws_jobs.table_of(config, inputs.dataset, options), options)
         job = jobs.known(aws, inputs.pick_up)
         typer.echo(f"{inputs.dataset}: {rows:,} rows; job {job.id} is {job.status}")
         return
-    refuse_elsewhere(aws, config)
+    aws_jobs.refuse_elsewhere(aws, config)
     planned = Planned(inputs.engine, by_workflow=True)
-    table = table_of(config, inputs.dataset, options)
+    table = aws_jobs.table_of(config, inputs.dataset, options)
     done = done_before(aws, config, inputs.dataset, options, inputs.engine, table.rows)
-    rows = look_before_paying(aws, config, inputs.dataset, options, planned, table)
-    sizing = sizing_of(aws, rows, inputs.engine, options.rps, inputs.workers)
+    rows = aws_jobs.look_before_paying(aws, config, inputs.dataset, options, planned, table)
+    sizing = aws_jobs.sizing_of(aws, rows, inputs.engine, options.rps, inputs.workers)
     page_usd = options.price_per_page if inputs.engine == "upstage" else 0.0
     notice = cost.cap_notice(options.max_cost, rows, page_usd)
     if done:
         notice = "this dataset is done: the job will send nothing, and hands over what there is"
-    own = {one.name for one in own_fields()}
+    own = {one.name for one in workflow.own_fields()}
     more = argv({name: value for name, value in inputs.given.items() if name not in own})
     text = summary(
         "estimate",
@@ -102,7 +79,7 @@ def check(context: typer.Context) -> None:
         sizing=sizing,
         bills=_bills(aws, inputs, rows, sizing),
     )
-    _summarise(f"{text}\n\n**{notice}**" if notice else text)
+    workflow.summarise(os.environ, f"{text}\n\n**{notice}**" if notice else text)
     typer.echo(f"{text}\n::warning::{notice}" if notice else text)
 
 
@@ -117,15 +94,15 @@ def submit(context: typer.Context) -> None:
     aws, config = connected(context)
     job_id = inputs.pick_up
     if not job_id:
-        rows = rows_of(config, inputs.dataset, inputs.options)
-        sizing = sizing_of(aws, rows, inputs.engine, inputs.options.rps, inputs.workers)
-        stamp = run_stamp(os.environ)
+        table = aws_jobs.table_of(config, inputs.dataset, inputs.options)
+        rows = aws_jobs.rows_of(table, inputs.options)
+        sizing = aws_jobs.sizing_of(aws, rows, inputs.engine, inputs.options.rps, inputs.workers)
+        stamp = workflow.run_stamp(os.environ)
         request = jobs.request(inputs.dataset, inputs.given, sizing, stamp=stamp, on_ec2=False)
         job_id = jobs.submit(aws, request)
     _put("job-id", job_id)
     picked_up = bool(inputs.pick_up)
-    text = summary("submitted", job_id=job_id, console=_console(), picked_up=picked_up)
-    _summarise(text)
+    _summarise("submitted", job_id=job_id, console=_console(), picked_up=picked_up)
     typer.echo(job_id)
 
 
@@ -146,16 +123,16 @@ def follow(
         JOB_ID=1b6a... INPUT_DATASET=baseline_train ocrlabel aws workflow follow
     """
     inputs = _inputs()
-    limit_s = duration_s(hand_over_after)
+    limit_s = workflow.duration_s(hand_over_after)
     aws, config = connected(context)
-    progress = progress_of(config, inputs.dataset)
+    progress = aws_jobs.progress_of(config, inputs.dataset)
     until_s = aws.now_s() + limit_s
-    seen = jobs.watch(aws, checked_job(job), progress, tell, until_s=until_s)
+    seen = jobs.watch(aws, workflow.checked_job(job), progress, tell, until_s=until_s)
     of = {"dataset": inputs.dataset, "job_id": seen.id}
     if not seen.ended:
         _put("outcome", "handed-over")
         state = line_of(seen, progress())
-        _summarise(summary("handed_over", **of, state=state, after_s=limit_s))
+        _summarise("handed_over", **of, state=state, after_s=limit_s)
         typer.echo(f"job {seen.id} goes on; the summary says how to pick it up")
         return
     if seen.status == "SUCCEEDED":
@@ -164,9 +141,9 @@ def follow(
         return
     _put("outcome", "failed")
     why = explained(aws, seen)
-    _summarise(summary("failed", **of, console=_console(), explained=why))
-    show_explanation(seen, why)
-    raise JobFailed(f"job {seen.id} failed: see above")
+    _summarise("failed", **of, console=_console(), explained=why)
+    aws_jobs.show_explanation(seen, why)
+    raise aws_jobs.JobFailed(f"job {seen.id} failed: see above")
 
 
 def stop(
@@ -181,21 +158,21 @@ def stop(
     """
     inputs, aws = _inputs(), context.obj.aws()
     if job:
-        job_id = checked_job(job)
+        job_id = workflow.checked_job(job)
     else:
-        job_id = inputs.pick_up or find(aws, inputs.dataset, run_stamp(os.environ))
-    stopped = bool(job_id) and inputs.on_cancel is OnCancel.STOP
+        job_id = inputs.pick_up or workflow.find(
+            aws, inputs.dataset, workflow.run_stamp(os.environ)
+        )
+    stopped = bool(job_id) and inputs.on_cancel is workflow.OnCancel.STOP
     if stopped:
         jobs.cancel(aws, job_id, "the workflow was cancelled")
-    text = summary("cancelled", dataset=inputs.dataset, job_id=job_id, stopped=stopped)
-    _summarise(text)
-    typer.echo(text)
+    typer.echo(_summarise("cancelled", dataset=inputs.dataset, job_id=job_id, stopped=stopped))
 
 
 def results(
     context: typer.Context,
     job: Annotated[str, typer.Option(envvar="JOB_ID", help="The job's id.")],
-    to: Folder = "results",
+    to: aws_jobs.Folder = "results",
 ) -> None:
     """Fetch labels, failures and run.json, make a report of numbers, and write the summary.
 
@@ -206,26 +183,28 @@ def results(
 
         JOB_ID=1b6a... INPUT_DATASET=d ocrlabel aws workflow results --to out/
     """
+    from ocrlabel.report.write import write_report
+
     inputs = _inputs()
     aws, config = connected(context)
-    done = jobs.known(aws, checked_job(job))
-    endings = results_of(aws, config.s3_bucket, inputs.dataset, done)
+    done = jobs.known(aws, workflow.checked_job(job))
+    endings = workflow.results_of(aws, config.s3_bucket, inputs.dataset, done)
     if not endings:
         _put("found", "false")
-        text = summary(
-            "no_tables", table=f"s3://{config.s3_bucket}/data/processed/{inputs.dataset}"
-        )
-        _summarise(text)
-        typer.echo(text)
+        table = f"s3://{config.s3_bucket}/data/processed/{inputs.dataset}"
+        typer.echo(_summarise("no_tables", table=table))
         return
     folder = Path(to)
     found = jobs.download(aws, config.s3_bucket, inputs.dataset, folder, endings)
     record = json.loads((folder / f"{inputs.dataset}_run.json").read_bytes())
-    tables = [folder / f"{inputs.dataset}{each}" for each in endings]
-    found.append(_report_of_numbers(tables, record))
+    labels, failures, numbers = (folder / f"{inputs.dataset}{each}" for each in endings)
+    page = numbers.with_name(numbers.name.replace("_run.json", "_report.html"))
+    write_report(labels, failures if failures.is_file() else None, record, page)
+    found.append(page)
     _put("found", "true")
-    hours, compute = _machines(aws, done)
-    _summarise(summary("results", record=record, hours=hours, compute=compute))
+    used = cost.Compute.used(jobs.children(aws, done), aws.now_s())
+    compute = cost.compute_choices(used, cost.live(aws, ARCHITECTURE))[cost.ON_DEMAND]
+    _summarise("results", record=record, hours=used.hours, compute=compute)
     for path in found:
         typer.echo(str(path))
 
@@ -253,7 +232,7 @@ def deployed(
     here = f"{server}/{variable('GITHUB_REPOSITORY')}"
     uri, _, digest = image.partition("@")
     host, _, repository = uri.partition("/")
-    text = summary(
+    text = _summarise(
         "deployed",
         host=host,
         repository=repository,
@@ -263,7 +242,6 @@ def deployed(
         console=_console(),
         here=here,
     )
-    _summarise(text)
     typer.echo(text)
 
 
@@ -271,7 +249,9 @@ for _step in (check, submit, follow, results, stop, deployed):
     app.command()(everywhere(with_boto3(_step)))
 
 
-def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, Sequence[CostLine]]:
+def _bills(
+    aws: Aws, inputs: workflow.RunInputs, rows: int, sizing: Sizing
+) -> dict[str, Sequence[CostLine]]:
     known = cost.live(aws, ARCHITECTURE)
     planned = cost.Compute.planned(sizing.seconds, sizing.workers, float(VCPU), float(MEMORY_MIB))
     own_price = "price_per_page" in inputs.given
@@ -288,23 +268,15 @@ def _bills(aws: Aws, inputs: RunInputs, rows: int, sizing: Sizing) -> dict[str, 
     }
 
 
-def _machines(aws: Aws, job: Job) -> tuple[float, Sequence[CostLine]]:
-    used = cost.Compute.used(jobs.children(aws, job), aws.now_s())
-    known = cost.live(aws, ARCHITECTURE)
-    return used.hours, cost.compute_choices(used, known)[cost.ON_DEMAND]
+def _summarise(step: str, **values: Any) -> str:
+    """A step's part of the run's summary, which is also written there."""
+    text = summary(step, **values)
+    workflow.summarise(os.environ, text)
+    return text
 
 
-def _report_of_numbers(results: Sequence[Path], record: dict[str, Any]) -> Path:
-    from ocrlabel.report.write import write_report
-
-    labels, failures, numbers = results
-    page = numbers.with_name(numbers.name.replace("_run.json", "_report.html"))
-    write_report(labels, failures if failures.is_file() else None, record, page)
-    return page
-
-
-def _inputs() -> RunInputs:
-    return run_inputs(os.environ)
+def _inputs() -> workflow.RunInputs:
+    return workflow.run_inputs(os.environ)
 
 
 def _console() -> Console:

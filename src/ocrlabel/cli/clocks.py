@@ -10,10 +10,12 @@ import resource
 import secrets
 import socket
 import time
+from functools import partial
 from pathlib import Path
 
 from ocrlabel.pipeline.runtime import Owner
 
+wall_s, uniform, token = time.time, random.uniform, partial(secrets.token_hex, 16)
 _MOST_HANDLES = 1 << 16
 """Where the system names no limit, or one that nobody needs."""
 
@@ -22,21 +24,6 @@ def boot_s() -> float:
     """Seconds that also pass while a laptop sleeps, unlike CLOCK_MONOTONIC."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
-
-
-def wall_s() -> float:
-    """Unix seconds."""
-    return time.time()
-
-
-def token() -> str:
-    """128 random bits as hex."""
-    return secrets.token_hex(16)
-
-
-def uniform(low: float, high: float) -> float:
-    """A random number between the two."""
-    return random.uniform(low, high)
 
 
 def this_worker() -> Owner:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ocrlabel.cli.settings import Seed, option
-from ocrlabel.demo.measure import Found, measure
 from ocrlabel.wording import counted, percent
 
 if TYPE_CHECKING:
     from ocrlabel import LabelResult
     from ocrlabel.demo.demo_pages import DemoFolder
+    from ocrlabel.demo.measure import Found
     from ocrlabel.options import EngineName
 
 
@@ -57,6 +57,7 @@ def demo(
 def _found_by_kind(written: DemoFolder, labels_path: str) -> dict[str, Found]:
     """What was found, for each kind of page; pages without a label were not read at all."""
     from ocrlabel.dataset.labels_table import read_labels
+    from ocrlabel.demo.measure import Found, measure
 
     read = {(row.image_filename, row.page): row.words for row in read_labels(Path(labels_path))}
     found: dict[str, Found] = {}
@@ -70,6 +71,8 @@ def _found_by_kind(written: DemoFolder, labels_path: str) -> dict[str, Found]:
 def _show(by_kind: dict[str, Found]) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from ocrlabel.demo.measure import Found
 
     table = Table(
         title="Read right: in its place (IoU 0.5) and with its text", title_justify="left"

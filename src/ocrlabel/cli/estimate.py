@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from ocrlabel.cli import wiring
@@ -18,26 +19,15 @@ from ocrlabel.errors import ImageError
 from ocrlabel.images.limits import LOCAL_LIMITS, ImageLimits
 from ocrlabel.labels import FailureClass, ImageRef, Labelled, Outcome
 from ocrlabel.options import PRICE_DATE, PRICE_PER_PAGE_USD, PRICE_SOURCE, Options
-from ocrlabel.pipeline.growth import InputChange, has_changed, look_at_input, refuse_other_run
-from ocrlabel.pipeline.join_plan import binds_nobody
+from ocrlabel.pipeline import growth, join_plan, outcome, preflight, replacement, retry_rounds
 from ocrlabel.pipeline.merge.ownership import refuse_to_begin_afresh
 from ocrlabel.pipeline.merge.run_record import is_complete
-from ocrlabel.pipeline.outcome import image_key
 from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.preflight import refuse_without_images
 from ocrlabel.pipeline.progress import read_progress
-from ocrlabel.pipeline.replacement import find_run
 from ocrlabel.pipeline.requests.image_reader import Reuse
-from ocrlabel.pipeline.retry_rounds import checked_classes, rows_to_retry
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.selection import Selection, select
-from ocrlabel.pipeline.state.carried import (
-    Listing,
-    add_answered,
-    carried_keys,
-    known_at,
-    known_of,
-)
+from ocrlabel.pipeline.state import carried
 from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
 from ocrlabel.pipeline.state.journal import read_journal
 from ocrlabel.pipeline.workers.limits import RunLimits, limits_of
@@ -55,11 +45,10 @@ _ENOUGH_PAGES = 5
 
 async def tell_estimate(source: str, place: wiring.Place, options: Options, keys: Keys) -> None:
     """Print the estimate. Raises ConfigError where the run would before its first request."""
-    checked_classes(options.retry_failed or ())
+    retry_rounds.checked_classes(options.retry_failed or ())
     chosen = _chosen(options, keys)
     print(chosen.why)
-    dataset = await wiring.open_source(source, options, keys)
-    try:
+    with closing(await wiring.open_source(source, options, keys)) as dataset:
         print(f"input             {wiring.input_line(dataset)}")
         selection = select(
             dataset.rows, limit=options.limit, sample=options.sample, seed=options.seed
@@ -76,22 +65,16 @@ async def tell_estimate(source: str, place: wiring.Place, options: Options, keys
             print("left              nothing")
             return
         if not done:
-            await refuse_without_images(dataset)
+            await preflight.refuse_without_images(dataset)
         reuse = wiring.earlier_labels(options, chosen)
         paid = chosen.engine.price_per_page_usd > 0
         limits = ImageLimits(max_pages=chosen.engine.max_pages) if paid else LOCAL_LIMITS
         inspector = image_inspector(limits, parallel=options.processes or usable_cores())
         try:
-            listing = before.grown.listing if before.grown else Listing()
-            known = _Answered(chosen.engine, reuse, before.answered, listing)
-            seen = await _look_through(dataset, ordinals, known, inspector)
+            seen = await _look_through(dataset, ordinals, chosen.engine, reuse, before, inspector)
         finally:
             await inspector.close()
-    finally:
-        dataset.close()
-    images, costs = _images_rows(seen, options), _cost_rows(seen, options, chosen, before)
-    growth = _growth_rows(seen, options, before.grown) if before.grown else ()
-    for name, value in (*images, *growth, *costs):
+    for name, value in _found_rows(seen, options, chosen, before):
         print(f"{name:<18}{value}")
     print(f"output            {place.shown(place.layout.labels_key)}")
 
@@ -105,7 +88,9 @@ def _chosen(options: Options, keys: Keys) -> wiring.Chosen:
     return replace(chosen, why=f"{chosen.why}; no key is set: the run will need UPSTAGE_API_KEY")
 
 
-def _images_rows(seen: _Seen, options: Options) -> Iterator[tuple[str, str]]:
+def _found_rows(
+    seen: _Seen, options: Options, chosen: wiring.Chosen, before: _Before
+) -> Iterator[tuple[str, str]]:
     yield "images", f"{seen.readable:,} readable, {counted(seen.pages, 'page')}"
     if seen.answered:
         again = "it is" if seen.answered == 1 else "they are"
@@ -117,13 +102,11 @@ def _images_rows(seen: _Seen, options: Options) -> Iterator[tuple[str, str]]:
     if seen.unreadable:
         shown = ", ".join(f"{name} {count:,}" for name, count in seen.unreadable.most_common())
         yield "unreadable", f"{seen.unreadable.total():,} ({shown})"
-
-
-def _growth_rows(seen: _Seen, options: Options, change: InputChange) -> Iterator[tuple[str, str]]:
-    gone = change.gone_rows
-    yield "grown", grown({**seen.rows, "gone": gone})
-    if gone and not options.drop_gone:
-        yield "note", f"rows are gone ({', '.join(change.gone[:3])}): the run needs --drop-gone"
+    if change := before.grown:
+        yield "grown", grown({**seen.rows, "gone": change.gone_rows})
+        if change.gone_rows and not options.drop_gone:
+            yield "note", f"rows are gone ({', '.join(change.gone[:3])}): the run needs --drop-gone"
+    yield from _cost_rows(seen, options, chosen, before)
 
 
 def _cost_rows(
@@ -158,7 +141,7 @@ async def _done_before(
 ) -> _Before:
     """What is there of this run. Raises RunMismatch where `run` would."""
     runtime = wiring.make_runtime(place.store, lambda _: None)
-    run = await find_run(runtime, place.layout)
+    run = await replacement.find_run(runtime, place.layout)
     if run is None or options.fresh:
         new = Plan("dry-run", place.layout.dataset, "", "", dataset.rows, chosen.engine.name)
         await refuse_to_begin_afresh(run or Run(runtime, place.layout, new))
@@ -172,24 +155,24 @@ async def _done_before(
         engine=chosen.engine.name,
         options=dict(chosen.engine.options),
     )
-    if await binds_nobody(run, replace(run, plan=here, options=options)):
+    if await join_plan.binds_nobody(run, replace(run, plan=here, options=options)):
         return _Before()
     # after a part nothing is tried again
     retries = options.retry_failed if selection.everything(dataset.rows) else None
-    classes = frozenset[str]() if retries is None else checked_classes(retries)
-    if options.grow and await has_changed(run, here, dataset):
-        change, spent = await look_at_input(run, dataset), (await read_progress(run)).account
+    classes = frozenset[str]() if retries is None else retry_rounds.checked_classes(retries)
+    if options.grow and await growth.has_changed(run, here, dataset):
+        change, spent = await growth.look_at_input(run, dataset), (await read_progress(run)).account
         return _Before(
             limits=await limits_of(run),
             spent_pages=spent.spent_pages,
             grown=change,
             answered=_but_failed(change.answered, classes),
         )
-    await refuse_other_run(run, here, dataset, where=place.shown(place.layout.labels_key))
+    await growth.refuse_other_run(run, here, dataset, where=place.shown(place.layout.labels_key))
     complete, metas = await is_complete(run), await checkpoint_metas(run)
     done, again, answered = set[int](), set[int](), dict[str, str]()
     if not complete and plan.grown:
-        answered |= await carried_keys(run)
+        answered |= await carried.carried_keys(run)
     pace = Pace()
     for batch in range(plan.batches):
         whole = plan.batch_range(batch)
@@ -200,18 +183,20 @@ async def _done_before(
             if complete:
                 done.update(whole)
                 continue
-            known = await known_at(run, run.layout.checkpoint_key(batch, 0))
+            known = await carried.known_at(run, run.layout.checkpoint_key(batch, 0))
             settled = dict(zip(whole, known, strict=True))
         else:
             outcomes = (await read_journal(run.round(), batch)).outcomes
-            settled = {ordinal: known_of(one) for ordinal, one in outcomes.items()}
+            settled = {ordinal: carried.known_of(one) for ordinal, one in outcomes.items()}
             pace = pace.and_of(outcomes.values())
         done |= settled.keys()
         again |= {ordinal for ordinal, one in settled.items() if one.failure in classes}
         # in the run itself, a failure that may pass is copied as well
-        add_answered(answered, (replace(one, answered=bool(one.key)) for one in settled.values()))
+        carried.add_answered(
+            answered, (replace(one, answered=bool(one.key)) for one in settled.values())
+        )
     if complete and options.retry_failed is not None:
-        again = await rows_to_retry(run, options.retry_failed)
+        again = await retry_rounds.rows_to_retry(run, options.retry_failed)
     return _Before(
         frozenset(done - again),
         pace,
@@ -242,31 +227,17 @@ class _Seen:
     unreadable: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """What answers an image without a request: an earlier table, or this run as it is by now.
-
-    keys: of the images that it has answers for. listing: what the rows of an input that has grown
-    were.
-    """
-
-    engine: Engine
-    reuse: Reuse | None
-    keys: frozenset[str]
-    listing: Listing
-
-    def by_run(self, sha256: str) -> bool:
-        """Whether the run has the answer."""
-        return image_key(sha256, self.engine.name, self.engine.options) in self.keys
-
-
 async def _look_through(
     dataset: ImageDataset,
     ordinals: list[int],
-    answered: _Answered,
+    engine: Engine,
+    reuse: Reuse | None,
+    before: _Before,
     inspector: ChildPool[bytes, int],
 ) -> _Seen:
-    seen, known = _Seen(), set[bytes]()
+    """What an image is answered by without a request: this run, an earlier table, or a copy."""
+    seen, known = _Seen(), set[str]()
+    listing = before.grown.listing if before.grown else carried.Listing()
     for start in range(0, len(ordinals), 500):
         some = ordinals[start : start + 500]
         wanted = set(some)
@@ -274,21 +245,21 @@ async def _look_through(
         for at in range(0, len(refs), _AT_ONCE):
             some_refs = refs[at : at + _AT_ONCE]
             looks = (_look(dataset, ref, inspector) for ref in some_refs)
-            for ref, (digest, pages) in zip(some_refs, await asyncio.gather(*looks), strict=True):
-                seen.rows[answered.listing.said_of(ref.id, digest.hex())] += 1
+            for ref, (sha256, pages) in zip(some_refs, await asyncio.gather(*looks), strict=True):
+                seen.rows[listing.said_of(ref.id, sha256)] += 1
                 if isinstance(pages, FailureClass):
                     seen.unreadable[pages.value] += 1
                     continue
                 seen.readable += 1
                 seen.pages += pages
-                if answered.by_run(digest.hex()):
+                if outcome.image_key(sha256, engine.name, engine.options) in before.answered:
                     seen.answered += 1
-                elif answered.reuse is not None and answered.reuse(digest.hex()) is not None:
+                elif reuse is not None and reuse(sha256) is not None:
                     seen.reused += 1
-                elif digest in known:
+                elif sha256 in known:
                     seen.copies += 1
                 else:
-                    known.add(digest)
+                    known.add(sha256)
                     seen.to_send += 1
                     seen.new_pages += pages
     return seen
@@ -296,15 +267,15 @@ async def _look_through(
 
 async def _look(
     dataset: ImageDataset, ref: ImageRef, inspector: ChildPool[bytes, int]
-) -> tuple[bytes, int | FailureClass]:
-    """The sha256 of the bytes, b"" where there are none; and their pages, or why none is read."""
-    digest = b""
+) -> tuple[str, int | FailureClass]:
+    """The sha256 of the bytes, "" where there are none; and their pages, or why none is read."""
+    sha256 = ""
     try:
         data = await dataset.read(ref)
-        digest = hashlib.sha256(data).digest()
-        return digest, await inspector.run(data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return sha256, await inspector.run(data)
     except ImageError as error:
-        return digest, error.failure
+        return sha256, error.failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +305,7 @@ class _Before:
     pace: Pace = field(default_factory=Pace)
     limits: RunLimits = field(default_factory=RunLimits)
     spent_pages: int = 0
-    grown: InputChange | None = None
+    grown: growth.InputChange | None = None
     again: frozenset[int] = frozenset()
     answered: frozenset[str] = frozenset()
 

@@ -135,30 +135,24 @@ def exit_with_a_sentence(command: Callable[[], object]) -> None:
         try:
             command()
         except FileNotFoundError as error:
-            _refuse_without_a_folder(error)
+            try:
+                Path.cwd()
+            except FileNotFoundError:
+                raise ConfigError(
+                    "the folder that you are in was deleted\n"
+                    "  change to another one (cd), and start again"
+                ) from error
             raise
     except OcrLabelError as error:
         words = [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
         print(for_screen("\n".join(words), sys.stderr), file=sys.stderr)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        _stopped()
-    except SystemExit as ended:
+    except (KeyboardInterrupt, SystemExit) as ended:
         # the command line library's own status for Ctrl-C
-        if ended.code == _INTERRUPTED:
-            _stopped()
-        raise
-
-
-def _refuse_without_a_folder(error: FileNotFoundError) -> None:
-    """Raise ConfigError where the folder that the command was started in is not there any more."""
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        gone = (
-            "the folder that you are in was deleted\n  change to another one (cd), and start again"
-        )
-        raise ConfigError(gone) from error
+        if isinstance(ended, SystemExit) and ended.code != _INTERRUPTED:
+            raise
+        print(f"stopped by Ctrl-C; {_GOES_ON}", file=sys.stderr)
+        sys.exit(75)
 
 
 def for_screen(text: str, stream: TextIO) -> str:
@@ -167,8 +161,3 @@ def for_screen(text: str, stream: TextIO) -> str:
         if columns := os.get_terminal_size(stream.fileno()).columns:
             return wrapped(text, columns)
     return text
-
-
-def _stopped() -> NoReturn:
-    print(f"stopped by Ctrl-C; {_GOES_ON}", file=sys.stderr)
-    sys.exit(75)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ocrlabel.cli.clocks import wall_s
 from ocrlabel.cli.settings import Images, Labels, Seed, named, output_option
 from ocrlabel.errors import ConfigError, DatasetError, Incomplete
-from ocrlabel.wording import counted
+from ocrlabel.wording import counted, listed
 
 if TYPE_CHECKING:
     from ocrlabel.export.corrections import Merge
@@ -124,7 +122,7 @@ def export(
 
 def tell_export(summary: Summary, *, output: str) -> None:
     """What was written, left out and changed. Raises Incomplete where an image was not found."""
-    for line in _in_sentences(summary, output):
+    for line in _what_went(summary, output):
         typer.echo(line)
     if summary.missing:
         shown = "\n  ".join(summary.examples)
@@ -187,7 +185,7 @@ def import_(
         )
     corrections = chain((first,), corrections)
     if reviewed_by:
-        at = datetime.fromtimestamp(wall_s(), tz=UTC)
+        at = datetime.now(tz=UTC)
         corrections = by_person(corrections, reviewed_by, at)
     known = Path(exported).expanduser() if exported else folder
     if exported and not (known.exists() and export_root(known)):
@@ -232,9 +230,9 @@ def _what_came(merge: Merge, output: str) -> Iterator[str]:
     elif not merge.reviewed:
         yield "nothing says who saw these pages: --reviewed-by NAME makes them reviewed, and truth"
     if merge.words:
-        yield f"{counted(merge.words.total(), 'word')} changed: {_listed(merge.words)}"
+        yield f"{counted(merge.words.total(), 'word')} changed: {listed(merge.words)}"
     if merge.passed_over:
-        yield f"passed over, for they are no words: {_listed(merge.passed_over)}"
+        yield f"passed over, for they are no words: {listed(merge.passed_over)}"
     if merge.not_taken:
         others = ", ".join(counted(n, what) for what, n in sorted(merge.not_taken.items()))
         yield f"not taken, for the newest submitted annotation of a page counts: {others}"
@@ -246,25 +244,18 @@ def _what_came(merge: Merge, output: str) -> Iterator[str]:
         yield f"left out with them: {counted(merge.words_left_out, 'word')}"
 
 
-def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{n:,} {what}" for what, n in sorted(counts.items()))
-
-
-def _in_sentences(summary: Summary, output: str) -> list[str]:
+def _what_went(summary: Summary, output: str) -> Iterator[str]:
     splits = ", ".join(f"{name} {n}" for name, n in sorted(summary.splits.items()))
-    head = (
+    yield (
         f"{output}: {counted(summary.pages, 'page')} ({splits or 'none'}),"
         f" {counted(summary.words, 'word')},"
         f" {summary.ignored:,} of them do-not-care, {counted(summary.images, 'image')}"
     )
-    left_out = sorted((+summary.left_out).items())
-    lines = [head, *(f"left out: {counted(n, 'word')}, {why}" for why, n in left_out)]
-    changed = sorted((+summary.changed).items())
-    lines += [f"changed: {counted(n, 'word')}, {what}" for what, n in changed]
+    for what, counts in (("left out", summary.left_out), ("changed", summary.changed)):
+        yield from (f"{what}: {counted(n, 'word')}, {why}" for why, n in sorted((+counts).items()))
     if summary.leaks:
-        lines.append(
+        yield (
             f"careful: {counted(summary.leaks, 'document')} in more than one split of the input;"
             " --splits makes new ones"
         )
-    lines += [f"careful: {warning}" for warning in summary.warnings]
-    return lines
+    yield from (f"careful: {warning}" for warning in summary.warnings)

@@ -135,14 +135,13 @@ def fake_upstage(
     from ocrlabel.fake import settings
 
     per_s = _requests_per_s(rps)
+    if pages_per_minute is None:
+        pages_per_minute = DOCUMENTED_PAGES_PER_MINUTE * max(1.0, per_s / DOCUMENTED_REQUESTS_PER_S)
     known = parse_keys(keys, None, pages_per_minute=None, where="--keys") if keys else ()
     behaviour = settings.FakeSettings(
         keys=known,
         requests_per_s=per_s or None,
-        pages_per_minute=(
-            _pages_per_minute(per_s) if pages_per_minute is None else pages_per_minute
-        )
-        or None,
+        pages_per_minute=pages_per_minute or None,
         limiter=limiter,
         burst=burst,
         latency=settings.parse_latency(latency),
@@ -164,11 +163,6 @@ def _requests_per_s(text: str) -> float:
         if 0 <= rate < math.inf:
             return rate
     raise ConfigError(f"--rps {text!r}: write requests/s such as 3, `auto`, or 0 for no limit")
-
-
-def _pages_per_minute(rps: float) -> float:
-
-    return DOCUMENTED_PAGES_PER_MINUTE * max(1.0, rps / DOCUMENTED_REQUESTS_PER_S)
 
 
 async def _serve(settings: FakeSettings, answers: str, port: int, log: Path | None) -> None:

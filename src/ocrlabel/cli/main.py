@@ -7,19 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ocrlabel.cli import (
-    demo,
-    engines,
-    export,
-    fake_upstage,
-    models,
-    push,
-    quality,
-    rebuild,
-    report,
-    run,
-    status,
-)
+from ocrlabel.cli import demo, engines, export, fake_upstage, push, quality, report, run, status
 from ocrlabel.cli.exit_codes import end_process_with
 from ocrlabel.cli.settings import Command, everywhere, telling
 
@@ -40,18 +28,18 @@ _PANELS: dict[str, dict[str, Command]] = {
     "Label": {
         "run": run.run,
         "status": telling(status.status, status.tell_status),
-        "merge": rebuild.merge,
-        "reparse": rebuild.reparse,
+        "merge": run.merge,
+        "reparse": run.reparse,
         "set": status.set_live,
         "push": push.push,
         "demo": demo.demo,
         "engines": engines.engines,
     },
     "Look and measure": {
-        "report": telling(report.report, report.tell_report),
-        "view": telling(report.view, report.tell_view),
-        "evaluate": telling(quality.evaluate, quality.tell_evaluation),
-        "agree": telling(quality.agree, quality.tell_agreement),
+        "report": telling(report.report, report.tell_pages),
+        "view": telling(report.view, report.tell_pages),
+        "evaluate": telling(quality.evaluate, quality.tell_figures),
+        "agree": telling(quality.agree, quality.tell_figures),
         "calibrate": telling(quality.calibrate, quality.tell_calibration),
     },
     "Use": {
@@ -100,7 +88,7 @@ class _Aws(TyperGroup):
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands.items():
         app.command(_name, rich_help_panel=_panel)(everywhere(_command))
-app.add_typer(models.app, name="models", rich_help_panel="Label")
+app.add_typer(engines.models_app, name="models", rich_help_panel="Label")
 app.add_typer(
     typer.Typer(
         cls=_Aws,

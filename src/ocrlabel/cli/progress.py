@@ -16,18 +16,8 @@ from typing import Any, Self, TextIO
 from ocrlabel.cli.exit_codes import for_screen, lasting
 from ocrlabel.labels import Attempt, AttemptResult, Failed, readable
 from ocrlabel.options import LogStyle
+from ocrlabel.pipeline import events
 from ocrlabel.pipeline.budget.account import cost_pages, pages_spent
-from ocrlabel.pipeline.events import (
-    AllSettled,
-    Asked,
-    BatchSaved,
-    CapChanged,
-    Event,
-    Fleet,
-    Notice,
-    RowDone,
-    Started,
-)
 from ocrlabel.wording import counted, duration, usd
 
 _LINE_EVERY_S = 10.0
@@ -38,7 +28,7 @@ _LEAST_BAR_COLUMNS = 5
 # fewer rows, or less time, say nothing about how long the rest takes
 _ENOUGH_ROWS = 5
 _ENOUGH_S = 5.0
-_NOT_STARTED = Started(0, 0, 0, engine="", price_per_page_usd=0.0, spent_pages=0)
+_NOT_STARTED = events.Started(0, 0, 0, engine="", price_per_page_usd=0.0, spent_pages=0)
 
 
 def display_for(
@@ -56,14 +46,12 @@ def display_for(
     stream = lasting(stream)
     if style == "auto":
         style = "bar" if stream.isatty() else "lines"
-    match style:
-        case "json":
-            return JsonLines(clock, wall, stream)
-        case "quiet":
-            return Display()
-        case _:
-            kind = ProgressBar if style == "bar" else ProgressLines
-            return kind(clock, stream, verbose=verbose)
+    if style == "json":
+        return JsonLines(clock, wall, stream)
+    if style == "quiet":
+        return Display()
+    kind = ProgressBar if style == "bar" else ProgressLines
+    return kind(clock, stream, verbose=verbose)
 
 
 class Display:
@@ -74,7 +62,7 @@ class Display:
 
     def __exit__(self, *error: object) -> None: ...
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Take in one event."""
 
     def say(self, text: str) -> None:
@@ -92,52 +80,42 @@ class _ForPeople(Display):
         self._stream = stream
         self._verbose = verbose
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Take in one event."""
         self._progress.take(event)
         match event:
-            case Notice(message=message):
+            case events.Notice(message=message):
                 self.say(message)
-            case RowDone(outcome=Failed() as failed) if self._verbose:
+            case events.RowDone(outcome=Failed() as failed) if self._verbose:
                 self.say(f"{readable(failed.id)}: {failed.failure.value}: {failed.message}")
-            case Asked(attempt=attempt) if self._verbose and _went_wrong(attempt):
+            case events.Asked(attempt=attempt) if self._verbose and _went_wrong(attempt):
                 status = f" {attempt.status}" if attempt.status else ""
                 self.say(f"a request was not answered: {attempt.result}{status} {attempt.message}")
-            case _:
-                pass
-        self._show(event)
-
-    def _show(self, event: Event) -> None:
-        """Show how far it is after this event."""
 
 
 class ProgressBar(_ForPeople):
     """A live bar: done, failed, images/s, time left, spent."""
 
-    def __init__(
-        self, clock: Callable[[], float], stream: TextIO, *, verbose: bool = False
-    ) -> None:
+    def __enter__(self) -> Self:
         from rich.console import Console
         from rich.progress import Progress, TextColumn
         from rich.table import Column
 
-        super().__init__(clock, stream, verbose=verbose)
         self._bar = Progress(
             TextColumn("{task.fields[line]}", table_column=Column(overflow="fold")),
-            console=Console(file=stream),
+            console=Console(file=self._stream),
             refresh_per_second=8,
         )
         self._task = self._bar.add_task("", total=None, line="getting ready")
-
-    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def _show(self, event: Event) -> None:
-        del event
+    def __call__(self, event: events.Event) -> None:
+        """Take in one event, and show how far it is after it."""
+        super().__call__(event)
         self._bar.update(self._task, line=self._line(self._bar.console.width))
 
     def _line(self, columns: int) -> str:
@@ -196,18 +174,23 @@ class ProgressLines(_ForPeople):
         if self._is_news:
             self._print_progress()
 
-    def _show(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
+        """Take in one event, and show how far it is after it, where it is time."""
+        super().__call__(event)
         now_s = self._clock()
         match event:
-            case Started(done=done) if done:
+            case events.Started(done=done) if done:
                 self._last_done = done
                 were = "were" if done > 1 else "was"
                 self.say(f"going on: {done:,} of {counted(event.rows, 'row')} {were} done before")
-            case Asked(attempt=attempt) if _went_wrong(attempt) and not _throttled(attempt):
-                self._went_wrong += (attempt,)
-            case _:
-                pass
-        if isinstance(event, RowDone | Fleet) and now_s >= self._next_s and self._is_news:
+            case events.Asked(attempt=attempt) if _went_wrong(attempt):
+                if attempt.result is not AttemptResult.THROTTLED:
+                    self._went_wrong += (attempt,)
+        if (
+            isinstance(event, events.RowDone | events.Fleet)
+            and now_s >= self._next_s
+            and self._is_news
+        ):
             self._next_s = now_s + _LINE_EVERY_S
             self._print_progress()
 
@@ -233,10 +216,6 @@ def _went_wrong(attempt: Attempt) -> bool:
     return attempt.result not in {AttemptResult.ANSWERED, AttemptResult.UNSENT}
 
 
-def _throttled(attempt: Attempt) -> bool:
-    return attempt.result is AttemptResult.THROTTLED
-
-
 class JsonLines(Display):
     """One JSON object per line: for log collectors, with CloudWatch's embedded metrics."""
 
@@ -253,34 +232,32 @@ class JsonLines(Display):
     def __exit__(self, *error: object) -> None:
         self._metrics()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Take in one event."""
-        if isinstance(event, Started):
+        if isinstance(event, events.Started):
             self._metrics()  # the counts begin anew
         self._progress.take(event)
         now_s = self._clock()
         match event:
-            case Started():
+            case events.Started():
                 self._last_metrics = self._own_counts()
                 self._write("started", rows=event.rows, done=event.done, engine=event.engine)
-            case RowDone(outcome=Failed() as failed):
+            case events.RowDone(outcome=Failed() as failed):
                 self._write(
                     "failed", id=failed.id, failure=failed.failure.value, message=failed.message
                 )
-            case BatchSaved():
+            case events.BatchSaved():
                 self._write("batch_saved", batch=event.batch, batches=event.batches)
-            case Notice():
+            case events.Notice():
                 self._write(event.kind, message=event.message)
-            case Asked(attempt=attempt) if _went_wrong(attempt):
+            case events.Asked(attempt=attempt) if _went_wrong(attempt):
                 self._write(
                     "attempt",
                     result=attempt.result.value,
                     status=attempt.status,
                     message=attempt.message,
                 )
-            case _:
-                pass
-        if isinstance(event, RowDone | Fleet) and now_s >= self._next_s:
+        if isinstance(event, events.RowDone | events.Fleet) and now_s >= self._next_s:
             self._next_s = now_s + _LINE_EVERY_S
             self._write("progress", **self._numbers())
         if now_s - self._last_metrics[0] >= _METRICS_EVERY_S:
@@ -383,38 +360,37 @@ class ProgressStatistics:
     settled_here: int = 0
     throttled: int = 0
     began_s: float = 0.0
-    others: Fleet = field(default_factory=lambda: Fleet(0))
-    _start: Started = _NOT_STARTED
+    others: events.Fleet = field(default_factory=lambda: events.Fleet(0))
+    _start: events.Started = _NOT_STARTED
     _all_settled: bool = False
     _recent: deque[tuple[float, int]] = field(default_factory=deque)
 
-    def take(self, event: Event) -> None:
+    def take(self, event: events.Event) -> None:
         """Take in one event."""
         match event:
-            case Started():
-                self._start, self.others = event, Fleet(self.others.workers)
+            case events.Started():
+                self._start, self.others = event, events.Fleet(self.others.workers)
                 self.done_here = self.failed_here = self.spent_here = self.settled_here = 0
                 self._all_settled = False
                 self.began_s = self.clock()
                 self._recent.clear()
-            case RowDone(outcome=outcome):
+            case events.RowDone(outcome=outcome):
                 self.done_here += 1
                 self.failed_here += isinstance(outcome, Failed)
-                # not what an earlier start asked for
-                self.settled_here += min(cost_pages(outcome.attempts), self._under_way)
+                # of the pages that were asked for here, and not by an earlier start
+                under_way = self.spent_here - self.settled_here
+                self.settled_here += min(cost_pages(outcome.attempts), under_way)
                 self._count_recent(1)
-            case Asked(attempt=attempt):
+            case events.Asked(attempt=attempt):
                 self.spent_here += pages_spent(attempt)
-                self.throttled += _throttled(attempt)
-            case Fleet():
+                self.throttled += attempt.result is AttemptResult.THROTTLED
+            case events.Fleet():
                 before, self.others = self.others, event
                 self._count_recent(_rows(event) - _rows(before))
-            case CapChanged(max_cost_usd=cap_usd):
+            case events.CapChanged(max_cost_usd=cap_usd):
                 self._start = replace(self._start, max_cost_usd=cap_usd)
-            case AllSettled():
+            case events.AllSettled():
                 self._all_settled = True
-            case _:
-                pass
 
     def _count_recent(self, rows: int) -> None:
         now_s = self.clock()
@@ -469,11 +445,6 @@ class ProgressStatistics:
         """Billed, and perhaps billed."""
         return self._usd(self.spent_here)
 
-    @property
-    def _under_way(self) -> int:
-        """Pages of this process's requests whose rows are not done."""
-        return self.spent_here - self.settled_here
-
     def _usd(self, pages_here: int) -> float:
         pages = self._start.spent_pages + pages_here + self.others.spent_pages
         return pages * self.price_per_page_usd
@@ -509,5 +480,5 @@ class ProgressStatistics:
         return max(0.0, self.cap_usd - self.spent_usd) / self._usd_per_row
 
 
-def _rows(fleet: Fleet) -> int:
+def _rows(fleet: events.Fleet) -> int:
     return fleet.labelled + fleet.failed

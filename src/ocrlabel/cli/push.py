@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,11 +17,10 @@ from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.settings import from_environment, open_store, option
 from ocrlabel.errors import Interrupted
 from ocrlabel.options import Options
-from ocrlabel.storage.folder import temporary_folder
+from ocrlabel.storage.folder import scratch_folder
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
-    from ocrlabel.cli.settings import Keys
     from ocrlabel.dataset.push.push import Pushed, PushOptions
     from ocrlabel.dataset.push.target import PushTarget
     from ocrlabel.dataset.push.upload import Step
@@ -90,7 +88,10 @@ def push(
 
         ocrlabel run s3://bucket/data/processed/receipts.parquet
     """
+    from ocrlabel.cli.wiring import open_source
+    from ocrlabel.dataset.push.extra_columns import open_extra_columns
     from ocrlabel.dataset.push.push import PushOptions
+    from ocrlabel.dataset.push.push import push as push_dataset
     from ocrlabel.dataset.push.target import target_of
 
     keys = from_environment()
@@ -99,9 +100,29 @@ def push(
     )
     target = target_of(address, source, dataset_name=dataset_name, image_prefix=image_prefix)
     options = PushOptions(pack, skip_unreadable, replace, verify, concurrency)
+
+    async def work(on_step: Callable[[Step], None]) -> Pushed:
+        this = asyncio.current_task()
+        if this is not None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, this.cancel)
+        store = open_store(f"s3://{target.bucket}", keys)
+        with closing(await open_source(source, reading, keys)) as dataset:
+            columns = await asyncio.to_thread(
+                open_extra_columns,
+                source,
+                cwd=Path.cwd(),
+                store_opener=lambda root: open_store(root, keys),
+                image_column=reading.image_column,
+            )
+            with closing(columns), scratch_folder() as scratch:
+                return await push_dataset(
+                    dataset, columns, store, target, options, scratch=scratch, on_step=on_step
+                )
+
     try:
         with steps_shown(sys.stderr, clocks.boot_s) as show:
-            done = run_async(_push(source, target, options, reading, keys, show))
+            done = run_async(work(show))
     except asyncio.CancelledError:
         raise Interrupted(
             "stopped by a signal; run the same command again to go on: images that are in the "
@@ -109,40 +130,6 @@ def push(
         ) from None
     for name, value in result_rows(done, target, options):
         print(f"{name:<14}{value}")
-
-
-async def _push(
-    source: str,
-    target: PushTarget,
-    options: PushOptions,
-    reading: Options,
-    keys: Keys,
-    on_step: Callable[[Step], None],
-) -> Pushed:
-    from ocrlabel.cli.wiring import open_source
-    from ocrlabel.dataset.push.extra_columns import open_extra_columns
-    from ocrlabel.dataset.push.push import push as push_dataset
-
-    this = asyncio.current_task()
-    if this is not None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    store = open_store(f"s3://{target.bucket}", keys)
-    with closing(await open_source(source, reading, keys)) as dataset:
-        columns = await asyncio.to_thread(
-            open_extra_columns,
-            source,
-            cwd=Path.cwd(),
-            store_opener=lambda root: open_store(root, keys),
-            image_column=reading.image_column,
-        )
-        with (
-            closing(columns),
-            tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as scratch,
-        ):
-            return await push_dataset(
-                dataset, columns, store, target, options, scratch=Path(scratch), on_step=on_step
-            )
 
 
 def result_rows(done: Pushed, target: PushTarget, options: PushOptions) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ocrlabel.cli.report import Open, finder, tell_missing, tell_pages
+from ocrlabel.cli.report import Open, finder, show_pages, tell_missing
 from ocrlabel.cli.settings import ImagesOption, Json, Labels, Seed, output_option
 from ocrlabel.errors import ConfigError
 from ocrlabel.wording import counted, percent, ratio
@@ -140,17 +140,6 @@ def evaluate(
     return done
 
 
-def tell_evaluation(done: Evaluation, *, as_json: Json = False, open_: Open = False) -> None:
-    """The figures as tables, or as JSON."""
-    if as_json:
-        typer.echo(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
-    else:
-        console = _console(done)
-        for result in done.levels:
-            _show_level(console, result)
-    tell_pages([done.page] if done.page else [], open_=open_, aside=as_json)
-
-
 def agree(
     labels: Annotated[str | Path, typer.Argument(help="The labels table whose words are judged.")],
     other: Annotated[
@@ -246,14 +235,28 @@ def _told_apart(*files: Path) -> tuple[str, str]:
     return first, second
 
 
-def tell_agreement(done: Comparison, *, as_json: Json = False, open_: Open = False) -> None:
-    """The figures as tables, or as JSON."""
+def tell_figures(
+    done: Evaluation | Comparison, *, as_json: Json = False, open_: Open = False
+) -> None:
+    """The figures as tables, or as JSON: how texts were compared and what was left out first."""
+    from rich.console import Console
+
+    from ocrlabel.quality.figures import Evaluation
+
     if as_json:
         typer.echo(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
     else:
-        console = _console(done)
-        _show_agreement(console, done.agreement, done.against_truth)
-    tell_pages([done.page] if done.page else [], open_=open_, aside=as_json)
+        console = Console()
+        console.print(f"Texts are compared so: {done.normalisation.describe()}.")
+        console.print(f"How sure a word is: its {done.score}.")
+        for line in _unpaired_lines(done.unpaired):
+            console.print(line, markup=False)
+        if isinstance(done, Evaluation):
+            for result in done.levels:
+                _show_level(console, result)
+        else:
+            _show_agreement(console, done.agreement, done.against_truth)
+    show_pages([done.page] if done.page else [], open_=open_, aside=as_json)
 
 
 def calibrate(
@@ -532,7 +535,6 @@ def _page_to_write(output: str | Path | None) -> Path | None:
 
 
 def _need_quality() -> None:
-    """Refuse with a sentence where the extra is not installed."""
     missing = [name for name in ("numpy", "rapidfuzz", "shapely") if find_spec(name) is None]
     if missing:
         raise ConfigError(
@@ -560,18 +562,6 @@ def _nothing_paired(what: str, unpaired: Unpaired, table: Path, other: Path) -> 
         f"{what}{lines}\n"
         "  they are paired by sha256, id or path: give pages the same id or file name in both"
     )
-
-
-def _console(done: Evaluation | Comparison) -> Console:
-    """What prints the figures; how texts were compared and what was left out is printed first."""
-    from rich.console import Console
-
-    console = Console()
-    console.print(f"Texts are compared so: {done.normalisation.describe()}.")
-    console.print(f"How sure a word is: its {done.score}.")
-    for line in _unpaired_lines(done.unpaired):
-        console.print(line, markup=False)
-    return console
 
 
 def _show_level(console: Console, result: LevelResult) -> None:
@@ -773,7 +763,6 @@ def _agreement_table(title: str, by_name: dict[str, AgreementCounts]) -> Table:
 
 
 def _curve_table(title: str, points: tuple[CurvePoint, ...]) -> Table:
-    """A curve as rows."""
     table = _plain_table(title, "keep from", "share kept", "words", "right", "95 %")
     for point in points:
         table.add_row(

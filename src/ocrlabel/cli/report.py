@@ -226,19 +226,14 @@ def _stem(labels: Path) -> str:
     return labels.name.removesuffix(_DATASET_LABELS).removesuffix(".parquet")
 
 
-def tell_report(target: Path, *, open_: Open = False) -> None:
-    """Where the page is, and how large."""
-    tell_pages([target], open_=open_)
+def tell_pages(written: Path | list[Path], *, open_: Open = False) -> None:
+    """Where the pages are, and how large."""
+    show_pages([written] if isinstance(written, Path) else written, open_=open_)
 
 
-def tell_pages(targets: Collection[Path], *, open_: Open = False, aside: bool = False) -> None:
-    """Where the pages are, and how large: aside, on stderr, where stdout has the figures."""
+def show_pages(targets: Collection[Path], *, open_: Open = False, aside: bool = False) -> None:
+    """The same. aside: on stderr, where stdout has the figures."""
     for target in targets:
         typer.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB", err=aside)
         if open_:
             webbrowser.open(target.resolve().as_uri())
-
-
-def tell_view(targets: list[Path], *, open_: Open = False) -> None:
-    """The same of each page."""
-    tell_pages(targets, open_=open_)

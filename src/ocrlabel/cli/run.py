@@ -1,7 +1,7 @@
-"""`ocrlabel run`, and the runner of a bucket: label a dataset, or go on with it.
+"""`ocrlabel run`, the runner of a bucket, `merge` and `reparse`: what makes the tables.
 
-Both end alike: the labels, then a report, a table of the result on standard output, and an exit
-status that says whether more rows failed than allowed.
+The first two end alike: the labels, then a report, a table of the result on standard output, and
+an exit status that says whether more rows failed than allowed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import math
 import shlex
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -22,20 +21,21 @@ import typer
 
 from ocrlabel.cli import clocks
 from ocrlabel.cli.exit_codes import end_within, run_async
-from ocrlabel.cli.settings import DryRun, Verbose, Yes, from_environment, open_store, taking
+from ocrlabel.cli.settings import DryRun, Verbose, Yes, from_environment, open_store, option, taking
 from ocrlabel.errors import ConfigError, Incomplete, OcrLabelError
-from ocrlabel.options import Front, Options
+from ocrlabel.options import WHAT, Front, Options
 from ocrlabel.pipeline.state.layout import of_dataset
-from ocrlabel.storage.folder import temporary_folder
-from ocrlabel.wording import counted, duration, grown, percent, usd
+from ocrlabel.storage.folder import scratch_folder
+from ocrlabel.wording import counted, duration, grown, listed, percent, usd
 
 if TYPE_CHECKING:
     from ocrlabel.cli.progress import Display
     from ocrlabel.cli.settings import Keys
     from ocrlabel.cli.wiring import Labelling, Place
-    from ocrlabel.export.formats import ImageFinder
+    from ocrlabel.pipeline.merge.merge import Change
 
 _PAUSE_S = 10.0
+_Source = Annotated[str, typer.Argument(help="The input of the run, as given to `run`.")]
 
 
 @taking(Front.RUN)
@@ -81,15 +81,12 @@ def run(
         run_async(tell_estimate(source, place, options, keys))
         return
     if options.fresh and not yes:
-        _confirm_fresh(place.shown(place.layout.labels_key))
+        there = f"the run behind {place.shown(place.layout.labels_key)}"
+        question = f"--fresh puts {there} aside and pays for every page again. Go on?"
+        if not sys.stdin.isatty():
+            raise ConfigError(f"{question}\n  add --yes to say so without being asked")
+        typer.confirm(question, abort=True)
     _label(source, place, options, keys, verbose=verbose)
-
-
-def _confirm_fresh(labels: str) -> None:
-    question = f"--fresh puts the run behind {labels} aside and pays for every page again. Go on?"
-    if not sys.stdin.isatty():
-        raise ConfigError(f"{question}\n  add --yes to say so without being asked")
-    typer.confirm(question, abort=True)
 
 
 @taking(Front.RUNNER)
@@ -209,15 +206,16 @@ async def write_report_at_end(
 
 
 def _beside_the_table(source: str, done: Labelling, options: Options) -> str:
+    from ocrlabel.export.images import LabelledImages, where_a_run_looked
     from ocrlabel.report.write import write_report
 
-    root = Path(done.place.root)
+    root, is_local = Path(done.place.root), not source.startswith("s3://")
     write_report(
         root / done.result.labels_key,
         root / done.result.failures_key,
         done.result.record.as_json(),
         root / done.report_key,
-        images=_images(source, options),
+        images=LabelledImages(where_a_run_looked(source, options.image_root)) if is_local else None,
     )
     return done.place.shown(done.report_key)
 
@@ -226,60 +224,39 @@ async def _into_the_bucket(done: Labelling) -> str:
     from ocrlabel.report.write import write_report
 
     store = done.place.store
-    with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as folder:
-        labels, failures = Path(folder) / "labels.parquet", Path(folder) / "failures.parquet"
+    with scratch_folder() as folder:
+        labels, failures = folder / "labels.parquet", folder / "failures.parquet"
         await store.download(done.result.labels_key, labels)
         await store.download(done.result.failures_key, failures)
-        page = Path(folder) / "report.html"
+        page = folder / "report.html"
         await asyncio.to_thread(write_report, labels, failures, done.result.record.as_json(), page)
         await store.upload(done.report_key, page)
     return done.place.shown(done.report_key)
 
 
-def _images(source: str, options: Options) -> ImageFinder | None:
-    """The images of a local input, where the run found them; None for those in a bucket."""
-    from ocrlabel.export.images import LabelledImages, where_a_run_looked
-
-    if source.startswith("s3://"):
-        return None
-    return LabelledImages(where_a_run_looked(source, options.image_root))
-
-
 def result_rows(done: Labelling, report_at: str | None) -> list[tuple[str, str]]:
     """The table that a run ends with: state, counts, cost, time, and where everything lies."""
     record, place = done.result.record.as_json(), done.place
-    rows = [("state", _state(done))]
-    images = counted(record["rows"], "image")
-    rows.append(("labelled", f"{record['labelled']:,} of {images}"))
-    if record["failed"]:
-        rows.append(("failed", f"{record['failed']:,} ({_classes(record['failures'])})"))
-    if done.result.retry:
-        rows.append(("retry", done.result.retry))
-    if record["not_reached"]:
-        rows.append(("not reached", f"{record['not_reached']:,}"))
-    rows += _growth_rows(record["growth"]) if "growth" in record else []
-    found = f"{counted(record['words'], 'word')} on {counted(record['pages'], 'page')}"
-    rows.append(("found", found))
-    rows += _cost_rows(record)
-    if not done.result.already:
-        rows.append(("time", _time(record)))
-    rows.append(("labels table", done.labels))
-    if record["failed"]:
-        rows.append(("failures table", done.failures))
-    rows.append(("account", place.shown(place.layout.run_key)))
-    if report_at:
-        rows.append(("report", report_at))
-    return rows
-
-
-def _growth_rows(growth: Mapping[str, int]) -> list[tuple[str, str]]:
-    """What became of the rows of an input that has grown, and of corrections, in lines."""
-    rows = [("grown", grown(growth))]
+    failed, growth = record["failed"], record.get("growth", {})
     corrected, left = growth.get("corrected", 0), growth.get("corrections_left", 0)
-    if corrected or left:
-        fit = f"{counted(corrected, 'page')} carried"
-        rows.append(("corrections", f"{fit}, {left:,} left out" if left else fit))
-    return rows
+    carried = f"{counted(corrected, 'page')} carried" + (f", {left:,} left out" if left else "")
+    rows = {
+        "state": _state(done),
+        "labelled": f"{record['labelled']:,} of {counted(record['rows'], 'image')}",
+        "failed": f"{failed:,} ({_classes(record['failures'])})" if failed else "",
+        "retry": done.result.retry,
+        "not reached": f"{record['not_reached']:,}" if record["not_reached"] else "",
+        "grown": grown(growth) if "growth" in record else "",
+        "corrections": carried if corrected or left else "",
+        "found": f"{counted(record['words'], 'word')} on {counted(record['pages'], 'page')}",
+        **_cost_rows(record),
+        "time": "" if done.result.already else _time(record),
+        "labels table": done.labels,
+        "failures table": done.failures if failed else "",
+        "account": place.shown(place.layout.run_key),
+        "report": report_at or "",
+    }
+    return [(name, value) for name, value in rows.items() if value]
 
 
 def _time(record: Mapping[str, Any]) -> str:
@@ -306,9 +283,9 @@ def _classes(failures: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in ordered)
 
 
-def _cost_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _cost_rows(record: Mapping[str, Any]) -> dict[str, str]:
     if not record["price_per_page_usd"]:
-        return []
+        return {}
     account = record["account"]
     at_risk = sum(account["at_risk_pages"].values())
     wasted = sum(account["wasted_pages"].values())
@@ -317,17 +294,11 @@ def _cost_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         line += f"; {before:,} of them before it grew"
     if wasted:
         line += f"; {wasted:,} of them in no label"
-    rows = [("billed", line)]
-    if at_risk:
-        perhaps = f"{counted(at_risk, 'page')}, {usd(record['at_risk_usd'])}"
-        rows.append(("perhaps billed", perhaps))
-    rate = record["requests_per_s"]
+    perhaps = f"{counted(at_risk, 'page')}, {usd(record['at_risk_usd'])}" if at_risk else ""
+    rate = f", {record['requests_per_s']:.2f}/s" if record["requests_per_s"] else ""
     sent = sum(n for name, n in account["requests"].items() if name != "unsent")
-    if not sent:
-        return rows
-    shown_rate = f", {rate:.2f}/s" if rate else ""
-    rows.append(("requests", f"{sent:,}{shown_rate} ({_classes(account['requests'])})"))
-    return rows
+    requests = f"{sent:,}{rate} ({_classes(account['requests'])})" if sent else ""
+    return {"billed": line, "perhaps billed": perhaps, "requests": requests}
 
 
 def raise_if_incomplete(source: str, done: Labelling, most_share: float) -> None:
@@ -360,16 +331,89 @@ def what_helps(
     lines = ""
     if passing:
         lines += (
-            f"  {_listed(passing)} may yet succeed:"
+            f"  {listed(passing)} may yet succeed:"
             f" the same command with --retry-failed {','.join(sorted(passing))}\n"
         )
     if not lasting:
         return lines
-    lines += f"  {_listed(lasting)} will fail again as the files are: mend them, then "
+    lines += f"  {listed(lasting)} will fail again as the files are: mend them, then "
     if from_a_table:
         return f"{lines}the same command with --retry-failed {','.join(sorted(lasting))}\n"
     return f"{lines}the same command with --grow, which labels only what is new\n"
 
 
-def _listed(classes: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(classes.items()))
+@taking(Front.RUN)
+def merge(
+    source: _Source,
+    *,
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial",
+            help="Write what there is so far, marked incomplete.",
+            rich_help_panel=WHAT,
+        ),
+    ] = False,
+    **given: Any,
+) -> None:
+    """Make the tables again from the checkpoints, without asking an engine for anything.
+
+    It takes the options of `run`, so that the same words after `merge` name the same run.
+
+    For example:
+
+        ocrlabel merge images/ --output labels.parquet
+
+        ocrlabel merge images/ --output labels.parquet --partial
+    """
+    from ocrlabel.cli.wiring import merge_place, place_of
+
+    keys = from_environment()
+    options = Options.of(keys.variables, **given)
+    place = place_of(source, options, keys)
+    result = run_async(merge_place(source, place, options, keys, partial=partial))
+    print(f"labels table    {place.shown(result.labels_key)}")
+    print(f"failures table  {place.shown(result.failures_key)}")
+    record = result.record
+    left = f", {record.not_reached:,} not reached" if record.not_reached else ""
+    print(f"rows            {record.labelled:,} labelled, {record.failed:,} failed{left}")
+
+
+def reparse(
+    source: _Source,
+    *,
+    output: Annotated[str | None, option("output")] = None,
+    image_column: Annotated[str | None, option("image_column")] = None,
+    id_column: Annotated[str | None, option("id_column")] = None,
+    engine_option: Annotated[list[str] | None, option("engine_option")] = None,
+) -> None:
+    """Make the labels again from the raw answers in the checkpoints; nothing is sent or paid.
+
+    For example:
+
+        ocrlabel reparse receipts/ --output labels.parquet
+    """
+    from ocrlabel.cli.wiring import merge_place, place_of
+    from ocrlabel.engines.plugins import parser_of
+    from ocrlabel.pipeline.merge.merge import reparsed
+
+    keys = from_environment()
+    options = Options.of(
+        keys.variables,
+        output=output,
+        image_column=image_column,
+        id_column=id_column,
+        engine_option=engine_option or None,
+    )
+    place = place_of(source, options, keys)
+    unreadable: list[str] = []
+
+    def change(engine: str) -> Change:
+        return reparsed(parser_of(engine, options.engine_options), unreadable)
+
+    result = run_async(merge_place(source, place, options, keys, change=change))
+    print(f"labels table    {place.shown(result.labels_key)}")
+    print(f"rows            {result.record.labelled:,} labelled")
+    if left := list(dict.fromkeys(unreadable)):
+        shown = ", ".join(left[:5])
+        print(f"left as it was  {len(left):,} answers that could not be read: {shown}")

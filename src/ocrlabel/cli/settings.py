@@ -99,15 +99,10 @@ def taking(front: Front) -> Callable[[Command], Command]:
     """The command with the options of a front, in the place of its `**given`; None: not given."""
 
     def decorated(command: Command) -> Command:
-        ours = [
-            inspect.Parameter(
-                one.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=None,
-                annotation=_declared(one, front),
-            )
-            for one in options_of(front).values()
-        ]
+        ours = (
+            _keyword(name, default=None, annotation=_declared(one, front))
+            for name, one in options_of(front).items()
+        )
         return _signed(command, [*parameters(command), *ours])
 
     return decorated
@@ -134,10 +129,7 @@ def everywhere(command: Command) -> Command:
                 raise
 
     every = {"quiet": _Quiet, "verbose": Verbose}
-    ours = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
-        for name, kind in every.items()
-    ]
+    ours = (_keyword(name, default=False, annotation=kind) for name, kind in every.items())
     return _signed(heard, [*(one for one in own if one.name not in every), *ours])
 
 
@@ -174,6 +166,11 @@ def parameters(function: Callable[..., Any], *, after: int = 0) -> list[inspect.
     ]
 
 
+def _keyword(name: str, *, default: Any, annotation: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
 def _signed(command: Command, taken: Iterable[inspect.Parameter]) -> Command:
     """The command with this signature, for whoever inspects it."""
     ordered = sorted(taken, key=lambda one: one.kind)
@@ -185,12 +182,9 @@ def _signed(command: Command, taken: Iterable[inspect.Parameter]) -> Command:
 def option(name: str) -> Any:
     """The declaration of one option, for a command that has only a few of them."""
     help_ = described()[name].option.help
-    complete = _engines if name == "engine" else None
-    return (
-        output_option(help_)
-        if name == "output"
-        else typer.Option(help=help_, autocompletion=complete)
-    )
+    if name == "output":
+        return output_option(help_)
+    return typer.Option(help=help_, autocompletion=_engines if name == "engine" else None)
 
 
 def named(images: Images) -> list[Path]:

@@ -71,33 +71,31 @@ def lines(found: Status, price_per_page_usd: float) -> list[tuple[str, str]]:
     """The status as a short table."""
     tally, account = found.tally, found.account
     price_usd = _price_usd(found, price_per_page_usd)
-    rows = [
-        ("run", f"{found.plan.run_id}, engine {found.plan.engine}, {found.plan.source}"),
-        ("state", _state(found)),
-        ("done", f"{tally.labelled + tally.failed:,} of {tally.rows:,}"),
-        ("failed", f"{tally.failed:,}{_listed(tally.failures)}"),
-        ("left", f"{tally.not_reached:,}"),
-    ]
-    if found.retry:
-        rows.append(("retry", found.retry))
-    if found.images_per_s is not None:
-        allowed = _allowed(_standing(found, "working"))
-        rows.append(("rate", f"{found.images_per_s:.2f} images/s{allowed}"))
-    if found.left_s is not None:
-        to_cap = ", until the cap is reached" if found.cap_comes_first else ""
-        rows.append(("time left", f"{duration(found.left_s)}{to_cap}"))
-    if found.active_s:
-        rows.append(("time", f"{duration(found.active_s)} of work"))
-    if account.requests:
-        if price_usd and (account.billed_pages or account.at_risk_pages):
-            at_risk = sum(account.at_risk_pages.values())
-            perhaps = f", {at_risk:,} more perhaps" if at_risk else ""
-            spent_usd = account.spent_pages * price_usd
-            pages = f"{counted(account.billed_pages, 'page')} billed{perhaps}"
-            rows.append(("spent", f"{usd(spent_usd)} ({pages})"))
-        rows.append(("requests", _listed(account.requests).strip(" ()")))
-    if price_usd and found.limits.max_cost_usd is not None:
-        rows.append(("cap", f"{usd(found.limits.max_cost_usd)}, for the whole run"))
+    known = [rate for one in _standing(found, "working") if (rate := one.said.rate_per_s)]
+    allowed = f" of {sum(known):.2f} allowed" if known else ""
+    to_cap = ", until the cap is reached" if found.cap_comes_first else ""
+    at_risk = sum(account.at_risk_pages.values())
+    perhaps = f", {at_risk:,} more perhaps" if at_risk else ""
+    spent = (
+        f"{usd(account.spent_pages * price_usd)} ({counted(account.billed_pages, 'page')} billed"
+    )
+    is_paid = price_usd and account.requests and (account.billed_pages or account.at_risk_pages)
+    rate, left_s, cap_usd = found.images_per_s, found.left_s, found.limits.max_cost_usd
+    once = {
+        "run": f"{found.plan.run_id}, engine {found.plan.engine}, {found.plan.source}",
+        "state": _state(found),
+        "done": f"{tally.labelled + tally.failed:,} of {tally.rows:,}",
+        "failed": f"{tally.failed:,}{_listed(tally.failures)}",
+        "left": f"{tally.not_reached:,}",
+        "retry": found.retry,
+        "rate": "" if rate is None else f"{rate:.2f} images/s{allowed}",
+        "time left": "" if left_s is None else f"{duration(left_s)}{to_cap}",
+        "time": f"{duration(found.active_s)} of work" if found.active_s else "",
+        "spent": f"{spent}{perhaps})" if is_paid else "",
+        "requests": _listed(account.requests).strip(" ()"),
+        "cap": f"{usd(cap_usd)}, for the whole run" if price_usd and cap_usd is not None else "",
+    }
+    rows = [(name, value) for name, value in once.items() if value]
     troubled = [one for one in _standing(found, "working") if one.said.trouble]
     rows += [("trouble", f"{one.worker}: {one.said.trouble}") for one in troubled[:_NAMED]]
     rows += worker_lines(found.workers, price_usd)
@@ -183,18 +181,12 @@ def _listed(counts: Any) -> str:
     return f" ({shown})" if shown else ""
 
 
-def _allowed(working: list[WorkerStatus]) -> str:
-    rates = [worker.said.rate_per_s for worker in working]
-    known = [rate for rate in rates if rate]
-    return f" of {sum(known):.2f} allowed" if known else ""
-
-
 def worker_lines(workers: Sequence[WorkerStatus], price_usd: float) -> list[tuple[str, str]]:
     """A line each: those at work first, then those that were heard last."""
     order = sorted(workers, key=lambda one: (_ORDER.index(one.presence), one.silent_s))
     rows = [("worker", f"{one.worker}: {_told(one, price_usd)}") for one in order[:_LISTED]]
-    if more := len(order) - _LISTED:
-        rows += [("worker", f"and {more:,} more: --json lists all")] if more > 0 else []
+    if (more := len(order) - _LISTED) > 0:
+        rows.append(("worker", f"and {more:,} more: --json lists all"))
     return rows
 
 
@@ -202,22 +194,29 @@ def interruption_lines(
     workers: Sequence[WorkerStatus], account: Account, price_usd: float
 ) -> list[tuple[str, str]]:
     """Who was lost or stopped early, when, and what was asked then and never answered."""
-    lost = [one for one in workers if one.presence == "lost"]
-    stopped = [one for one in workers if one.stopped]
-    rows = []
-    if lost:
-        gone = f"{counted(len(lost), 'worker')} lost without a goodbye"
-        rows.append(("interrupted", f"{gone}: {_named(lost)}"))
-    if stopped:
-        early = f"{counted(len(stopped), 'worker')} stopped early"
-        rows.append(("interrupted", f"{early}: {_named(stopped)}"))
-    return [*rows, ("cost of it", _cost(account, price_usd))] if rows else []
+    from ocrlabel.pipeline.budget.account import unanswered
+
+    interrupted = {
+        "lost without a goodbye": [one for one in workers if one.presence == "lost"],
+        "stopped early": [one for one in workers if one.stopped],
+    }
+    rows = [
+        ("interrupted", f"{counted(len(some), 'worker')} {how}: {_named(some)}")
+        for how, some in interrupted.items()
+        if some
+    ]
+    # a connection that was cut, and an answer that is none, may have been billed as well
+    pages = sum(account.at_risk_pages.values())
+    requests = sum(account.requests.get(result, 0) for result in account.at_risk_pages)
+    cost = "no request is known to be without an answer"
+    if requests:
+        cost = unanswered(requests, pages, price_usd)
+    return [*rows, ("cost of it", cost)] if rows else []
 
 
 def _told(worker: WorkerStatus, price_usd: float) -> str:
     said = worker.said
-    parts = [_worker_state(worker)]
-    parts += [f"{said.labelled:,} labelled", f"{said.failed:,} failed"]
+    parts = [_worker_state(worker), f"{said.labelled:,} labelled", f"{said.failed:,} failed"]
     if worker.presence != "ended" and worker.requests_per_s is not None:
         lately = "" if worker.presence == "working" else " at last"
         allowed = f" of {rate:.2f}" if (rate := said.rate_per_s) else ""
@@ -233,25 +232,11 @@ def _worker_state(worker: WorkerStatus) -> str:
     if worker.presence == "working":
         return "working"
     if worker.presence == "ended":
-        return f"{_why(worker) or 'ended'} {_ago(worker)}"
+        # the reason without what to do about it: "stopped by SIGTERM"
+        why = worker.stopped.partition("\n")[0].partition(";")[0]
+        return f"{why or 'ended'} {_ago(worker)}"
     silent = f"no word for {_age(worker.silent_s)}" if worker.silent_s >= 0 else "no word now"
     return f"lost, {silent}" if worker.presence == "lost" else silent
-
-
-def _why(worker: WorkerStatus) -> str:
-    """The reason without what to do about it: "stopped by SIGTERM"."""
-    return worker.stopped.partition("\n")[0].partition(";")[0]
-
-
-def _cost(account: Account, price_usd: float) -> str:
-    from ocrlabel.pipeline.budget.account import unanswered
-
-    # a connection that was cut, and an answer that is none, may have been billed as well
-    pages = sum(account.at_risk_pages.values())
-    requests = sum(account.requests.get(result, 0) for result in account.at_risk_pages)
-    if not requests:
-        return "no request is known to be without an answer"
-    return unanswered(requests, pages, price_usd)
 
 
 def _named(workers: Sequence[WorkerStatus]) -> str:
@@ -322,11 +307,8 @@ def set_live(
     workers = run_async(change())
     given = {"--rps": rps, "--max-cost": max_cost}
     changed = ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
-    print(f"changed: {changed}; {_who_takes_it_over(workers)}")
-
-
-def _who_takes_it_over(workers: int) -> str:
+    taken = "no worker is at it now: it holds for whoever goes on with the run"
     if workers:
-        seen = f"{counted(workers, 'worker')} at it"
-        return f"{seen} {'takes' if workers == 1 else 'take'} it over within seconds"
-    return "no worker is at it now: it holds for whoever goes on with the run"
+        takes = "takes" if workers == 1 else "take"
+        taken = f"{counted(workers, 'worker')} at it {takes} it over within seconds"
+    print(f"changed: {changed}; {taken}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import tempfile
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +30,7 @@ from ocrlabel.pipeline.run import Result, run
 from ocrlabel.pipeline.runtime import Draining, Runtime, Stop
 from ocrlabel.pipeline.state.layout import Layout, beside, of_dataset
 from ocrlabel.storage.base import ObjectStore
-from ocrlabel.storage.folder import temporary_folder
+from ocrlabel.storage.folder import scratch_folder, temporary_folder
 from ocrlabel.wording import counted
 
 if TYPE_CHECKING:
@@ -208,10 +207,9 @@ def choose_engine(options: Options, keys: Keys) -> Chosen:
 
 def upstage_keys(keys: Keys) -> tuple[Key, ...]:
     """The API keys, from the first place that has any. Raises ConfigError when none has."""
-    if text := keys.get("UPSTAGE_API_KEYS"):
-        return parse_keys(text)
-    if text := keys.get("UPSTAGE_API_KEY"):
-        return parse_keys(text, where="UPSTAGE_API_KEY")
+    for where in ("UPSTAGE_API_KEYS", "UPSTAGE_API_KEY"):
+        if text := keys.get(where):
+            return parse_keys(text, where=where)
     if arn := keys.get("AWS_SECRET_ARN"):
         from ocrlabel.aws.secret import fetch_secret
 
@@ -263,8 +261,7 @@ async def merge_place(
     if run_there is None:
         raise ConfigError(f"there is no run at {place.shown(layout.plan_key)}")
     plan = run_there.plan
-    dataset = await open_source(source, options, keys)
-    try:
+    with contextlib.closing(await open_source(source, options, keys)) as dataset:
         if dataset.fingerprint != plan.fingerprint:
             raise ConfigError(
                 f"{dataset.describe()} is not what this run was begun with: {plan.source},"
@@ -276,17 +273,15 @@ async def merge_place(
         if plan.engine == "upstage":
             price_usd = options.price_per_page
         run_there = replace(run_there, options=options, price_per_page_usd=price_usd)
-        with tempfile.TemporaryDirectory(prefix="ocrlabel-", dir=temporary_folder()) as scratch:
+        with scratch_folder() as scratch:
             if partial:
                 reason = before.reason if before is not None else ""
-                record = await write_partial(run_there, dataset, Path(scratch), reason=reason)
+                record = await write_partial(run_there, dataset, scratch, reason=reason)
                 return Result(
                     record, layout.partial_labels_key, layout.partial_failures_key, partial=True
                 )
             change_it = change and change(plan.engine)
-            record = await merge_again(run_there, Path(scratch), change_it)
-    finally:
-        dataset.close()
+            record = await merge_again(run_there, scratch, change_it)
     return Result(record, layout.labels_key, layout.failures_key)
 
 
@@ -334,11 +329,15 @@ async def label_dataset(
     runtime = make_runtime(place.store, _with_notice(chosen, display), folders)
     stop = Stop(runtime.clock)
     with (
-        _scratch() as scratch,
+        scratch_folder() as scratch,
         _signals(stop, options.grace_s, display, end_within),
         _deadline(stop, options),
     ):
-        async with _dataset(source, options, keys, stop) as dataset:
+        try:
+            opened = await stop.or_drain(open_source(source, options, keys))
+        except Draining:
+            raise Interrupted(f"{stop.reason}; run the same command again to go on") from None
+        with contextlib.closing(opened) as dataset:
             display.say(chosen.why)
             if dataset.skipped or dataset.notices:
                 display.say(input_line(dataset))
@@ -349,7 +348,7 @@ async def label_dataset(
                 chosen.engine,
                 options,
                 stop=stop,
-                scratch=Path(scratch),
+                scratch=scratch,
                 reuse=earlier_labels(options, chosen),
             )
     return Labelling(result, place)
@@ -364,13 +363,6 @@ def within_handles(options: Options, engine: Engine, handles: int) -> Options:
     return replace(options, concurrency=wanted and min(wanted, most))
 
 
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    """Removed in the end where it can be: with no handles left it cannot."""
-    return tempfile.TemporaryDirectory(
-        prefix="ocrlabel-", dir=temporary_folder(), ignore_cleanup_errors=True
-    )
-
-
 def _with_notice(chosen: Chosen, display: Display) -> Callable[[Event], None]:
     """The display, which also tells what is to be known of the engine: once, as a run begins."""
     untold = [chosen.notice] if chosen.notice else []
@@ -383,20 +375,6 @@ def _with_notice(chosen: Chosen, display: Display) -> Callable[[Event], None]:
         display(event)
 
     return emit
-
-
-@contextlib.asynccontextmanager
-async def _dataset(
-    source: str, options: Options, keys: Keys, stop: Stop
-) -> AsyncIterator[ImageDataset]:
-    try:
-        dataset = await stop.or_drain(open_source(source, options, keys))
-    except Draining:
-        raise Interrupted(f"{stop.reason}; run the same command again to go on") from None
-    try:
-        yield dataset
-    finally:
-        dataset.close()
 
 
 async def open_source(source: str, options: Options, keys: Keys) -> ImageDataset:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ocrlabel.export.geometry import signed_area
 from ocrlabel.labels import Point, Word
 
 _IOU = 0.5
@@ -66,15 +67,9 @@ def iou(first: Sequence[Point], second: Sequence[Point]) -> float:
     """0 where they do not touch; corners clockwise (y points down)."""
     if not _boxes_meet(first, second):
         return 0.0
-    shared = area(_clipped(first, second))
-    whole = area(first) + area(second) - shared
+    shared = signed_area(_clipped(first, second))
+    whole = signed_area(first) + signed_area(second) - shared
     return shared / whole if whole > 0 else 0.0
-
-
-def area(polygon: Sequence[Point]) -> float:
-    """Of a polygon whose corners run clockwise; 0 for fewer than three."""
-    following = (*polygon[1:], *polygon[:1])
-    return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(polygon, following, strict=True)) / 2
 
 
 def _boxes_meet(first: Sequence[Point], second: Sequence[Point]) -> bool:

@@ -17,8 +17,7 @@ from ocrlabel.dataset.labels_table import CONFIDENCE
 from ocrlabel.wording import counted
 
 MINUTE_S = 60.0
-WIDTH, HEIGHT = 360.0, 150.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 38.0, 8.0, 8.0, 20.0
+_TOP = 8.0
 _TOPS = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
 _NICE = (1, 2, 2.5, 5, 10)
 _STEPS_S = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400, 604_800)
@@ -26,20 +25,20 @@ _STEPS_S = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_4
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A bar chart. line: points of a second curve, scaled to its own greatest value."""
+    """A bar chart. line: points of a second curve, scaled to its own greatest value.
+
+    across, up: the places along the axes that have a label.
+    """
 
     title: str
     note: str
     bars: tuple[ChartBar, ...]
-    across: tuple[Tick, ...]
-    up: tuple[Tick, ...]
+    across: tuple[tuple[float, str], ...]
+    up: tuple[tuple[float, str], ...]
     line: tuple[tuple[float, float], ...] = ()
     line_note: str = ""
-    width: float = WIDTH
-    height: float = HEIGHT
-    left: float = _LEFT
-    right: float = WIDTH - _RIGHT
-    base: float = HEIGHT - _BOTTOM
+
+    width, height, left, right, base = 360.0, 150.0, 38.0, 352.0, 130.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +53,6 @@ class ChartBar:
     tooltip: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A label at a place along an axis; anchor as SVG's text-anchor."""
-
-    at: float
-    text: str
-    anchor: str = "middle"
-
-
 def confidence_chart(score: str, counts: Sequence[int], note: str) -> Chart:
     """Words by their score, each bar in the colour that its words have on the pages."""
     bins = Bins(0.0, 1 / len(counts), tuple(map(float, counts)))
@@ -75,8 +65,8 @@ def confidence_chart(score: str, counts: Sequence[int], note: str) -> Chart:
     )  # fmt: skip
 
 
-def count_chart(title: str, note: str, bins: Bins, unit: str, what: str) -> Chart:
-    """Pages by a whole number. unit: of the number; what: is counted."""
+def count_chart(title: str, note: str, bins: Bins, unit: str) -> Chart:
+    """Pages by a whole number. unit: of the number."""
     last = len(bins.counts) - 1
     step = max(1, -(-last // 5))
     across = [(place + 0.5, f"{bins.edges(place)[0]:,.0f}") for place in range(0, last + 1, step)]
@@ -86,7 +76,7 @@ def count_chart(title: str, note: str, bins: Bins, unit: str, what: str) -> Char
             return f"{low:,.0f} {unit} and more"
         return f"{low:,.0f} to {high - 1:,.0f} {unit}" if bins.width > 1 else f"{low:,.0f} {unit}"
 
-    return _chart(title, note, bins, what, across, name=name)
+    return _chart(title, note, bins, "pages", across, name=name)
 
 
 def time_chart(
@@ -155,16 +145,18 @@ def _chart(
     name: Callable[[float, float], str],
     kinds: Sequence[str] = (),
 ) -> Chart:
-    right, base = WIDTH - _RIGHT, HEIGHT - _BOTTOM
-    step = (right - _LEFT) / max(1, len(bins.counts))
-    top = _ceiling(max(bins.counts, default=0))
+    left, base = Chart.left, Chart.base
+    step = (Chart.right - left) / max(1, len(bins.counts))
+    most = max(bins.counts, default=0)
+    # little above the greatest bar, and its half is a number too
+    top = nice(most, _TOPS) if most > 10 else max(2.0, 2.0 * ceil(most / 2))
     bars = []
     for place, count in enumerate(bins.counts):
         # a bin with one page among thousands is still seen
         tall = max((base - _TOP) * count / top, 1.5) if count else 0.0
         bars.append(
             ChartBar(
-                x=round(_LEFT + place * step + step * 0.06, 2),
+                x=round(left + place * step + step * 0.06, 2),
                 y=round(base - tall, 2),
                 width=round(step * 0.88, 2),
                 height=round(tall, 2),
@@ -172,19 +164,9 @@ def _chart(
                 tooltip=f"{name(*bins.edges(place))}: {_short(count)} {what}",
             )
         )
-    ticks = tuple(Tick(round(_LEFT + place * step, 2), text) for place, text in across)
-    up = tuple(
-        Tick(round(base - (base - _TOP) * share, 2), _short(top * share)) for share in (0, 0.5, 1)
-    )
+    ticks = tuple((round(left + place * step, 2), text) for place, text in across)
+    up = tuple((round(base - (base - _TOP) * part, 2), _short(top * part)) for part in (0, 0.5, 1))
     return Chart(title, note, tuple(bars), ticks, up)
-
-
-def _ceiling(most: float) -> float:
-    """The top of the axis: little above the greatest bar, and its half is a number too."""
-    if most <= 10:
-        return max(2.0, 2.0 * ceil(most / 2))
-    power = 10.0 ** floor(log10(most))
-    return next(step * power for step in _TOPS if step * power >= most)
 
 
 def _short(number: float) -> str:
@@ -243,12 +225,12 @@ def moments(
     return Bins(start_s, width_s, tuple(counts))
 
 
-def nice(least: float) -> float:
-    """The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `least`."""
+def nice(least: float, steps: Sequence[float] = _NICE) -> float:
+    """The smallest of the steps times a power of ten that is not below `least`."""
     if least <= 0:
         return 1.0
     power = 10.0 ** floor(log10(least))
-    return next(step * power for step in _NICE if step * power >= least * (1 - 1e-9))
+    return next(step * power for step in steps if step * power >= least * (1 - 1e-9))
 
 
 @dataclass(frozen=True, slots=True)

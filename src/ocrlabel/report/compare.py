@@ -11,16 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ocrlabel.export.formats import ImageFinder
+from ocrlabel.quality import faults
 from ocrlabel.quality.evaluate import LevelResult
-from ocrlabel.quality.faults import (
-    INVENTED,
-    MISREAD,
-    MISSED,
-    RIGHT,
-    UNJUDGED,
-    ComparedPage,
-    Verdict,
-)
 from ocrlabel.quality.figures import Comparison, Evaluation
 from ocrlabel.report.charts import Band
 from ocrlabel.report.facts import Fact, visible
@@ -29,7 +21,7 @@ from ocrlabel.report.write import Report, Table, write_page
 from ocrlabel.wording import counted, ratio
 
 _MOST_CONFUSIONS = 20
-_ORDER = (MISREAD, MISSED, INVENTED, RIGHT, UNJUDGED)
+_ORDER = (faults.MISREAD, faults.MISSED, faults.INVENTED, faults.RIGHT, faults.UNJUDGED)
 
 
 def write_evaluation(
@@ -78,7 +70,7 @@ def write_agreement(
 
 
 def _write(
-    pages: Sequence[ComparedPage],
+    pages: Sequence[faults.ComparedPage],
     there: int,
     output: Path,
     images: ImageFinder,
@@ -99,7 +91,6 @@ def _write(
 
 
 def _figures(result: LevelResult) -> list[Fact]:
-    """The tiles of one level."""
     counts, noun = result.counts, result.level.value
     score, found = counts.end_to_end, counts.right
     if not counts.truth_with_text:
@@ -125,7 +116,7 @@ def _confusions(result: LevelResult) -> Table:
     return Table(title, ("in the truth", "read", "times"), rows)
 
 
-def _view(at: int, page: ComparedPage, of: int) -> dict[str, Any]:
+def _view(at: int, page: faults.ComparedPage, of: int) -> dict[str, Any]:
     """One page for the viewer; what is wrong comes first in its list of words."""
     verdicts = sorted(page.all_verdicts, key=lambda one: _ORDER.index(one.kind))
     judged = [one.right for one in page.verdicts if one.right is not None]
@@ -139,7 +130,7 @@ def _view(at: int, page: ComparedPage, of: int) -> dict[str, Any]:
     }
 
 
-def _word(verdict: Verdict) -> list[Any]:
+def _word(verdict: faults.Verdict) -> list[Any]:
     """[text, confidence, class, flat polygon, "", text of the other side, its flat polygon]."""
     there, read = map(visible, verdict.texts)
     own, other = verdict.word, verdict.truth

@@ -1,13 +1,9 @@
 """What the head of a report says: tiles, notices, settings, from run.json and a pass over a table.
 
-`LabelStatistics` is that pass: everything that the report counts, in memory that stays small
-(per page 24 bytes: words, size, time; per paid document one number more). Numbers that run.json
-does not have are left out, never guessed.
-
-Texts of strangers are made safe to look at here (`visible`). Escaping is the page's business
-(autoescape, textContent). What is left are texts that a browser shows as something else than what
-they are: marks that turn the reading direction, control characters, words of 10,000 letters. They
-are written out, so that a reader sees what is there.
+Numbers that run.json does not have are left out, never guessed. Escaping texts of strangers is the
+page's business (autoescape, textContent); here (`visible`) they are kept from being shown as
+something else than what they are: marks that turn the reading direction, control characters, words
+of 10,000 letters.
 """
 
 from __future__ import annotations
@@ -54,7 +50,7 @@ class Fact:
 
 @dataclass(slots=True)
 class LabelStatistics:
-    """Counts over a labels table.
+    """Counts over a labels table, in memory that stays small: about 24 bytes a page.
 
     score: what is called a confidence here. confidences: words by bins of 0.05.
     engines: pages by (engine, model).
@@ -104,17 +100,16 @@ class LabelStatistics:
     def _add_confidences(self, row: LabelRow) -> None:
         for word in row.words:
             sure = word.confidence
+            self.words_without_area += not is_region(word.polygon)
+            if _HAN.search(word.text):
+                self.han_words += 1
+                self.unsure_han_words += sure is not None and sure < UNSURE
             if sure is None or not isfinite(sure):
                 self.words_without_confidence += 1
                 continue
             self.confidence_sum += sure
             place = int(sure * CONFIDENCE_BINS)
             self.confidences[min(max(place, 0), CONFIDENCE_BINS - 1)] += 1
-        for word in row.words:
-            self.words_without_area += not is_region(word.polygon)
-            if _HAN.search(word.text):
-                self.han_words += 1
-                self.unsure_han_words += word.confidence is not None and word.confidence < UNSURE
 
     def _add_paid(self, row: LabelRow, at_s: float) -> None:
         if row.page != 1 or not row.billed_pages:
@@ -130,6 +125,7 @@ def headline(counts: LabelStatistics, failed: int, record: Mapping[str, Any]) ->
     rows = int(_number(record.get("rows")) or counts.documents + failed)
     per_page = counts.words / counts.pages if counts.pages else 0
     mean = counts.mean_confidence
+    allowed = _number(record.get("max_failures_share"))
     facts = [
         Fact("pages labelled", f"{counts.pages:,}", f"from {counted(counts.documents, 'image')}"),
         Fact("words", f"{counts.words:,}", f"{per_page:,.1f} a page"),
@@ -137,7 +133,7 @@ def headline(counts: LabelStatistics, failed: int, record: Mapping[str, Any]) ->
             "failed",
             f"{failed:,}",
             f"{percent(failed / rows)} of {counted(rows, 'row')}" if rows else "",
-            alarming=failed > _share(record) * rows,
+            alarming=failed > (0.05 if allowed is None else allowed) * rows,
         ),
     ]
     if left := int(_number(record.get("not_reached")) or 0):
@@ -180,11 +176,6 @@ def _speed(counts: LabelStatistics, record: Mapping[str, Any]) -> list[Fact]:
     # what nobody was there for is no part of the time that the pages took
     spent_s = min(spent_s, _number(record.get("active_s")) or spent_s)
     return [Fact("pages a minute", f"{(len(times) - 1) * 60 / spent_s:,.1f}", "while it ran")]
-
-
-def _share(record: Mapping[str, Any]) -> float:
-    found = _number(record.get("max_failures_share"))
-    return 0.05 if found is None else found
 
 
 def notices(counts: LabelStatistics, record: Mapping[str, Any]) -> list[str]:

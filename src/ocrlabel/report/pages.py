@@ -1,9 +1,7 @@
 """The pages in a report: which are shown, what the viewer knows of each, and its picture.
 
-Of a large table some pages are drawn at random and the least certain are added (`Sample`); of the
-failures each class is counted and the first few are kept (`group_failures`). Views are plain JSON
-values: bounded, finite, nothing hidden. Pictures are data URIs, small enough that a hundred of them
-fit into one file (`Pictures`).
+Views are plain JSON values: bounded, finite, nothing hidden. Pictures are data URIs, small enough
+that a hundred of them fit into one file.
 """
 
 from __future__ import annotations
@@ -76,7 +74,9 @@ class Sample:
     def add(self, row: LabelRow, confidence: float | None) -> None:
         """Take in the next row of the table."""
         number, self._seen = self._seen, self._seen + 1
-        _keep(self._drawn, (-_draw(self._seed, row), number, row), self._places)
+        key = f"{self._seed}\0{row.id}\0{row.page}".encode("utf-8", "replace")
+        draw = int.from_bytes(hashlib.blake2b(key, digest_size=6).digest()) / 2**48
+        _keep(self._drawn, (-draw, number, row), self._places)
         if confidence is not None:
             _keep(self._unsure, (-confidence, number, row), self._unsure_places)
 
@@ -98,11 +98,6 @@ def _keep(heap: list[_HeapEntry], entry: _HeapEntry, places: int) -> None:
         heapq.heappush(heap, entry)
     elif places:
         heapq.heappushpop(heap, entry)
-
-
-def _draw(seed: int, row: LabelRow) -> float:
-    key = f"{seed}\0{row.id}\0{row.page}".encode("utf-8", "replace")
-    return int.from_bytes(hashlib.blake2b(key, digest_size=6).digest()) / 2**48
 
 
 def page_view(sampled: Sampled) -> dict[str, Any]:

@@ -24,31 +24,9 @@ from ocrlabel.dataset.parquet_io import whole_file
 from ocrlabel.errors import ConfigError
 from ocrlabel.export.formats import ImageFinder, NoImage
 from ocrlabel.labels import readable
+from ocrlabel.report import charts as charting
 from ocrlabel.report import facts
-from ocrlabel.report.charts import (
-    BANDS,
-    MINUTE_S,
-    UNKNOWN,
-    Band,
-    Chart,
-    confidence_chart,
-    count_chart,
-    moments,
-    time_chart,
-    whole_numbers,
-)
-from ocrlabel.report.pages import (
-    BUDGET_BYTES,
-    FailureGroup,
-    Pictures,
-    Sample,
-    Sampled,
-    as_label_row,
-    failure_view,
-    group_failures,
-    page_view,
-    word_classes,
-)
+from ocrlabel.report import pages as viewer
 from ocrlabel.wording import percent, usd
 
 MAX_PAGES = 100
@@ -64,7 +42,7 @@ def write_report(
     images: ImageFinder | None = None,
     max_pages: int = MAX_PAGES,
     seed: int = 0,
-    max_image_bytes: int = BUDGET_BYTES,
+    max_image_bytes: int = viewer.BUDGET_BYTES,
 ) -> None:
     """Write one self-contained HTML file about a labels table.
 
@@ -76,12 +54,12 @@ def write_report(
     """
     need_jinja()
     counts = facts.LabelStatistics(score=score_of(labels))
-    sample = Sample(max_pages if images is not None else 0, seed)
+    sample = viewer.Sample(max_pages if images is not None else 0, seed)
     for row in (row.scored for row in read_labels(labels)):
         counts.add(row)
         if images is not None:
             sample.add(row, facts.page_confidence(row))
-    groups = group_failures(read_failures(failures)) if failures is not None else []
+    groups = viewer.group_failures(read_failures(failures)) if failures is not None else []
     shown = sample.rows()
     report = compose(
         counts,
@@ -98,14 +76,14 @@ def write_report(
 def write_page(
     report: Report,
     output: Path,
-    pages: Sequence[Sampled],
-    groups: Sequence[FailureGroup] = (),
+    pages: Sequence[viewer.Sampled],
+    groups: Sequence[viewer.FailureGroup] = (),
     *,
     images: ImageFinder | None,
-    budget_bytes: int = BUDGET_BYTES,
+    budget_bytes: int = viewer.BUDGET_BYTES,
 ) -> None:
     """Write the file with the pictures of its pages."""
-    pictures = Pictures(
+    pictures = viewer.Pictures(
         len(pages) + sum(len(group.examples) for group in groups if group.may_be_opened),
         budget_bytes,
     )
@@ -120,10 +98,10 @@ def _title(labels: Path, record: Mapping[str, Any]) -> str:
 
 
 def embedded(
-    pages: Sequence[Sampled],
-    groups: Sequence[FailureGroup],
+    pages: Sequence[viewer.Sampled],
+    groups: Sequence[viewer.FailureGroup],
     images: ImageFinder | None,
-    pictures: Pictures,
+    pictures: viewer.Pictures,
 ) -> Iterator[str]:
     """The picture of each page and then of each failed row, as they stand in the viewer's list."""
     for page in pages:
@@ -131,22 +109,24 @@ def embedded(
     for group in groups:
         for row in group.examples:
             if group.may_be_opened and images is not None:
-                yield _picture(as_label_row(row), images, pictures)
+                yield _picture(viewer.as_label_row(row), images, pictures)
             else:
-                yield picture_json("", "")
+                yield script_json({"why": ""})
 
 
-def _picture(row: LabelRow, images: ImageFinder | None, pictures: Pictures) -> str:
+def _picture(row: LabelRow, images: ImageFinder | None, pictures: viewer.Pictures) -> str:
+    """One picture as the viewer reads it: a data URI, or why there is none."""
     if images is None:
         pictures.without()
-        return picture_json("", "Name the images with --images to see the page itself.")
+        return script_json({"why": "Name the images with --images to see the page itself."})
     try:
         page = images.pixels(row)
     except NoImage as error:
         pictures.without()
-        return picture_json("", f"There is no image: {facts.visible(str(error))}.")
-    source = pictures.data_uri(page)
-    return picture_json(source or "", "" if source else "The report is full: no image here.")
+        return script_json({"why": f"There is no image: {facts.visible(str(error))}."})
+    if source := pictures.data_uri(page):
+        return script_json({"src": source})
+    return script_json({"why": "The report is full: no image here."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +139,11 @@ class Report:
 
     title: str
     subtitle: tuple[str, ...] = ()
-    state: State | None = None
+    state: str = ""
     notices: tuple[str, ...] = ()
     tiles: tuple[facts.Fact, ...] = ()
-    charts: tuple[Chart, ...] = ()
-    failures: tuple[FailureLine, ...] = ()
+    charts: tuple[charting.Chart, ...] = ()
+    failures: Sequence[viewer.FailureGroup] = ()
     pages: Sequence[Mapping[str, Any]] = ()
     pages_title: str = "Pages"
     sample: str = ""
@@ -174,37 +154,9 @@ class Report:
     raw_note: str = ""
     settings: tuple[facts.Fact, ...] = ()
     run_id: str = ""
-    bands: tuple[Band, ...] = (*BANDS, UNKNOWN)
+    bands: tuple[charting.Band, ...] = (*charting.BANDS, charting.UNKNOWN)
     sides: tuple[str, ...] = ()
     beside: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """How a run ended. kind: "good" or "bad"."""
-
-    name: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailureLine:
-    """One class of failures. share: 0..100. all_count: how many failed where not all are shown."""
-
-    name: str
-    count: str
-    share: float
-    retryable: str
-    examples: tuple[FailureExample, ...]
-    all_count: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FailureExample:
-    """One failed row, ready to be shown."""
-
-    path: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,18 +170,18 @@ class Table:
 
 def compose(
     counts: facts.LabelStatistics,
-    groups: Sequence[FailureGroup],
+    groups: Sequence[viewer.FailureGroup],
     record: Mapping[str, Any],
     *,
     title: str,
-    pages: Sequence[Sampled],
+    pages: Sequence[viewer.Sampled],
     with_pages: bool,
     seed: int,
 ) -> Report:
     """The report on a whole table. with_pages: False leaves everything out that was read."""
     failed = sum(group.count for group in groups)
-    views = [page_view(page) for page in pages] if with_pages else []
-    failures = [failure_view(row) for group in groups for row in group.examples]
+    views = [viewer.page_view(page) for page in pages] if with_pages else []
+    failures = [viewer.failure_view(row) for group in groups for row in group.examples]
     return Report(
         title=title,
         subtitle=tuple(
@@ -239,26 +191,26 @@ def compose(
         notices=tuple(facts.notices(counts, record)),
         tiles=tuple(facts.headline(counts, failed, record)),
         charts=tuple(charts_of(counts, record)),
-        failures=tuple(_line(group, failed) for group in groups),
+        failures=groups,
         pages=[*views, *failures] if with_pages else [],
         sample=sample_of(counts.pages, pages, seed),
         failure_classes=tuple(facts.visible(group.name, 60) for group in groups),
-        word_classes=tuple(word_classes(views)),
+        word_classes=tuple(viewer.word_classes(views)),
         settings=tuple(facts.settings(record)),
         run_id=facts.visible(str(record.get("run_id", "")), 60),
     )
 
 
-def state_of(record: Mapping[str, Any], failed: int) -> State | None:
-    """The pill beside the title; none where nobody wrote down how the run ended."""
+def state_of(record: Mapping[str, Any], failed: int) -> str:
+    """The pill beside the title; "" where nobody wrote down how the run ended."""
     if record.get("complete") is None:
-        return None
+        return ""
     if not record["complete"]:
-        return State("not complete", "bad")
-    return State(f"complete, {failed:,} failed", "bad") if failed else State("complete", "good")
+        return "not complete"
+    return f"complete, {failed:,} failed" if failed else "complete"
 
 
-def sample_of(pages: int, shown: Sequence[Sampled], seed: int) -> str:
+def sample_of(pages: int, shown: Sequence[viewer.Sampled], seed: int) -> str:
     """Which of the pages are shown."""
     if len(shown) >= pages:
         return f"all {pages:,} pages" if pages != 1 else "the only page"
@@ -267,38 +219,38 @@ def sample_of(pages: int, shown: Sequence[Sampled], seed: int) -> str:
     return f"{text} (seed {seed})" + (f" and the {unsure:,} least certain" if unsure else "")
 
 
-def charts_of(counts: facts.LabelStatistics, record: Mapping[str, Any]) -> list[Chart]:
+def charts_of(counts: facts.LabelStatistics, record: Mapping[str, Any]) -> list[charting.Chart]:
     """The distributions that there are numbers for."""
     found = []
     known = counts.words - counts.words_without_confidence
     if known:
         sure = sum(counts.confidences[-len(counts.confidences) // 20 :])
         found.append(
-            confidence_chart(
+            charting.confidence_chart(
                 counts.score, counts.confidences, f"{percent(sure / known, 0)} at 0.95 or above"
             )
         )
     if counts.pages:
-        words = whole_numbers(counts.words_per_page)
+        words = charting.whole_numbers(counts.words_per_page)
         middle = sorted(counts.words_per_page)[counts.pages // 2]
-        found.append(count_chart("Words a page", f"median {middle:,}", words, "words", "pages"))
+        found.append(charting.count_chart("Words a page", f"median {middle:,}", words, "words"))
         sizes = [side for side in counts.long_sides_px if side]
         if sizes:
             middle = sorted(sizes)[len(sizes) // 2]
-            bins = whole_numbers(sizes)
+            bins = charting.whole_numbers(sizes)
             note = f"longer side, median {middle:,} px"
-            found.append(count_chart("Page sizes", note, bins, "px", "pages"))
+            found.append(charting.count_chart("Page sizes", note, bins, "px"))
     return found + _over_time(counts, record)
 
 
-def _over_time(counts: facts.LabelStatistics, record: Mapping[str, Any]) -> list[Chart]:
+def _over_time(counts: facts.LabelStatistics, record: Mapping[str, Any]) -> list[charting.Chart]:
     times = counts.times_s
     if len(times) < 2 or max(times) <= min(times):
         return []
     # pages per minute of a run of seconds would be an extrapolation: there they are counted
     span_s = max(times) - min(times)
-    least_s = MINUTE_S if span_s >= 2 * MINUTE_S else 0.0
-    pages = moments(times, [1.0] * len(times), least_s=least_s)
+    least_s = charting.MINUTE_S if span_s >= 2 * charting.MINUTE_S else 0.0
+    pages = charting.moments(times, [1.0] * len(times), least_s=least_s)
     price = facts.price_of(record)
     spent: list[float] = []
     if counts.paid and price:
@@ -307,32 +259,16 @@ def _over_time(counts: facts.LabelStatistics, record: Mapping[str, Any]) -> list
             steps[int((at_s - pages.start) // pages.width)] += billed * price
         spent = list(accumulate(steps))
     line = f"spent, up to {usd(spent[-1])}" if spent else ""
-    return [time_chart(pages, (min(times), max(times)), spent, line)]
-
-
-def _line(group: FailureGroup, failed: int) -> FailureLine:
-    return FailureLine(
-        name=facts.visible(group.name, 60),
-        count=f"{group.count:,}",
-        share=round(100 * group.count / failed, 2),
-        retryable=f"{group.retryable:,} worth another try" if group.retryable else "",
-        examples=tuple(
-            FailureExample(
-                facts.visible(readable(row.image_path or row.id), 200), facts.visible(row.message)
-            )
-            for row in group.examples
-        ),
-        all_count=f"{group.count:,}" if group.count > len(group.examples) else "",
-    )
+    return [charting.time_chart(pages, (min(times), max(times)), spent, line)]
 
 
 def html(report: Report, pictures: Iterable[str] = ()) -> Iterator[bytes]:
-    """The page, in pieces. pictures: what `picture_json` made for each page, asked for in order."""
-    need_jinja()
+    """The page, in pieces. pictures: JSON of what each page shows, asked for in order."""
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - an extra
     from markupsafe import Markup  # noqa: PLC0415 - comes with it
 
     environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters |= {"visible": facts.visible, "readable": readable, "number": "{:,}".format}
     template = environment.from_string(_file("report.html.j2"))
     style, script = _file("report.css"), _file("report.js")
     data = {
@@ -351,7 +287,7 @@ def html(report: Report, pictures: Iterable[str] = ()) -> Iterator[bytes]:
         style_hash=_hash(style),
         script_hash=_hash(script),
         data=Markup(script_json(data)),  # noqa: S704 - made safe
-        pictures=(Markup(one) for one in pictures),  # noqa: S704 - made safe by picture_json
+        pictures=(Markup(one) for one in pictures),  # noqa: S704 - made safe by script_json
     )
     for piece in pieces:
         yield piece.encode("utf-8", "replace")
@@ -361,11 +297,6 @@ def need_jinja() -> None:
     """Raises ConfigError where the extra is not installed."""
     if find_spec("jinja2") is None:
         raise ConfigError("the report needs jinja2: in the clone, pip install '.[report]'")
-
-
-def picture_json(source: str, why: str = "") -> str:
-    """One picture as the viewer reads it: a data URI, or why there is none."""
-    return script_json({"src": source} if source else {"why": why})
 
 
 def script_json(value: Any) -> str:

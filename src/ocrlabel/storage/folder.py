@@ -46,6 +46,15 @@ def temporary_folder() -> str:
         ) from error
 
 
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder, removed in the end where it can be: with no handles left it cannot."""
+    with tempfile.TemporaryDirectory(
+        prefix="ocrlabel-", dir=temporary_folder(), ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
+
+
 @dataclass(frozen=True, slots=True)
 class FolderStore:
     """Objects are files below root; "/" in a key is a folder. flush puts a handle on the disk."""

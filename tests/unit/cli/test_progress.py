@@ -126,9 +126,9 @@ def test_line_and_bar_show_small_sums_to_a_fraction_of_a_cent():
     begun = Started(8, 2, 0, "upstage", 0.0015, spent_pages=2)
     printed = "0.0030 USD of about 0.0080 USD"
     assert f"{printed} spent" in progress_line(progress_of(begun, LABELLED, seconds=1.0))
-    bar = ProgressBar(Clock(), sys.stderr)
-    for event in (begun, LABELLED):
-        bar(event)
+    with ProgressBar(Clock(), sys.stderr) as bar:
+        for event in (begun, LABELLED):
+            bar(event)
     assert printed in bar._line(200)
 
 
@@ -204,8 +204,8 @@ def test_the_cap_is_shown_and_the_time_is_that_until_it_is_reached():
     assert "0.0150 USD of about 0.1500 USD spent, cap 0.0300 USD" in line
     assert progress.left_s == pytest.approx(10 * 21 / 10, rel=0.01)
     assert "21 s to the cap" in line
-    bar = ProgressBar(Clock(), sys.stderr)
-    bar(begun)
+    with ProgressBar(Clock(), sys.stderr) as bar:
+        bar(begun)
     assert "cap 0.0300 USD" in bar._line(200)
 
 
