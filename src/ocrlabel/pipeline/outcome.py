@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ocrlabel.engine import Answer
@@ -18,7 +18,6 @@ from ocrlabel.labels import (
     ImageRef,
     Labelled,
     Outcome,
-    Page,
 )
 from ocrlabel.pipeline.runtime import Runtime
 
@@ -38,15 +37,19 @@ class Row:
 class ImageState:
     """What is known so far of one image that is being read.
 
-    counted: failures that are held against the image. refusal: the last one, where it may be of
-    all images. active_s: time spent on it, waits for the
-    rate and for an outage apart. rest_s: how long to wait before it is sent again.
+    valid: whether its row is still this worker's. pages: the most that a request can be billed for.
+    probing: the next request is the one probe of an outage. counted: failures that are held against
+    the image. refusal: the last one, where it may be of all images. active_s: time spent on it,
+    waits for the rate and for an outage apart. rest_s: how long to wait before it is sent again.
     """
 
     row: Row
     key: str
     sha256: str
     document: Document
+    pages: int
+    valid: Callable[[], bool]
+    probing: bool = False
     number: int = 1
     attempts: tuple[Attempt, ...] = ()
     counted: int = 0
@@ -105,29 +108,6 @@ def failed(
     )
 
 
-def reused(
-    row: Row,
-    key: str,
-    sha256: str,
-    found: tuple[str, tuple[Page, ...]],
-    *,
-    engine: str,
-    at_s: float,
-) -> Labelled:
-    """A label taken from an earlier table: nothing was asked, nothing billed."""
-    model_version, pages = found
-    return Labelled(
-        ordinal=row.ref.ordinal,
-        id=row.ref.id,
-        key=key,
-        sha256=sha256,
-        pages=pages,
-        engine=engine,
-        model_version=model_version,
-        at_s=at_s,
-    )
-
-
 def copy(row: Row, outcome: Outcome) -> Outcome:
     """The outcome of another row with the same image key."""
     return replace(outcome, ordinal=row.ref.ordinal, id=row.ref.id, attempts=(), copied=True)
@@ -146,6 +126,11 @@ class InFlightRequest:
 
     def __post_init__(self) -> None:
         self.sent_at_s, self.began_s = self.runtime.wall(), self.runtime.clock()
+
+    def failed(self, result: AttemptResult, error: ImageError) -> Attempt:
+        """The attempt, ended now by this error."""
+        said, billed = error.message, error.billed_pages
+        return self.ended(result, status=error.status, message=said, billed_pages=billed)
 
     def ended(
         self,

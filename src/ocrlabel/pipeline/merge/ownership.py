@@ -150,8 +150,8 @@ async def look(run: Run, key: str, *, put_down: bool = False) -> Found:
         written = None
         # only of the run that it is of: a dataset that has grown a hundred times has as many
         if put_down and is_table and (of := await asyncio.to_thread(run_id)) in _own(run):
-            prefix = run.layout.of_run(of).written("")
-            written = {one.key.rpartition("/")[2] async for one in store.list(prefix)}
+            tables = store.list(run.layout.of_run(of).tables)
+            written = {one.key.rpartition("/")[2] async for one in tables}
         return await asyncio.to_thread(read, written)
     except NotStored:
         return Standing.ABSENT, ""
@@ -252,7 +252,7 @@ async def put_down(run: Run, table: Path) -> None:
             return sha256_of(file)
 
     digest = await asyncio.to_thread(sha256)
-    await run.runtime.store.put_if_absent(run.keys.written(digest), b"{}")
+    await run.runtime.store.put_if_absent(f"{run.keys.tables}{digest}", b"{}")
 
 
 async def delete_results_of_replaced(run: Run) -> None:

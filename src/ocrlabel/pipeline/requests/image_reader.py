@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from ocrlabel.errors import ImageError
 from ocrlabel.labels import Failed, Labelled, Outcome, Page
-from ocrlabel.pipeline.outcome import ImageState, Row, copy, failed, image_key, reused
+from ocrlabel.pipeline.outcome import ImageState, Row, copy, failed, image_key
 from ocrlabel.pipeline.rate.breaker import Probe, Wait
 from ocrlabel.pipeline.requests.request import Exchange, NotNow, PaidRequests
 from ocrlabel.pipeline.run_context import RunInput
@@ -80,22 +80,33 @@ class RowReader:
         if isinstance(earlier, Labelled) or (earlier is not None and not row.failed_before):
             return await self._save(row, copy(row, earlier))
         if self.reuse is not None and (found := self.reuse(sha256)) is not None:
-            at_s = exchange.run.runtime.wall()
-            known = reused(row, key, sha256, found, engine=exchange.engine.name, at_s=at_s)
+            known = Labelled(  # nothing was asked, nothing billed
+                ordinal=row.ref.ordinal,
+                id=row.ref.id,
+                key=key,
+                sha256=sha256,
+                pages=found[1],
+                engine=exchange.engine.name,
+                model_version=found[0],
+                at_s=exchange.run.runtime.wall(),
+            )
             return await self._save(row, known)
         try:
             document = await exchange.stop.or_drain(exchange.engine.prepare(data))
         except ImageError as error:
             unreadable = replace(self._failed(row, error), key=key, sha256=sha256)
             return await self._save(row, unreadable)
-        state = ImageState(row, key, sha256, document)
+        pages = document.page_count or exchange.engine.max_pages
+        state = ImageState(row, key, sha256, document, pages, valid)
         while True:
-            probing = await self._wait_for_service()
+            state.probing = await self._wait_for_service()
             try:
-                outcome = await self._ask(state, valid, probing=probing)
+                if self.paid is None:
+                    outcome: Outcome | NotNow | None = await exchange.send(state)
+                else:
+                    outcome = await self.paid.ask(state)
             except BaseException:
-                if probing:
-                    exchange.breaker.on_failure(exchange.run.runtime.clock(), "not sent")
+                exchange.not_sent(state)
                 raise
             if state.refusal is not None:
                 await exchange.refusals.hold(key, state.refusal)
@@ -129,15 +140,6 @@ class RowReader:
             finally:
                 self.resting -= 1
             state.active_s += rest_s
-
-    async def _ask(
-        self, state: ImageState, valid: Callable[[], bool], *, probing: bool
-    ) -> Outcome | NotNow | None:
-        """One request; None when it must be asked for again."""
-        pages = state.document.page_count or self.exchange.engine.max_pages
-        if self.paid is None:
-            return await self.exchange.send(state, None, pages=pages, valid=valid, probing=probing)
-        return await self.paid.ask(state, valid, pages=pages, probing=probing)
 
     def _failed(self, row: Row, error: ImageError) -> Failed:
         engine, at_s = self.exchange.engine.name, self.exchange.run.runtime.wall()

@@ -105,19 +105,11 @@ class Exchange:
     _answered_s: float = -math.inf
 
     async def send(
-        self,
-        state: ImageState,
-        claim: RenewableClaim | None,
-        *,
-        pages: int,
-        valid: Callable[[], bool],
-        probing: bool,
-        ticket: Ticket | None = None,
+        self, state: ImageState, claim: RenewableClaim | None = None, ticket: Ticket | None = None
     ) -> Outcome | None:
         """Send once; the outcome, or None when the image must be asked for again.
 
-        claim: None for engines that cost nothing. pages: the most that the request can be billed
-        for. ticket: given up with the turn.
+        claim: None for engines that cost nothing. ticket: given up with the turn.
         Raises Draining, LeaseLost, EngineUnusable when no key is left, and the engine's
         ConfigError. Whatever happens, the attempt is written down.
         """
@@ -129,25 +121,31 @@ class Exchange:
         except Paused as paused:
             self._unsent(state, claim)
             self.breaker.pause(self.run.runtime.clock(), paused.until)
-            self._not_sent(probing=probing)
+            self.not_sent(state)
             return None
         except Elsewhere:
-            self._not_sent(probing=probing)
+            self.not_sent(state)
             return None
         except (Draining, asyncio.CancelledError):
             self._unsent(state, claim)
             raise
         if ticket is not None:
             ticket.leave()
-        if not valid():
+        if not state.valid():
             self._unsent(state, claim)
             raise LeaseLost
         late = claim is not None and not claim.may_be_sent(self.run.runtime.clock())
-        if late or self.journal.is_waiting or (self.breaker.is_open and not probing):
+        if late or self.journal.is_waiting or (self.breaker.is_open and not state.probing):
             self._unsent(state, claim)
-            self._not_sent(probing=probing)
+            self.not_sent(state)
             return None
-        return await self._send(state, slot, pages)
+        pages = state.pages if claim is None else claim.claim.pages
+        sent = InFlightRequest(self.run.runtime, state.number, slot.lane, pages)
+        self._under_way_s[id(sent)] = sent.began_s
+        try:
+            return await self._answered(state, slot, sent)
+        finally:
+            del self._under_way_s[id(sent)]
 
     async def _turn(self, state: ImageState, claim: RenewableClaim | None) -> Slot:
         """Wait for the turn; a claim that would come to it too late is replaced just before."""
@@ -162,17 +160,10 @@ class Exchange:
 
         return await self.pool.acquire(pages, ready)
 
-    def _not_sent(self, *, probing: bool) -> None:
-        if probing:
+    def not_sent(self, state: ImageState) -> None:
+        """The outage's one probe has told nothing of it."""
+        if state.probing:
             self.breaker.on_failure(self.run.runtime.clock(), "not sent")
-
-    async def _send(self, state: ImageState, slot: Slot, pages: int) -> Outcome | None:
-        sent = InFlightRequest(self.run.runtime, state.number, slot.lane, pages)
-        self._under_way_s[id(sent)] = sent.began_s
-        try:
-            return await self._answered(state, slot, sent)
-        finally:
-            del self._under_way_s[id(sent)]
 
     async def _answered(
         self, state: ImageState, slot: Slot, sent: InFlightRequest
@@ -204,12 +195,7 @@ class Exchange:
             result = _ENDED.get(error.failure, AttemptResult.REJECTED)
             if result is AttemptResult.UNAVAILABLE and not self.engine.price_per_page_usd:
                 sent.pages = 0
-            attempt = sent.ended(
-                result,
-                status=error.status,
-                message=error.message,
-                billed_pages=error.billed_pages,
-            )
+            attempt = sent.failed(result, error)
             if not self._may_be_for_all(state, attempt, error):
                 self._report(attempt)
                 self.refusals.read = True
@@ -276,12 +262,7 @@ class Exchange:
         bad = isinstance(error, BadAnswer)
         if not error.sent:
             sent.pages = 0
-        attempt = sent.ended(
-            AttemptResult.BAD_ANSWER if bad else AttemptResult.UNAVAILABLE,
-            status=error.status,
-            message=error.message,
-            billed_pages=getattr(error, "billed_pages", None),
-        )
+        attempt = sent.failed(AttemptResult.BAD_ANSWER if bad else AttemptResult.UNAVAILABLE, error)
         if not self._may_be_for_all(state, attempt, error):
             return self._again(state, attempt, error)
         state.counted += 1
@@ -417,49 +398,35 @@ class PaidRequests:
     _above: int = 0
     """Pages billed above the most that the engine states for a request: set aside as well."""
 
-    async def ask(
-        self, state: ImageState, valid: Callable[[], bool], *, pages: int, probing: bool
-    ) -> Outcome | NotNow | None:
+    async def ask(self, state: ImageState) -> Outcome | NotNow | None:
         """One request, or what came of somebody else's; None when it must be asked for again."""
-        pages = min(pages + self._above, 2**31 - 1)  # what a table holds
+        pages = min(state.pages + self._above, 2**31 - 1)  # what a table holds
         ticket = await self.exchange.stop.or_drain(self.queue.enter())
         try:
             try:
                 await self.exchange.stop.or_drain(self.budget.reserve(pages))
             except BudgetReached:
                 # an answer that is there already costs nothing
-                found = None
-                if not state.attempts:
-                    found = await self._elsewhere(state, probing=probing)
+                found = None if state.attempts else await self._elsewhere(state)
                 if found is None:
                     raise
                 return found
-            return await self._reserved(state, valid, ticket, pages=pages, probing=probing)
+            return await self._reserved(state, ticket, pages)
         finally:
             ticket.leave()
 
     async def _reserved(
-        self,
-        state: ImageState,
-        valid: Callable[[], bool],
-        ticket: Ticket,
-        *,
-        pages: int,
-        probing: bool,
+        self, state: ImageState, ticket: Ticket, pages: int
     ) -> Outcome | NotNow | None:
         before = len(state.attempts)
         cost = 0  # nobody sends where the claim failed, whether it stands or not
         try:
-            claimed = await self._claim(state, pages)
-            if claimed is None:
-                return await self._elsewhere(state, probing=probing)
-            claim = RenewableClaim(
-                claimed, partial(self._claim, state, pages), lambda: self.budget.covers
-            )
+            again = partial(self._claim, state, pages)
+            if (claimed := await again()) is None:
+                return await self._elsewhere(state)
+            claim = RenewableClaim(claimed, again, lambda: self.budget.covers)
             try:
-                outcome = await self.exchange.send(
-                    state, claim, pages=pages, valid=valid, probing=probing, ticket=ticket
-                )
+                outcome = await self.exchange.send(state, claim, ticket)
             except BaseException:
                 cost = cost_pages(state.attempts[before:])
                 if claim.stands and state.number == claim.claim.number:
@@ -473,26 +440,22 @@ class PaidRequests:
         return outcome
 
     def _look_at_cost(self, state: ImageState, cost: int) -> None:
-        engine = self.exchange.engine
-        stated = state.document.page_count or engine.max_pages
+        stated = state.pages
         if cost > stated + self._above:
             self._above = cost - stated
+            broke = f"engine {self.exchange.engine.name} broke its contract"
             said = f"{counted(cost, 'page')} for a request that can cost {stated} as it states"
             then = "it is counted as billed, and as much is set aside for each from now on"
-            self.exchange.run.runtime.emit(
-                Notice("billed", f"engine {engine.name} broke its contract: {said}; {then}")
-            )
+            self.exchange.run.runtime.emit(Notice("billed", f"{broke}: {said}; {then}"))
 
     async def _claim(self, state: ImageState, pages: int) -> OwnClaim | None:
         return await self.claimer.claim(state.key, state.number, batch=state.row.batch, pages=pages)
 
-    async def _elsewhere(self, state: ImageState, *, probing: bool) -> Outcome | NotNow | None:
+    async def _elsewhere(self, state: ImageState) -> Outcome | NotNow | None:
         """Copy what came of the newest attempt, wait for it, or go on with the next number."""
         runtime = self.exchange.run.runtime
-        if probing:
-            self.exchange.breaker.on_failure(runtime.clock(), "not sent")
-        pages = state.document.page_count or self.exchange.engine.max_pages
-        theirs = await self.claimer.newest(state.key, state.row.batch, pages)
+        self.exchange.not_sent(state)
+        theirs = await self.claimer.newest(state.key, state.row.batch, state.pages)
         if theirs is None:
             return None
         for looked_for_lost in (False, True):

@@ -102,22 +102,26 @@ class Layout:
         return RunKeys(f"{self.root}/{run_id}", again)
 
 
-@dataclass(frozen=True, slots=True)
 class RunKeys:
-    """Keys under one run id. Leases, journals and attempts are per round, the rest per run."""
+    """Keys under one run id. Leases, journals and attempts are per round, the rest per run.
 
-    root: str
-    again: str = ""
+    Those that end with "/" are prefixes.
+    """
 
-    @property
-    def everything(self) -> str:
-        """Prefix of all that lies under the run id: cleared when the run is replaced."""
-        return f"{self.root}/"
-
-    @property
-    def asks(self) -> str:
-        """Prefix of the claims of all attempts of the round."""
-        return f"{self.root}{self.again}/asks/"
+    def __init__(self, root: str, again: str = "") -> None:
+        self.everything = f"{root}/"  # cleared when the run is replaced
+        self.asks = f"{root}{again}/asks/"  # the claims of all attempts
+        self.journals = f"{root}{again}/journal/"
+        self.leases = f"{root}{again}/leases/"
+        self.workers = f"{root}/workers/"  # heartbeats
+        self.budget = f"{root}/budget/"  # the ledger of page grants
+        self.limits = f"{root}/settings/"  # what starts and `ocrlabel set` said of rate and budget
+        self.merged = f"{root}/merged/"  # what merged rounds asked for beyond their checkpoints
+        self.retries = f"{root}/retries/"  # which rows the retry rounds are of
+        self.tables = f"{root}/written/"  # the sha256 of every table that the run wrote
+        self.carried = f"{root}/carried/answers/"  # of the run that this one grew out of
+        self.listing = f"{root}/carried/listing.json"  # the rows of an input that has grown
+        self.corrected = f"{root}/carried/corrected.parquet"  # the table before, with corrections
 
     def asks_of(self, key: str) -> str:
         """Prefix of the claims for one image key."""
@@ -126,11 +130,6 @@ class RunKeys:
     def ask(self, key: str, number: int) -> str:
         """One paid attempt, claimed by whoever creates this object."""
         return f"{self.asks}{key}/{number:03d}.json"
-
-    @property
-    def journals(self) -> str:
-        """Prefix of all journals of the round."""
-        return f"{self.root}{self.again}/journal/"
 
     def journal_of(self, batch: int) -> str:
         """Prefix of one batch's journal."""
@@ -142,75 +141,31 @@ class RunKeys:
 
     def leases_of(self, batch: int) -> str:
         """Prefix of all leases of one batch."""
-        return f"{self.root}{self.again}/leases/{batch:04d}-"
-
-    def lease(self, name: str, number: int) -> str:
-        """The number-th lease of a slice ("0003-07") or of the merge ("merge")."""
-        return f"{self.lease_log(name)}{number:06d}.json"
+        return f"{self.leases}{batch:04d}-"
 
     def lease_log(self, name: str) -> str:
-        """Prefix of the numbered leases of one name."""
-        return f"{self.root}{self.again}/leases/{name}/"
+        """Prefix of the numbered leases of a slice ("0003-07") or of the merge ("merge")."""
+        return f"{self.leases}{name}/"
 
-    @property
-    def workers(self) -> str:
-        """Prefix of all heartbeats."""
-        return f"{self.root}/workers/"
+    def lease(self, name: str, number: int) -> str:
+        """The number-th of them."""
+        return f"{self.leases}{name}/{number:06d}.json"
 
     def heartbeat(self, worker: str, number: int) -> str:
         """A worker's number-th sign of life."""
         return f"{self.workers}{worker}/{number:06d}.json"
 
-    @property
-    def budget(self) -> str:
-        """Prefix of the ledger of page grants."""
-        return f"{self.root}/budget/"
-
     def budget_entry(self, number: int) -> str:
-        """The number-th entry of that ledger."""
+        """The number-th entry of the ledger."""
         return f"{self.budget}{number:06d}.json"
-
-    @property
-    def limits(self) -> str:
-        """Prefix of the log of limits: what starts and `ocrlabel set` said of rate and budget."""
-        return f"{self.root}/settings/"
 
     def limit(self, number: int) -> str:
         """The number-th change of the limits."""
         return f"{self.limits}{number:06d}.json"
 
-    @property
-    def merged(self) -> str:
-        """Prefix of what every merged round asked for beyond its checkpoints."""
-        return f"{self.root}/merged/"
-
     def merged_round(self, number: int) -> str:
         """The word of one merged round, put if absent."""
         return f"{self.merged}{number:02d}.json"
-
-    def written(self, sha256: str) -> str:
-        """Says that the run wrote, or was about to write, a table of this sha256."""
-        return f"{self.root}/written/{sha256}"
-
-    @property
-    def carried(self) -> str:
-        """Prefix of the answers that a run took over from the one it grew out of."""
-        return f"{self.root}/carried/answers/"
-
-    @property
-    def listing(self) -> str:
-        """The rows of an input that has grown."""
-        return f"{self.root}/carried/listing.json"
-
-    @property
-    def corrected(self) -> str:
-        """The labels table of the run before, where a person has corrected it."""
-        return f"{self.root}/carried/corrected.parquet"
-
-    @property
-    def retries(self) -> str:
-        """Prefix of the descriptions of retry rounds."""
-        return f"{self.root}/retries/"
 
     def retry(self, number: int) -> str:
         """The description of one retry round."""
@@ -248,16 +203,8 @@ async def newest_number(runtime: Runtime, prefix: str) -> int:
 def beside(labels_key: str, *, prefix: str = "checkpoints") -> Layout:
     """The layout of `--output labels.parquet`: everything beside it, named after it."""
     stem = labels_key.removesuffix(".parquet")
-    folder, _, dataset = stem.rpartition("/")
-    root = f"{folder}/" if folder else ""
-    return Layout(
-        dataset=_checked(dataset),
-        labels_key=labels_key,
-        failures_key=f"{stem}_failures.parquet",
-        run_key=f"{stem}_run.json",
-        report_key=f"{stem}_report.html",
-        prefix=f"{root}{prefix}",
-    )
+    folder, slash, dataset = stem.rpartition("/")
+    return _named_after(stem, dataset, labels_key, f"{folder}{slash}{prefix}")
 
 
 def of_dataset(
@@ -268,20 +215,15 @@ def of_dataset(
     folder: str = "data/processed",
 ) -> Layout:
     """The guide's layout of a dataset in a bucket."""
-    stem = f"{folder}/{_checked(dataset)}"
-    return Layout(
-        dataset=dataset,
-        labels_key=labels_key or f"{stem}_pseudo_labels.parquet",
-        failures_key=f"{stem}_failures.parquet",
-        run_key=f"{stem}_run.json",
-        report_key=f"{stem}_report.html",
-        prefix=prefix.strip("/") or "checkpoints",
-    )
+    stem = f"{folder}/{dataset}"
+    labels_key = labels_key or f"{stem}_pseudo_labels.parquet"
+    return _named_after(stem, dataset, labels_key, prefix.strip("/") or "checkpoints")
 
 
-def _checked(dataset: str) -> str:
+def _named_after(stem: str, dataset: str, labels_key: str, prefix: str) -> Layout:
     if not _DATASET.fullmatch(dataset) or dataset in {".", ".."}:
         raise ConfigError(
             f"{dataset!r} is not a dataset name: it must not be empty or hold a slash"
         )
-    return dataset
+    others = (f"{stem}_failures.parquet", f"{stem}_run.json", f"{stem}_report.html")
+    return Layout(dataset, labels_key, *others, prefix)
