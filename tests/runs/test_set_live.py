@@ -41,7 +41,7 @@ def a_worker_of_another_machine_beats(folder, *, ago_s=0.0):
         runtime = replace(real, me=Owner("far", host="another machine", pid=1, started="x"))
         run = await find_run(runtime, LAYOUT)
         assert run is not None
-        heartbeats = Heartbeats(run, duration_s=60.0)
+        heartbeats = Heartbeats(run)
         await heartbeats.beat(1, WorkerReport(at_s=runtime.wall() - ago_s))
 
     asyncio.run(beat())

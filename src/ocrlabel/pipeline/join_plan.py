@@ -142,7 +142,7 @@ async def binds_nobody(there: Run, wanted: Run) -> bool:
     reader = AttemptReader(there.round())
     if [one async for one in reader.unanswered(await reader.listed(), known)]:
         return False
-    return not await Heartbeats(there, duration_s=wanted.options.lease_s).others_alive()
+    return not await Heartbeats(there).others_alive()
 
 
 async def _existing(wanted: Run) -> Run | None:
@@ -184,7 +184,7 @@ async def _has_just_begun(there: Run, wanted: Run) -> bool:
     alike = same_job and not other_batches and not differences(there.plan, wanted.plan)
     if not alike or age_s > _AT_ONCE_S:
         return False
-    heartbeats = Heartbeats(there, duration_s=options.lease_s)
+    heartbeats = Heartbeats(there)
     beats = await heartbeats.look()
     if not beats and not heartbeats.used:
         return True  # nothing was done in it yet
@@ -223,7 +223,7 @@ async def _heartbeats(run: Run) -> list[str]:
 
 async def _refuse_while_others_work(there: Run, flag: str, about: str = "") -> None:
     runtime, lease_s = there.runtime, there.options.lease_s
-    heartbeats = Heartbeats(there, duration_s=lease_s)
+    heartbeats = Heartbeats(there)
     working = await heartbeats.others_alive()
     waited_from_s = runtime.clock()
     while working and runtime.clock() - waited_from_s <= max(b.duration_s for b in working) * 1.3:
@@ -244,16 +244,9 @@ async def clear_replaced(run: Run) -> None:
     """Delete what replaced runs left: leases, journals, attempts, heartbeats, batches, results."""
     for run_id in run.plan.replaces:
         await delete_below(run.runtime, run.layout.of_run(run_id).everything)
-    if not run.plan.replaces or await _has_heartbeats(run):
+    # whoever has a heartbeat has cleared away before, and may have made what has these names now
+    if not run.plan.replaces or await _heartbeats(run):
         return
     await clear_replaced_checkpoints(run)
     if not run.plan.grown:  # else the old tables stay until the new ones take their places
         await delete_results_of_replaced(run)
-
-
-async def _has_heartbeats(run: Run) -> bool:
-    """Whether a worker of the run has got as far as its first heartbeat.
-
-    It has cleared away before that, and under the same names may now be what the new run made.
-    """
-    return bool(await _heartbeats(run))

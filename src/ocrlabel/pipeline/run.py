@@ -1,16 +1,8 @@
-"""A run, as a story: join its plan, read what is left, merge, say how it went.
+"""A run: join its plan, read what is left, merge, say how it went.
 
-1. Join (`join_plan`). The first worker writes the plan; everyone else must match it.
-2. Claim (`leases/`). Batches are cut into slices of some rows; a slice is claimed by a lease, and
-   all tasks of a worker draw their rows from one scheduler.
-3. Read (`requests/`). Bytes -> image key -> an attempt, claimed -> a slot in the rate -> one
-   request -> its end, judged by the type of the error.
-4. Save (`state/journal`). An outcome is in the store before its task takes the next row.
-5. Finish a batch. Whoever sees all its slices closed writes the checkpoint, put if absent.
-6. Merge (`merge/`). Under its own lease, by whoever sees the last batch done.
-
-`--retry-failed` does 2 to 6 again over the rows that failed, as another round. Whatever ends a run
-early, what was answered is saved by then, and the same call goes on.
+`docs/architecture.md` tells its six steps. `--retry-failed` does all but the first again over the
+rows that failed, as another round. Whatever ends a run early, what was answered is saved by then,
+and the same call goes on.
 """
 
 from __future__ import annotations
@@ -19,7 +11,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +36,7 @@ from ocrlabel.pipeline.merge.ownership import (
 )
 from ocrlabel.pipeline.merge.partial import hand_over, record_so_far, write_partial
 from ocrlabel.pipeline.merge.run_record import RunRecord, read_record
-from ocrlabel.pipeline.merge.settle_dead import settling_for_dead_workers
+from ocrlabel.pipeline.merge.settle_dead import settle_dead_workers, used_by_worker
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.preflight import refuse_without_images
 from ocrlabel.pipeline.progress import RunProgress, read_progress, told_of_retry
@@ -65,6 +57,7 @@ from ocrlabel.pipeline.state.journal import JournalCache, JournalWriter, Record
 from ocrlabel.pipeline.state.layout import Layout
 from ocrlabel.pipeline.state.rescue import take_in, write_rescue
 from ocrlabel.pipeline.state.run_store import RunStore
+from ocrlabel.pipeline.workers.heartbeat import Heartbeats
 from ocrlabel.pipeline.workers.heartbeat_loop import HeartbeatLoop
 from ocrlabel.pipeline.workers.limits import limits_of, say_limits
 from ocrlabel.wording import counted, usd
@@ -109,12 +102,25 @@ async def run(
     earlier; everything that was answered is saved by then, and the same call goes on.
     """
     checked_classes(options.retry_failed or ())  # before a round is paid for
-    counters = Counters(runtime.emit, stop, engine.price_per_page_usd)
+    price_usd = engine.price_per_page_usd
+    counters = Counters(runtime.emit, stop, price_usd)
     runtime = replace(runtime, emit=counters, store=RunStore(runtime.store, stop))
-    plan = _wanted_plan(runtime, layout, dataset, engine, options)
-    wanted = Run(runtime, layout, plan, options, engine.price_per_page_usd)
+    plan = Plan(
+        run_id=runtime.token()[:12],
+        dataset=layout.dataset,
+        source=dataset.describe(),
+        fingerprint=dataset.fingerprint,
+        rows=dataset.rows,
+        engine=engine.name,
+        options=dict(engine.options),
+        batch_rows=options.batch_size or BATCH_ROWS,
+        created_at_s=runtime.wall(),
+        job=options.job,
+    )
+    wanted = Run(runtime, layout, plan, options, price_usd)
+    worker = Worker(wanted, engine, dataset, stop, counters, scratch, reuse)
     try:
-        return await _run(wanted, dataset, engine, stop, counters, scratch, reuse)
+        return await _run(worker)
     except Draining:
         raise counters.tell_of_cut(_stopped(stop)) from None
     except OcrLabelError as error:
@@ -122,25 +128,57 @@ async def run(
         raise
 
 
-async def _run(
-    wanted: Run,
-    dataset: RunInput,
-    engine: Engine,
-    stop: Stop,
-    counters: Counters,
-    scratch: Path,
-    reuse: Reuse | None,
-) -> Result:
-    given = wanted.options
+@dataclass(slots=True)
+class Worker:
+    """What this process works on a run with, in all its rounds.
+
+    run: the one that it wants, until it has joined. budget: None for engines that cost nothing.
+    known_limits: the entry of the log of limits up to which the run's options hold.
+    """
+
+    run: Run
+    engine: Engine
+    dataset: RunInput
+    stop: Stop
+    counters: Counters
+    scratch: Path
+    reuse: Reuse | None
+    carried: CarriedAnswers | None = None
+    known_limits: int = 0
+    pool: RatePool = field(init=False)
+    breaker: Breaker = field(init=False)
+    budget: BudgetClient | None = None
+
+    async def set_to_work(self) -> None:
+        """Begin, with the options as they hold for the run that it has joined."""
+        if self.run.plan.grown:
+            self.carried = await CarriedAnswers(self.run).open()
+        engine, runtime, options = self.engine, self.run.runtime, self.run.options
+        self.counters.began_at_s = runtime.wall()
+        self.pool = RatePool(
+            lanes=engine.lanes,
+            clock=runtime.clock,
+            sleep=runtime.sleep,
+            rps=options.rps,
+            concurrency=options.concurrency or engine.parallel,
+            wall=runtime.wall,
+        )
+        self.breaker = Breaker(probe_timeout_s=engine.request_timeout_s + 30.0)
+        if (price_usd := self.run.price_per_page_usd) > 0:
+            self.budget = BudgetClient(self.run, cap=cap_pages(options.max_cost, price_usd))
+
+
+async def _run(worker: Worker) -> Result:
+    engine, stop, scratch, given = worker.engine, worker.stop, worker.scratch, worker.run.options
     async with stop.ending(AT_ONCE):
-        run, before, already = await _joined(wanted, engine, dataset)
-        carried = await CarriedAnswers(run).open() if run.plan.grown else None
-        worker = _worker(run, dataset, engine, stop, counters, reuse, carried)
+        before, already = await _join(worker)
+        await worker.set_to_work()
+    run, options = worker.run, worker.run.options
     if before is not None:
         if not already:  # somebody deleted or destroyed one: it is made again
             async with stop.ending():
                 before = await publish(run.round(before.retries), scratch)
-        if run.options.retry_failed is None:
+        if options.retry_failed is None:
             result = _result(run, before, already=already)
             async with stop.ending():
                 if before.has_merged(await rounds_begun(run)):
@@ -149,16 +187,15 @@ async def _run(
                 retry = told_of_retry((await read_progress(run)).retried)
             return replace(result, record=record, retry=retry)
     async with stop.ending(AT_ONCE):
-        worker = replace(worker, known_limits=await say_limits(run, given))
+        worker.known_limits = await say_limits(run, given)
         _tell_limits(run, given)
-        options = run.options
         selection = select(
             run.plan.rows, limit=options.limit, sample=options.sample, seed=options.seed
         )
         found = await read_progress(run, selection)
-        run.runtime.emit(_started(worker, found, selection))
+        run.runtime.emit(_started(run, found, selection))
         if found.tally.labelled + found.tally.failed == 0:
-            await refuse_without_images(dataset)
+            await refuse_without_images(worker.dataset)
     try:
         async with stop.ending(AT_ONCE):
             await engine.start()
@@ -167,15 +204,15 @@ async def _run(
                 await hold_results(run, record)
         async with stop.ending(_LAST_S):
             if before is None:
-                await _read_all(worker, run.round(), selection, found.open_batches, scratch)
+                await _read_all(worker, run.round(), selection, found.open_batches)
                 if not selection.everything(run.plan.rows):
                     async with stop.ending():
-                        record, layout = await write_partial(run, dataset, scratch), run.layout
-                    keys = layout.partial_labels_key, layout.partial_failures_key
+                        record = await write_partial(run, worker.dataset, scratch)
+                    keys = run.layout.partial_labels_key, run.layout.partial_failures_key
                     return Result(record, *keys, partial=True)
                 before = await finish(run.round(), scratch, stop)
             if options.retry_failed is not None:
-                before = await _retry(worker, found, before, scratch)
+                before = await _retry(worker, found, before)
             return _result(run, before)
     finally:
         await _close(engine, run.runtime, CLEARING_UP_S if stop.draining else None)
@@ -191,26 +228,25 @@ async def _close(engine: Engine, runtime: Runtime, within_s: float | None) -> No
         runtime.emit(Notice("engine", str(error)))
 
 
-async def _joined(
-    wanted: Run, engine: Engine, dataset: RunInput
-) -> tuple[Run, RunRecord | None, bool]:
-    """The run, its record where it is finished, and whether its tables are there."""
-    run = await join_plan(wanted, engine, dataset)
+async def _join(worker: Worker) -> tuple[RunRecord | None, bool]:
+    """Join the run: its record where it is finished, and whether its tables are there."""
+    wanted = worker.run
+    run = await join_plan(wanted, worker.engine, worker.dataset)
     await clear_replaced(run)
-    run = replace(run, options=(await limits_of(run)).hold_for(wanted.options))
+    worker.run = run = replace(run, options=(await limits_of(run)).hold_for(wanted.options))
     before = await read_record(run)
     if before is None or not before.complete:
         await take_in(run, merged_round=-1)
         await own_results(run, replacing=not await has_written(run))
-        return run, None, False
+        return None, False
     await take_in(run, merged_round=before.retries)
     # run.json has their account: what a crash left of them must not be counted again
     await clear_journals(run.round(before.retries))
     there = await own_results(run, keys=(run.layout.labels_key, run.layout.failures_key))
-    return run, before, set(there.values()) <= {Standing.OURS, Standing.CORRECTED}
+    return before, set(there.values()) <= {Standing.OURS, Standing.CORRECTED}
 
 
-async def _retry(worker: Worker, found: RunProgress, before: RunRecord, scratch: Path) -> RunRecord:
+async def _retry(worker: Worker, found: RunProgress, before: RunRecord) -> RunRecord:
     """The retry round that was asked for."""
     run = worker.run
     again = await retry_round(run, run.options.retry_failed or (), merged=before.retries)
@@ -222,14 +258,14 @@ async def _retry(worker: Worker, found: RunProgress, before: RunRecord, scratch:
     batches = sorted(b for b in again.batches(run.plan) if (b, again.number) not in metas)
     selection = again.selection(run.plan)
     done = found.retried if again.number == found.round_number else Tally()
-    started = _started(worker, found, selection)
+    started = _started(run, found, selection)
     run.runtime.emit(replace(started, done=done.labelled + done.failed, failed=done.failed))
-    await _read_all(worker, run.round(again.number), selection, batches, scratch)
-    return await finish(run.round(again.number), scratch, worker.stop)
+    await _read_all(worker, run.round(again.number), selection, batches)
+    return await finish(run.round(again.number), worker.scratch, worker.stop)
 
 
 async def _read_all(
-    worker: Worker, round_: Round, selection: Selection, batches: Sequence[int], scratch: Path
+    worker: Worker, round_: Round, selection: Selection, batches: Sequence[int]
 ) -> None:
     """One round; when it ends early, run.json says why and how far it came, and partial tables.
 
@@ -247,7 +283,7 @@ async def _read_all(
     except Replaced:
         raise
     except OcrLabelError as error:
-        await hand_over(run, worker.dataset, scratch, stop, error)
+        await hand_over(run, worker.dataset, worker.scratch, stop, error)
         raise
     finally:
         if worker.budget is not None:
@@ -255,7 +291,7 @@ async def _read_all(
                 await worker.budget.settle()
     if stop.draining:
         ended, until_s = Interrupted(stop.reason), stop.grace_ends_s
-        await hand_over(run, worker.dataset, scratch, stop, ended, until_s=until_s)
+        await hand_over(run, worker.dataset, worker.scratch, stop, ended, until_s=until_s)
         ended.args = _stopped(stop).args
         raise ended
     run.runtime.emit(AllSettled())
@@ -263,24 +299,6 @@ async def _read_all(
 
 def _stopped(stop: Stop) -> Interrupted:
     return Interrupted(f"{stop.reason}; {_GOES_ON}")
-
-
-def _wanted_plan(
-    runtime: Runtime, layout: Layout, dataset: RunInput, engine: Engine, options: Options
-) -> Plan:
-    """The plan that this start writes where there is none."""
-    return Plan(
-        run_id=runtime.token()[:12],
-        dataset=layout.dataset,
-        source=dataset.describe(),
-        fingerprint=dataset.fingerprint,
-        rows=dataset.rows,
-        engine=engine.name,
-        options=dict(engine.options),
-        batch_rows=options.batch_size or BATCH_ROWS,
-        created_at_s=runtime.wall(),
-        job=options.job,
-    )
 
 
 def _tell_limits(run: Run, given: Options) -> None:
@@ -294,77 +312,21 @@ def _tell_limits(run: Run, given: Options) -> None:
         emit(Notice("rate", f"{rate} that this run has still holds: {_CHANGE} --rps"))
 
 
-def _started(worker: Worker, found: RunProgress, selection: Selection) -> Started:
+def _started(run: Run, found: RunProgress, selection: Selection) -> Started:
     return Started(
         rows=selection.count(),
         done=found.done,
         failed=found.failed,
-        engine=worker.engine.name,
-        price_per_page_usd=worker.run.price_per_page_usd,
+        engine=run.plan.engine,
+        price_per_page_usd=run.price_per_page_usd,
         spent_pages=found.account.spent_pages,
         pages_per_row=found.pages_per_row,
-        max_cost_usd=worker.run.options.max_cost,
+        max_cost_usd=run.options.max_cost,
     )
 
 
 def _result(run: Run, record: RunRecord, *, already: bool = False) -> Result:
     return Result(record, run.layout.labels_key, run.layout.failures_key, already=already)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
-    """What this process works on a run with, in all its rounds.
-
-    budget: None for engines that cost nothing. known_limits: the entry of the log of limits up to
-    which the run's options hold.
-    """
-
-    run: Run
-    engine: Engine
-    dataset: RunInput
-    stop: Stop
-    pool: RatePool
-    breaker: Breaker
-    budget: BudgetClient | None
-    counters: Counters
-    reuse: Reuse | None
-    carried: CarriedAnswers | None = None
-    known_limits: int = 0
-
-
-def _worker(
-    run: Run,
-    dataset: RunInput,
-    engine: Engine,
-    stop: Stop,
-    counters: Counters,
-    reuse: Reuse | None,
-    carried: CarriedAnswers | None,
-) -> Worker:
-    runtime, options, price_usd = run.runtime, run.options, run.price_per_page_usd
-    counters.began_at_s = runtime.wall()
-    budget = None
-    if price_usd > 0:
-        budget = BudgetClient(run, cap=cap_pages(options.max_cost, price_usd))
-    return Worker(
-        run=run,
-        engine=engine,
-        dataset=dataset,
-        stop=stop,
-        pool=RatePool(
-            lanes=engine.lanes,
-            clock=runtime.clock,
-            sleep=runtime.sleep,
-            rps=options.rps,
-            concurrency=options.concurrency or engine.parallel,
-            wall=runtime.wall,
-        ),
-        breaker=Breaker(probe_timeout_s=engine.request_timeout_s + 30.0),
-        budget=budget,
-        counters=counters,
-        reuse=reuse,
-        carried=carried,
-    )
 
 
 async def read_round(
@@ -408,7 +370,10 @@ async def read_round(
     )
     paid = None
     if worker.budget is not None:
-        worker.budget.settle_dead_workers = settling_for_dead_workers(run, worker.budget)
+        recount = partial(used_by_worker, run)
+        worker.budget.settle_dead_workers = partial(
+            settle_dead_workers, run.runtime, worker.budget, Heartbeats(run), recount
+        )
         claimer = AttemptClaimer(
             round_,
             send_within_s=options.send_within_s,

@@ -30,10 +30,7 @@ from ocrlabel.pipeline.workers.heartbeat import (
     Presence,
     WorkerReport,
     active_s,
-    look_until_sure,
-    presence,
-    session_of,
-    silence_s,
+    sessions_of,
 )
 from ocrlabel.pipeline.workers.limits import RunLimits, limits_of
 
@@ -169,10 +166,19 @@ async def read_status(runtime: Runtime, layout: Layout, *, watch_s: float) -> St
 
 async def _read_status(run: Run, *, watch_s: float) -> Status:
     runtime = run.runtime
-    heartbeats = Heartbeats(run, duration_s=60.0)
+    heartbeats = Heartbeats(run)
 
     def workers(perhaps: Mapping[str, int]) -> Workers:
-        return tuple(_worker(beat, heartbeats, runtime, perhaps) for beat in beats)
+        return tuple(
+            WorkerStatus(
+                worker=(worker := beat.owner.worker),
+                presence=heartbeats.presence(beat),
+                silent_s=heartbeats.silence_s(beat),
+                said=beat.said,
+                perhaps_billed_pages=perhaps.get(worker, 0),
+            )
+            for beat in beats
+        )
 
     async def finished() -> RunRecord | None:
         record = await read_record(run)
@@ -182,7 +188,7 @@ async def _read_status(run: Run, *, watch_s: float) -> Status:
     if record := await finished():
         beats = await heartbeats.look()
         return _finished(run.plan, record, workers({}))
-    beats = await look_until_sure(runtime, heartbeats)
+    beats = await heartbeats.look_until_sure()
     there = workers({})
     lost = {one.worker for one in there if one.presence is Presence.LOST}
     if not any(one.presence is Presence.WORKING for one in there):
@@ -229,20 +235,7 @@ def _since_they_began(living: Sequence[Beat]) -> tuple[int, float]:
 
 
 def _active_s(beats: Sequence[Beat]) -> float:
-    sessions = (session_of(beat.owner.worker, beat.said) for beat in beats)
-    return active_s(session for session in sessions if session is not None)
-
-
-def _worker(
-    beat: Beat, heartbeats: Heartbeats, runtime: Runtime, perhaps: Mapping[str, int]
-) -> WorkerStatus:
-    return WorkerStatus(
-        worker=beat.owner.worker,
-        presence=presence(beat, heartbeats, runtime),
-        silent_s=silence_s(beat, runtime),
-        said=beat.said,
-        perhaps_billed_pages=perhaps.get(beat.owner.worker, 0),
-    )
+    return active_s(sessions_of((beat.owner.worker, beat.said) for beat in beats))
 
 
 async def progress_with_lost(

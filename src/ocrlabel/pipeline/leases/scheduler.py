@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -34,223 +34,6 @@ from ocrlabel.pipeline.selection import Selection
 from ocrlabel.pipeline.state.journal import JournalCache
 
 LOOK_AGAIN_S = 1.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Scheduler:
-    """The rows of a run that are left, drawn by `next`; `settled` and `put_back` return them."""
-
-    round: Round
-    leases: Leases
-    journals: JournalCache
-    stop: Stop
-    selection: Selection
-    refs: Callable[[int, int], Awaitable[Sequence[ImageRef]]]
-    batch_done: Callable[[int], Awaitable[None]]
-    unfinished: Sequence[int]
-    _batches: dict[int, BatchState] = field(init=False)
-    _queue: RowQueue = field(init=False)
-    _slices: dict[str, HeldSlice] = field(init=False, default_factory=dict)
-    _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
-    _changed: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self._queue = RowQueue()
-        self._batches = {
-            number: BatchState(number)
-            for number in self.unfinished
-            if self.selection.within(self.round.run.plan.batch_range(number))
-        }
-
-    async def next(self) -> WorkItem | None:
-        """The next row; None when nothing is left, or when the run is draining."""
-        async with self._turn:
-            while not self.stop.draining:
-                if (item := self._queue.take(self.round.runtime.clock())) is not None:
-                    return item
-                if await self._claim() or self._queue.has_next:
-                    continue
-                if not self._slices and not self._batches:
-                    return None
-                await self._wait(LOOK_AGAIN_S)
-        return None
-
-    async def _wait(self, longest_s: float) -> None:
-        """Wait until something changes here, something is due, or it is time to look again."""
-        until_s = self.round.runtime.clock() + longest_s
-        if (due_s := self._queue.due_s()) is not None:
-            until_s = min(until_s, due_s)
-        self._changed.clear()
-        nap_s = max(0.01, until_s - self.round.runtime.clock())
-
-        async def sleeping() -> None:
-            await self.round.runtime.sleep(nap_s)
-
-        tasks = {
-            asyncio.ensure_future(sleeping()),
-            asyncio.ensure_future(self._changed.wait()),
-            asyncio.ensure_future(self.stop.wait_draining()),
-        }
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    async def _claim(self) -> bool:
-        """Claim one slice anywhere; False when none is free now."""
-        for batch in list(self._batches.values()):
-            await self._look(batch)
-            if batch.number not in self._batches:
-                continue
-            for number, rows in self.round.run.plan.slices(batch.number):
-                if not self.selection.within(rows):
-                    continue
-                free = batch.free(number)
-                if free is not None and await self._take(batch, number, rows, free):
-                    return True
-        return False
-
-    async def _look(self, batch: BatchState) -> None:
-        """See how the slices of a batch stand, unless that was seen a moment ago."""
-        now_s = self.round.runtime.clock()
-        if batch.is_fresh(now_s):
-            return
-        found = await self.leases.look_at_batch(batch.number)
-        by_number = {int(name.rpartition("-")[2]): stands for name, stands in found.items()}
-        batch.see(by_number, now_s)
-        await self._finish_if_done(batch)
-
-    async def _take(self, batch: BatchState, number: int, rows: range, free: Free) -> bool:
-        lease = await self.leases.claim(self._name(batch.number, number), free)
-        if lease is None:
-            batch.taken_by_another(number, self.round.runtime.clock())
-            return False
-        held = HeldSlice(batch.number, number, lease)
-        batch.ours.add(number)
-        self._slices[lease.name] = held
-        try:
-            await self._draw(held, rows, taken_over=free.taken_over)
-            if not held.open_rows:
-                await self._give_back(held)
-        except StoreUnavailable:
-            await self._let_go(held)
-            raise
-        return True
-
-    async def _draw(self, held: HeldSlice, rows: range, *, taken_over: bool) -> None:
-        """The rows of a slice that are left to read."""
-        journals = self.journals
-        journal = await journals.fresh(held.batch) if taken_over else journals.begin(held.batch)
-        todo = [o for o in self.selection.within(rows) if o not in journal.outcomes]
-        doing = set(todo)
-        held.complete = all(o in doing or o in journal.outcomes for o in self._required(rows))
-        if not todo:
-            return
-        refs = await self.refs(todo[0], todo[-1] + 1)
-        held.open_rows = len(todo)
-        before = self.selection.failed_before
-        self._queue.add(
-            WorkItem(Row(ref, held.batch, before.get(ref.ordinal, 0)), held)
-            for ref in refs
-            if ref.ordinal in doing
-        )
-
-    async def settled(self, item: WorkItem) -> None:
-        """The row's outcome is durable. Closes the slice, and the batch, with its last row."""
-        item.held.open_rows -= 1
-        if item.held.open_rows == 0 and not item.held.lease.lost:
-            try:
-                await self._give_back(item.held)
-            except StoreUnavailable:
-                # the rows are saved: whoever looks at the slice next finds it done
-                await self._let_go(item.held)
-        self._changed.set()
-
-    def put_back(self, item: WorkItem, *, at_s: float) -> None:
-        """The row has to be looked at again at this time."""
-        self._queue.put_back(item, at_s)
-        self._changed.set()
-
-    def lost(self, held: HeldSlice) -> None:
-        """The slice is somebody else's: drop its rows."""
-        held.lease.lost = True
-        # it may have been claimed again by now: then another slice of it is ours
-        if self._slices.get(held.lease.name, held) is held:
-            self._slices.pop(held.lease.name, None)
-            if (batch := self._batches.get(held.batch)) is not None:
-                batch.lost(held.number)
-        self._queue.drop(held)
-        self._changed.set()
-
-    async def _give_back(self, held: HeldSlice) -> None:
-        state = LeaseMark.CLOSED if held.complete else LeaseMark.RELEASED
-        self._slices.pop(held.lease.name, None)
-        given = await self.leases.give_back(held.lease, state)
-        batch = self._batches.get(held.batch)
-        if batch is None:
-            return
-        batch.given_back(held.number, complete=held.complete, given=given)
-        if not batch.ours:
-            await self._finish_if_done(batch)
-
-    async def _let_go(self, held: HeldSlice) -> None:
-        """Hold a slice no longer that the store failed on: it is claimed again like any other."""
-        await self._release(held)
-        self.lost(held)
-
-    async def _release(self, held: HeldSlice) -> None:
-        with contextlib.suppress(StoreUnavailable):  # then it expires
-            await self.leases.give_back(held.lease, LeaseMark.RELEASED)
-
-    def _required(self, rows: range) -> Sequence[int]:
-        """The rows that must be settled before a slice or a batch of them is done for good."""
-        return self.selection.within(rows) if self.round.number else rows
-
-    async def _finish_if_done(self, batch: BatchState) -> None:
-        """Write the checkpoint once every slice of the batch is closed, whoever closed them."""
-        slices = list(self.round.run.plan.slices(batch.number))
-        required = {number for number, rows in slices if self._required(rows)}
-        selected = {number for number, rows in slices if self.selection.within(rows)}
-        if batch.is_closed(required):
-            if self._batches.pop(batch.number, None) is not None:
-                try:
-                    await self.batch_done(batch.number)
-                except StoreUnavailable:
-                    self._batches[batch.number] = batch
-                    raise
-        elif batch.is_over_for_us(selected):
-            self._batches.pop(batch.number, None)
-
-    async def keep(self) -> None:
-        """Renew every held lease each third of its duration, for as long as the run lasts."""
-        while True:
-            await self.round.runtime.sleep(self.leases.duration_s / 3)
-            for held in list(self._slices.values()):
-                with contextlib.suppress(StoreUnavailable):  # it expires, or the next try renews it
-                    await self.renew(held)
-
-    async def renew(self, held: HeldSlice) -> bool:
-        """Renew one lease; False, and its rows are dropped, when it is somebody else's by now."""
-        if not self._holds(held):
-            return False
-        if await self.leases.renew(held.lease):
-            return True
-        if self._holds(held):
-            self.lost(held)
-        return False
-
-    def _holds(self, held: HeldSlice) -> bool:
-        return self._slices.get(held.lease.name) is held
-
-    async def release_all(self) -> None:
-        """Give every lease back, so that others need not wait for it to expire."""
-        slices = list(self._slices.values())
-        self._slices.clear()
-        await asyncio.gather(*(self._release(held) for held in slices))
-
-    def _name(self, batch: int, number: int) -> str:
-        return f"{batch:04d}-{number:02d}"
 
 
 @dataclass(slots=True)
@@ -318,18 +101,8 @@ class BatchState:
     ours: set[int] = field(default_factory=set)
     closed: set[int] = field(default_factory=set)
     released: set[int] = field(default_factory=set)
-    looked_at_s: float | None = None
+    looked_at_s: float = -math.inf
     states: dict[int, LeaseState] = field(default_factory=dict)
-
-    def is_fresh(self, now_s: float) -> bool:
-        """Whether it was looked at a moment ago."""
-        return self.looked_at_s is not None and now_s - self.looked_at_s < LOOK_AGAIN_S
-
-    def see(self, states: Mapping[int, LeaseState], now_s: float) -> None:
-        """Take in how its slices stand."""
-        self.looked_at_s = now_s
-        self.states = dict(states)
-        self.closed |= {number for number, stands in states.items() if isinstance(stands, Closed)}
 
     def free(self, number: int) -> Free | None:
         """How a slice may be claimed; None when it may not, as far as is known."""
@@ -338,27 +111,217 @@ class BatchState:
         stands = self.states.get(number, Free(number=1, taken_over=False))
         return stands if isinstance(stands, Free) else None
 
-    def taken_by_another(self, number: int, now_s: float) -> None:
-        """Somebody was faster."""
-        self.states[number] = HeldUntil(now_s + LOOK_AGAIN_S)
-
-    def given_back(self, number: int, *, complete: bool, given: bool) -> None:
-        """A slice of ours is closed or released, if the store took it (`given`)."""
+    def not_ours(self, number: int) -> None:
+        """A slice is given back, or somebody else's."""
         self.ours.discard(number)
-        if given:
-            (self.closed if complete else self.released).add(number)
         # others may have closed theirs since: the last one to close must see all closed
-        self.looked_at_s = None
+        self.looked_at_s = -math.inf
 
-    def lost(self, number: int) -> None:
-        """A slice of ours is somebody else's."""
-        self.ours.discard(number)
-        self.looked_at_s = None
 
-    def is_closed(self, required: AbstractSet[int]) -> bool:
-        """Whether every slice is closed that has to be, whoever closed it."""
-        return self.closed >= required
+@dataclass(slots=True, kw_only=True)
+class Scheduler:
+    """The rows of a run that are left, drawn by `next`; `settled` and `put_back` return them."""
 
-    def is_over_for_us(self, selected: AbstractSet[int]) -> bool:
-        """Whether nothing that was asked for is left in it."""
-        return self.closed | self.released >= selected
+    round: Round
+    leases: Leases
+    journals: JournalCache
+    stop: Stop
+    selection: Selection
+    refs: Callable[[int, int], Awaitable[Sequence[ImageRef]]]
+    batch_done: Callable[[int], Awaitable[None]]
+    unfinished: Sequence[int]
+    _batches: dict[int, BatchState] = field(init=False)
+    _queue: RowQueue = field(init=False, default_factory=RowQueue)
+    _slices: dict[str, HeldSlice] = field(init=False, default_factory=dict)
+    _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _changed: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._batches = {
+            number: BatchState(number)
+            for number in self.unfinished
+            if self.selection.within(self.round.run.plan.batch_range(number))
+        }
+
+    async def next(self) -> WorkItem | None:
+        """The next row; None when nothing is left, or when the run is draining."""
+        async with self._turn:
+            while not self.stop.draining:
+                if (item := self._queue.take(self.round.runtime.clock())) is not None:
+                    return item
+                if await self._claim() or self._queue.has_next:
+                    continue
+                if not self._slices and not self._batches:
+                    return None
+                await self._wait()
+        return None
+
+    async def _wait(self) -> None:
+        """Wait until something changes here, something is due, or it is time to look again."""
+        until_s = self.round.runtime.clock() + LOOK_AGAIN_S
+        if (due_s := self._queue.due_s()) is not None:
+            until_s = min(until_s, due_s)
+        self._changed.clear()
+        nap = self.round.runtime.sleep(max(0.01, until_s - self.round.runtime.clock()))
+        until = (nap, self._changed.wait(), self.stop.wait_draining())
+        tasks = [asyncio.ensure_future(one) for one in until]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _claim(self) -> bool:
+        """Claim one slice anywhere; False when none is free now."""
+        for batch in list(self._batches.values()):
+            await self._look(batch)
+            if batch.number not in self._batches:
+                continue
+            for number, rows in self.round.run.plan.slices(batch.number):
+                if not self.selection.within(rows):
+                    continue
+                free = batch.free(number)
+                if free is not None and await self._take(batch, number, rows, free):
+                    return True
+        return False
+
+    async def _look(self, batch: BatchState) -> None:
+        """See how the slices of a batch stand, unless that was seen a moment ago."""
+        now_s = self.round.runtime.clock()
+        if now_s - batch.looked_at_s < LOOK_AGAIN_S:
+            return
+        found = await self.leases.look_at_batch(batch.number)
+        batch.states = {int(name.rpartition("-")[2]): stands for name, stands in found.items()}
+        batch.closed |= {number for number, at in batch.states.items() if isinstance(at, Closed)}
+        batch.looked_at_s = now_s
+        await self._finish_if_done(batch)
+
+    async def _take(self, batch: BatchState, number: int, rows: range, free: Free) -> bool:
+        lease = await self.leases.claim(f"{batch.number:04d}-{number:02d}", free)
+        if lease is None:  # somebody was faster
+            batch.states[number] = HeldUntil(self.round.runtime.clock() + LOOK_AGAIN_S)
+            return False
+        held = HeldSlice(batch.number, number, lease)
+        batch.ours.add(number)
+        self._slices[lease.name] = held
+        try:
+            await self._draw(held, rows, taken_over=free.taken_over)
+            if not held.open_rows:
+                await self._give_back(held)
+        except StoreUnavailable:
+            await self._let_go(held)
+            raise
+        return True
+
+    async def _draw(self, held: HeldSlice, rows: range, *, taken_over: bool) -> None:
+        """The rows of a slice that are left to read."""
+        journals = self.journals
+        journal = await journals.fresh(held.batch) if taken_over else journals.begin(held.batch)
+        todo = [o for o in self.selection.within(rows) if o not in journal.outcomes]
+        doing = set(todo)
+        held.complete = all(o in doing or o in journal.outcomes for o in self._required(rows))
+        if not todo:
+            return
+        refs = await self.refs(todo[0], todo[-1] + 1)
+        held.open_rows = len(todo)
+        before = self.selection.failed_before
+        self._queue.add(
+            WorkItem(Row(ref, held.batch, before.get(ref.ordinal, 0)), held)
+            for ref in refs
+            if ref.ordinal in doing
+        )
+
+    async def settled(self, item: WorkItem) -> None:
+        """The row's outcome is durable. Closes the slice, and the batch, with its last row."""
+        item.held.open_rows -= 1
+        if item.held.open_rows == 0 and not item.held.lease.lost:
+            try:
+                await self._give_back(item.held)
+            except StoreUnavailable:
+                # the rows are saved: whoever looks at the slice next finds it done
+                await self._let_go(item.held)
+        self._changed.set()
+
+    def put_back(self, item: WorkItem, *, at_s: float) -> None:
+        """The row has to be looked at again at this time."""
+        self._queue.put_back(item, at_s)
+        self._changed.set()
+
+    def lost(self, held: HeldSlice) -> None:
+        """The slice is somebody else's: drop its rows."""
+        held.lease.lost = True
+        # it may have been claimed again by now: then another slice of it is ours
+        if self._slices.get(held.lease.name, held) is held:
+            self._slices.pop(held.lease.name, None)
+            if (batch := self._batches.get(held.batch)) is not None:
+                batch.not_ours(held.number)
+        self._queue.drop(held)
+        self._changed.set()
+
+    async def _give_back(self, held: HeldSlice) -> None:
+        state = LeaseMark.CLOSED if held.complete else LeaseMark.RELEASED
+        self._slices.pop(held.lease.name, None)
+        given = await self.leases.give_back(held.lease, state)
+        batch = self._batches.get(held.batch)
+        if batch is None:
+            return
+        batch.not_ours(held.number)
+        if given:  # the store took it
+            (batch.closed if held.complete else batch.released).add(held.number)
+        if not batch.ours:
+            await self._finish_if_done(batch)
+
+    async def _let_go(self, held: HeldSlice) -> None:
+        """Hold a slice no longer that the store failed on: it is claimed again like any other."""
+        await self._release(held)
+        self.lost(held)
+
+    async def _release(self, held: HeldSlice) -> None:
+        with contextlib.suppress(StoreUnavailable):  # then it expires
+            await self.leases.give_back(held.lease, LeaseMark.RELEASED)
+
+    def _required(self, rows: range) -> Sequence[int]:
+        """The rows that must be settled before a slice or a batch of them is done for good."""
+        return self.selection.within(rows) if self.round.number else rows
+
+    async def _finish_if_done(self, batch: BatchState) -> None:
+        """Write the checkpoint once every slice of the batch is closed, whoever closed them."""
+        slices = list(self.round.run.plan.slices(batch.number))
+        required = {number for number, rows in slices if self._required(rows)}
+        selected = {number for number, rows in slices if self.selection.within(rows)}
+        if batch.closed >= required:
+            if self._batches.pop(batch.number, None) is not None:
+                try:
+                    await self.batch_done(batch.number)
+                except StoreUnavailable:
+                    self._batches[batch.number] = batch
+                    raise
+        elif batch.closed | batch.released >= selected:  # nothing that was asked for is left in it
+            self._batches.pop(batch.number, None)
+
+    async def keep(self) -> None:
+        """Renew every held lease each third of its duration, for as long as the run lasts."""
+        while True:
+            await self.round.runtime.sleep(self.leases.duration_s / 3)
+            for held in list(self._slices.values()):
+                with contextlib.suppress(StoreUnavailable):  # it expires, or the next try renews it
+                    await self.renew(held)
+
+    async def renew(self, held: HeldSlice) -> bool:
+        """Renew one lease; False, and its rows are dropped, when it is somebody else's by now."""
+        if not self._holds(held):
+            return False
+        if await self.leases.renew(held.lease):
+            return True
+        if self._holds(held):
+            self.lost(held)
+        return False
+
+    def _holds(self, held: HeldSlice) -> bool:
+        return self._slices.get(held.lease.name) is held
+
+    async def release_all(self) -> None:
+        """Give every lease back, so that others need not wait for it to expire."""
+        slices = list(self._slices.values())
+        self._slices.clear()
+        await asyncio.gather(*(self._release(held) for held in slices))

@@ -96,7 +96,7 @@ async def _to_hand_over(run: Run) -> RunRecord | None:
         or not found.retried.labelled
     ):
         return None
-    others = await Heartbeats(run, duration_s=run.options.lease_s).others_alive()
+    others = await Heartbeats(run).others_alive()
     return None if others else record
 
 

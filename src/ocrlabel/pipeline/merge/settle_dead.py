@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from functools import partial
 
 from ocrlabel.labels import Attempt
 from ocrlabel.pipeline.budget.account import pages_spent
@@ -22,14 +21,6 @@ from ocrlabel.pipeline.runtime import Runtime
 from ocrlabel.pipeline.state.checkpoint import Checkpoints, checkpoint_metas
 from ocrlabel.pipeline.state.journal import read_journal
 from ocrlabel.pipeline.workers.heartbeat import Beat, Heartbeats
-
-
-def settling_for_dead_workers(run: Run, budget: BudgetClient) -> Callable[[], Awaitable[bool]]:
-    """`settle_dead_workers` for this worker's budget; it remembers which heartbeats it saw."""
-    heartbeats = Heartbeats(run, duration_s=run.options.lease_s)
-    return partial(
-        settle_dead_workers, run.runtime, budget, heartbeats, partial(used_by_worker, run)
-    )
 
 
 async def settle_dead_workers(

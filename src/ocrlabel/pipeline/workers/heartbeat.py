@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from ocrlabel.pipeline.rate.fleet import MARGIN, Heartbeat
 from ocrlabel.pipeline.run_context import Run
-from ocrlabel.pipeline.runtime import Owner, Runtime
+from ocrlabel.pipeline.runtime import Owner
 from ocrlabel.pipeline.state.codec import Codec, Seconds, read_or_tell
 from ocrlabel.pipeline.state.layout import number_of, stored_under
 from ocrlabel.storage.base import NotStored
@@ -105,13 +105,22 @@ class Beat:
         return self.said.gone
 
 
+class Presence(StrEnum):
+    """How a worker stands, as far as its heartbeats tell."""
+
+    WORKING = "working"
+    QUIET = "quiet"  # no word for a while, but not for long
+    LOST = "lost"  # no word any more, and no goodbye
+    ENDED = "ended"  # it said goodbye
+
+
 class Heartbeats:
     """Writes this worker's heartbeats and reads those of others."""
 
-    def __init__(self, run: Run, *, duration_s: float) -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
         self._runtime = run.runtime
-        self.duration_s = duration_s
+        self.duration_s = run.options.lease_s
         self._seen: dict[str, Beat] = {}
         self._first_seen: dict[str, int] = {}
         self.used = 0
@@ -161,17 +170,59 @@ class Heartbeats:
 
         The last heartbeat of a worker that died on another host looks alive for its duration.
         """
-        here = self._runtime.me
-        on_this_host = bool(beat.owner.host) and beat.owner.host == here.host
-        return self.lives(beat) and (self.seen_to_beat(beat) or on_this_host)
+        return self.lives(beat) and (self.seen_to_beat(beat) or self._is_here(beat))
 
     def seen_to_beat(self, beat: Beat) -> bool:
         """Whether that worker wrote a heartbeat since this one first looked."""
         return beat.number > self._first_seen[beat.owner.worker]
 
+    def _is_here(self, beat: Beat) -> bool:
+        return bool(beat.owner.host) and beat.owner.host == self._runtime.me.host
+
     async def others_alive(self) -> list[Beat]:
         """Workers that may still do something."""
         return [beat for beat in await self.look() if self.lives(beat)]
+
+    async def look_until_sure(self) -> list[Beat]:
+        """As `look`, after one more beat's time where it is in doubt who lives."""
+        began_s = self._runtime.clock()
+        while True:
+            beats = await self.look()
+            in_doubt = any(map(self._in_doubt, beats))
+            if not in_doubt or self._runtime.clock() - began_s >= _ONE_BEAT_S:
+                return beats
+            await self._runtime.sleep(_LOOK_S)
+
+    def presence(self, beat: Beat) -> Presence:
+        """How the worker of a heartbeat stands."""
+        if beat.gone:
+            return Presence.ENDED
+        if self._runtime.certainly_dead(beat.owner):
+            return Presence.LOST
+        silent_s = abs(self.silence_s(beat))
+        beats_here = self.seen_to_beat(beat) and self._runtime.clock() - beat.since_s <= _FRESH_S
+        if beats_here or self._is_here(beat) or silent_s <= _FRESH_S:
+            return Presence.WORKING
+        near = silent_s <= beat.duration_s * MARGIN + _CUT_OFF_S
+        return Presence.QUIET if near else Presence.LOST
+
+    def silence_s(self, beat: Beat) -> float:
+        """How long ago it was written, by the two clocks; below 0 where the writer's is ahead."""
+        return self._runtime.wall() - beat.said.at_s
+
+    def _in_doubt(self, beat: Beat) -> bool:
+        """Whether a newer heartbeat would tell that a worker lives that seems not to."""
+        told = self.presence(beat) in {Presence.WORKING, Presence.ENDED}
+        if told or self._runtime.certainly_dead(beat.owner):
+            return False
+        return self.silence_s(beat) <= _CLOCKS_DIFFER_S
+
+
+async def working(run: Run) -> int:
+    """How many workers are at it now."""
+    heartbeats = Heartbeats(run)
+    beats = await heartbeats.look_until_sure()
+    return sum(heartbeats.presence(beat) is Presence.WORKING for beat in beats)
 
 
 async def _newest_numbers(run: Run) -> dict[str, int]:
@@ -189,62 +240,6 @@ async def _read(run: Run, worker: str, number: int) -> HeartbeatBody | None:
     with contextlib.suppress(NotStored):
         return await read_or_tell(run.runtime, key, _HEARTBEAT, _UNHEARD)
     return None
-
-
-class Presence(StrEnum):
-    """How a worker stands, as far as its heartbeats tell."""
-
-    WORKING = "working"
-    QUIET = "quiet"  # no word for a while, but not for long
-    LOST = "lost"  # no word any more, and no goodbye
-    ENDED = "ended"  # it said goodbye
-
-
-async def look_until_sure(runtime: Runtime, heartbeats: Heartbeats) -> list[Beat]:
-    """The newest heartbeats of all, after one more beat's time where it is in doubt who lives."""
-    began_s = runtime.clock()
-    while True:
-        beats = await heartbeats.look()
-        in_doubt = any(_in_doubt(beat, heartbeats, runtime) for beat in beats)
-        if not in_doubt or runtime.clock() - began_s >= _ONE_BEAT_S:
-            return beats
-        await runtime.sleep(_LOOK_S)
-
-
-async def working(run: Run) -> int:
-    """How many workers are at it now."""
-    heartbeats = Heartbeats(run, duration_s=_FRESH_S)
-    beats = await look_until_sure(run.runtime, heartbeats)
-    return sum(presence(beat, heartbeats, run.runtime) is Presence.WORKING for beat in beats)
-
-
-def presence(beat: Beat, heartbeats: Heartbeats, runtime: Runtime) -> Presence:
-    """How the worker of a heartbeat stands."""
-    if beat.gone:
-        return Presence.ENDED
-    if runtime.certainly_dead(beat.owner):
-        return Presence.LOST
-    silent_s = silence_s(beat, runtime)
-    beats_here = heartbeats.seen_to_beat(beat) and runtime.clock() - beat.since_s <= _FRESH_S
-    runs_here = bool(beat.owner.host) and beat.owner.host == runtime.me.host
-    if beats_here or runs_here or abs(silent_s) <= _FRESH_S:
-        return Presence.WORKING
-    near = abs(silent_s) <= beat.duration_s * MARGIN + _CUT_OFF_S
-    return Presence.QUIET if near else Presence.LOST
-
-
-def silence_s(beat: Beat, runtime: Runtime) -> float:
-    """How long ago it was written, by the two clocks; below 0 where the writer's is ahead."""
-    return runtime.wall() - beat.said.at_s
-
-
-def _in_doubt(beat: Beat, heartbeats: Heartbeats, runtime: Runtime) -> bool:
-    """Whether a newer heartbeat would tell that a worker lives that seems not to."""
-    stands = presence(beat, heartbeats, runtime)
-    told = stands in {Presence.WORKING, Presence.ENDED}
-    if told or runtime.certainly_dead(beat.owner):
-        return False
-    return silence_s(beat, runtime) <= _CLOCKS_DIFFER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,16 +264,17 @@ def active_s(
     return total_s
 
 
-def session_of(worker: str, said: WorkerReport) -> WorkerSession | None:
-    """The session that a heartbeat tells of; None where an earlier version did not say."""
-    if said.began_at_s is None:
-        return None
-    return WorkerSession(worker, said.began_at_s, said.at_s)
+def sessions_of(said: Iterable[tuple[str, WorkerReport]]) -> list[WorkerSession]:
+    """The sessions that workers' heartbeats tell of; an earlier version did not say."""
+    return [
+        WorkerSession(worker, one.began_at_s, one.at_s)
+        for worker, one in said
+        if one.began_at_s is not None
+    ]
 
 
 async def read_sessions(run: Run) -> list[WorkerSession]:
     """The sessions of all workers that ever were part of the run."""
     newest = await _newest_numbers(run)
     found = await asyncio.gather(*(_read(run, *one) for one in newest.items()))
-    sessions = (session_of(body.worker, body.said) for body in found if body is not None)
-    return [session for session in sessions if session is not None]
+    return sessions_of((body.worker, body.said) for body in found if body is not None)

@@ -50,9 +50,8 @@ class HeartbeatLoop:
     """When the trouble was last said."""
 
     def __post_init__(self) -> None:
-        duration_s = self.run.options.lease_s
-        self._member = Member(self.run.runtime.me.worker, duration_s)
-        self._heartbeats = Heartbeats(self.run, duration_s=duration_s)
+        self._heartbeats = Heartbeats(self.run)
+        self._member = Member(self.run.runtime.me.worker, self._heartbeats.duration_s)
         self._peers = PeerMonitor(self._heartbeats.surely_lives)
         self._share(NOTHING)
 

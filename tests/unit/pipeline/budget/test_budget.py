@@ -637,7 +637,7 @@ class Worker:
         me = runtime(store, name, host=name)
         run = run_of(me, price_usd=0.01, lease_s=60.0)
         self.budget = BudgetClient(run, cap=_CAP)
-        self.heartbeats = Heartbeats(run, duration_s=60.0)
+        self.heartbeats = Heartbeats(run)
         self.spent = 0
         fleet[name] = self
 

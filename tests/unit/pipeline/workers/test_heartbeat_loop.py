@@ -51,7 +51,7 @@ def loop_of(store: DictStore) -> HeartbeatLoop:
 def test_a_goodbye_is_news_to_whoever_saw_a_beat_that_was_cut_while_it_was_written(cut_after_s):
     async def story():
         store = Acknowledges()
-        other = Heartbeats(run_of(runtime(store, "w2", host="b")), duration_s=60.0)
+        other = Heartbeats(run_of(runtime(store, "w2", host="b")))
         loop = loop_of(store)
         beating = asyncio.ensure_future(loop.keep())
         await sleep(cut_after_s)
@@ -67,7 +67,7 @@ def test_a_goodbye_is_news_to_whoever_saw_a_beat_that_was_cut_while_it_was_writt
 def test_a_goodbye_is_news_also_when_the_beat_before_it_seemed_to_fail():
     async def story():
         store = Acknowledges(StoreUnavailable("no answer"))
-        other = Heartbeats(run_of(runtime(store, "w2", host="b")), duration_s=60.0)
+        other = Heartbeats(run_of(runtime(store, "w2", host="b")))
         loop = loop_of(store)
         with pytest.raises(StoreUnavailable):
             await loop.beat()

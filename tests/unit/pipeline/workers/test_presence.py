@@ -12,8 +12,6 @@ from ocrlabel.pipeline.workers.heartbeat import (
     Heartbeats,
     Presence,
     WorkerReport,
-    look_until_sure,
-    presence,
     working,
 )
 from tests.support.clock import clock, run_virtual, sleep
@@ -28,7 +26,7 @@ def machine(store, *, ahead_s=0.0, host="far", worker="w1"):
 
 
 async def beats(theirs, *, number=1, **said):
-    heartbeats = Heartbeats(run_of(theirs), duration_s=60.0)
+    heartbeats = Heartbeats(run_of(theirs))
     await heartbeats.beat(number, WorkerReport(at_s=theirs.wall(), **said))
 
 
@@ -40,10 +38,10 @@ async def beats_on(theirs):
 
 async def looked(mine):
     """How the one other worker stands, and how long it took to tell."""
-    heartbeats = Heartbeats(run_of(mine), duration_s=60.0)
+    heartbeats = Heartbeats(run_of(mine))
     began_s = clock()
-    (beat,) = await look_until_sure(mine, heartbeats)
-    return presence(beat, heartbeats, mine), clock() - began_s
+    (beat,) = await heartbeats.look_until_sure()
+    return heartbeats.presence(beat), clock() - began_s
 
 
 def silent_for(silent_s, *, ahead_s=0.0, **said):

@@ -10,7 +10,7 @@ from ocrlabel.labels import Tally
 from ocrlabel.pipeline.budget.account import Account
 from ocrlabel.pipeline.merge.run_record import run_record
 from ocrlabel.pipeline.plan import Plan
-from ocrlabel.pipeline.workers.heartbeat import WorkerReport, WorkerSession, active_s, session_of
+from ocrlabel.pipeline.workers.heartbeat import WorkerReport, WorkerSession, active_s, sessions_of
 
 SPANS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=8)
 
@@ -34,7 +34,7 @@ def test_active_seconds_are_those_in_which_somebody_was_there(spans, since, leng
 
 
 def test_a_heartbeat_of_an_earlier_version_tells_of_no_session():
-    assert session_of("w", WorkerReport(labelled=3)) is None
+    assert sessions_of([("w", WorkerReport(labelled=3))]) == []
 
 
 def test_time_and_rate_of_a_record_leave_the_pause_out():
