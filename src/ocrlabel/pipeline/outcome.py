@@ -7,21 +7,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from ocrlabel.engine import Answer
 from ocrlabel.errors import ImageError
 from ocrlabel.labels import (
     Attempt,
     AttemptResult,
     Document,
-    Failed,
-    FailureClass,
     ImageRef,
-    Labelled,
     Outcome,
 )
 from ocrlabel.pipeline.runtime import Runtime
-
-RUNS_UNTIL_QUARANTINE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,45 +61,6 @@ def image_key(sha256: str, engine: str, options: Mapping[str, str]) -> str:
     """What two rows must share to share one answer: bytes, engine and options."""
     parts = json.dumps([sha256, engine, sorted(options.items())], separators=(",", ":"))
     return hashlib.sha256(parts.encode()).hexdigest()
-
-
-def labelled(
-    state: ImageState, attempt: Attempt, answer: Answer, *, engine: str, at_s: float
-) -> Labelled:
-    """The label that an answer makes."""
-    return Labelled(
-        ordinal=state.row.ref.ordinal,
-        id=state.row.ref.id,
-        key=state.key,
-        sha256=state.sha256,
-        pages=answer.pages,
-        engine=engine,
-        model_version=answer.model_version,
-        at_s=at_s,
-        attempts=(*state.attempts, attempt),
-        latency_s=attempt.latency_s,
-        billed_pages=answer.billed_pages,
-        raw=answer.raw,
-    )
-
-
-def failed(
-    row: Row, error: ImageError, *, engine: str, at_s: float, retryable: bool = False
-) -> Failed:
-    """The failure of a row that was not sent; the third one in a row is a quarantine."""
-    failure, message, runs = error.failure, error.message, row.failed_before + 1
-    if runs >= RUNS_UNTIL_QUARANTINE:
-        message = f"failed in {runs} runs in a row, the last time: {message}"
-        failure, retryable = FailureClass.QUARANTINED, False
-    return Failed(
-        ordinal=row.ref.ordinal,
-        id=row.ref.id,
-        failure=failure,
-        message=message,
-        at_s=at_s,
-        engine=engine,
-        retryable=retryable,
-    )
 
 
 def copy(row: Row, outcome: Outcome) -> Outcome:

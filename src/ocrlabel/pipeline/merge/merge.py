@@ -88,8 +88,9 @@ async def _found_or_merged(round_: Round, leases: Leases, scratch: Path) -> RunR
     """The merged run; None while somebody else is at it."""
     match await leases.look(MERGE):
         case Closed():
-            found = await _merged(round_)
-            if found is None:
+            found, run = await read_record(round_.run), round_.run
+            merged = found is not None and found.has_merged(round_.number)
+            if found is None or not merged or not await tables_are_there(run):
                 # somebody deleted what was written: it is made again from the checkpoints
                 return await publish(round_, scratch)
             # whoever closed it may have died, or lost the store, before he cleared up
@@ -102,14 +103,6 @@ async def _found_or_merged(round_: Round, leases: Leases, scratch: Path) -> RunR
         case _:
             pass
     return None
-
-
-async def _merged(round_: Round) -> RunRecord | None:
-    """What is written of a run whose round was merged; None when something of it is gone."""
-    found = await read_record(round_.run)
-    if found is None or not found.has_merged(round_.number):
-        return None
-    return found if await tables_are_there(round_.run) else None
 
 
 async def _merge_under(round_: Round, leases: Leases, lease: Lease, scratch: Path) -> RunRecord:
@@ -275,27 +268,15 @@ async def record_now(
     run: Run, tally: Tally, account: Account, *, complete: bool, reason: str = "", retries: int = 0
 ) -> RunRecord:
     """The record of the run as it stands; a worker that is part of it is at it still."""
-    runtime = run.runtime
+    now_s, mine = run.runtime.wall(), run.runtime.me.worker
     sessions = [
-        replace(session, ended_at_s=runtime.wall())
-        if session.worker == runtime.me.worker
-        else session
+        replace(session, ended_at_s=now_s) if session.worker == mine else session
         for session in await read_sessions(run)
     ]
-    limits = await limits_of(run)
-    return run_record(
-        run.plan,
-        tally,
-        account,
-        sessions,
-        ended_at_s=runtime.wall(),
-        price_per_page_usd=run.price_per_page_usd,
-        max_cost_usd=limits.max_cost_usd,
-        max_failures_share=run.options.max_failures,
-        complete=complete,
-        reason=reason,
-        retries=retries,
+    record = run_record(
+        run, tally, account, sessions, ended_at_s=now_s, complete=complete, retries=retries
     )
+    return replace(record, max_cost_usd=(await limits_of(run)).max_cost_usd, reason=reason)
 
 
 def table_info(run: Run) -> dict[str, str]:

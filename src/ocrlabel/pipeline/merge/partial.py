@@ -69,7 +69,8 @@ async def hand_over(
     """
     clock = run.runtime.clock
     ends_s = clock() + _LONGEST_S if until_s is None else until_s
-    await record_unfinished(run, str(error))
+    with contextlib.suppress(OcrLabelError, TimeoutError):  # what ended the run is told anyway
+        await asyncio.wait_for(record_so_far(run, str(error)), _LAST_WORDS_S)
     if isinstance(error, StoreUnavailable):
         error.handed_over = HandedOver(None, ends_s)
         return
@@ -115,12 +116,6 @@ async def _in_time(
     finally:
         task.cancel()
         await asyncio.wait({task}, timeout=_LOOK_S)
-
-
-async def record_unfinished(run: Run, reason: str) -> None:
-    """Write run.json of an unfinished run, if there is time for it."""
-    with contextlib.suppress(OcrLabelError, TimeoutError):  # what ended the run is told anyway
-        await asyncio.wait_for(record_so_far(run, reason), _LAST_WORDS_S)
 
 
 async def write_partial(

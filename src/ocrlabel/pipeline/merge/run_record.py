@@ -15,8 +15,6 @@ from ocrlabel.pipeline.state.codec import Codec, Damaged
 from ocrlabel.pipeline.workers.heartbeat import WorkerSession, active_s
 from ocrlabel.storage.base import NotStored
 
-RECORD_FORMAT = 1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
@@ -29,7 +27,7 @@ class RunRecord:
     billed_pages_before: what of the account is older.
     """
 
-    format: int = RECORD_FORMAT
+    format: int = 1
     run_id: str
     dataset: str = ""
     source: str = ""
@@ -87,20 +85,17 @@ RUN_RECORD = Codec(RunRecord, optional=("growth",), indent=1, ensure_ascii=False
 
 
 def run_record(
-    plan: Plan,
+    run: Run,
     tally: Tally,
     account: Account,
     sessions: Sequence[WorkerSession],
     *,
     ended_at_s: float,
-    price_per_page_usd: float,
-    max_cost_usd: float | None,
-    max_failures_share: float,
     complete: bool,
-    reason: str,
-    retries: int,
+    retries: int = 0,
 ) -> RunRecord:
-    """The record of a run as it stands."""
+    """The record of a run as it stands, but for its cap."""
+    plan, price_usd = run.plan, run.price_per_page_usd
     # the whole time where no worker wrote down when it was at it
     worked_s = active_s(sessions) or max(0.0, ended_at_s - plan.created_at_s)
     return RunRecord(
@@ -113,17 +108,15 @@ def run_record(
         batch_rows=plan.batch_rows,
         job=plan.job,
         complete=complete,
-        reason=reason,
         retries=retries,
         **{one.name: getattr(tally, one.name) for one in fields(Tally)},
         not_reached=tally.not_reached,
         account=account,
         requests_per_s=_requests_per_s(plan, account, sessions),
-        price_per_page_usd=price_per_page_usd,
-        billed_usd=round(account.billed_pages * price_per_page_usd, 6),
-        at_risk_usd=round(sum(account.at_risk_pages.values()) * price_per_page_usd, 6),
-        max_cost_usd=max_cost_usd,
-        max_failures_share=max_failures_share,
+        price_per_page_usd=price_usd,
+        billed_usd=round(account.billed_pages * price_usd, 6),
+        at_risk_usd=round(sum(account.at_risk_pages.values()) * price_usd, 6),
+        max_failures_share=run.options.max_failures,
         model_version_changed=len(account.model_versions) > 1,
         created_at=_iso(plan.created_at_s),
         ended_at=_iso(ended_at_s),

@@ -7,7 +7,7 @@ less was used. So it is made when the cap seems to be reached.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable
 
 from ocrlabel.labels import Attempt
 from ocrlabel.pipeline.budget.account import pages_spent
@@ -51,7 +51,8 @@ async def settle_dead_workers(
                 return False  # whose request that was is not known: all they hold stays spent
             await budget.settle_for(gone, used)
             return True
-        if runtime.clock() - began_s > max(_silent_s(found, beats)) * 1.5:
+        held_s = [one.duration_s for one in (*found.values(), *map(beats.get, found)) if one]
+        if runtime.clock() - began_s > max(held_s) * 1.5:
             return False  # they are alive, and spend what they hold themselves
         await runtime.sleep(min(1.0, heartbeats.duration_s / 4))
         found = await budget.holders()
@@ -70,11 +71,6 @@ def _has_ended(
     if beat is not None and heartbeats.lives(beat):
         return False
     return runtime.clock() >= entry.since_s + entry.duration_s * MARGIN
-
-
-def _silent_s(entries: Mapping[str, BudgetEntry], beats: Mapping[str, Beat]) -> Iterator[float]:
-    for worker, entry in entries.items():
-        yield max(entry.duration_s, beats[worker].duration_s if worker in beats else 0.0)
 
 
 async def used_by_worker(run: Run) -> dict[str, int]:

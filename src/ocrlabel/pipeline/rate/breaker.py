@@ -170,20 +170,13 @@ def _shown(seconds: float) -> str:
 
 
 def wait_s(
-    attempt: int,
-    retry_after_s: float | None,
-    uniform: Callable[[float, float], float],
-    *,
-    base_s: float = BASE_S,
-    cap_s: float = CAP_S,
+    attempt: int, retry_after_s: float | None, uniform: Callable[[float, float], float]
 ) -> float:
     """Seconds to wait after the n-th failure, n from 1.
 
-    max(retry_after_s, uniform(0, min(cap_s, base_s * 2 ** (n - 1))))
-
     Full jitter: images that failed together do not come back together. Never less than the
-    service asked for, also where that is more than cap_s.
+    service asked for, also where that is more than CAP_S.
     """
     # the exponent is bounded because 2.0 ** 1024 is an error, not infinity
-    most_s = min(cap_s, base_s * 2.0 ** min(max(attempt, 1) - 1, 60))
+    most_s = min(CAP_S, BASE_S * 2.0 ** min(max(attempt, 1) - 1, 60))
     return max(retry_after_s or 0.0, uniform(0.0, most_s))

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from ocrlabel.errors import ImageError
-from ocrlabel.labels import Failed, Labelled, Outcome, Page
-from ocrlabel.pipeline.outcome import ImageState, Row, copy, failed, image_key
+from ocrlabel.labels import Labelled, Outcome, Page
+from ocrlabel.pipeline.outcome import ImageState, Row, copy, image_key
 from ocrlabel.pipeline.rate.breaker import Probe, Wait
 from ocrlabel.pipeline.requests.request import Exchange, NotNow, PaidRequests
 from ocrlabel.pipeline.run_context import RunInput
@@ -46,7 +46,7 @@ class RowReader:
         try:
             data = await self.images.read(row.ref)
         except ImageError as error:
-            return await self._save(row, self._failed(row, error))
+            return await self._save(row, self.exchange.failed(row, error))
         sha256 = await _sha256(data)
         engine = self.exchange.engine
         key = image_key(sha256, engine.name, engine.options)
@@ -94,8 +94,8 @@ class RowReader:
         try:
             document = await exchange.stop.or_drain(exchange.engine.prepare(data))
         except ImageError as error:
-            unreadable = replace(self._failed(row, error), key=key, sha256=sha256)
-            return await self._save(row, unreadable)
+            unreadable = exchange.failed(row, error)
+            return await self._save(row, replace(unreadable, key=key, sha256=sha256))
         pages = document.page_count or exchange.engine.max_pages
         state = ImageState(row, key, sha256, document, pages, valid)
         while True:
@@ -140,10 +140,6 @@ class RowReader:
             finally:
                 self.resting -= 1
             state.active_s += rest_s
-
-    def _failed(self, row: Row, error: ImageError) -> Failed:
-        engine, at_s = self.exchange.engine.name, self.exchange.run.runtime.wall()
-        return failed(row, error, engine=engine, at_s=at_s)
 
     async def _save(self, row: Row, outcome: Outcome) -> Outcome:
         # once an answer is here it is saved, whatever else is being stopped

@@ -28,7 +28,7 @@ from ocrlabel.errors import (
     Throttled,
     Unavailable,
 )
-from ocrlabel.labels import Attempt, AttemptResult, FailureClass, Outcome
+from ocrlabel.labels import Attempt, AttemptResult, Failed, FailureClass, Labelled, Outcome
 from ocrlabel.pipeline.budget.account import cost_pages, pages_charged
 from ocrlabel.pipeline.budget.attempts import (
     AttemptClaim,
@@ -40,13 +40,7 @@ from ocrlabel.pipeline.budget.attempts import (
 )
 from ocrlabel.pipeline.budget.budget import BudgetClient
 from ocrlabel.pipeline.events import Asked, Notice
-from ocrlabel.pipeline.outcome import (
-    ImageState,
-    InFlightRequest,
-    copy,
-    failed,
-    labelled,
-)
+from ocrlabel.pipeline.outcome import ImageState, InFlightRequest, Row, copy
 from ocrlabel.pipeline.rate.breaker import CAP_S, Breaker, wait_s
 from ocrlabel.pipeline.rate.limiter import NoLanes, Paused, RatePool, Slot
 from ocrlabel.pipeline.requests.refusals import Refusals
@@ -60,6 +54,7 @@ _SAID_S, _FEW = 5.0, 3
 """Trouble that lasts longer is worth a word; twice as long, if it was seen less often."""
 _SILENT_S = 12.0
 _REFUSED_S = 4.0
+_RUNS_UNTIL_QUARANTINE = 3
 _BAD_ANSWERS_PAID = 2
 """The service says that it charged for each: a third one would hardly be better."""
 _ENDED = {
@@ -209,8 +204,20 @@ class Exchange:
             AttemptResult.ANSWERED, status=answer.status, billed_pages=answer.billed_pages
         )
         self._report(attempt)
-        at_s = self.run.runtime.wall()
-        return labelled(state, attempt, answer, engine=self.engine.name, at_s=at_s)
+        return Labelled(
+            ordinal=state.row.ref.ordinal,
+            id=state.row.ref.id,
+            key=state.key,
+            sha256=state.sha256,
+            pages=answer.pages,
+            engine=self.engine.name,
+            model_version=answer.model_version,
+            at_s=self.run.runtime.wall(),
+            attempts=(*state.attempts, attempt),
+            latency_s=attempt.latency_s,
+            billed_pages=answer.billed_pages,
+            raw=answer.raw,
+        )
 
     def _key_refused(
         self, state: ImageState, slot: Slot, sent: InFlightRequest, error: KeyRefused
@@ -341,11 +348,26 @@ class Exchange:
         now_s, wall_s = self.run.runtime.clock(), self.run.runtime.wall()
         return time.strftime("%H:%M:%S %Z", time.localtime(wall_s + at_s - now_s)).strip()
 
+    def failed(self, row: Row, error: ImageError, *, retryable: bool = False) -> Failed:
+        """The failure of a row; the third one in a row is a quarantine."""
+        failure, message, runs = error.failure, error.message, row.failed_before + 1
+        if runs >= _RUNS_UNTIL_QUARANTINE:
+            message = f"failed in {runs} runs in a row, the last time: {message}"
+            failure, retryable = FailureClass.QUARANTINED, False
+        return Failed(
+            ordinal=row.ref.ordinal,
+            id=row.ref.id,
+            failure=failure,
+            message=message,
+            at_s=self.run.runtime.wall(),
+            engine=self.engine.name,
+            retryable=retryable,
+        )
+
     def _failed(
         self, state: ImageState, attempt: Attempt, error: ImageError, *, retryable: bool
     ) -> Outcome:
-        at_s = self.run.runtime.wall()
-        plain = failed(state.row, error, engine=self.engine.name, at_s=at_s, retryable=retryable)
+        plain = self.failed(state.row, error, retryable=retryable)
         attempts = merge_attempts(state.attempts, (attempt,))
         return replace(plain, key=state.key, sha256=state.sha256, attempts=attempts)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,8 @@ from ocrlabel.pipeline.budget.account import Account
 from ocrlabel.pipeline.merge.run_record import run_record
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.workers.heartbeat import WorkerReport, WorkerSession, active_s, sessions_of
+from tests.support.runs import run_of, runtime
+from tests.support.stores import DictStore
 
 SPANS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=8)
 
@@ -38,18 +42,14 @@ def test_a_heartbeat_of_an_earlier_version_tells_of_no_session():
 
 
 def test_time_and_rate_of_a_record_leave_the_pause_out():
+    plan = Plan("id", "train", "images/", "f", 41, "upstage", created_at_s=1000.0)
     record = run_record(
-        Plan("id", "train", "images/", "f", 41, "upstage", created_at_s=1000.0),
+        replace(run_of(runtime(DictStore(), "w1")), plan=plan),
         Tally(41, 41),
         Account({"answered": 41}, first_sent_s=1000.0, last_sent_s=5010.0),
         sessions((1000, 1010), (5000, 5010)),
         ended_at_s=5010.0,
-        price_per_page_usd=0.0,
-        max_cost_usd=None,
-        max_failures_share=0.05,
         complete=True,
-        reason="",
-        retries=0,
     )
     assert record.active_s == 20
     assert record.requests_per_s == pytest.approx(2.0)
