@@ -8,18 +8,19 @@ anew, and ends in time.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -29,7 +30,6 @@ from ocrlabel.errors import ConfigError, StoreUnavailable
 from ocrlabel.proxies import through_proxy
 from ocrlabel.storage.base import NotStored, RetryLimits, Stored, checked, folder_of
 from ocrlabel.storage.credentials import Credentials, found_by_boto3
-from ocrlabel.storage.ranges import PART_BYTES, range_reader
 from ocrlabel.storage.refusals import (
     OtherRegion,
     missing_keys,
@@ -40,15 +40,19 @@ from ocrlabel.storage.refusals import (
 )
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 T = TypeVar("T")
 _HOUR = timedelta(hours=1)
+_BUFFER_BYTES = 1024 * 1024  # one request for many small reads: a round trip costs more
+_PART_BYTES = 8 * 1024 * 1024
 _PAGE_KEYS = 1000
+_uniform = SystemRandom().uniform
 _MOST_PARTS = 10_000  # of one object, by S3's rules
 _CA_VARIABLE = "SSL_CERT_FILE"
 _BELIEVED_S = 5.0  # an empty listing, once one was seen to tell of an object
-_UPLOADS_AT_ONCE = 4  # parts of PART_BYTES each: what a large upload holds in memory
+_UPLOADS_AT_ONCE = 4  # parts of _PART_BYTES each: what a large upload holds in memory
 
 
 def open_bucket(
@@ -94,7 +98,7 @@ def open_bucket(
 
     # RemoteStore ends every attempt by itself, after a time that grows with its size: the
     # client's own limit must only be longer.
-    part_s = retry_limits.attempt_s + retry_limits.extra_s(PART_BYTES)
+    part_s = retry_limits.attempt_s + retry_limits.extra_s(_PART_BYTES)
     with _trusting(ca_bundle):
         single = native(_HOUR, {"max_retries": 0})
         bulk = native(timedelta(seconds=part_s), _retry(retry_limits))
@@ -169,37 +173,24 @@ def _retry(retry_limits: RetryLimits) -> RetryConfig:
     }
 
 
-class _Sleep(Protocol):
-    def __call__(self, seconds: float, /) -> Awaitable[None]: ...
-
-
-@dataclass(slots=True)
-class _Listings:
-    """key: an object that was there. believed_s: until when a listing may be empty (clock)."""
-
-    key: str = ""
-    believed_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class RemoteStore:
     """Objects of one native obstore store.
 
     native: without retries of its own. bulk: the same store with retries, for uploads in parts
     and for `open`, where a whole operation would be too much to repeat. region_of: blocks.
-    through: the proxy on the way, in words.
+    through: the proxy on the way, in words. Of listings, an object that was there, and until when
+    one may be empty.
     """
 
     native: S3Store | MemoryStore
     bulk: S3Store | MemoryStore
     url: str
-    retry_limits: RetryLimits = field(default_factory=RetryLimits)
-    clock: Callable[[], float] = time.monotonic
-    sleep: _Sleep = asyncio.sleep
-    uniform: Callable[[float, float], float] = SystemRandom().uniform
+    retry_limits: RetryLimits
     region_of: Callable[[], str] = str
     through: str = ""
-    _listings: _Listings = field(default_factory=_Listings)
+    _there: str = ""
+    _believed_s: float = 0.0
 
     async def get(self, key: str) -> bytes:
         """The whole object. Raises NotStored."""
@@ -212,7 +203,7 @@ class RemoteStore:
             await obstore.put_async(self.native, checked(key), data, use_multipart=False)
 
         await self._trying(key, "written", attempt, size_bytes=len(data))
-        self._listings.key = self._listings.key or key
+        self._there = self._there or key
 
     async def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write unless the key exists; True when the object there is `data`.
@@ -233,7 +224,7 @@ class RemoteStore:
             return True
 
         written = await self._trying(key, "written", attempt, size_bytes=len(data))
-        self._listings.key = self._listings.key or key
+        self._there = self._there or key
         return written
 
     async def list(self, prefix: str) -> AsyncIterator[Stored]:
@@ -278,7 +269,7 @@ class RemoteStore:
                 self.bulk,
                 checked(key),
                 path,
-                chunk_size=max(PART_BYTES, -(-size_bytes // _MOST_PARTS)),
+                chunk_size=max(_PART_BYTES, -(-size_bytes // _MOST_PARTS)),
                 max_concurrency=_UPLOADS_AT_ONCE,
             )
 
@@ -290,11 +281,11 @@ class RemoteStore:
         try:
             with part.open("wb") as file:
                 head = await self._trying(key, "read", lambda: self._head(checked(key)))
-                for start in range(0, head.size_bytes, PART_BYTES):
-                    end = min(start + PART_BYTES, head.size_bytes)
+                for start in range(0, head["size"], _PART_BYTES):
+                    end = min(start + _PART_BYTES, head["size"])
 
                     async def attempt(start: int = start, end: int = end) -> bytes:
-                        return await self._get(key, (start, end), head.e_tag)
+                        return await self._get(key, (start, end), head["e_tag"])
 
                     data = await self._trying(key, "read", attempt, size_bytes=end - start)
                     await asyncio.to_thread(file.write, data)
@@ -304,7 +295,8 @@ class RemoteStore:
 
     def open(self, key: str) -> BinaryIO:
         """A seekable reader that fetches ranges as they are read. Raises NotStored."""
-        return range_reader(self.bulk, checked(key), self.url, self.region_of, self.through)
+        raw = _RangeReader(self, checked(key))
+        return cast("BinaryIO", io.BufferedReader(raw, _BUFFER_BYTES))
 
     async def _get(
         self, key: str, span: tuple[int, int] | None = None, e_tag: str | None = None
@@ -320,15 +312,14 @@ class RemoteStore:
             self.retry_limits.attempt_s + self.retry_limits.extra_s(size_bytes)
         ):
             data = bytes(await result.bytes_async())
-        self._listings.key = self._listings.key or key
+        self._there = self._there or key
         return data
 
-    async def _head(self, key: str) -> _Head:
+    async def _head(self, key: str) -> ObjectMeta:
         try:
-            meta = await obstore.head_async(self.native, key)
+            return await obstore.head_async(self.native, key)
         except FileNotFoundError:  # no reason is given with HEAD, such as a missing bucket
-            meta = (await obstore.get_async(self.native, key)).meta
-        return _Head(meta["size"], meta["e_tag"])
+            return (await obstore.get_async(self.native, key)).meta
 
     async def _is_object(self, key: str) -> bool:
         """False for the empty "folder/" that S3's console makes and obstore lists as "folder"."""
@@ -351,28 +342,28 @@ class RemoteStore:
 
         obstore takes every document of XML for a listing; that of a login page has no objects.
         """
-        key = self._listings.key
-        if not key or self.clock() < self._listings.believed_s:
+        key = self._there
+        if not key or time.monotonic() < self._believed_s:
             return
         stream = obstore.list(self.native, folder_of(key) or None, offset=_just_before(key))
         if not [chunk async for chunk in stream]:
             try:
                 await obstore.head_async(self.native, key)
             except FileNotFoundError:
-                self._listings.key = ""
+                self._there = ""
                 return
             raise no_listing(self.url)
-        self._listings.believed_s = self.clock() + _BELIEVED_S
+        self._believed_s = time.monotonic() + _BELIEVED_S
 
     async def _trying(
         self, key: str, done: str, attempt: Callable[[], Awaitable[T]], *, size_bytes: int = 0
     ) -> T:
         """The attempt's result, tried again while its error may pass and there is time."""
         extra_s = self.retry_limits.extra_s(size_bytes)
-        end = self.clock() + self.retry_limits.limit_s + extra_s
+        end = time.monotonic() + self.retry_limits.limit_s + extra_s
         for longest_wait_s in self.retry_limits.waits_s():
             try:
-                left_s = max(end - self.clock(), 0.0)
+                left_s = max(end - time.monotonic(), 0.0)
                 async with asyncio.timeout(min(self.retry_limits.attempt_s + extra_s, left_s)):
                     return await attempt()
             except (BaseError, OSError, _StillUndecided) as error:
@@ -381,11 +372,11 @@ class RemoteStore:
                     refused = refused.at(await asyncio.to_thread(self.region_of))
                 if refused is not None:
                     raise naming_proxy(refused, error, self.through) from error
-                wait_s = self.uniform(0.0, longest_wait_s)
-                if self.clock() + wait_s >= end:
+                wait_s = _uniform(0.0, longest_wait_s)
+                if time.monotonic() + wait_s >= end:
                     gave_up = self._gave_up(error, key, done, extra_s)
                     raise naming_proxy(gave_up, error, self.through) from error
-            await self.sleep(wait_s)
+            await asyncio.sleep(wait_s)
         raise AssertionError("waits never end")
 
     def _gave_up(self, error: Exception, key: str, done: str, extra_s: float) -> Exception:
@@ -396,10 +387,77 @@ class RemoteStore:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    size_bytes: int
-    e_tag: str | None
+class _RangeReader(io.RawIOBase):
+    """A stored object as a file: seekable, read by ranges, for readers that skip (parquet).
+
+    What is read is of one version of it. Its calls block, so the store retries by itself.
+    """
+
+    def __init__(self, store: RemoteStore, key: str) -> None:
+        super().__init__()
+        self._store, self._key = store, key
+        try:
+            try:
+                meta = obstore.head(store.bulk, key)
+            except FileNotFoundError:  # no reason is given with HEAD, such as a missing bucket
+                meta = obstore.get(store.bulk, key).meta
+        except (BaseError, OSError) as error:
+            raise self._translated(error) from error
+        self._size_bytes: int = meta["size"]
+        self._e_tag: str | None = meta["e_tag"]
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size_bytes}[whence]
+        if start + offset < 0:
+            raise ValueError(f"cannot seek to {start + offset}")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # typeshed's WriteableBuffer is not a run-time name
+        end = min(self._at + min(len(buffer), _PART_BYTES), self._size_bytes)
+        if end <= self._at:
+            return 0
+        try:
+            result = obstore.get(
+                self._store.bulk,
+                self._key,
+                options={"range": (self._at, end), "if_match": self._e_tag},
+            )
+            data = bytes(result.bytes())
+        except (BaseError, OSError) as error:
+            raise self._translated(error) from error
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def readall(self) -> bytes:
+        """The rest, in large parts; the inherited way would ask for 8 KiB at a time."""
+        rest = memoryview(bytearray(max(self._size_bytes - self._at, 0)))
+        filled = 0
+        while read := self.readinto(rest[filled:]):
+            filled += read
+        return bytes(rest)
+
+    def _translated(self, error: Exception) -> Exception:
+        url = self._store.url
+        refused = refusal(error, self._key, url)
+        if isinstance(refused, OtherRegion):
+            return refused.at(self._store.region_of())
+        told = refused or missing_keys(error, url)
+        if told is None:
+            read = f"{url}: {self._key!r} could not be read: {reason(error)}"
+            told = StoreUnavailable(f"{read}; run the same command again to go on")
+        return naming_proxy(told, error, self._store.through)
 
 
 class _StillUndecided(Exception):
