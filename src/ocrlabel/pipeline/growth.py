@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from ocrlabel.dataset.checkpoint_table import check_whole
 from ocrlabel.errors import ImageError
-from ocrlabel.labels import ImageRef, Labelled, Outcome, readable
+from ocrlabel.labels import ImageRef, Labelled, readable
 from ocrlabel.pipeline.budget.account import Account, of_outcomes
 from ocrlabel.pipeline.budget.attempts import KnownAttempts
 from ocrlabel.pipeline.events import Notice
@@ -35,7 +35,6 @@ from ocrlabel.pipeline.state.carried import (
     SHA256_DIGITS,
     Listing,
     add_answered,
-    carried_keys,
     carried_objects,
     carry,
     carry_outcomes,
@@ -117,7 +116,8 @@ async def look_at_input(there: Run, dataset: RunInput) -> InputChange:
     answered: dict[str, str] = {}
     if there.plan.grown:
         before = {id_: sha256 or "" for id_, sha256 in (await read_listing(there)).rows.items()}
-        answered |= await carried_keys(there)
+        async for _, known in carried_objects(there):
+            add_answered(answered, known)
     metas = await checkpoint_metas(there)
     for place in sorted(metas):
         known = await known_at(there, there.layout.checkpoint_key(*place))
@@ -261,17 +261,12 @@ async def _carry_round(
             for one in found:
                 ended.add(one.key, one.attempts)
         answers = [
-            one for one in found if _answered(one) and (_original(one) or one.key not in carried)
+            one
+            for one in found
+            if known_of(one).answered
+            # of a label that was asked for a failure may be carried: it is from before a retry
+            and ((isinstance(one, Labelled) and not one.copied) or one.key not in carried)
         ]
         await carry_outcomes(grown, answers)
         carried |= {one.key for one in answers}
     return account + (await unattributed_usage(round_, in_checkpoints, ended)).account
-
-
-def _original(outcome: Outcome) -> bool:
-    """A label that was asked for: what is carried of its image is a failure, as before a retry."""
-    return isinstance(outcome, Labelled) and not outcome.copied
-
-
-def _answered(outcome: Outcome) -> bool:
-    return known_of(outcome).answered

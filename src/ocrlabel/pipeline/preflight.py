@@ -14,7 +14,9 @@ _ABSENT = frozenset({FailureClass.NOT_FOUND, FailureClass.NOT_ALLOWED})
 
 async def refuse_without_images(dataset: RunInput) -> None:
     """Raise ConfigError when not one of a sample of images is there."""
-    ordinals = _spread(dataset.rows)
+    # spread evenly: the first, the last, and some between; all where there are few
+    steps = (step / (_SAMPLE_ROWS - 1) for step in range(_SAMPLE_ROWS) if dataset.rows)
+    ordinals = sorted({round(step * (dataset.rows - 1)) for step in steps})
     absent: list[tuple[ImageRef, str]] = []
     for ordinal in ordinals:
         (ref,) = dataset.refs(ordinal, ordinal + 1)
@@ -43,11 +45,3 @@ def _push(described: str) -> str:
         return "ocrlabel push"
     key = address.removeprefix("s3://").partition("/")[2]
     return f"ocrlabel push {key} {address} --pack"
-
-
-def _spread(rows: int) -> list[int]:
-    """Ordinals spread evenly over all rows: the first, the last, and some between."""
-    if rows <= _SAMPLE_ROWS:
-        return list(range(rows))
-    steps = _SAMPLE_ROWS - 1
-    return sorted({round(step * (rows - 1) / steps) for step in range(_SAMPLE_ROWS)})

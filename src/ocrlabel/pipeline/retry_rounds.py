@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.labels import Failed, FailureClass
@@ -19,22 +19,14 @@ from ocrlabel.pipeline.state.layout import newest_number
 
 
 @dataclass(frozen=True, slots=True)
-class RetriedRows:
-    """failed_before: of every row of a round, by ordinal, how many runs in a row failed on it."""
-
-    failed_before: Mapping[int, int]
-
-
-_ROWS = Codec(RetriedRows)
-_AGAIN = "its rows are chosen once more, from those that failed"
-
-
-@dataclass(frozen=True, slots=True)
 class RetryRound:
-    """The number-th retry of a run, from 1: failed_before by ordinal."""
+    """The number-th retry of a run, from 1, which its key tells, and not what is stored.
 
-    number: int
+    failed_before: of every row of it, by ordinal, how many runs in a row failed on it.
+    """
+
     failed_before: Mapping[int, int]
+    number: int = 0
 
     def selection(self, plan: Plan) -> Selection:
         """The rows of the round."""
@@ -44,6 +36,10 @@ class RetryRound:
     def batches(self, plan: Plan) -> set[int]:
         """The batches that have rows in it."""
         return {plan.batch_of(ordinal) for ordinal in self.failed_before}
+
+
+_ROUND = Codec(RetryRound, optional=("number",))
+_AGAIN = "its rows are chosen once more, from those that failed"
 
 
 async def retry_round(
@@ -76,10 +72,11 @@ async def retry_round(
     number = begun if again else begun + 1
     before = await read_retry(run, number - 1)
     earlier = before.failed_before if before is not None else {}
-    chosen = RetryRound(number, {ordinal: earlier.get(ordinal, 0) + 1 for ordinal in failed})
+    chosen = RetryRound({ordinal: earlier.get(ordinal, 0) + 1 for ordinal in failed})
+    key, body = run.keys.retry(number), _ROUND.encode(chosen)
+    chosen = replace(chosen, number=number)
     if not begin:
         return chosen
-    key, body = run.keys.retry(number), _ROWS.encode(RetriedRows(chosen.failed_before))
     if again:
         await run.runtime.store.put(key, body)
     elif not await run.runtime.store.put_if_absent(key, body):
@@ -124,5 +121,5 @@ async def read_retry(run: Run, number: int) -> RetryRound | None:
     """A round that was begun; None where there is none, or it cannot be read."""
     if not number:
         return None
-    found = await read_or_tell(run.runtime, run.keys.retry(number), _ROWS, _AGAIN)
-    return None if found is None else RetryRound(number, found.failed_before)
+    found = await read_or_tell(run.runtime, run.keys.retry(number), _ROUND, _AGAIN)
+    return None if found is None else replace(found, number=number)

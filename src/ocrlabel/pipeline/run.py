@@ -399,7 +399,6 @@ async def read_round(
             carried=worker.carried,
         ),
         stop=worker.stop,
-        tasks_wanted=worker.pool.in_flight_wanted,
     )
     heartbeats = HeartbeatLoop(
         run=run,

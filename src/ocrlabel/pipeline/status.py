@@ -211,7 +211,8 @@ async def _read_status(run: Run, *, watch_s: float) -> Status:
         # too few to judge by: what the workers at it did since they began tells more
         working = {one.worker for one in there if one.presence is Presence.WORKING}
         living = [beat for beat in beats if beat.owner.worker in working]
-        done, watched_s = max((done, watched_s), _since_they_began(living))
+        rows = sum(beat.said.labelled + beat.said.failed for beat in living)
+        done, watched_s = max((done, watched_s), (rows, max(_active_s(living), 1e-3)))
     status = await _unfinished(run, found, there, _active_s(beats))
     return replace(status, images_per_s=done / watched_s, steady=done >= _ENOUGH_ROWS)
 
@@ -226,12 +227,6 @@ async def _unfinished(run: Run, found: RunProgress, workers: Workers, worked_s: 
 
 def _finished(plan: Plan, record: RunRecord, workers: Workers) -> Status:
     return Status(plan, record.tally, record.account, workers, record, record.active_s or 0.0)
-
-
-def _since_they_began(living: Sequence[Beat]) -> tuple[int, float]:
-    """Rows that these workers did, and the seconds in which one of them was at it."""
-    done = sum(beat.said.labelled + beat.said.failed for beat in living)
-    return done, max(_active_s(living), 1e-3)
 
 
 def _active_s(beats: Sequence[Beat]) -> float:

@@ -99,9 +99,18 @@ def open_bucket(
     # RemoteStore ends every attempt by itself, after a time that grows with its size: the
     # client's own limit must only be longer.
     part_s = retry_limits.attempt_s + retry_limits.extra_s(_PART_BYTES)
+    retry: RetryConfig = {
+        "max_retries": 5,
+        "retry_timeout": timedelta(seconds=retry_limits.limit_s),
+        "backoff": {
+            "init_backoff": timedelta(seconds=retry_limits.first_wait_s),
+            "max_backoff": timedelta(seconds=retry_limits.longest_wait_s),
+            "base": 2,
+        },
+    }
     with _trusting(ca_bundle):
         single = native(_HOUR, {"max_retries": 0})
-        bulk = native(timedelta(seconds=part_s), _retry(retry_limits))
+        bulk = native(timedelta(seconds=part_s), retry)
     server = endpoint_url or f"https://s3.{region or 'us-east-1'}.amazonaws.com"
     return RemoteStore(
         single,
@@ -159,18 +168,6 @@ def memory(retry_limits: RetryLimits) -> RemoteStore:
     """A store that is gone with the process: for rehearsals and tests."""
     native = MemoryStore()
     return RemoteStore(native, native, "memory://", retry_limits)
-
-
-def _retry(retry_limits: RetryLimits) -> RetryConfig:
-    return {
-        "max_retries": 5,
-        "retry_timeout": timedelta(seconds=retry_limits.limit_s),
-        "backoff": {
-            "init_backoff": timedelta(seconds=retry_limits.first_wait_s),
-            "max_backoff": timedelta(seconds=retry_limits.longest_wait_s),
-            "base": 2,
-        },
-    }
 
 
 @dataclass(eq=False, slots=True)

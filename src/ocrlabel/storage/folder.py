@@ -73,7 +73,8 @@ class FolderStore:
 
     async def put(self, key: str, data: bytes) -> None:
         """Write or replace; all or nothing."""
-        await asyncio.to_thread(self._write, self._path(key), _bytes_writer(data), os.replace)
+        path = self._path(key)
+        await asyncio.to_thread(self._write, path, lambda file: file.write(data), os.replace)
 
     async def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write unless the key exists; True when the object there is `data`."""
@@ -129,7 +130,7 @@ class FolderStore:
 
     def _put_if_absent(self, path: Path, key: str, data: bytes) -> bool:
         try:
-            self._write(path, _bytes_writer(data), os.link)
+            self._write(path, lambda file: file.write(data), os.link)
         except FileExistsError:
             if path.is_dir():
                 raise ConfigError(_FOLDER.format(path)) from None
@@ -143,7 +144,7 @@ class FolderStore:
     def _write(
         self,
         path: Path,
-        write: Callable[[BinaryIO], None],
+        write: Callable[[BinaryIO], object],
         place: Callable[[Path, Path], None],
     ) -> None:
         part = path.parent / f".~{secrets.token_hex(8)}.part"
@@ -223,13 +224,6 @@ class FolderStore:
             folder = folder.parent
         with _disk_errors(folder), suppress(FileNotFoundError):
             self._flush_folder(folder)
-
-
-def _bytes_writer(data: bytes) -> Callable[[BinaryIO], None]:
-    def write(file: BinaryIO) -> None:
-        file.write(data)
-
-    return write
 
 
 @contextmanager

@@ -7,7 +7,6 @@ nothing can deadlock on them. How many tasks there are follows from rate x laten
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ocrlabel.errors import BudgetReached, EngineUnusable, OcrLabelError, StoreUnavailable
@@ -37,7 +36,6 @@ class TaskPool:
     scheduler: Scheduler
     reader: RowReader
     stop: Stop
-    tasks_wanted: Callable[[], int]
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _fatal: Exception | None = None
     _exhausted: bool = False
@@ -109,8 +107,9 @@ class TaskPool:
 
     @property
     def _wanted(self) -> int:
-        held = self.reader.exchange.refusals.held
-        return self.tasks_wanted() + _SPARE_TASKS + self.reader.resting + held
+        exchange = self.reader.exchange
+        in_flight = exchange.pool.in_flight_wanted()
+        return in_flight + _SPARE_TASKS + self.reader.resting + exchange.refusals.held
 
     def _add_tasks(self) -> None:
         """More tasks where the rate asks for them, unless some are waiting for rows already."""

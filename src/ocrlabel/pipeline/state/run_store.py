@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from ocrlabel.errors import ConfigError, StoreUnavailable
 from ocrlabel.pipeline.runtime import SAVING_S, Draining, Stop
 from ocrlabel.storage.base import ObjectStore, Stored
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,61 +35,52 @@ class RunStore:
 
     async def get(self, key: str) -> bytes:
         """See ObjectStore."""
-        async with self._call(key):
-            return await self.store.get(key)
+        return await self._call(key, self.store.get(key))
 
     async def put(self, key: str, data: bytes) -> None:
         """See ObjectStore."""
-        async with self._call(key, writes=True):
-            await self.store.put(key, data)
+        await self._write(key, self.store.put(key, data))
 
     async def put_if_absent(self, key: str, data: bytes) -> bool:
         """See ObjectStore."""
-        async with self._call(key, writes=True):
-            return await self.store.put_if_absent(key, data)
+        return await self._write(key, self.store.put_if_absent(key, data))
 
     async def list(self, prefix: str) -> AsyncIterator[Stored]:
         """See ObjectStore."""
         found = self.store.list(prefix)
-        while True:
-            async with self._call(prefix):
-                try:
-                    stored = await anext(found)
-                except StopAsyncIteration:
-                    return
+        while (stored := await self._call(prefix, anext(found, None))) is not None:
             yield stored
 
     async def delete(self, keys: Sequence[str]) -> None:
         """See ObjectStore."""
-        async with self._call(keys[0] if keys else "", writes=True):
-            await self.store.delete(keys)
+        await self._write(keys[0] if keys else "", self.store.delete(keys))
 
     async def upload(self, key: str, path: Path) -> None:
         """See ObjectStore."""
-        async with self._call(key, writes=True):
-            await self.store.upload(key, path)
+        await self._write(key, self.store.upload(key, path))
 
     async def download(self, key: str, path: Path) -> None:
         """See ObjectStore."""
-        async with self._call(key):
-            await self.store.download(key, path)
+        await self._call(key, self.store.download(key, path))
 
     def open(self, key: str) -> BinaryIO:
         """See ObjectStore."""
         with self._may_be_mended(key):
             return self.store.open(key)
 
-    @contextlib.asynccontextmanager
-    async def _call(self, key: str, *, writes: bool = False) -> AsyncIterator[None]:
+    async def _write(self, key: str, work: Awaitable[T]) -> T:
+        done = await self._call(key, work)
+        self.written.add(key.partition("/")[0])
+        return done
+
+    async def _call(self, key: str, work: Awaitable[T]) -> T:
         with self._may_be_mended(key):
             try:
                 async with self.stop.ending(SAVING_S):
-                    yield
+                    return await work
             except Draining:
                 late = "did not answer before the run had to end"
                 raise StoreUnavailable(f"{self.url} {late}") from None
-        if writes:
-            self.written.add(key.partition("/")[0])
 
     @contextlib.contextmanager
     def _may_be_mended(self, key: str) -> Iterator[None]:
