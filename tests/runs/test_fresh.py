@@ -376,7 +376,7 @@ def test_a_store_that_is_away_for_a_moment_does_not_end_the_watch():
         run = await find_run(runtime(store), LAYOUT)
         away = TroubleAt(store, 1)
         watched = replace(run, runtime=runtime(away))
-        watching = asyncio.ensure_future(watch_for_replacement(watched, every_s=20.0))
+        watching = asyncio.ensure_future(watch_for_replacement(watched))
         await sleep(70)
         assert not watching.done()
         assert away.calls == 3

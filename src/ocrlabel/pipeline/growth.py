@@ -17,7 +17,6 @@ from ocrlabel.errors import ImageError
 from ocrlabel.labels import ImageRef, Labelled, readable
 from ocrlabel.pipeline.budget.account import Account, of_outcomes
 from ocrlabel.pipeline.budget.attempts import KnownAttempts
-from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.merge.run_record import is_complete, read_record
 from ocrlabel.pipeline.merge.usage import merged_rounds, unattributed_usage
 from ocrlabel.pipeline.plan import (
@@ -150,7 +149,7 @@ async def has_changed(there: Run, wanted: Plan, dataset: RunInput) -> bool:
     if differences(there.plan, wanted) or not await is_complete(there):
         return False
     text = "names and sizes are as they were: reading the images to see whether one has changed"
-    there.runtime.emit(Notice("grow", text))
+    there.runtime.tell("grow", text)
     before = (await look_at_input(there, dataset)).before
     for at in range(0, dataset.rows, _READ_AT_ONCE):
         refs = await asyncio.to_thread(dataset.refs, at, at + _READ_AT_ONCE)

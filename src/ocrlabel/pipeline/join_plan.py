@@ -14,7 +14,6 @@ from typing import NoReturn
 from ocrlabel.engine import Engine
 from ocrlabel.errors import ConfigError, RunMismatch
 from ocrlabel.pipeline.budget.attempts import AttemptReader, KnownAttempts
-from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.growth import (
     carry_over,
     grown_out_of,
@@ -72,7 +71,7 @@ async def join_plan(wanted: Run, engine: Engine, dataset: RunInput) -> Run:
         refuse_unfinished(there)
     if options.batch_size not in {None, there.plan.batch_rows}:
         batches = f"batches of {counted(there.plan.batch_rows, 'row')}"
-        runtime.emit(Notice("batch_size", f"this run was planned with {batches}; it keeps them"))
+        runtime.tell("batch_size", f"this run was planned with {batches}; it keeps them")
     return there
 
 
@@ -90,8 +89,7 @@ async def _replaced(there: Run, wanted: Run, dataset: RunInput, *, same_job: boo
     if wanted.options.fresh and not same_job:
         return await _begin_afresh(there, wanted)
     if await binds_nobody(there, wanted):
-        text = "an earlier start stored nothing; this one replaces it"
-        wanted.runtime.emit(Notice("replaced", text))
+        wanted.runtime.tell("replaced", "an earlier start stored nothing; this one replaces it")
         return await put_in_place_of(there, wanted)
     grown_already = same_job and there.plan.grown  # by another child of the array
     may_grow = wanted.options.grow and not grown_already
@@ -165,7 +163,7 @@ async def _begin_afresh(there: Run, wanted: Run) -> Run:
         there = await put_in_place_of(there, wanted)
     if there.plan.run_id != wanted.plan.run_id:
         text = "another start has just begun this run afresh; going on with that"
-        wanted.runtime.emit(Notice("fresh", text))
+        wanted.runtime.tell("fresh", text)
     return there
 
 
@@ -226,7 +224,7 @@ async def _refuse_while_others_work(there: Run, flag: str, about: str = "") -> N
     waited_from_s = runtime.clock()
     while working and runtime.clock() - waited_from_s <= max(b.duration_s for b in working) * 1.3:
         others = counted(len(working), "worker")
-        runtime.emit(Notice("waiting", f"{others} may still be at it; waiting to see if not"))
+        runtime.tell("waiting", f"{others} may still be at it; waiting to see if not")
         await runtime.sleep(min(5.0, lease_s / 4))
         working = await heartbeats.others_alive()
     if working:

@@ -74,10 +74,10 @@ async def refuse_if_replaced(run: Run) -> None:
         )
 
 
-async def watch_for_replacement(run: Run, *, every_s: float) -> None:
+async def watch_for_replacement(run: Run) -> None:
     """Look again and again, until it is cancelled. Raises Replaced."""
     while True:
-        await run.runtime.sleep(every_s)
+        await run.runtime.sleep(run.options.lease_s / 3)
         with contextlib.suppress(StoreUnavailable):  # the next look tells
             await refuse_if_replaced(run)
 

@@ -23,7 +23,7 @@ from ocrlabel.options import BATCH_ROWS, Options
 from ocrlabel.pipeline.budget.attempts import AttemptClaimer
 from ocrlabel.pipeline.budget.budget import BudgetClient, cap_pages
 from ocrlabel.pipeline.counters import Counters
-from ocrlabel.pipeline.events import AllSettled, BatchSaved, Notice, Started
+from ocrlabel.pipeline.events import AllSettled, BatchSaved, Started
 from ocrlabel.pipeline.join_plan import clear_replaced, join_plan
 from ocrlabel.pipeline.leases.leases import Leases
 from ocrlabel.pipeline.leases.scheduler import Scheduler
@@ -36,7 +36,7 @@ from ocrlabel.pipeline.merge.ownership import (
 )
 from ocrlabel.pipeline.merge.partial import hand_over, record_so_far, write_partial
 from ocrlabel.pipeline.merge.run_record import RunRecord, read_record
-from ocrlabel.pipeline.merge.settle_dead import settle_dead_workers, used_by_worker
+from ocrlabel.pipeline.merge.usage import settle_dead_workers, used_by_worker
 from ocrlabel.pipeline.plan import Plan
 from ocrlabel.pipeline.preflight import refuse_without_images
 from ocrlabel.pipeline.progress import RunProgress, read_progress, told_of_retry
@@ -225,7 +225,7 @@ async def _close(engine: Engine, runtime: Runtime, within_s: float | None) -> No
     except TimeoutError:
         pass  # its processes end with this one
     except ConfigError as error:  # an engine of others: what the run came to is what counts
-        runtime.emit(Notice("engine", str(error)))
+        runtime.tell("engine", str(error))
 
 
 async def _join(worker: Worker) -> tuple[RunRecord | None, bool]:
@@ -251,7 +251,7 @@ async def _retry(worker: Worker, found: RunProgress, before: RunRecord) -> RunRe
     run = worker.run
     again = await retry_round(run, run.options.retry_failed or (), merged=before.retries)
     if again is None:
-        run.runtime.emit(Notice("retry", "nothing has failed that could be tried again"))
+        run.runtime.tell("retry", "nothing has failed that could be tried again")
         return before
     await own_results(run, replacing=True)  # what the retry will write over
     metas = await checkpoint_metas(run)
@@ -274,7 +274,7 @@ async def _read_all(
     run, stop = worker.run, worker.stop
     if not round_.number and not selection.everything(run.plan.rows):
         asked_for = f"{selection.count():,} of {counted(run.plan.rows, 'row')}"
-        run.runtime.emit(Notice("part", f"{asked_for}, as --limit and --sample ask for"))
+        run.runtime.tell("part", f"{asked_for}, as --limit and --sample ask for")
     try:
         await refuse_if_replaced(run)  # nothing is paid for a run that nobody will look at
         await read_round(worker, round_, selection, batches)
@@ -303,13 +303,13 @@ def _stopped(stop: Stop) -> Interrupted:
 
 def _tell_limits(run: Run, given: Options) -> None:
     """Limits that hold though this start did not name them, or named others."""
-    options, emit = run.options, run.runtime.emit
+    options, tell = run.options, run.runtime.tell
     if options.max_cost is not None and options.max_cost != given.max_cost:
         cap = f"the cap of {usd(options.max_cost)}"
-        emit(Notice("cap", f"{cap} that this run has still holds: {_CHANGE} --max-cost"))
+        tell("cap", f"{cap} that this run has still holds: {_CHANGE} --max-cost")
     if options.rps is not None and options.rps != given.rps:
         rate = f"the rate of {options.rps:g} requests/s"
-        emit(Notice("rate", f"{rate} that this run has still holds: {_CHANGE} --rps"))
+        tell("rate", f"{rate} that this run has still holds: {_CHANGE} --rps")
 
 
 def _started(run: Run, found: RunProgress, selection: Selection) -> Started:
@@ -411,10 +411,9 @@ async def read_round(
         told=refusals.told,
         known_limits=worker.known_limits,
     )
-    watching = watch_for_replacement(run, every_s=options.lease_s / 3)
     writing, *others = (
         asyncio.ensure_future(work)
-        for work in (journal.run(), scheduler.keep(), heartbeats.keep(), watching)
+        for work in (journal.run(), scheduler.keep(), heartbeats.keep(), watch_for_replacement(run))
     )
     spare = os.open(os.devnull, os.O_RDONLY)  # for the rescue file, where no handle is left
     ended: BaseException | None = None
@@ -452,7 +451,7 @@ async def _rescue(
     words = await write_rescue(round_, unsaved)
     for error in ended_by:
         if error is not None and not isinstance(error, OcrLabelError):
-            worker.run.runtime.emit(Notice("rescue", words))
+            worker.run.runtime.tell("rescue", words)
             return
     reasons = [worker.stop.reason, *(str(error) for error in ended_by if error is not None), words]
     raise Interrupted("\n  ".join(dict.fromkeys(filter(None, reasons))))

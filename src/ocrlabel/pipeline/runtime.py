@@ -68,11 +68,15 @@ class Runtime:
     rescue_folders: tuple[Path, ...] = ()
     told: set[str] = field(default_factory=set)
 
+    def tell(self, kind: str, message: str) -> None:
+        """Emit a notice."""
+        self.emit(Notice(kind, message))
+
     def tell_once(self, kind: str, message: str, *, about: str = "") -> None:
         """Emit a notice, unless this process has already told of the same (`about`, else all)."""
         if (about or message) not in self.told:
             self.told.add(about or message)
-            self.emit(Notice(kind, message))
+            self.tell(kind, message)
 
     def certainly_dead(self, owner: Owner) -> bool:
         """True only for another process of this host that no longer runs."""

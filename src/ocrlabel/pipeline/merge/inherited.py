@@ -18,7 +18,6 @@ from types import MappingProxyType
 from ocrlabel.dataset.checkpoint_table import Settled
 from ocrlabel.dataset.labels_table import FROM_ENGINE, LabelRow, read_labels, table_info
 from ocrlabel.errors import DatasetError
-from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.merge.ownership import CORRECTED_BY, IMPORTED
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.state.carried import Listing, known_at, read_listing
@@ -86,7 +85,7 @@ class Inherited:
             pages, shown = counted(len(left), "page"), ", ".join(left[:_NAMED])
             why = "their images are not as they were, or gone, or other rows share them now"
             text = f"corrections of {pages} are left out, {why}: {shown}"
-            run.runtime.emit(Notice("corrections", text))
+            run.runtime.tell("corrections", text)
 
     def _left(self) -> list[str]:
         return [id_ for id_, page in self._pages if (id_, page) not in self._laid_on]

@@ -23,7 +23,6 @@ from ocrlabel.errors import BadAnswer, ConfigError, RunMismatch, StoreUnavailabl
 from ocrlabel.labels import Document, Labelled, Tally
 from ocrlabel.pipeline.budget.account import Account
 from ocrlabel.pipeline.budget.attempts import KnownAttempts
-from ocrlabel.pipeline.events import Notice
 from ocrlabel.pipeline.leases.leases import Closed, Free, Lease, LeaseMark, Leases
 from ocrlabel.pipeline.merge.inherited import Inherited, inherited_by
 from ocrlabel.pipeline.merge.ownership import PUT_DOWN, Standing, look, own_results, put_down
@@ -73,7 +72,7 @@ async def finish(round_: Round, scratch: Path, stop: Stop) -> RunRecord:
                 found = await _found_or_merged(round_, leases, scratch)
         except StoreUnavailable as error:
             if outage.failed(runtime.clock()):
-                runtime.emit(Notice("store", f"{error}; waiting for it"))
+                runtime.tell("store", f"{error}; waiting for it")
             if outage.tried_for_s >= options.give_up_after:
                 raise
             await stop.nap(runtime.sleep, _STORE_PAUSE_S)
@@ -214,7 +213,7 @@ async def _publish(
         await store.delete(own)
     if len(account.model_versions) > 1:
         versions = ", ".join(sorted(account.model_versions))
-        run.runtime.emit(Notice("model_version", f"the model changed midway: {versions}"))
+        run.runtime.tell("model_version", f"the model changed midway: {versions}")
     return record
 
 

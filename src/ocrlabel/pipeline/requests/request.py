@@ -39,7 +39,7 @@ from ocrlabel.pipeline.budget.attempts import (
     never_answered,
 )
 from ocrlabel.pipeline.budget.budget import BudgetClient
-from ocrlabel.pipeline.events import Asked, Notice
+from ocrlabel.pipeline.events import Asked
 from ocrlabel.pipeline.outcome import ImageState, InFlightRequest, Row, copy
 from ocrlabel.pipeline.rate.breaker import CAP_S, Breaker, wait_s
 from ocrlabel.pipeline.rate.limiter import NoLanes, Paused, RatePool, Slot
@@ -236,7 +236,7 @@ class Exchange:
             raise EngineUnusable(_no_keys(self.pool.retired())) from error
         if news:
             rest = f"going on with {counted(len(left), 'other key')}"
-            self.run.runtime.emit(Notice("key", f"{slot.lane}: {error.message}; {rest}"))
+            self.run.runtime.tell("key", f"{slot.lane}: {error.message}; {rest}")
         return None
 
     def _throttled(
@@ -468,7 +468,7 @@ class PaidRequests:
             broke = f"engine {self.exchange.engine.name} broke its contract"
             said = f"{counted(cost, 'page')} for a request that can cost {stated} as it states"
             then = "it is counted as billed, and as much is set aside for each from now on"
-            self.exchange.run.runtime.emit(Notice("billed", f"{broke}: {said}; {then}"))
+            self.exchange.run.runtime.tell("billed", f"{broke}: {said}; {then}")
 
     async def _claim(self, state: ImageState, pages: int) -> OwnClaim | None:
         return await self.claimer.claim(state.key, state.number, batch=state.row.batch, pages=pages)

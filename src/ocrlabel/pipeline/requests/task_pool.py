@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from ocrlabel.errors import BudgetReached, EngineUnusable, OcrLabelError, StoreUnavailable
-from ocrlabel.pipeline.events import Notice, RowDone
+from ocrlabel.pipeline.events import RowDone
 from ocrlabel.pipeline.leases.scheduler import Scheduler, WorkItem
 from ocrlabel.pipeline.requests.image_reader import RowReader
 from ocrlabel.pipeline.requests.outage import Outage
@@ -196,7 +196,7 @@ class TaskPool:
         can be claimed, are no sign that the images or the claims are there again.
         """
         if outage.failed(self.run.runtime.clock()):
-            self.run.runtime.emit(Notice("store", f"{error}; waiting for it"))
+            self.run.runtime.tell("store", f"{error}; waiting for it")
         if outage.tried_for_s >= self.run.options.give_up_after:
             self._stop_for(error)
             return

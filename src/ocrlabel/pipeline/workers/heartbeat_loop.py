@@ -67,8 +67,7 @@ class HeartbeatLoop:
                     settled_in = True
             except StoreUnavailable as error:
                 if outage.failed(self.run.runtime.clock()):
-                    text = f"{error}; no heartbeat, the share may end"
-                    self.run.runtime.emit(Notice("store", text))
+                    self.run.runtime.tell("store", f"{error}; no heartbeat, the share may end")
                 await self.run.runtime.sleep(_AWAITED_S)  # a full disk fails without a wait
                 continue
             outage.over()
@@ -121,8 +120,7 @@ class HeartbeatLoop:
             return False
         self._said_at_s = now_s if trouble else None
         if trouble or said_at_s is not None:
-            told = trouble or "requests are answered again"
-            self.run.runtime.emit(Notice("service", told))
+            self.run.runtime.tell("service", trouble or "requests are answered again")
             return True
         return False
 
@@ -175,7 +173,7 @@ class HeartbeatLoop:
             price_usd = self.run.price_per_page_usd
             self.budget.change_cap(cap_pages(values["max_cost_usd"], price_usd))
         if number > self.known_limits:
-            self.run.runtime.emit(Notice("settings", f"changed for this run: {in_words(values)}"))
+            self.run.runtime.tell("settings", f"changed for this run: {in_words(values)}")
             if "max_cost_usd" in values:
                 self.run.runtime.emit(CapChanged(values["max_cost_usd"]))
 

@@ -24,7 +24,7 @@ from ocrlabel.pipeline.budget.budget import (
     holders,
     taken_pages,
 )
-from ocrlabel.pipeline.merge.settle_dead import settle_dead_workers
+from ocrlabel.pipeline.merge.usage import settle_dead_workers
 from ocrlabel.pipeline.workers.heartbeat import Heartbeats, WorkerReport
 from tests.support.clock import clock, run_virtual, sleep
 from tests.support.runs import LAYOUT, run_of, runtime
