@@ -31,7 +31,6 @@ class Counters:
     labelled: int = 0
     failed: int = 0
     pages: int = 0
-    words: int = 0
     spent_pages: int = 0
     cut_pages: int = 0
     rate_per_s: float | None = None
@@ -46,7 +45,6 @@ class Counters:
             if isinstance(event.outcome, Labelled):
                 self.labelled += 1
                 self.pages += len(event.outcome.pages)
-                self.words += sum(len(page.words) for page in event.outcome.pages)
             else:
                 self.failed += 1
         elif isinstance(event, Asked):

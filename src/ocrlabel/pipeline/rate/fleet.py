@@ -10,17 +10,8 @@ do the fractions of the workers that send sum to more than 1. It holds because
 3. a worker counts as gone only after the same number was seen for the duration and a margin, or
    when its heartbeat says that it sends nothing.
 
-What a worker does every third of the duration or so, and at once when `is_awaited`:
-
-    member = member.looking(heartbeats, clock())        # the newest of every other worker
-    pool.set_share(member.share())
-    began_at = clock()
-    heartbeat = member.heartbeat(pool.ceilings())
-    ...write it; if that fails, the number is used up all the same...
-    member = member.wrote(heartbeat, began_at, clock())
-
-A worker with nothing to send: member.resting(), then pool.set_share(member.share()), and only
-then it lets its requests end and writes the heartbeat that says so.
+`HeartbeatLoop.beat` is what a worker does every third of the duration or so, and at once when
+`is_awaited`. A number whose writing failed is used up all the same.
 """
 
 from __future__ import annotations
