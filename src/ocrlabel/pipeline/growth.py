@@ -34,6 +34,7 @@ from ocrlabel.pipeline.state.carried import (
     SHA256_DIGITS,
     Listing,
     add_answered,
+    carried_keys,
     carried_objects,
     carry,
     carry_outcomes,
@@ -115,8 +116,7 @@ async def look_at_input(there: Run, dataset: RunInput) -> InputChange:
     answered: dict[str, str] = {}
     if there.plan.grown:
         before = {id_: sha256 or "" for id_, sha256 in (await read_listing(there)).rows.items()}
-        async for _, known in carried_objects(there):
-            add_answered(answered, known)
+        answered |= await carried_keys(there)
     metas = await checkpoint_metas(there)
     for place in sorted(metas):
         known = await known_at(there, there.layout.checkpoint_key(*place))

@@ -21,7 +21,11 @@ from ocrlabel.pipeline.growth import (
     look_at_input,
     refuse_other_run,
 )
-from ocrlabel.pipeline.merge.ownership import delete_results_of_replaced, own_results
+from ocrlabel.pipeline.merge.ownership import (
+    delete_results_of_replaced,
+    own_results,
+    refuse_to_begin_afresh,
+)
 from ocrlabel.pipeline.merge.run_record import is_complete
 from ocrlabel.pipeline.plan import differences, encode_plan, refuse_other
 from ocrlabel.pipeline.progress import read_progress
@@ -156,9 +160,7 @@ async def _begin_afresh(there: Run, wanted: Run) -> Run:
         )
     if not await _has_just_begun(there, wanted):
         with contextlib.suppress(Replaced):
-            # corrections that it has grown with would be lost as well
-            alone = replace(there, plan=replace(there.plan, grown=None))
-            await own_results(alone, replacing=True)
+            await refuse_to_begin_afresh(there)
         await _refuse_while_others_work(there, "--fresh")
         there = await put_in_place_of(there, wanted)
     if there.plan.run_id != wanted.plan.run_id:

@@ -81,6 +81,14 @@ async def own_results(
     )
 
 
+async def refuse_to_begin_afresh(there: Run) -> None:
+    """Raise RunMismatch where --fresh would lose what is not its own, or a person's corrections.
+
+    Those that a run has grown with go with it.
+    """
+    await own_results(replace(there, plan=replace(there.plan, grown=None)), replacing=True)
+
+
 async def _find(run: Run, keys: Collection[str]) -> dict[str, Found]:
     found = {key: await look(run, key, put_down=True) for key in keys or run.layout.results}
     wrecks = {key: why for key, (one, why) in found.items() if one is Standing.DESTROYED and why}

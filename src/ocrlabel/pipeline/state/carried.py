@@ -103,6 +103,14 @@ def add_answered(answered: dict[str, str], known: Iterable[Known]) -> None:
             answered[one.key] = min(one.failure, answered.get(one.key, one.failure))
 
 
+async def carried_keys(run: Run) -> dict[str, str]:
+    """The image keys with an answer that a run carries, as above."""
+    answered: dict[str, str] = {}
+    async for _, known in carried_objects(run):
+        add_answered(answered, known)
+    return answered
+
+
 class CarriedAnswers:
     """The answers that a run carries, by image key: some 200 bytes of memory each."""
 
