@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ocrlabel.errors import ImageError
@@ -12,29 +12,20 @@ from ocrlabel.labels import (
     Attempt,
     AttemptResult,
     Document,
-    ImageRef,
     Outcome,
 )
+from ocrlabel.pipeline.leases.scheduler import Row
 from ocrlabel.pipeline.runtime import Runtime
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An input row to be read. failed_before: how many runs in a row have failed on it."""
-
-    ref: ImageRef
-    batch: int
-    failed_before: int = 0
 
 
 @dataclass(slots=True)
 class ImageState:
     """What is known so far of one image that is being read.
 
-    valid: whether its row is still this worker's. pages: the most that a request can be billed for.
-    probing: the next request is the one probe of an outage. counted: failures that are held against
-    the image. refusal: the last one, where it may be of all images. active_s: time spent on it,
-    waits for the rate and for an outage apart. rest_s: how long to wait before it is sent again.
+    pages: the most that a request can be billed for. probing: the next one is the one probe of an
+    outage. counted: failures that are held against the image. refusal: the last one, where it may
+    be of all images. active_s: time spent on it, waits for the rate and for an outage apart.
+    rest_s: how long to wait before it is sent again.
     """
 
     row: Row
@@ -42,7 +33,6 @@ class ImageState:
     sha256: str
     document: Document
     pages: int
-    valid: Callable[[], bool]
     probing: bool = False
     number: int = 1
     attempts: tuple[Attempt, ...] = ()

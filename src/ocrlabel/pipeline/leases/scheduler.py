@@ -27,7 +27,6 @@ from ocrlabel.pipeline.leases.leases import (
     Leases,
     LeaseState,
 )
-from ocrlabel.pipeline.outcome import Row
 from ocrlabel.pipeline.run_context import Round
 from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.selection import Selection
@@ -48,19 +47,25 @@ class HeldSlice:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkItem:
-    """A row to read, and the slice that it comes from."""
+class Row:
+    """An input row to be read. failed_before: how many runs in a row have failed on it."""
 
-    row: Row
+    ref: ImageRef
     held: HeldSlice
+    failed_before: int = 0
+
+    @property
+    def batch(self) -> int:
+        """Its batch."""
+        return self.held.batch
 
 
 @dataclass(slots=True)
 class RowQueue:
     """First come, first served; a row that has to wait comes first once it is due."""
 
-    _next: deque[WorkItem] = field(default_factory=deque)
-    _later: list[tuple[float, int, WorkItem]] = field(default_factory=list)
+    _next: deque[Row] = field(default_factory=deque)
+    _later: list[tuple[float, int, Row]] = field(default_factory=list)
     _order: count[int] = field(default_factory=count)
 
     @property
@@ -68,7 +73,7 @@ class RowQueue:
         """Whether a row is there that does not have to wait."""
         return bool(self._next)
 
-    def take(self, now_s: float) -> WorkItem | None:
+    def take(self, now_s: float) -> Row | None:
         """The next row; None when there is none, or none is due."""
         if self._later and self._later[0][0] <= now_s:
             return heapq.heappop(self._later)[2]
@@ -78,17 +83,17 @@ class RowQueue:
         """When the first of the rows that wait is due."""
         return self._later[0][0] if self._later else None
 
-    def add(self, items: Iterable[WorkItem]) -> None:
+    def add(self, rows: Iterable[Row]) -> None:
         """Rows of a slice that was just claimed."""
-        self._next.extend(items)
+        self._next.extend(rows)
 
-    def put_back(self, item: WorkItem, at_s: float) -> None:
+    def put_back(self, row: Row, at_s: float) -> None:
         """A row that has to be looked at again at this time."""
-        heapq.heappush(self._later, (at_s, next(self._order), item))
+        heapq.heappush(self._later, (at_s, next(self._order), row))
 
     def drop(self, held: HeldSlice) -> None:
         """Forget the rows of a slice that is somebody else's by now."""
-        self._next = deque(item for item in self._next if item.held is not held)
+        self._next = deque(row for row in self._next if row.held is not held)
         self._later = [later for later in self._later if later[2].held is not held]
         heapq.heapify(self._later)
 
@@ -143,12 +148,12 @@ class Scheduler:
             if self.selection.within(self.round.run.plan.batch_range(number))
         }
 
-    async def next(self) -> WorkItem | None:
+    async def next(self) -> Row | None:
         """The next row; None when nothing is left, or when the run is draining."""
         async with self._turn:
             while not self.stop.draining:
-                if (item := self._queue.take(self.round.runtime.clock())) is not None:
-                    return item
+                if (row := self._queue.take(self.round.runtime.clock())) is not None:
+                    return row
                 if await self._claim() or self._queue.has_next:
                     continue
                 if not self._slices and not self._batches:
@@ -226,25 +231,23 @@ class Scheduler:
         held.open_rows = len(todo)
         before = self.selection.failed_before
         self._queue.add(
-            WorkItem(Row(ref, held.batch, before.get(ref.ordinal, 0)), held)
-            for ref in refs
-            if ref.ordinal in doing
+            Row(ref, held, before.get(ref.ordinal, 0)) for ref in refs if ref.ordinal in doing
         )
 
-    async def settled(self, item: WorkItem) -> None:
+    async def settled(self, row: Row) -> None:
         """The row's outcome is durable. Closes the slice, and the batch, with its last row."""
-        item.held.open_rows -= 1
-        if item.held.open_rows == 0 and not item.held.lease.lost:
+        row.held.open_rows -= 1
+        if row.held.open_rows == 0 and not row.held.lease.lost:
             try:
-                await self._give_back(item.held)
+                await self._give_back(row.held)
             except StoreUnavailable:
                 # the rows are saved: whoever looks at the slice next finds it done
-                await self._let_go(item.held)
+                await self._let_go(row.held)
         self._changed.set()
 
-    def put_back(self, item: WorkItem, *, at_s: float) -> None:
+    def put_back(self, row: Row, *, at_s: float) -> None:
         """The row has to be looked at again at this time."""
-        self._queue.put_back(item, at_s)
+        self._queue.put_back(row, at_s)
         self._changed.set()
 
     def lost(self, held: HeldSlice) -> None:

@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 from ocrlabel.errors import ImageError
 from ocrlabel.labels import Labelled, Outcome, Page
-from ocrlabel.pipeline.outcome import ImageState, Row, copy, image_key
+from ocrlabel.pipeline.leases.scheduler import Row
+from ocrlabel.pipeline.outcome import ImageState, copy, image_key
 from ocrlabel.pipeline.rate.breaker import Probe, Wait
 from ocrlabel.pipeline.requests.request import Exchange, NotNow, PaidRequests
 from ocrlabel.pipeline.run_context import RunInput
@@ -37,11 +38,10 @@ class RowReader:
     resting: int = 0
     _under_way: dict[str, asyncio.Future[Outcome | None]] = field(default_factory=dict)
 
-    async def read(self, row: Row, *, valid: Callable[[], bool]) -> Outcome | NotNow:
+    async def read(self, row: Row) -> Outcome | NotNow:
         """Read one row and save what became of it.
 
-        valid: whether the row is still this worker's. Raises Draining, LeaseLost, and whatever
-        stops the run.
+        Raises Draining, LeaseLost, and whatever stops the run.
         """
         try:
             data = await self.images.read(row.ref)
@@ -63,16 +63,14 @@ class RowReader:
         self._under_way[key] = future
         outcome = None
         try:
-            found = await self._first(row, key, sha256, data, valid)
+            found = await self._first(row, key, sha256, data)
             outcome = None if isinstance(found, NotNow) else found
             return found
         finally:
             del self._under_way[key]
             future.set_result(outcome)
 
-    async def _first(
-        self, row: Row, key: str, sha256: str, data: bytes, valid: Callable[[], bool]
-    ) -> Outcome | NotNow:
+    async def _first(self, row: Row, key: str, sha256: str, data: bytes) -> Outcome | NotNow:
         """Read an image that nobody else of this process is reading."""
         exchange = self.exchange
         earlier = await self.carried.find(key) if self.carried is not None else None
@@ -97,7 +95,7 @@ class RowReader:
             unreadable = exchange.failed(row, error)
             return await self._save(row, replace(unreadable, key=key, sha256=sha256))
         pages = document.page_count or exchange.engine.max_pages
-        state = ImageState(row, key, sha256, document, pages, valid)
+        state = ImageState(row, key, sha256, document, pages)
         while True:
             state.probing = await self._wait_for_service()
             try:

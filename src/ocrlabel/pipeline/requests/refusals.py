@@ -43,11 +43,9 @@ class Refusals:
 
     def report(self) -> HeldBack | None:
         """For a heartbeat."""
-        return (
-            None
-            if self.read or not self._held
-            else HeldBack(len(self._held), next(iter(self._held.values())))
-        )
+        if self.read or not self._held:
+            return None
+        return HeldBack(len(self._held), next(iter(self._held.values())))
 
     def told(self, sending: int, others: Sequence[WorkerReport]) -> None:
         """How many others may be sending, and what all say that did while this worker was there."""

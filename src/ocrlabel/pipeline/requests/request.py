@@ -40,7 +40,8 @@ from ocrlabel.pipeline.budget.attempts import (
 )
 from ocrlabel.pipeline.budget.budget import BudgetClient
 from ocrlabel.pipeline.events import Asked
-from ocrlabel.pipeline.outcome import ImageState, InFlightRequest, Row, copy
+from ocrlabel.pipeline.leases.scheduler import Row
+from ocrlabel.pipeline.outcome import ImageState, InFlightRequest, copy
 from ocrlabel.pipeline.rate.breaker import CAP_S, Breaker, wait_s
 from ocrlabel.pipeline.rate.limiter import NoLanes, Paused, RatePool, Slot
 from ocrlabel.pipeline.requests.refusals import Refusals
@@ -126,10 +127,11 @@ class Exchange:
             raise
         if ticket is not None:
             ticket.leave()
-        if not state.valid():
+        now_s = self.run.runtime.clock()
+        if not state.row.held.lease.valid(now_s):
             self._unsent(state, claim)
             raise LeaseLost
-        late = claim is not None and not claim.may_be_sent(self.run.runtime.clock())
+        late = claim is not None and not claim.may_be_sent(now_s)
         if late or self.journal.is_waiting or (self.breaker.is_open and not state.probing):
             self._unsent(state, claim)
             self.not_sent(state)

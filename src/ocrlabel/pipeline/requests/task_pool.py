@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ocrlabel.errors import BudgetReached, EngineUnusable, OcrLabelError, StoreUnavailable
 from ocrlabel.pipeline.events import RowDone
-from ocrlabel.pipeline.leases.scheduler import Scheduler, WorkItem
+from ocrlabel.pipeline.leases.scheduler import Row, Scheduler
 from ocrlabel.pipeline.requests.image_reader import RowReader
 from ocrlabel.pipeline.requests.outage import Outage
 from ocrlabel.pipeline.requests.request import LeaseLost, NotNow
@@ -135,52 +135,49 @@ class TaskPool:
                 return
             self._looking += 1
             try:
-                item = await self.scheduler.next()
+                row = await self.scheduler.next()
                 self._no_claims.over()
             except StoreUnavailable as error:
                 await self._store_down(error, self._no_claims)
                 continue
             finally:
                 self._looking -= 1
-            if item is None:
+            if row is None:
                 self._exhausted = True
                 return
-            await self._do(item)
+            await self._do(row)
 
-    async def _do(self, item: WorkItem) -> None:
-        lease = item.held.lease
+    async def _do(self, row: Row) -> None:
         try:
-            outcome = await self.reader.read(
-                item.row, valid=lambda: lease.valid(self.run.runtime.clock())
-            )
+            outcome = await self.reader.read(row)
             if isinstance(outcome, NotNow):
-                self.scheduler.put_back(item, at_s=outcome.look_again_s)
+                self.scheduler.put_back(row, at_s=outcome.look_again_s)
                 return
             self.run.runtime.emit(RowDone(outcome))
-            await self.scheduler.settled(item)
+            await self.scheduler.settled(row)
             # rows that end are progress, also while no slice can be claimed
             self._no_outcomes.over()
             self._no_claims.over()
         except Draining:
             return
         except LeaseLost:
-            await self._regain(item)
+            await self._regain(row)
         except StoreUnavailable as error:
-            await self._must_wait(item, error)
+            await self._must_wait(row, error)
         except OcrLabelError as error:
             self._stop_for(error)
 
-    async def _regain(self, item: WorkItem) -> None:
+    async def _regain(self, row: Row) -> None:
         """The lease ran out under a row: it is read again if the slice is still ours."""
         try:
-            if await self.scheduler.renew(item.held):
-                self.scheduler.put_back(item, at_s=self.run.runtime.clock())
+            if await self.scheduler.renew(row.held):
+                self.scheduler.put_back(row, at_s=self.run.runtime.clock())
         except StoreUnavailable as error:
-            await self._must_wait(item, error)
+            await self._must_wait(row, error)
 
-    async def _must_wait(self, item: WorkItem, error: StoreUnavailable) -> None:
+    async def _must_wait(self, row: Row, error: StoreUnavailable) -> None:
         """Put a row back that a store failed on."""
-        self.scheduler.put_back(item, at_s=self.run.runtime.clock() + _STORE_PAUSE_S)
+        self.scheduler.put_back(row, at_s=self.run.runtime.clock() + _STORE_PAUSE_S)
         await self._store_down(error, self._no_outcomes)
 
     def _stop_for(self, error: Exception) -> None:

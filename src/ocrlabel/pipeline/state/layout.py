@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from ocrlabel.errors import ConfigError
 from ocrlabel.pipeline.runtime import Runtime
@@ -29,26 +28,33 @@ _OURS = re.compile(
 _DATASET = re.compile(r"[^/\s\\][^/\\]*")
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
-    """The keys of one dataset. `prefix` is where checkpoints go (CHECKPOINT_PREFIX)."""
+    """The keys of one dataset.
 
-    dataset: str
-    labels_key: str
-    failures_key: str
-    run_key: str
-    report_key: str
-    prefix: str = "checkpoints"
+    stem: what all its results but the labels are named after. prefix: where checkpoints go
+    (CHECKPOINT_PREFIX).
+    """
 
-    @property
-    def root(self) -> str:
-        """Above all that its runs keep, but for checkpoints and results."""
-        return f"{self.prefix}/{self.dataset}"
-
-    @property
-    def plan_key(self) -> str:
-        """The first run's, put if absent; then brought up to what was put in its place."""
-        return f"{self.root}/plan.json"
+    def __init__(self, dataset: str, labels_key: str, stem: str, prefix: str) -> None:
+        if not _DATASET.fullmatch(dataset) or dataset in {".", ".."}:
+            raise ConfigError(
+                f"{dataset!r} is not a dataset name: it must not be empty or hold a slash"
+            )
+        self.dataset, self.prefix = dataset, prefix
+        self.labels_key = labels_key
+        self.failures_key = f"{stem}_failures.parquet"
+        self.run_key = f"{stem}_run.json"
+        self.report_key = f"{stem}_report.html"
+        # what there is so far, for people to look at; never the finished tables' names
+        self.partial_labels_key = f"{labels_key.removesuffix('.parquet')}_partial.parquet"
+        self.partial_failures_key = f"{stem}_failures_partial.parquet"
+        self.partial_report_key = f"{stem}_report_partial.html"
+        # above all that its runs keep, but for checkpoints and results
+        self.root = f"{prefix}/{dataset}"
+        # the first run's, put if absent; then brought up to what was put in its place
+        self.plan_key = f"{self.root}/plan.json"
+        # lists checkpoints; other datasets may match it too, so every key is parsed
+        self.checkpoints_prefix = f"{self.root}_batch_"
 
     def successor_key(self, run_id: str) -> str:
         """The plan that replaced a run: put if absent, kept when that run is cleared away."""
@@ -60,21 +66,6 @@ class Layout:
         return f"{self.checkpoints_prefix}{batch:04d}{again}.parquet"
 
     @property
-    def partial_labels_key(self) -> str:
-        """What there is so far, for people to look at; never the finished table's name."""
-        return f"{self.labels_key.removesuffix('.parquet')}_partial.parquet"
-
-    @property
-    def partial_failures_key(self) -> str:
-        """Failures so far."""
-        return f"{self.failures_key.removesuffix('.parquet')}_partial.parquet"
-
-    @property
-    def partial_report_key(self) -> str:
-        """The report on these two."""
-        return f"{self.report_key.removesuffix('.html')}_partial.html"
-
-    @property
     def results(self) -> tuple[str, ...]:
         """All that a run writes for people."""
         whole = (self.labels_key, self.failures_key, self.run_key, self.report_key)
@@ -84,11 +75,6 @@ class Layout:
     def partial_results(self) -> tuple[str, ...]:
         """Those of them that go once the run is complete."""
         return (self.partial_labels_key, self.partial_failures_key, self.partial_report_key)
-
-    @property
-    def checkpoints_prefix(self) -> str:
-        """Lists checkpoints; other datasets may match it too, so every key is parsed."""
-        return f"{self.root}_batch_"
 
     def parse_checkpoint(self, key: str) -> tuple[int, int] | None:
         """(batch, round) of a checkpoint of this dataset, None for any other key."""
@@ -204,7 +190,7 @@ def beside(labels_key: str, *, prefix: str = "checkpoints") -> Layout:
     """The layout of `--output labels.parquet`: everything beside it, named after it."""
     stem = labels_key.removesuffix(".parquet")
     folder, slash, dataset = stem.rpartition("/")
-    return _named_after(stem, dataset, labels_key, f"{folder}{slash}{prefix}")
+    return Layout(dataset, labels_key, stem, f"{folder}{slash}{prefix}")
 
 
 def of_dataset(
@@ -217,13 +203,4 @@ def of_dataset(
     """The guide's layout of a dataset in a bucket."""
     stem = f"{folder}/{dataset}"
     labels_key = labels_key or f"{stem}_pseudo_labels.parquet"
-    return _named_after(stem, dataset, labels_key, prefix.strip("/") or "checkpoints")
-
-
-def _named_after(stem: str, dataset: str, labels_key: str, prefix: str) -> Layout:
-    if not _DATASET.fullmatch(dataset) or dataset in {".", ".."}:
-        raise ConfigError(
-            f"{dataset!r} is not a dataset name: it must not be empty or hold a slash"
-        )
-    others = (f"{stem}_failures.parquet", f"{stem}_run.json", f"{stem}_report.html")
-    return Layout(dataset, labels_key, *others, prefix)
+    return Layout(dataset, labels_key, stem, prefix.strip("/") or "checkpoints")

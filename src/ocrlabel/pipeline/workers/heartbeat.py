@@ -99,11 +99,6 @@ class Beat:
     since_s: float
     said: WorkerReport
 
-    @property
-    def gone(self) -> bool:
-        """It said that it ends."""
-        return self.said.gone
-
 
 class Presence(StrEnum):
     """How a worker stands, as far as its heartbeats tell."""
@@ -161,7 +156,7 @@ class Heartbeats:
 
     def lives(self, beat: Beat) -> bool:
         """Whether that worker may still do something."""
-        if beat.gone or self._runtime.certainly_dead(beat.owner):
+        if beat.said.gone or self._runtime.certainly_dead(beat.owner):
             return False
         return self._runtime.clock() < beat.since_s + beat.duration_s * MARGIN
 
@@ -195,7 +190,7 @@ class Heartbeats:
 
     def presence(self, beat: Beat) -> Presence:
         """How the worker of a heartbeat stands."""
-        if beat.gone:
+        if beat.said.gone:
             return Presence.ENDED
         if self._runtime.certainly_dead(beat.owner):
             return Presence.LOST

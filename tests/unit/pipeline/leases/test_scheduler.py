@@ -49,6 +49,6 @@ def test_a_row_of_a_lost_slice_does_not_give_up_the_slice_once_it_is_claimed_aga
         await sleep(2.0)
         new = await ours.next()
         assert not await ours.renew(old.held)
-        return await ours.renew(new.held), new.held.lease.valid(clock()), new.row.ref.ordinal
+        return await ours.renew(new.held), new.held.lease.valid(clock()), new.ref.ordinal
 
     assert run_virtual(story()) == (True, True, 0)

@@ -24,7 +24,7 @@ def test_only_what_the_others_do_from_now_on_is_added():
 
 
 def test_it_is_said_once_how_many_are_there_and_counted_down_when_they_go():
-    peers = PeerMonitor(lives=lambda beat: not beat.gone)
+    peers = PeerMonitor(lives=lambda beat: not beat.said.gone)
     told = list(peers.seen([beat("a", 1), beat("b", 1)]))
     assert told == [Notice("fleet", "2 other workers are at work on this run"), Fleet(2)]
     assert list(peers.seen([beat("a", 2, gone=True), beat("b", 2)])) == [Fleet(1)]
