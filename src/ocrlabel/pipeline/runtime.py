@@ -14,7 +14,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 from ocrlabel.pipeline.events import Event, Notice
 from ocrlabel.storage.base import ObjectStore
@@ -83,6 +83,15 @@ class Runtime:
         if not owner.host or owner.host != self.me.host or owner.worker == self.me.worker:
             return False
         return not self.alive(owner.pid, owner.started)
+
+    async def read_file(self, key: str, read: Callable[[BinaryIO], T]) -> T:
+        """What is read of an object, in a thread, for its file blocks. Raises NotStored."""
+
+        def opened() -> T:
+            with self.store.open(key) as file:
+                return read(file)
+
+        return await asyncio.to_thread(opened)
 
     def where(self, key: str) -> str:
         """A key of the store as a person would look for it."""

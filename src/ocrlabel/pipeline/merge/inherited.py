@@ -100,13 +100,8 @@ async def inherited_by(run: Run, places: Iterable[tuple[int, int]], scratch: Pat
         return Inherited()
     store, path = run.runtime.store, scratch / "corrected.parquet"
     listing = await read_listing(run)
-
-    def there() -> Mapping[str, str]:
-        with store.open(run.layout.labels_key) as table:
-            return table_info(table)
-
     with contextlib.suppress(NotStored, DatasetError):
-        info = await asyncio.to_thread(there)
+        info = await run.runtime.read_file(run.layout.labels_key, table_info)
         if info.get("run_id") in run.plan.carries and _by(info):
             await store.download(run.layout.labels_key, path)
             await store.upload(run.keys.corrected, path)

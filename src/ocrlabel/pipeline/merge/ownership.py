@@ -134,25 +134,24 @@ async def look(run: Run, key: str, *, put_down: bool = False) -> Found:
         return Standing.DESTROYED, ""  # there is nothing in it to lose
     is_table = key.endswith(".parquet")
 
-    def run_id() -> str:
-        with store.open(key) as file, suppress(DatasetError):
+    def run_id(file: BinaryIO) -> str:
+        with suppress(DatasetError):
             return table_info(file).get("run_id", "")
         return ""
 
-    def read(written: Collection[str] | None) -> Found:
-        with store.open(key) as file:
-            if is_table:
-                carried = key == run.layout.labels_key
-                return _table(run, file, written, keeps_corrections=carried)
-            return _report(run, file) if key.endswith(".html") else _record(run, file)
+    def read(file: BinaryIO) -> Found:
+        if is_table:
+            carried = key == run.layout.labels_key
+            return _table(run, file, written, keeps_corrections=carried)
+        return _report(run, file) if key.endswith(".html") else _record(run, file)
 
     try:
-        written = None
+        written: Collection[str] | None = None
         # only of the run that it is of: a dataset that has grown a hundred times has as many
-        if put_down and is_table and (of := await asyncio.to_thread(run_id)) in _own(run):
+        if put_down and is_table and (of := await run.runtime.read_file(key, run_id)) in _own(run):
             tables = store.list(run.layout.of_run(of).tables)
             written = {one.key.rpartition("/")[2] async for one in tables}
-        return await asyncio.to_thread(read, written)
+        return await run.runtime.read_file(key, read)
     except NotStored:
         return Standing.ABSENT, ""
 

@@ -11,7 +11,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 
 from ocrlabel.dataset.checkpoint_table import (
     Known,
@@ -73,12 +73,7 @@ async def carry_outcomes(run: Run, outcomes: Sequence[Outcome]) -> None:
 
 async def known_at(run: Run, key: str) -> list[Known]:
     """What the checkpoint under a key knows of its rows."""
-
-    def read() -> list[Known]:
-        with run.runtime.store.open(key) as file:
-            return read_known(file, where=run.runtime.where(key))
-
-    return await asyncio.to_thread(read)
+    return await run.runtime.read_file(key, partial(read_known, where=run.runtime.where(key)))
 
 
 def known_of(outcome: Outcome) -> Known:

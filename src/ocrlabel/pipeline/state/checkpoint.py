@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ocrlabel.dataset.checkpoint_table import (
     Settled,
@@ -154,16 +155,12 @@ def _is_ours(run: Run, key: str, meta: CheckpointMeta) -> bool:
 
 async def _meta_if_there(run: Run, key: str) -> CheckpointMeta | None:
     """From the footer alone; None when another worker has cleared it away since it was listed."""
-
-    def read() -> CheckpointMeta:
-        where = run.runtime.where(key)
-        with run.runtime.store.open(key) as file:
-            return _META.from_json(read_meta(file, where=where), where=where)
-
+    where = run.runtime.where(key)
     try:
-        return await asyncio.to_thread(read)
+        meta = await run.runtime.read_file(key, partial(read_meta, where=where))
     except NotStored:
         return None
+    return _META.from_json(meta, where=where)
 
 
 async def delete_below(runtime: Runtime, prefix: str) -> None:
