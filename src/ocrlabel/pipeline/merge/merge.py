@@ -42,10 +42,10 @@ from ocrlabel.pipeline.merge.usage import (
     unattributed_usage,
 )
 from ocrlabel.pipeline.replacement import Replaced, newest, refuse_if_replaced
-from ocrlabel.pipeline.requests.outage import Outage
 from ocrlabel.pipeline.run_context import Round, Run
 from ocrlabel.pipeline.runtime import Stop
 from ocrlabel.pipeline.state.checkpoint import CheckpointMeta, checkpoint_metas, delete_below
+from ocrlabel.pipeline.state.run_store import Outage
 from ocrlabel.pipeline.workers.heartbeat import read_sessions
 from ocrlabel.pipeline.workers.limits import limits_of
 from ocrlabel.storage.base import NotStored

@@ -13,10 +13,10 @@ from ocrlabel.errors import BudgetReached, EngineUnusable, OcrLabelError, StoreU
 from ocrlabel.pipeline.events import RowDone
 from ocrlabel.pipeline.leases.scheduler import Row, Scheduler
 from ocrlabel.pipeline.requests.image_reader import RowReader
-from ocrlabel.pipeline.requests.outage import Outage
 from ocrlabel.pipeline.requests.request import LeaseLost, NotNow
 from ocrlabel.pipeline.run_context import Run
 from ocrlabel.pipeline.runtime import CLEARING_UP_S, Draining, Stop
+from ocrlabel.pipeline.state.run_store import Outage
 
 _LOOK_S = 0.25
 _STORE_PAUSE_S = 2.0

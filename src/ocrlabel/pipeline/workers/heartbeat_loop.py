@@ -11,8 +11,8 @@ from ocrlabel.pipeline.budget.budget import BudgetClient, cap_pages
 from ocrlabel.pipeline.events import CapChanged, Event, Fleet, Notice
 from ocrlabel.pipeline.rate.fleet import ALONE, NOTHING, Heartbeat, Member, Share
 from ocrlabel.pipeline.rate.limiter import RatePool
-from ocrlabel.pipeline.requests.outage import Outage
 from ocrlabel.pipeline.run_context import Run
+from ocrlabel.pipeline.state.run_store import Outage
 from ocrlabel.pipeline.workers.heartbeat import Beat, Heartbeats, WorkerReport
 from ocrlabel.pipeline.workers.limits import LimitsChange, changes_since, in_words, not_known
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocrlabel.pipeline.requests.outage import Outage
+from ocrlabel.pipeline.state.run_store import Outage
 
 
 def test_only_the_first_failure_after_a_success_begins_an_outage():
