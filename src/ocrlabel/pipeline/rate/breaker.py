@@ -109,9 +109,8 @@ class Breaker:
         """Nothing may be sent before `until`: as long as that lasts it is an outage."""
         if self._opened_at is None:
             self._opened_at, self._wait_s = now, self.first_wait_s
-            self._no_success_since = (
-                now if self._no_success_since is None else self._no_success_since
-            )
+            if self._no_success_since is None:
+                self._no_success_since = now
         self._last = self._last or "it asked to wait longer than that"
         self._probe_at = max(self._probe_at, until)
 
