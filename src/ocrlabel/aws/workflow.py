@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,25 +28,19 @@ _JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,127}\Z")
 _NAME = re.compile(r"[a-z][a-z0-9-]*\Z")
 
 
-class OnCancel(StrEnum):
-    """What becomes of the job when someone cancels the workflow."""
-
-    KEEP = "keep"
-    STOP = "stop"
-
-
 @dataclass(frozen=True, slots=True)
 class RunInputs:
     """The form's fields, checked.
 
     given: options of the run, as they were typed. workers: None for as many as help. pick_up: a
-    job that an earlier run of the workflow submitted; follow it, and submit none.
+    job that an earlier run of the workflow submitted; follow it, and submit none. on_cancel: keep
+    or stop the job when someone cancels the workflow.
     """
 
     dataset: str
     given: Mapping[str, Any] = field(default_factory=dict)
     workers: int | None = None
-    on_cancel: OnCancel = OnCancel.KEEP
+    on_cancel: str = "keep"
     pick_up: str = ""
 
     @property
@@ -80,7 +73,7 @@ def run_inputs(variables: Mapping[str, str]) -> RunInputs:
         dataset,
         {name: value for name, value in given.items() if value is not None},
         workers=typed("workers", partial(_whole, 1, MAX_ARRAY), None),
-        on_cancel=OnCancel(typed("on_cancel", partial(_one_of, tuple(OnCancel)), "keep")),
+        on_cancel=typed("on_cancel", partial(_one_of, ("keep", "stop")), "keep"),
         pick_up=typed("pick_up", lambda _, text: checked_job(text), ""),
     )
     if not found.dataset and not refused:

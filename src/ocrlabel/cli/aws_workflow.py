@@ -163,7 +163,7 @@ def stop(
         job_id = inputs.pick_up or workflow.find(
             aws, inputs.dataset, workflow.run_stamp(os.environ)
         )
-    stopped = bool(job_id) and inputs.on_cancel is workflow.OnCancel.STOP
+    stopped = bool(job_id) and inputs.on_cancel == "stop"
     if stopped:
         jobs.cancel(aws, job_id, "the workflow was cancelled")
     typer.echo(_summarise("cancelled", dataset=inputs.dataset, job_id=job_id, stopped=stopped))

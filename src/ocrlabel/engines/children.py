@@ -28,7 +28,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -98,7 +98,7 @@ class ChildPool(Generic[Task, Result]):
     @property
     def pids(self) -> frozenset[int]:
         """The processes that are there now."""
-        return frozenset(child.pid for child in self._all if child.pid is not None)
+        return frozenset(child.pid for child in self._all)
 
     async def start(self) -> object:
         """Start the first process; the others start when there is work for them.
@@ -235,36 +235,44 @@ class Child:
     or a functools.partial of one), called once, and gives the function that does the tasks. The
     function's attribute `about` (plain values) becomes this child's `about`. An ImageError that it
     raises comes back as Unreadable; any other exception is the end of the process.
-    fit: it is waiting for a task.
+    fit: it is waiting for a task. Raises OSError where there can be no process.
     """
 
     def __init__(self) -> None:
         self.about: object = None
         self.fit = False
-        self._process: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket | None = None
-        self._stderr: IO[bytes] | None = None
+        with contextlib.ExitStack() as held:
+            self._channel, theirs = map(held.enter_context, socket.socketpair())
+            self._channel.setblocking(False)  # noqa: FBT003 -- the socket module's own signature
+            self._stderr = held.enter_context(tempfile.TemporaryFile(dir=temporary_folder()))
+            self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+                [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
+                pass_fds=(theirs.fileno(),),
+                env=without_secrets(os.environ),
+                stdin=subprocess.PIPE,  # the lifeline: it ends when this process does
+                stdout=self._stderr,
+                stderr=self._stderr,
+                start_new_session=True,  # a Ctrl-C on the terminal does not reach it
+            )
+            theirs.close()
+            self._held = held.pop_all()
 
     @property
-    def pid(self) -> int | None:
-        """The process's number; None when there is none."""
-        return self._process.pid if self._process else None
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
 
     @property
     def is_alive(self) -> bool:
         """It has not ended yet."""
-        return self._process is not None and self._process.poll() is None
+        return self._process.poll() is None
 
     async def start(
         self,
         factory: Callable[[], Callable[[Any], Any]],
         memory_limit_bytes: int | None,
     ) -> None:
-        """Start and wait until the factory is through.
-
-        Raises ConfigError, ChildDied or TimeoutError.
-        """
-        self._spawn()
+        """Wait until the factory is through. Raises ConfigError, ChildDied or TimeoutError."""
         answer = await self._in_time(pickle.dumps((factory, memory_limit_bytes)), _START_TIMEOUT_S)
         if "config" in answer:
             self.fit = False
@@ -290,33 +298,19 @@ class Child:
 
     async def close(self) -> None:
         """Let the process end by itself, kill it if it does not, and reap it."""
-        if self._channel is not None:
-            self._channel.close()
-        await self._reap()
-        self._let_go()
+        self._channel.close()
+        await self._let_go()
 
     async def kill(self) -> None:
         """End the process now, with whatever it started itself, and reap it."""
-        if self._process is not None:
-            _kill_group(self._process)
-        # only now the socket: whoever still waits for an answer on it must see its end first
-        await self._reap()
-        self._let_go()
+        _kill_group(self._process)
+        # only then the socket: whoever still waits for an answer on it must see its end first
+        await self._let_go()
 
-    def _spawn(self) -> None:
-        self._channel, theirs = socket.socketpair()
-        self._channel.setblocking(False)  # noqa: FBT003 -- the socket module's own signature
-        self._stderr = tempfile.TemporaryFile(dir=temporary_folder())  # noqa: SIM115 -- lives as long as the process
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
-                [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
-                pass_fds=(theirs.fileno(),),
-                env=without_secrets(os.environ),
-                stdin=subprocess.PIPE,  # the lifeline: it ends when this process does
-                stdout=self._stderr,
-                stderr=self._stderr,
-                start_new_session=True,  # a Ctrl-C on the terminal does not reach it
-            )
+    async def _let_go(self) -> None:
+        await self._reap()
+        self.fit = False
+        self._held.close()
 
     async def _in_time(self, payload: bytes, limit_s: float) -> dict[str, Any]:
         """What `_exchange` gives. Raises TimeoutError once the limit is over.
@@ -349,8 +343,6 @@ class Child:
             return 0.0
 
     async def _exchange(self, payload: bytes) -> dict[str, Any]:
-        if self._channel is None or self._process is None:
-            raise ChildDied(0, "it was never started")
         self.fit = False
         try:
             await asyncio.get_running_loop().sock_sendall(self._channel, payload)
@@ -368,8 +360,6 @@ class Child:
 
     async def _reap(self) -> None:
         process = self._process
-        if process is None:
-            return
         try:
             await asyncio.to_thread(process.wait, _GOODBYE_S)
         except subprocess.TimeoutExpired:
@@ -378,16 +368,9 @@ class Child:
         if process.stdin is not None:  # after the end: it must not end it with a status of its own
             process.stdin.close()
 
-    def _let_go(self) -> None:
-        self.fit = False
-        if self._channel is not None:
-            self._channel.close()
-        if self._stderr is not None:
-            self._stderr.close()
-
     def _last_words(self) -> str:
         """The last line that the process printed: of a traceback, the exception."""
-        if self._stderr is None or self._stderr.closed:
+        if self._stderr.closed:
             return ""
         size_bytes = self._stderr.seek(0, 2)
         self._stderr.seek(max(0, size_bytes - _LAST_WORDS_BYTES))
@@ -396,7 +379,7 @@ class Child:
 
     def _forget_chatter(self) -> None:
         # The file position is shared with the child, so going back to 0 moves its writes too.
-        if self._stderr is not None and self._stderr.seek(0, 2) > _KEPT_STDERR_BYTES:
+        if self._stderr.seek(0, 2) > _KEPT_STDERR_BYTES:
             self._stderr.seek(0)
             self._stderr.truncate()
 

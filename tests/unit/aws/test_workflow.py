@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ocrlabel.aws.workflow import OnCancel, RunInputs, checked_job, duration_s, run_inputs
+from ocrlabel.aws.workflow import RunInputs, checked_job, duration_s, run_inputs
 from ocrlabel.errors import ConfigError
 
 FIELDS = (
@@ -55,7 +55,7 @@ def test_every_field_arrives():
     given = {"resume": True, "batch_size": 500, "concurrency": 4, "engine": "rapidocr"}
     given |= {"max_cost": 2.5, "retry_failed": "timed_out,not found", "image_root": ("a", "b")}
     given |= {"report": False}
-    assert found == RunInputs("baseline_train", given, 2, OnCancel.STOP, "1b6a-2c")
+    assert found == RunInputs("baseline_train", given, 2, "stop", "1b6a-2c")
 
 
 @pytest.mark.parametrize(
