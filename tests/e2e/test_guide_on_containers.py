@@ -580,16 +580,18 @@ def test_a_stopped_container_with_a_read_only_root_saves_and_exits_75(guide, reh
 
 @pytest.fixture(scope="module")
 def local_image(guide: Guide, rehearsal: Rehearsal) -> None:
-    """The image with the free engines, in the registry and in the newest definition."""
+    """The image with the free engines, as if pulled already, and in the newest definition.
+
+    The other image has shown the way through the registry, and this one is large.
+    """
     rehearsal.in_project(
         "docker build -f scripts/cloud/Dockerfile.batch --target local -t batch-processor:local .\n"
-        "docker tag batch-processor:local $ECR_URI:local\n"
-        "docker push $ECR_URI:local\n"
         'sed \'s|batch-processor:latest|batch-processor:local|; s|"2048"|"4096"|; '
         's|"value": "1"|"value": "2"|\' aws/batch-job-definition.json >local.json\n'
         "aws batch register-job-definition --cli-input-json file://local.json"
     )
-    # moto's ECR has no registry behind it: what was pushed is told to it
+    rehearsal.engine.podman("tag", "batch-processor:local", f"{containers.ECR_HOST}/batch-processor:local")
+    # moto's ECR has no registry behind it: what would have been pushed is told to it
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
     rehearsal.client("ecr").put_image(
         repositoryName="batch-processor",
