@@ -227,7 +227,10 @@ def test_the_status_is_a_value_also_within_a_running_loop(finished):
         assert (found.complete, found.tally.labelled) == (True, 3)
 
 
-def test_a_bucket_is_read_by_the_address_that_the_run_gives(monkeypatch, tmp_path):
+@pytest.mark.parametrize("folder", ["", "out/"])
+@pytest.mark.parametrize("name", ["labels", "train_pseudo_labels"])
+def test_a_bucket_is_read_by_the_address_that_the_run_gives(monkeypatch, tmp_path, folder, name):
+    output = f"s3://papers/{folder}{name}.parquet"
     with moto_server() as server:
         make_bucket(server, "papers")
         for name, value in {
@@ -243,10 +246,10 @@ def test_a_bucket_is_read_by_the_address_that_the_run_gives(monkeypatch, tmp_pat
         done = ocrlabel.label(
             tmp_path / "images",
             engine="scripted",
-            output="s3://papers/out/labels.parquet",
+            output=output,
             progress=False,
         )
-        assert done.labels_path == "s3://papers/out/labels.parquet"
+        assert done.labels_path == output
         assert [one.image_filename for one in ocrlabel.read_labels(done.labels_path)] == ["one.png"]
         assert [one.id for one in ocrlabel.read_failures(done.failures_path)] == ["two.png"]
         with pytest.raises(ocrlabel.DatasetError, match="s3://papers/gone: there is no such"):

@@ -200,7 +200,7 @@ def of_dataset(
     prefix: str = "checkpoints",
     folder: str = "data/processed",
 ) -> Layout:
-    """The guide's layout of a dataset in a bucket."""
-    stem = f"{folder}/{dataset}"
+    """The guide's layout of a dataset in a bucket. folder: "" for none."""
+    stem = f"{folder}/{dataset}" if folder else dataset
     labels_key = labels_key or f"{stem}_pseudo_labels.parquet"
     return Layout(dataset, labels_key, stem, prefix.strip("/") or "checkpoints")
