@@ -590,7 +590,9 @@ def local_image(guide: Guide, rehearsal: Rehearsal) -> None:
         's|"value": "1"|"value": "2"|\' aws/batch-job-definition.json >local.json\n'
         "aws batch register-job-definition --cli-input-json file://local.json"
     )
-    rehearsal.engine.podman("tag", "batch-processor:local", f"{containers.ECR_HOST}/batch-processor:local")
+    rehearsal.engine.podman(
+        "tag", "batch-processor:local", f"{containers.ECR_HOST}/batch-processor:local"
+    )
     # moto's ECR has no registry behind it: what would have been pushed is told to it
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
     rehearsal.client("ecr").put_image(

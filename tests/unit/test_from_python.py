@@ -228,9 +228,9 @@ def test_the_status_is_a_value_also_within_a_running_loop(finished):
 
 
 @pytest.mark.parametrize("folder", ["", "out/"])
-@pytest.mark.parametrize("name", ["labels", "train_pseudo_labels"])
-def test_a_bucket_is_read_by_the_address_that_the_run_gives(monkeypatch, tmp_path, folder, name):
-    output = f"s3://papers/{folder}{name}.parquet"
+@pytest.mark.parametrize("stem", ["labels", "train_pseudo_labels"])
+def test_a_bucket_is_read_by_the_address_that_the_run_gives(monkeypatch, tmp_path, folder, stem):
+    output = f"s3://papers/{folder}{stem}.parquet"
     with moto_server() as server:
         make_bucket(server, "papers")
         for name, value in {
