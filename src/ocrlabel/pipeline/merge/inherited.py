@@ -116,7 +116,10 @@ async def inherited_by(run: Run, places: Iterable[tuple[int, int]], scratch: Pat
         return {row.id: row.image_sha256 for row in read_labels(path) if row.image_sha256 in images}
 
     before = await asyncio.to_thread(of_before)
-    now = await _of_images(run, places, images)
+    now: dict[str, str] = {}
+    for place in sorted(places) if images else ():
+        known = await known_at(run, run.layout.checkpoint_key(*place))
+        now |= {one.id: one.sha256 for one in known if one.sha256 in images}
     was = ids_before(before, now, {row.id for row in rows})
     return Inherited(listing, rows, _by(table_info(path)), was=was)
 
@@ -153,16 +156,6 @@ def _by_image(rows: Mapping[str, str]) -> dict[str, list[str]]:
     for id_, image in rows.items():
         ids.setdefault(image, []).append(id_)
     return ids
-
-
-async def _of_images(
-    run: Run, places: Iterable[tuple[int, int]], images: Collection[str]
-) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for place in sorted(places) if images else ():
-        known = await known_at(run, run.layout.checkpoint_key(*place))
-        found |= {one.id: one.sha256 for one in known if one.sha256 in images}
-    return found
 
 
 def _is_corrected(row: LabelRow) -> bool:

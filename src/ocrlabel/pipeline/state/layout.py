@@ -49,6 +49,14 @@ class Layout:
         self.partial_labels_key = f"{labels_key.removesuffix('.parquet')}_partial.parquet"
         self.partial_failures_key = f"{stem}_failures_partial.parquet"
         self.partial_report_key = f"{stem}_report_partial.html"
+        # all that a run writes for people, and what of it goes once the run is complete
+        whole = (labels_key, self.failures_key, self.run_key, self.report_key)
+        self.partial_results = (
+            self.partial_labels_key,
+            self.partial_failures_key,
+            self.partial_report_key,
+        )
+        self.results = (*whole, *self.partial_results)
         # above all that its runs keep, but for checkpoints and results
         self.root = f"{prefix}/{dataset}"
         # the first run's, put if absent; then brought up to what was put in its place
@@ -64,17 +72,6 @@ class Layout:
         """A finished batch of the run's own round (0), or of the n-th `--retry-failed`."""
         again = f"_retry_{round_number:02d}" if round_number else ""
         return f"{self.checkpoints_prefix}{batch:04d}{again}.parquet"
-
-    @property
-    def results(self) -> tuple[str, ...]:
-        """All that a run writes for people."""
-        whole = (self.labels_key, self.failures_key, self.run_key, self.report_key)
-        return (*whole, *self.partial_results)
-
-    @property
-    def partial_results(self) -> tuple[str, ...]:
-        """Those of them that go once the run is complete."""
-        return (self.partial_labels_key, self.partial_failures_key, self.partial_report_key)
 
     def parse_checkpoint(self, key: str) -> tuple[int, int] | None:
         """(batch, round) of a checkpoint of this dataset, None for any other key."""
