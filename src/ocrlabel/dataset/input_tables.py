@@ -145,7 +145,8 @@ class ParquetRows(_TableRows):
                 f"{where} is not a parquet file, or it is cut off or damaged: {one_line(error)}"
             ) from error
         schema = self._table.schema_arrow
-        _refuse_ours(schema, where)
+        if any(key.startswith(_OUR_METADATA) for key in schema.metadata or {}):
+            raise OurResult(f"{where} is the result of a run, not a dataset; give the dataset")
         self._columns = choose_columns(
             schema.names,
             where,
@@ -408,12 +409,6 @@ def bytes_in(cell: object) -> bytes | None:
     cell = the_one(cell)
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     return data if isinstance(data, bytes) else None
-
-
-def _refuse_ours(schema: pa.Schema, where: str) -> None:
-    for key in schema.metadata or {}:
-        if key.startswith(_OUR_METADATA):
-            raise OurResult(f"{where} is the result of a run, not a dataset; give the dataset")
 
 
 class TextTableReader(ABC):

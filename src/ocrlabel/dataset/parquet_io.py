@@ -35,6 +35,7 @@ _MOST_TIMES = 200
 """What is larger than the two before it may not swell by more than this when it is read."""
 _SMALL_BYTES = 1 << 18
 _DECODED_BYTES = 64_000_000
+_MOST_KEPT = 64  # batches, so that finding one takes the same time in the largest table
 UNREADABLE = (
     OSError, ValueError, TypeError, LookupError, NotImplementedError, ArithmeticError, MemoryError,
     RecursionError,
@@ -241,13 +242,10 @@ class Cursor:
 
 
 class Blocks:
-    """A cursor that keeps its last batches, for readers that are at several places at once.
+    """A cursor that keeps its last batches, for readers that are at several places at once."""
 
-    kept: how many, so that finding one takes the same time in the largest table.
-    """
-
-    def __init__(self, cursor: Cursor, kept_bytes: int = 64_000_000, kept: int = 64) -> None:
-        self._cursor, self._most_bytes, self._most = cursor, kept_bytes, kept
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
         self._kept: OrderedDict[int, pa.RecordBatch] = OrderedDict()
         self._kept_bytes = 0
 
@@ -261,8 +259,8 @@ class Blocks:
         first, batch = self._cursor.around(row)
         self._kept[first] = batch
         self._kept_bytes += batch.nbytes
-        while len(self._kept) > self._most or (
-            len(self._kept) > 1 and self._kept_bytes > self._most_bytes
+        while len(self._kept) > _MOST_KEPT or (
+            len(self._kept) > 1 and self._kept_bytes > _DECODED_BYTES
         ):
             self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
         return first, batch

@@ -42,16 +42,15 @@ class FolderRoot:
         if "://" in path:
             return []
         where = self.folder / path
-        return [str(where)] if not path.startswith("/") or self._holds(where) else []
+        if path.startswith("/") and not real_path(where).is_relative_to(self.folder):
+            return []
+        return [str(where)]
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """The file, also under the other ways to write its name; None where there is none."""
         if not self.places(path):
             return None
         return read_inside(_spelled(self.folder, path), self.allowed, max_bytes)
-
-    def _holds(self, path: Path) -> bool:
-        return Path(os.path.realpath(path)).is_relative_to(self.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +102,14 @@ def keys_in(bucket: str, prefix: str, path: str) -> Iterator[str]:
 Root: TypeAlias = FolderRoot | BucketRoot
 
 
+def real_path(path: Path) -> Path:
+    """Where it leads, without links."""
+    return Path(os.path.realpath(path))
+
+
 def named_folder(root: str | Path, cwd: Path) -> Path:
     """The folder that an --image-root names, without links in it. Raises DatasetError."""
-    folder = Path(os.path.realpath(cwd / Path(root).expanduser()))
+    folder = real_path(cwd / Path(root).expanduser())
     if not folder.is_dir():
         raise DatasetError(f"image root {root}: there is no such folder")
     return folder
@@ -163,7 +167,7 @@ def read_inside(path: Path, roots: Sequence[Path], max_bytes: int) -> bytes | No
     a fault that is not the file's.
     """
     try:
-        real = Path(os.path.realpath(path))
+        real = real_path(path)
         if not real.exists():
             return None
         root = next((root for root in roots if real.is_relative_to(root)), None)

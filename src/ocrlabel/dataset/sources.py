@@ -7,7 +7,6 @@ a folder, a glob or a prefix has no image but parquet files, they are one table.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from array import array
 from collections import Counter
@@ -31,6 +30,7 @@ from ocrlabel.dataset.roots import (
     StoreOpener,
     bucket_root,
     named_folder,
+    real_path,
 )
 from ocrlabel.dataset.rows import ID_COLUMN, Rows
 from ocrlabel.errors import DatasetError, Unreadable
@@ -59,16 +59,17 @@ class _Named:
 
         A link in one folder may lead into any of them.
         """
-        places = [self._opened(root) for root in self.image_roots] + [*own, _real(self.cwd)]
+        named: list[Root | Path] = [
+            bucket_root(str(root), self.store_opener)
+            if str(root).startswith("s3://")
+            else named_folder(root, self.cwd)
+            for root in self.image_roots
+        ]
+        places = [*named, *own, real_path(self.cwd)]
         folders = tuple(place for place in places if isinstance(place, Path))
         return [
             FolderRoot(place, folders) if isinstance(place, Path) else place for place in places
         ]
-
-    def _opened(self, root: str | Path) -> Root | Path:
-        if str(root).startswith("s3://"):
-            return bucket_root(str(root), self.store_opener)
-        return named_folder(root, self.cwd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,14 +284,14 @@ def _on_disk(source: str, named: _Named) -> _Opened:
     skipped: Counter[str] = Counter()
     try:
         if path.is_file() and is_table(source):
-            roots = named.roots_with([_real(path.parent)])
+            roots = named.roots_with([real_path(path.parent)])
             return _Opened(_table(path.open("rb"), source, named), roots)
         folder, found = _images(path, source, named.cwd, skipped)
         if not found and skipped[_PARQUET]:
             names = _names(path, source, named.cwd)
             rows = _sharded(names, lambda name: (folder / name).open("rb"), skipped, named)
             if rows:
-                return _Opened(rows, named.roots_with([folder, _real(named.cwd)]), skipped)
+                return _Opened(rows, named.roots_with([folder, real_path(named.cwd)]), skipped)
     except OSError as error:
         raise DatasetError(f"{source} cannot be read: {error}") from error
     allowed = [root for root in named.roots_with([]) if isinstance(root, FolderRoot)]
@@ -317,7 +318,7 @@ def _images(
 ) -> tuple[Path, list[tuple[str, int]]]:
     """The folder that paths are relative to, and every image with its size."""
     if path.is_dir():
-        folder = _real(path)
+        folder = real_path(path)
         found = list(listing.images_below(folder, skipped))
         if not found and not skipped[_PARQUET]:
             tables = sorted(entry.name for entry in folder.iterdir() if is_table(entry.name))
@@ -331,7 +332,7 @@ def _images(
             raise DatasetError(
                 f"{source} is neither an image nor a folder nor a table (csv, jsonl, parquet)"
             )
-        return _real(path.parent), [(path.name, listing.size_of(path))]
+        return real_path(path.parent), [(path.name, listing.size_of(path))]
     if listing.is_wild(source):
         return listing.images_matching(str(Path(source).expanduser()), cwd, skipped)
     raise DatasetError(f"{source}: there is no such file or folder")
@@ -358,10 +359,6 @@ async def _objects(
         elif not any(part.startswith(".") for part in PurePosixPath(key).parts):
             keys.append(key)
     return keys, found
-
-
-def _real(folder: Path) -> Path:
-    return Path(os.path.realpath(folder))
 
 
 def _told_apart(rows: Rows, where: str, id_column: str | None) -> str:

@@ -130,7 +130,12 @@ def quad(polygon: Polygon) -> Polygon:
 
 def rectangle(polygon: Polygon) -> Polygon:
     """Return the smallest rotated rectangle around the polygon, beginning where it begins."""
-    corners = _smallest_rectangle(_hull(polygon))
+    hull = _hull(polygon)
+    # one side of the smallest lies on a side of the hull
+    found = (
+        _rectangle_along(a, b, hull) for a, b in zip(hull, (*hull[1:], *hull[:1]), strict=True)
+    )
+    corners = min(found, key=lambda each: math.dist(*each[:2]) * math.dist(*each[1:3]))
     if signed_area(polygon) < 0:
         corners = corners[::-1]
     start = min(range(4), key=lambda i: math.dist(corners[i], polygon[0]))
@@ -154,14 +159,6 @@ def _chain(ordered: Sequence[Point]) -> list[Point]:
 
 def _turn(a: Point, b: Point, c: Point) -> float:
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-
-
-def _smallest_rectangle(hull: Sequence[Point]) -> list[Point]:
-    """Return the rectangle of least area around a hull; one of its sides lies on the hull's."""
-    found = (
-        _rectangle_along(a, b, hull) for a, b in zip(hull, (*hull[1:], *hull[:1]), strict=True)
-    )
-    return min(found, key=lambda each: math.dist(*each[:2]) * math.dist(*each[1:3]))
 
 
 def _rectangle_along(a: Point, b: Point, hull: Sequence[Point]) -> list[Point]:

@@ -265,11 +265,11 @@ def of_difference(resampled: npt.NDArray[np.float64], documents: int) -> Interva
     return None if _says_little(spread, documents) else spread
 
 
-def wilson(right: float, of: int, z: float = 1.959964) -> Interval:
+def wilson(right: float, of: int) -> Interval:
     """Wilson's score interval of a share."""
     if not of:
         return Interval(0.0, 1.0)
-    share = right / of
+    share, z = right / of, 1.959964  # the normal quantile of 97.5 %
     middle = (share + z * z / (2 * of)) / (1 + z * z / of)
     reach = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
     return Interval(max(0.0, middle - reach), min(1.0, middle + reach))

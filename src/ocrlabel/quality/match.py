@@ -57,9 +57,7 @@ class Match:
     cared_read: tuple[int, ...]
 
 
-def match(
-    truth: Sequence[Polygon], ignored: Sequence[bool], read: Sequence[Polygon], *, iou: float = IOU
-) -> Match:
+def match(truth: Sequence[Polygon], ignored: Sequence[bool], read: Sequence[Polygon]) -> Match:
     """Match one page.
 
     ignored says which of the truth's polygons are do-not-care; one without area is taken as such,
@@ -71,10 +69,9 @@ def match(
     counts_read = ~inside(reads, regions)
     found = ious(truths, reads)
     both = counts_truth[found.rows] & counts_read[found.columns]
-    pairs = best_first(Pairs(found.rows[both], found.columns[both], found.values[both]), above=iou)
-    cared_truth = np.flatnonzero(counts_truth).tolist()
-    cared_read = np.flatnonzero(counts_read).tolist()
-    return Match(tuple(sorted(pairs)), tuple(cared_truth), tuple(cared_read))
+    pairs = best_first(Pairs(found.rows[both], found.columns[both], found.values[both]), above=IOU)
+    cared = (tuple(np.flatnonzero(counts).tolist()) for counts in (counts_truth, counts_read))
+    return Match(tuple(sorted(pairs)), *cared)
 
 
 def inside(reads: Shapes, regions: Shapes) -> Bools:

@@ -109,13 +109,13 @@ def read_truth(path: Path, *, level: Level | None = None) -> Iterator[TruthPage]
     )
 
 
-def read_reviewed(path: Path, *, level: Level | None = None) -> Iterator[TruthPage]:
+def read_reviewed(path: Path) -> Iterator[TruthPage]:
     """The truth, of a labels table only the pages that a person saw: reviewed, else corrected.
 
     What an engine said is no truth. Raises DatasetError where nobody saw any, and as `read_truth`.
     """
     if path.suffix != ".parquet":
-        return read_truth(path, level=level)
+        return read_truth(path)
     reviewed = corrected = of_engine = False
     for row in read_labels(path):
         reviewed |= row.reviewed_at is not None
@@ -131,7 +131,7 @@ def read_reviewed(path: Path, *, level: Level | None = None) -> Iterator[TruthPa
         rows = (row for row in rows if row.reviewed_at)
     elif corrected:
         rows = (row for row in rows if row.source != FROM_ENGINE)
-    return (as_truth(row, level or Level.WORD) for row in rows)
+    return map(as_truth, rows)
 
 
 def read_jsonl(path: Path, level: Level | None = None) -> Iterator[TruthPage]:

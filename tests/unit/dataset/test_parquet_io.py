@@ -82,7 +82,7 @@ def test_the_last_blocks_are_kept_and_no_more_however_large_the_table():
     pq.write_table(pa.table({"id": range(ROWS)}), data)
     with pq.ParquetFile(data) as table:
         cursor = Counted(table, ["id"], 10)
-        blocks = Blocks(cursor, kept=64)
+        blocks = Blocks(cursor)
         for row in range(0, ROWS, 10):
             blocks.around(row)
         assert cursor.reads == ROWS // 10

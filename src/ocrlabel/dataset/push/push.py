@@ -9,20 +9,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ocrlabel.dataset.push import table, upload
 from ocrlabel.dataset.push.extra_columns import ExtraColumns
-from ocrlabel.dataset.push.target import PushTarget
+from ocrlabel.dataset.push.target import PushTarget, image_key
 from ocrlabel.dataset.sources import ImageDataset
 from ocrlabel.errors import ConfigError, DatasetError, StoreUnavailable
 from ocrlabel.labels import ImageRef
-from ocrlabel.storage.base import ObjectStore
+from ocrlabel.storage.base import NotStored, ObjectStore
 
 _SAMPLE = 20
+_KEYS_PER_STEP = 1000
 TableState = Literal["written", "replaced", "unchanged"]
 _BYTES_PER_ROW = 1_000  # of a row without its image, generously
 
@@ -138,18 +139,79 @@ class _Push:
 
     async def objects(self, state: TableState, wanted: list[int]) -> upload.Uploads:
         """Images as objects, then the table."""
-        dataset, inventory = self.rows.dataset, self.rows.inventory
-        prefix, at_once = self.target.image_prefix, self.options.at_once
-        sender = upload.Sender(dataset, inventory, self.store, prefix, at_once, self.on_step)
-        uploads = upload.plan_uploads(inventory, await sender.list_images())
-        await sender.send(uploads)
+        uploads = upload.plan_uploads(self.rows.inventory, await self._listed())
+        await self._send(uploads)
         if uploads.images:
-            await sender.check_all_there()
-        await sender.read_back(wanted)
+            await self._check_all_there()
+        await self._read_back(wanted)
         if state != "unchanged":
             await asyncio.to_thread(self._write)
             await self.store.upload(self.target.table_key, self.file)
         return uploads
+
+    async def _listed(self) -> upload.ImagesInBucket:
+        """What is there: one request for every 1,000 objects."""
+        in_bucket = upload.ImagesInBucket(self.target.image_prefix)
+        count = 0
+        async for stored in self.store.list(f"{self.target.image_prefix}/"):
+            in_bucket.add(stored)
+            count += 1
+            if count % _KEYS_PER_STEP == 0:
+                self.on_step(upload.Step("listing", count, 0))
+        return in_bucket
+
+    async def _send(self, uploads: upload.Uploads) -> None:
+        """Put every image of the plan: one request each. Raises DatasetError, StoreUnavailable."""
+        done = size_bytes = 0
+
+        async def put(ref: ImageRef) -> None:
+            nonlocal done, size_bytes
+            data = await upload.same_image(self.rows.dataset, self.rows.inventory, ref)
+            await self.store.put(self._key(ref.ordinal), data)
+            done += 1
+            size_bytes += len(data)
+            self.on_step(upload.Step("uploading", done, uploads.images, size_bytes))
+
+        for start in range(0, self.rows.inventory.rows, upload.ROWS_AT_ONCE):
+            stop = min(start + upload.ROWS_AT_ONCE, self.rows.inventory.rows)
+            sent = [row for row in range(start, stop) if uploads.rows[row]]
+            if sent:
+                refs = await asyncio.to_thread(self.rows.dataset.refs, sent[0], sent[-1] + 1)
+                await upload.in_parallel(
+                    [refs[row - sent[0]] for row in sent], put, self.options.at_once
+                )
+
+    async def _check_all_there(self) -> None:
+        """Compare with a new listing. Raises StoreUnavailable where an image is not there."""
+        lost = list(upload.missing(self.rows.inventory, await self._listed()))
+        if lost:
+            raise self._not_back(lost[0], f"and {len(lost) - 1:,} others are not there any more")
+
+    async def _read_back(self, rows: list[int]) -> None:
+        """Read these rows' objects and compare every byte, by the hash."""
+        done = 0
+
+        async def check(row: int) -> None:
+            nonlocal done
+            try:
+                data = await self.store.get(self._key(row))
+            except NotStored:
+                raise self._not_back(row, "is not there any more") from None
+            if hashlib.sha256(data).digest() != self.rows.inventory.sha256(row):
+                raise self._not_back(row, "holds other bytes: delete it")
+            done += 1
+            self.on_step(upload.Step("checking", done, len(rows)))
+
+        await upload.in_parallel(rows, check, self.options.at_once)
+
+    def _key(self, row: int) -> str:
+        return image_key(self.target.image_prefix, self.rows.inventory.name(row))
+
+    def _not_back(self, row: int, what: str) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"{self.store.url}/{self._key(row)} {what}; no table was written. Whatever deletes or"
+            " writes there must stop; then run the same command again"
+        )
 
     async def embedded(self, state: TableState, wanted: list[int]) -> upload.Uploads:
         """The table with the images in it."""
@@ -188,7 +250,12 @@ class _Push:
 
     def _check_embedded(self, wanted: Sequence[int]) -> None:
         """Read these input rows' images from the table in the bucket and compare every byte."""
-        places = _places(self.rows, wanted)
+        rows: Iterable[int] = range(self.rows.inventory.rows)
+        if self.rows.skip_unreadable:
+            rows = filter(self.rows.inventory.readable, rows)
+        chosen = set(wanted)
+        # from the row of the table to the row of the input
+        places = {place: row for place, row in enumerate(rows) if row in chosen}
         key, done = self.target.table_key, 0
         with self.store.open(key) as file:
             for place, data in table.images_in(file, list(places)):
@@ -219,15 +286,6 @@ async def _images(
     readable = [ref for ref in refs if rows.inventory.readable(ref.ordinal)]
     await upload.in_parallel(readable, read, at_once)
     return images
-
-
-def _places(rows: table.PushRows, wanted: Sequence[int]) -> dict[int, int]:
-    """From the row of the table to the row of the input: unreadable ones may be left out."""
-    if not rows.skip_unreadable:
-        return {row: row for row in wanted}
-    chosen = set(wanted)
-    readable = (row for row in range(rows.inventory.rows) if rows.inventory.readable(row))
-    return {place: row for place, row in enumerate(readable) if row in chosen}
 
 
 def _check_room(folder: Path, needed_bytes: int) -> None:

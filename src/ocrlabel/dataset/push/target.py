@@ -17,7 +17,6 @@ from ocrlabel.storage.base import checked
 
 TABLE_FOLDER = "data/processed"
 IMAGE_PREFIX = "data/images"
-_ENDINGS = {"jpeg": "jpg", "tiff": "tif"}
 _NO_NAME = re.compile(r"[^\w.-]+")
 
 
@@ -73,11 +72,6 @@ def name_of(source: str) -> str:
     if not name:
         raise ConfigError(f"{source} gives the dataset no name; add --dataset-name NAME")
     return name
-
-
-def image_name(sha256: bytes, format_: str) -> str:
-    """The name of an image: the hash of its bytes in hex, and the ending that they ask for."""
-    return f"{sha256.hex()}.{_ENDINGS.get(format_, format_)}"
 
 
 def image_key(prefix: str, name: str) -> str:

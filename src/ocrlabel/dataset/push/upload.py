@@ -1,7 +1,7 @@
-"""Images as objects: read once, sent where they are missing, listed again, read back.
+"""The images of a push: which there are, which have to be sent, and which are read back.
 
-`take_inventory` reads every image before anything is sent: its hash, its size, its format. What
-has to be sent and what is read back is then decided from values.
+`take_inventory` reads every image before anything is sent: its hash, its size, its format. The
+rest is then decided from values.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ocrlabel.dataset.push.target import image_key, image_name
+from ocrlabel.dataset.push.target import image_key
 from ocrlabel.dataset.sources import ImageDataset
-from ocrlabel.errors import DatasetError, StoreUnavailable, Unreadable
+from ocrlabel.errors import DatasetError, Unreadable
 from ocrlabel.images.identify import identify
 from ocrlabel.labels import ImageRef
-from ocrlabel.storage.base import NotStored, ObjectStore, Stored
+from ocrlabel.storage.base import Stored
 
+_ENDINGS = {"jpeg": "jpg", "tiff": "tif"}
 _FORMATS = ("jpeg", "png", "bmp", "tiff", "pdf", "heic", "avif", "webp", "gif")
 """Those that `sniff` knows; an image's number in an inventory is its place here, from 1."""
 _NUMBERS = {format_: number for number, format_ in enumerate(_FORMATS, 1)}
 _REASONS_KEPT = 20
-_ROWS_AT_ONCE = 1024  # references in memory while their images are read
-_KEYS_PER_STEP = 1000
+ROWS_AT_ONCE = 1024  # references in memory while their images are read
 T = TypeVar("T")
 
 
@@ -73,7 +73,8 @@ class ImageInventory:
 
     def name(self, row: int) -> str:
         """What the image of a readable row is called in the bucket; equal images, equal names."""
-        return image_name(self.sha256(row), _FORMATS[self._formats[row] - 1])
+        format_ = _FORMATS[self._formats[row] - 1]
+        return f"{self.sha256(row).hex()}.{_ENDINGS.get(format_, format_)}"
 
     @property
     def size_bytes(self) -> int:
@@ -103,82 +104,10 @@ async def take_inventory(
         done += 1
         on_step(Step("reading", done, dataset.rows, size_bytes))
 
-    for start in range(0, dataset.rows, _ROWS_AT_ONCE):
-        refs = await asyncio.to_thread(dataset.refs, start, start + _ROWS_AT_ONCE)
+    for start in range(0, dataset.rows, ROWS_AT_ONCE):
+        refs = await asyncio.to_thread(dataset.refs, start, start + ROWS_AT_ONCE)
         await in_parallel(refs, look, at_once)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """Sends the images of one dataset to one bucket, at_once of them at a time."""
-
-    dataset: ImageDataset
-    inventory: ImageInventory
-    store: ObjectStore
-    prefix: str
-    at_once: int
-    on_step: Callable[[Step], None]
-
-    async def list_images(self) -> ImagesInBucket:
-        """What is there: one request for every 1,000 objects."""
-        in_bucket = ImagesInBucket(self.prefix)
-        count = 0
-        async for stored in self.store.list(f"{self.prefix}/"):
-            in_bucket.add(stored)
-            count += 1
-            if count % _KEYS_PER_STEP == 0:
-                self.on_step(Step("listing", count, 0))
-        return in_bucket
-
-    async def send(self, uploads: Uploads) -> None:
-        """Put every image of the plan: one request each. Raises DatasetError, StoreUnavailable."""
-        done = size_bytes = 0
-
-        async def put(ref: ImageRef) -> None:
-            nonlocal done, size_bytes
-            data = await same_image(self.dataset, self.inventory, ref)
-            await self.store.put(image_key(self.prefix, self.inventory.name(ref.ordinal)), data)
-            done += 1
-            size_bytes += len(data)
-            self.on_step(Step("uploading", done, uploads.images, size_bytes))
-
-        for start in range(0, self.inventory.rows, _ROWS_AT_ONCE):
-            stop = min(start + _ROWS_AT_ONCE, self.inventory.rows)
-            sent = [row for row in range(start, stop) if uploads.rows[row]]
-            if sent:
-                refs = await asyncio.to_thread(self.dataset.refs, sent[0], sent[-1] + 1)
-                await in_parallel([refs[row - sent[0]] for row in sent], put, self.at_once)
-
-    async def check_all_there(self) -> None:
-        """Compare with a new listing. Raises StoreUnavailable where an image is not there."""
-        lost = list(missing(self.inventory, await self.list_images()))
-        if lost:
-            raise self._not_back(lost[0], f"and {len(lost) - 1:,} others are not there any more")
-
-    async def read_back(self, rows: list[int]) -> None:
-        """Read these rows' objects and compare every byte, by the hash."""
-        done = 0
-
-        async def check(row: int) -> None:
-            nonlocal done
-            try:
-                data = await self.store.get(image_key(self.prefix, self.inventory.name(row)))
-            except NotStored:
-                raise self._not_back(row, "is not there any more") from None
-            if hashlib.sha256(data).digest() != self.inventory.sha256(row):
-                raise self._not_back(row, "holds other bytes: delete it")
-            done += 1
-            self.on_step(Step("checking", done, len(rows)))
-
-        await in_parallel(rows, check, self.at_once)
-
-    def _not_back(self, row: int, what: str) -> StoreUnavailable:
-        key = image_key(self.prefix, self.inventory.name(row))
-        return StoreUnavailable(
-            f"{self.store.url}/{key} {what}; no table was written. Whatever deletes or writes "
-            "there must stop; then run the same command again"
-        )
 
 
 @dataclass(slots=True)
