@@ -13,13 +13,12 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, dataclass, fields, replace
 from datetime import datetime
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeAlias
 
 import pyarrow as pa
@@ -226,26 +225,18 @@ def failure_row(ref: ImageRef, failed: Failed) -> FailureRow:
     )
 
 
-class _Writer:
+class _Writer(ExitStack):
     """A parquet file that appears under its name only when the `with` block ends well."""
 
     def __init__(self, path: Path, schema: pa.Schema, kind: str, info: Mapping[str, str]) -> None:
+        super().__init__()
         described = {"table": kind, "schema_version": SCHEMA_VERSION, **info}
         self._path = path
         self._schema = schema.with_metadata({_PREFIX + key: described[key] for key in described})
 
     def __enter__(self) -> Self:
-        self._open = self._opened()
-        self._open.__enter__()
+        self.enter_context(self._opened())
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._open.__exit__(kind, error, traceback)
 
     @contextmanager
     def _opened(self) -> Iterator[None]:

@@ -234,8 +234,12 @@ class Documents:
         if not there or wanted <= there:
             return ""
         found = [d for (d,) in self._seen.execute("SELECT document FROM seen LIMIT 10000")]
-        mends = (s for s in map(str, range(1, _SEEDS)) if wanted <= self._splits(found, s, wanted))
-        seed = next(mends, None)
+
+        def some_in(name: str, seed: str) -> bool:
+            return any(_drawn(document, seed, self._plan) == name for document in found)
+
+        seeds = map(str, range(1, _SEEDS))
+        seed = next((s for s in seeds if all(some_in(name, s) for name in wanted)), None)
         remedy = (
             f"draw again with --seed {seed}, or give it a larger share"
             if seed
@@ -246,15 +250,6 @@ class Documents:
             f" {counted(len(found), 'document')} for {len(wanted)} splits\n"
             f"  {remedy}"
         )
-
-    def _splits(self, documents: list[str], seed: str, wanted: set[str]) -> set[str]:
-        """Of which splits a seed makes some, no further than until all are there."""
-        there: set[str] = set()
-        for document in documents:
-            there.add(_drawn(document, seed, self._plan))
-            if wanted <= there:
-                break
-        return there
 
     def close(self) -> None:
         """Give the temporary file back."""
