@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ocrlabel.aws import names
+from ocrlabel.aws import stack as stacks
 from ocrlabel.aws.bucket import look_bucket, plan_bucket
 from ocrlabel.aws.job_definition import (
     JobValues,
@@ -32,18 +33,6 @@ from ocrlabel.aws.names import GITHUB_ISSUER, LOG_GROUP, AwsConfig, AwsLocation
 from ocrlabel.aws.plan import Call, Change, Hidden, Kind, carry_out
 from ocrlabel.aws.secret import look_secret, plan_secret
 from ocrlabel.aws.session import Aws, AwsRefused, if_there, translated
-from ocrlabel.aws.stack import (
-    Proposal,
-    StackState,
-    create_stack,
-    delete_stack,
-    differs,
-    discard_update,
-    look_stack,
-    made_anew,
-    propose_update,
-    update_stack,
-)
 from ocrlabel.aws.template import template
 from ocrlabel.errors import ConfigError
 
@@ -71,17 +60,17 @@ class Wanted:
 def first_deployment(wanted: Wanted) -> tuple[Change, ...]:
     """What the first deployment into an empty account adds. Asks AWS nothing."""
     return (
-        *(made_anew(None, template(), wanted.parameters) or ()),
+        *(stacks.made_anew(None, template(), wanted.parameters) or ()),
         *plan_bucket(None, wanted.bucket, wanted.location),
         *plan_secret(None, wanted.secret, wanted.key),
         *plan_log_group(None),
     )
 
 
-def propose(aws: Aws, wanted: Wanted) -> Proposal:
+def propose(aws: Aws, wanted: Wanted) -> stacks.Proposal:
     """What has to change. Describes only; an update also makes a change set."""
-    present = look_stack(aws.client("cloudformation"), with_template=True)
-    in_stack = made_anew(present, template(), wanted.parameters)
+    present = stacks.look_stack(aws.client("cloudformation"), with_template=True)
+    in_stack = stacks.made_anew(present, template(), wanted.parameters)
     around = (
         *plan_bucket(
             look_bucket(aws.client("s3"), wanted.bucket, wanted.location.region),
@@ -94,32 +83,34 @@ def propose(aws: Aws, wanted: Wanted) -> Proposal:
         *plan_log_group(look_log_group(aws.client("logs"))),
         *_definitions(aws, wanted, present),
     )
-    if in_stack is None and present and differs(present, template(), wanted.parameters):
-        change_set, changes = propose_update(aws, present, template(), wanted.parameters)
-        return Proposal(present, changes, around, change_set)
-    return Proposal(present, tuple(in_stack or ()), around)
+    if in_stack is None and present and stacks.differs(present, template(), wanted.parameters):
+        change_set, changes = stacks.propose_update(aws, present, template(), wanted.parameters)
+        return stacks.Proposal(present, changes, around, change_set)
+    return stacks.Proposal(present, tuple(in_stack or ()), around)
 
 
-def discard(aws: Aws, proposal: Proposal) -> None:
+def discard(aws: Aws, proposal: stacks.Proposal) -> None:
     """Leave nothing behind of a proposal that is not carried out."""
     if proposal.change_set:
-        discard_update(aws, proposal.change_set)
+        stacks.discard_update(aws, proposal.change_set)
 
 
-def make(aws: Aws, wanted: Wanted, proposal: Proposal, tell: Callable[[str], None]) -> AwsConfig:
+def make(
+    aws: Aws, wanted: Wanted, proposal: stacks.Proposal, tell: Callable[[str], None]
+) -> AwsConfig:
     """Carry it out, telling each step: what is there then, as config.env has it.
 
     Raises AwsRefused with the reason and the remedy, also where something is lacking then.
     """
     stack = proposal.stack
     if stack and proposal.change_set:
-        update_stack(aws, stack, proposal.change_set, tell)
+        stacks.update_stack(aws, stack, proposal.change_set, tell)
     elif proposal.in_stack:
         if stack:
-            delete_stack(aws, stack, tell, doing="cleared away")
-        create_stack(aws, template(), wanted.parameters, tell)
+            stacks.delete_stack(aws, stack, tell, doing="cleared away")
+        stacks.create_stack(aws, template(), wanted.parameters, tell)
     carry_out(aws, proposal.around, tell)
-    now = look_stack(aws.client("cloudformation"))
+    now = stacks.look_stack(aws.client("cloudformation"))
     found = look_secret(aws.client("secretsmanager"), wanted.secret)
     if now is None or found is None:
         thing = f"stack {names.STACK}" if now is None else f"secret {wanted.secret}"
@@ -148,7 +139,7 @@ def _config(wanted: Wanted, outputs: Mapping[str, str], secret_arn: str) -> AwsC
     )
 
 
-def _definitions(aws: Aws, wanted: Wanted, stack: StackState | None) -> list[Change]:
+def _definitions(aws: Aws, wanted: Wanted, stack: stacks.StackState | None) -> list[Change]:
     """Another revision where an image was registered and the settings have changed since."""
     present = look_definition(aws.client("batch"), names.DEFINITION)
     secret = look_secret(aws.client("secretsmanager"), wanted.secret)
@@ -174,7 +165,7 @@ def _definitions(aws: Aws, wanted: Wanted, stack: StackState | None) -> list[Cha
 def look_choices(
     aws: Aws,
     location: AwsLocation,
-    stack: StackState | None,
+    stack: stacks.StackState | None,
     given: Mapping[str, str],
     *,
     network: str | None,

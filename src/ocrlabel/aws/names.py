@@ -110,6 +110,7 @@ class AwsConfig:
 
 
 CONFIG_NAMES = tuple(entry.name.upper() for entry in fields(AwsConfig))
+_FOLLOWS: Final = ("AWS_ACCOUNT_ID", "ECR_REPOSITORY", "SECRET_NAME")
 GUIDES_URI: Final = "ECR_REPOSITORY_URI"  # what the guide's secret calls ECR_URI
 REWRITE: Final = "`ocrlabel aws deploy` writes aws/config.env"
 ON_GITHUB: Final = (
@@ -154,7 +155,18 @@ def config_of_variables(values: Mapping[str, str], source: str, remedy: str = RE
     given = {name: value for name, value in values.items() if value}
     if GUIDES_URI in given:
         given.setdefault("ECR_URI", given[GUIDES_URI])
-    values = {**_derived(given), **given}
+    derived = {
+        "BATCH_COMPUTE_ENV": "",
+        "BATCH_JOB_QUEUE": QUEUE,
+        "BATCH_JOB_DEFINITION": DEFINITION,
+    }
+    host, _, repository = given.get("ECR_URI", "").partition("/")
+    if repository:
+        derived |= {"AWS_ACCOUNT_ID": host.split(".")[0], "ECR_REPOSITORY": repository}
+    if ":secret:" in (arn := given.get("SECRET_ARN", "")):
+        # as it stands: whether its last six characters are AWS's own, nobody can tell
+        derived["SECRET_NAME"] = arn.split(":secret:", 1)[1].partition(":")[0]
+    values = {**derived, **given}
     missing = [name for name in CONFIG_NAMES if name not in values]
     if missing:
         # what follows from another is not for the user to set
@@ -162,21 +174,3 @@ def config_of_variables(values: Mapping[str, str], source: str, remedy: str = RE
         also = f" ({GUIDES_URI} will do for ECR_URI)" if "ECR_URI" in named else ""
         raise ConfigError(f"{source} lacks {', '.join(named)}{also}\n  {remedy}")
     return AwsConfig(**{name.lower(): values[name] for name in CONFIG_NAMES})
-
-
-_FOLLOWS = ("AWS_ACCOUNT_ID", "ECR_REPOSITORY", "SECRET_NAME")
-
-
-def _derived(values: Mapping[str, str]) -> dict[str, str]:
-    derived = {
-        "BATCH_COMPUTE_ENV": "",
-        "BATCH_JOB_QUEUE": QUEUE,
-        "BATCH_JOB_DEFINITION": DEFINITION,
-    }
-    host, _, repository = values.get("ECR_URI", "").partition("/")
-    if repository:
-        derived |= {"AWS_ACCOUNT_ID": host.split(".")[0], "ECR_REPOSITORY": repository}
-    if ":secret:" in (arn := values.get("SECRET_ARN", "")):
-        # as it stands: whether its last six characters are AWS's own, nobody can tell
-        derived["SECRET_NAME"] = arn.split(":secret:", 1)[1].partition(":")[0]
-    return derived

@@ -14,21 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, TypeAlias
 
+from ocrlabel.aws import names
 from ocrlabel.aws.deploy import look_log_group
 from ocrlabel.aws.github import SINCE
 from ocrlabel.aws.image import PLATFORMS, contents
 from ocrlabel.aws.job_definition import look_definition, size_of
 from ocrlabel.aws.jobs import LOCAL_MEMORY_MIB, LOCAL_VCPUS
-from ocrlabel.aws.names import (
-    AWS_ENDING,
-    DEFINITION,
-    DEFINITIONS,
-    LOG_GROUP,
-    QUEUES,
-    STACK,
-    AwsConfig,
-    checked_dataset,
-)
+from ocrlabel.aws.names import AwsConfig
 from ocrlabel.aws.secret import look_secret, parts_of, text_in
 from ocrlabel.aws.session import Aws, AwsRefused, if_there, translated
 from ocrlabel.aws.stack import look_stack
@@ -96,14 +88,14 @@ def faults(
     environments: list[dict[str, Any]] = []
 
     def defined() -> Check:
-        name = DEFINITIONS[planned.on_ec2]
+        name = names.DEFINITIONS[planned.on_ec2]
         definition.update(look_definition(aws.client("batch"), name) or {})
         if not definition:
             return wrong("job definition", f"{name} is not registered", PUSH)
         return check_definition(definition, config)
 
     def queued() -> Check:
-        check, there = check_compute(aws, QUEUES[planned.on_ec2])
+        check, there = check_compute(aws, names.QUEUES[planned.on_ec2])
         environments.extend(there)
         return check
 
@@ -337,7 +329,7 @@ def _default_route(
     links = [(link, table) for table in of_vpc for link in table["Associations"]]
     own = [table for link, table in links if link.get("SubnetId") == subnet["SubnetId"]]
     main = [table for link, table in links if link.get("Main")]
-    made_by = {"Key": "aws:cloudformation:stack-name", "Value": STACK}
+    made_by = {"Key": "aws:cloudformation:stack-name", "Value": names.STACK}
     chosen = of_vpc if made_by in subnet.get("Tags", ()) else (own or main)
     routes = (route for table in chosen for route in table["Routes"])
     return next((one for one in routes if one.get("DestinationCidrBlock") == "0.0.0.0/0"), None)
@@ -346,8 +338,8 @@ def _default_route(
 def check_logs(aws: Aws) -> Check:
     """Whether the log group is there: without it no container starts."""
     if look_log_group(aws.client("logs")) is None:
-        return wrong("logs", f"the log group {LOG_GROUP} is not there")
-    return well("logs", f"{LOG_GROUP} is there")
+        return wrong("logs", f"the log group {names.LOG_GROUP} is not there")
+    return well("logs", f"{names.LOG_GROUP} is there")
 
 
 def look_quota(aws: Aws, code: str) -> float | None:
@@ -414,7 +406,7 @@ def check_secret(aws: Aws, reference: str, readable: str = "") -> Check:
     found = look_secret(aws.client("secretsmanager"), arn)
     if found is None:
         why = f"{arn} is not there"
-        if AWS_ENDING.search(arn):
+        if names.AWS_ENDING.search(arn):
             why += " (AWS takes a hyphen and six characters at its end for its own: give it whole)"
         return wrong("secret", why, NEW_KEY)
     if found.value is None:
@@ -480,9 +472,9 @@ def _bucket(aws: Aws, config: AwsConfig) -> Check:
 
 
 def _definition(aws: Aws) -> dict[str, Any]:
-    definition = look_definition(aws.client("batch"), DEFINITION)
+    definition = look_definition(aws.client("batch"), names.DEFINITION)
     if definition is None:
-        raise ConfigError(f"no job definition {DEFINITION} is registered")
+        raise ConfigError(f"no job definition {names.DEFINITION} is registered")
     return definition
 
 
@@ -509,14 +501,14 @@ def _github(aws: Aws) -> Check:
     """Whom the role trusts, and by which form of a token's subject."""
     stack = look_stack(aws.client("cloudformation"))
     chosen = stack.parameters if stack else {}
-    names, with_ids = (chosen.get(f"GitHubRepository{form}", "") for form in ("", "WithIds"))
-    why = f"{names} may put on the role, by its name and by its ids ({with_ids})"
-    if not names:
+    named, with_ids = (chosen.get(f"GitHubRepository{form}", "") for form in ("", "WithIds"))
+    why = f"{named} may put on the role, by its name and by its ids ({with_ids})"
+    if not named:
         why = f"no repository may put on a role ({DEPLOY} --github OWNER/NAME would let one)"
     elif not with_ids:
         why = (
-            f"{names} may put on the role, by its name only: tokens of a repository that was made, "
-            f"renamed or transferred since {SINCE} have ids ({DEPLOY} --github {names} adds them)"
+            f"{named} may put on the role, by its name only: tokens of a repository that was made, "
+            f"renamed or transferred since {SINCE} have ids ({DEPLOY} --github {named} adds them)"
         )
     return well("GitHub", why)
 
@@ -524,11 +516,11 @@ def _github(aws: Aws) -> Check:
 def _drift(aws: Aws) -> Check:
     """Whether somebody changed what the stack made, as AWS said when it was last asked to look."""
     stack = look_stack(aws.client("cloudformation"))
-    ask = f"aws cloudformation detect-stack-drift --stack-name {STACK}"
+    ask = f"aws cloudformation detect-stack-drift --stack-name {names.STACK}"
     if stack is None:
-        return wrong("drift", f"there is no stack {STACK}")
+        return wrong("drift", f"there is no stack {names.STACK}")
     if stack.drift == "DRIFTED":
-        mend = f"aws cloudformation describe-stack-resource-drifts --stack-name {STACK}"
+        mend = f"aws cloudformation describe-stack-resource-drifts --stack-name {names.STACK}"
         return wrong("drift", "something of the stack was changed by other hands", mend)
     if stack.drift == "IN_SYNC":
         return well("drift", "the stack was as it was made when AWS last looked")
@@ -554,7 +546,7 @@ class InputTable:
 
 def table_key(dataset: str) -> str:
     """The input's key in the bucket."""
-    return f"{TABLES}/{checked_dataset(dataset)}.parquet"
+    return f"{TABLES}/{names.checked_dataset(dataset)}.parquet"
 
 
 def read_table(

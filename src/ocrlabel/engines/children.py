@@ -210,22 +210,18 @@ class ChildDied(Exception):
     """The process ended in the middle of a task. status is negative for a signal."""
 
     def __init__(self, status: int, last_words: str) -> None:
-        super().__init__(f"{exit_reason(status)}{': ' if last_words else ''}{last_words}")
+        how = f"ended with status {status}"
+        if status < 0:
+            try:
+                how = f"killed by {signal.Signals(-status).name}"
+            except ValueError:
+                how = f"killed by signal {-status}"
+        super().__init__(f"{how}{': ' if last_words else ''}{last_words}")
 
 
 def starved(used_s: float, used_lately_s: float, limit_s: float) -> bool:
     """Whether a process over its limit was at work all the time, on too little of a core."""
     return used_s < limit_s / 2 and used_lately_s > _AT_WORK * limit_s
-
-
-def exit_reason(status: int) -> str:
-    """How a process ended, in words."""
-    if status >= 0:
-        return f"ended with status {status}"
-    try:
-        return f"killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"killed by signal {-status}"
 
 
 class Child:

@@ -34,15 +34,6 @@ class Session(Protocol):
         ...
 
 
-def load(runtime: str, path: Path, threads: int) -> Session:
-    """The model of a file. runtime: openvino or onnxruntime."""
-    of_name: Mapping[str, Callable[[Path, int], Session]] = {
-        "openvino": OpenVino,
-        "onnxruntime": OnnxRuntime,
-    }
-    return of_name[runtime](path, threads)
-
-
 class OpenVino:
     """A model in OpenVINO, a quarter quicker than in onnxruntime where the processor has AVX-512.
 
@@ -144,3 +135,10 @@ def _share_an_arena() -> None:
             }
         ),
     )
+
+
+RUNTIMES: Mapping[str, Callable[[Path, int], Session]] = {
+    "openvino": OpenVino,
+    "onnxruntime": OnnxRuntime,
+}
+"""The model of a file, with so many threads."""

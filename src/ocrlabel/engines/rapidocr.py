@@ -168,12 +168,12 @@ class RapidReader:
         import cv2  # noqa: PLC0415
 
         from ocrlabel.engines import rapidocr_words as words  # noqa: PLC0415
-        from ocrlabel.engines.model_sessions import Session, load  # noqa: PLC0415
+        from ocrlabel.engines.model_sessions import RUNTIMES, Session  # noqa: PLC0415
 
         cv2.setNumThreads(threads)
 
         def session_of(model: str) -> Session:
-            return load(runtime, _file_of(model, cache), threads)
+            return RUNTIMES[runtime](_file_of(model, cache), threads)
 
         models = options["models"].split(", ")
         detector, classifier, recogniser = map(session_of, models)
