@@ -24,12 +24,7 @@ from ocrlabel.labels import Polygon
 from ocrlabel.wording import counted
 
 _SEEDS = 200  # tried for one that leaves no share empty
-NO_AREA = "no_area"
-"""Why a word is in no export: its polygon has fewer than three points, or they are on one line."""
 OUTSIDE = "outside_the_page"
-TOO_THIN = "under_one_pixel"
-CUT = "cut_at_the_page_edge"
-CLOCKWISE = "made_clockwise"
 READS_AS_IGNORED = "reads_as_do_not_care"
 
 
@@ -88,8 +83,8 @@ def export_words(
         if polygon is not whole:
             was_cut = not _fits(box(whole), row)
             on_page = area(polygon) / area(whole) if was_cut else 1.0
-            round_ = (CLOCKWISE,) if signed_area(whole) < 0 else ()
-            changed = (*changed, *round_, *((CUT,) if was_cut else ()))
+            round_ = ("made_clockwise",) if signed_area(whole) < 0 else ()
+            changed = (*changed, *round_, *(("cut_at_the_page_edge",) if was_cut else ()))
         if was_cut or len(polygon) != 4:
             corners = _corners(polygon, row)
         # by position: this runs for every word of an export
@@ -109,7 +104,7 @@ def _on_page(polygon: Polygon, row: LabelRow) -> Polygon | str:
         polygon = (polygon[0], *polygon[:0:-1]) if covered else polygon
         covered = area(polygon)
     if not 0 < covered < math.inf:
-        return NO_AREA
+        return "no_area"  # fewer than three points, or all on one line
     around = box(polygon)
     if not _fits(around, row):
         polygon = cut(polygon, row.width_px, row.height_px)
@@ -117,7 +112,7 @@ def _on_page(polygon: Polygon, row: LabelRow) -> Polygon | str:
             return OUTSIDE
         around = box(polygon)
     _, _, width, height = around
-    return polygon if covered * covered >= width * width + height * height else TOO_THIN
+    return polygon if covered * covered >= width * width + height * height else "under_one_pixel"
 
 
 def _fits(around: tuple[float, float, float, float], row: LabelRow) -> bool:

@@ -27,15 +27,7 @@ from ocrlabel.export.output_folder import OutputFolder
 from ocrlabel.export.session import Closable, ExportSession
 from ocrlabel.labels import Polygon
 
-IGNORED = "do_not_care"
 _JPEG_QUALITY = 95
-NO_TEXT = "no_text"
-TOO_SMALL = "too_small"
-UPRIGHT = "vertical"
-TOO_LONG = "too_long"
-NOT_IN_CHARSET = "not_in_charset"
-LINE_BREAK = "line_break_or_tab"
-NO_MEANING = "private_or_unassigned_character"
 _LEAST_ON_PAGE = 0.5
 # The least width of a character that stands level, of the height of its word's box.
 _SQUARE, _NARROW = 1 / 2, 1 / 7
@@ -102,15 +94,15 @@ def _crops(
 
 def _why_not(word: ExportWord, page: ExportPage, options: ExportOptions) -> str | None:
     if not word.text and (word.changed or not word.ignored):
-        return NO_TEXT
+        return "no_text"
     if word.ignored:
-        return IGNORED
+        return "do_not_care"
     if word.on_page < _LEAST_ON_PAGE:
         return OUTSIDE
     if min(sides(word.corners)) < options.min_crop_px:
-        return TOO_SMALL
+        return "too_small"
     if options.vertical == "leave-out" and stands_upright(word, page):
-        return UPRIGHT
+        return "vertical"
     return why_unfit(word.text, options)
 
 
@@ -120,13 +112,13 @@ def why_unfit(text: str, options: ExportOptions) -> str | None:
     Its label files are lines with tabs, so a text with either has no place in them.
     """
     if any(c in text for c in LINE_BREAKS + "\t"):
-        return LINE_BREAK
+        return "line_break_or_tab"
     if has_no_meaning(text):
-        return NO_MEANING
+        return "private_or_unassigned_character"
     if len(text) > options.max_length:
-        return TOO_LONG
+        return "too_long"
     if options.charset is not None and not options.charset.issuperset(text):
-        return NOT_IN_CHARSET
+        return "not_in_charset"
     return None
 
 

@@ -21,8 +21,6 @@ from ocrlabel.dataset.labels_table import LabelRow
 from ocrlabel.export.export_pages import ExportWord, with_size
 from ocrlabel.export.session import ExportSession, exporter
 
-IGNORED = "do_not_care"
-SAME_BOX = "same_box"
 # also val2017, test-clean, test_seen
 _VALIDATES = re.compile(r"(?:val|valid|validation|dev|eval|evaluation)(?![^\W\d_])", re.IGNORECASE)
 _TESTS = re.compile(r"test(?:ing)?(?![^\W\d_])", re.IGNORECASE)
@@ -53,7 +51,9 @@ def export(session: ExportSession, rows: Iterator[LabelRow]) -> None:
             first.setdefault((word.label, *upright), (word, corners))
         kept = [word for word, _ in first.values()]
         ignored = len(page.words) - len(read)
-        session.counts.left_out += Counter({IGNORED: ignored, SAME_BOX: len(read) - len(kept)})
+        session.counts.left_out += Counter(
+            {"do_not_care": ignored, "same_box": len(read) - len(kept)}
+        )
         session.made_rectangles(kept)
         lines = [
             f"{classes.setdefault(word.label, len(classes))} {corners}\n"
