@@ -68,10 +68,7 @@ async def unattributed_usage(
 
     known: the attempts that the checkpoints tell of.
     """
-    late = await _late_attempts(round_, in_checkpoints, known)
-    for key, attempts in late:
-        known.add(key, attempts)
-    usage = usage_of([one for _, attempts in late for one in attempts], cause="late")
+    usage = usage_of(await _late_attempts(round_, in_checkpoints, known), cause="late")
     if not round_.run.price_per_page_usd:
         return usage
     reader = AttemptReader(round_)
@@ -89,14 +86,16 @@ def usage_of(attempts: Sequence[Attempt], *, cause: str) -> UnattributedUsage:
 
 async def _late_attempts(
     round_: Round, in_checkpoints: Mapping[int, int], known: KnownAttempts
-) -> list[tuple[str, list[Attempt]]]:
-    late = []
+) -> list[Attempt]:
+    """Those in journal objects that came after a checkpoint; from then on they are known."""
+    late: list[Attempt] = []
     for batch, count in sorted((await journal_objects(round_)).items()):
         if count > in_checkpoints.get(batch, 0):
             for key, attempts in (await read_journal(round_, batch)).tried.items():
+                # also in the journal of another batch that has a row of this image
                 fresh = [one for one in attempts if (key, one.number) not in known]
-                if fresh:
-                    late.append((key, fresh))
+                known.add(key, fresh)
+                late += fresh
     return late
 
 
