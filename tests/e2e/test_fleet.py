@@ -167,7 +167,8 @@ def _one_schedule(home, s3_url, service, inputs, expected, seed) -> None:
         judge_rows(inputs, found)
         assert found.timeless == expected
         judge_money(inputs, entries, found)
-        _judge_re_billed(entries, harm.gone)
+        timed_out = found.account["at_risk_pages"].get("unavailable", 0)
+        _judge_re_billed(entries, harm.gone, timed_out)
         assert not [key for key in workers.keys("checkpoints/train/") if "/asks/" in key]
         print(
             f"schedule {seed}: {len(harm.killed)} killed, {len(harm.drained)} drained,"
@@ -189,17 +190,23 @@ def _wait_for_something_to_lose(service, workers, rng) -> None:
     pause(rng.uniform(0.0, 0.7))
 
 
-def _judge_re_billed(entries, gone) -> None:
-    """Whatever was billed again had been under way when somebody was killed or stopped."""
+def _judge_re_billed(entries, gone, timed_out_pages: int = 0) -> None:
+    """Whatever was billed again had been under way when somebody was killed or stopped.
+
+    Or else a worker waited for it in vain, on a machine that is busy, and the account says so.
+    """
     last: dict[str, float] = {}
     for entry in entries:
         if entry.billed:
             last[entry.sha256] = max(last.get(entry.sha256, 0.0), entry.t_s)
+    unexplained = []
     for entry in entries:
         if entry.billed and entry.t_s < last[entry.sha256]:
             sent_s = entry.t_s - SLACK_S
             ended_s = entry.t_s + entry.took_s + SLACK_S
-            assert any(sent_s <= to and since <= ended_s for since, to in gone), entry
+            if not any(sent_s <= to and since <= ended_s for since, to in gone):
+                unexplained.append(entry)
+    assert sum(entry.billed for entry in unexplained) <= timed_out_pages, unexplained
 
 
 @pytest.mark.skipif(not elsewhere(), reason="needs unshare, for workers on another host")
