@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+from ocrlabel.engine import Answer
 from ocrlabel.engines.children import ChildPool
 from ocrlabel.engines.scripted import Scripted
 from ocrlabel.labels import Document
@@ -30,11 +31,16 @@ class DeadlyWork:
 
 
 class OpensInChildren(Scripted):
-    """The scripted engine, with a pool of processes that opens its images."""
+    """The scripted engine, with a pool of processes that opens its images. asked: every request."""
 
     def __init__(self, pool: ChildPool[bytes, Document]) -> None:
         super().__init__(price_per_page_usd=0.0015, parallel=4)
+        self.asked: list[bytes] = []
         self._pool = pool
+
+    async def recognise(self, document: Document, lane: str) -> Answer:
+        self.asked.append(document.data)
+        return await super().recognise(document, lane)
 
     async def prepare(self, data: bytes) -> Document:
         return await self._pool.run(data)
