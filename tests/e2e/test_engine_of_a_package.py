@@ -22,6 +22,8 @@ from ocrlabel.testing import HttpReply, HttpService
 from tests.support.drawn import drawn, encoded
 from tests.support.process import until
 
+pytestmark = pytest.mark.xdist_group("package")  # what they need is made once, not in each process
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
 CODE, TESTS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)

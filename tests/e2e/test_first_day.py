@@ -26,7 +26,10 @@ from tests.support.drawn import drawn, encoded
 from tests.support.fake_upstage import running
 from tests.support.local_batch import LocalBatch
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("first_day"),  # what they need is made once, not in each process
+]
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "first-day.md").read_text(encoding="utf-8")

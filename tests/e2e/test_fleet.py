@@ -22,6 +22,8 @@ from tests.support.mixed import mixed
 from tests.support.process import pause, until
 from tests.support.s3 import Fault, flaky_proxy
 
+pytestmark = pytest.mark.xdist_group("fleet")  # what they need is made once, not in each process
+
 FULL = os.environ.get("OCRLABEL_CAMPAIGN") == "full"  # noqa: TID251 -- the tests' own shell
 SCHEDULES = 50 if FULL else 1
 """On each of the two S3 servers."""

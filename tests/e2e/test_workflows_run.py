@@ -33,7 +33,10 @@ from tests.support.local_batch import LocalBatch
 from tests.support.workflow_actions import Actions
 from tests.support.workflow_runner import Event, Ran, Refused, Runner, Settings, never
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("workflows"),  # what they need is made once, not in each process
+]
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / ".github/workflows/deploy-batch-processor.yml"
