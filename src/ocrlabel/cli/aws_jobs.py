@@ -30,7 +30,7 @@ from ocrlabel.aws.ready import (
 )
 from ocrlabel.aws.session import Aws
 from ocrlabel.aws.stack import look_stack
-from ocrlabel.cli import aws_wiring as outside
+from ocrlabel.cli import aws_wiring
 from ocrlabel.cli.exit_codes import run_async
 from ocrlabel.cli.settings import Offline, open_store, option, taking
 from ocrlabel.errors import ConfigError, OcrLabelError, RunMismatch
@@ -81,7 +81,7 @@ def submit(
     """
     from ocrlabel.cli.aws_join import done_before
 
-    aws, config = outside.connected(context)
+    aws, config = aws_wiring.connected(context)
     options = Options.of({}, front=Front.SUBMIT, defaults={"resume": False}, **given)
     engine = given.get("engine") or "upstage"
     refuse_elsewhere(aws, config)
@@ -93,10 +93,10 @@ def submit(
     sizing = sizing_of(aws, rows, engine, options.rps, workers)
     minutes, hours = max(1, round(sizing.seconds / 60)), sizing.seconds / 3600
     about = f"{hours:.1f} h" if hours > 1.5 else f"{minutes} min"
-    outside.tell(f"{sizing.workers} worker(s), about {about}: {sizing.why}")
+    aws_wiring.tell(f"{sizing.workers} worker(s), about {about}: {sizing.why}")
     page_usd = options.price_per_page if engine == "upstage" else 0.0
     if notice := money.cap_notice(options.max_cost, rows, page_usd):
-        outside.tell(notice)
+        aws_wiring.tell(notice)
     job_id = jobs.submit(
         aws,
         jobs.request(
@@ -105,7 +105,7 @@ def submit(
     )
     typer.echo(job_id)
     if sizing.workers > 1:
-        outside.tell(
+        aws_wiring.tell(
             f"each worker has a log of its own: {job_id}:0 to {job_id}:{sizing.workers - 1}"
         )
     if watch:
@@ -126,7 +126,7 @@ def status(
 
         ocrlabel aws status baseline_train --job 1b6a... --watch
     """
-    aws, config = outside.connected(context)
+    aws, config = aws_wiring.connected(context)
     if job and watch:
         _watch(aws, config, job, dataset)
         return
@@ -164,7 +164,7 @@ def logs(
 
     found = read(context.obj.aws(), job, print_line, follow=follow)
     if not printed:
-        outside.tell(
+        aws_wiring.tell(
             f"{job} is {found.status}, and has written no log; `ocrlabel aws explain {job}`"
         )
 
@@ -214,7 +214,7 @@ def download(
     from ocrlabel.cli.tables import refuse_to_replace
     from ocrlabel.dataset.labels_table import table_info
 
-    aws, config = outside.connected(context)
+    aws, config = aws_wiring.connected(context)
     table = Path(to) / f"{dataset}{jobs.LABELS}"
     refuse_to_replace(table)  # another's, and below one that was corrected or filtered since
     if table.exists() and (changed_by := table_info(table).get("changed_by")):
@@ -244,7 +244,7 @@ def cost(
     memory_mib: Annotated[
         int | None, typer.Option(min=512, help="Of a worker; 2048, for a local engine 4096.")
     ] = None,
-    architecture: Annotated[outside.Processor, typer.Option(help="Of a worker.")] = "X86_64",
+    architecture: Annotated[aws_wiring.Processor, typer.Option(help="Of a worker.")] = "X86_64",
     engine: Annotated[JobEngine, typer.Option(help="Local engines have no bill.")] = "upstage",
     offline: Offline = False,
 ) -> None:
@@ -260,7 +260,7 @@ def cost(
 
         ocrlabel aws cost --job 1b6a... --dataset baseline_train
     """
-    shell: outside.Shell = context.obj
+    shell: aws_wiring.Shell = context.obj
     if dataset:
         images, pages = _record_counts(shell, dataset)
     if images is None:
@@ -298,7 +298,7 @@ def cost(
 
 def _watch(aws: Aws, config: AwsConfig, job_id: str, dataset: str) -> None:
     progress = progress_of(config, dataset) if dataset else str
-    job = jobs.watch(aws, job_id, progress, outside.tell)
+    job = jobs.watch(aws, job_id, progress, aws_wiring.tell)
     if job.status != "SUCCEEDED":
         job = jobs.known(aws, job_id)
         show_explanation(job, explained(aws, job))
@@ -327,7 +327,9 @@ def table_of(config: AwsConfig, dataset: str, options: Options | None = None) ->
     key, how = table_key(dataset), options or Options()
     address = f"s3://{config.s3_bucket}/{key}"
     try:
-        with open_store(f"s3://{config.s3_bucket}", outside.in_bucket(config)).open(key) as source:
+        with open_store(f"s3://{config.s3_bucket}", aws_wiring.in_bucket(config)).open(
+            key
+        ) as source:
             columns = {"image_column": how.image_column, "id_column": how.id_column}
             return read_table(source, address, **columns)
     except NotStored as error:
@@ -347,10 +349,10 @@ def _tell_done(done: Labelling, dataset: str, options: Options) -> None:
     from ocrlabel.cli.run import raise_if_incomplete, result_rows
 
     for name, value in result_rows(done, None):
-        outside.tell(f"{name:<18}{value}")
-    outside.tell(f"no job was started; the labels: ocrlabel aws download {dataset}")
+        aws_wiring.tell(f"{name:<18}{value}")
+    aws_wiring.tell(f"no job was started; the labels: ocrlabel aws download {dataset}")
     if done.result.record.failed:
-        outside.tell("  --retry-failed all asks again for the rows that failed")
+        aws_wiring.tell("  --retry-failed all asks again for the rows that failed")
     raise_if_incomplete(f"{dataset}.parquet", done, options.max_failures)
 
 
@@ -369,7 +371,7 @@ def look_before_paying(
             return well("dataset", "its paths start from --image-root")
         return check_images(aws, config.s3_bucket, dataset, table)
 
-    refuse(faults(aws, config, planned, outside.fetch_signed, images, outside.tell))
+    refuse(faults(aws, config, planned, aws_wiring.fetch_signed, images, aws_wiring.tell))
     return rows_of(table, options)
 
 
@@ -390,7 +392,7 @@ def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
     from ocrlabel.cli.wiring import make_runtime
     from ocrlabel.pipeline.status import read_status
 
-    options = Options.of(outside.in_bucket(config).variables)
+    options = Options.of(aws_wiring.in_bucket(config).variables)
     place = place_of_dataset(config, dataset, options)
     runtime = make_runtime(place.store, lambda _: None)
 
@@ -405,9 +407,11 @@ def progress_of(config: AwsConfig, dataset: str) -> Callable[[], str]:
     return look
 
 
-def _prices(shell: outside.Shell, architecture: outside.Processor, *, offline: bool) -> Prices:
+def _prices(
+    shell: aws_wiring.Shell, architecture: aws_wiring.Processor, *, offline: bool
+) -> Prices:
     if not offline:
-        with outside.offering(WITHOUT_AN_ACCOUNT):
+        with aws_wiring.offering(WITHOUT_AN_ACCOUNT):
             return money.live(shell.aws(), architecture)
     region = shell.known_region()
     if region in {None, LISTED_REGION}:
@@ -418,7 +422,7 @@ def _prices(shell: outside.Shell, architecture: outside.Processor, *, offline: b
     )
 
 
-def _record_counts(shell: outside.Shell, dataset: str) -> tuple[int, int]:
+def _record_counts(shell: aws_wiring.Shell, dataset: str) -> tuple[int, int]:
     """Images and billed pages of a run, from its run.json in the bucket."""
     with scratch_folder() as folder:
         found = jobs.download(shell.aws(), shell.config().s3_bucket, dataset, folder)

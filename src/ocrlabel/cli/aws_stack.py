@@ -23,7 +23,7 @@ from ocrlabel.aws.plan import Hidden, carry_out, loses_something
 from ocrlabel.aws.ready import NEW_KEY, Check, check_images, examine, well, wrong
 from ocrlabel.aws.session import Aws, AwsRefused, run
 from ocrlabel.aws.stack import look_stack
-from ocrlabel.cli import aws_wiring as outside
+from ocrlabel.cli import aws_wiring
 from ocrlabel.cli.aws_jobs import table_of
 from ocrlabel.cli.settings import DryRun, Offline, Yes
 from ocrlabel.errors import ConfigError, ImageError, KeyRefused
@@ -34,7 +34,9 @@ WITHOUT_AN_ACCOUNT = "without an account, `ocrlabel aws deploy --dry-run --offli
 Vcpu = Annotated[float, typer.Option(help="vCPUs of a worker.")]
 Memory = Annotated[int, typer.Option(min=512, help="Memory of a worker.")]
 CACHE_TAG = "cache"
-Architecture = Annotated[outside.Processor, typer.Option(help="As the queue's machines have it.")]
+Architecture = Annotated[
+    aws_wiring.Processor, typer.Option(help="As the queue's machines have it.")
+]
 
 
 def deploy(
@@ -46,7 +48,7 @@ def deploy(
         str, typer.Option(help="Default: S3_BUCKET, else ocrlabel-ACCOUNT-REGION.")
     ] = "",
     architecture: Annotated[
-        outside.Processor | None, typer.Option(help="Of the machines that jobs run on.")
+        aws_wiring.Processor | None, typer.Option(help="Of the machines that jobs run on.")
     ] = None,
     with_ec2: Annotated[
         bool | None,
@@ -88,11 +90,11 @@ def deploy(
 
         ocrlabel aws deploy --with-ec2 --budget 50 --notify-email me@example.org
     """
-    shell: outside.Shell = context.obj
-    value = outside.key()
+    shell: aws_wiring.Shell = context.obj
+    value = aws_wiring.key()
     parameters_given = {
-        "BucketName": bucket or outside.variable("S3_BUCKET") or None,
-        "SecretName": outside.variable("SECRET_NAME") or None,
+        "BucketName": bucket or aws_wiring.variable("S3_BUCKET") or None,
+        "SecretName": aws_wiring.variable("SECRET_NAME") or None,
         "CpuArchitecture": architecture,
         "WithEc2": None if with_ec2 is None else str(with_ec2).lower(),
         "MaxVcpusFargate": max_vcpus,
@@ -111,13 +113,13 @@ def deploy(
             raise ConfigError("--offline can only say what would be made: give --dry-run with it")
         _show_first(shell, given, network, named)
         return
-    with outside.offering(WITHOUT_AN_ACCOUNT):
+    with aws_wiring.offering(WITHOUT_AN_ACCOUNT):
         aws = shell.aws()
         location = aws.location()
     stack = look_stack(aws.client("cloudformation"))
     if repository and repository.names and not repository.with_ids:
         before = stack.parameters if stack else {}
-        given |= with_ids(run, repository, before, outside.tell).parameters
+        given |= with_ids(run, repository, before, aws_wiring.tell).parameters
     settled = {
         "BucketName": location.default_bucket,
         "SecretName": names.SECRET,
@@ -132,15 +134,15 @@ def deploy(
     )
     wanted = deployment.Wanted(location, in_bucket, secret, value, parameters)
     proposal = deployment.propose(aws, wanted)
-    outside.show(proposal.changes, "nothing to change")
+    aws_wiring.show(proposal.changes, "nothing to change")
     losses = loses_something(proposal.changes)
     if dry_run or (
-        losses and not outside.agreed(f"{len(losses)} things go or are replaced", yes=yes)
+        losses and not aws_wiring.agreed(f"{len(losses)} things go or are replaced", yes=yes)
     ):
         deployment.discard(aws, proposal)
-        outside.tell("nothing was changed")
+        aws_wiring.tell("nothing was changed")
         return
-    config = deployment.make(aws, wanted, proposal, outside.tell)
+    config = deployment.make(aws, wanted, proposal, aws_wiring.tell)
     _write(shell.config_file, names.config_text(config))
     _write(
         shell.config_file.with_name(job_definition.GUIDES_DEFINITION), job_definition.file_text()
@@ -149,7 +151,7 @@ def deploy(
 
 
 def _show_first(
-    shell: outside.Shell, given: Mapping[str, str], network: str | None, subnets: Sequence[str]
+    shell: aws_wiring.Shell, given: Mapping[str, str], network: str | None, subnets: Sequence[str]
 ) -> None:
     """What the first deployment adds to an empty account, whoever's it is."""
     location = names.AwsLocation("ACCOUNT", shell.known_region() or "REGION")
@@ -157,13 +159,13 @@ def _show_first(
     secret = given.get("SecretName", names.SECRET)
     parameters = deployment.first_choices(given, network=network, subnets=subnets)
     # nothing is carried out, so the key's place may be empty
-    outside.show(
+    aws_wiring.show(
         deployment.first_deployment(
-            deployment.Wanted(location, bucket, secret, outside.key() or Hidden(""), parameters)
+            deployment.Wanted(location, bucket, secret, aws_wiring.key() or Hidden(""), parameters)
         ),
         "nothing to add",
     )
-    outside.tell(
+    aws_wiring.tell(
         "this is what an empty account would get; --dry-run alone compares with what is there"
     )
 
@@ -197,16 +199,16 @@ def destroy(
 
         ocrlabel aws destroy --delete-data --delete-secret
     """
-    shell: outside.Shell = context.obj
+    shell: aws_wiring.Shell = context.obj
     aws = shell.aws()
     location = aws.location()
     known_bucket = shell.config().s3_bucket if shell.config_file.is_file() else ""
-    bucket = outside.variable("S3_BUCKET") or known_bucket or location.default_bucket
-    secret = outside.variable("SECRET_NAME") or names.SECRET
+    bucket = aws_wiring.variable("S3_BUCKET") or known_bucket or location.default_bucket
+    secret = aws_wiring.variable("SECRET_NAME") or names.SECRET
     removal = propose_removal(
         aws, bucket=bucket, secret=secret, delete_data=delete_data, delete_secret=delete_secret
     )
-    outside.show(removal.changes, "nothing to remove")
+    aws_wiring.show(removal.changes, "nothing to remove")
     kept = [
         *([] if delete_data else [f"bucket {bucket} (--delete-data)"]),
         *([] if delete_secret else [f"secret {secret} (--delete-secret)"]),
@@ -218,10 +220,10 @@ def destroy(
     typed = type_bucket
     if removal.data:
         typed = typed or typer.prompt(f"All data goes. Type {removal.data}")
-    if removal.data or outside.agreed(f"remove these {len(removal.changes)}", yes=yes):
-        remove(aws, removal, typed, outside.tell)
+    if removal.data or aws_wiring.agreed(f"remove these {len(removal.changes)}", yes=yes):
+        remove(aws, removal, typed, aws_wiring.tell)
         if removal.stack is not None and shell.config_file.is_file():
-            outside.tell(
+            aws_wiring.tell(
                 f"{shell.config_file} names what is gone now; `ocrlabel aws deploy` writes it again"
             )
 
@@ -257,7 +259,7 @@ def doctor(
 
     ask, look = _one_call if call else None, images if dataset else None
     failed = 0
-    for check in examine(aws, config, outside.fetch_signed, call=ask, dataset=look):
+    for check in examine(aws, config, aws_wiring.fetch_signed, call=ask, dataset=look):
         failed += not check.ok
         mend = f"\n        mend it: {check.mend}" if check.mend and not check.ok else ""
         typer.echo(f"{'ok    ' if check.ok else 'NOT OK'}  {check.name}: {check.why}{mend}")
@@ -280,7 +282,7 @@ def _one_call(secret: str) -> Check:
         keys_of_secret(secret)[:1],
         wall=time.time,
         clock=time.monotonic,
-        base_url=outside.variable("UPSTAGE_BASE_URL") or BASE_URL,
+        base_url=aws_wiring.variable("UPSTAGE_BASE_URL") or BASE_URL,
     )
 
     async def ask() -> Check:
@@ -346,20 +348,22 @@ def push_image(
     name = f"{names.REPOSITORY}:latest"
     wanted = containers.Build(str(root), str(dockerfile), name, architecture, target, base_image)
     if not push_it:
-        outside.tell(f"building {name} with {program}")
+        aws_wiring.tell(f"building {name} with {program}")
         containers.build(run, program, wanted)
         typer.echo(name)
         return
-    aws, config = outside.connected(context)
+    aws, config = aws_wiring.connected(context)
     containers.log_in(run, program, aws.client("ecr"), config.ecr_uri)
     if cache and containers.can_cache(run, program):
         wanted = replace(wanted, cache=f"{config.ecr_uri}:{CACHE_TAG}")
     elif cache:
-        outside.tell(f"{program} has no buildx builder that can keep layers in ECR: built without")
-    outside.tell(f"building {name} with {program}")
+        aws_wiring.tell(
+            f"{program} has no buildx builder that can keep layers in ECR: built without"
+        )
+    aws_wiring.tell(f"building {name} with {program}")
     containers.build(run, program, wanted)
     tags = tag or ["latest"]
-    outside.tell(f"pushing to {config.ecr_uri}: {', '.join(tags)}")
+    aws_wiring.tell(f"pushing to {config.ecr_uri}: {', '.join(tags)}")
     pinned = containers.push(
         run, program, aws.client("ecr"), name=name, uri=config.ecr_uri, tags=tags
     )
@@ -384,7 +388,7 @@ def register(
 
         ocrlabel aws register --memory-mib 4096
     """
-    aws, config = outside.connected(context)
+    aws, config = aws_wiring.connected(context)
     uri = image or containers.pinned(aws.client("ecr"), config.ecr_uri, tag)
     _register(aws, config, uri, architecture, vcpu, memory_mib)
 
@@ -399,10 +403,10 @@ def _register(
         present = job_definition.look_definition(aws.client("batch"), wanted["jobDefinitionName"])
         changes = job_definition.plan_definition(present, wanted)
         for change in changes:
-            outside.tell(change.line)
+            aws_wiring.tell(change.line)
         carry_out(aws, changes, lambda _: None)
         if not changes:
-            outside.tell(
+            aws_wiring.tell(
                 f"{wanted['jobDefinitionName']}: revision {(present or {})['revision']} is it"
             )
-    outside.tell(f"submit with: ocrlabel aws submit DATASET, to {names.QUEUE}")
+    aws_wiring.tell(f"submit with: ocrlabel aws submit DATASET, to {names.QUEUE}")

@@ -236,7 +236,7 @@ async def _look_through(
     inspector: ChildPool[bytes, int],
 ) -> _Seen:
     """What an image is answered by without a request: this run, an earlier table, or a copy."""
-    seen, known = _Seen(), set[str]()
+    seen, known = _Seen(), set[bytes]()  # of a million images; their hex would take twice as much
     listing = before.grown.listing if before.grown else carried.Listing()
     for start in range(0, len(ordinals), 500):
         some = ordinals[start : start + 500]
@@ -256,10 +256,10 @@ async def _look_through(
                     seen.answered += 1
                 elif reuse is not None and reuse(sha256) is not None:
                     seen.reused += 1
-                elif sha256 in known:
+                elif (digest := bytes.fromhex(sha256)) in known:
                     seen.copies += 1
                 else:
-                    known.add(sha256)
+                    known.add(digest)
                     seen.to_send += 1
                     seen.new_pages += pages
     return seen
